@@ -1,0 +1,94 @@
+//! The command line: what the user typed, resolved once, handed to the part that does it. One file a subcommand.
+
+mod config;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError};
+
+/// A radiology AI node: CT pulmonary angiograms in, coded reports, heat maps and lung segmentations out.
+/// Research use only.
+#[derive(Debug, Parser)]
+#[command(name = "pe-node", version, about, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check or show the configuration
+    Config(config::Arguments),
+}
+
+/// Flags of every command that reads the configuration.
+#[derive(Debug, Clone, Args)]
+pub struct Settings {
+    /// Configuration file; only what differs from the defaults
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Override one setting, for instance --set study.quiet_seconds=5
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+}
+
+impl Settings {
+    /// Merges and validates all layers.
+    fn load(&self) -> Result<Config, ConfigError> {
+        Config::load(self.config.as_deref(), std::env::vars(), &self.overrides)
+    }
+}
+
+/// How a command ended when it did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// Wrong usage or configuration: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// Something failed: exit code 1.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl CliError {
+    /// A failure with the whole chain of causes in one line.
+    pub(crate) fn failed(error: &dyn std::error::Error) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let next = error.to_string();
+            if !text.ends_with(&next) {
+                text = format!("{text}: {next}");
+            }
+            cause = error.source();
+        }
+        Self::Failed(text)
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+/// Parses the command line and runs it. The one place that maps errors to exit codes: 0 done, 1 an item failed,
+/// 2 usage or configuration.
+pub fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Config(arguments) => config::run(&arguments),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("pe-node: {error}");
+            ExitCode::from(match error {
+                CliError::Usage(_) => 2,
+                CliError::Failed(_) => 1,
+            })
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Merging layers of settings as raw TOML, with the defaults as the list of known keys.
+
+use toml::{Table, Value};
+
+use super::{Config, ConfigError};
+
+/// Tables whose entries the defaults do not list.
+const OPEN: &str = "destinations";
+
+/// Settings on their way: a table that only ever holds known keys.
+pub(super) struct Layered {
+    table: Table,
+}
+
+impl Layered {
+    /// Begins with the defaults.
+    pub(super) fn defaults(text: &str) -> Result<Self, ConfigError> {
+        Ok(Self { table: parse("the built-in defaults", text)? })
+    }
+
+    /// Lays a file's text over what is there.
+    pub(super) fn merge_text(&mut self, origin: &str, text: &str) -> Result<(), ConfigError> {
+        let layer = parse(origin, text)?;
+        let known = self.keys();
+        merge(origin, "", &mut self.table, layer, &known)
+    }
+
+    /// Lays one dotted key over what is there. The value is read as TOML where it is TOML, as a text otherwise.
+    pub(super) fn merge_value(&mut self, origin: &str, key: &str, value: &str) -> Result<(), ConfigError> {
+        let value = match self.at(key) {
+            Some(Value::String(_)) => Value::String(value.trim_matches('"').to_owned()),
+            _ => toml::from_str::<Table>(&format!("value = {value}"))
+                .ok()
+                .and_then(|mut table| table.remove("value"))
+                .unwrap_or_else(|| Value::String(value.to_owned())),
+        };
+        let mut layer = Table::new();
+        layer.insert(key.rsplit('.').next().unwrap_or(key).to_owned(), value);
+        for part in key.split('.').rev().skip(1) {
+            layer = Table::from_iter([(part.to_owned(), Value::Table(layer))]);
+        }
+        let known = self.keys();
+        merge(origin, "", &mut self.table, layer, &known)
+    }
+
+    /// The typed settings.
+    pub(super) fn resolve(self) -> Result<Config, ConfigError> {
+        let config: Config =
+            self.table.try_into().map_err(|error: toml::de::Error| ConfigError::Invalid(error.message().to_owned()))?;
+        validate(&config)?;
+        Ok(config)
+    }
+
+    fn at(&self, key: &str) -> Option<&Value> {
+        let mut parts = key.split('.');
+        let first = self.table.get(parts.next()?)?;
+        parts.try_fold(first, |value, part| value.get(part))
+    }
+
+    fn keys(&self) -> Vec<String> {
+        fn collect(prefix: &str, table: &Table, keys: &mut Vec<String>) {
+            for (name, value) in table {
+                let key = join(prefix, name);
+                if let Value::Table(inner) = value {
+                    collect(&key, inner, keys);
+                }
+                keys.push(key);
+            }
+        }
+        let mut keys = vec![OPEN.to_owned()];
+        collect("", &self.table, &mut keys);
+        keys
+    }
+}
+
+fn parse(origin: &str, text: &str) -> Result<Table, ConfigError> {
+    text.parse()
+        .map_err(|error: toml::de::Error| ConfigError::Syntax { origin: origin.to_owned(), message: error.to_string() })
+}
+
+fn join(prefix: &str, name: &str) -> String {
+    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
+}
+
+fn merge(origin: &str, prefix: &str, into: &mut Table, layer: Table, known: &[String]) -> Result<(), ConfigError> {
+    for (name, value) in layer {
+        let key = join(prefix, &name);
+        if !known.contains(&key) {
+            return Err(ConfigError::UnknownKey { origin: origin.to_owned(), hint: hint(&key, known), key });
+        }
+        match (into.get_mut(&name), value) {
+            (Some(Value::Table(inner)), Value::Table(layer)) => merge(origin, &key, inner, layer, known)?,
+            (_, value) => {
+                into.insert(name, value);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn hint(key: &str, known: &[String]) -> String {
+    known
+        .iter()
+        .min_by_key(|candidate| strsim::damerau_levenshtein(key, candidate))
+        .map_or_else(String::new, |nearest| format!(", did you mean `{nearest}`?"))
+}
+
+fn validate(config: &Config) -> Result<(), ConfigError> {
+    let invalid = |message: String| Err(ConfigError::Invalid(message));
+    if !(config.study.quiet_seconds.is_finite() && config.study.quiet_seconds >= 0.0) {
+        return invalid(format!(
+            "study.quiet_seconds = {}: a number of seconds from 0 was expected",
+            config.study.quiet_seconds
+        ));
+    }
+    if config.dicom.maximum_pdu_bytes < 16_384 {
+        return invalid(format!(
+            "dicom.maximum_pdu_bytes = {}: at least 16384 was expected",
+            config.dicom.maximum_pdu_bytes
+        ));
+    }
+    if config.analysis.attempts == 0 {
+        return invalid("analysis.attempts = 0: at least 1 was expected".to_owned());
+    }
+    for (index, destination) in config.destinations.iter().enumerate() {
+        if config.destinations[..index].iter().any(|other| other.name == destination.name) {
+            return invalid(format!("destinations: the name `{}` is given twice", destination.name));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! What every wing may use of DICOM itself: identifiers, titles, coded concepts, typed getters, and the bounded
+//! reading of untrusted bytes. Nothing here knows about volumes, networks or disks.
+
+pub mod ae_title;
+pub mod bounded;
+pub mod concept;
+pub mod elements;
+pub mod uid;
+
+pub use ae_title::AeTitle;
+pub use concept::Concept;
+pub use uid::Uid;

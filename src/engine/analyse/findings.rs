@@ -1,0 +1,162 @@
+//! What an analysis found, in numbers and grid positions; reports put it into DICOM.
+
+use std::fmt;
+
+use ndarray::Array3;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::models::manifest::Manifest;
+use crate::engine::volume::preparation::Preparation;
+use crate::engine::volume::{Geometry, Reason, VoxelPoint};
+
+/// A probability, between 0 and 1.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Probability(f64);
+
+impl Probability {
+    /// A probability from a number; `None` if it is not a finite number from 0 to 1.
+    pub fn new(value: f64) -> Option<Self> {
+        (0.0..=1.0).contains(&value).then_some(Self(value))
+    }
+
+    /// The logistic function of a finite logit.
+    pub fn from_logit(logit: f64) -> Option<Self> {
+        Self::new(1.0 / (1.0 + (-logit).exp()))
+    }
+
+    /// From 0 to 1.
+    pub fn value(self) -> f64 {
+        self.0
+    }
+
+    /// In percent, rounded to two decimals: the one number that SR, CSV, API and pictures show.
+    pub fn percent(self) -> f64 {
+        (self.0 * 10_000.0).round() / 100.0
+    }
+}
+
+/// What is said of pulmonary embolism in the exam.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decision {
+    /// At or above the operating point.
+    Present,
+    /// Below the operating point.
+    Absent,
+    /// Inside the indeterminate band, or the package may not decide on such images.
+    Undetermined,
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Present => "present",
+            Self::Absent => "absent",
+            Self::Undetermined => "undetermined",
+        })
+    }
+}
+
+/// Volumes of the lungs and a point inside each, on the source grid.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lungs {
+    /// The patient's left lung; `None` when no voxel of it was found.
+    pub left: Option<Lung>,
+    /// The patient's right lung.
+    pub right: Option<Lung>,
+}
+
+/// One lung.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lung {
+    /// Number of voxels in the mask.
+    pub voxels: u64,
+    /// Their volume in millilitres.
+    pub millilitres: f64,
+    /// A voxel of the mask near its centroid (whole numbers), on a slice of the source.
+    pub centre: VoxelPoint,
+}
+
+/// What one slice of the source shows. Source slices between two prepared ones take the nearer one's values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SliceFinding {
+    /// Index into `Volume::slices`.
+    pub slice: usize,
+    /// Calibrated probability of embolism on this slice.
+    pub probability: Probability,
+    /// Share of the exam's attention, from 0 to 1.
+    pub attention: f64,
+}
+
+/// A slice shown to the reader: where evidence is greatest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeySlice {
+    /// Index into `Volume::slices`.
+    pub slice: usize,
+    /// Calibrated probability of embolism on this slice.
+    pub probability: Probability,
+    /// The voxel of greatest evidence (whole column and row within the image).
+    pub peak: VoxelPoint,
+    /// Outlines of the regions of high evidence: closed polygons of (column, row) in pixels, first point not repeated.
+    pub outlines: Vec<Vec<[f64; 2]>>,
+}
+
+/// Evidence for embolism as a small volume of its own: what the network saw, cell by cell, from 0 to 1 and zero
+/// outside lungs and hilar region. Cells are at most 5 mm wide.
+#[derive(Debug, Clone)]
+pub struct EvidenceMap {
+    /// `[slice, row, column]`; one entry a prepared slice.
+    pub cells: Array3<f32>,
+    /// The grid of the cells in the patient.
+    pub geometry: Geometry,
+}
+
+/// Which program computed the networks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provider(pub String);
+
+/// The identity of a model that took part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelIdentity {
+    /// Name of the package.
+    pub name: String,
+    /// Version of the package.
+    pub version: String,
+    /// SHA-256 over the package's manifest and files.
+    pub sha256: String,
+}
+
+/// All that an analysis found in one series.
+#[derive(Debug, Clone)]
+pub struct Findings {
+    /// Calibrated probability of embolism in the exam.
+    pub probability: Probability,
+    /// What it amounts to at the operating point.
+    pub decision: Decision,
+    /// One entry a source slice inside the analysed range, lowest first.
+    pub slices: Vec<SliceFinding>,
+    /// The slices to show, greatest evidence first; never empty.
+    pub key_slices: Vec<KeySlice>,
+    /// Lung volumes.
+    pub lungs: Lungs,
+    /// Evidence cell by cell.
+    pub evidence: EvidenceMap,
+    /// Reasons found by the quality gate; not empty only when they were overridden by request.
+    pub reasons: Vec<Reason>,
+    /// True if the images say that they are synthetic (0008,001C).
+    pub synthetic: bool,
+    /// The embolism classifier's manifest: operating point, calibration, intended use.
+    pub classifier: Manifest,
+    /// Identity of each model that took part: lungs first, then embolism.
+    pub models: Vec<ModelIdentity>,
+    /// Which execution provider ran the networks.
+    pub provider: Provider,
+}
+
+impl Findings {
+    /// How the classifier's images were prepared.
+    pub fn preparation(&self) -> &Preparation {
+        &self.classifier.input
+    }
+}

@@ -1,0 +1,3 @@
+//! From a volume to findings: quality gate, lungs, embolism, evidence.
+
+pub mod findings;

@@ -1,0 +1,175 @@
+//! `model.toml`: everything a model package says of itself.
+//!
+//! The manifest carries the parameters of the preparation, so that the images a network is served are prepared
+//! exactly as those it learnt from.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::volume::preparation::Preparation;
+
+/// A model package's manifest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of this format: 1.
+    pub schema: u32,
+    /// Name of the model, as in `onnx/<name>/<version>`.
+    pub name: String,
+    /// Version of the model.
+    pub version: String,
+    /// What the model does.
+    pub kind: Kind,
+    /// What the model may be used for.
+    pub intended_use: IntendedUse,
+    /// Licence of the weights (SPDX identifier).
+    pub license: String,
+    /// How tensors are laid out and run.
+    pub layout: Layout,
+    /// How images are prepared.
+    pub input: Preparation,
+    /// The ONNX files.
+    pub files: Vec<File>,
+    /// Class index to what it means.
+    #[serde(default)]
+    pub labels: Vec<Label>,
+    /// From the network's logit to a probability. Embolism classifiers only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+    /// From a probability to a decision. Embolism classifiers only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operating_point: Option<OperatingPoint>,
+    /// Where the weights come from.
+    pub training: Training,
+    /// Validation and test figures by name, for instance `test.exam_auroc`, with their intervals where they have one.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, Metric>,
+}
+
+/// What a model does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Finds the left and the right lung.
+    LungSegmentation,
+    /// Gives the probability of pulmonary embolism in an exam.
+    EmbolismClassifier,
+}
+
+/// What a model may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IntendedUse {
+    /// Showing how the node works: trained on synthetic images, never delivered, never a decision on a patient.
+    Demonstration,
+    /// Research on real images.
+    Research,
+    /// What a site has put to clinical use on its own responsibility.
+    Clinical,
+}
+
+/// How a package's networks are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// Lungs: one network, `[N, C, H, W]` to class logits `[N, classes, H, W]`; N dynamic.
+    Slices,
+    /// Embolism: encoder `[N, C, H, W]` to features `[N, F]` and evidence `[N, 1, h, w]`; head: features `[D, F]` to
+    /// slice logits `[D]`, exam logit `[1]`, attention `[D]`; N and D dynamic.
+    #[serde(rename = "encoder+head")]
+    EncoderHead,
+}
+
+/// One file of a package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// What the file is for.
+    pub role: Role,
+    /// Path inside the package's folder: a file name without directories.
+    pub path: String,
+    /// SHA-256 of the file, lower-case hexadecimal.
+    pub sha256: String,
+    /// Names of the input tensors, in the order of the layout.
+    pub inputs: Vec<String>,
+    /// Names of the output tensors, in the order of the layout.
+    pub outputs: Vec<String>,
+}
+
+/// What a file of a package is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Slices to features and evidence.
+    Encoder,
+    /// Features to slice and exam logits.
+    Head,
+    /// The only network of a one-network layout.
+    Network,
+}
+
+/// A class of a network's output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Label {
+    /// Index along the class axis.
+    pub index: usize,
+    /// Its name: `background`, `left-lung`, `right-lung`, `pulmonary-embolism`.
+    pub name: String,
+}
+
+/// Temperature scaling: probability = sigmoid(logit / temperature + bias), fitted on validation exams.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Divisor of the logit; positive.
+    pub temperature: f64,
+    /// Added after the division.
+    pub bias: f64,
+    /// The same for slice logits.
+    pub slice_temperature: f64,
+    /// The same for slice logits.
+    pub slice_bias: f64,
+}
+
+/// From a calibrated probability to a decision, chosen on validation exams.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatingPoint {
+    /// Probability from which embolism is called present.
+    pub threshold: f64,
+    /// Probabilities in this half-open range around the threshold are called undetermined.
+    pub indeterminate: [f64; 2],
+    /// How they were chosen, in words.
+    pub chosen: String,
+}
+
+/// Where the weights come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// What the training images were, in words: "phantoms" for the bundled packages.
+    pub data: String,
+    /// Commit of the program that trained.
+    pub commit: String,
+    /// SHA-256 of the training configuration.
+    pub configuration_sha256: String,
+    /// SHA-256 of the table of training exams and labels.
+    pub data_sha256: String,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Exams, positive exams, slices, labelled slices, positive slices and so on, by name.
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// A figure and its 95 % interval where it has one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metric {
+    /// The figure.
+    pub value: f64,
+    /// Lower and upper end of the 95 % interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<[f64; 2]>,
+}

@@ -1,0 +1,3 @@
+//! Model packages: what they are ([`manifest`]), which is active, and running them.
+
+pub mod manifest;

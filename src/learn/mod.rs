@@ -1,0 +1,1 @@
+//! Offline: synthetic exams, and learning new models from exams with few slice labels.

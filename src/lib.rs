@@ -1,0 +1,29 @@
+//! # pe-node
+//!
+//! A CT pulmonary angiogram goes in by C-STORE or STOW-RS; a coded DICOM SR, heat maps and a lung segmentation come
+//! out, to the node's own QIDO/WADO-RS and to every configured destination. The same code, offline, learns a new model
+//! from exams with few slice labels and exports ONNX that the node serves.
+//!
+//! ```text
+//!  dimse::scp ----+                                                  +--> dimse::scu ------> PACS
+//!  (C-STORE)      |                                                  +--> dicomweb client -> PACS
+//!                 v                                                  |
+//!  dicomweb ---> archive ---> assembly ---> queue ---> worker ---> archive ---> deliver
+//!  (STOW-RS)     durable      series        leased     pipeline    results      retry, dead letter
+//!                + index      complete?     jobs          |        as objects
+//!                                                         v
+//!                slices -> volume -> analyse(quality, lungs, embolism, evidence) -> Findings -> report(SR, SC, SEG)
+//!                                       ^ models (packages, ONNX Runtime)
+//!  phantom --> RSPECT layout --> train(volumes, lungs, fit, evaluate, export) --> model package --> models
+//! ```
+//!
+//! Imports go one way: `dicom < engine < node < cli` and `dicom < engine < learn < cli`; a test holds every `use` line
+//! to it. [`engine`] is pure apart from reading the files it is given: no network, no clock, no async runtime.
+//! [`node`] is everything that waits. [`learn`] is offline.
+
+pub mod cli;
+pub mod config;
+pub mod dicom;
+pub mod engine;
+pub mod learn;
+pub mod node;
