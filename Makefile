@@ -1,0 +1,56 @@
+# pe-node: two commands for everybody, the rest for its developers.
+#
+#   make demo      a phantom CTPA through the whole node, results and pictures in target/demo
+#   make test      the gate: format, lints, documentation, every test, peers included
+#   make evidence  the long measurements; tables go to tests/bench/results/
+#
+# Needs Rust, Python 3 with venv, and a C/C++ compiler; deploy/ and tests/ scripts bring the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export PATH := $(CURDIR)/target/venv/bin:$(PATH)
+export PE_NODE_PYTHON ?= $(CURDIR)/target/venv/bin/python
+export PE_NODE_TEST_DATA ?= $(CURDIR)/../shared/data
+
+.PHONY: help demo build test lint rust-tests interop evidence tools peers onnxruntime clean
+
+help:
+	@sed -n 's/^#   /  /p' Makefile
+
+demo: tools onnxruntime
+	cargo run --release --no-default-features -- demo --out target/demo
+
+build: tools onnxruntime
+	cargo build --release
+
+test: tools peers onnxruntime lint rust-tests interop
+
+lint: tools
+	cargo fmt --check
+	cargo clippy --release --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --document-private-items
+
+rust-tests: tools peers onnxruntime
+	cargo test --release
+
+interop: build peers
+	$(PE_NODE_PYTHON) -m pytest tests/interop
+
+evidence: build peers
+	$(PE_NODE_PYTHON) tests/bench/run.py
+
+# What the build needs beyond Rust and a C compiler.
+tools:
+	@deploy/install-build-tools.sh
+
+# Other people's DICOM software that the tests talk to.
+peers: tools
+	@tests/install-peers.sh
+
+onnxruntime: tools
+	@deploy/fetch-onnxruntime.sh cpu
+
+clean:
+	cargo clean
