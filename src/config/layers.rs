@@ -27,6 +27,8 @@ impl Layered {
 
     /// Lays one dotted key over what is there. The value is read as TOML where it is TOML, as a text otherwise.
     pub(super) fn merge_value(&mut self, origin: &str, key: &str, value: &str) -> Result<(), ConfigError> {
+        let known = self.keys();
+        require_known(origin, key, &known)?;
         let value = match self.at(key) {
             Some(Value::String(_)) => Value::String(value.trim_matches('"').to_owned()),
             _ => toml::from_str::<Table>(&format!("value = {value}"))
@@ -39,7 +41,6 @@ impl Layered {
         for part in key.split('.').rev().skip(1) {
             layer = Table::from_iter([(part.to_owned(), Value::Table(layer))]);
         }
-        let known = self.keys();
         merge(origin, "", &mut self.table, layer, &known)
     }
 
@@ -85,9 +86,7 @@ fn join(prefix: &str, name: &str) -> String {
 fn merge(origin: &str, prefix: &str, into: &mut Table, layer: Table, known: &[String]) -> Result<(), ConfigError> {
     for (name, value) in layer {
         let key = join(prefix, &name);
-        if !known.contains(&key) {
-            return Err(ConfigError::UnknownKey { origin: origin.to_owned(), hint: hint(&key, known), key });
-        }
+        require_known(origin, &key, known)?;
         match (into.get_mut(&name), value) {
             (Some(Value::Table(inner)), Value::Table(layer)) => merge(origin, &key, inner, layer, known)?,
             (_, value) => {
@@ -98,11 +97,16 @@ fn merge(origin: &str, prefix: &str, into: &mut Table, layer: Table, known: &[St
     Ok(())
 }
 
-fn hint(key: &str, known: &[String]) -> String {
-    known
-        .iter()
-        .min_by_key(|candidate| strsim::damerau_levenshtein(key, candidate))
-        .map_or_else(String::new, |nearest| format!(", did you mean `{nearest}`?"))
+fn require_known(origin: &str, key: &str, known: &[String]) -> Result<(), ConfigError> {
+    if known.iter().any(|candidate| candidate == key) {
+        return Ok(());
+    }
+    let nearest = known.iter().min_by_key(|candidate| strsim::damerau_levenshtein(key, candidate));
+    Err(ConfigError::UnknownKey {
+        origin: origin.to_owned(),
+        key: key.to_owned(),
+        hint: nearest.map_or_else(String::new, |nearest| format!(", did you mean `{nearest}`?")),
+    })
 }
 
 fn validate(config: &Config) -> Result<(), ConfigError> {

@@ -239,26 +239,19 @@ pub enum LogFormat {
 }
 
 /// One entry of `[[destinations]]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RawDestination", into = "RawDestination")]
 pub struct DestinationConfig {
     /// Its name, unique, as shown in the API and in metrics.
     pub name: String,
     /// Attempts before a delivery is a dead letter.
-    #[serde(default = "default_attempts")]
     pub attempts: u32,
     /// How results get there.
-    #[serde(flatten)]
     pub transport: Transport,
 }
 
-fn default_attempts() -> u32 {
-    10
-}
-
 /// How results get to a destination.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transport {
     /// C-STORE.
     Dicom {
@@ -272,7 +265,6 @@ pub enum Transport {
         /// Base of the DICOMweb service; `/studies` is appended.
         url: String,
         /// Value of the Authorization header, if any.
-        #[serde(default)]
         authorization: String,
     },
 }
@@ -284,6 +276,66 @@ impl DestinationConfig {
             && !authorization.is_empty()
         {
             "(set)".clone_into(authorization);
+        }
+    }
+}
+
+/// A destination as typed: which keys it needs depends on its kind.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDestination {
+    name: String,
+    kind: String,
+    #[serde(default = "default_attempts")]
+    attempts: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ae_title: Option<AeTitle>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    authorization: Option<String>,
+}
+
+fn default_attempts() -> u32 {
+    10
+}
+
+impl TryFrom<RawDestination> for DestinationConfig {
+    type Error = String;
+
+    fn try_from(raw: RawDestination) -> Result<Self, String> {
+        let wrong = |problem: &str| format!("destination `{}` of kind `{}`: {problem}", raw.name, raw.kind);
+        let transport = match (raw.kind.as_str(), raw.address, raw.ae_title, raw.url, raw.authorization) {
+            ("dicom", Some(address), Some(ae_title), None, None) => Transport::Dicom { address, ae_title },
+            ("dicom", ..) => return Err(wrong("it needs `address` and `ae_title`, and no other key")),
+            ("stow", None, None, Some(url), authorization) => {
+                Transport::Stow { url, authorization: authorization.unwrap_or_default() }
+            }
+            ("stow", ..) => return Err(wrong("it needs `url`, and `authorization` where the service asks for it")),
+            _ => return Err(wrong("`kind` is \"dicom\" or \"stow\"")),
+        };
+        if raw.attempts == 0 {
+            return Err(wrong("`attempts` starts at 1"));
+        }
+        Ok(Self { name: raw.name, attempts: raw.attempts, transport })
+    }
+}
+
+impl From<DestinationConfig> for RawDestination {
+    fn from(destination: DestinationConfig) -> Self {
+        let (name, attempts) = (destination.name, destination.attempts);
+        let empty =
+            Self { name, attempts, kind: String::new(), address: None, ae_title: None, url: None, authorization: None };
+        match destination.transport {
+            Transport::Dicom { address, ae_title } => {
+                Self { kind: "dicom".to_owned(), address: Some(address), ae_title: Some(ae_title), ..empty }
+            }
+            Transport::Stow { url, authorization } => {
+                let authorization = (!authorization.is_empty()).then_some(authorization);
+                Self { kind: "stow".to_owned(), url: Some(url), authorization, ..empty }
+            }
         }
     }
 }

@@ -81,7 +81,10 @@ fn code(file: &Path) -> String {
 fn imports(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     for rest in code.split("crate::").skip(1) {
-        let path: String = rest.chars().take_while(|character| character.is_alphanumeric() || matches!(character, '_' | ':')).collect();
+        let path: String = rest
+            .chars()
+            .take_while(|character| character.is_alphanumeric() || matches!(character, '_' | ':'))
+            .collect();
         found.push(path.trim_end_matches(':').to_owned());
     }
     found
@@ -106,7 +109,8 @@ fn imports_go_one_way() {
 fn heavy_dependencies_stay_in_their_rooms() {
     let mut wrong = Vec::new();
     for file in sources(&Path::new(ROOT).join("src")) {
-        let relative = file.strip_prefix(Path::new(ROOT).join("src")).expect("below src").to_string_lossy().into_owned();
+        let relative =
+            file.strip_prefix(Path::new(ROOT).join("src")).expect("below src").to_string_lossy().into_owned();
         let code = code(&file);
         for (dependency, rooms) in FENCES {
             let named = code.match_indices(&format!("{dependency}::")).any(|(at, _)| {
