@@ -1,5 +1,8 @@
 //! Everything that waits: network, disk, queue.
 //!
 //! `archive < queue < assembly < dimse, dicomweb < deliver < worker < web`.
+//! [`shutdown`] and [`telemetry`] know of none of them and serve all.
 
 pub mod archive;
+pub mod shutdown;
+pub mod telemetry;
