@@ -5,6 +5,7 @@ pub mod ae_title;
 pub mod bounded;
 pub mod concept;
 pub mod elements;
+mod prescan;
 pub mod uid;
 
 pub use ae_title::AeTitle;
