@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -170,3 +171,10 @@ def push(node, folder):
 def files(folder):
     """All DICOM files below a folder."""
     return sorted(path for path in Path(folder).rglob("*") if path.is_file() and path.suffix in (".dcm", ""))
+
+
+def free_port():
+    """A loopback port that is free now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]

@@ -9,7 +9,7 @@ import time
 import pydicom
 import pytest
 import requests
-from conftest import BINARY, ROOT, Node, absent, files, tool
+from conftest import Node, absent, files, free_port, tool
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import CTImageStorage
 from test_rejections import raw_stow
@@ -187,11 +187,3 @@ def test_kill_at_random_moments_loses_nothing_and_duplicates_nothing(phantoms, t
     assert set(receiver.received) == expected
     node.stop()
 
-
-def free_port():
-    """A loopback port that is free now."""
-    import socket
-
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
