@@ -1,0 +1,11 @@
+"""The long measurements: `make evidence`, or `python tests/bench/run.py NAME...` for some of them."""
+
+import importlib
+import sys
+
+MEASUREMENTS = ("ingest", "latency", "durability", "accuracy")
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or MEASUREMENTS:
+        print(f"== {name}", flush=True)
+        importlib.import_module(name).main()
