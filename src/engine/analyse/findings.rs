@@ -6,6 +6,7 @@ use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::models::manifest::Manifest;
+pub use crate::engine::models::{ModelIdentity, Provider};
 use crate::engine::volume::preparation::Preparation;
 use crate::engine::volume::{Geometry, Reason, VoxelPoint};
 
@@ -110,21 +111,6 @@ pub struct EvidenceMap {
     pub cells: Array3<f32>,
     /// The grid of the cells in the patient.
     pub geometry: Geometry,
-}
-
-/// Which program computed the networks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Provider(pub String);
-
-/// The identity of a model that took part.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModelIdentity {
-    /// Name of the package.
-    pub name: String,
-    /// Version of the package.
-    pub version: String,
-    /// SHA-256 over the package's manifest and files.
-    pub sha256: String,
 }
 
 /// All that an analysis found in one series.

@@ -1,0 +1,280 @@
+//! The folder of model packages: `<directory>/<name>/<version>/model.toml` and the files it names.
+//!
+//! Nothing is taken on trust: paths are plain names inside the package's folder, and a file's bytes go to the runtime
+//! only after their digest was found to be the manifest's.
+
+use std::cmp::Ordering;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::manifest::{File, Kind, Manifest, Role};
+use super::validation::{ManifestError, is_token};
+use super::{ModelIdentity, hexadecimal};
+use crate::config::ModelsConfig;
+
+/// Name of the manifest in a package's folder.
+pub const MANIFEST: &str = "model.toml";
+
+/// Why a package cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// There is no folder of packages.
+    #[error(
+        "no folder of model packages (searched {searched}); set models.directory to the folder that holds \
+         <name>/<version>/model.toml"
+    )]
+    NoDirectory {
+        /// The places, separated by commas.
+        searched: String,
+    },
+    /// A file or folder cannot be read.
+    #[error("reading {path}: {source}", path = path.display())]
+    Read {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The manifest is not one.
+    #[error("model package {package}: {source}")]
+    Manifest {
+        /// `name/version` as the folders say.
+        package: String,
+        /// What is wrong.
+        source: ManifestError,
+    },
+    /// The manifest is another package's.
+    #[error("model package {package}: model.toml says `{said}`; the folders must be called <name>/<version>")]
+    Misplaced {
+        /// `name/version` as the folders say.
+        package: String,
+        /// `name/version` as the manifest says.
+        said: String,
+    },
+    /// A file is not the one that the manifest describes.
+    #[error("model package {package}: {file} has the SHA-256 {found}, model.toml says {expected}; fetch the package anew")]
+    Digest {
+        /// `name/version`.
+        package: String,
+        /// The file.
+        file: String,
+        /// Digest of the bytes on disk.
+        found: String,
+        /// Digest in the manifest.
+        expected: String,
+    },
+    /// No package fits the selection.
+    #[error("{setting} = \"{wanted}\": {problem}")]
+    Selection {
+        /// The setting, for instance `models.lungs`.
+        setting: &'static str,
+        /// Its value.
+        wanted: String,
+        /// What stands against it and what to do.
+        problem: String,
+    },
+}
+
+/// The packages in a folder.
+#[derive(Debug)]
+pub struct Registry {
+    directory: PathBuf,
+    entries: Vec<Entry>,
+}
+
+/// One package's folder and what its manifest says.
+#[derive(Debug)]
+pub struct Entry {
+    /// `name/version` as the folders say.
+    pub id: String,
+    /// The package, or why it is none.
+    pub package: Result<Package, RegistryError>,
+}
+
+/// A package whose manifest is valid; its files are read and verified when they are asked for.
+#[derive(Debug)]
+pub struct Package {
+    directory: PathBuf,
+    text: String,
+    manifest: Manifest,
+}
+
+/// A package's files with the digests verified.
+#[derive(Debug)]
+pub struct Contents {
+    /// Name, version and the SHA-256 over manifest and files.
+    pub identity: ModelIdentity,
+    files: Vec<(Role, Vec<u8>)>,
+}
+
+impl Contents {
+    /// The bytes of the file of a role.
+    pub(super) fn bytes(&self, role: Role) -> &[u8] {
+        self.files.iter().find(|(candidate, _)| *candidate == role).map_or(&[], |(_, bytes)| bytes)
+    }
+}
+
+impl Registry {
+    /// Lists the packages of the configured folder: `models.directory`, or if that is empty `onnx` beside the binary
+    /// or in a folder above it, or else `./onnx`.
+    pub fn open(config: &ModelsConfig) -> Result<Self, RegistryError> {
+        let candidates = if config.directory.as_os_str().is_empty() {
+            let binary = std::env::current_exe().ok();
+            let beside = binary.as_deref().and_then(Path::parent).map(|folder| folder.join("onnx"));
+            beside.into_iter().chain([PathBuf::from("onnx")]).collect()
+        } else {
+            vec![config.directory.clone()]
+        };
+        let directory = candidates.iter().find(|path| path.is_dir()).ok_or_else(|| RegistryError::NoDirectory {
+            searched: candidates.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "),
+        })?;
+        let mut entries = Vec::new();
+        for name in folders(directory)? {
+            for version in folders(&directory.join(&name))? {
+                let path = directory.join(&name).join(&version);
+                if path.join(MANIFEST).exists() {
+                    entries.push(Entry { id: format!("{name}/{version}"), package: Package::open(&path) });
+                }
+            }
+        }
+        entries.sort_by(|a, b| by_name_then_version(&a.id, &b.id));
+        Ok(Self { directory: directory.clone(), entries })
+    }
+
+    /// The folder.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// All packages by name, then from the oldest to the newest version.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The package that a selection names: `name/version`, `name` for its newest version, or nothing for the newest
+    /// version of the only package of the kind.
+    ///
+    /// A broken package is never passed over in favour of an older one: it is an error until it is removed or another
+    /// one is named.
+    pub fn select(&self, kind: Kind, wanted: &str) -> Result<&Package, RegistryError> {
+        let setting = match kind {
+            Kind::LungSegmentation => "models.lungs",
+            Kind::EmbolismClassifier => "models.embolism",
+        };
+        let refused =
+            |problem: String| RegistryError::Selection { setting, wanted: wanted.to_owned(), problem };
+        let folder = self.directory.display();
+        let mut fitting: Vec<&Entry> = self
+            .entries
+            .iter()
+            .filter(|entry| wanted.is_empty() || entry.id == wanted || name_of(&entry.id) == wanted)
+            .collect();
+        if wanted.is_empty() {
+            fitting.retain(|entry| entry.package.as_ref().map_or(true, |package| package.manifest.kind == kind));
+        }
+        let entry = *fitting.last().ok_or_else(|| refused(format!("there is no such package in {folder}")))?;
+        for entry in &fitting {
+            if let Err(error) = &entry.package
+                && (wanted.is_empty() || entry.id == fitting[fitting.len() - 1].id)
+            {
+                return Err(refused(format!("{error}; remove it from {folder} or name another package")));
+            }
+            if name_of(&entry.id) != name_of(&fitting[0].id) {
+                let names: Vec<&str> = fitting.iter().map(|entry| entry.id.as_str()).collect();
+                return Err(refused(format!("more than one package fits ({}); name one", names.join(", "))));
+            }
+        }
+        match &entry.package {
+            Ok(package) if package.manifest.kind == kind => Ok(package),
+            Ok(package) => Err(refused(format!("{} is a package of the kind {:?}", entry.id, package.manifest.kind))),
+            Err(error) => Err(refused(error.to_string())),
+        }
+    }
+}
+
+impl Package {
+    /// Reads the manifest of the package in a folder called `<name>/<version>`.
+    pub fn open(directory: &Path) -> Result<Self, RegistryError> {
+        let part = |path: Option<&Path>| {
+            path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        };
+        let id = format!("{}/{}", part(directory.parent()), part(Some(directory)));
+        let path = directory.join(MANIFEST);
+        let text = std::fs::read_to_string(&path).map_err(|source| RegistryError::Read { path, source })?;
+        let manifest =
+            Manifest::parse(&text).map_err(|source| RegistryError::Manifest { package: id.clone(), source })?;
+        let said = format!("{}/{}", manifest.name, manifest.version);
+        if said != id {
+            return Err(RegistryError::Misplaced { package: id, said });
+        }
+        Ok(Self { directory: directory.to_owned(), text, manifest })
+    }
+
+    /// What the package says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Reads all files and verifies their digests. The identity is the SHA-256 of `model.toml` followed by the files
+    /// in the manifest's order: what `cat model.toml encoder.onnx head.onnx | sha256sum` prints.
+    pub fn contents(&self) -> Result<Contents, RegistryError> {
+        let mut identity = Sha256::new_with_prefix(self.text.as_bytes());
+        let mut files = Vec::with_capacity(self.manifest.files.len());
+        for file in &self.manifest.files {
+            let bytes = self.read(file)?;
+            identity.update(&bytes);
+            files.push((file.role, bytes));
+        }
+        let identity = ModelIdentity {
+            name: self.manifest.name.clone(),
+            version: self.manifest.version.clone(),
+            sha256: hexadecimal(&identity.finalize()),
+        };
+        Ok(Contents { identity, files })
+    }
+
+    fn read(&self, file: &File) -> Result<Vec<u8>, RegistryError> {
+        let path = self.directory.join(&file.path);
+        let bytes = std::fs::read(&path).map_err(|source| RegistryError::Read { path, source })?;
+        let found = hexadecimal(&Sha256::digest(&bytes));
+        if found != file.sha256 {
+            return Err(RegistryError::Digest {
+                package: format!("{}/{}", self.manifest.name, self.manifest.version),
+                file: file.path.clone(),
+                found,
+                expected: file.sha256.clone(),
+            });
+        }
+        Ok(bytes)
+    }
+}
+
+fn folders(directory: &Path) -> Result<Vec<String>, RegistryError> {
+    let failed = |source| RegistryError::Read { path: directory.to_owned(), source };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if is_token(&name) && entry.path().is_dir() {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn name_of(id: &str) -> &str {
+    id.split('/').next().unwrap_or(id)
+}
+
+/// Versions compare part by part, numbers as numbers: 0.10.0 is newer than 0.9.1.
+fn by_name_then_version(a: &str, b: &str) -> Ordering {
+    let (name_a, version_a) = a.split_once('/').unwrap_or((a, ""));
+    let (name_b, version_b) = b.split_once('/').unwrap_or((b, ""));
+    name_a.cmp(name_b).then_with(|| {
+        let parts = |version: &str| -> Vec<(u64, String)> {
+            version.split(['.', '-', '_']).map(|part| (part.parse().unwrap_or(0), part.to_owned())).collect()
+        };
+        parts(version_a).cmp(&parts(version_b))
+    })
+}
