@@ -9,17 +9,18 @@ const FETCHED: &str = "target/onnxruntime";
 /// The library itself, or nothing and the places that were searched.
 ///
 /// The order is: the setting `onnxruntime.library`, the variable `ORT_DYLIB_PATH`, beside the binary, and
-/// `target/onnxruntime/` below the working directory and below every folder that holds the binary. A file named by
+/// `target/onnxruntime/` below every folder that holds the binary and below the working directory. A file named by
 /// the setting or the variable is taken as it stands: if it is missing, no other is used in its place.
 pub(super) fn find(setting: &Path, variable: Option<&str>, binary: Option<&Path>) -> Result<PathBuf, Vec<PathBuf>> {
-    let named = [Some(setting), variable.map(Path::new)].into_iter().flatten().find(|path| !path.as_os_str().is_empty());
+    let named =
+        [Some(setting), variable.map(Path::new)].into_iter().flatten().find(|path| !path.as_os_str().is_empty());
     if let Some(path) = named {
         let found = if path.is_dir() { library_in(path) } else { path.is_file().then(|| path.to_owned()) };
         return found.ok_or_else(|| vec![path.to_owned()]);
     }
     let mut folders: Vec<PathBuf> = binary.and_then(Path::parent).map(Path::to_owned).into_iter().collect();
-    folders.push(PathBuf::from(FETCHED));
     folders.extend(binary.into_iter().flat_map(Path::ancestors).skip(1).map(|folder| folder.join(FETCHED)));
+    folders.push(PathBuf::from(FETCHED));
     folders.iter().find_map(|folder| library_in(folder)).ok_or(folders)
 }
 

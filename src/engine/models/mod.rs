@@ -10,6 +10,8 @@ pub mod manifest;
 pub mod networks;
 pub mod registry;
 pub mod session;
+#[cfg(test)]
+mod tests;
 mod validation;
 
 use serde::{Deserialize, Serialize};

@@ -4,9 +4,7 @@
 //! file declares them, and then what the network really gives in a trial run on blank slices, with more than one
 //! slice, so that an axis that should be dynamic and is not shows at start and not in the first study.
 
-use ndarray::{
-    Array, Array1, Array2, Array3, Array4, ArrayD, ArrayView2, ArrayView4, Axis, Dimension, IntoDimension,
-};
+use ndarray::{Array, Array1, Array2, Array3, Array4, ArrayD, ArrayView2, ArrayView4, Axis, Dimension, IntoDimension};
 
 use super::manifest::{File, Kind, Manifest, Role};
 use super::registry::{Contents, Package, Registry, RegistryError};
@@ -112,8 +110,11 @@ impl LungNetwork {
         let class = |name| manifest.class(name).ok_or_else(|| loader.unfit("model.toml", format!("no label `{name}`")));
         let classes =
             LungClasses { background: class("background")?, left: class("left-lung")?, right: class("right-lung")? };
-        let mut loaded = Self { identity: loader.contents.identity.clone(), network, classes, manifest: manifest.clone() };
-        loaded.logits(blank(&manifest).view()).map_err(|error| loader.unfit(&loaded.network.file.path, error.to_string()))?;
+        let mut loaded =
+            Self { identity: loader.contents.identity.clone(), network, classes, manifest: manifest.clone() };
+        loaded
+            .logits(&blank(&manifest).view())
+            .map_err(|error| loader.unfit(&loaded.network.file.path, error.to_string()))?;
         Ok(loaded)
     }
 
@@ -128,10 +129,10 @@ impl LungNetwork {
     }
 
     /// Class logits `[N, classes, H, W]` of prepared slices `[N, C, H, W]`.
-    pub fn logits(&mut self, batch: ArrayView4<'_, f32>) -> Result<Array4<f32>, SessionError> {
+    pub fn logits(&mut self, batch: &ArrayView4<'_, f32>) -> Result<Array4<f32>, SessionError> {
         let [rows, columns] = self.manifest.input.size;
         let expected = [batch.len_of(Axis(0)), self.manifest.labels.len(), rows, columns];
-        let [logits] = self.network.run(batch.into_dyn())?;
+        let [logits] = self.network.run(batch.view().into_dyn())?;
         shaped(logits, &self.network.file.outputs[0], &expected.map(Some))
     }
 }
@@ -183,9 +184,9 @@ impl EmbolismNetwork {
     }
 
     /// Features and evidence of prepared slices `[N, C, H, W]`.
-    pub fn encode(&mut self, batch: ArrayView4<'_, f32>) -> Result<Encoded, SessionError> {
+    pub fn encode(&mut self, batch: &ArrayView4<'_, f32>) -> Result<Encoded, SessionError> {
         let slices = batch.len_of(Axis(0));
-        let [features, evidence] = self.encoder.run(batch.into_dyn())?;
+        let [features, evidence] = self.encoder.run(batch.view().into_dyn())?;
         let names = &self.encoder.file.outputs;
         let features = shaped(features, &names[0], &[Some(slices), None])?;
         let evidence: Array4<f32> = shaped(evidence, &names[1], &[Some(slices), Some(1), None, None])?;
@@ -193,9 +194,9 @@ impl EmbolismNetwork {
     }
 
     /// Logits and attention of an exam from the features `[D, F]` of its slices, lowest first.
-    pub fn read(&mut self, features: ArrayView2<'_, f32>) -> Result<ExamLogits, SessionError> {
+    pub fn read(&mut self, features: &ArrayView2<'_, f32>) -> Result<ExamLogits, SessionError> {
         let slices = features.len_of(Axis(0));
-        let [logits, exam, attention] = self.head.run(features.into_dyn())?;
+        let [logits, exam, attention] = self.head.run(features.view().into_dyn())?;
         let names = &self.head.file.outputs;
         let exam: Array1<f32> = shaped(exam, &names[1], &[Some(1)])?;
         Ok(ExamLogits {
@@ -210,9 +211,9 @@ impl EmbolismNetwork {
         let files = [self.encoder.file.path.clone(), self.head.file.path.clone()];
         let failed = |file: usize, problem: String| (files[file].clone(), problem);
         let blank = blank(&self.manifest);
-        let encoded = self.encode(blank.view()).map_err(|error| failed(0, error.to_string()))?;
+        let encoded = self.encode(&blank.view()).map_err(|error| failed(0, error.to_string()))?;
         check_cells(&self.manifest, encoded.evidence.dim()).map_err(|problem| failed(0, problem))?;
-        self.read(encoded.features.view()).map_err(|error| failed(1, error.to_string()))?;
+        self.read(&encoded.features.view()).map_err(|error| failed(1, error.to_string()))?;
         Ok(())
     }
 }
@@ -297,10 +298,13 @@ fn check_declaration(
     if side == "input" && role != Role::Head {
         let [rows, columns] = manifest.input.size;
         let expected = [manifest.input.channels(), rows, columns];
-        let fits = declared.shape[1..].iter().zip(expected).all(|(size, wanted)| size.is_none_or(|size| size == wanted));
+        let fits =
+            declared.shape[1..].iter().zip(expected).all(|(size, wanted)| size.is_none_or(|size| size == wanted));
         if !fits {
-            let sizes = &declared.shape[1..];
-            return Err(format!("{side} `{name}` takes images of {sizes:?}, the manifest prepares {expected:?}"));
+            let sizes = declared.shape[1..].iter().map(|size| size.map_or("?".to_owned(), |size| size.to_string()));
+            let sizes = sizes.collect::<Vec<_>>().join(" x ");
+            let wanted = expected.map(|size| size.to_string()).join(" x ");
+            return Err(format!("{side} `{name}` takes images of {sizes}, the manifest prepares {wanted}"));
         }
     }
     Ok(())
@@ -336,7 +340,8 @@ where
     [usize; RANK]: IntoDimension<Dim = D>,
 {
     let shape = values.shape().to_vec();
-    let fits = shape.len() == RANK && shape.iter().zip(expected).all(|(size, wanted)| wanted.is_none_or(|wanted| wanted == *size));
+    let fits = shape.len() == RANK
+        && shape.iter().zip(expected).all(|(size, wanted)| wanted.is_none_or(|wanted| wanted == *size));
     let wrong = || SessionError::Run(format!("output `{name}` has the shape {shape:?}, {expected:?} was expected"));
     if !fits {
         return Err(wrong());

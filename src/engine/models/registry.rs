@@ -53,7 +53,9 @@ pub enum RegistryError {
         said: String,
     },
     /// A file is not the one that the manifest describes.
-    #[error("model package {package}: {file} has the SHA-256 {found}, model.toml says {expected}; fetch the package anew")]
+    #[error(
+        "model package {package}: {file} has the SHA-256 {found}, model.toml says {expected}; fetch the package anew"
+    )]
     Digest {
         /// `name/version`.
         package: String,
@@ -162,8 +164,7 @@ impl Registry {
             Kind::LungSegmentation => "models.lungs",
             Kind::EmbolismClassifier => "models.embolism",
         };
-        let refused =
-            |problem: String| RegistryError::Selection { setting, wanted: wanted.to_owned(), problem };
+        let refused = |problem: String| RegistryError::Selection { setting, wanted: wanted.to_owned(), problem };
         let folder = self.directory.display();
         let mut fitting: Vec<&Entry> = self
             .entries

@@ -186,10 +186,8 @@ impl Runtime {
     /// Computes on the device, with falling back to the CPU forbidden.
     fn try_cuda(&self, number: u32) -> Result<(), String> {
         let compute = || -> ort::Result<Vec<f32>> {
-            let mut session = self
-                .builder(Device::Cuda(number))?
-                .with_disable_cpu_fallback()?
-                .commit_from_memory(PROBE)?;
+            let mut session =
+                self.builder(Device::Cuda(number))?.with_disable_cpu_fallback()?.commit_from_memory(PROBE)?;
             let outputs = session.run(ort::inputs![TensorRef::from_array_view(([1_usize], &[3.0_f32][..]))?])?;
             Ok(outputs[0].try_extract_tensor::<f32>()?.1.to_vec())
         };
@@ -208,11 +206,12 @@ impl Network {
             Side::Input => self.session.inputs(),
             Side::Output => self.session.outputs(),
         };
-        let outlet = outlets.iter().find(|outlet| outlet.name() == name).ok_or_else(|| SessionError::TensorMissing {
-            side: side.name(),
-            name: name.to_owned(),
-            present: outlets.iter().map(|outlet| format!("`{}`", outlet.name())).collect::<Vec<_>>().join(", "),
-        })?;
+        let outlet =
+            outlets.iter().find(|outlet| outlet.name() == name).ok_or_else(|| SessionError::TensorMissing {
+                side: side.name(),
+                name: name.to_owned(),
+                present: outlets.iter().map(|outlet| format!("`{}`", outlet.name())).collect::<Vec<_>>().join(", "),
+            })?;
         Ok(declaration(outlet))
     }
 
@@ -301,7 +300,8 @@ fn providers(device: Device) -> Vec<ExecutionProviderDispatch> {
 }
 
 fn declaration(outlet: &Outlet) -> TensorDeclaration {
-    let shape = outlet.dtype().tensor_shape().map(|shape| shape.iter().map(|size| usize::try_from(*size).ok()).collect());
+    let shape =
+        outlet.dtype().tensor_shape().map(|shape| shape.iter().map(|size| usize::try_from(*size).ok()).collect());
     TensorDeclaration {
         shape: shape.unwrap_or_default(),
         float: outlet.dtype().tensor_type() == Some(TensorElementType::Float32),

@@ -31,8 +31,8 @@ pub enum ManifestError {
 impl Manifest {
     /// Reads and validates the text of a `model.toml`.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
-        let manifest: Self = toml::from_str(text)
-            .map_err(|error| ManifestError::Syntax(error.to_string().trim().replace('\n', " ")))?;
+        let manifest: Self =
+            toml::from_str(text).map_err(|error| ManifestError::Syntax(error.to_string().trim().replace('\n', " ")))?;
         manifest.validate()?;
         Ok(manifest)
     }

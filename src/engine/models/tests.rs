@@ -1,0 +1,314 @@
+//! Packages that are as they should be, and each way in which one is not. The packages are those of `fixtures/`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array4, Axis, Slice};
+use tempfile::TempDir;
+
+use super::manifest::{Kind, Manifest};
+use super::networks::{EmbolismNetwork, LungNetwork, Models, verify};
+use super::registry::{MANIFEST, Package, Registry};
+use super::session::{Runtime, SessionError};
+use crate::config::{Config, DeviceConfig, ModelsConfig, OnnxRuntimeConfig};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models")
+}
+
+fn settings(directory: &Path) -> (ModelsConfig, OnnxRuntimeConfig) {
+    let config = Config::load(None, std::iter::empty(), &["onnxruntime.device=cpu".to_owned()]).expect("defaults");
+    (ModelsConfig { directory: directory.to_owned(), ..config.models }, config.onnxruntime)
+}
+
+fn runtime() -> Runtime {
+    Runtime::start(&settings(&fixtures()).1).expect("ONNX Runtime")
+}
+
+/// A copy of the fixtures that a test may spoil.
+fn copy() -> TempDir {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    for name in ["fixture-lungs", "fixture-embolism"] {
+        let (from, to) = (fixtures().join(name).join("1.0.0"), folder.path().join(name).join("1.0.0"));
+        fs::create_dir_all(&to).expect("folder");
+        for entry in fs::read_dir(from).expect("fixture").flatten() {
+            fs::copy(entry.path(), to.join(entry.file_name())).expect("copy");
+        }
+    }
+    folder
+}
+
+fn embolism(folder: &Path) -> PathBuf {
+    folder.join("fixture-embolism/1.0.0")
+}
+
+/// Replaces a text of a manifest.
+fn edit(package: &Path, from: &str, to: &str) {
+    let path = package.join(MANIFEST);
+    let text = fs::read_to_string(&path).expect("manifest");
+    assert!(text.contains(from), "the manifest holds `{from}`");
+    fs::write(path, text.replacen(from, to, 1)).expect("write");
+}
+
+/// What loading the models of a folder answers.
+fn refusal(folder: &Path) -> String {
+    let (models, onnxruntime) = settings(folder);
+    Models::load(&models, &onnxruntime).expect_err("a broken package").to_string()
+}
+
+#[test]
+fn the_fixtures_load_and_say_who_they_are() {
+    let (models, onnxruntime) = settings(&fixtures());
+    let loaded = Models::load(&models, &onnxruntime).expect("fixtures");
+    let identities = loaded.identities();
+    assert_eq!(identities[0].name, "fixture-lungs");
+    assert_eq!(identities[1].name, "fixture-embolism");
+    assert!(identities.iter().all(|identity| identity.sha256.len() == 64));
+    assert_ne!(identities[0].sha256, identities[1].sha256);
+    assert_eq!(loaded.provider().0, "CPUExecutionProvider");
+}
+
+#[test]
+fn the_identity_is_the_digest_of_the_manifest_followed_by_the_files() {
+    use sha2::{Digest, Sha256};
+    let package = Package::open(&embolism(&fixtures())).expect("package");
+    let mut hasher = Sha256::new();
+    for name in [MANIFEST, "encoder.onnx", "head.onnx"] {
+        hasher.update(fs::read(embolism(&fixtures()).join(name)).expect("file"));
+    }
+    assert_eq!(package.contents().expect("contents").identity.sha256, super::hexadecimal(&hasher.finalize()));
+}
+
+#[test]
+fn a_manifest_survives_being_written_and_read() {
+    let text = fs::read_to_string(embolism(&fixtures()).join(MANIFEST)).expect("manifest");
+    let manifest = Manifest::parse(&text).expect("valid");
+    assert_eq!(Manifest::parse(&manifest.to_toml()), Ok(manifest));
+}
+
+#[test]
+fn a_file_with_another_digest_is_refused() {
+    let folder = copy();
+    let path = embolism(folder.path()).join("head.onnx");
+    let mut bytes = fs::read(&path).expect("file");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&path, bytes).expect("write");
+    let error = refusal(folder.path());
+    assert!(error.contains("fixture-embolism/1.0.0") && error.contains("head.onnx has the SHA-256"), "{error}");
+}
+
+#[test]
+fn a_path_that_leaves_the_package_is_refused() {
+    for path in ["../../fixture-lungs/1.0.0/network.onnx", "/etc/passwd", "..", "a/b.onnx", ""] {
+        let folder = copy();
+        edit(&embolism(folder.path()), "path = \"encoder.onnx\"", &format!("path = \"{path}\""));
+        let error = refusal(folder.path());
+        assert!(error.contains("a plain file name"), "{path}: {error}");
+    }
+}
+
+#[test]
+fn a_tensor_that_the_network_does_not_have_is_named_with_those_it_has() {
+    let folder = copy();
+    edit(&embolism(folder.path()), "outputs = [\"features\"", "outputs = [\"feature\"");
+    let error = refusal(folder.path());
+    assert!(error.contains("no output `feature`") && error.contains("`features`, `evidence`"), "{error}");
+}
+
+#[test]
+fn images_of_another_size_or_number_of_channels_are_refused() {
+    let folder = copy();
+    edit(&embolism(folder.path()), "size = [128, 128]", "size = [96, 96]");
+    let error = refusal(folder.path());
+    assert!(error.contains("takes images of 3 x 128 x 128, the manifest prepares 3 x 96 x 96"), "{error}");
+    let folder = copy();
+    edit(&embolism(folder.path()), "neighbours = 1", "neighbours = 0");
+    assert!(refusal(folder.path()).contains("the manifest prepares"));
+}
+
+#[test]
+fn outputs_in_another_order_than_the_layouts_are_refused() {
+    let folder = copy();
+    edit(&embolism(folder.path()), "outputs = [\"features\", \"evidence\"]", "outputs = [\"evidence\", \"features\"]");
+    let error = refusal(folder.path());
+    assert!(error.contains("`evidence` has 4 axes, 2 were expected"), "{error}");
+}
+
+#[test]
+fn cells_of_evidence_wider_than_an_embolus_are_refused() {
+    let folder = copy();
+    edit(&embolism(folder.path()), "spacing_mm = 2.5", "spacing_mm = 2.6");
+    let error = refusal(folder.path());
+    assert!(error.contains("cells of the evidence are 5.2 mm wide"), "{error}");
+}
+
+#[test]
+fn what_is_no_network_is_refused_with_the_runtimes_reason() {
+    use sha2::{Digest, Sha256};
+    let folder = copy();
+    let package = embolism(folder.path());
+    let digest = super::hexadecimal(&Sha256::digest(fs::read(package.join("head.onnx")).expect("file")));
+    fs::write(package.join("head.onnx"), b"no network").expect("write");
+    edit(&package, &digest, &super::hexadecimal(&Sha256::digest(b"no network")));
+    let error = refusal(folder.path());
+    assert!(error.contains("head.onnx: loading the network:"), "{error}");
+}
+
+#[test]
+fn manifests_with_values_that_cannot_be_are_refused_by_key() {
+    let cases = [
+        ("schema = 1", "schema = 2", "schema"),
+        ("window = [-250.0, 450.0]", "window = [450.0, -250.0]", "input.window"),
+        ("spacing_mm = 2.5", "spacing_mm = 0.0", "input.spacing_mm"),
+        ("temperature = 2.0", "temperature = 0.0", "calibration.temperature"),
+        ("threshold = 0.5", "threshold = 1.5", "operating_point.threshold"),
+        ("indeterminate = [0.45, 0.55]", "indeterminate = [0.55, 0.45]", "operating_point.indeterminate"),
+        ("layout = \"encoder+head\"", "layout = \"slices\"", "layout"),
+        ("role = \"head\"", "role = \"encoder\"", "files"),
+        ("kind = ", "sort = ", "unknown field"),
+    ];
+    for (from, to, key) in cases {
+        let folder = copy();
+        edit(&embolism(folder.path()), from, to);
+        let error = Package::open(&embolism(folder.path())).expect_err(to).to_string();
+        assert!(error.contains(key), "{to}: {error}");
+    }
+    let folder = copy();
+    edit(&folder.path().join("fixture-lungs/1.0.0"), "name = \"left-lung\"", "name = \"lung\"");
+    let error = Package::open(&folder.path().join("fixture-lungs/1.0.0")).expect_err("labels").to_string();
+    assert!(error.contains("`left-lung` stands 0 times"), "{error}");
+}
+
+#[test]
+fn the_newest_version_is_active_unless_another_is_named() {
+    let folder = copy();
+    let old = embolism(folder.path());
+    for version in ["1.9.0", "1.10.0"] {
+        let new = folder.path().join("fixture-embolism").join(version);
+        fs::create_dir(&new).expect("folder");
+        for name in [MANIFEST, "encoder.onnx", "head.onnx"] {
+            fs::copy(old.join(name), new.join(name)).expect("copy");
+        }
+        edit(&new, "version = \"1.0.0\"", &format!("version = \"{version}\""));
+    }
+    let registry = Registry::open(&settings(folder.path()).0).expect("registry");
+    let version = |wanted: &str| {
+        registry.select(Kind::EmbolismClassifier, wanted).map(|package| package.manifest().version.clone())
+    };
+    assert_eq!(version("").expect("newest"), "1.10.0");
+    assert_eq!(version("fixture-embolism").expect("newest"), "1.10.0");
+    assert_eq!(version("fixture-embolism/1.9.0").expect("named"), "1.9.0");
+    let error = version("fixture-lungs").expect_err("another kind").to_string();
+    assert!(error.contains("models.embolism") && error.contains("LungSegmentation"), "{error}");
+    assert!(version("fixture-embolism/2.0.0").expect_err("absent").to_string().contains("no such package"));
+}
+
+#[test]
+fn a_broken_newest_version_is_never_passed_over_in_silence() {
+    let folder = copy();
+    let new = folder.path().join("fixture-embolism/1.1.0");
+    fs::create_dir(&new).expect("folder");
+    fs::write(new.join(MANIFEST), "schema = 1").expect("write");
+    let registry = Registry::open(&settings(folder.path()).0).expect("registry");
+    for wanted in ["", "fixture-embolism"] {
+        let error = registry.select(Kind::EmbolismClassifier, wanted).expect_err("broken").to_string();
+        assert!(error.contains("fixture-embolism/1.1.0"), "{error}");
+    }
+    assert!(registry.select(Kind::EmbolismClassifier, "fixture-embolism/1.0.0").is_ok());
+}
+
+#[test]
+fn two_packages_of_a_kind_must_be_told_apart_by_name() {
+    let folder = copy();
+    let other = folder.path().join("other/1.0.0");
+    fs::create_dir_all(&other).expect("folder");
+    for name in [MANIFEST, "encoder.onnx", "head.onnx"] {
+        fs::copy(embolism(folder.path()).join(name), other.join(name)).expect("copy");
+    }
+    let said = refusal(folder.path());
+    assert!(said.contains("the folders must be called <name>/<version>"), "{said}");
+    edit(&other, "name = \"fixture-embolism\"", "name = \"other\"");
+    let registry = Registry::open(&settings(folder.path()).0).expect("registry");
+    let error = registry.select(Kind::EmbolismClassifier, "").expect_err("two").to_string();
+    assert!(error.contains("fixture-embolism/1.0.0, other/1.0.0"), "{error}");
+    assert!(registry.select(Kind::EmbolismClassifier, "other").is_ok());
+}
+
+#[test]
+fn a_slice_gives_the_same_alone_and_in_a_batch() {
+    let registry = Registry::open(&settings(&fixtures()).0).expect("registry");
+    let package = registry.select(Kind::EmbolismClassifier, "").expect("package");
+    let mut network = EmbolismNetwork::load(package, &runtime()).expect("network");
+    let batch =
+        Array4::from_shape_fn((5, 3, 128, 128), |(n, c, y, x)| ((n * 7 + c * 3 + y * 5 + x) % 101) as f32 / 100.0);
+    let together = network.encode(&batch.view()).expect("batch");
+    for index in 0..5 {
+        let alone = network.encode(&batch.slice_axis(Axis(0), Slice::from(index..=index))).expect("slice");
+        assert_eq!(alone.evidence.index_axis(Axis(0), 0), together.evidence.index_axis(Axis(0), index));
+        assert_eq!(alone.features.row(0), together.features.row(index));
+    }
+}
+
+#[test]
+fn the_fixture_networks_answer_as_computed_by_hand() {
+    let registry = Registry::open(&settings(&fixtures()).0).expect("registry");
+    let package = registry.select(Kind::EmbolismClassifier, "").expect("package");
+    let mut network = EmbolismNetwork::load(package, &runtime()).expect("network");
+    let mut slices = Array4::zeros((3, 3, 128, 128));
+    slices[[1, 1, 40, 61]] = 0.9;
+    slices[[1, 0, 10, 10]] = 1.0;
+    let encoded = network.encode(&slices.view()).expect("evidence");
+    assert!((encoded.evidence[[1, 20, 30]] - 2.0).abs() < 1e-4);
+    assert!((encoded.evidence[[1, 5, 5]] + 16.0).abs() < 1e-4, "neighbours do not count as the slice itself");
+    let exam = network.read(&encoded.features.view()).expect("exam");
+    assert!((exam.exam - 2.0).abs() < 1e-4 && (exam.slices[1] - 2.0).abs() < 1e-4);
+    assert!((exam.attention.sum() - 1.0).abs() < 1e-5);
+
+    let package = registry.select(Kind::LungSegmentation, "").expect("package");
+    let mut network = LungNetwork::load(package, &runtime()).expect("network");
+    let mut image = Array4::from_elem((1, 1, 128, 128), 0.7);
+    image.slice_axis_mut(Axis(2), Slice::from(30..60)).fill(0.05);
+    let logits = network.logits(&image.view()).expect("logits");
+    let classes = network.classes();
+    let best = |row: usize, column: usize| {
+        (0..3)
+            .max_by(|a, b| logits[[0, *a, row, column]].total_cmp(&logits[[0, *b, row, column]]))
+            .expect("three classes")
+    };
+    assert_eq!(best(40, 20), classes.right);
+    assert_eq!(best(40, 100), classes.left);
+    assert_eq!(best(100, 100), classes.background);
+}
+
+#[test]
+fn a_cuda_device_that_cannot_be_had_is_an_error_and_auto_falls_back() {
+    let (_, mut onnxruntime) = settings(&fixtures());
+    onnxruntime.device = DeviceConfig::Cuda(99);
+    let error = Runtime::start(&onnxruntime).expect_err("no such device");
+    assert!(matches!(error, SessionError::Device { number: 99, .. }), "{error}");
+    assert!(error.to_string().contains("cuda:99"), "{error}");
+    onnxruntime.device = DeviceConfig::Auto;
+    let provider = Runtime::start(&onnxruntime).expect("some device").provider();
+    assert!(provider == "CPUExecutionProvider" || provider == "CUDAExecutionProvider (device 0)", "{provider}");
+}
+
+#[test]
+fn a_missing_library_is_one_line_that_names_the_script() {
+    let (_, mut onnxruntime) = settings(&fixtures());
+    onnxruntime.library = PathBuf::from("/nowhere/libonnxruntime.so");
+    let error = Runtime::start(&onnxruntime).expect_err("no library").to_string();
+    assert!(
+        error.contains("deploy/fetch-onnxruntime.sh") && error.contains("/nowhere/") && !error.contains('\n'),
+        "{error}"
+    );
+}
+
+#[test]
+fn verifying_a_package_gives_the_identity_that_loading_gives() {
+    let (models, onnxruntime) = settings(&fixtures());
+    let loaded = Models::load(&models, &onnxruntime).expect("fixtures");
+    let registry = Registry::open(&models).expect("registry");
+    let package = registry.select(Kind::EmbolismClassifier, "").expect("package");
+    assert_eq!(verify(package, &runtime()).expect("fits"), loaded.identities()[1]);
+}
