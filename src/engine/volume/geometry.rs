@@ -66,6 +66,21 @@ impl Geometry {
     }
 }
 
+/// Inner product.
+pub(super) fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}
+
+/// Vector product, right-handed.
+pub(super) fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
+    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+}
+
+/// Length.
+pub(super) fn norm(a: [f64; 3]) -> f64 {
+    dot(a, a).sqrt()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,15 +1,28 @@
 //! Slices to a volume in Hounsfield units, and the one preparation that training, prediction and serving share.
 
+mod body;
+pub mod components;
 pub mod geometry;
+pub mod nifti;
+mod pixels;
 pub mod preparation;
+mod reading;
 pub mod rejection;
+mod resample;
+mod series;
+mod slice_header;
+mod stack;
 
 use dicom_object::InMemDicomObject;
-use ndarray::Array3;
+use ndarray::{Array3, ArrayView3, Slice};
 
 use crate::dicom::Uid;
 pub use geometry::{Geometry, PatientPoint, VoxelPoint};
+pub use pixels::AIR;
+pub use reading::{SeriesReading, read_series};
 pub use rejection::{Reason, Rejection};
+pub use series::{Grouping, SeriesFiles, group_by_series};
+pub use stack::MINIMUM_SLICES;
 
 /// One image of a volume: what results must say of it.
 #[derive(Debug, Clone)]
@@ -37,6 +50,14 @@ pub struct Volume {
     pub slices: Vec<SourceSlice>,
     /// The data set of the first slice without pixel data: patient, study, series, equipment, acquisition.
     pub header: InMemDicomObject,
+}
+
+impl Volume {
+    /// Every so many-th voxel along columns, rows, slices: a coarse view for questions that need no detail.
+    pub(crate) fn every(&self, strides: [usize; 3]) -> ArrayView3<'_, i16> {
+        let step = |axis: usize| strides[2 - axis] as isize;
+        self.hounsfield.slice_each_axis(|axis| Slice::new(0, None, step(axis.axis.index())))
+    }
 }
 
 /// Label of background in a [`LungMask`].

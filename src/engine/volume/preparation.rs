@@ -1,6 +1,15 @@
 //! The one preparation of images for networks; training, prediction and serving all use it.
 
+use std::ops::Range;
+
+use ndarray::parallel::prelude::*;
+use ndarray::{Array2, Array3, Array4, ArrayView4, Axis};
 use serde::{Deserialize, Serialize};
+
+use super::body::{Extent, body_centre, lung_extent};
+use super::pixels::AIR;
+use super::resample::{Edge, Edges, Resampler};
+use super::{Geometry, LungMask, PatientPoint, Volume, VoxelPoint};
 
 /// How images are prepared for a network. The prepared grid is axis-aligned in the patient: columns grow towards the
 /// patient's left, rows towards the back, slices towards the head, whatever the source's orientation.
@@ -39,4 +48,213 @@ pub enum Crop {
     Body,
     /// The centre of the image, in plane; the whole stack.
     None,
+}
+
+/// Why images cannot be prepared.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PreparationError {
+    /// The crop needs lungs and there are none.
+    #[error("preparing images around the lungs: the lung mask is empty; choose another crop or another lung model")]
+    NoLungs,
+    /// A parameter that makes no grid.
+    #[error("preparing images: {0}")]
+    Parameter(String),
+    /// The stack does not run along the body.
+    #[error("preparing images: the slices are not axial, nor up to 25 degrees from it")]
+    NotAxial,
+}
+
+/// Images of a volume as a network wants them, computed when they are asked for.
+///
+/// Every prepared slice depends on the volume and the parameters alone, not on the batch it is in nor on the number
+/// of threads: batches are bit-identical however the stack is divided.
+#[derive(Debug)]
+pub struct Preparer<'a> {
+    volume: &'a Volume,
+    preparation: Preparation,
+    geometry: Geometry,
+    resampler: Resampler,
+}
+
+impl<'a> Preparer<'a> {
+    /// Lays the prepared grid into the volume. `lungs` is needed for [`Crop::LungBox`] only.
+    pub fn new(
+        volume: &'a Volume,
+        lungs: Option<&LungMask>,
+        preparation: &Preparation,
+    ) -> Result<Self, PreparationError> {
+        check(preparation)?;
+        if volume.geometry.directions[2][2] < super::stack::AXIAL_COSINE {
+            return Err(PreparationError::NotAxial);
+        }
+        let geometry = prepared_geometry(volume, lungs, preparation)?;
+        let edges = Edges { in_plane: Edge::Constant, slices: Edge::Nearest };
+        let resampler = Resampler::new(&volume.geometry, &geometry, edges);
+        Ok(Self { volume, preparation: preparation.clone(), geometry, resampler })
+    }
+
+    /// Number of prepared slices.
+    pub fn slices(&self) -> usize {
+        self.geometry.size[2]
+    }
+
+    /// The prepared grid in the patient: axis-aligned, columns to the left, rows to the back, slices to the head.
+    /// Places are mapped through it: `volume.geometry.to_voxel(preparer.geometry().to_patient(..))` and back.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// The grid of a map that a network made of the prepared slices, with `rows` x `columns` cells that divide a
+    /// prepared slice evenly.
+    pub fn cell_geometry(&self, rows: usize, columns: usize) -> Geometry {
+        let prepared = &self.geometry;
+        let scale = [prepared.size[0] as f64 / columns as f64, prepared.size[1] as f64 / rows as f64];
+        let first = VoxelPoint { column: (scale[0] - 1.0) / 2.0, row: (scale[1] - 1.0) / 2.0, slice: 0.0 };
+        Geometry {
+            size: [columns, rows, prepared.size[2]],
+            spacing: [prepared.spacing[0] * scale[0], prepared.spacing[1] * scale[1], prepared.spacing[2]],
+            directions: prepared.directions,
+            origin: prepared.to_patient(first),
+        }
+    }
+
+    /// The prepared slice nearest to a source slice; `None` if the prepared stack does not reach it (by more than
+    /// half a step).
+    pub fn prepared_slice(&self, source_slice: usize) -> Option<usize> {
+        let slice = self.geometry.to_voxel(slice_centre(&self.volume.geometry, source_slice)).slice;
+        // The stack is laid centred, so its ends miss the outermost slices by up to half a step, plus rounding.
+        let reached = -0.5 - 1e-6..=self.slices() as f64 - 0.5 + 1e-6;
+        reached.contains(&slice).then(|| slice.round().clamp(0.0, self.slices() as f64 - 1.0) as usize)
+    }
+
+    /// Prepared slices `range` with their neighbours as channels: `[n, C, H, W]`, values from 0 to 1. Channel
+    /// `neighbours` is the slice itself, lower channels are slices nearer the feet; beyond the ends of the stack the
+    /// last slice repeats.
+    pub fn batch(&self, range: Range<usize>) -> Array4<f32> {
+        let neighbours = self.preparation.neighbours;
+        let last = self.slices().saturating_sub(1);
+        let first = range.start.saturating_sub(neighbours);
+        let end = (range.end + neighbours).min(self.slices());
+        let images = self.images(first..end);
+        let [height, width] = self.preparation.size;
+        let mut batch = Array4::zeros((range.len(), self.preparation.channels(), height, width));
+        for (entry, slice) in range.enumerate() {
+            for channel in 0..self.preparation.channels() {
+                let wanted = (slice + channel).saturating_sub(neighbours).min(last);
+                let mut entry = batch.index_axis_mut(Axis(0), entry);
+                entry.index_axis_mut(Axis(0), channel).assign(&images.index_axis(Axis(0), wanted - first));
+            }
+        }
+        batch
+    }
+
+    /// Prepared slices without neighbours, `[n, H, W]`.
+    pub fn images(&self, range: Range<usize>) -> Array3<f32> {
+        let [height, width] = self.preparation.size;
+        let [low, high] = self.preparation.window.map(|end| end as f32);
+        let scale = 1.0 / (high - low);
+        let mut images = Array3::zeros((range.len(), height, width));
+        images.axis_iter_mut(Axis(0)).into_par_iter().zip(range).for_each(|(mut image, slice)| {
+            self.resampler.slice(self.volume.hounsfield.view(), slice, f32::from(AIR), image.view_mut());
+            image.mapv_inplace(|hounsfield| (hounsfield.clamp(low, high) - low) * scale);
+        });
+        images
+    }
+
+    /// A way back from maps over the prepared slices (`rows` x `columns` cells a slice) to the source images.
+    pub fn upsampler(&self, rows: usize, columns: usize) -> Upsampler {
+        Upsampler::new(&self.cell_geometry(rows, columns), &self.volume.geometry)
+    }
+}
+
+/// Maps over one grid to the slices of another, one slice at a time: linear along all three axes.
+#[derive(Debug, Clone)]
+pub struct Upsampler {
+    resampler: Resampler,
+    rows: usize,
+    columns: usize,
+}
+
+impl Upsampler {
+    /// Works out the way from the grid of the maps to a volume's grid.
+    pub fn new(maps: &Geometry, volume: &Geometry) -> Self {
+        let edges = Edges { in_plane: Edge::Cell, slices: Edge::Cell };
+        let resampler = Resampler::new(maps, volume, edges);
+        Self { resampler, rows: volume.size[1], columns: volume.size[0] }
+    }
+
+    /// Values of class `class` of `maps` `[slice, class, row, column]` on slice `slice` of the volume,
+    /// `[row, column]`. Outside the grid of the maps all classes are `outside`.
+    pub fn slice(&self, maps: &ArrayView4<f32>, class: usize, slice: usize, outside: f32) -> Array2<f32> {
+        let mut image = Array2::zeros((self.rows, self.columns));
+        self.resampler.slice(maps.index_axis(Axis(1), class), slice, outside, image.view_mut());
+        image
+    }
+}
+
+fn check(preparation: &Preparation) -> Result<(), PreparationError> {
+    let invalid = |what: String| Err(PreparationError::Parameter(what));
+    let [low, high] = preparation.window;
+    if !(low.is_finite() && high.is_finite() && low < high) {
+        return invalid(format!("window = [{low}, {high}]: two rising numbers were expected"));
+    }
+    if preparation.size.contains(&0) {
+        return invalid(format!("size = {:?}: positive numbers were expected", preparation.size));
+    }
+    for (name, value) in [("spacing_mm", preparation.spacing_mm), ("slice_step_mm", preparation.slice_step_mm)] {
+        if !(value.is_finite() && value > 0.0) {
+            return invalid(format!("{name} = {value}: a positive number was expected"));
+        }
+    }
+    Ok(())
+}
+
+/// The grid around the crop's centre. In plane the centre lies in the middle between the middle pixels; across
+/// slices the grid is centred in the extent of the crop and stays within the stack.
+fn prepared_geometry(
+    volume: &Volume,
+    lungs: Option<&LungMask>,
+    preparation: &Preparation,
+) -> Result<Geometry, PreparationError> {
+    let stack = stack_extent(&volume.geometry);
+    let step = preparation.slice_step_mm;
+    let (centre, [low, high]) = match preparation.crop {
+        Crop::None => (image_centre(&volume.geometry), stack),
+        Crop::Body => (body_centre(volume).unwrap_or_else(|| image_centre(&volume.geometry)), stack),
+        Crop::LungBox => {
+            let Extent { low, high } =
+                lungs.and_then(|mask| lung_extent(mask, &volume.geometry)).ok_or(PreparationError::NoLungs)?;
+            let centre = [(low[0] + high[0]) / 2.0, (low[1] + high[1]) / 2.0];
+            (centre, [(low[2] - step).max(stack[0]), (high[2] + step).min(stack[1])])
+        }
+    };
+    let slices = ((high - low) / step + 1e-6).floor().max(0.0) as usize + 1;
+    let [height, width] = preparation.size;
+    let pixel = preparation.spacing_mm;
+    let first = |middle: f64, count: usize, distance: f64| middle - (count as f64 - 1.0) / 2.0 * distance;
+    Ok(Geometry {
+        size: [width, height, slices],
+        spacing: [pixel, pixel, step],
+        directions: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+        origin: PatientPoint([
+            first(centre[0], width, pixel),
+            first(centre[1], height, pixel),
+            first((low + high) / 2.0, slices, step),
+        ]),
+    })
+}
+
+fn slice_centre(geometry: &Geometry, slice: usize) -> PatientPoint {
+    let [columns, rows, _] = geometry.size.map(|count| (count as f64 - 1.0) / 2.0);
+    geometry.to_patient(VoxelPoint { column: columns, row: rows, slice: slice as f64 })
+}
+
+/// Heights of the centres of the lowest and the highest image.
+fn stack_extent(geometry: &Geometry) -> [f64; 2] {
+    [slice_centre(geometry, 0).0[2], slice_centre(geometry, geometry.size[2].saturating_sub(1)).0[2]]
+}
+
+fn image_centre(geometry: &Geometry) -> [f64; 2] {
+    let [low, high] = [slice_centre(geometry, 0), slice_centre(geometry, geometry.size[2].saturating_sub(1))];
+    [(low.0[0] + high.0[0]) / 2.0, (low.0[1] + high.0[1]) / 2.0]
 }

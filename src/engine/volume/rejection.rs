@@ -1,5 +1,6 @@
 //! Why a series is not usable, as codes that are part of the contract with scripts.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -79,4 +80,59 @@ pub struct Rejection {
     pub reason: Reason,
     /// What was found and what was expected.
     pub explanation: String,
+}
+
+impl Rejection {
+    /// A reason and its explanation.
+    pub fn new(reason: Reason, explanation: impl Into<String>) -> Self {
+        Self { reason, explanation: explanation.into() }
+    }
+
+    /// One rejection a reason, in the order of [`Reason::ALL`]; explanations of the same reason are joined, repeated
+    /// ones counted.
+    pub fn merged(rejections: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let mut by_reason: BTreeMap<Reason, Vec<(String, usize)>> = BTreeMap::new();
+        for rejection in rejections {
+            let explanations = by_reason.entry(rejection.reason).or_default();
+            match explanations.iter_mut().find(|(explanation, _)| *explanation == rejection.explanation) {
+                Some((_, count)) => *count += 1,
+                None => explanations.push((rejection.explanation, 1)),
+            }
+        }
+        by_reason.into_iter().map(|(reason, explanations)| Self::new(reason, joined(&explanations))).collect()
+    }
+}
+
+/// Explanations in one line: a few of them, with how often each came and how many were left out.
+fn joined(explanations: &[(String, usize)]) -> String {
+    const SHOWN: usize = 3;
+    let mut parts: Vec<String> = explanations
+        .iter()
+        .take(SHOWN)
+        .map(|(text, count)| if *count > 1 { format!("{text} ({count} times)") } else { text.clone() })
+        .collect();
+    let left_out: usize = explanations.iter().skip(SHOWN).map(|(_, count)| count).sum();
+    if left_out > 0 {
+        parts.push(format!("and {left_out} more"));
+    }
+    parts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejections_of_one_reason_become_one_that_counts_them() {
+        let truncated = Rejection::new(Reason::Truncated, "ends early");
+        let merged = Rejection::merged([
+            truncated.clone(),
+            Rejection::new(Reason::WrongModality, "an MR"),
+            truncated.clone(),
+            Rejection::new(Reason::Truncated, "no end"),
+        ]);
+        assert_eq!(merged.len(), 2);
+        assert_eq!(merged[0], Rejection::new(Reason::WrongModality, "an MR"));
+        assert_eq!(merged[1], Rejection::new(Reason::Truncated, "ends early (2 times); no end"));
+    }
 }

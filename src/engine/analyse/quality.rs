@@ -1,0 +1,213 @@
+//! The quality gate: is this series a usable CT pulmonary angiogram?
+//!
+//! [`read_series`](crate::engine::volume::read_series) has told what is wrong with the objects and their positions;
+//! [`gate_images`] judges the images before, [`gate_chest`] after the lungs are known. Each gives all reasons that
+//! apply, with figures.
+
+use dicom_dictionary_std::tags;
+use ndarray::{Array2, ArrayView2, Axis};
+
+use crate::dicom::elements::number;
+use crate::engine::volume::components::filled;
+use crate::engine::volume::preparation::{Crop, Preparation, Preparer};
+use crate::engine::volume::{
+    BACKGROUND, Geometry, LEFT_LUNG, LungMask, RIGHT_LUNG, Reason, Rejection, Volume, VoxelPoint,
+};
+
+/// Greatest distance and thickness of slices in millimetres. Guidelines for CTPA ask for 3 mm or less (ACR-NASCI-SPR
+/// practice parameter for body CT angiography: 1.5 mm or less preferred); half a millimetre is left for rounding and
+/// for stacks whose distance is not quite their nominal one. In 5 mm slices a segmental artery is one voxel.
+pub const THICKEST_SLICE: f64 = 3.5;
+
+/// Hounsfield units between which air belongs to a lung: above are its vessels, below are bowel gas, airways and
+/// room air. Inflated parenchyma lies between -950 (emphysema) and -500 (oedema).
+const LUNG_AIR: std::ops::RangeInclusive<i16> = -980..=-400;
+
+/// Smallest mean cross section of lung in square centimetres. A chest has 80 to 200; abdomen and pelvis with the lung
+/// bases in them below 15.
+const LUNG_CROSS_SECTION: f64 = 25.0;
+
+/// Smallest mean cross section of the lung mask, in square centimetres, that is worth analysing.
+const MASK_CROSS_SECTION: f64 = 10.0;
+
+/// An end slice with more lung than this, in square centimetres, and more than [`CUT_SHARE`] of the largest slice
+/// cuts the lungs. The apex and the deep recesses taper: their last 10 mm stay below it.
+const CUT_AREA: f64 = 15.0;
+/// See [`CUT_AREA`].
+const CUT_SHARE: f64 = 0.1;
+
+/// Hounsfield units that the brightest tenth of the soft tissue between the lungs exceeds when there is contrast
+/// agent in heart or great vessels. Blood without it reads 30 to 60 (70 in polycythaemia); a pulmonary artery called
+/// poorly opacified reads 150 to 200, a diagnostic one above 200.
+const ENHANCED: f64 = 110.0;
+
+/// Judges a volume before its lungs are known: slice distance and thickness.
+pub fn gate_images(volume: &Volume) -> Vec<Rejection> {
+    let distance = volume.geometry.spacing[2];
+    let thickness = number(&volume.header, tags::SLICE_THICKNESS).filter(|thickness| *thickness > 0.0);
+    if distance.max(thickness.unwrap_or(0.0)) <= THICKEST_SLICE {
+        return Vec::new();
+    }
+    let thickness = thickness.map_or_else(|| "not stated".to_owned(), |thickness| format!("{thickness:.2} mm"));
+    vec![Rejection::new(
+        Reason::TooThick,
+        format!("slices lie {distance:.2} mm apart, thickness {thickness}; at most {THICKEST_SLICE} mm are allowed"),
+    )]
+}
+
+/// Judges a volume with its lungs: are they there, whole, and is there contrast agent between them?
+pub fn gate_chest(volume: &Volume, lungs: &LungMask) -> Vec<Rejection> {
+    if let Some(rejection) = not_a_chest(volume, lungs) {
+        // Cut lungs and vessels cannot be judged where there are no lungs.
+        return vec![rejection];
+    }
+    let mut rejections = Vec::new();
+    if let Some(level) = mediastinal_level(volume, lungs)
+        && level < ENHANCED
+    {
+        rejections.push(Rejection::new(
+            Reason::NoContrast,
+            format!(
+                "the brightest tenth of the soft tissue between the lungs begins at {level:.0} HU; with contrast agent in heart and vessels it is above {ENHANCED:.0}"
+            ),
+        ));
+    }
+    rejections.extend(cut(volume, lungs));
+    rejections
+}
+
+fn not_a_chest(volume: &Volume, lungs: &LungMask) -> Option<Rejection> {
+    let length = stack_centimetres(&volume.geometry);
+    let air = lung_air_millilitres(volume) / length;
+    if air < LUNG_CROSS_SECTION {
+        return Some(Rejection::new(
+            Reason::NotAChest,
+            format!(
+                "lung-like air inside the body averages {air:.1} cm2 a slice; a chest has at least {LUNG_CROSS_SECTION:.0}"
+            ),
+        ));
+    }
+    let voxels = lungs.0.iter().filter(|label| **label != BACKGROUND).count();
+    let mask = voxels as f64 * volume.geometry.voxel_millilitres() / length;
+    (mask < MASK_CROSS_SECTION).then(|| {
+        Rejection::new(
+            Reason::NotAChest,
+            format!("the lungs found average {mask:.1} cm2 a slice; a chest has at least {MASK_CROSS_SECTION:.0}"),
+        )
+    })
+}
+
+fn stack_centimetres(geometry: &Geometry) -> f64 {
+    geometry.size[2] as f64 * geometry.spacing[2] / 10.0
+}
+
+/// Air in [`LUNG_AIR`] that no way through air joins to the border of its slice, on a grid of about 3 mm.
+fn lung_air_millilitres(volume: &Volume) -> f64 {
+    let strides = volume.geometry.spacing.map(|spacing| (3.0 / spacing).round().max(1.0) as usize);
+    let coarse = volume.every(strides);
+    let cells: usize = coarse.outer_iter().map(lung_cells).sum();
+    let share = cells as f64 / coarse.len() as f64;
+    share * volume.hounsfield.len() as f64 * volume.geometry.voxel_millilitres()
+}
+
+fn lung_cells(slice: ArrayView2<i16>) -> usize {
+    let body = filled(slice.mapv(|hounsfield| hounsfield > *LUNG_AIR.end()).view());
+    slice.iter().zip(&body).filter(|(hounsfield, inside)| **inside && LUNG_AIR.contains(*hounsfield)).count()
+}
+
+/// The 90th percentile of soft tissue between the lungs, in Hounsfield units; `None` where too little of it is seen.
+///
+/// The series is brought to a 3 mm grid, which averages noise and small calcifications away. Looked at are the cells
+/// between right and left lung, in rows from 15 to 60 % of the depth of the lungs: behind the breastbone, before the
+/// spine.
+fn mediastinal_level(volume: &Volume, lungs: &LungMask) -> Option<f64> {
+    const CELL: f64 = 3.0;
+    const WINDOW: [f64; 2] = [-200.0, 1000.0];
+    const SOFT_TISSUE: f64 = -30.0;
+    const FEWEST_CELLS: usize = 500;
+    let grid = Preparation {
+        window: WINDOW,
+        size: [112, 144],
+        spacing_mm: CELL,
+        slice_step_mm: CELL,
+        neighbours: 0,
+        crop: Crop::LungBox,
+    };
+    let preparer = Preparer::new(volume, Some(lungs), &grid).ok()?;
+    let images = preparer.images(0..preparer.slices());
+    let mut values = Vec::new();
+    for (slice, image) in images.axis_iter(Axis(0)).enumerate() {
+        let labels = labels(&preparer, slice, volume, lungs);
+        for (row, column) in between_lungs(&labels) {
+            let hounsfield = WINDOW[0] + f64::from(image[(row, column)]) * (WINDOW[1] - WINDOW[0]);
+            if hounsfield > SOFT_TISSUE {
+                values.push(hounsfield);
+            }
+        }
+    }
+    if values.len() < FEWEST_CELLS {
+        return None;
+    }
+    let rank = values.len() * 9 / 10;
+    Some(*values.select_nth_unstable_by(rank, f64::total_cmp).1)
+}
+
+/// Labels of the lung mask at the cells of a prepared slice.
+fn labels(preparer: &Preparer, slice: usize, volume: &Volume, lungs: &LungMask) -> Array2<u8> {
+    let grid = preparer.geometry();
+    Array2::from_shape_fn((grid.size[1], grid.size[0]), |(row, column)| {
+        let point = VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 };
+        let source = volume.geometry.to_voxel(grid.to_patient(point));
+        let place = [source.slice, source.row, source.column].map(f64::round);
+        if place.iter().any(|index| *index < 0.0) {
+            return BACKGROUND;
+        }
+        lungs.0.get(place.map(|index| index as usize)).copied().unwrap_or(BACKGROUND)
+    })
+}
+
+/// Cells between the two lungs of a prepared slice, whose columns grow to the patient's left.
+fn between_lungs(labels: &Array2<u8>) -> Vec<(usize, usize)> {
+    let rows: Vec<usize> = labels
+        .outer_iter()
+        .enumerate()
+        .filter(|(_, row)| row.iter().any(|label| *label != BACKGROUND))
+        .map(|(index, _)| index)
+        .collect();
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Vec::new() };
+    let depth = (last - first) as f64;
+    let seen = (*first as f64 + 0.15 * depth).ceil() as usize..=(*first as f64 + 0.6 * depth).floor() as usize;
+    let mut cells = Vec::new();
+    for row in seen {
+        let line = labels.row(row);
+        let right = line.iter().rposition(|label| *label == RIGHT_LUNG);
+        let left = line.iter().position(|label| *label == LEFT_LUNG);
+        if let (Some(right), Some(left)) = (right, left) {
+            // One cell at each side is left out: it is partly lung.
+            cells.extend((right + 2..left.saturating_sub(1)).map(|column| (row, column)));
+        }
+    }
+    cells
+}
+
+fn cut(volume: &Volume, lungs: &LungMask) -> Option<Rejection> {
+    let [column, row, _] = volume.geometry.spacing;
+    let areas: Vec<f64> = lungs
+        .0
+        .outer_iter()
+        .map(|slice| slice.iter().filter(|label| **label != BACKGROUND).count() as f64 * column * row / 100.0)
+        .collect();
+    let largest = areas.iter().copied().fold(0.0, f64::max);
+    let is_cut = |area: &f64| *area > CUT_AREA && *area > CUT_SHARE * largest;
+    let ends: Vec<String> = [("bottom", areas.first()?), ("top", areas.last()?)]
+        .into_iter()
+        .filter(|(_, area)| is_cut(area))
+        .map(|(name, area)| format!("{area:.0} cm2 on the {name} slice"))
+        .collect();
+    (!ends.is_empty()).then(|| {
+        Rejection::new(
+            Reason::LungsCut,
+            format!("the lungs go on beyond the stack: {} (largest slice {largest:.0} cm2)", ends.join(" and ")),
+        )
+    })
+}

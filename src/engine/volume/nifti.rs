@@ -1,0 +1,146 @@
+//! Volumes as NIfTI-1 files ([the format](https://nifti.nimh.nih.gov/nifti-1)), whose axes go to the right, the
+//! front and the head (RAS) where DICOM's go to the left, the back and the head (LPS).
+
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array3, ArrayView3, Ix3};
+use nifti::writer::WriterOptions;
+use nifti::{DataElement, IntoNdArray, NiftiHeader, NiftiObject, ReaderOptions};
+
+use super::geometry::{Geometry, PatientPoint, cross, dot, norm};
+
+/// Why a NIfTI file cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum NiftiError {
+    /// The file could not be written.
+    #[error("writing {path}: {source}", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: Box<nifti::NiftiError>,
+    },
+    /// The file could not be read.
+    #[error("reading {path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: Box<nifti::NiftiError>,
+    },
+    /// The file's grid is not one of perpendicular axes in three dimensions.
+    #[error("reading {path}: {what}", path = path.display())]
+    Grid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+}
+
+/// Writes voxels `[slice, row, column]` on a grid; compressed if the name ends in `.gz`. `sform` and `qform` both
+/// say where the voxels lie.
+pub fn write<T>(path: &Path, voxels: ArrayView3<T>, geometry: &Geometry) -> Result<(), NiftiError>
+where
+    T: DataElement + bytemuck::Pod,
+{
+    let header = header(geometry);
+    WriterOptions::new(path)
+        .reference_header(&header)
+        .write_nifti(&voxels.reversed_axes())
+        .map_err(|source| NiftiError::Write { path: path.to_owned(), source: Box::new(source) })
+}
+
+/// Reads a three-dimensional file: voxels `[slice, row, column]` with the file's scaling applied, and their grid.
+pub fn read(path: &Path) -> Result<(Array3<f32>, Geometry), NiftiError> {
+    let fail = |source| NiftiError::Read { path: path.to_owned(), source: Box::new(source) };
+    let object = ReaderOptions::new().read_file(path).map_err(fail)?;
+    let geometry = geometry(object.header()).map_err(|what| NiftiError::Grid { path: path.to_owned(), what })?;
+    let voxels = object.into_volume().into_ndarray::<f32>().map_err(fail)?;
+    let voxels = voxels
+        .into_dimensionality::<Ix3>()
+        .map_err(|_| NiftiError::Grid { path: path.to_owned(), what: "three dimensions were expected" })?;
+    Ok((voxels.reversed_axes().as_standard_layout().into_owned(), geometry))
+}
+
+/// Columns of the affine from voxel index to RAS, and its translation.
+fn to_ras(point: [f64; 3]) -> [f64; 3] {
+    [-point[0], -point[1], point[2]]
+}
+
+fn header(geometry: &Geometry) -> NiftiHeader {
+    let directions = geometry.directions.map(to_ras);
+    let origin = to_ras(geometry.origin.0);
+    let row = |component: usize| -> [f32; 4] {
+        std::array::from_fn(|axis| match axis {
+            3 => origin[component] as f32,
+            _ => (directions[axis][component] * geometry.spacing[axis]) as f32,
+        })
+    };
+    // A quaternion can only turn: for a left-handed grid the third axis is reversed, and pixdim[0] says so.
+    let handedness = dot(cross(directions[0], directions[1]), directions[2]).signum();
+    let [b, c, d] = quaternion([directions[0], directions[1], directions[2].map(|component| component * handedness)]);
+    let spacing = geometry.spacing.map(|distance| distance as f32);
+    NiftiHeader {
+        pixdim: [handedness as f32, spacing[0], spacing[1], spacing[2], 0.0, 0.0, 0.0, 0.0],
+        // Millimetres.
+        xyzt_units: 2,
+        // NIFTI_XFORM_SCANNER_ANAT: the scanner's coordinates.
+        qform_code: 1,
+        sform_code: 1,
+        quatern_b: b as f32,
+        quatern_c: c as f32,
+        quatern_d: d as f32,
+        quatern_x: origin[0] as f32,
+        quatern_y: origin[1] as f32,
+        quatern_z: origin[2] as f32,
+        srow_x: row(0),
+        srow_y: row(1),
+        srow_z: row(2),
+        ..NiftiHeader::default()
+    }
+}
+
+/// The last three components of the unit quaternion, its first one not negative, of a rotation given by its columns.
+fn quaternion(columns: [[f64; 3]; 3]) -> [f64; 3] {
+    let at = |row: usize, column: usize| columns[column][row];
+    let trace = at(0, 0) + at(1, 1) + at(2, 2);
+    let (a, vector) = if trace > 0.0 {
+        let scale = 2.0 * (trace + 1.0).sqrt();
+        let vector = [at(2, 1) - at(1, 2), at(0, 2) - at(2, 0), at(1, 0) - at(0, 1)];
+        (scale / 4.0, vector.map(|component| component / scale))
+    } else {
+        // The largest component first: dividing by it is safe.
+        let i = (0..3).max_by(|x, y| at(*x, *x).total_cmp(&at(*y, *y))).unwrap_or(0);
+        let (j, k) = ((i + 1) % 3, (i + 2) % 3);
+        let scale = 2.0 * (1.0 + at(i, i) - at(j, j) - at(k, k)).sqrt();
+        let mut vector = [0.0; 3];
+        vector[i] = scale / 4.0;
+        vector[j] = (at(j, i) + at(i, j)) / scale;
+        vector[k] = (at(k, i) + at(i, k)) / scale;
+        ((at(k, j) - at(j, k)) / scale, vector)
+    };
+    if a < 0.0 { vector.map(|component| -component) } else { vector }
+}
+
+fn geometry(header: &NiftiHeader) -> Result<Geometry, &'static str> {
+    let dimensions = header.dim().map_err(|_| "its dimensions make no sense")?;
+    let size: [usize; 3] =
+        <[u16; 3]>::try_from(dimensions).map_err(|_| "three dimensions were expected")?.map(usize::from);
+    if header.sform_code == 0 {
+        return Err("it has no sform");
+    }
+    let rows = [header.srow_x, header.srow_y, header.srow_z].map(|row| row.map(f64::from));
+    let columns: [[f64; 3]; 3] = std::array::from_fn(|axis| to_ras([rows[0][axis], rows[1][axis], rows[2][axis]]));
+    let spacing = columns.map(norm);
+    if spacing.iter().any(|distance| !(distance.is_finite() && *distance > 0.0)) {
+        return Err("its voxels have no size");
+    }
+    let directions: [[f64; 3]; 3] =
+        std::array::from_fn(|axis| columns[axis].map(|component| component / spacing[axis]));
+    let perpendicular = |a: usize, b: usize| dot(directions[a], directions[b]).abs() < 1e-3;
+    if !(perpendicular(0, 1) && perpendicular(1, 2) && perpendicular(0, 2)) {
+        return Err("its axes are not perpendicular");
+    }
+    Ok(Geometry { size, spacing, directions, origin: PatientPoint(to_ras([rows[0][3], rows[1][3], rows[2][3]])) })
+}

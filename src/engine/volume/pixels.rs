@@ -1,0 +1,144 @@
+//! Stored pixels to Hounsfield units.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use dicom_core::{DataElement, PrimitiveValue, VR};
+use dicom_dictionary_std::tags;
+use dicom_object::{FileDicomObject, InMemDicomObject};
+use dicom_pixeldata::PixelDecoder;
+
+use super::rejection::{Reason, Rejection};
+use crate::dicom::elements::{DataSet, integer, number};
+
+/// Hounsfield units of air: what padding and everything below reads as.
+pub const AIR: i16 = -1024;
+/// Pixel Padding Value is believed only where it does not turn tissue into air: some writers give 0.
+const TISSUE: std::ops::RangeInclusive<f64> = -950.0..=3000.0;
+
+/// How stored pixels are to be read ([PS3.5 8.1.1](https://dicom.nema.org/medical/dicom/current/output/chtml/part05/chapter_8.html),
+/// [PS3.3 C.8.2.1](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.8.2.html) for the rescale).
+#[derive(Debug, Clone, Copy)]
+struct StoredFormat {
+    bits_allocated: u32,
+    bits_stored: u32,
+    high_bit: u32,
+    signed: bool,
+    slope: f64,
+    intercept: f64,
+    /// Lowest and highest stored value that mean padding.
+    padding: Option<[i64; 2]>,
+}
+
+impl StoredFormat {
+    fn read(header: &DataSet) -> Result<Self, Rejection> {
+        let unreadable = |what: &str| Rejection::new(Reason::Unreadable, format!("an image has no usable {what}"));
+        let bits = |tag| integer(header, tag).and_then(|value| u32::try_from(value).ok());
+        let bits_allocated = bits(tags::BITS_ALLOCATED)
+            .filter(|bits| [8, 16].contains(bits))
+            .ok_or_else(|| unreadable("Bits Allocated (8 or 16 are read)"))?;
+        let bits_stored = bits(tags::BITS_STORED).unwrap_or(bits_allocated);
+        if !(1..=bits_allocated).contains(&bits_stored) {
+            return Err(unreadable("Bits Stored"));
+        }
+        let high_bit = bits(tags::HIGH_BIT).unwrap_or(bits_stored - 1);
+        if high_bit + 1 < bits_stored || high_bit >= bits_allocated {
+            return Err(unreadable("High Bit"));
+        }
+        let slope = number(header, tags::RESCALE_SLOPE).filter(|slope| *slope != 0.0);
+        let mut format = Self {
+            bits_allocated,
+            bits_stored,
+            high_bit,
+            signed: integer(header, tags::PIXEL_REPRESENTATION) == Some(1),
+            slope: slope.ok_or_else(|| unreadable("Rescale Slope"))?,
+            intercept: number(header, tags::RESCALE_INTERCEPT).ok_or_else(|| unreadable("Rescale Intercept"))?,
+            padding: None,
+        };
+        format.padding = integer(header, tags::PIXEL_PADDING_VALUE).map(|value| {
+            let limit = integer(header, tags::PIXEL_PADDING_RANGE_LIMIT).unwrap_or(value);
+            // The value may be written signed or unsigned, whatever Pixel Representation says.
+            let ends = [value, limit].map(|end| format.value_of_bits(end as u32));
+            [ends[0].min(ends[1]), ends[0].max(ends[1])]
+        });
+        Ok(format)
+    }
+
+    /// The number that the stored bits stand for, sign extended.
+    fn value_of_bits(&self, bits: u32) -> i64 {
+        let modulus = 1_i64 << self.bits_stored;
+        let value = i64::from(bits) & (modulus - 1);
+        if self.signed && value >= modulus / 2 { value - modulus } else { value }
+    }
+
+    fn hounsfield(&self, pattern: u32) -> i16 {
+        let value = self.value_of_bits(pattern >> (self.high_bit + 1 - self.bits_stored));
+        let hounsfield = self.slope * value as f64 + self.intercept;
+        let padded = self.padding.is_some_and(|[low, high]| (low..=high).contains(&value));
+        if padded && !TISSUE.contains(&hounsfield) {
+            return AIR;
+        }
+        hounsfield.round().clamp(f64::from(AIR), f64::from(i16::MAX)) as i16
+    }
+
+    /// Hounsfield units of every bit pattern that a pixel can have.
+    fn table(&self) -> Vec<i16> {
+        (0..1_u32 << self.bits_allocated).map(|pattern| self.hounsfield(pattern)).collect()
+    }
+}
+
+/// Decodes an image into `hounsfield`, row by row. The image must have as many pixels as `hounsfield`.
+pub(super) fn decode(object: &mut FileDicomObject<InMemDicomObject>, hounsfield: &mut [i16]) -> Result<(), Rejection> {
+    let format = StoredFormat::read(object)?;
+    complete(object, &format);
+    // Codecs index into buffers by what the code stream says; one that panics on a malformed stream costs the image.
+    let decoded =
+        catch_unwind(AssertUnwindSafe(|| object.decode_pixel_data().map(dicom_pixeldata::DecodedPixelData::into_data)))
+            .map_err(|_| Rejection::new(Reason::Unreadable, "the pixel data of an image make its decoder fail"))?
+            .map_err(|error| {
+                Rejection::new(Reason::Unreadable, format!("pixel data cannot be decoded: {}", chain(&error)))
+            })?;
+    let bytes = hounsfield.len() * (format.bits_allocated as usize / 8);
+    if decoded.len() < bytes {
+        return Err(Rejection::new(
+            Reason::Truncated,
+            format!("an image has {} bytes of pixel data; Rows and Columns ask for {bytes}", decoded.len()),
+        ));
+    }
+    let table = format.table();
+    if format.bits_allocated == 8 {
+        for (pixel, byte) in hounsfield.iter_mut().zip(decoded) {
+            *pixel = table[usize::from(byte)];
+        }
+    } else {
+        let (words, _) = decoded.as_chunks::<2>();
+        for (pixel, word) in hounsfield.iter_mut().zip(words) {
+            *pixel = table[usize::from(u16::from_ne_bytes(*word))];
+        }
+    }
+    Ok(())
+}
+
+/// Gives the decoder the attributes that it insists on and that follow from others.
+fn complete(object: &mut InMemDicomObject, format: &StoredFormat) {
+    let derived = [
+        (tags::BITS_STORED, format.bits_stored as u16),
+        (tags::HIGH_BIT, format.high_bit as u16),
+        (tags::PIXEL_REPRESENTATION, u16::from(format.signed)),
+        (tags::SAMPLES_PER_PIXEL, 1),
+    ];
+    for (tag, value) in derived {
+        if integer(object, tag).is_none() {
+            object.put(DataElement::new(tag, VR::US, PrimitiveValue::from(value)));
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

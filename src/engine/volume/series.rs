@@ -1,0 +1,122 @@
+//! Folders and files to studies and series.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use dicom_dictionary_std::tags;
+use rayon::prelude::*;
+
+use super::rejection::{Reason, Rejection};
+use crate::dicom::Uid;
+use crate::dicom::bounded::{self, Limits, ReadError};
+use crate::dicom::elements::uid;
+
+/// The files of one series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeriesFiles {
+    /// Study Instance UID (0020,000D).
+    pub study_instance_uid: Uid,
+    /// Series Instance UID (0020,000E).
+    pub series_instance_uid: Uid,
+    /// Its files, in the order of their paths.
+    pub files: Vec<PathBuf>,
+}
+
+/// What was found under some paths.
+#[derive(Debug, Default)]
+pub struct Grouping {
+    /// Series, in the order of study and series UID.
+    pub series: Vec<SeriesFiles>,
+    /// Files that look like DICOM and cannot be read or placed, with the reason.
+    pub unreadable: Vec<(PathBuf, Rejection)>,
+    /// Number of files that are not DICOM, and were passed over.
+    pub ignored: usize,
+}
+
+/// Finds DICOM files among `paths` and in folders below them, and groups them by study and series. A path that does
+/// not exist is listed as unreadable. Links to folders are not followed.
+pub fn group_by_series(paths: &[PathBuf], limits: &Limits) -> Grouping {
+    let mut files = Vec::new();
+    let mut grouping = Grouping::default();
+    for path in paths {
+        collect_files(path, &mut files, &mut grouping.unreadable);
+    }
+    files.sort();
+    files.dedup();
+    let identities: Vec<Result<Option<(Uid, Uid)>, Rejection>> =
+        files.par_iter().map(|path| identify(path, limits)).collect();
+    let mut series: BTreeMap<(Uid, Uid), Vec<PathBuf>> = BTreeMap::new();
+    for (path, identity) in files.into_iter().zip(identities) {
+        match identity {
+            Ok(Some(key)) => series.entry(key).or_default().push(path),
+            Ok(None) => grouping.ignored += 1,
+            Err(rejection) => grouping.unreadable.push((path, rejection)),
+        }
+    }
+    grouping.series = series
+        .into_iter()
+        .map(|((study_instance_uid, series_instance_uid), files)| SeriesFiles {
+            study_instance_uid,
+            series_instance_uid,
+            files,
+        })
+        .collect();
+    grouping
+}
+
+fn collect_files(path: &Path, files: &mut Vec<PathBuf>, unreadable: &mut Vec<(PathBuf, Rejection)>) {
+    let mut fail = |error: std::io::Error| {
+        unreadable.push((path.to_owned(), Rejection::new(Reason::Unreadable, error.to_string())));
+    };
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(metadata) => {
+            if metadata.is_file() {
+                files.push(path.to_owned());
+            }
+            return;
+        }
+        Err(error) => return fail(error),
+    }
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) => return fail(error),
+    };
+    for entry in entries.flatten() {
+        let linked_folder = entry.file_type().is_ok_and(|kind| kind.is_symlink()) && entry.path().is_dir();
+        if !linked_folder {
+            collect_files(&entry.path(), files, unreadable);
+        }
+    }
+}
+
+/// Study and series of a file; `None` if it is not DICOM.
+fn identify(path: &Path, limits: &Limits) -> Result<Option<(Uid, Uid)>, Rejection> {
+    let claims_dicom = claims_dicom(path).map_err(ReadError::from)?;
+    let object = match bounded::open(path, limits) {
+        Ok(object) => object,
+        Err(error) if claims_dicom => return Err(error.into()),
+        Err(_) => return Ok(None),
+    };
+    let identity = uid(&object, tags::STUDY_INSTANCE_UID).zip(uid(&object, tags::SERIES_INSTANCE_UID));
+    match identity {
+        Some(identity) => Ok(Some(identity)),
+        None if claims_dicom => {
+            Err(Rejection::new(Reason::Unreadable, "the object has no Study or no Series Instance UID"))
+        }
+        None => Ok(None),
+    }
+}
+
+/// True if a file says by its name or by the magic word (PS3.10 7.1) that it is DICOM.
+fn claims_dicom(path: &Path) -> std::io::Result<bool> {
+    let named = path
+        .extension()
+        .and_then(OsStr::to_str)
+        .is_some_and(|extension| ["dcm", "dicom", "ima"].iter().any(|known| extension.eq_ignore_ascii_case(known)));
+    let mut start = Vec::with_capacity(132);
+    std::fs::File::open(path)?.take(132).read_to_end(&mut start)?;
+    Ok(named || start.get(128..) == Some(b"DICM"))
+}
