@@ -6,6 +6,7 @@ pub mod bounded;
 pub mod concept;
 pub mod elements;
 mod prescan;
+pub mod implementation;
 pub mod uid;
 
 pub use ae_title::AeTitle;

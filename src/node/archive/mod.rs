@@ -1,170 +1,152 @@
 //! The durable archive: blobs on disk and an index in SQL. What it has acknowledged is never lost.
+//!
+//! An object is written beside its place and made durable, renamed into its place, the folder is made durable, and the
+//! index is committed; only then does [`Archive::store`] return. Whatever instant the node dies at, an object is either
+//! acknowledged and whole, or unacknowledged and removed at the next start.
+//!
+//! An object's bytes stay as they were received; its file is named by digest, never by received text.
 
-use std::path::PathBuf;
+mod attributes;
+mod blobs;
+mod database;
+mod error;
+mod filing;
+mod index;
+mod instance;
+mod matching;
+mod part10;
+mod query;
+mod sql;
+#[cfg(test)]
+pub(in crate::node) mod testing;
+#[cfg(test)]
+mod tests;
+mod text;
+
 use std::sync::Arc;
 
-use bytes::Bytes;
+use tokio::task::spawn_blocking;
 
 use crate::config::StorageConfig;
-use crate::dicom::Uid;
 use crate::dicom::elements::DataSet;
-
-/// An object that came through a door, already pre-scanned.
-#[derive(Debug, Clone)]
-pub struct ReceivedInstance {
-    /// Transfer syntax of `data_set`.
-    pub transfer_syntax_uid: Uid,
-    /// The data set's bytes exactly as received, without file meta information.
-    pub data_set: Bytes,
-    /// The same data set, parsed, without Pixel Data.
-    pub header: DataSet,
-    /// Where it came from.
-    pub origin: Origin,
-}
-
-/// Where an object came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// C-STORE from a calling AE.
-    Dimse {
-        /// Calling AE title.
-        calling_ae: String,
-        /// Address of the peer.
-        address: String,
-    },
-    /// STOW-RS.
-    Stow {
-        /// Address of the peer.
-        address: String,
-    },
-    /// This node's own analysis.
-    Analysis,
-}
-
-/// What became of an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stored {
-    /// It is new and durable.
-    New,
-    /// The same bytes were stored before; nothing changed.
-    Already,
-    /// Other bytes are stored under the same SOP Instance UID. This object is kept apart and reported; the first stays.
-    Conflict,
-}
-
-/// Which stored instances are meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scope {
-    /// All of a study.
-    Study(Uid),
-    /// All of a series.
-    Series(Uid, Uid),
-    /// One: study, series, SOP instance.
-    Instance(Uid, Uid, Uid),
-}
-
-/// A stored instance, as the index knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredInstance {
-    /// Study Instance UID.
-    pub study_instance_uid: Uid,
-    /// Series Instance UID.
-    pub series_instance_uid: Uid,
-    /// SOP Instance UID.
-    pub sop_instance_uid: Uid,
-    /// SOP Class UID.
-    pub sop_class_uid: Uid,
-    /// Transfer syntax it is stored in.
-    pub transfer_syntax_uid: Uid,
-    /// SHA-256 of the data set's bytes, lower-case hexadecimal.
-    pub sha256: String,
-    /// The file on disk (DICOM Part 10).
-    pub path: PathBuf,
-}
-
-/// The level of a query (PS3.18 10.6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// Search for studies.
-    Study,
-    /// Search for series.
-    Series,
-    /// Search for instances.
-    Instance,
-}
-
-/// A QIDO-RS query, parsed: matching keys as (attribute, pattern) with the standard's matching rules
-/// (wildcards `*` and `?`, date ranges, UID lists separated by commas or backslashes).
-#[derive(Debug, Clone, Default)]
-pub struct Query {
-    /// Matching keys.
-    pub matching: Vec<(dicom_object::Tag, String)>,
-    /// Attributes asked for beyond the standard's list.
-    pub include: Vec<dicom_object::Tag>,
-    /// Return no more than so many.
-    pub limit: Option<u32>,
-    /// Leave out so many first.
-    pub offset: u32,
-}
-
-/// Why the archive did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum ArchiveError {
-    /// Less free space than `storage.minimum_free_mib`, or the disk is full.
-    #[error("the archive is full: {0}; free some space or raise the limit")]
-    Full(String),
-    /// A required attribute is missing or contradicts the object.
-    #[error("the object cannot be filed: {0}")]
-    Unfit(String),
-    /// The disk.
-    #[error("{action} {path}: {source}", path = path.display())]
-    Disk {
-        /// What was being done.
-        action: &'static str,
-        /// To which file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The index.
-    #[error("{action}: {source}")]
-    Index {
-        /// What was being done.
-        action: &'static str,
-        /// What the database said.
-        source: sqlx::Error,
-    },
-}
+use blobs::{BlobStore, FileSystemBlobs};
+pub(in crate::node) use database::Database;
+pub use error::ArchiveError;
+use index::{Entry, Identity, Index};
+pub use instance::{Origin, ReceivedInstance, Scope, Stored, StoredInstance};
+pub use query::{Level, Query};
+use sql::SqlIndex;
 
 /// The archive; cheap to clone.
 #[derive(Clone)]
 pub struct Archive {
-    inner: Arc<()>,
+    blobs: Arc<dyn BlobStore>,
+    index: Arc<dyn Index>,
+    database: Database,
 }
 
 impl Archive {
     /// Opens the archive, creating folders and tables, and repairs what a crash left behind.
     pub async fn open(config: &StorageConfig) -> Result<Self, ArchiveError> {
-        let _ = config;
-        todo!()
+        let folder = config.path.clone();
+        let minimum_free_bytes = config.minimum_free_mib << 20;
+        let blobs = blocking(move || FileSystemBlobs::open(&folder, minimum_free_bytes)).await?;
+        let database = Database::open(&config.path.join("index.sqlite")).await?;
+        let archive = Self { blobs: Arc::new(blobs), index: Arc::new(SqlIndex::new(database.clone())), database };
+        archive.repair().await?;
+        Ok(archive)
     }
 
     /// Stores an object durably; returns only when it can no longer be lost.
     pub async fn store(&self, instance: ReceivedInstance) -> Result<Stored, ArchiveError> {
-        let _ = (instance, &self.inner);
-        todo!()
+        let identity = Identity::of(&instance.header)?;
+        let meta = part10::preamble_and_meta(
+            identity.sop_class_uid.as_str(),
+            identity.sop_instance_uid.as_str(),
+            instance.transfer_syntax_uid.as_str(),
+        )?;
+        let received_at = jiff::Timestamp::now().as_millisecond();
+        // The disk works while the digest is computed.
+        let (blobs, data_set) = (Arc::clone(&self.blobs), instance.data_set.clone());
+        let writing = blocking(move || {
+            blobs.check_space()?;
+            blobs.write(&[&meta, &data_set])
+        });
+        let describing = blocking(move || Ok(Entry::of(identity, &instance, received_at)));
+        let (draft, entry) = tokio::try_join!(writing, describing)?;
+        let (blobs, name) = (Arc::clone(&self.blobs), entry.blob);
+        blocking(move || blobs.publish(draft, name)).await?;
+        self.index.file(entry).await
     }
 
     /// Answers a query with one data set a match, ordered, holding the standard's return attributes for the level
-    /// (PS3.18 10.6.3) and what was asked for beyond.
+    /// (PS3.18 10.6.3) and what was asked for beyond. Texts are decoded; Specific Character Set is left out.
     pub async fn find(&self, level: Level, query: &Query) -> Result<Vec<DataSet>, ArchiveError> {
-        let _ = (level, query);
-        todo!()
+        self.index.find(level, query).await
     }
 
     /// The instances of a scope, in order of series and instance number; empty if there is nothing.
     pub async fn instances(&self, scope: &Scope) -> Result<Vec<StoredInstance>, ArchiveError> {
-        let _ = scope;
-        todo!()
+        let instances = self.index.instances(scope).await?;
+        let stored = instances.into_iter().map(|instance| StoredInstance {
+            path: self.blobs.path(instance.blob),
+            study_instance_uid: instance.study_instance_uid,
+            series_instance_uid: instance.series_instance_uid,
+            sop_instance_uid: instance.sop_instance_uid,
+            sop_class_uid: instance.sop_class_uid,
+            transfer_syntax_uid: instance.transfer_syntax_uid,
+            sha256: instance.sha256,
+        });
+        Ok(stored.collect())
     }
+
+    /// Fails with [`ArchiveError::Full`] when the archive takes nothing any more, so that doors can say so early.
+    pub async fn check_space(&self) -> Result<(), ArchiveError> {
+        let blobs = Arc::clone(&self.blobs);
+        blocking(move || blobs.check_space()).await
+    }
+
+    /// Waits for what is being committed and closes the index. Every handle of this archive fails with
+    /// [`ArchiveError::Closed`] from then on; when the last one is dropped, the folder can be opened again.
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
+
+    /// The database, which the queue shares so that a job and its consequences are one transaction.
+    pub(in crate::node) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Removes drafts and files that were never acknowledged; reports acknowledged ones that are gone.
+    async fn repair(&self) -> Result<(), ArchiveError> {
+        let referenced = self.index.blobs().await?;
+        let blobs = Arc::clone(&self.blobs);
+        blocking(move || {
+            let drafts = blobs.remove_drafts()?;
+            let mut present = blobs.names()?;
+            present.sort_unstable();
+            let mut leftovers = 0_usize;
+            for name in present.iter().filter(|name| referenced.binary_search(name).is_err()) {
+                blobs.remove(*name)?;
+                leftovers += 1;
+            }
+            let missing = referenced.iter().filter(|name| present.binary_search(name).is_err()).count();
+            if drafts + leftovers > 0 {
+                tracing::info!(drafts, leftovers, "removed files that were never acknowledged");
+            }
+            if missing > 0 {
+                tracing::error!(missing, "files of the archive are gone; restore them from a backup");
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Runs blocking work on its own thread.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ArchiveError> + Send + 'static,
+) -> Result<T, ArchiveError> {
+    // The work is not cancelled and does not panic by itself; what remains is the end of the runtime.
+    spawn_blocking(work).await.unwrap_or(Err(ArchiveError::Closed))
 }

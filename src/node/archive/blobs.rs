@@ -1,0 +1,277 @@
+//! Where the objects' bytes are: one DICOM file each, named by digest.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sha2::{Digest, Sha256};
+
+use super::error::ArchiveError;
+
+/// The name of a blob: 32 bytes of digest. It is computed, never received, so it is safe in a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct BlobName([u8; 32]);
+
+impl BlobName {
+    /// The name for a data set with this digest in this transfer syntax. (The same bytes mean something else in
+    /// another syntax.)
+    pub(super) fn of(data_set_sha256: &str, transfer_syntax_uid: &str) -> Self {
+        Self(Sha256::digest(format!("{data_set_sha256}\n{transfer_syntax_uid}")).into())
+    }
+
+    /// A name from its 64 hexadecimal digits; `None` if they are not that.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let digits: Vec<u8> =
+            text.chars().map(|digit| digit.to_digit(16).map(|value| value as u8)).collect::<Option<_>>()?;
+        let mut bytes = [0; 32];
+        if digits.len() != 64 || text.contains(|digit: char| digit.is_ascii_uppercase()) {
+            return None;
+        }
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = pair[0] << 4 | pair[1];
+        }
+        Some(Self(bytes))
+    }
+
+    /// The name as 64 hexadecimal digits.
+    pub(super) fn to_text(self) -> String {
+        hexadecimal(&self.0)
+    }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Bytes that are on the disk but not yet under their name. Dropped without being published, they are removed.
+#[derive(Debug)]
+pub(super) struct Draft {
+    path: PathBuf,
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.path.as_os_str().is_empty() {
+            // What cannot be removed now is removed at the next start.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// A store of immutable blobs. All calls block; what `publish` has returned from survives a loss of power.
+pub(super) trait BlobStore: Send + Sync {
+    /// Writes the parts one after the other and makes the bytes durable, without a name yet.
+    fn write(&self, parts: &[&[u8]]) -> Result<Draft, ArchiveError>;
+
+    /// Gives a draft its name, durably. The same name always stands for the same data set.
+    fn publish(&self, draft: Draft, name: BlobName) -> Result<(), ArchiveError>;
+
+    /// The file of a blob.
+    fn path(&self, name: BlobName) -> PathBuf;
+
+    /// Fails with [`ArchiveError::Full`] when space runs out.
+    fn check_space(&self) -> Result<(), ArchiveError>;
+
+    /// Removes drafts that a crash left behind and returns how many.
+    fn remove_drafts(&self) -> Result<usize, ArchiveError>;
+
+    /// All published blobs.
+    fn names(&self) -> Result<Vec<BlobName>, ArchiveError>;
+
+    /// Removes a blob that nothing refers to.
+    fn remove(&self, name: BlobName) -> Result<(), ArchiveError>;
+}
+
+/// Blobs as files: `blobs/<first two digits>/<name>.dcm`, drafts in `incoming/`.
+#[derive(Debug)]
+pub(super) struct FileSystemBlobs {
+    blobs: PathBuf,
+    incoming: PathBuf,
+    minimum_free_bytes: u64,
+    drafts: AtomicU64,
+    /// Held as long as the store is open; the system lets go of it when the process ends, however it ends.
+    _lock: File,
+}
+
+impl FileSystemBlobs {
+    /// Opens the folder, creating what is missing; no second process can open it at the same time.
+    pub(super) fn open(folder: &Path, minimum_free_bytes: u64) -> Result<Self, ArchiveError> {
+        let blobs = folder.join("blobs");
+        let incoming = folder.join("incoming");
+        for path in [folder, &blobs, &incoming] {
+            fs::create_dir_all(path).map_err(ArchiveError::disk("creating the folder", path))?;
+        }
+        let lock = lock(folder)?;
+        // All 256 now, so that storing never has to make a folder durable.
+        for shard in 0..=u8::MAX {
+            let path = blobs.join(format!("{shard:02x}"));
+            match fs::create_dir(&path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(ArchiveError::disk("creating the folder", &path)(error));
+                }
+                _ => {}
+            }
+        }
+        sync_folder(&blobs)?;
+        sync_folder(folder)?;
+        Ok(Self { blobs, incoming, minimum_free_bytes, drafts: AtomicU64::new(0), _lock: lock })
+    }
+
+    fn shard(&self, name: BlobName) -> PathBuf {
+        self.blobs.join(format!("{:02x}", name.0[0]))
+    }
+}
+
+impl BlobStore for FileSystemBlobs {
+    fn write(&self, parts: &[&[u8]]) -> Result<Draft, ArchiveError> {
+        let number = self.drafts.fetch_add(1, Ordering::Relaxed);
+        let draft = Draft { path: self.incoming.join(format!("{number}.tmp")) };
+        let mut file = File::create_new(&draft.path).map_err(ArchiveError::disk("creating the file", &draft.path))?;
+        for part in parts {
+            file.write_all(part).map_err(ArchiveError::disk("writing the file", &draft.path))?;
+        }
+        file.sync_all().map_err(ArchiveError::disk("making the file durable", &draft.path))?;
+        Ok(draft)
+    }
+
+    fn publish(&self, mut draft: Draft, name: BlobName) -> Result<(), ArchiveError> {
+        let path = self.path(name);
+        fs::rename(&draft.path, &path).map_err(ArchiveError::disk("naming the file", &path))?;
+        draft.path = PathBuf::new();
+        sync_folder(&self.shard(name))
+    }
+
+    fn path(&self, name: BlobName) -> PathBuf {
+        self.shard(name).join(format!("{}.dcm", name.to_text()))
+    }
+
+    fn check_space(&self) -> Result<(), ArchiveError> {
+        let space = rustix::fs::statvfs(&self.blobs)
+            .map_err(|error| ArchiveError::disk("asking for free space of", &self.blobs)(error.into()))?;
+        let free = space.f_bavail.saturating_mul(space.f_frsize);
+        if free < self.minimum_free_bytes {
+            return Err(ArchiveError::Full(format!(
+                "{} MiB are free, storage.minimum_free_mib asks for {}",
+                free >> 20,
+                self.minimum_free_bytes >> 20
+            )));
+        }
+        Ok(())
+    }
+
+    fn remove_drafts(&self) -> Result<usize, ArchiveError> {
+        let mut removed = 0;
+        for entry in list(&self.incoming)? {
+            fs::remove_file(&entry).map_err(ArchiveError::disk("removing the unfinished file", &entry))?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+
+    fn names(&self) -> Result<Vec<BlobName>, ArchiveError> {
+        let mut names = Vec::new();
+        for shard in list(&self.blobs)? {
+            for path in list(&shard)? {
+                let stem = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".dcm"));
+                names.extend(stem.and_then(BlobName::parse));
+            }
+        }
+        Ok(names)
+    }
+
+    fn remove(&self, name: BlobName) -> Result<(), ArchiveError> {
+        let path = self.path(name);
+        fs::remove_file(&path).map_err(ArchiveError::disk("removing the file", &path))
+    }
+}
+
+fn list(folder: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
+    let entries = fs::read_dir(folder).map_err(ArchiveError::disk("listing the folder", folder))?;
+    entries
+        .map(|entry| entry.map(|entry| entry.path()).map_err(ArchiveError::disk("listing the folder", folder)))
+        .collect()
+}
+
+/// Makes names in a folder durable.
+fn sync_folder(folder: &Path) -> Result<(), ArchiveError> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(ArchiveError::disk("making the folder durable", folder))
+}
+
+fn lock(folder: &Path) -> Result<File, ArchiveError> {
+    let path = folder.join("lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(ArchiveError::disk("opening the lock", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(ArchiveError::InUse(folder.to_owned())),
+        Err(TryLockError::Error(error)) => Err(ArchiveError::disk("taking the lock", &path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open() -> (tempfile::TempDir, FileSystemBlobs) {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let blobs = FileSystemBlobs::open(folder.path(), 0).expect("open");
+        (folder, blobs)
+    }
+
+    #[test]
+    fn a_blob_is_the_parts_one_after_the_other_under_its_name() {
+        let (_folder, blobs) = open();
+        let name = BlobName::of("00", "1.2");
+        let draft = blobs.write(&[b"ab", b"cd"]).expect("write");
+        assert!(!blobs.path(name).exists());
+        blobs.publish(draft, name).expect("publish");
+        assert_eq!(fs::read(blobs.path(name)).expect("read"), b"abcd");
+        assert_eq!(blobs.names().expect("names"), [name]);
+        assert_eq!(blobs.remove_drafts().expect("drafts"), 0);
+    }
+
+    #[test]
+    fn an_abandoned_draft_leaves_nothing_and_a_crashed_one_is_removed() {
+        let (_folder, blobs) = open();
+        drop(blobs.write(&[b"ab"]).expect("write"));
+        assert_eq!(blobs.remove_drafts().expect("drafts"), 0);
+        std::mem::forget(blobs.write(&[b"ab"]).expect("write"));
+        assert_eq!(blobs.remove_drafts().expect("drafts"), 1);
+    }
+
+    #[test]
+    fn only_computed_names_become_paths() {
+        assert_eq!(BlobName::parse("../../../../etc/passwd"), None);
+        assert_eq!(BlobName::parse(&"A".repeat(64)), None);
+        let (folder, blobs) = open();
+        let path = blobs.path(BlobName::of("../..", "../../etc"));
+        assert_eq!(path.parent().and_then(Path::parent), Some(folder.path().join("blobs").as_path()));
+    }
+
+    #[test]
+    fn a_second_process_is_kept_out_until_the_first_ends() {
+        let (folder, blobs) = open();
+        assert!(matches!(FileSystemBlobs::open(folder.path(), 0), Err(ArchiveError::InUse(_))));
+        drop(blobs);
+        assert!(FileSystemBlobs::open(folder.path(), 0).is_ok());
+    }
+
+    #[test]
+    fn below_the_watermark_the_archive_is_full() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let blobs = FileSystemBlobs::open(folder.path(), u64::MAX).expect("open");
+        assert!(matches!(blobs.check_space(), Err(ArchiveError::Full(_))));
+    }
+}

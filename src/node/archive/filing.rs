@@ -1,0 +1,186 @@
+//! The index in SQL: filing. One task owns the writing; what arrives while a commit is under way shares the next one.
+
+use sqlx::{Row, Sqlite, Transaction};
+use tokio::sync::{mpsc, oneshot};
+
+use super::database::Database;
+use super::error::ArchiveError;
+use super::index::Entry;
+use super::instance::{Origin, Stored};
+
+/// Instances that share a commit at most.
+const LARGEST_BATCH: usize = 64;
+
+/// Hands entries to the filing task.
+#[derive(Debug, Clone)]
+pub(super) struct Filer {
+    sender: mpsc::Sender<Filing>,
+}
+
+#[derive(Debug)]
+struct Filing {
+    entry: Entry,
+    answer: oneshot::Sender<Result<Stored, ArchiveError>>,
+}
+
+impl Filer {
+    /// Starts the task; it ends when the last handle is dropped.
+    pub(super) fn start(database: Database) -> Self {
+        let (sender, receiver) = mpsc::channel(LARGEST_BATCH);
+        tokio::spawn(run(database, receiver));
+        Self { sender }
+    }
+
+    /// Files an entry; returns after the commit.
+    pub(super) async fn file(&self, entry: Entry) -> Result<Stored, ArchiveError> {
+        let (answer, answered) = oneshot::channel();
+        self.sender.send(Filing { entry, answer }).await.map_err(|_| ArchiveError::Closed)?;
+        answered.await.map_err(|_| ArchiveError::Closed)?
+    }
+}
+
+async fn run(database: Database, mut receiver: mpsc::Receiver<Filing>) {
+    let mut batch = Vec::new();
+    while receiver.recv_many(&mut batch, LARGEST_BATCH).await > 0 {
+        let (entries, answers): (Vec<Entry>, Vec<_>) =
+            batch.drain(..).map(|filing| (filing.entry, filing.answer)).unzip();
+        match commit(&database, &entries).await {
+            Ok(stored) => {
+                for (answer, stored) in answers.into_iter().zip(stored) {
+                    let _ = answer.send(Ok(stored));
+                }
+            }
+            // One entry must not spoil the others: each gets a transaction and an answer of its own.
+            Err(_) if entries.len() > 1 => {
+                for (answer, entry) in answers.into_iter().zip(&entries) {
+                    let stored = commit(&database, std::slice::from_ref(entry)).await;
+                    let _ = answer.send(stored.map(|stored| stored[0]));
+                }
+            }
+            Err(error) => {
+                if let Some(answer) = answers.into_iter().next() {
+                    let _ = answer.send(Err(error));
+                }
+            }
+        }
+    }
+    database.close().await;
+}
+
+async fn commit(database: &Database, entries: &[Entry]) -> Result<Vec<Stored>, ArchiveError> {
+    let commit = async {
+        let mut transaction = database.write().await?;
+        let mut stored = Vec::with_capacity(entries.len());
+        for entry in entries {
+            stored.push(file(&mut transaction, entry).await?);
+        }
+        transaction.commit().await?;
+        Ok(stored)
+    };
+    commit.await.map_err(ArchiveError::index("filing an instance in the index"))
+}
+
+async fn file(transaction: &mut Transaction<'_, Sqlite>, entry: &Entry) -> Result<Stored, sqlx::Error> {
+    let known = sqlx::query("SELECT blob FROM instances WHERE sop_instance_uid = $1")
+        .bind(entry.identity.sop_instance_uid.as_str())
+        .fetch_optional(&mut **transaction)
+        .await?;
+    match known {
+        None => {
+            insert_study(transaction, entry).await?;
+            upsert_series(transaction, entry).await?;
+            insert_instance(transaction, entry).await?;
+            Ok(Stored::New)
+        }
+        Some(row) if row.try_get::<&str, _>(0)? == entry.blob.to_text() => Ok(Stored::Already),
+        Some(_) => {
+            insert_conflict(transaction, entry).await?;
+            tracing::warn!(
+                sop_instance_uid = %entry.identity.sop_instance_uid,
+                sha256 = %entry.sha256,
+                origin = %entry.origin,
+                "another object with this SOP Instance UID is stored already; this one is kept apart"
+            );
+            Ok(Stored::Conflict)
+        }
+    }
+}
+
+async fn insert_study(transaction: &mut Transaction<'_, Sqlite>, entry: &Entry) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO studies (study_instance_uid, patient_id_folded, patient_name_folded, accession_number_folded, \
+         study_date, received_at, attributes) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+         ON CONFLICT (study_instance_uid) DO NOTHING",
+    )
+    .bind(entry.identity.study_instance_uid.as_str())
+    .bind(&entry.patient_id_folded)
+    .bind(&entry.patient_name_folded)
+    .bind(&entry.accession_number_folded)
+    .bind(&entry.study_date)
+    .bind(entry.received_at)
+    .bind(&entry.attributes.study)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+async fn upsert_series(transaction: &mut Transaction<'_, Sqlite>, entry: &Entry) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO series (study_instance_uid, series_instance_uid, modality, series_number, own_results, \
+         last_received_at, revision, assembled_revision, attributes) VALUES ($1, $2, $3, $4, $5, $6, 1, 0, $7) \
+         ON CONFLICT (study_instance_uid, series_instance_uid) DO UPDATE SET \
+         last_received_at = excluded.last_received_at, revision = series.revision + 1",
+    )
+    .bind(entry.identity.study_instance_uid.as_str())
+    .bind(entry.identity.series_instance_uid.as_str())
+    .bind(&entry.modality)
+    .bind(entry.series_number)
+    .bind(i64::from(entry.origin == Origin::Analysis))
+    .bind(entry.received_at)
+    .bind(&entry.attributes.series)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+async fn insert_instance(transaction: &mut Transaction<'_, Sqlite>, entry: &Entry) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO instances (sop_instance_uid, study_instance_uid, series_instance_uid, sop_class_uid, \
+         transfer_syntax_uid, sha256, blob, bytes, instance_number, origin, received_at, attributes) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+    )
+    .bind(entry.identity.sop_instance_uid.as_str())
+    .bind(entry.identity.study_instance_uid.as_str())
+    .bind(entry.identity.series_instance_uid.as_str())
+    .bind(entry.identity.sop_class_uid.as_str())
+    .bind(entry.transfer_syntax_uid.as_str())
+    .bind(&entry.sha256)
+    .bind(entry.blob.to_text())
+    .bind(entry.bytes)
+    .bind(entry.instance_number)
+    .bind(entry.origin.to_string())
+    .bind(entry.received_at)
+    .bind(&entry.attributes.instance)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+async fn insert_conflict(transaction: &mut Transaction<'_, Sqlite>, entry: &Entry) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO conflicts (sop_instance_uid, sha256, study_instance_uid, series_instance_uid, \
+         transfer_syntax_uid, blob, origin, received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+         ON CONFLICT (sop_instance_uid, blob) DO NOTHING",
+    )
+    .bind(entry.identity.sop_instance_uid.as_str())
+    .bind(&entry.sha256)
+    .bind(entry.identity.study_instance_uid.as_str())
+    .bind(entry.identity.series_instance_uid.as_str())
+    .bind(entry.transfer_syntax_uid.as_str())
+    .bind(entry.blob.to_text())
+    .bind(entry.origin.to_string())
+    .bind(entry.received_at)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}

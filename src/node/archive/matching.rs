@@ -1,0 +1,167 @@
+//! Does an attribute match a key? The rules of
+//! [PS3.4 C.2.2.2](https://dicom.nema.org/medical/dicom/current/output/chtml/part04/sect_C.2.2.2.html), without any IO.
+
+use dicom_core::VR;
+use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
+use dicom_object::{StandardDataDictionary, Tag};
+
+use crate::dicom::elements::{DataSet, texts};
+
+/// True if a key matches everything: empty, or nothing but asterisks.
+pub(super) fn is_universal(pattern: &str) -> bool {
+    pattern.trim().trim_matches('*').is_empty()
+}
+
+/// The members of a UID list, separated by commas or backslashes.
+pub(super) fn list(pattern: &str) -> impl Iterator<Item = &str> {
+    pattern.split([',', '\\']).map(|part| part.trim_matches([' ', '\0'])).filter(|part| !part.is_empty())
+}
+
+/// True if the text asks for wild card matching.
+pub(super) fn has_wild_card(pattern: &str) -> bool {
+    pattern.contains(['*', '?'])
+}
+
+/// True if an attribute of the data set matches the key; one value of several is enough.
+pub(super) fn matches(data_set: &DataSet, tag: Tag, pattern: &str) -> bool {
+    if is_universal(pattern) {
+        return true;
+    }
+    let representation = data_set.get(tag).map_or_else(|| standard_representation(tag), |element| element.vr());
+    texts(data_set, tag)
+        .iter()
+        .filter(|value| !value.is_empty())
+        .any(|value| matches_value(representation, value, pattern))
+}
+
+fn standard_representation(tag: Tag) -> VR {
+    StandardDataDictionary.by_tag(tag).map_or(VR::UN, |entry| entry.vr().relaxed())
+}
+
+fn matches_value(representation: VR, value: &str, pattern: &str) -> bool {
+    let pattern = pattern.trim_matches([' ', '\0']);
+    match representation {
+        VR::UI => list(pattern).any(|uid| uid == value),
+        VR::DA => in_range(value, pattern, &[8], |character| character != '.'),
+        VR::TM => in_range(value, pattern, &[2, 4, 6], |character| character != ':'),
+        VR::DT => in_range(value, pattern, &[4, 6, 8, 10, 12, 14], |_| true),
+        VR::PN => matches_name(value, pattern),
+        VR::DS | VR::IS | VR::FD | VR::FL | VR::SL | VR::SS | VR::SV | VR::UL | VR::US | VR::UV => {
+            match (value.parse::<f64>(), pattern.parse::<f64>()) {
+                (Ok(value), Ok(pattern)) => (value - pattern).abs() <= f64::EPSILON * value.abs(),
+                _ => value == pattern,
+            }
+        }
+        _ => wild_card(value, pattern),
+    }
+}
+
+/// Person names match without regard to case, as a whole or by one of their component groups.
+fn matches_name(value: &str, pattern: &str) -> bool {
+    let fold = |text: &str| text.to_lowercase().trim_end_matches(['^', '=', ' ']).to_owned();
+    let pattern = fold(pattern);
+    wild_card(&fold(value), &pattern) || value.split('=').any(|group| wild_card(&fold(group), &pattern))
+}
+
+/// `a-b`, `a-`, `-b` or one date or time. A bound that is less precise than the value covers all that begins with it.
+fn in_range(value: &str, pattern: &str, precisions: &[usize], keep: impl Fn(char) -> bool) -> bool {
+    let plain = |text: &str| text.trim().chars().filter(|character| keep(*character)).collect::<String>();
+    let value = plain(value);
+    let known = |bound: &str| precisions.contains(&bound.len()) || bound.contains('.');
+    let not_before = |bound: &str| value.as_str() >= bound;
+    let not_after = |bound: &str| value.as_str() <= bound || value.starts_with(bound);
+    match pattern.split_once('-') {
+        Some((first, last)) => {
+            let (first, last) = (plain(first), plain(last));
+            let fits = |bound: &str| bound.is_empty() || known(bound);
+            fits(&first)
+                && fits(&last)
+                && (first.is_empty() || not_before(&first))
+                && (last.is_empty() || not_after(&last))
+        }
+        None => {
+            let bound = plain(pattern);
+            known(&bound) && value.starts_with(&bound)
+        }
+    }
+}
+
+/// `*` stands for any characters, `?` for exactly one.
+fn wild_card(value: &str, pattern: &str) -> bool {
+    let value: Vec<char> = value.chars().collect();
+    let pattern: Vec<char> = pattern.chars().collect();
+    let (mut at, mut in_pattern) = (0, 0);
+    // Where to resume when the characters after the last asterisk turn out not to fit.
+    let mut resume: Option<(usize, usize)> = None;
+    while at < value.len() {
+        match pattern.get(in_pattern) {
+            Some('*') => {
+                resume = Some((at, in_pattern + 1));
+                in_pattern += 1;
+            }
+            Some(character) if *character == '?' || *character == value[at] => {
+                at += 1;
+                in_pattern += 1;
+            }
+            _ => {
+                let Some((from, after)) = resume else { return false };
+                resume = Some((from + 1, after));
+                at = from + 1;
+                in_pattern = after;
+            }
+        }
+    }
+    pattern[in_pattern..].iter().all(|character| *character == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wild_cards_match_as_the_standard_says() {
+        for (pattern, expected) in
+            [("PE*", true), ("*77", true), ("P?-7*", true), ("pe*", false), ("PE-?", false), ("*-*-*", false)]
+        {
+            assert_eq!(matches_value(VR::LO, "PE-77", pattern), expected, "{pattern}");
+        }
+        assert!(wild_card("aaab", "a*ab") && !wild_card("aaac", "a*ab"));
+    }
+
+    #[test]
+    fn names_match_without_regard_to_case_and_by_component_group() {
+        assert!(matches_value(VR::PN, "Müller^Jürgen", "MÜLLER*"));
+        assert!(matches_value(VR::PN, "Yamada^Tarou=山田^太郎", "山田*"));
+        assert!(matches_value(VR::PN, "Yamada^Tarou=山田^太郎", "yamada^tarou"));
+        assert!(matches_value(VR::PN, "Doe^Jane^^", "doe^jane"));
+        assert!(!matches_value(VR::PN, "Doe^Jane", "doe"));
+    }
+
+    #[test]
+    fn dates_and_times_match_by_range_and_precision() {
+        for (pattern, expected) in [
+            ("20240131", true),
+            ("20240101-20240201", true),
+            ("-20240130", false),
+            ("20240131-", true),
+            ("2024.01.31", true),
+            ("nonsense", false),
+            ("2024013", false),
+        ] {
+            assert_eq!(matches_value(VR::DA, "20240131", pattern), expected, "{pattern}");
+        }
+        for (pattern, expected) in
+            [("10", true), ("1015", true), ("10-1015", true), ("101531-", false), ("-101530", true), ("11-", false)]
+        {
+            assert_eq!(matches_value(VR::TM, "101530.25", pattern), expected, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn identifiers_match_by_list_and_numbers_by_value() {
+        assert!(matches_value(VR::UI, "1.2.3", "1.2.4,1.2.3"));
+        assert!(matches_value(VR::UI, "1.2.3", "1.2.4\\1.2.3"));
+        assert!(!matches_value(VR::UI, "1.2.3", "1.2.*"));
+        assert!(matches_value(VR::IS, "007", "7") && !matches_value(VR::IS, "70", "7"));
+    }
+}
