@@ -4,5 +4,6 @@
 //! [`shutdown`] and [`telemetry`] know of none of them and serve all.
 
 pub mod archive;
+pub mod dimse;
 pub mod shutdown;
 pub mod telemetry;

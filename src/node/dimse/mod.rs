@@ -1,0 +1,37 @@
+//! DIMSE over TCP: verification and storage, as provider ([`scp`]) and as user ([`scu`]).
+//!
+//! Bytes become PDUs in `connection`, PDUs become messages in `message`, and `command` and `negotiation` say what they
+//! mean, without IO; only `scp` and `scu` act. The PDU codec and the requesting side of an association are dicom-ul's.
+
+mod command;
+mod connection;
+mod message;
+mod negotiation;
+pub mod scp;
+pub mod scu;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use status::Status;
+
+/// Verification SOP Class (PS3.4 annex A).
+const VERIFICATION: &str = "1.2.840.10008.1.1";
+
+/// A dicom-ul error in a line. The errors that quote a whole PDU are cut short: a PDU holds patient data.
+fn describe(error: &dicom_ul::association::Error) -> String {
+    use dicom_ul::association::Error;
+    match error {
+        Error::UnexpectedPdu { .. } => "the peer sent a PDU out of turn".to_owned(),
+        Error::UnknownPdu { .. } => "the peer sent an unknown PDU".to_owned(),
+        other => {
+            let mut text = other.to_string();
+            let mut cause = std::error::Error::source(other);
+            while let Some(error) = cause {
+                text = format!("{text}: {error}");
+                cause = error.source();
+            }
+            text
+        }
+    }
+}

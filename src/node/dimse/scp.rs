@@ -1,0 +1,358 @@
+//! The service class provider: C-ECHO and C-STORE into the archive.
+//!
+//! A success is answered after [`Archive::store`] returned, so what a sender counts as sent is durable. One bad object
+//! costs its own status, never the association.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dicom_dictionary_std::tags;
+use dicom_ul::Pdu;
+use dicom_ul::pdu::{AbortRQServiceProviderReason, AbortRQSource, PDataValue, PDataValueType};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::command::{Command, Operation, Role};
+use super::connection::{Connection, ConnectionError};
+use super::message::{Assembler, Body, Budget, Message, MessageError};
+use super::negotiation::{self, Accepted, Context, Refusal};
+use super::status::{Answer, Status};
+use crate::config::DicomConfig;
+use crate::dicom::Uid;
+use crate::dicom::bounded::{self, Limits};
+use crate::dicom::elements::{self, DataSet};
+use crate::node::archive::{Archive, Origin, ReceivedInstance, Stored};
+use crate::node::shutdown::Shutdown;
+use crate::node::telemetry::{self, Door};
+
+/// Data sets larger than this are scanned on a thread of their own, so that other associations go on.
+const LARGE_DATA_SET: usize = 4 << 20;
+/// Connections beyond `dicom.maximum_associations` that are told so at the same time; any more are closed.
+const MAXIMUM_REFUSALS: usize = 64;
+
+/// Hears what associations bring.
+pub trait StoreEvents: Send + Sync + 'static {
+    /// An association begins; what is returned is dropped when it ends, however it ends.
+    fn begin(&self) -> Box<dyn Feed>;
+}
+
+/// One association's objects.
+pub trait Feed: Send {
+    /// An object of this study and series is stored, and durable. [`Stored::Already`] brings nothing new, but shows
+    /// that the sender is still at it.
+    fn stored(&mut self, study_instance_uid: &Uid, series_instance_uid: &Uid, stored: Stored);
+}
+
+/// What the provider works with.
+#[derive(Clone)]
+pub struct Services {
+    /// `[dicom]`
+    pub config: DicomConfig,
+    /// `[limits]`
+    pub limits: Limits,
+    /// Where objects go.
+    pub archive: Archive,
+    /// Who hears of them.
+    pub events: Arc<dyn StoreEvents>,
+}
+
+/// Serves associations until `shutdown`. Then nothing new is accepted, each association answers the message it is
+/// receiving and is aborted, and this returns.
+pub async fn run(listener: TcpListener, services: Services, shutdown: Shutdown) {
+    let places = Arc::new(Semaphore::new(services.config.maximum_associations));
+    let refusals = Arc::new(Semaphore::new(MAXIMUM_REFUSALS));
+    let budget = Budget::new(services.limits.object_mib);
+    let services = Arc::new(services);
+    let mut associations = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => accepted,
+            Some(ended) = associations.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "an association ended by a fault of this program");
+                }
+                continue;
+            }
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, mostly: it passes when associations end.
+                tracing::warn!(%error, "a DICOM connection cannot be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        if let Ok(place) = places.clone().try_acquire_owned() {
+            let association = Association::new(stream, address, services.clone(), shutdown.clone());
+            let assembler = Assembler::new(budget.clone());
+            associations.spawn(async move {
+                association.serve(assembler).await;
+                drop(place);
+            });
+        } else if let Ok(place) = refusals.clone().try_acquire_owned() {
+            let association = Association::new(stream, address, services.clone(), shutdown.clone());
+            associations.spawn(async move {
+                association.refuse(Refusal::Busy).await;
+                drop(place);
+            });
+        }
+    }
+    while associations.join_next().await.is_some() {}
+}
+
+/// Why an association ended before it was released.
+#[derive(Debug, thiserror::Error)]
+enum AssociationError {
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    #[error("a message came in presentation context {0}, which was not accepted")]
+    Context(u8),
+    #[error("a PDU came out of turn")]
+    OutOfTurn,
+    #[error("the peer aborted it")]
+    Aborted,
+    #[error("the node shuts down")]
+    Shutdown,
+}
+
+struct Association {
+    connection: Connection,
+    address: SocketAddr,
+    services: Arc<Services>,
+    shutdown: Shutdown,
+}
+
+impl Association {
+    fn new(stream: TcpStream, address: SocketAddr, services: Arc<Services>, shutdown: Shutdown) -> Self {
+        let timeout = Duration::from_secs(services.config.idle_timeout_seconds);
+        let connection = Connection::new(stream, services.config.maximum_pdu_bytes, timeout);
+        Self { connection, address, services, shutdown }
+    }
+
+    async fn serve(mut self, assembler: Assembler) {
+        let outcome = match self.accept().await {
+            Ok(Some(accepted)) => self.converse(accepted, assembler).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(address = %self.address, %error, "an association ended early");
+            self.abort(&error).await;
+        }
+        self.connection.close().await;
+    }
+
+    /// Answers the request with a refusal, once it has come: an answer before it could be lost.
+    async fn refuse(mut self, refusal: Refusal) {
+        if let Ok(Pdu::AssociationRQ(_)) = self.connection.receive().await {
+            self.reject(refusal).await.ok();
+        }
+        self.connection.close().await;
+    }
+
+    async fn reject(&mut self, refusal: Refusal) -> Result<(), ConnectionError> {
+        tracing::warn!(address = %self.address, reason = %refusal, "an association is refused");
+        self.connection.send(&Pdu::AssociationRJ(refusal.answer())).await
+    }
+
+    async fn accept(&mut self) -> Result<Option<Accepted>, AssociationError> {
+        let Pdu::AssociationRQ(request) = self.connection.receive().await? else {
+            return Err(AssociationError::OutOfTurn);
+        };
+        match negotiation::negotiate(request, self.address.ip(), &self.services.config) {
+            Ok(accepted) => {
+                self.connection.send(&Pdu::AssociationAC(accepted.answer.clone())).await?;
+                Ok(Some(accepted))
+            }
+            Err(refusal) => {
+                self.reject(refusal).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn converse(&mut self, accepted: Accepted, mut assembler: Assembler) -> Result<(), AssociationError> {
+        let mut feed = self.services.events.begin();
+        loop {
+            let shutdown = self.shutdown.clone();
+            let pdu = tokio::select! {
+                pdu = self.connection.receive() => pdu?,
+                () = shutdown.cancelled(), if assembler.is_idle() => return Err(AssociationError::Shutdown),
+            };
+            match pdu {
+                Pdu::PData { data } => {
+                    for value in data {
+                        if let Some(message) = assembler.push(value)? {
+                            self.answer(message, &accepted, feed.as_mut()).await?;
+                        }
+                    }
+                }
+                Pdu::ReleaseRQ => {
+                    self.connection.send(&Pdu::ReleaseRP).await?;
+                    return Ok(());
+                }
+                Pdu::AbortRQ { .. } => return Err(AssociationError::Aborted),
+                _ => return Err(AssociationError::OutOfTurn),
+            }
+        }
+    }
+
+    async fn answer(
+        &mut self,
+        message: Message,
+        accepted: &Accepted,
+        feed: &mut dyn Feed,
+    ) -> Result<(), AssociationError> {
+        let Message { context_id, command, body } = message;
+        let context = accepted
+            .contexts
+            .iter()
+            .find(|context| context.id == context_id)
+            .ok_or(AssociationError::Context(context_id))?;
+        let Role::Request { message_id } = command.role else { return Err(AssociationError::OutOfTurn) };
+        let answer = match command.operation {
+            // There is nothing to cancel: C-STORE is answered before the next request is read.
+            Operation::Cancel => return Ok(()),
+            Operation::Echo => Answer::new(Status::SUCCESS, ""),
+            Operation::Store => self.store(&command, context, body, &accepted.calling_ae_title, feed).await,
+            Operation::Other(_) => Answer::new(Status::UNRECOGNIZED_OPERATION, "only C-ECHO and C-STORE are served"),
+        };
+        let response = command.answer(message_id, answer.status, &answer.comment);
+        let value = PDataValue {
+            presentation_context_id: context_id,
+            value_type: PDataValueType::Command,
+            is_last: true,
+            data: response.encode(),
+        };
+        Ok(self.connection.send(&Pdu::PData { data: vec![value] }).await?)
+    }
+
+    async fn store(
+        &self,
+        command: &Command,
+        context: &Context,
+        body: Body,
+        calling_ae_title: &str,
+        feed: &mut dyn Feed,
+    ) -> Answer {
+        let size = if let Body::DataSet(bytes, _) = &body { bytes.len() } else { 0 };
+        let (answer, outcome) = match self.try_store(command, context, &body, calling_ae_title, feed).await {
+            Ok(stored) => (Answer::from(stored), outcome(stored)),
+            Err(answer) => (answer, "refused"),
+        };
+        telemetry::count_received(Door::Dimse, outcome, size);
+        if answer.status != Status::SUCCESS {
+            tracing::warn!(
+                sop_instance_uid = command.affected_sop_instance_uid.as_ref().map(tracing::field::display),
+                calling_ae_title,
+                address = %self.address,
+                status = %answer.status,
+                reason = answer.comment,
+                "an object was not stored as it is"
+            );
+        }
+        answer
+    }
+
+    async fn try_store(
+        &self,
+        command: &Command,
+        context: &Context,
+        body: &Body,
+        calling_ae_title: &str,
+        feed: &mut dyn Feed,
+    ) -> Result<Stored, Answer> {
+        let bytes = match body {
+            Body::DataSet(bytes, _) => bytes,
+            Body::Nothing => return Err(Answer::new(Status::CANNOT_UNDERSTAND, "the request has no data set")),
+            Body::TooLarge => return Err(Answer::new(Status::OUT_OF_RESOURCES, "no room for so large an object now")),
+        };
+        if !negotiation::is_storage_class(&context.abstract_syntax) {
+            return Err(Answer::new(Status::SOP_CLASS_NOT_SUPPORTED, "the presentation context is none of storage"));
+        }
+        let header = scan(bytes, &context.transfer_syntax, self.services.limits).await?;
+        let (study, series) = identify(&header, command, context)?;
+        let instance = ReceivedInstance {
+            transfer_syntax_uid: uid(&context.transfer_syntax)?,
+            data_set: bytes.clone(),
+            header,
+            origin: Origin::Dimse {
+                calling_ae: calling_ae_title.to_owned(),
+                address: self.address.ip().to_canonical().to_string(),
+            },
+        };
+        let stored = self.services.archive.store(instance).await.map_err(|error| {
+            // The peer is told the kind of failure; the paths and the database's words stay here.
+            tracing::error!(%error, "an object cannot be stored");
+            Answer::from(&error)
+        })?;
+        feed.stored(&study, &series, stored);
+        Ok(stored)
+    }
+
+    async fn abort(&mut self, error: &AssociationError) {
+        use AbortRQServiceProviderReason as Reason;
+        let reason = match error {
+            AssociationError::Aborted
+            | AssociationError::Connection(ConnectionError::Closed | ConnectionError::Network(_)) => return,
+            AssociationError::Connection(ConnectionError::Read(_)) => Reason::InvalidPduParameter,
+            AssociationError::Context(_) | AssociationError::Message(_) => Reason::UnexpectedPduParameter,
+            AssociationError::OutOfTurn => Reason::UnexpectedPdu,
+            AssociationError::Connection(_) | AssociationError::Shutdown => Reason::ReasonNotSpecified,
+        };
+        // A peer that is gone needs no abort.
+        self.connection.send(&Pdu::AbortRQ { source: AbortRQSource::ServiceProvider(reason) }).await.ok();
+    }
+}
+
+/// Pre-scans all bytes and parses the header.
+async fn scan(bytes: &Bytes, transfer_syntax_uid: &str, limits: Limits) -> Result<DataSet, Answer> {
+    let result = if bytes.len() < LARGE_DATA_SET {
+        bounded::header(bytes, transfer_syntax_uid, &limits)
+    } else {
+        let (bytes, syntax) = (bytes.clone(), transfer_syntax_uid.to_owned());
+        match tokio::task::spawn_blocking(move || bounded::header(&bytes, &syntax, &limits)).await {
+            Ok(result) => result,
+            Err(_) => return Err(Answer::new(Status::CANNOT_UNDERSTAND, "reading the object failed")),
+        }
+    };
+    result.map_err(|error| Answer::from(&error))
+}
+
+/// Study and series of an object that is what its request says it is.
+fn identify(header: &DataSet, command: &Command, context: &Context) -> Result<(Uid, Uid), Answer> {
+    let required = |tag, name: &str| {
+        elements::uid(header, tag).ok_or_else(|| Answer::new(Status::DOES_NOT_MATCH, format!("{name} is missing")))
+    };
+    let class = required(tags::SOP_CLASS_UID, "SOP Class UID")?;
+    let instance = required(tags::SOP_INSTANCE_UID, "SOP Instance UID")?;
+    let announced = command.affected_sop_class_uid.as_ref();
+    if class.as_str() != context.abstract_syntax || announced.is_some_and(|announced| *announced != class) {
+        return Err(Answer::new(Status::DOES_NOT_MATCH, "the SOP class is not the one that was announced"));
+    }
+    if command.affected_sop_instance_uid.as_ref() != Some(&instance) {
+        return Err(Answer::new(Status::DOES_NOT_MATCH, "the SOP instance is not the one that was announced"));
+    }
+    let study = required(tags::STUDY_INSTANCE_UID, "Study Instance UID")?;
+    Ok((study, required(tags::SERIES_INSTANCE_UID, "Series Instance UID")?))
+}
+
+fn uid(text: &str) -> Result<Uid, Answer> {
+    Uid::parse(text).map_err(|error| Answer::new(Status::CANNOT_UNDERSTAND, error.to_string()))
+}
+
+/// The name of an outcome in metrics.
+fn outcome(stored: Stored) -> &'static str {
+    match stored {
+        Stored::New => "new",
+        Stored::Already => "already",
+        Stored::Conflict => "conflict",
+    }
+}

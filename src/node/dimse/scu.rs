@@ -1,0 +1,367 @@
+//! The service class user: C-ECHO, and C-STORE of DICOM files, each in the transfer syntax it is stored in where the
+//! peer takes it, decompressed otherwise.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::FileMetaTableBuilder;
+use dicom_pixeldata::Transcode;
+use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
+use dicom_ul::Pdu;
+use dicom_ul::association::client::AsyncClientAssociation;
+use dicom_ul::association::{Association as _, ClientAssociationOptions};
+use dicom_ul::pdu::{PDataValue, PDataValueType};
+use tokio::net::TcpStream;
+
+use super::command::{Command, Operation, Role};
+use super::message::{Assembler, Budget, MessageError};
+use super::status::Status;
+use super::{VERIFICATION, describe};
+use crate::dicom::bounded::{self, Limits, ReadError};
+use crate::dicom::{AeTitle, Uid, elements};
+
+/// What every storage provider takes, and this one falls back to.
+const UNCOMPRESSED: [&str; 2] = [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
+/// Presentation contexts have odd identifiers of one byte (PS3.8 9.3.2.2).
+const MAXIMUM_CONTEXTS: usize = 128;
+/// The longest piece of a data set sent in one PDU, whatever the peer allows.
+const MAXIMUM_PIECE: usize = 128 << 10;
+/// Enough of a file for its file meta information, in all but odd cases.
+const META_BYTES: u64 = 16 << 10;
+
+/// Another application entity, and who calls it.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Host and port.
+    pub address: String,
+    /// Called AE title.
+    pub called: AeTitle,
+    /// Calling AE title.
+    pub calling: AeTitle,
+    /// How long to wait for the connection, and for each answer.
+    pub timeout: Duration,
+}
+
+/// Why an association, or what was left of it, came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ScuError {
+    /// No association.
+    #[error("associating with {called} at {address}: {reason}")]
+    Associate {
+        /// Host and port.
+        address: String,
+        /// Called AE title.
+        called: AeTitle,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The association broke.
+    #[error("the association broke: {0}")]
+    Broken(String),
+    /// The peer does not offer verification, or answered with a failure.
+    #[error("the peer answered C-ECHO with status {0}")]
+    Echo(Status),
+}
+
+/// A DICOM file to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The file.
+    pub path: PathBuf,
+    /// SOP Class UID.
+    pub sop_class_uid: Uid,
+    /// SOP Instance UID.
+    pub sop_instance_uid: Uid,
+    /// Transfer syntax it is stored in.
+    pub transfer_syntax_uid: String,
+}
+
+impl Outgoing {
+    /// Reads what negotiation needs from a file: its file meta information, or the data set where that lacks it.
+    pub fn identify(path: &Path, limits: &Limits) -> Result<Self, ReadError> {
+        use std::io::Read;
+        let mut start = Vec::new();
+        std::fs::File::open(path)?.take(META_BYTES).read_to_end(&mut start)?;
+        if let Ok(parts) = bounded::split(&start)
+            && let (Some(class), Some(instance)) = (&parts.sop_class_uid, &parts.sop_instance_uid)
+            && let (Ok(sop_class_uid), Ok(sop_instance_uid)) = (Uid::parse(class), Uid::parse(instance))
+        {
+            let transfer_syntax_uid = parts.transfer_syntax_uid;
+            return Ok(Self { path: path.to_owned(), sop_class_uid, sop_instance_uid, transfer_syntax_uid });
+        }
+        let bytes = bounded::read(path, limits)?;
+        let parts = bounded::split(&bytes)?;
+        let header = bounded::header(parts.data_set, &parts.transfer_syntax_uid, limits)?;
+        let uid = |tag, name: &str| {
+            elements::uid(&header, tag).ok_or_else(|| ReadError::Unreadable(format!("{name} is missing")))
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            sop_class_uid: uid(tags::SOP_CLASS_UID, "SOP Class UID")?,
+            sop_instance_uid: uid(tags::SOP_INSTANCE_UID, "SOP Instance UID")?,
+            transfer_syntax_uid: parts.transfer_syntax_uid,
+        })
+    }
+}
+
+/// What became of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The peer has it; the status is a success or a warning.
+    Stored(Status),
+    /// The peer refused it, with its words if it had any.
+    Refused(Status, String),
+    /// It could not be sent: it cannot be read, or not be brought into a form the peer takes.
+    Unsendable(String),
+    /// The association failed before it was answered.
+    Unanswered(String),
+}
+
+impl Outcome {
+    /// True if the peer has the object.
+    pub fn is_stored(&self) -> bool {
+        matches!(self, Self::Stored(_))
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stored(Status::SUCCESS) => write!(formatter, "stored"),
+            Self::Stored(status) => write!(formatter, "stored with warning {status}"),
+            Self::Refused(status, comment) if comment.is_empty() => write!(formatter, "refused with status {status}"),
+            Self::Refused(status, comment) => write!(formatter, "refused with status {status}: {comment}"),
+            Self::Unsendable(reason) => write!(formatter, "cannot be sent: {reason}"),
+            Self::Unanswered(reason) => write!(formatter, "not answered: {reason}"),
+        }
+    }
+}
+
+/// Asks a peer for an answer (C-ECHO).
+pub async fn echo(peer: &Peer) -> Result<(), ScuError> {
+    let contexts = [(VERIFICATION.to_owned(), vec![uids::IMPLICIT_VR_LITTLE_ENDIAN.to_owned()])];
+    let mut association = Association::establish(peer, &contexts).await?;
+    let (context_id, _) = association
+        .context(VERIFICATION, None)
+        .ok_or_else(|| ScuError::Broken("the peer accepted a transfer syntax it was not offered".to_owned()))?;
+    let message_id = association.send_command(context_id, Command::echo).await?;
+    let (status, _) = association.answer(Operation::Echo, message_id).await?;
+    association.release().await;
+    if status == Status::SUCCESS { Ok(()) } else { Err(ScuError::Echo(status)) }
+}
+
+/// Stores files at a peer. `each` hears of every outcome as it comes, with the object's place in `objects`; all
+/// outcomes are returned in order.
+pub async fn store(
+    peer: &Peer,
+    objects: &[Outgoing],
+    limits: &Limits,
+    mut each: impl FnMut(usize, &Outcome),
+) -> Vec<Outcome> {
+    let mut outcomes = Vec::with_capacity(objects.len());
+    while outcomes.len() < objects.len() {
+        let (batch, contexts) = plan(&objects[outcomes.len()..]);
+        let association = Association::establish(peer, &contexts).await;
+        let mut association = match association {
+            Ok(association) => Ok(association),
+            Err(error) => Err(error.to_string()),
+        };
+        for object in batch {
+            let outcome = match &mut association {
+                Ok(open) => match open.store(object, limits).await {
+                    Ok(outcome) => outcome,
+                    Err(error) => {
+                        let outcome = Outcome::Unanswered(error.to_string());
+                        association = Err(error.to_string());
+                        outcome
+                    }
+                },
+                Err(reason) => Outcome::Unanswered(reason.clone()),
+            };
+            each(outcomes.len(), &outcome);
+            outcomes.push(outcome);
+        }
+        if let Ok(association) = association {
+            association.release().await;
+        }
+    }
+    outcomes
+}
+
+/// Abstract syntax and transfer syntaxes of a presentation context to propose.
+type Proposal = (String, Vec<String>);
+
+/// The objects one association can carry, and what it proposes: for each class one context for each transfer syntax in
+/// use, so that the peer's choice among several cannot lose any, and one for the uncompressed ones.
+fn plan(objects: &[Outgoing]) -> (&[Outgoing], Vec<Proposal>) {
+    let mut stored = BTreeSet::new();
+    let mut classes = BTreeSet::new();
+    let mut count = 0;
+    for object in objects {
+        let class = object.sop_class_uid.as_str();
+        let more_stored = !stored.contains(&(class, object.transfer_syntax_uid.as_str()));
+        let more_classes = !classes.contains(class);
+        if stored.len() + classes.len() + usize::from(more_stored) + usize::from(more_classes) > MAXIMUM_CONTEXTS {
+            break;
+        }
+        stored.insert((class, object.transfer_syntax_uid.as_str()));
+        classes.insert(class);
+        count += 1;
+    }
+    let exact = stored.iter().map(|(class, syntax)| ((*class).to_owned(), vec![(*syntax).to_owned()]));
+    let fallback = classes.iter().map(|class| ((*class).to_owned(), UNCOMPRESSED.map(str::to_owned).to_vec()));
+    (&objects[..count], exact.chain(fallback).collect())
+}
+
+/// An association this node asked for.
+struct Association {
+    inner: AsyncClientAssociation<TcpStream>,
+    assembler: Assembler,
+    last_message_id: u16,
+}
+
+impl From<MessageError> for ScuError {
+    fn from(error: MessageError) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+impl From<dicom_ul::association::Error> for ScuError {
+    fn from(error: dicom_ul::association::Error) -> Self {
+        Self::Broken(describe(&error))
+    }
+}
+
+impl Association {
+    async fn establish(peer: &Peer, contexts: &[Proposal]) -> Result<Self, ScuError> {
+        let failed =
+            |reason| ScuError::Associate { address: peer.address.clone(), called: peer.called.clone(), reason };
+        let mut options = ClientAssociationOptions::new()
+            .calling_ae_title(peer.calling.as_str())
+            .called_ae_title(peer.called.as_str())
+            .connection_timeout(peer.timeout)
+            .read_timeout(peer.timeout)
+            .write_timeout(peer.timeout);
+        for (abstract_syntax, transfer_syntaxes) in contexts {
+            options = options.with_presentation_context(abstract_syntax.clone(), transfer_syntaxes.clone());
+        }
+        let mut inner =
+            options.establish_async(peer.address.as_str()).await.map_err(|error| failed(describe(&error)))?;
+        // Without it the last piece of each object waits for an acknowledgement that many systems delay.
+        inner.inner_stream().set_nodelay(true).map_err(|error| failed(error.to_string()))?;
+        Ok(Self { inner, assembler: Assembler::new(Budget::new(1)), last_message_id: 0 })
+    }
+
+    /// An accepted context for a class: the one with `transfer_syntax`, or else an uncompressed one.
+    fn context(&self, abstract_syntax: &str, transfer_syntax: Option<&str>) -> Option<(u8, String)> {
+        let accepted = |wanted: &str| {
+            self.inner.presentation_contexts().iter().find(|context| {
+                context.abstract_syntax == abstract_syntax && context.transfer_syntax.trim_end_matches('\0') == wanted
+            })
+        };
+        let context = transfer_syntax.and_then(accepted).or_else(|| UNCOMPRESSED.into_iter().find_map(accepted))?;
+        Some((context.id, context.transfer_syntax.trim_end_matches('\0').to_owned()))
+    }
+
+    async fn store(&mut self, object: &Outgoing, limits: &Limits) -> Result<Outcome, ScuError> {
+        let class = object.sop_class_uid.as_str();
+        let Some((context_id, transfer_syntax)) = self.context(class, Some(&object.transfer_syntax_uid)) else {
+            return Ok(Outcome::Unsendable(format!("the peer takes no objects of class {class}")));
+        };
+        let bytes = {
+            let (object, limits) = (object.clone(), *limits);
+            let encoded = tokio::task::spawn_blocking(move || encode(&object, &transfer_syntax, &limits)).await;
+            match encoded.unwrap_or_else(|_| Err("reading it failed".to_owned())) {
+                Ok(bytes) => bytes,
+                Err(reason) => return Ok(Outcome::Unsendable(reason)),
+            }
+        };
+        let message_id = self
+            .send_command(context_id, |message_id| {
+                Command::store(message_id, object.sop_class_uid.clone(), object.sop_instance_uid.clone())
+            })
+            .await?;
+        self.send_values(context_id, PDataValueType::Data, &bytes).await?;
+        let (status, comment) = self.answer(Operation::Store, message_id).await?;
+        Ok(if status.is_stored() { Outcome::Stored(status) } else { Outcome::Refused(status, comment) })
+    }
+
+    async fn send_command(&mut self, context_id: u8, command: impl FnOnce(u16) -> Command) -> Result<u16, ScuError> {
+        self.last_message_id = self.last_message_id.wrapping_add(1);
+        let command = command(self.last_message_id);
+        self.send_values(context_id, PDataValueType::Command, &command.encode()).await?;
+        Ok(self.last_message_id)
+    }
+
+    async fn send_values(&mut self, context_id: u8, value_type: PDataValueType, bytes: &[u8]) -> Result<(), ScuError> {
+        // The peer's limit counts the value's own header of six bytes; pieces have an even length.
+        let allowed = (self.inner.peer_max_pdu_length() as usize).saturating_sub(6).clamp(2, MAXIMUM_PIECE) & !1;
+        let mut pieces = bytes.chunks(allowed).peekable();
+        while let Some(piece) = pieces.next() {
+            let value = PDataValue {
+                presentation_context_id: context_id,
+                value_type: value_type.clone(),
+                is_last: pieces.peek().is_none(),
+                data: piece.to_vec(),
+            };
+            self.inner.send(&Pdu::PData { data: vec![value] }).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the answer to a request.
+    async fn answer(&mut self, operation: Operation, message_id: u16) -> Result<(Status, String), ScuError> {
+        loop {
+            let data = match self.inner.receive().await? {
+                Pdu::PData { data } => data,
+                Pdu::AbortRQ { .. } => return Err(ScuError::Broken("the peer aborted it".to_owned())),
+                _ => return Err(ScuError::Broken("the peer sent a PDU out of turn".to_owned())),
+            };
+            for value in data {
+                let Some(message) = self.assembler.push(value)? else { continue };
+                return match message.command.role {
+                    Role::Response { to_message_id, status, comment }
+                        if to_message_id == message_id && message.command.operation == operation =>
+                    {
+                        Ok((status, comment))
+                    }
+                    _ => Err(ScuError::Broken("the peer answered another request".to_owned())),
+                };
+            }
+        }
+    }
+
+    /// Releases the association; a peer that fails to has everything already.
+    async fn release(self) {
+        if let Err(error) = self.inner.release().await {
+            tracing::debug!(reason = describe(&error), "an association was not released in order");
+        }
+    }
+}
+
+/// The data set of a file in a transfer syntax: its own bytes where it is stored in it, otherwise rewritten.
+fn encode(object: &Outgoing, transfer_syntax: &str, limits: &Limits) -> Result<Vec<u8>, String> {
+    let bytes = bounded::read(&object.path, limits).map_err(|error| error.to_string())?;
+    let parts = bounded::split(&bytes).map_err(|error| error.to_string())?;
+    if parts.transfer_syntax_uid == transfer_syntax {
+        return Ok(parts.data_set.to_vec());
+    }
+    let target =
+        TransferSyntaxRegistry.get(transfer_syntax).ok_or("the peer chose a transfer syntax that is unknown")?;
+    let data_set =
+        bounded::data_set(parts.data_set, &parts.transfer_syntax_uid, limits).map_err(|error| error.to_string())?;
+    let meta = FileMetaTableBuilder::new()
+        .transfer_syntax(&parts.transfer_syntax_uid)
+        .media_storage_sop_class_uid(object.sop_class_uid.as_str())
+        .media_storage_sop_instance_uid(object.sop_instance_uid.as_str())
+        .build()
+        .map_err(|error| error.to_string())?;
+    let mut file = data_set.with_exact_meta(meta);
+    file.transcode(target)
+        .map_err(|error| format!("{} cannot be turned into {transfer_syntax}: {error}", parts.transfer_syntax_uid))?;
+    let mut rewritten = Vec::new();
+    file.write_dataset(&mut rewritten).map_err(|error| error.to_string())?;
+    Ok(rewritten)
+}

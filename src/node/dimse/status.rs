@@ -1,0 +1,85 @@
+//! The one place that says which DIMSE status an outcome has
+//! ([PS3.4 B.2.3](https://dicom.nema.org/medical/dicom/current/output/chtml/part04/sect_B.2.3.html), PS3.7 annex C).
+
+use std::fmt;
+
+use crate::dicom::bounded::ReadError;
+use crate::node::archive::{ArchiveError, Stored};
+
+/// The status of a DIMSE response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status(pub u16);
+
+impl Status {
+    /// The operation was done.
+    pub const SUCCESS: Self = Self(0x0000);
+    /// The SOP class is not the one that was negotiated, or is none of storage.
+    pub const SOP_CLASS_NOT_SUPPORTED: Self = Self(0x0122);
+    /// This service does not exist here.
+    pub const UNRECOGNIZED_OPERATION: Self = Self(0x0211);
+    /// Out of resources: try again later.
+    pub const OUT_OF_RESOURCES: Self = Self(0xA700);
+    /// The data set does not match the SOP class, or the request that announced it.
+    pub const DOES_NOT_MATCH: Self = Self(0xA900);
+    /// Cannot understand: sending it again will not help.
+    pub const CANNOT_UNDERSTAND: Self = Self(0xC000);
+    /// Coercion of data elements: stored, but not as the only object of its SOP Instance UID.
+    pub const COERCION: Self = Self(0xB000);
+
+    /// Success or a warning: the object is durable at the peer.
+    pub fn is_stored(self) -> bool {
+        matches!(self.0, 0x0000 | 0x0001 | 0x0107 | 0x0116 | 0xB000..=0xBFFF)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "0x{:04X}", self.0)
+    }
+}
+
+/// A status and what to say with it, free of patient data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: Status,
+    pub(super) comment: String,
+}
+
+impl Answer {
+    pub(super) fn new(status: Status, comment: impl Into<String>) -> Self {
+        Self { status, comment: comment.into() }
+    }
+}
+
+impl From<Stored> for Answer {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::New | Stored::Already => Self::new(Status::SUCCESS, ""),
+            Stored::Conflict => {
+                Self::new(Status::COERCION, "kept apart: other bytes have this SOP Instance UID already")
+            }
+        }
+    }
+}
+
+impl From<&ReadError> for Answer {
+    fn from(error: &ReadError) -> Self {
+        let status = match error {
+            ReadError::Truncated(_) | ReadError::Hostile(_) | ReadError::Unreadable(_) => Status::CANNOT_UNDERSTAND,
+            ReadError::Io(_) => Status::OUT_OF_RESOURCES,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<&ArchiveError> for Answer {
+    fn from(error: &ArchiveError) -> Self {
+        match error {
+            ArchiveError::Full(_) => Self::new(Status::OUT_OF_RESOURCES, "the archive is full"),
+            ArchiveError::Unfit(why) => Self::new(Status::DOES_NOT_MATCH, why.as_str()),
+            // Both pass or are repaired by an operator; the object itself is not at fault.
+            ArchiveError::Disk { .. } => Self::new(Status::OUT_OF_RESOURCES, "the disk failed"),
+            ArchiveError::Index { .. } => Self::new(Status::OUT_OF_RESOURCES, "the index failed"),
+        }
+    }
+}
