@@ -5,8 +5,8 @@ pub mod ae_title;
 pub mod bounded;
 pub mod concept;
 pub mod elements;
-mod prescan;
 pub mod implementation;
+mod prescan;
 pub mod uid;
 
 pub use ae_title::AeTitle;

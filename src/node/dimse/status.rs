@@ -79,7 +79,12 @@ impl From<&ArchiveError> for Answer {
             ArchiveError::Unfit(why) => Self::new(Status::DOES_NOT_MATCH, why.as_str()),
             // Both pass or are repaired by an operator; the object itself is not at fault.
             ArchiveError::Disk { .. } => Self::new(Status::OUT_OF_RESOURCES, "the disk failed"),
-            ArchiveError::Index { .. } => Self::new(Status::OUT_OF_RESOURCES, "the index failed"),
+            ArchiveError::Index { .. } | ArchiveError::Migration(_) => {
+                Self::new(Status::OUT_OF_RESOURCES, "the index failed")
+            }
+            ArchiveError::Closed | ArchiveError::InUse(_) => {
+                Self::new(Status::OUT_OF_RESOURCES, "the node is stopping")
+            }
         }
     }
 }
