@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dicom::AeTitle;
 use crate::dicom::bounded::Limits;
+use crate::dicom::{AeTitle, Concept};
 
 /// All settings of the node.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -217,6 +217,7 @@ pub struct ReportConfig {
     pub single_frame_secondary_capture: bool,
     pub key_slices: usize,
     pub station_name: String,
+    pub procedure: Concept,
 }
 
 /// `[log]`

@@ -1,0 +1,354 @@
+//! What all result objects share: patient and study as in the source, this node's equipment, the models, the time.
+
+use dicom_core::header::Header as _;
+use dicom_dictionary_std::tags;
+use jiff::ZonedDateTime;
+use jiff::tz::{Offset, TimeZone};
+
+use super::element::{Compose, ascii, empty, has_value};
+use super::{Context, FileMetaTableBuilder, ReportError, ResultObject, Tag, statements, uids};
+use crate::dicom::concept::dcm;
+use crate::dicom::elements::{self, DataSet};
+use crate::dicom::{Concept, Uid};
+use crate::engine::pipeline::ResultKind;
+
+/// Name of this program, as manufacturer and as model.
+pub(super) const PRODUCT: &str = "pe-node";
+
+/// Patient, general study and patient study modules
+/// ([PS3.3 C.7.1 and C.7.2](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.7.html)) outside
+/// group 0010, clinical trial subject and study among them. Group 0010 is copied as a whole.
+const COPIED: [Tag; 44] = [
+    tags::SPECIFIC_CHARACTER_SET,
+    tags::STUDY_DATE,
+    tags::STUDY_TIME,
+    tags::ACCESSION_NUMBER,
+    tags::ISSUER_OF_ACCESSION_NUMBER_SEQUENCE,
+    tags::REFERRING_PHYSICIAN_NAME,
+    tags::REFERRING_PHYSICIAN_IDENTIFICATION_SEQUENCE,
+    tags::CONSULTING_PHYSICIAN_NAME,
+    tags::CONSULTING_PHYSICIAN_IDENTIFICATION_SEQUENCE,
+    tags::TIMEZONE_OFFSET_FROM_UTC,
+    tags::STUDY_DESCRIPTION,
+    tags::PROCEDURE_CODE_SEQUENCE,
+    tags::PHYSICIANS_OF_RECORD,
+    tags::PHYSICIANS_OF_RECORD_IDENTIFICATION_SEQUENCE,
+    tags::NAME_OF_PHYSICIANS_READING_STUDY,
+    tags::PHYSICIANS_READING_STUDY_IDENTIFICATION_SEQUENCE,
+    tags::ADMITTING_DIAGNOSES_DESCRIPTION,
+    tags::ADMITTING_DIAGNOSES_CODE_SEQUENCE,
+    tags::REFERENCED_STUDY_SEQUENCE,
+    tags::REFERENCED_PATIENT_SEQUENCE,
+    tags::CLINICAL_TRIAL_SPONSOR_NAME,
+    tags::CLINICAL_TRIAL_PROTOCOL_ID,
+    tags::CLINICAL_TRIAL_PROTOCOL_NAME,
+    tags::CLINICAL_TRIAL_SITE_ID,
+    tags::CLINICAL_TRIAL_SITE_NAME,
+    tags::CLINICAL_TRIAL_SUBJECT_ID,
+    tags::CLINICAL_TRIAL_SUBJECT_READING_ID,
+    tags::CLINICAL_TRIAL_TIME_POINT_ID,
+    tags::CLINICAL_TRIAL_TIME_POINT_DESCRIPTION,
+    tags::PATIENT_IDENTITY_REMOVED,
+    tags::DEIDENTIFICATION_METHOD,
+    tags::DEIDENTIFICATION_METHOD_CODE_SEQUENCE,
+    tags::STUDY_INSTANCE_UID,
+    tags::STUDY_ID,
+    tags::REQUESTING_SERVICE,
+    tags::REQUESTING_SERVICE_CODE_SEQUENCE,
+    tags::REASON_FOR_VISIT,
+    tags::REASON_FOR_VISIT_CODE_SEQUENCE,
+    tags::ADMISSION_ID,
+    tags::ISSUER_OF_ADMISSION_ID_SEQUENCE,
+    tags::SERVICE_EPISODE_ID,
+    tags::SERVICE_EPISODE_DESCRIPTION,
+    tags::PATIENT_STATE,
+    tags::REASON_FOR_PERFORMED_PROCEDURE_CODE_SEQUENCE,
+];
+
+/// Attributes of those modules that must be present, with or without a value (type 2).
+const REQUIRED: [Tag; 9] = [
+    tags::PATIENT_NAME,
+    tags::PATIENT_ID,
+    tags::PATIENT_BIRTH_DATE,
+    tags::PATIENT_SEX,
+    tags::STUDY_DATE,
+    tags::STUDY_TIME,
+    tags::ACCESSION_NUMBER,
+    tags::REFERRING_PHYSICIAN_NAME,
+    tags::STUDY_ID,
+];
+
+/// A SOP instance by class and identifier.
+#[derive(Debug, Clone)]
+pub(super) struct Reference {
+    /// SOP Class UID.
+    pub(super) class: String,
+    /// SOP Instance UID.
+    pub(super) instance: Uid,
+}
+
+impl Reference {
+    /// One item of a sequence of references.
+    pub(super) fn item(&self) -> DataSet {
+        empty()
+            .with(tags::REFERENCED_SOP_CLASS_UID, self.class.as_str())
+            .with(tags::REFERENCED_SOP_INSTANCE_UID, self.instance.as_str())
+    }
+}
+
+/// Which object is being made.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    /// Its kind.
+    pub(super) kind: ResultKind,
+    /// Its series.
+    pub(super) series: Uid,
+    /// Class and instance.
+    pub(super) reference: Reference,
+}
+
+/// A composed object that waits for its file meta information.
+pub(super) struct Document {
+    /// Which object it is.
+    pub(super) identity: Identity,
+    /// The data set.
+    pub(super) data_set: DataSet,
+}
+
+impl Document {
+    /// Adds the file meta information.
+    pub(super) fn into_result(self) -> Result<ResultObject, ReportError> {
+        let Identity { kind, series, reference } = self.identity;
+        let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
+        let object =
+            self.data_set.with_meta(meta).map_err(|source| ReportError::FileMeta { kind, source: Box::new(source) })?;
+        Ok(ResultObject { kind, series_instance_uid: series, sop_instance_uid: reference.instance, object })
+    }
+}
+
+/// What is the same in every object of one analysis.
+pub(super) struct Header<'a> {
+    context: &'a Context<'a>,
+    /// Study Instance UID of source and results.
+    pub(super) study: Uid,
+    /// Series Instance UID of the source.
+    pub(super) source_series: Uid,
+    /// Date of the results, as DA.
+    pub(super) date: String,
+    /// Time of the results, as TM.
+    pub(super) time: String,
+    /// Both with their offset from UTC, as DT.
+    date_time: String,
+}
+
+impl<'a> Header<'a> {
+    /// Reads from the source what every result must name.
+    pub(super) fn new(context: &'a Context<'a>) -> Result<Self, ReportError> {
+        let source = &context.volume.header;
+        let required = |tag, name| elements::uid(source, tag).ok_or(ReportError::Missing { tag, name });
+        let time = local_time(source, context.time);
+        Ok(Self {
+            context,
+            study: required(tags::STUDY_INSTANCE_UID, "Study Instance UID")?,
+            source_series: required(tags::SERIES_INSTANCE_UID, "Series Instance UID")?,
+            date: time.strftime("%Y%m%d").to_string(),
+            time: time.strftime("%H%M%S").to_string(),
+            date_time: time.strftime("%Y%m%d%H%M%S%z").to_string(),
+        })
+    }
+
+    /// An identifier that is a function of the source series, its instances, the models and `part` alone.
+    pub(super) fn derived_uid(&self, kind: ResultKind, part: &str) -> Uid {
+        let models = self.context.findings.models.iter().map(|model| model.sha256.as_str());
+        let source = [self.source_series.as_str(), self.context.instance_set_digest];
+        Uid::derived(source.into_iter().chain(models).chain([kind.name(), part]))
+    }
+
+    /// The identity of the only object of a kind.
+    pub(super) fn identity(&self, kind: ResultKind, class: &str) -> Identity {
+        self.numbered_identity(kind, class, 1)
+    }
+
+    /// The identity of the `number`-th object of a kind, counted from 1; all share the series of their class.
+    pub(super) fn numbered_identity(&self, kind: ResultKind, class: &str, number: usize) -> Identity {
+        Identity {
+            kind,
+            series: self.derived_uid(kind, &format!("series {class}")),
+            reference: Reference {
+                class: class.to_owned(),
+                instance: self.derived_uid(kind, &format!("instance {class} {number}")),
+            },
+        }
+    }
+
+    /// Patient, study, series, equipment and SOP common modules of one object.
+    pub(super) fn compose(&self, identity: &Identity, modality: &str, description: &str) -> DataSet {
+        let context = self.context;
+        let banner =
+            if statements::banner(&context.findings.classifier).is_some() { " (research use only)" } else { "" };
+        let data_set = self
+            .patient_and_study()
+            .with(tags::SOP_CLASS_UID, identity.reference.class.as_str())
+            .with(tags::SOP_INSTANCE_UID, identity.reference.instance.as_str())
+            .with(tags::INSTANCE_CREATION_DATE, self.date.as_str())
+            .with(tags::INSTANCE_CREATION_TIME, self.time.as_str())
+            .with(tags::CONTENT_DATE, self.date.as_str())
+            .with(tags::CONTENT_TIME, self.time.as_str())
+            .with(tags::INSTANCE_NUMBER, "1")
+            .with(tags::MODALITY, modality)
+            .with(tags::SERIES_INSTANCE_UID, identity.series.as_str())
+            .with(tags::SERIES_NUMBER, self.series_number(identity.kind).to_string())
+            .with(tags::SERIES_DATE, self.date.as_str())
+            .with(tags::SERIES_TIME, self.time.as_str())
+            .with(tags::SERIES_DESCRIPTION, ascii(&format!("{description}{banner}"), 64))
+            .with(tags::MANUFACTURER, PRODUCT)
+            .with(tags::MANUFACTURER_MODEL_NAME, PRODUCT)
+            .with(tags::DEVICE_SERIAL_NUMBER, ascii(&context.settings.station_name, 64))
+            .with(tags::STATION_NAME, ascii(&context.settings.station_name, 16))
+            .with(tags::SOFTWARE_VERSIONS, ascii(context.software_version, 64))
+            .with_items(tags::CONTRIBUTING_EQUIPMENT_SEQUENCE, self.contributing_equipment());
+        match context.volume.header.get(tags::SYNTHETIC_DATA) {
+            Some(element) => with_element(data_set, element),
+            None => data_set,
+        }
+    }
+
+    /// The modules that are copied unchanged, character set first: a second patient appears in viewers otherwise.
+    /// Text is decoded and encoded by the same character set, and our own text is ASCII.
+    fn patient_and_study(&self) -> DataSet {
+        let mut copy = empty();
+        for tag in REQUIRED {
+            copy = copy.with(tag, "");
+        }
+        for element in &self.context.volume.header {
+            if element.tag().group() == 0x0010 || COPIED.contains(&element.tag()) {
+                copy.put(element.clone());
+            }
+        }
+        copy
+    }
+
+    /// A series number that keeps the results of one source series together and apart from other series.
+    fn series_number(&self, kind: ResultKind) -> i64 {
+        let source = elements::integer(&self.context.volume.header, tags::SERIES_NUMBER).unwrap_or_default();
+        let offset = match kind {
+            ResultKind::Sr => 1,
+            ResultKind::Sc => 2,
+            ResultKind::Seg => 3,
+            ResultKind::Kos => 4,
+        };
+        let base = if (1..=20_000_000).contains(&source) { source * 100 } else { 9_000 };
+        base + offset
+    }
+
+    /// Contributing Equipment Sequence (PS3.3 C.12.1): the models that took part, then the scanner.
+    fn contributing_equipment(&self) -> Vec<DataSet> {
+        let findings = self.context.findings;
+        let models = findings.models.iter().map(|model| {
+            contribution(&dcm::PROCESSING_EQUIPMENT)
+                .with(tags::MANUFACTURER, PRODUCT)
+                .with(tags::MANUFACTURER_MODEL_NAME, ascii(&model.name, 64))
+                .with(tags::SOFTWARE_VERSIONS, ascii(&model.version, 64))
+                .with(tags::CONTRIBUTION_DATE_TIME, self.date_time.as_str())
+                .with(tags::CONTRIBUTION_DESCRIPTION, ascii(&format!("model sha256={}", model.sha256), 1024))
+        });
+        let source = &self.context.volume.header;
+        let scanner = has_value(source, tags::MANUFACTURER).then(|| {
+            let attributes = [
+                tags::MANUFACTURER,
+                tags::INSTITUTION_NAME,
+                tags::STATION_NAME,
+                tags::MANUFACTURER_MODEL_NAME,
+                tags::DEVICE_SERIAL_NUMBER,
+                tags::SOFTWARE_VERSIONS,
+            ];
+            let present = attributes.into_iter().filter_map(|tag| source.get(tag));
+            present
+                .filter(|element| has_value(source, element.tag()))
+                .fold(contribution(&dcm::ACQUISITION_EQUIPMENT), with_element)
+        });
+        models.chain(scanner).collect()
+    }
+
+    /// Study, series and instances as in the evidence sequences of SR documents
+    /// ([PS3.3 C.17.2.1](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.17.2.html)).
+    pub(super) fn evidence(&self, source: &[Reference], other: Option<&Identity>) -> DataSet {
+        let series = |uid: &Uid, instances: Vec<DataSet>| {
+            empty().with(tags::SERIES_INSTANCE_UID, uid.as_str()).with_items(tags::REFERENCED_SOP_SEQUENCE, instances)
+        };
+        let mut all = vec![series(&self.source_series, source.iter().map(Reference::item).collect())];
+        all.extend(other.map(|identity| series(&identity.series, vec![identity.reference.item()])));
+        empty().with(tags::STUDY_INSTANCE_UID, self.study.as_str()).with_items(tags::REFERENCED_SERIES_SEQUENCE, all)
+    }
+
+    /// The source image of a slice.
+    pub(super) fn source(&self, slice: usize) -> Reference {
+        let source = &self.context.volume.slices[slice];
+        Reference { class: source.sop_class_uid.to_string(), instance: source.sop_instance_uid.clone() }
+    }
+
+    /// All source images, lowest slice first.
+    pub(super) fn sources(&self) -> Vec<Reference> {
+        (0..self.context.volume.slices.len()).map(|slice| self.source(slice)).collect()
+    }
+
+    /// Observer identity: the node, by its station.
+    pub(super) fn device(&self) -> Device {
+        let station = ascii(&self.context.settings.station_name, 64);
+        Device { uid: Uid::derived([PRODUCT, "device", &station]), name: station, product: PRODUCT }
+    }
+}
+
+/// The observing device of TID 1004.
+pub(super) struct Device {
+    /// Device Observer UID.
+    pub(super) uid: Uid,
+    /// Station name, which is also the serial number.
+    pub(super) name: String,
+    /// Manufacturer and model name.
+    pub(super) product: &'static str,
+}
+
+fn contribution(purpose: &Concept) -> DataSet {
+    empty().with_concept(tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE, purpose)
+}
+
+fn with_element(mut data_set: DataSet, element: &dicom_object::mem::InMemElement) -> DataSet {
+    data_set.put(element.clone());
+    data_set
+}
+
+/// The time of the job where the source was made: in the source's offset from UTC if it gives one, since the offset is
+/// copied with the study and holds for every time in the object.
+fn local_time(source: &DataSet, time: &ZonedDateTime) -> ZonedDateTime {
+    elements::text(source, tags::TIMEZONE_OFFSET_FROM_UTC)
+        .and_then(|text| offset(&text))
+        .map_or_else(|| time.clone(), |offset| time.with_time_zone(TimeZone::fixed(offset)))
+}
+
+/// An offset from UTC as in (0008,0201): `+0100`, `-0330`.
+fn offset(text: &str) -> Option<Offset> {
+    let (sign, digits) = match text.as_bytes().first()? {
+        b'+' => (1, &text[1..]),
+        b'-' => (-1, &text[1..]),
+        _ => return None,
+    };
+    let number: i32 = (digits.len() == 4).then(|| digits.parse().ok())??;
+    Offset::from_seconds(sign * (number / 100 * 3600 + number % 100 * 60)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_follow_the_offset_that_is_copied_from_the_source() {
+        let time: ZonedDateTime = "2026-03-01T23:30:00+00:00[UTC]".parse().expect("time");
+        let source = empty().with(tags::TIMEZONE_OFFSET_FROM_UTC, "+0130");
+        assert_eq!(local_time(&source, &time).strftime("%Y%m%d%H%M").to_string(), "202603020100");
+        assert_eq!(local_time(&empty(), &time).strftime("%Y%m%d%H%M").to_string(), "202603012330");
+        assert_eq!(offset("-0330").map(Offset::seconds), Some(-12_600));
+        assert_eq!(offset("0130"), None);
+        assert_eq!(offset("+99"), None);
+    }
+}

@@ -1,0 +1,229 @@
+//! One key slice: the image windowed for a CT pulmonary angiogram under its evidence, and beside it what a reader needs
+//! to judge it, the place of greatest evidence without the overlay included.
+
+use image::{Rgb, RgbImage};
+
+use super::canvas::{ALERT, Area, BACKGROUND, Canvas, Font, LINE, MUTED, TEXT, WARNING, mix};
+use super::orientation::{letters, opposite};
+use super::{Context, HEIGHT, WIDTH, palette, sampling};
+use crate::engine::analyse::findings::{Decision, KeySlice};
+use crate::engine::report::statements;
+use crate::engine::volume::{Volume, VoxelPoint};
+
+/// Where the slice is drawn.
+const IMAGE: Area = Area::new(0, 0, HEIGHT as i32, HEIGHT as i32);
+/// Left edge and width of the text beside it.
+const PANEL: (i32, i32) = (HEIGHT as i32 + 16, WIDTH as i32 - HEIGHT as i32 - 32);
+/// Where the place of greatest evidence is drawn again without the overlay.
+const INSET: Area = Area::new(PANEL.0, 286, PANEL.1, PANEL.1);
+/// Where the colours are explained.
+const COLOUR_BAR: Area = Area::new(PANEL.0, 626, PANEL.1, 18);
+/// How much larger the inset is than the image.
+const MAGNIFICATION: f64 = 2.0;
+
+/// Draws the `index`-th key slice.
+pub(super) fn draw(context: &Context, index: usize) -> RgbImage {
+    let key_slice = &context.key_slices()[index];
+    let view = View::whole(context.volume, key_slice.slice, IMAGE);
+    let mut canvas = Canvas::new(WIDTH, HEIGHT);
+    draw_slice(&mut canvas, context, &view, true);
+    draw_marks(&mut canvas, &view, key_slice);
+    draw_orientation(&mut canvas, context.volume);
+    draw_scale(&mut canvas, &view);
+    draw_panel(&mut canvas, context, index);
+    draw_inset(&mut canvas, context, key_slice, &view);
+    draw_colour_bar(&mut canvas);
+    canvas.into_image()
+}
+
+/// A part of a slice on an area of the picture.
+struct View {
+    area: Area,
+    slice: usize,
+    /// Grid position (column, row) in the middle of the area.
+    centre: [f64; 2],
+    /// Grid steps a pixel of the picture: columns, rows.
+    step: [f64; 2],
+    /// Millimetres a pixel of the picture.
+    millimetres: f64,
+}
+
+impl View {
+    /// The whole slice, true to its proportions.
+    fn whole(volume: &Volume, slice: usize, area: Area) -> Self {
+        let [columns, rows, _] = volume.geometry.size.map(|size| size as f64);
+        let [between_columns, between_rows, _] = volume.geometry.spacing;
+        let millimetres =
+            (columns * between_columns / f64::from(area.width)).max(rows * between_rows / f64::from(area.height));
+        Self {
+            area,
+            slice,
+            centre: [(columns - 1.0) / 2.0, (rows - 1.0) / 2.0],
+            step: [millimetres / between_columns, millimetres / between_rows],
+            millimetres,
+        }
+    }
+
+    /// A closer look on `area`, with `centre` in its middle.
+    fn closer(&self, centre: [f64; 2], area: Area) -> Self {
+        Self {
+            area,
+            slice: self.slice,
+            centre,
+            step: self.step.map(|step| step / MAGNIFICATION),
+            millimetres: self.millimetres / MAGNIFICATION,
+        }
+    }
+
+    fn middle(&self) -> [f64; 2] {
+        [
+            f64::from(self.area.left) + f64::from(self.area.width - 1) / 2.0,
+            f64::from(self.area.top) + f64::from(self.area.height - 1) / 2.0,
+        ]
+    }
+
+    /// The grid position shown by a pixel of the picture.
+    fn voxel(&self, x: i32, y: i32) -> VoxelPoint {
+        let [middle_x, middle_y] = self.middle();
+        VoxelPoint {
+            column: self.centre[0] + (f64::from(x) - middle_x) * self.step[0],
+            row: self.centre[1] + (f64::from(y) - middle_y) * self.step[1],
+            slice: self.slice as f64,
+        }
+    }
+
+    /// The pixel of the picture that shows a grid position (column, row).
+    fn pixel(&self, [column, row]: [f64; 2]) -> [f64; 2] {
+        let [middle_x, middle_y] = self.middle();
+        [middle_x + (column - self.centre[0]) / self.step[0], middle_y + (row - self.centre[1]) / self.step[1]]
+    }
+}
+
+fn draw_slice(canvas: &mut Canvas, context: &Context, view: &View, with_evidence: bool) {
+    let volume = context.volume;
+    for (x, y) in view.area.pixels() {
+        let point = view.voxel(x, y);
+        let grey = sampling::grey(volume, point);
+        let mut colour = Rgb([grey; 3]);
+        if with_evidence {
+            let evidence = sampling::evidence(&context.findings.evidence, volume.geometry.to_patient(point));
+            let (over, opacity) = palette::overlay(evidence);
+            colour = mix(colour, over, opacity);
+        }
+        canvas.blend(x, y, colour, 1.0);
+    }
+}
+
+/// Outlines of high evidence and the place where it is greatest.
+fn draw_marks(canvas: &mut Canvas, view: &View, key_slice: &KeySlice) {
+    for outline in &key_slice.outlines {
+        let vertices: Vec<[f64; 2]> = outline.iter().map(|vertex| view.pixel(*vertex)).collect();
+        canvas.outline(&vertices, 1.0, Rgb([255, 255, 255]));
+    }
+    let peak = view.pixel([key_slice.peak.column, key_slice.peak.row]);
+    for (colour, width) in [(Rgb([0, 0, 0]), 3.5), (Rgb([255, 255, 255]), 1.5)] {
+        draw_cross_hair(canvas, peak, colour, width);
+    }
+}
+
+/// Four strokes that leave the place itself free.
+fn draw_cross_hair(canvas: &mut Canvas, [x, y]: [f64; 2], colour: Rgb<u8>, width: f64) {
+    let (near, far) = (12.0, 24.0);
+    for [dx, dy] in [[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]] {
+        canvas.line([x + dx * near, y + dy * near], [x + dx * far, y + dy * far], width, colour);
+    }
+}
+
+/// The side of the patient at each edge of the image, as the source's orientation has it.
+fn draw_orientation(canvas: &mut Canvas, volume: &Volume) {
+    let [along_row, along_column, _] = volume.geometry.directions;
+    let font = Font::LARGE_BOLD;
+    let middle = IMAGE.height / 2 - font.line_height() / 2;
+    let centred = |text: &str| IMAGE.width / 2 - font.width(text) / 2;
+    let (left, right) = (letters(opposite(along_row)), letters(along_row));
+    let (top, bottom) = (letters(opposite(along_column)), letters(along_column));
+    canvas.text_on_image(8, middle, &left, font, TEXT);
+    canvas.text_on_image(IMAGE.width - 8 - font.width(&right), middle, &right, font, TEXT);
+    canvas.text_on_image(centred(&top), 6, &top, font, TEXT);
+    canvas.text_on_image(centred(&bottom), IMAGE.height - 6 - font.line_height(), &bottom, font, TEXT);
+}
+
+/// A bar of five centimetres.
+fn draw_scale(canvas: &mut Canvas, view: &View) {
+    let length = (50.0 / view.millimetres).round() as i32;
+    let (left, bottom) = (IMAGE.left + 16, IMAGE.bottom() - 18);
+    canvas.fill(Area::new(left - 1, bottom - 2, length + 2, 5), Rgb([0, 0, 0]));
+    canvas.fill(Area::new(left, bottom - 1, length, 3), TEXT);
+    canvas.text_on_image(left, bottom - 22, "5 cm", Font::SMALL_BOLD, TEXT);
+}
+
+fn draw_panel(canvas: &mut Canvas, context: &Context, index: usize) {
+    let (left, width) = PANEL;
+    let findings = context.findings;
+    let key_slice = &context.key_slices()[index];
+    let slices = context.volume.slices.len();
+    let instance = context.volume.slices[key_slice.slice].instance_number;
+    let image = instance.map_or_else(String::new, |number| format!(" (image {number})"));
+    canvas.text(left, 12, "Evidence for embolism", Font::LARGE_BOLD, TEXT);
+    let place = format!("Key slice {} of {}", index + 1, context.key_slices().len());
+    canvas.text(left, 44, &place, Font::MEDIUM, TEXT);
+    let slice = format!("slice {} of {slices} from below{image}", key_slice.slice + 1);
+    canvas.text(left, 70, &slice, Font::SMALL, MUTED);
+    canvas.text(left, 104, "Probability, this slice", Font::SMALL, MUTED);
+    canvas.text(left, 122, &format!("{} %", key_slice.probability.percent()), Font::HUGE_BOLD, TEXT);
+    canvas.text(left, 166, "Whole exam", Font::SMALL, MUTED);
+    let colour = match findings.decision {
+        Decision::Present => ALERT,
+        Decision::Undetermined => WARNING,
+        Decision::Absent => TEXT,
+    };
+    let exam = format!("{} % {}", findings.probability.percent(), findings.decision);
+    canvas.text(left, 184, &exam, Font::MEDIUM_BOLD, colour);
+    if let Some(banner) = statements::banner(&findings.classifier) {
+        canvas.paragraph(left, 706, width, banner, Font::MEDIUM_BOLD, WARNING);
+    }
+    if statements::quality(findings).is_some() {
+        canvas.text(left, 216, "Quality gate overridden", Font::SMALL_BOLD, WARNING);
+    }
+}
+
+/// The place of greatest evidence as the scanner made it.
+fn draw_inset(canvas: &mut Canvas, context: &Context, key_slice: &KeySlice, whole: &View) {
+    let centre = [key_slice.peak.column, key_slice.peak.row];
+    let view = whole.closer(centre, INSET);
+    canvas.text(INSET.left, INSET.top - 40, "Greatest evidence, no overlay,", Font::SMALL, MUTED);
+    canvas.text(INSET.left, INSET.top - 22, "magnified 2 times; W 700 L 100", Font::SMALL, MUTED);
+    draw_slice(canvas, context, &view, false);
+    canvas.frame(INSET, LINE);
+    let outlined = [whole.pixel(centre), [0.0; 2]][0];
+    let half = f64::from(INSET.width) / 2.0 / MAGNIFICATION;
+    let corners = [[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]];
+    let square = corners.map(|[x, y]| [outlined[0] + x * half, outlined[1] + y * half]);
+    draw_corners(canvas, &square);
+}
+
+/// The corners of the part that the inset shows.
+fn draw_corners(canvas: &mut Canvas, square: &[[f64; 2]; 4]) {
+    for (index, corner) in square.iter().enumerate() {
+        for neighbour in [square[(index + 1) % 4], square[(index + 3) % 4]] {
+            let towards = [corner[0] + (neighbour[0] - corner[0]) * 0.1, corner[1] + (neighbour[1] - corner[1]) * 0.1];
+            canvas.line(*corner, towards, 1.0, MUTED);
+        }
+    }
+}
+
+/// The colours as they look on grey, with their numbers.
+fn draw_colour_bar(canvas: &mut Canvas) {
+    let area = COLOUR_BAR;
+    let ground = mix(BACKGROUND, Rgb([255, 255, 255]), 0.25);
+    for (x, y) in area.pixels() {
+        let (colour, opacity) = palette::overlay(f64::from(x - area.left) / f64::from(area.width - 1));
+        canvas.blend(x, y, mix(ground, colour, opacity * 1.6), 1.0);
+    }
+    canvas.frame(area, LINE);
+    canvas.text(area.left, area.top - 22, "Evidence of the network", Font::SMALL, MUTED);
+    for (share, label) in [(0.0, "0"), (0.5, "0.5"), (1.0, "1")] {
+        let offset = (f64::from(area.width - Font::SMALL.width(label)) * share) as i32;
+        canvas.text(area.left + offset, area.bottom() + 4, label, Font::SMALL, TEXT);
+    }
+}

@@ -1,0 +1,199 @@
+//! The first page: what was decided, how sure, on what, by what.
+
+use image::{Rgb, RgbImage};
+use ndarray::Axis;
+
+use super::canvas::{ACCENT, ALERT, Area, Canvas, Colour, Font, LINE, MUTED, TEXT, WARNING, mix};
+use super::{Context, HEIGHT, WIDTH, palette, sampling};
+use crate::engine::analyse::findings::{Decision, Findings};
+use crate::engine::report::statements;
+use crate::engine::volume::{PatientPoint, VoxelPoint};
+
+/// Left edge and width of the text.
+const COLUMN: (i32, i32) = (32, 588);
+/// Where the coronal view is drawn.
+const CORONAL: Area = Area::new(652, 152, 404, 470);
+/// Where the probabilities of the slices are drawn.
+const PLOT: Area = Area::new(76, 424, 544, 110);
+
+/// Draws the page.
+pub(super) fn draw(context: &Context) -> RgbImage {
+    let mut canvas = Canvas::new(WIDTH, HEIGHT);
+    draw_title(&mut canvas, context.findings);
+    draw_decision(&mut canvas, context.findings);
+    draw_lungs(&mut canvas, context.findings);
+    draw_slices(&mut canvas, context);
+    draw_coronal(&mut canvas, context);
+    draw_small_print(&mut canvas, context);
+    canvas.into_image()
+}
+
+fn draw_title(canvas: &mut Canvas, findings: &Findings) {
+    canvas.text(COLUMN.0, 20, "CT pulmonary angiogram: automatic analysis", Font::HUGE_BOLD, TEXT);
+    if let Some(banner) = statements::banner(&findings.classifier) {
+        let bar = Area::new(0, 66, WIDTH as i32, 34);
+        canvas.fill(bar, WARNING);
+        let left = (bar.width - Font::LARGE_BOLD.width(banner)) / 2;
+        canvas.text(left, bar.top + 5, banner, Font::LARGE_BOLD, Rgb([20, 16, 0]));
+    }
+}
+
+/// Decision, probability, operating point.
+fn draw_decision(canvas: &mut Canvas, findings: &Findings) {
+    let (left, width) = COLUMN;
+    let (word, colour) = match findings.decision {
+        Decision::Present => ("PRESENT", ALERT),
+        Decision::Absent => ("ABSENT", TEXT),
+        Decision::Undetermined => ("UNDETERMINED", WARNING),
+    };
+    canvas.text(left, 118, "Pulmonary embolism", Font::MEDIUM, MUTED);
+    canvas.text(left, 142, word, Font::HUGE_BOLD, colour);
+    let number = format!("{} %", findings.probability.percent());
+    let number_left = left + width - Font::HUGE_BOLD.width(&number);
+    let label = "Probability (calibrated)";
+    canvas.text(left + width - Font::MEDIUM.width(label), 118, label, Font::MEDIUM, MUTED);
+    canvas.text(number_left, 142, &number, Font::HUGE_BOLD, TEXT);
+    draw_probability_bar(canvas, findings, Area::new(left, 186, width, 26), colour);
+    let mut top = 240;
+    for text in statements::undetermined(findings).into_iter().chain(statements::quality(findings)) {
+        top = canvas.paragraph(left, top, width, &text, Font::SMALL, WARNING);
+    }
+    if findings.reasons.is_empty() {
+        canvas.text(left, top, "Image quality: no objection of the quality gate", Font::SMALL, MUTED);
+    }
+}
+
+fn draw_probability_bar(canvas: &mut Canvas, findings: &Findings, area: Area, colour: Colour) {
+    let at = |share: f64| area.left + (share.clamp(0.0, 1.0) * f64::from(area.width)).round() as i32;
+    canvas.fill(area, mix(LINE, Rgb([0, 0, 0]), 0.4));
+    let filled = at(findings.probability.value()) - area.left;
+    canvas.fill(Area::new(area.left, area.top + 5, filled, area.height - 10), colour);
+    if let Some(point) = &findings.classifier.operating_point {
+        let [low, high] = point.indeterminate;
+        let band = Area::new(at(low), area.top, at(high) - at(low), area.height);
+        for (x, y) in band.pixels().filter(|(x, y)| (x + y) % 6 < 2) {
+            canvas.blend(x, y, TEXT, 0.35);
+        }
+        let tick = at(point.threshold);
+        canvas.fill(Area::new(tick - 1, area.top - 5, 3, area.height + 10), TEXT);
+        let label = format!("operating point {} %", (point.threshold * 10_000.0).round() / 100.0);
+        let width = Font::SMALL.width(&label);
+        let left = (tick - width / 2).clamp(area.left, area.right() - width);
+        canvas.text(left, area.bottom() + 6, &label, Font::SMALL, MUTED);
+    }
+    canvas.frame(area, LINE);
+}
+
+fn draw_lungs(canvas: &mut Canvas, findings: &Findings) {
+    let (left, _) = COLUMN;
+    let lungs = &findings.lungs;
+    canvas.text(left, 308, "Lung volumes", Font::MEDIUM, MUTED);
+    let places = [("right", &lungs.right, left), ("left", &lungs.left, left + 200)];
+    for (side, lung, x) in places {
+        let volume = lung.as_ref().map_or_else(|| "not found".to_owned(), |lung| format!("{:.0} mL", lung.millilitres));
+        canvas.text(x, 334, side, Font::SMALL, MUTED);
+        canvas.text(x + 50, 331, &volume, Font::MEDIUM_BOLD, TEXT);
+    }
+}
+
+/// The probability of each slice along the body, with the key slices marked.
+fn draw_slices(canvas: &mut Canvas, context: &Context) {
+    let (left, _) = COLUMN;
+    canvas.text(left, 386, "Probability by slice, from below (left) to above", Font::MEDIUM, MUTED);
+    canvas.fill(PLOT, mix(LINE, Rgb([0, 0, 0]), 0.65));
+    let last = (context.volume.slices.len().max(2) - 1) as f64;
+    let x = |slice: usize| f64::from(PLOT.left) + slice as f64 / last * f64::from(PLOT.width - 1);
+    let y = |share: f64| f64::from(PLOT.bottom() - 1) - share * f64::from(PLOT.height - 1);
+    for (share, label) in [(0.0, "0 %"), (0.5, "50 %"), (1.0, "100 %")] {
+        let top = y(share) as i32;
+        canvas.fill(Area::new(PLOT.left, top, PLOT.width, 1), LINE);
+        canvas.text(PLOT.left - 6 - Font::SMALL.width(label), top - 8, label, Font::SMALL, MUTED);
+    }
+    for pair in context.findings.slices.windows(2) {
+        let ends = [&pair[0], &pair[1]].map(|finding| [x(finding.slice), y(finding.probability.value())]);
+        canvas.line(ends[0], ends[1], 1.6, ACCENT);
+    }
+    for key_slice in context.key_slices() {
+        canvas.ring([x(key_slice.slice), y(key_slice.probability.value())], 3.0, 2.0, TEXT);
+    }
+    let slices = context.volume.slices.len().to_string();
+    canvas.text(PLOT.left, PLOT.bottom() + 4, "1", Font::SMALL, MUTED);
+    canvas.text(PLOT.right() - Font::SMALL.width(&slices), PLOT.bottom() + 4, &slices, Font::SMALL, MUTED);
+    let legend = "rings: key slices";
+    canvas.text(
+        PLOT.left + (PLOT.width - Font::SMALL.width(legend)) / 2,
+        PLOT.bottom() + 4,
+        legend,
+        Font::SMALL,
+        MUTED,
+    );
+}
+
+/// The coronal plane through the greatest evidence, under the greatest evidence of each line of sight.
+fn draw_coronal(canvas: &mut Canvas, context: &Context) {
+    let volume = context.volume;
+    let [low, high] = bounds(context);
+    let peak = volume.geometry.to_patient(context.key_slices()[0].peak);
+    let extent = [high[0] - low[0], high[2] - low[2]];
+    let step = (extent[0] / f64::from(CORONAL.width)).max(extent[1] / f64::from(CORONAL.height));
+    let middle = [f64::midpoint(low[0], high[0]), f64::midpoint(low[2], high[2])];
+    let map = &context.findings.evidence;
+    let projected = map.cells.fold_axis(Axis(1), 0.0_f32, |greatest, cell| greatest.max(*cell)).insert_axis(Axis(1));
+    for (x, y) in CORONAL.pixels() {
+        let right = f64::from(x - CORONAL.left) - f64::from(CORONAL.width - 1) / 2.0;
+        let down = f64::from(y - CORONAL.top) - f64::from(CORONAL.height - 1) / 2.0;
+        let place = PatientPoint([middle[0] + right * step, peak.0[1], middle[1] - down * step]);
+        let grey = sampling::grey(volume, volume.geometry.to_voxel(place));
+        let cell = VoxelPoint { row: 0.0, ..map.geometry.to_voxel(place) };
+        let evidence = sampling::interpolate(projected.view(), cell).unwrap_or(0.0);
+        let (over, opacity) = palette::overlay(evidence);
+        canvas.blend(x, y, mix(Rgb([grey; 3]), over, opacity), 1.0);
+    }
+    canvas.frame(CORONAL, LINE);
+    let middle = CORONAL.top + CORONAL.height / 2 - 12;
+    canvas.text_on_image(CORONAL.left + 6, middle, "R", Font::LARGE_BOLD, TEXT);
+    canvas.text_on_image(CORONAL.right() - 18, middle, "L", Font::LARGE_BOLD, TEXT);
+    canvas.text(CORONAL.left, CORONAL.top - 30, "Where the evidence is", Font::MEDIUM, MUTED);
+    let caption = "Coronal plane through the greatest evidence; colours: greatest evidence from front to back";
+    canvas.paragraph(CORONAL.left, CORONAL.bottom() + 6, CORONAL.width, caption, Font::SMALL, MUTED);
+}
+
+/// The box around the volume in the patient: lowest and highest coordinates in millimetres.
+fn bounds(context: &Context) -> [[f64; 3]; 2] {
+    let geometry = &context.volume.geometry;
+    let [columns, rows, slices] = geometry.size.map(|size| size as f64 - 1.0);
+    let ends = |last: f64| [0.0, last];
+    let mut bounds = [[f64::INFINITY; 3], [f64::NEG_INFINITY; 3]];
+    for slice in ends(slices) {
+        for row in ends(rows) {
+            for column in ends(columns) {
+                let corner = geometry.to_patient(VoxelPoint { column, row, slice }).0;
+                for axis in 0..3 {
+                    bounds[0][axis] = bounds[0][axis].min(corner[axis]);
+                    bounds[1][axis] = bounds[1][axis].max(corner[axis]);
+                }
+            }
+        }
+    }
+    bounds
+}
+
+/// Models, execution provider, program: who computed this.
+fn draw_small_print(canvas: &mut Canvas, context: &Context) {
+    let (left, width) = COLUMN;
+    let findings = context.findings;
+    canvas.text(left, 570, "Computed by", Font::MEDIUM, MUTED);
+    let mut top = 596;
+    for model in &findings.models {
+        let digest: String = model.sha256.chars().take(16).collect();
+        let text = format!("{} {}  sha256 {digest}...", model.name, model.version);
+        top = canvas.paragraph(left, top, width, &text, Font::SMALL, TEXT);
+    }
+    let training = format!("Training data of the classifier: {}", findings.classifier.training.data);
+    top = canvas.paragraph(left, top, width, &training, Font::SMALL, TEXT);
+    let program = format!("pe-node {}, networks run on {}", context.software_version, findings.provider.0);
+    top = canvas.paragraph(left, top, width, &program, Font::SMALL, TEXT);
+    let synthetic = if findings.synthetic { "The images are marked as synthetic. " } else { "" };
+    let advice = format!("{synthetic}Evidence shows what the network responded to; it is not an outline of a clot.");
+    canvas.paragraph(left, top + 6, width, &advice, Font::SMALL, MUTED);
+}

@@ -1,0 +1,99 @@
+//! Summary and heat maps as Secondary Capture: one multi-frame true colour object, or single-frame objects for systems
+//! that lack it ([PS3.3 A.8](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_A.8.html)).
+
+use dicom_dictionary_std::{tags, uids};
+use image::RgbImage;
+
+use super::element::{Compose, empty, texts};
+use super::header::{Document, Header, Identity};
+use super::picture::{self, Pictures};
+use super::{Context, statements};
+use crate::dicom::concept::dcm;
+use crate::dicom::elements::DataSet;
+use crate::engine::pipeline::ResultKind;
+
+/// The pictures as one object or several.
+pub(super) fn build(context: &Context, header: &Header) -> Vec<Document> {
+    let pictures = picture::draw(context);
+    if context.settings.single_frame_secondary_capture {
+        single_frame(context, header, &pictures)
+    } else {
+        vec![multi_frame(context, header, &pictures)]
+    }
+}
+
+fn multi_frame(context: &Context, header: &Header, pictures: &Pictures) -> Document {
+    let identity = header.identity(ResultKind::Sc, uids::MULTI_FRAME_TRUE_COLOR_SECONDARY_CAPTURE_IMAGE_STORAGE);
+    let (labels, frames): (Vec<String>, Vec<&RgbImage>) = pictures.named().unzip();
+    let all: Vec<usize> = context.key_slices().iter().map(|key_slice| key_slice.slice).collect();
+    let data_set = common(context, header, &identity, &all)
+        .with(tags::NUMBER_OF_FRAMES, frames.len().to_string())
+        .with(tags::FRAME_INCREMENT_POINTER, tags::FRAME_LABEL_VECTOR)
+        .with(tags::FRAME_LABEL_VECTOR, texts(labels.iter().map(|label| label.to_uppercase())));
+    Document { identity, data_set: with_pixels(data_set, &frames) }
+}
+
+fn single_frame(context: &Context, header: &Header, pictures: &Pictures) -> Vec<Document> {
+    let sources = |index: usize| -> Vec<usize> {
+        let keys = context.key_slices().iter().map(|key_slice| key_slice.slice);
+        if index == 0 { keys.collect() } else { keys.skip(index - 1).take(1).collect() }
+    };
+    let documents = pictures.named().enumerate().map(|(index, (_, frame))| {
+        let class = uids::SECONDARY_CAPTURE_IMAGE_STORAGE;
+        let identity = header.numbered_identity(ResultKind::Sc, class, index + 1);
+        let data_set =
+            common(context, header, &identity, &sources(index)).with(tags::INSTANCE_NUMBER, (index + 1).to_string());
+        Document { identity, data_set: with_pixels(data_set, &[frame]) }
+    });
+    documents.collect()
+}
+
+/// SC equipment, general image and SC image modules.
+fn common(context: &Context, header: &Header, identity: &Identity, slices: &[usize]) -> DataSet {
+    let sources = slices.iter().map(|slice| {
+        header.source(*slice).item().with_concept(tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE, &dcm::SOURCE_IMAGE)
+    });
+    let banner = statements::banner(&context.findings.classifier).map_or_else(String::new, |text| format!("{text}. "));
+    let description = format!("{banner}Summary and evidence for pulmonary embolism over key slices, window 100/700");
+    header
+        .compose(identity, "OT", "PE heat maps")
+        .with(tags::IMAGE_TYPE, "DERIVED\\SECONDARY")
+        .with(tags::CONVERSION_TYPE, "WSD")
+        .with(tags::BODY_PART_EXAMINED, "CHEST")
+        .with(tags::PATIENT_ORIENTATION, "")
+        .with(tags::BURNED_IN_ANNOTATION, "NO")
+        .with(tags::RECOGNIZABLE_VISUAL_FEATURES, "NO")
+        .with(tags::LOSSY_IMAGE_COMPRESSION, "00")
+        .with(tags::DERIVATION_DESCRIPTION, description)
+        .with_items(tags::SOURCE_IMAGE_SEQUENCE, sources.collect())
+        .with_items(
+            tags::REFERENCED_SERIES_SEQUENCE,
+            vec![empty().with(tags::SERIES_INSTANCE_UID, header.source_series.as_str()).with_items(
+                tags::REFERENCED_INSTANCE_SEQUENCE,
+                slices.iter().map(|slice| header.source(*slice).item()).collect(),
+            )],
+        )
+}
+
+/// Image pixel module: 8-bit RGB, frame after frame.
+fn with_pixels(data_set: DataSet, frames: &[&RgbImage]) -> DataSet {
+    let (width, height) = frames.first().map_or((0, 0), |frame| frame.dimensions());
+    let mut bytes = Vec::with_capacity(frames.iter().map(|frame| frame.as_raw().len() + 1).sum());
+    for frame in frames {
+        bytes.extend_from_slice(frame.as_raw());
+    }
+    if bytes.len() % 2 == 1 {
+        bytes.push(0);
+    }
+    data_set
+        .with(tags::SAMPLES_PER_PIXEL, 3_u16)
+        .with(tags::PHOTOMETRIC_INTERPRETATION, "RGB")
+        .with(tags::PLANAR_CONFIGURATION, 0_u16)
+        .with(tags::ROWS, height as u16)
+        .with(tags::COLUMNS, width as u16)
+        .with(tags::BITS_ALLOCATED, 8_u16)
+        .with(tags::BITS_STORED, 8_u16)
+        .with(tags::HIGH_BIT, 7_u16)
+        .with(tags::PIXEL_REPRESENTATION, 0_u16)
+        .with(tags::PIXEL_DATA, bytes)
+}

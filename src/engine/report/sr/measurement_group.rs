@@ -1,0 +1,69 @@
+//! Measurement groups: [TID 1501](https://dicom.nema.org/medical/dicom/current/output/chtml/part16/sect_TID_1501.html),
+//! regions by [TID 1410](https://dicom.nema.org/medical/dicom/current/output/chtml/part16/sect_TID_1410.html) and, by
+//! setting, segments by TID 1411.
+
+use super::super::header::{Header, Reference};
+use super::content::{ContentItem, Relationship};
+use crate::dicom::concept::{dcm, sct, ucum};
+use crate::dicom::{Concept, Uid};
+use crate::engine::analyse::findings::Probability;
+use crate::engine::pipeline::ResultKind;
+use crate::engine::volume::{Geometry, VoxelPoint};
+
+use Relationship::{Contains, HasConceptModifier, HasObservationContext, InferredFrom};
+
+/// A place on one image of the source.
+pub(super) struct Place {
+    /// (column, row) in pixels from the corner of the image: voxel centres lie at halves (PS3.3 C.10.5.1.2).
+    at: [f32; 2],
+    /// The image.
+    pub(super) image: Reference,
+}
+
+impl Place {
+    /// The place of a voxel, on the image of `slice`.
+    pub(super) fn new(header: &Header, geometry: &Geometry, point: VoxelPoint, slice: usize) -> Self {
+        Self { at: on_image(geometry, [point.column, point.row]), image: header.source(slice) }
+    }
+
+    fn item(&self) -> ContentItem {
+        ContentItem::point(None, self.at, &self.image)
+    }
+}
+
+/// A position on the grid as coordinates on the image, kept within it.
+pub(super) fn on_image(geometry: &Geometry, [column, row]: [f64; 2]) -> [f32; 2] {
+    let within = |value: f64, size: usize| (value + 0.5).clamp(0.0, size as f64) as f32;
+    [within(column, geometry.size[0]), within(row, geometry.size[1])]
+}
+
+/// An empty group with its tracking identifiers: `label` for people, and an identifier derived from `key`.
+pub(super) fn group(header: &Header, template: &str, label: &str, key: &str) -> ContentItem {
+    let tracking: Uid = header.derived_uid(ResultKind::Sr, &format!("tracking {key}"));
+    ContentItem::container(&dcm::MEASUREMENT_GROUP, Some(template))
+        .child(HasObservationContext, ContentItem::text(&dcm::TRACKING_IDENTIFIER, label))
+        .child(HasObservationContext, ContentItem::uid(&dcm::TRACKING_UNIQUE_IDENTIFIER, &tracking))
+}
+
+/// A finding site, with the side if it has one. Always a modifier, never contained.
+pub(super) fn finding_site(site: &Concept, side: Option<&Concept>) -> ContentItem {
+    ContentItem::code(&sct::FINDING_SITE, site)
+        .children(HasConceptModifier, side.map(|side| ContentItem::code(&sct::LATERALITY, side)))
+}
+
+/// A probability in percent.
+pub(super) fn probability(value: Probability) -> ContentItem {
+    ContentItem::number(&dcm::PROBABILITY, value.percent(), &ucum::PERCENT)
+}
+
+impl ContentItem {
+    /// Says on which place of which image a number rests.
+    pub(super) fn inferred_from(self, place: &Place) -> Self {
+        self.child(InferredFrom, place.item())
+    }
+
+    /// Names the images that a group was measured on.
+    pub(super) fn measured_on(self, images: &[Reference]) -> Self {
+        self.children(Contains, images.iter().map(|image| ContentItem::image(Some(&dcm::SOURCE_OF_MEASUREMENT), image)))
+    }
+}

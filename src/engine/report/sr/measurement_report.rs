@@ -1,0 +1,179 @@
+//! The content tree:
+//! [TID 1500](https://dicom.nema.org/medical/dicom/current/output/chtml/part16/sect_TID_1500.html).
+
+use dicom_dictionary_std::tags;
+
+use super::super::header::{Header, Identity, Reference};
+use super::super::{Context, statements};
+use super::content::{ContentItem, Relationship};
+use super::measurement_group::{Place, finding_site, group, on_image, probability};
+use super::{algorithm, device_observer, image_library, language};
+use crate::dicom::Concept;
+use crate::dicom::concept::{dcm, sct, ucum};
+use crate::dicom::elements;
+use crate::engine::analyse::findings::{Decision, KeySlice, Lung};
+
+use Relationship::{Contains, HasConceptModifier, HasObservationContext};
+
+/// The root of the report with all below it.
+pub(super) fn content(context: &Context, header: &Header, segmentation: Option<&Identity>) -> ContentItem {
+    ContentItem::container(&dcm::IMAGING_MEASUREMENT_REPORT, Some("1500"))
+        .child(HasConceptModifier, language())
+        .children(HasObservationContext, device_observer(header))
+        .child(HasConceptModifier, ContentItem::code(&dcm::PROCEDURE_REPORTED, &procedure(context)))
+        .child(Contains, image_library::content(context, header, segmentation))
+        .child(Contains, Groups { context, header }.content(segmentation))
+}
+
+/// The imaging procedure as the study names it, or as configured; never the algorithm.
+fn procedure(context: &Context) -> Concept {
+    let element = context.volume.header.get(tags::PROCEDURE_CODE_SEQUENCE);
+    let item = element.and_then(|element| element.items()?.first());
+    let coded = item.and_then(|item| {
+        Some(Concept {
+            value: elements::text(item, tags::CODE_VALUE)?.into(),
+            scheme: elements::text(item, tags::CODING_SCHEME_DESIGNATOR)?.into(),
+            meaning: elements::text(item, tags::CODE_MEANING)?.into(),
+        })
+    });
+    coded.unwrap_or_else(|| context.settings.procedure.clone())
+}
+
+/// Builds the measurement groups.
+struct Groups<'a> {
+    context: &'a Context<'a>,
+    header: &'a Header<'a>,
+}
+
+impl Groups<'_> {
+    fn content(&self, segmentation: Option<&Identity>) -> ContentItem {
+        let classifier = algorithm::classifier(self.context);
+        let key_slices = self.context.key_slices();
+        let slices = key_slices.iter().enumerate().map(|(index, slice)| self.key_slice(index + 1, slice, &classifier));
+        let regions =
+            key_slices.iter().enumerate().flat_map(|(index, slice)| self.regions(index + 1, slice, &classifier));
+        ContentItem::container(&dcm::IMAGING_MEASUREMENTS, None)
+            .child(Contains, self.exam(&classifier))
+            .children(Contains, slices)
+            .children(Contains, regions)
+            .children(Contains, self.lungs(segmentation))
+    }
+
+    /// What is said of the exam. The finding is named only when embolism is present: readers that overlook the
+    /// decision take a named finding for a present one.
+    fn exam(&self, algorithm: &[ContentItem]) -> ContentItem {
+        let findings = self.context.findings;
+        let key_slices = self.context.key_slices();
+        let images: Vec<Reference> = key_slices.iter().map(|key| self.header.source(key.slice)).collect();
+        let decision = match findings.decision {
+            Decision::Present => sct::PRESENT,
+            Decision::Absent => sct::ABSENT,
+            Decision::Undetermined => sct::UNDETERMINED,
+        };
+        let present = findings.decision == Decision::Present;
+        let finding = present.then(|| ContentItem::code(&dcm::FINDING, &sct::PULMONARY_EMBOLISM));
+        let number = key_slices
+            .iter()
+            .take(1)
+            .map(|key_slice| probability(findings.probability).inferred_from(&self.peak(key_slice)));
+        let comments = statements::all(self.context).into_iter().map(|text| ContentItem::text(&dcm::COMMENT, &text));
+        group(self.header, "1501", "Exam: pulmonary embolism", "exam")
+            .child(Contains, ContentItem::code(&sct::FINDING_CATEGORY, &sct::MORPHOLOGICALLY_ABNORMAL))
+            .children(Contains, finding)
+            .child(HasConceptModifier, finding_site(&sct::PULMONARY_ARTERY, None))
+            .with_algorithm(algorithm)
+            .children(Contains, number)
+            .child(Contains, ContentItem::code(&sct::PULMONARY_EMBOLISM, &decision))
+            .children(Contains, comments)
+            .measured_on(&images)
+    }
+
+    /// One slice of great evidence, with the calibrated probability of the slice.
+    fn key_slice(&self, number: usize, key_slice: &KeySlice, algorithm: &[ContentItem]) -> ContentItem {
+        let place = self.peak(key_slice);
+        group(self.header, "1501", &format!("Key slice {number}"), &format!("key slice {number}"))
+            .with_algorithm(algorithm)
+            .child(Contains, probability(key_slice.probability).inferred_from(&place))
+            .measured_on(&[place.image])
+    }
+
+    /// The regions of high evidence on one key slice; their number is the probability of the slice.
+    fn regions(&self, number: usize, key_slice: &KeySlice, algorithm: &[ContentItem]) -> Vec<ContentItem> {
+        let geometry = &self.context.volume.geometry;
+        let image = self.header.source(key_slice.slice);
+        let outlines = key_slice.outlines.iter().filter(|outline| outline.len() >= 3).enumerate();
+        let region = |(index, outline): (usize, &Vec<[f64; 2]>)| {
+            let vertices: Vec<[f32; 2]> = outline.iter().map(|point| on_image(geometry, *point)).collect();
+            let label = format!("Key slice {number}, region {}: probability of the slice", index + 1);
+            group(self.header, "1410", &label, &format!("key slice {number} region {index}"))
+                .child(Contains, ContentItem::outline(Some(&dcm::IMAGE_REGION), &vertices, &image))
+                .with_algorithm(algorithm)
+                .child(Contains, probability(key_slice.probability))
+        };
+        outlines.map(region).collect()
+    }
+
+    /// Left and right lung, by coordinates and, by setting, again by segment.
+    fn lungs(&self, segmentation: Option<&Identity>) -> Vec<ContentItem> {
+        let lungs = &self.context.findings.lungs;
+        let algorithm = algorithm::lung_segmentation(self.context);
+        let sides = [(&lungs.left, &sct::LEFT, "Left lung"), (&lungs.right, &sct::RIGHT, "Right lung")];
+        let found: Vec<_> =
+            sides.into_iter().filter_map(|(lung, side, label)| Some((lung.as_ref()?, side, label))).collect();
+        let coordinates = found.iter().map(|(lung, side, label)| self.lung(lung, side, label, &algorithm));
+        let segments = segmentation.filter(|_| self.context.settings.segment_groups).into_iter().flat_map(|identity| {
+            let numbered = (1_u16..).zip(&found);
+            numbered.map(|(number, (lung, side, label))| self.segment(identity, number, lung, side, label, &algorithm))
+        });
+        coordinates.chain(segments).collect()
+    }
+
+    fn lung(&self, lung: &Lung, side: &Concept, label: &str, algorithm: &[ContentItem]) -> ContentItem {
+        let last = self.context.volume.slices.len() - 1;
+        let slice = (lung.centre.slice.round().max(0.0) as usize).min(last);
+        let place = Place::new(self.header, &self.context.volume.geometry, lung.centre, slice);
+        self.lung_group("1501", label, label, side, algorithm).child(Contains, volume(lung).inferred_from(&place))
+    }
+
+    /// [TID 1411](https://dicom.nema.org/medical/dicom/current/output/chtml/part16/sect_TID_1411.html)
+    fn segment(
+        &self,
+        segmentation: &Identity,
+        number: u16,
+        lung: &Lung,
+        side: &Concept,
+        label: &str,
+        algorithm: &[ContentItem],
+    ) -> ContentItem {
+        let segment = ContentItem::segment(&segmentation.reference, number);
+        let series = ContentItem::uid(&dcm::SOURCE_SERIES, &self.header.source_series);
+        self.lung_group("1411", &format!("{label} (segment)"), &format!("{label} segment"), side, algorithm)
+            .child(Contains, segment)
+            .child(Contains, series)
+            .child(Contains, volume(lung))
+    }
+
+    fn lung_group(
+        &self,
+        template: &str,
+        label: &str,
+        key: &str,
+        side: &Concept,
+        algorithm: &[ContentItem],
+    ) -> ContentItem {
+        group(self.header, template, label, key)
+            .child(Contains, ContentItem::code(&sct::FINDING_CATEGORY, &sct::ANATOMICAL_STRUCTURE))
+            .child(Contains, ContentItem::code(&dcm::FINDING, &sct::LUNG))
+            .child(HasConceptModifier, finding_site(&sct::LUNG, Some(side)))
+            .with_algorithm(algorithm)
+    }
+
+    fn peak(&self, key_slice: &KeySlice) -> Place {
+        Place::new(self.header, &self.context.volume.geometry, key_slice.peak, key_slice.slice)
+    }
+}
+
+/// A lung's volume in millilitres, rounded to hundredths as everywhere.
+fn volume(lung: &Lung) -> ContentItem {
+    ContentItem::number(&sct::VOLUME, (lung.millilitres * 100.0).round() / 100.0, &ucum::MILLILITRE)
+}

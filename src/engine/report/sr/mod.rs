@@ -1,0 +1,62 @@
+//! The structured report: Comprehensive 3D SR with an Imaging Measurement Report (TID 1500).
+//!
+//! Every measurement group carries coordinates, since viewers are known to show nothing of a report in which one
+//! group has none.
+
+mod algorithm;
+mod content;
+mod image_library;
+mod measurement_group;
+mod measurement_report;
+mod observation_context;
+
+use dicom_dictionary_std::{tags, uids};
+
+use super::Context;
+use super::element::Compose;
+use super::header::{Document, Header, Identity};
+use crate::dicom::elements::DataSet;
+use crate::engine::pipeline::ResultKind;
+
+/// The report; it names the segmentation where there is one.
+pub(super) fn build(context: &Context, header: &Header, segmentation: Option<&Identity>) -> Document {
+    let identity = header.identity(ResultKind::Sr, uids::COMPREHENSIVE3_DSR_STORAGE);
+    let root = measurement_report::content(context, header, segmentation);
+    let data_set = document(context, header, &identity, "PE analysis report")
+        .with_items(
+            tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE,
+            vec![header.evidence(&header.sources(), segmentation)],
+        )
+        .with_root(root);
+    Document { identity, data_set }
+}
+
+/// SR document series and SR document general modules
+/// ([PS3.3 C.17](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.17.html)).
+fn document(context: &Context, header: &Header, identity: &Identity, description: &str) -> DataSet {
+    let procedure = context.volume.header.get(tags::PROCEDURE_CODE_SEQUENCE).and_then(|element| element.items());
+    header
+        .compose(identity, "SR", description)
+        .with_items(tags::REFERENCED_PERFORMED_PROCEDURE_STEP_SEQUENCE, Vec::new())
+        .with_items(tags::PERFORMED_PROCEDURE_CODE_SEQUENCE, procedure.unwrap_or_default().to_vec())
+        .with(tags::COMPLETION_FLAG, "COMPLETE")
+        .with(tags::VERIFICATION_FLAG, "UNVERIFIED")
+}
+
+/// Putting a content tree into a data set; also for key object selections.
+pub(super) trait WithRoot {
+    /// The root content item's attributes become attributes of the data set.
+    fn with_root(self, root: content::ContentItem) -> Self;
+}
+
+impl WithRoot for DataSet {
+    fn with_root(mut self, root: content::ContentItem) -> Self {
+        for element in root.into_data_set() {
+            self.put(element);
+        }
+        self
+    }
+}
+
+pub(super) use content::{ContentItem, Relationship};
+pub(super) use observation_context::{device_observer, language};

@@ -1,0 +1,99 @@
+//! What must be said beside the numbers, once for report and pictures.
+
+use super::Context;
+use crate::engine::analyse::findings::{Decision, Findings, ModelIdentity};
+use crate::engine::models::manifest::{Calibration, IntendedUse, Manifest, OperatingPoint};
+
+/// The line that stands on every picture; `None` for packages that a site put to clinical use.
+pub(super) fn banner(classifier: &Manifest) -> Option<&'static str> {
+    match classifier.intended_use {
+        IntendedUse::Demonstration => Some("RESEARCH USE ONLY - trained on synthetic images"),
+        IntendedUse::Research => Some("RESEARCH USE ONLY - not for diagnosis"),
+        IntendedUse::Clinical => None,
+    }
+}
+
+/// The intended use as it stands in a manifest.
+pub(super) fn intended_use(classifier: &Manifest) -> &'static str {
+    match classifier.intended_use {
+        IntendedUse::Demonstration => "demonstration",
+        IntendedUse::Research => "research",
+        IntendedUse::Clinical => "clinical",
+    }
+}
+
+/// Everything a reader must know to weigh the result, as sentences.
+pub(super) fn all(context: &Context) -> Vec<String> {
+    let findings = context.findings;
+    let use_statement = match findings.classifier.intended_use {
+        IntendedUse::Demonstration => Some(
+            "Research use only. The models are a demonstration, trained on synthetic training data; not for diagnosis.",
+        ),
+        IntendedUse::Research => Some("Research use only. Not for diagnosis."),
+        IntendedUse::Clinical => None,
+    };
+    use_statement
+        .map(str::to_owned)
+        .into_iter()
+        .chain(findings.synthetic.then(|| "The images say that they are synthetic.".to_owned()))
+        .chain(undetermined(findings))
+        .chain(quality(findings))
+        .collect()
+}
+
+/// Why no decision was made, if none was.
+pub(super) fn undetermined(findings: &Findings) -> Option<String> {
+    if findings.decision != Decision::Undetermined {
+        return None;
+    }
+    let band = findings.classifier.operating_point.as_ref().map(|point| point.indeterminate);
+    let inside = band.is_some_and(|[low, high]| (low..high).contains(&findings.probability.value()));
+    Some(match band {
+        Some([low, high]) if inside => {
+            format!("Undetermined: the probability lies between {} % and {} %.", percent(low), percent(high))
+        }
+        _ if findings.classifier.intended_use == IntendedUse::Demonstration && !findings.synthetic => {
+            "Undetermined: a demonstration model makes no decision on images that are not marked synthetic.".to_owned()
+        }
+        _ => "Undetermined: the model makes no decision on these images.".to_owned(),
+    })
+}
+
+/// Which quality findings were overridden, if any.
+pub(super) fn quality(findings: &Findings) -> Option<String> {
+    if findings.reasons.is_empty() {
+        return None;
+    }
+    let codes: Vec<&str> = findings.reasons.iter().map(|reason| reason.code()).collect();
+    Some(format!("Image quality: {}. Analysed on request in spite of it; the result may be wrong.", codes.join(", ")))
+}
+
+/// The operating point in one line.
+pub(super) fn operating_point(point: &OperatingPoint) -> String {
+    format!("{}; undetermined from {} to {}", point.threshold, point.indeterminate[0], point.indeterminate[1])
+}
+
+/// The calibration in one line.
+pub(super) fn calibration(calibration: &Calibration) -> String {
+    format!(
+        "exam temperature {} bias {}; slice temperature {} bias {}",
+        calibration.temperature, calibration.bias, calibration.slice_temperature, calibration.slice_bias
+    )
+}
+
+/// The identity of the embolism classifier among the models.
+pub(super) fn classifier(findings: &Findings) -> Option<&ModelIdentity> {
+    let manifest = &findings.classifier;
+    findings.models.iter().rev().find(|model| model.name == manifest.name && model.version == manifest.version)
+}
+
+/// The identity of the lung model: any that is not the classifier.
+pub(super) fn lung_model(findings: &Findings) -> Option<&ModelIdentity> {
+    let manifest = &findings.classifier;
+    findings.models.iter().find(|model| model.name != manifest.name)
+}
+
+/// A share as percent, at most two decimals.
+fn percent(share: f64) -> f64 {
+    (share * 10_000.0).round() / 100.0
+}
