@@ -1,6 +1,7 @@
 //! The command line: what the user typed, resolved once, handed to the part that does it. One file a subcommand.
 
 mod config;
+mod phantom;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +23,8 @@ struct Arguments {
 enum Command {
     /// Check or show the configuration
     Config(config::Arguments),
+    /// Write synthetic CT pulmonary angiograms with ground truth
+    Phantom(phantom::Arguments),
 }
 
 /// Flags of every command that reads the configuration.
@@ -80,6 +83,7 @@ impl From<ConfigError> for CliError {
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Config(arguments) => config::run(&arguments),
+        Command::Phantom(arguments) => phantom::run(&arguments),
     };
     match result {
         Ok(code) => code,

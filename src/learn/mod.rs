@@ -1,1 +1,3 @@
 //! Offline: synthetic exams, and learning new models from exams with few slice labels.
+
+pub mod phantom;

@@ -1,0 +1,241 @@
+//! One exam: a patient, an injection, a scanner, and perhaps emboli.
+
+use rayon::prelude::*;
+
+use super::clots::{self, Clot};
+use super::disease::Disease;
+use super::field::Field;
+use super::heart::{Enhancement, Heart};
+use super::random::Draws;
+use super::render;
+use super::scanner::Scanner;
+use super::shapes::{Grid, Tube};
+use super::skeleton::Skeleton;
+use super::thorax::{Side, Thorax};
+use super::vector::{Vector, at};
+use super::vessels::{self, Level, Tree};
+use super::{Orientation, Recipe};
+use crate::engine::volume::{Geometry, PatientPoint};
+
+/// Height of the lowest and the highest slice in the frame of the anatomy.
+const RANGE: [f32; 2] = [-194.0, 112.0];
+
+/// How well the contrast reached the pulmonary arteries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quality {
+    Good,
+    Poor,
+    /// Too little for any reader: the exam is indeterminate.
+    NonDiagnostic,
+}
+
+/// What the exam shows, apart from the images.
+#[derive(Debug, Clone)]
+pub struct Truth {
+    /// Whether there is an embolus, also in an indeterminate exam.
+    pub pe: bool,
+    /// Whether no reader could decide: hardly any contrast.
+    pub indeterminate: bool,
+    /// The most proximal level of all emboli.
+    pub level: Option<Level>,
+    /// Emboli on the patient's left and right.
+    pub left: bool,
+    /// See `left`.
+    pub right: bool,
+}
+
+/// An exam, ready to be rendered slice by slice. It is a function of its [`Recipe`] alone.
+#[derive(Debug)]
+pub struct Exam {
+    pub(super) recipe: Recipe,
+    pub(super) thorax: Thorax,
+    pub(super) heart: Heart,
+    pub(super) skeleton: Skeleton,
+    pub(super) arteries: Tree,
+    pub(super) veins: Tree,
+    pub(super) bronchi: Vec<Tube>,
+    pub(super) disease: Disease,
+    pub(super) clots: Vec<Clot>,
+    pub(super) quality: Quality,
+    pub(super) enhancement: Enhancement,
+    /// Unevenness of the contrast.
+    pub(super) mixing: f32,
+    pub(super) scanner: Scanner,
+    /// Size of the patient against the anatomy's frame, by axis.
+    pub(super) scale: Vector,
+    pub(super) coarse: Field,
+    pub(super) fine: Field,
+    pub(super) woman: bool,
+    pub(super) age: usize,
+}
+
+/// One slice as the scanner stores it, with what is truly in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    /// Stored numbers, row by row, two's complement where signed.
+    pub stored: Vec<u16>,
+    /// Lungs: 0 background, 1 left, 2 right.
+    pub lungs: Vec<u8>,
+    /// 1 where at least half of the voxel is the lumen of a pulmonary artery.
+    pub arteries: Vec<u8>,
+    /// 1 where at least a quarter of the voxel is clot.
+    pub clots: Vec<u8>,
+    /// Clot in the slice, counted by shares of voxels, in thousandths of a millilitre.
+    pub clot_microlitres: u64,
+}
+
+impl Exam {
+    /// Draws the exam of a recipe.
+    pub fn draw(recipe: &Recipe) -> Self {
+        let draws = |purpose: &str| Draws::of(recipe.seed, recipe.anatomy, purpose);
+        let mut patient = draws("patient");
+        let woman = patient.chance(0.5);
+        let age = patient.whole(22, 89);
+        let size = patient.between(0.95, 1.07) * if woman { 0.96 } else { 1.02 };
+        let scale = at(size * patient.between(0.97, 1.04), size * patient.between(0.96, 1.04), size);
+        let heart = Heart::draw(&mut draws("heart"));
+        let mut thorax = Thorax::draw(&mut draws("thorax"), &heart, recipe.asymmetric);
+        let arteries = vessels::arteries(&mut draws("arteries"), &thorax);
+        let bronchi = vessels::bronchi(&mut draws("bronchi"), &arteries);
+        let disease = Disease::draw(&mut draws("disease"), &mut thorax, &arteries, &bronchi);
+        let embolism = recipe.pe.unwrap_or_else(|| draws("label").chance(Recipe::PREVALENCE));
+        let clots = if embolism { clots::draw(&mut draws("clots"), &arteries, recipe.level) } else { Vec::new() };
+        let (quality, enhancement, mixing) = inject(&mut draws("contrast"));
+        let body = 2.0 * (172.0 + thorax.fat) * scale.x;
+        Self {
+            veins: vessels::veins(&mut draws("veins"), &thorax),
+            skeleton: Skeleton::draw(&mut draws("skeleton"), &thorax),
+            scanner: Scanner::draw(&mut draws("scanner"), recipe.preset, body, recipe.feet_first),
+            coarse: Field::new(&mut draws("coarse texture"), 13.0),
+            fine: Field::new(&mut draws("fine texture"), 3.1),
+            recipe: recipe.clone(),
+            thorax,
+            heart,
+            arteries,
+            bronchi,
+            disease,
+            clots,
+            quality,
+            enhancement,
+            mixing,
+            scale,
+            woman,
+            age,
+        }
+    }
+
+    /// The recipe the exam was made by.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// What the exam shows.
+    pub fn truth(&self) -> Truth {
+        let on = |side: Side| self.clots.iter().any(|clot| clot.sides.contains(&side));
+        Truth {
+            pe: !self.clots.is_empty(),
+            indeterminate: self.quality == Quality::NonDiagnostic,
+            level: self.clots.iter().map(|clot| clot.level).min(),
+            left: on(Side::Left),
+            right: on(Side::Right),
+        }
+    }
+
+    /// Number of slices.
+    pub fn slice_count(&self) -> usize {
+        ((RANGE[1] - RANGE[0]) * self.scale.z / self.scanner.spacing).ceil() as usize
+    }
+
+    /// The grid of the whole series; slice 0 is the lowest.
+    pub fn geometry(&self) -> Geometry {
+        let scanner = &self.scanner;
+        let flip = scanner.orientation.flips();
+        let directions = scanner.orientation.directions();
+        let grid = self.grid(0);
+        let last = scanner.size - 1;
+        let corner = at(
+            grid.x(if flip[0] { last } else { 0 }) * self.scale.x,
+            grid.y(if flip[1] { last } else { 0 }) * self.scale.y,
+            grid.first.z * self.scale.z,
+        );
+        let origin = [corner.x, corner.y, corner.z];
+        Geometry {
+            size: [scanner.size, scanner.size, self.slice_count()],
+            spacing: [decimal(scanner.pixel), decimal(scanner.pixel), decimal(scanner.spacing)],
+            directions: [directions[0], directions[1], [0.0, 0.0, 1.0]],
+            origin: PatientPoint(std::array::from_fn(|axis| decimal(origin[axis] + scanner.carina[axis]))),
+        }
+    }
+
+    /// Renders one slice, 0 being the lowest. A function of the recipe and the index: slices may be rendered in any
+    /// order and on any thread.
+    pub fn slice(&self, index: usize) -> Slice {
+        render::slice(
+            self,
+            &self.grid(index),
+            &mut Draws::of(self.recipe.seed, self.recipe.anatomy, &format!("noise {index}")),
+        )
+    }
+
+    /// Renders all slices, in parallel, lowest first.
+    pub fn slices(&self) -> impl IndexedParallelIterator<Item = Slice> + '_ {
+        (0..self.slice_count()).into_par_iter().map(|index| self.slice(index))
+    }
+
+    /// The voxels of a slice in the frame of the anatomy.
+    fn grid(&self, index: usize) -> Grid {
+        let scanner = &self.scanner;
+        let half = 0.5 * (scanner.size - 1) as f32 * scanner.pixel;
+        let scale = self.scale;
+        Grid {
+            columns: scanner.size,
+            rows: scanner.size,
+            first: at(
+                (scanner.offset[0] - half) / scale.x,
+                (8.0 + scanner.offset[1] - half) / scale.y,
+                RANGE[0] + index as f32 * scanner.spacing / scale.z,
+            ),
+            voxel: at(scanner.pixel / scale.x, scanner.pixel / scale.y, scanner.thickness / scale.z),
+        }
+    }
+}
+
+/// Four decimals, so that headers and affine matrices hold the same number.
+fn decimal(value: f32) -> f64 {
+    (f64::from(value) * 1e4).round() / 1e4
+}
+
+/// Draws the enhancement.
+fn inject(draws: &mut Draws) -> (Quality, Enhancement, f32) {
+    let (quality, pulmonary) = match draws.between(0.0, 1.0) {
+        share if share < 0.03 => (Quality::NonDiagnostic, draws.between(75.0, 115.0)),
+        share if share < 0.17 => (Quality::Poor, draws.between(150.0, 220.0)),
+        _ => (Quality::Good, draws.between(250.0, 500.0)),
+    };
+    let venous = (pulmonary * draws.between(0.55, 0.95)).max(60.0);
+    let enhancement = Enhancement {
+        cava: pulmonary * draws.between(1.0, 2.4),
+        pulmonary,
+        venous,
+        aorta: (venous * draws.between(0.6, 1.0)).max(50.0),
+    };
+    let mixing = if quality == Quality::Good { draws.between(0.01, 0.05) } else { draws.between(0.04, 0.12) };
+    (quality, enhancement, mixing)
+}
+
+impl Orientation {
+    /// Whether columns and rows are stored against the patient's left and back.
+    pub(super) fn flips(self) -> [bool; 2] {
+        match self {
+            Self::HeadFirstSupine => [false, false],
+            Self::FeetFirstSupine => [true, false],
+            Self::HeadFirstProne => [true, true],
+        }
+    }
+
+    /// Directions in the patient along which column and row numbers grow.
+    pub(super) fn directions(self) -> [[f64; 3]; 2] {
+        let [across, along] = self.flips().map(|flip| if flip { -1.0 } else { 1.0 });
+        [[across, 0.0, 0.0], [0.0, along, 0.0]]
+    }
+}

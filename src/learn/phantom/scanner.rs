@@ -1,0 +1,160 @@
+//! The scanner: sampling, point spread, noise and its texture, and how numbers are stored.
+
+use super::random::Draws;
+use super::shapes::Grid;
+use super::{Orientation, Preset};
+
+/// How Hounsfield units become stored numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Storage {
+    pub(super) signed: bool,
+    pub(super) bits: u16,
+    pub(super) slope: f32,
+    pub(super) intercept: f32,
+    /// The stored number outside the circle of reconstruction.
+    pub(super) padding: Option<i32>,
+}
+
+impl Storage {
+    /// Hounsfield units to the nearest stored number, held to the range of the bits.
+    pub(super) fn store(&self, hounsfield: f32) -> i32 {
+        let stored = ((hounsfield - self.intercept) / self.slope).round() as i32;
+        let (low, high) =
+            if self.signed { (-(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1) } else { (0, (1 << self.bits) - 1) };
+        stored.clamp(low, high)
+    }
+}
+
+/// The four ways of storing that scanners are met with.
+const STORAGES: [Storage; 4] = [
+    Storage { signed: true, bits: 16, slope: 1.0, intercept: -1024.0, padding: Some(-2000) },
+    Storage { signed: false, bits: 12, slope: 1.0, intercept: -1024.0, padding: None },
+    Storage { signed: true, bits: 16, slope: 1.0, intercept: 0.0, padding: Some(-2048) },
+    Storage { signed: false, bits: 16, slope: 0.5, intercept: -1200.0, padding: Some(0) },
+];
+
+/// One acquisition's settings.
+#[derive(Debug, Clone)]
+pub(super) struct Scanner {
+    pub(super) model: &'static str,
+    pub(super) kernel: &'static str,
+    pub(super) kilovolts: u32,
+    pub(super) size: usize,
+    /// Millimetres.
+    pub(super) pixel: f32,
+    pub(super) thickness: f32,
+    pub(super) spacing: f32,
+    /// Standard deviation of the point spread in the plane, in millimetres.
+    pub(super) blur: f32,
+    /// Standard deviation of the noise in Hounsfield units, in the middle of the body.
+    pub(super) noise: f32,
+    /// Standard deviation of the noise's correlation in millimetres.
+    pub(super) grain: f32,
+    /// How far below the centre of the image the centre of the body lies, and how far to the left.
+    pub(super) offset: [f32; 2],
+    /// Position of the carina in the scanner's own frame.
+    pub(super) carina: [f32; 3],
+    pub(super) storage: Storage,
+    pub(super) orientation: Orientation,
+    /// Whether the first image of the series is the one nearest to the head.
+    pub(super) head_first_order: bool,
+}
+
+impl Scanner {
+    pub(super) fn draw(draws: &mut Draws, preset: Preset, body: f32, feet_first: bool) -> Self {
+        let (size, thickness) = match preset {
+            Preset::Light => (256, *draws.choose(&[2.0, 2.5, 2.5, 3.0])),
+            Preset::Clinical => (512, *draws.choose(&[0.6, 1.0, 1.0, 1.25, 1.25, 1.5, 2.0, 3.0])),
+        };
+        let field = (body * draws.between(1.0, 1.18)).clamp(310.0, 455.0);
+        let sharp = draws.between(0.0, 1.0);
+        let orientation = match draws.between(0.0, 1.0) {
+            share if feet_first || share < 0.1 => Orientation::FeetFirstSupine,
+            share if share < 0.13 => Orientation::HeadFirstProne,
+            _ => Orientation::HeadFirstSupine,
+        };
+        Self {
+            model: *draws.choose::<&str>(&["Imaginary 64", "Imaginary 128", "Fictive Duo", "Notional CT"]),
+            kernel: if sharp > 0.6 { "SHARP" } else { "SOFT" },
+            kilovolts: *draws.choose(&[80, 100, 100, 120, 120]),
+            size,
+            pixel: field / size as f32,
+            thickness,
+            spacing: if draws.chance(0.15) { 0.8 * thickness } else { thickness },
+            blur: 0.85 - 0.4 * sharp,
+            noise: (draws.between(9.0, 20.0) + 9.0 * sharp) * (2.5 / thickness).powf(0.35),
+            grain: 0.95 - 0.5 * sharp,
+            offset: [draws.between(-8.0, 8.0), draws.between(-10.0, 14.0)],
+            carina: [draws.between(-6.0, 6.0), draws.between(-180.0, 20.0), draws.between(-900.0, 300.0)],
+            storage: *draws.choose(&STORAGES),
+            orientation,
+            head_first_order: draws.chance(0.6),
+        }
+    }
+}
+
+/// Weights of one half of a Gaussian kernel, centre first; `deviation` in pixels.
+fn kernel(deviation: f32) -> Vec<f32> {
+    let reach = (2.5 * deviation).ceil().max(1.0) as usize;
+    let weights: Vec<f32> =
+        (0..=reach).map(|step| (-0.5 * (step as f32 / deviation.max(0.05)).powi(2)).exp()).collect();
+    let total = weights[0] + 2.0 * weights[1..].iter().sum::<f32>();
+    weights.into_iter().map(|weight| weight / total).collect()
+}
+
+/// Convolves an image with a Gaussian in both directions, repeating the border; `scratch` is overwritten.
+pub(super) fn smooth(image: &mut [f32], scratch: &mut [f32], columns: usize, deviation: f32) {
+    let weights = kernel(deviation);
+    let reach = weights.len() - 1;
+    let rows = image.len() / columns;
+    for (source, target) in image.chunks_exact(columns).zip(scratch.chunks_exact_mut(columns)) {
+        for (value, &centre) in target.iter_mut().zip(source) {
+            *value = weights[0] * centre;
+        }
+        for (step, &weight) in weights.iter().enumerate().skip(1) {
+            for ((value, &before), &after) in
+                target[step..columns - step].iter_mut().zip(source).zip(&source[2 * step..])
+            {
+                *value += weight * (before + after);
+            }
+            for column in (0..step).chain(columns - step..columns) {
+                let (before, after) = (column.saturating_sub(step), (column + step).min(columns - 1));
+                target[column] += weight * (source[before] + source[after]);
+            }
+        }
+    }
+    for row in 0..rows {
+        let line = |row: usize| &scratch[row * columns..(row + 1) * columns];
+        let target = &mut image[row * columns..(row + 1) * columns];
+        for (value, &centre) in target.iter_mut().zip(line(row)) {
+            *value = weights[0] * centre;
+        }
+        for step in 1..=reach {
+            let (above, below) = (line(row.saturating_sub(step)), line((row + step).min(rows - 1)));
+            for ((value, &above), &below) in target.iter_mut().zip(above).zip(below) {
+                *value += weights[step] * (above + below);
+            }
+        }
+    }
+}
+
+/// Adds the noise of one slice: correlated by the kernel, stronger in the middle of the body and at the shoulders.
+pub(super) fn add_noise(scanner: &Scanner, draws: &mut Draws, grid: &Grid, image: &mut [f32], scratch: &mut [f32]) {
+    let mut noise = vec![0.0; image.len()];
+    draws.fill_normal(&mut noise);
+    let deviation = scanner.grain / scanner.pixel;
+    smooth(&mut noise, scratch, grid.columns, deviation);
+    // A separable kernel scales white noise by the sum of its squared weights.
+    let weights = kernel(deviation);
+    let left = weights[0].powi(2) + 2.0 * weights[1..].iter().map(|weight| weight.powi(2)).sum::<f32>();
+    let shoulders = 1.0 + 0.9 * ((grid.first.z - 45.0) / 40.0).clamp(0.0, 1.0);
+    let strength = scanner.noise * shoulders / left;
+    for row in 0..grid.rows {
+        let y = grid.y(row) / 130.0;
+        for column in 0..grid.columns {
+            let x = grid.x(column) / 190.0;
+            let middle = 1.1 - 0.6 * (x * x + y * y).min(1.0);
+            image[row * grid.columns + column] += strength * middle * noise[row * grid.columns + column];
+        }
+    }
+}
