@@ -1,7 +1,9 @@
 //! The command line: what the user typed, resolved once, handed to the part that does it. One file a subcommand.
 
 mod config;
+mod echo;
 mod phantom;
+mod send;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +27,10 @@ enum Command {
     Config(config::Arguments),
     /// Write synthetic CT pulmonary angiograms with ground truth
     Phantom(phantom::Arguments),
+    /// Ask a DICOM peer for an answer (C-ECHO)
+    Echo(echo::Arguments),
+    /// Send DICOM files to a peer (C-STORE)
+    Send(send::Arguments),
 }
 
 /// Flags of every command that reads the configuration.
@@ -84,6 +90,8 @@ pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Config(arguments) => config::run(&arguments),
         Command::Phantom(arguments) => phantom::run(&arguments),
+        Command::Echo(arguments) => echo::run(&arguments),
+        Command::Send(arguments) => send::run(&arguments),
     };
     match result {
         Ok(code) => code,

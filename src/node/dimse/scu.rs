@@ -342,7 +342,7 @@ impl Association {
 }
 
 /// The data set of a file in a transfer syntax: its own bytes where it is stored in it, otherwise rewritten.
-fn encode(object: &Outgoing, transfer_syntax: &str, limits: &Limits) -> Result<Vec<u8>, String> {
+pub(super) fn encode(object: &Outgoing, transfer_syntax: &str, limits: &Limits) -> Result<Vec<u8>, String> {
     let bytes = bounded::read(&object.path, limits).map_err(|error| error.to_string())?;
     let parts = bounded::split(&bytes).map_err(|error| error.to_string())?;
     if parts.transfer_syntax_uid == transfer_syntax {
