@@ -1,0 +1,149 @@
+//! Evidence cell by cell, the slices to show and the outlines on them.
+
+mod hull;
+mod outline;
+
+use ndarray::{Array2, Array3, ArrayView2, Axis};
+
+use super::embolism::Classification;
+use super::findings::{EvidenceMap, KeySlice, SliceFinding};
+use crate::engine::volume::{BACKGROUND, Geometry, LungMask, Volume, VoxelPoint};
+
+/// Key slices lie at least so far apart, in millimetres, so that they show different places.
+const APART_MM: f64 = 10.0;
+/// After the first, a key slice has at least this share of the first one's evidence,
+const SHARE_OF_GREATEST: f32 = 0.5;
+/// and at least so much.
+const LEAST: f32 = 0.1;
+/// An outline runs where evidence has fallen to this share of the slice's peak.
+const OUTLINE_SHARE: f32 = 0.5;
+
+/// The evidence of a classification inside lungs and hilar region, and at most `count` slices to show, greatest
+/// evidence first, never none.
+pub fn explain(
+    classification: &Classification,
+    volume: &Volume,
+    lungs: &LungMask,
+    count: usize,
+) -> (EvidenceMap, Vec<KeySlice>) {
+    let geometry = &classification.geometry;
+    let mut cells = classification.evidence.clone();
+    let mut peaks = Vec::with_capacity(cells.len_of(Axis(0)));
+    for (slice, mut values) in cells.outer_iter_mut().enumerate() {
+        let region = region(slice, geometry, volume, lungs);
+        let unmasked = classification.evidence.index_axis(Axis(0), slice);
+        values.zip_mut_with(&region, |value, inside| *value *= f32::from(u8::from(*inside)));
+        peaks.push(peak(&values.view()).or_else(|| peak(&unmasked).map(|peak| Peak { value: 0.0, ..peak })));
+    }
+    let map = EvidenceMap { cells, geometry: geometry.clone() };
+    let keys = chosen(classification, &peaks, volume.geometry.spacing[2], count.max(1))
+        .into_iter()
+        .map(|index| {
+            let peak = peaks[classification.prepared_slices[index]].unwrap_or_default();
+            key_slice(&map, &classification.slices[index], (classification.prepared_slices[index], peak), volume)
+        })
+        .collect();
+    (map, keys)
+}
+
+/// The cell of greatest evidence on a slice.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Peak {
+    value: f32,
+    row: usize,
+    column: usize,
+}
+
+/// `None` where everything is zero.
+fn peak(values: &ArrayView2<'_, f32>) -> Option<Peak> {
+    let cells = values.indexed_iter().map(|((row, column), value)| Peak { value: *value, row, column });
+    cells.filter(|peak| peak.value > 0.0).reduce(|best, next| if next.value > best.value { next } else { best })
+}
+
+/// Cells of a slice that lie in the convex hull of both lungs, one cell wider: lungs, hila and the vessels of the
+/// mediastinum between them.
+fn region(slice: usize, geometry: &Geometry, volume: &Volume, lungs: &LungMask) -> Array2<bool> {
+    let [columns, rows, _] = geometry.size;
+    let is_lung = |row: usize, column: usize| {
+        let cell = VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 };
+        let place = volume.geometry.to_voxel(geometry.to_patient(cell));
+        let index = [place.slice, place.row, place.column].map(f64::round);
+        index.iter().all(|index| *index >= 0.0)
+            && lungs.0.get(index.map(|index| index as usize)).is_some_and(|label| *label != BACKGROUND)
+    };
+    let cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+    let points: Vec<[i64; 2]> =
+        cells.filter(|(row, column)| is_lung(*row, *column)).map(|(row, column)| [column as i64, row as i64]).collect();
+    let hull = hull::convex_hull(&points);
+    Array2::from_shape_fn((rows, columns), |(row, column)| {
+        let (row, column) = (row as i64, column as i64);
+        [[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]].iter().any(|[x, y]| hull::contains(&hull, [column + x, row + y]))
+    })
+}
+
+/// Indices into `classification.slices`: greatest evidence first, then greatest probability, apart from one another.
+fn chosen(classification: &Classification, peaks: &[Option<Peak>], slice_mm: f64, count: usize) -> Vec<usize> {
+    let evidence = |index: usize| peaks[classification.prepared_slices[index]].map_or(0.0, |peak| peak.value);
+    let slices = &classification.slices;
+    let mut order: Vec<usize> = (0..slices.len()).collect();
+    let by_rank = |a: &usize, b: &usize| {
+        let probability = |index: usize| slices[index].probability.value();
+        let middle = |index: usize| distance_to_middle(&classification.prepared_slices, index);
+        (evidence(*b).total_cmp(&evidence(*a)))
+            .then(probability(*b).total_cmp(&probability(*a)))
+            .then(middle(*a).total_cmp(&middle(*b)))
+    };
+    order.sort_by(by_rank);
+    let mut chosen: Vec<usize> = Vec::new();
+    for index in order {
+        let apart = |other: &usize| {
+            let slices = slices[index].slice.abs_diff(slices[*other].slice);
+            slices > 1 && slices as f64 * slice_mm >= APART_MM
+        };
+        let least = chosen.first().map_or(0.0, |first| (evidence(*first) * SHARE_OF_GREATEST).max(LEAST));
+        if chosen.len() < count && evidence(index) >= least && chosen.iter().all(apart) {
+            chosen.push(index);
+        }
+    }
+    chosen
+}
+
+/// How far an entry is from the middle of the entries that take the same prepared slice.
+fn distance_to_middle(prepared_slices: &[usize], index: usize) -> f64 {
+    let same = |other: &usize| prepared_slices[*other] == prepared_slices[index];
+    let first = (0..=index).rev().take_while(same).last().unwrap_or(index);
+    let last = (index..prepared_slices.len()).take_while(same).last().unwrap_or(index);
+    (index as f64 - (first + last) as f64 / 2.0).abs()
+}
+
+fn key_slice(
+    map: &EvidenceMap,
+    finding: &SliceFinding,
+    (cell_slice, peak): (usize, Peak),
+    volume: &Volume,
+) -> KeySlice {
+    let [columns, rows, _] = volume.geometry.size;
+    let on_source = |row: f64, column: f64| {
+        let cell = VoxelPoint { column, row, slice: cell_slice as f64 };
+        volume.geometry.to_voxel(map.geometry.to_patient(cell))
+    };
+    let within = |value: f64, size: usize| value.round().clamp(0.0, size as f64 - 1.0);
+    let place = on_source(peak.row as f64, peak.column as f64);
+    let values = map.cells.index_axis(Axis(0), cell_slice);
+    let level = OUTLINE_SHARE * peak.value;
+    let outlines = if level > 0.0 { outline::outlines(&values, level) } else { Vec::new() };
+    let to_pixels = |[column, row]: [f64; 2]| {
+        let place = on_source(row, column);
+        [place.column.clamp(0.0, columns as f64 - 1.0), place.row.clamp(0.0, rows as f64 - 1.0)]
+    };
+    KeySlice {
+        slice: finding.slice,
+        probability: finding.probability,
+        peak: VoxelPoint {
+            column: within(place.column, columns),
+            row: within(place.row, rows),
+            slice: finding.slice as f64,
+        },
+        outlines: outlines.into_iter().map(|outline| outline.into_iter().map(to_pixels).collect()).collect(),
+    }
+}

@@ -1,0 +1,141 @@
+//! The lungs: the network's labels, refined to the outline that the source images show, and measured.
+//!
+//! The network learnt from phantoms alone, so it is asked only for what phantoms can teach: where each lung lies. The
+//! outline is the images' own, found on the source grid from Hounsfield units; see [`refinement`].
+
+mod components;
+mod morphology;
+mod refinement;
+
+use ndarray::parallel::prelude::*;
+use ndarray::{Array2, Array3, Array4, ArrayView2, Axis, concatenate};
+
+use super::AnalyseError;
+use super::findings::{Lung, Lungs};
+use crate::engine::models::networks::{BATCH, LungClasses, LungNetwork};
+use crate::engine::volume::preparation::{Preparer, Upsampler};
+use crate::engine::volume::{BACKGROUND, Geometry, LEFT_LUNG, LungMask, RIGHT_LUNG, Volume, VoxelPoint};
+
+/// Finds left and right lung on the grid of the volume.
+///
+/// # Errors
+/// The network failed, or its images cannot be prepared from this volume.
+pub fn segment(network: &mut LungNetwork, volume: &Volume) -> Result<LungMask, AnalyseError> {
+    let mut labels = network_labels(network, volume)?;
+    let [columns, rows, _] = volume.geometry.spacing;
+    refinement::refine(&volume.hounsfield, &mut labels, [columns, rows]);
+    Ok(LungMask(labels))
+}
+
+/// Counts voxels and finds a centre in each lung.
+pub fn measure(mask: &LungMask, geometry: &Geometry) -> Lungs {
+    Lungs { left: measure_side(mask, geometry, LEFT_LUNG), right: measure_side(mask, geometry, RIGHT_LUNG) }
+}
+
+/// What the network says of each voxel of the source, batch by batch; logits are interpolated, then compared.
+fn network_labels(network: &mut LungNetwork, volume: &Volume) -> Result<Array3<u8>, AnalyseError> {
+    let preparer = Preparer::new(volume, None, &network.manifest().input)?;
+    let mut batches: Vec<Array4<f32>> = Vec::new();
+    for first in (0..preparer.slices()).step_by(BATCH) {
+        let batch = preparer.batch(first..(first + BATCH).min(preparer.slices()));
+        batches.push(network.logits(&batch.view()).map_err(AnalyseError::lungs)?);
+    }
+    let views: Vec<_> = batches.iter().map(Array4::view).collect();
+    let logits = concatenate(Axis(0), &views).expect("all batches come from one network, whose shapes were checked");
+    drop(batches);
+    let [rows, columns] = network.manifest().input.size;
+    let upsampler = preparer.upsampler(rows, columns);
+    let mut labels = Array3::from_elem(volume.hounsfield.dim(), BACKGROUND);
+    labels.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(slice, mut labels)| {
+        labels.assign(&slice_labels(&upsampler, &logits, network.classes(), slice));
+    });
+    Ok(labels)
+}
+
+/// The class of the greatest logit; background where none is greater, so also outside the prepared grid.
+fn slice_labels(upsampler: &Upsampler, logits: &Array4<f32>, classes: LungClasses, slice: usize) -> Array2<u8> {
+    let on_source = |class| upsampler.slice(&logits.view(), class, slice, 0.0);
+    let (background, left, right) = (on_source(classes.background), on_source(classes.left), on_source(classes.right));
+    Array2::from_shape_fn(background.dim(), |place| match (background[place], left[place], right[place]) {
+        (background, left, right) if left > background && left >= right => LEFT_LUNG,
+        (background, _, right) if right > background => RIGHT_LUNG,
+        _ => BACKGROUND,
+    })
+}
+
+fn measure_side(mask: &LungMask, geometry: &Geometry, side: u8) -> Option<Lung> {
+    let moments: Vec<[u64; 3]> =
+        mask.0.axis_iter(Axis(0)).into_par_iter().map(|image| slice_moments(&image, side)).collect();
+    let voxels: u64 = moments.iter().map(|[count, ..]| count).sum();
+    if voxels == 0 {
+        return None;
+    }
+    let mean = |sum: u64| sum as f64 / voxels as f64;
+    let centroid = VoxelPoint {
+        column: mean(moments.iter().map(|[_, columns, _]| columns).sum()),
+        row: mean(moments.iter().map(|[_, _, rows]| rows).sum()),
+        slice: mean(moments.iter().enumerate().map(|(slice, [count, ..])| slice as u64 * count).sum()),
+    };
+    Some(Lung {
+        voxels,
+        millilitres: voxels as f64 * geometry.voxel_millilitres(),
+        centre: nearest_voxel(mask, side, centroid, &moments)?,
+    })
+}
+
+/// Number of voxels of a label on a slice and the sums of their columns and rows.
+fn slice_moments(image: &ArrayView2<'_, u8>, side: u8) -> [u64; 3] {
+    let mut moments = [0; 3];
+    for ((row, column), label) in image.indexed_iter() {
+        if *label == side {
+            moments = [moments[0] + 1, moments[1] + column as u64, moments[2] + row as u64];
+        }
+    }
+    moments
+}
+
+/// The voxel of the mask nearest to its centroid, on the nearest slice that has one: a lung curves around the heart,
+/// and its centroid need not lie inside.
+fn nearest_voxel(mask: &LungMask, side: u8, centroid: VoxelPoint, moments: &[[u64; 3]]) -> Option<VoxelPoint> {
+    let distance = |a: f64, b: f64| (a - b).abs();
+    let slice = (0..moments.len())
+        .filter(|slice| moments[*slice][0] > 0)
+        .min_by(|a, b| distance(*a as f64, centroid.slice).total_cmp(&distance(*b as f64, centroid.slice)))?;
+    let image = mask.0.index_axis(Axis(0), slice);
+    image
+        .indexed_iter()
+        .filter(|(_, label)| **label == side)
+        .map(|((row, column), _)| VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 })
+        .min_by(|a, b| {
+            let far = |point: &VoxelPoint| (point.column - centroid.column).hypot(point.row - centroid.row);
+            far(a).total_cmp(&far(b))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::volume::PatientPoint;
+
+    #[test]
+    fn a_lung_is_measured_and_its_centre_lies_inside() {
+        let geometry = Geometry {
+            size: [20, 10, 3],
+            spacing: [0.5, 0.5, 2.0],
+            directions: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+            origin: PatientPoint([0.0; 3]),
+        };
+        // A crescent: its centroid lies in the hollow.
+        let mask = LungMask(Array3::from_shape_fn((3, 10, 20), |(_, row, column)| {
+            u8::from(row == 0 || row == 9 || column == 0) * RIGHT_LUNG
+        }));
+        let lungs = measure(&mask, &geometry);
+        assert_eq!(lungs.left, None);
+        let right = lungs.right.expect("a right lung");
+        assert_eq!(right.voxels, 3 * (20 + 20 + 8));
+        assert!((right.millilitres - 144.0 * 0.0005).abs() < 1e-12);
+        let centre = right.centre;
+        assert_eq!(mask.0[(centre.slice as usize, centre.row as usize, centre.column as usize)], RIGHT_LUNG);
+        assert_eq!(centre.slice, 1.0);
+    }
+}

@@ -1,0 +1,122 @@
+//! Closing outlines and filling holes on one slice.
+
+use ndarray::{Array2, ArrayView2};
+
+use crate::engine::volume::components::filled;
+
+/// The offsets of a disc around a pixel whose radius is counted in pixels.
+pub(super) fn disc(radius: usize) -> Vec<(isize, usize)> {
+    let reach = radius as isize;
+    // Per row of the disc: its offset and half width.
+    (-reach..=reach)
+        .map(|row| (row, (((radius * radius) as f64 + 0.25 - (row * row) as f64).max(0.0)).sqrt().floor() as usize))
+        .collect()
+}
+
+/// Closing (dilation, then erosion) of a mask with a disc, then filling of holes: pixels that no way leads from to the
+/// edge of the image. The mask never shrinks.
+pub(super) fn close_and_fill(mask: &mut Array2<bool>, radius: usize) {
+    let Some((top, bottom, left, right)) = bounds(&mask.view()) else { return };
+    // A frame as wide as the disc and one pixel more lets the dilated mask grow and the outside flow around it.
+    let frame = radius + 1;
+    let size = (bottom - top + 1 + 2 * frame, right - left + 1 + 2 * frame);
+    let mut work = Array2::from_elem(size, false);
+    for ((row, column), inside) in mask.indexed_iter() {
+        if *inside {
+            work[(row - top + frame, column - left + frame)] = true;
+        }
+    }
+    if radius > 0 {
+        let disc = disc(radius);
+        let dilated = dilate(&work.view(), &disc);
+        // Eroding is dilating what lies outside.
+        let eroded = dilate(&dilated.mapv(|inside| !inside).view(), &disc).mapv(|outside| !outside);
+        work.zip_mut_with(&eroded, |inside, closed| *inside |= *closed);
+    }
+    let filled = filled(work.view());
+    for ((row, column), inside) in filled.indexed_iter() {
+        if *inside && (frame..size.0 - frame).contains(&row) && (frame..size.1 - frame).contains(&column) {
+            mask[(row + top - frame, column + left - frame)] = true;
+        }
+    }
+}
+
+/// First and last row, first and last column of what is set.
+fn bounds(mask: &ArrayView2<'_, bool>) -> Option<(usize, usize, usize, usize)> {
+    let mut found: Option<(usize, usize, usize, usize)> = None;
+    for (row, line) in mask.outer_iter().enumerate() {
+        let Some(first) = line.iter().position(|inside| *inside) else { continue };
+        let last = line.iter().rposition(|inside| *inside).unwrap_or(first);
+        let (top, _, left, right) = found.unwrap_or((row, row, first, last));
+        found = Some((top, row, left.min(first), right.max(last)));
+    }
+    found
+}
+
+/// Every pixel within the disc of a set one. Rows are spread first as runs, so the cost is that of the disc's height.
+fn dilate(mask: &ArrayView2<'_, bool>, disc: &[(isize, usize)]) -> Array2<bool> {
+    let (rows, columns) = mask.dim();
+    let mut dilated = Array2::from_elem((rows, columns), false);
+    for (row, line) in mask.outer_iter().enumerate() {
+        let mut column = 0;
+        while column < columns {
+            if !line[column] {
+                column += 1;
+                continue;
+            }
+            let start = column;
+            while column < columns && line[column] {
+                column += 1;
+            }
+            for (offset, half) in disc {
+                let Some(target) = row.checked_add_signed(*offset).filter(|target| *target < rows) else { continue };
+                let mut target = dilated.row_mut(target);
+                for pixel in start.saturating_sub(*half)..(column + half).min(columns) {
+                    target[pixel] = true;
+                }
+            }
+        }
+    }
+    dilated
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hole_is_filled_and_a_narrow_bay_closed() {
+        let mut mask = Array2::from_elem((20, 20), false);
+        for row in 4..16 {
+            for column in 4..16 {
+                let hole = (7..9).contains(&row) && (6..8).contains(&column);
+                let bay = row == 11 && column >= 10;
+                mask[(row, column)] = !hole && !bay;
+            }
+        }
+        close_and_fill(&mut mask, 2);
+        assert!(mask[(7, 6)] && mask[(8, 7)], "hole");
+        assert!(mask[(11, 11)], "bay");
+        assert!(!mask[(3, 8)] && !mask[(16, 8)] && !mask[(8, 3)] && !mask[(8, 16)], "nothing grows outwards");
+    }
+
+    #[test]
+    fn a_wide_bay_stays_open_and_a_mask_at_the_edge_keeps_its_size() {
+        let mut mask = Array2::from_elem((30, 30), true);
+        for row in 10..20 {
+            for column in 10..30 {
+                mask[(row, column)] = false;
+            }
+        }
+        let before = mask.clone();
+        close_and_fill(&mut mask, 2);
+        let grown = mask.iter().zip(&before).filter(|(after, before)| after != before).count();
+        assert!(grown <= 8, "only the corners of the bay: {grown}");
+    }
+
+    #[test]
+    fn a_disc_is_round() {
+        assert_eq!(disc(2), vec![(-2, 0), (-1, 1), (0, 2), (1, 1), (2, 0)]);
+        assert_eq!(disc(0), vec![(0, 0)]);
+    }
+}

@@ -1,0 +1,303 @@
+//! From the network's coarse labels to the lungs' outline on the source images.
+//!
+//! The network knows which lung lies where; Hounsfield units know where it ends, at the resolution of the source. So a
+//! region of air on a slice is lung if the network says so of enough of its pixels, it is all of one side if almost
+//! all the network's votes are, and the outline is then closed, so that vessels, bronchi and nodules inside count as
+//! lung. What the network takes for airway (dark and outside its lungs) is left out where a region of air holds both.
+
+use ndarray::parallel::prelude::*;
+use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2, Axis};
+
+use super::components::{Region, Regions, Run, regions};
+use super::morphology::close_and_fill;
+use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG};
+
+/// Below this a voxel holds more air than tissue: half way between lung and soft tissue, in Hounsfield units.
+const AIR_BELOW: i16 = -400;
+/// Below this a voxel holds air alone, as in trachea and bronchi.
+const AIRWAY_BELOW: i16 = -930;
+/// A region is lung if the network takes at least this share of it for lung.
+const LUNG_SHARE: f64 = 0.3;
+/// A region is all of one side if the network gives less than this share of its lung to the other.
+const OTHER_SIDE_SHARE: f64 = 0.1;
+/// Radius of the closing in millimetres: vessels up to twice as wide that open to the mediastinum become lung.
+const CLOSING_MM: f64 = 3.0;
+/// And in voxels, so that it is neither nothing on coarse images nor endless on fine ones.
+const CLOSING_VOXELS: (usize, usize) = (1, 5);
+/// A connected part of a side that has less than this share of the side's greatest part is no lung.
+const SMALLEST_PART: f64 = 0.05;
+
+/// Replaces the network's labels on the source grid by lungs with the outline of the images. `spacing` is that of
+/// columns and rows in millimetres.
+pub(super) fn refine(hounsfield: &Array3<i16>, labels: &mut Array3<u8>, spacing: [f64; 2]) {
+    let voxels = (CLOSING_MM / spacing[0].max(spacing[1])).round() as usize;
+    let radius = voxels.clamp(CLOSING_VOXELS.0, CLOSING_VOXELS.1);
+    labels
+        .axis_iter_mut(Axis(0))
+        .into_par_iter()
+        .zip(hounsfield.axis_iter(Axis(0)))
+        .for_each(|(labels, image)| refine_slice(&image, labels, radius));
+    for side in [LEFT_LUNG, RIGHT_LUNG] {
+        keep_great_parts(labels, side);
+    }
+}
+
+fn refine_slice(image: &ArrayView2<'_, i16>, mut labels: ArrayViewMut2<'_, u8>, radius: usize) {
+    let found = regions(image, &labels.view(), |value| value < AIR_BELOW);
+    let mut sides = [Array2::from_elem(image.dim(), false), Array2::from_elem(image.dim(), false)];
+    let middles = middles(&found, &labels.view());
+    for run in &found.runs {
+        let region = &found.regions[run.region];
+        for column in run.start..run.end {
+            let place = (run.row, column);
+            let label = labels[place];
+            let Some(side) = side(region, label, image[place], column, middles) else { continue };
+            sides[usize::from(side == RIGHT_LUNG)][place] = true;
+        }
+    }
+    for side in &mut sides {
+        close_and_fill(side, radius);
+    }
+    let [left, right] = sides;
+    for ((place, label), (left, right)) in labels.indexed_iter_mut().zip(left.iter().zip(&right)) {
+        *label = match (*left, *right) {
+            (true, false) => LEFT_LUNG,
+            (false, true) => RIGHT_LUNG,
+            // Both outlines closed over the same voxel between the lungs.
+            (true, true) if *label == BACKGROUND => nearer(place.1, middles),
+            (true, true) => *label,
+            (false, false) => BACKGROUND,
+        };
+    }
+}
+
+/// The side of a voxel of air, if it is lung.
+fn side(region: &Region, label: u8, value: i16, column: usize, middles: [f64; 2]) -> Option<u8> {
+    // Air around the patient, and lungs cut off by the edge of the image: the network's word alone.
+    if region.at_edge {
+        return (label != BACKGROUND).then_some(label);
+    }
+    if region.lung_share() < LUNG_SHARE || (label == BACKGROUND && value < AIRWAY_BELOW) {
+        return None;
+    }
+    let lung = (region.left + region.right) as f64;
+    let one_sided = (region.left.min(region.right) as f64) < OTHER_SIDE_SHARE * lung;
+    Some(match label {
+        _ if one_sided && region.left > region.right => LEFT_LUNG,
+        _ if one_sided => RIGHT_LUNG,
+        BACKGROUND => nearer(column, middles),
+        label => label,
+    })
+}
+
+/// Mean column of the network's left and right lung on the slice.
+fn middles(found: &Regions, labels: &ArrayView2<'_, u8>) -> [f64; 2] {
+    let mut sums = [(0.0, 0_usize); 2];
+    for Run { row, start, end, .. } in &found.runs {
+        for column in *start..*end {
+            let side = match labels[(*row, column)] {
+                LEFT_LUNG => 0,
+                RIGHT_LUNG => 1,
+                _ => continue,
+            };
+            sums[side].0 += column as f64;
+            sums[side].1 += 1;
+        }
+    }
+    sums.map(|(sum, count)| if count == 0 { f64::INFINITY } else { sum / count as f64 })
+}
+
+fn nearer(column: usize, middles: [f64; 2]) -> u8 {
+    let distance = |middle: f64| (column as f64 - middle).abs();
+    if distance(middles[0]) <= distance(middles[1]) { LEFT_LUNG } else { RIGHT_LUNG }
+}
+
+/// Removes the connected parts of a side (six neighbours) that are small beside its greatest one.
+fn keep_great_parts(labels: &mut Array3<u8>, side: u8) {
+    let mut parts = Parts::default();
+    let mut above: Vec<(Run, usize)> = Vec::new();
+    let mut all: Vec<(usize, Run)> = Vec::new();
+    for (slice, image) in labels.axis_iter(Axis(0)).enumerate() {
+        let current = runs_of(&image, side, &mut parts);
+        link(&above, &current, &mut parts);
+        all.extend(current.iter().map(|(run, _)| (slice, *run)));
+        above = current;
+    }
+    let sizes = parts.sizes(all.iter().map(|(_, run)| (run.region, run.end - run.start)));
+    let greatest = sizes.iter().copied().max().unwrap_or(0) as f64;
+    for (slice, run) in all {
+        if (sizes[parts.root(run.region)] as f64) < SMALLEST_PART * greatest {
+            for column in run.start..run.end {
+                labels[(slice, run.row, column)] = BACKGROUND;
+            }
+        }
+    }
+}
+
+/// Runs of a label on a slice, each with a number of its own; neighbours on the slice are joined.
+fn runs_of(image: &ArrayView2<'_, u8>, label: u8, parts: &mut Parts) -> Vec<(Run, usize)> {
+    let mut runs: Vec<(Run, usize)> = Vec::new();
+    let mut previous = 0..0;
+    for (row, line) in image.outer_iter().enumerate() {
+        let first = runs.len();
+        let mut column = 0;
+        while let Some(offset) = line.iter().skip(column).position(|value| *value == label) {
+            let start = column + offset;
+            let length = line.iter().skip(start).position(|value| *value != label).unwrap_or(line.len() - start);
+            column = start + length;
+            let number = parts.add();
+            for (above, other) in &runs[previous.clone()] {
+                if above.start < column && start < above.end {
+                    parts.join(*other, number);
+                }
+            }
+            runs.push((Run { row, start, end: column, region: number }, number));
+        }
+        previous = first..runs.len();
+    }
+    runs
+}
+
+/// Joins runs that lie above each other; both lists are in the order of rows.
+fn link(below: &[(Run, usize)], current: &[(Run, usize)], parts: &mut Parts) {
+    let mut first = 0;
+    for (run, number) in current {
+        while first < below.len() && below[first].0.row < run.row {
+            first += 1;
+        }
+        for (other, other_number) in below[first..].iter().take_while(|(other, _)| other.row == run.row) {
+            if other.start < run.end && run.start < other.end {
+                parts.join(*other_number, *number);
+            }
+        }
+    }
+}
+
+/// Disjoint sets of runs.
+#[derive(Default)]
+struct Parts {
+    parents: Vec<usize>,
+}
+
+impl Parts {
+    fn add(&mut self) -> usize {
+        self.parents.push(self.parents.len());
+        self.parents.len() - 1
+    }
+
+    fn root(&mut self, mut index: usize) -> usize {
+        while self.parents[index] != index {
+            self.parents[index] = self.parents[self.parents[index]];
+            index = self.parents[index];
+        }
+        index
+    }
+
+    fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.root(a), self.root(b));
+        self.parents[a.max(b)] = a.min(b);
+    }
+
+    /// Voxels of each set, at the index of its root.
+    fn sizes(&mut self, lengths: impl Iterator<Item = (usize, usize)>) -> Vec<usize> {
+        let mut sizes = vec![0; self.parents.len()];
+        for (number, length) in lengths {
+            sizes[self.root(number)] += length;
+        }
+        sizes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A chest of 40 x 60 x 4 voxels: body at 40 HU, lungs at -800 HU in columns 8..25 (right) and 35..52 (left),
+    /// a vessel inside the right one, and air around the body.
+    fn chest() -> Array3<i16> {
+        Array3::from_shape_fn((4, 40, 60), |(_, row, column)| {
+            let body = (3..37).contains(&row) && (3..57).contains(&column);
+            let lung = (10..30).contains(&row) && ((8..25).contains(&column) || (35..52).contains(&column));
+            let vessel = (18..21).contains(&row) && (14..17).contains(&column);
+            match (body, lung && !vessel) {
+                (false, _) => -1000,
+                (true, true) => -800,
+                (true, false) => 40,
+            }
+        })
+    }
+
+    /// What a coarse network might say: too small, shifted.
+    fn coarse() -> Array3<u8> {
+        Array3::from_shape_fn((4, 40, 60), |(_, row, column)| match (row, column) {
+            (12..32, 10..27) => RIGHT_LUNG,
+            (12..32, 37..54) => LEFT_LUNG,
+            _ => BACKGROUND,
+        })
+    }
+
+    fn expected(slice: usize, row: usize, column: usize) -> u8 {
+        let _ = slice;
+        match (row, column) {
+            (10..30, 8..25) => RIGHT_LUNG,
+            (10..30, 35..52) => LEFT_LUNG,
+            _ => BACKGROUND,
+        }
+    }
+
+    #[test]
+    fn the_outline_is_that_of_the_image_and_vessels_inside_are_lung() {
+        let mut labels = coarse();
+        refine(&chest(), &mut labels, [3.0, 3.0]);
+        for ((slice, row, column), label) in labels.indexed_iter() {
+            assert_eq!(*label, expected(slice, row, column), "{slice} {row} {column}");
+        }
+    }
+
+    #[test]
+    fn lungs_that_touch_are_parted_where_the_network_parts_them() {
+        let mut hounsfield = chest();
+        for slice in 0..4 {
+            for column in 25..35 {
+                hounsfield[(slice, 20, column)] = -800;
+            }
+        }
+        let mut labels = coarse();
+        refine(&hounsfield, &mut labels, [3.0, 3.0]);
+        assert_eq!(labels[(1, 20, 26)], RIGHT_LUNG);
+        assert_eq!(labels[(1, 20, 34)], LEFT_LUNG);
+        assert_eq!(labels[(1, 12, 12)], RIGHT_LUNG);
+        assert_eq!(labels[(1, 12, 40)], LEFT_LUNG);
+    }
+
+    #[test]
+    fn air_outside_the_patient_and_the_airway_are_no_lung() {
+        let mut hounsfield = chest();
+        for slice in 0..4 {
+            for row in 15..20 {
+                for column in 25..31 {
+                    hounsfield[(slice, row, column)] = -990;
+                }
+            }
+        }
+        let mut labels = coarse();
+        refine(&hounsfield, &mut labels, [3.0, 3.0]);
+        assert_eq!(labels[(1, 17, 29)], BACKGROUND, "airway that opens into the right lung");
+        assert_eq!(labels[(1, 0, 0)], BACKGROUND);
+    }
+
+    #[test]
+    fn a_speck_far_from_the_lungs_is_removed() {
+        let mut hounsfield = chest();
+        let mut labels = coarse();
+        for row in 33..35 {
+            for column in 50..53 {
+                hounsfield[(2, row, column)] = -700;
+                labels[(2, row, column)] = LEFT_LUNG;
+            }
+        }
+        refine(&hounsfield, &mut labels, [3.0, 3.0]);
+        assert_eq!(labels[(2, 34, 51)], BACKGROUND);
+        assert_eq!(labels[(2, 28, 51)], LEFT_LUNG);
+    }
+}
