@@ -3,7 +3,7 @@
 mod hull;
 mod outline;
 
-use ndarray::{Array2, Array3, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis};
 
 use super::embolism::Classification;
 use super::findings::{EvidenceMap, KeySlice, SliceFinding};

@@ -40,7 +40,7 @@ fn network_labels(network: &mut LungNetwork, volume: &Volume) -> Result<Array3<u
         let batch = preparer.batch(first..(first + BATCH).min(preparer.slices()));
         batches.push(network.logits(&batch.view()).map_err(AnalyseError::lungs)?);
     }
-    let views: Vec<_> = batches.iter().map(Array4::view).collect();
+    let views: Vec<_> = batches.iter().map(|batch| batch.view()).collect();
     let logits = concatenate(Axis(0), &views).expect("all batches come from one network, whose shapes were checked");
     drop(batches);
     let [rows, columns] = network.manifest().input.size;
