@@ -1,10 +1,77 @@
-//! From instances to results.
+//! From instances to results: the one function that says it all.
+//!
+//! [`analyse_series`] reads files, and that is all it asks of the world. The time that stands in the results and the
+//! digest of the instances come from the caller, so the same job gives the same objects byte for byte.
 
+use std::path::PathBuf;
+use std::time::Instant;
+
+use dicom_dictionary_std::tags;
+use jiff::ZonedDateTime;
 use serde::{Deserialize, Serialize};
 
-use super::analyse::findings::{Decision, ModelIdentity, Probability, Provider};
-use super::volume::Rejection;
+use super::analyse::embolism::{classify, decide};
+use super::analyse::evidence::explain;
+use super::analyse::findings::{Decision, EvidenceMap, Findings, Lung, Lungs, ModelIdentity, Probability, Provider};
+use super::analyse::quality::{gate_chest, gate_images};
+use super::analyse::{AnalyseError, lungs};
+use super::models::Models;
+use super::report::picture::{self, Pictures};
+use super::report::{self, Context, ReportError, ResultObject};
+pub use super::report::{ResultKind, ResultReference};
+use super::volume::{Geometry, LungMask, Rejection, SeriesReading, Volume, read_series};
+use crate::config::ReportConfig;
 use crate::dicom::Uid;
+use crate::dicom::bounded::Limits;
+use crate::dicom::elements::text;
+
+/// What an analysis depends on besides files and models.
+#[derive(Debug, Clone)]
+pub struct Options<'a> {
+    /// What objects may claim.
+    pub limits: &'a Limits,
+    /// What results to write and how.
+    pub report: &'a ReportConfig,
+    /// Analyse although the quality gate rejects; results say so. A series without a volume or without lungs stays
+    /// rejected: there is nothing to analyse.
+    pub ignore_quality: bool,
+    /// Let packages for demonstration decide on images of patients.
+    pub allow_demonstration: bool,
+    /// Digest over the instances of the series, as the job is keyed by it.
+    pub instance_set_digest: &'a str,
+    /// Every date and time in the results: when the job was created.
+    pub time: &'a ZonedDateTime,
+    /// Version of this program.
+    pub software_version: &'a str,
+}
+
+/// What came of a series.
+#[derive(Debug)]
+pub struct SeriesResult {
+    /// How it ended, in numbers.
+    pub summary: Summary,
+    /// The result objects; empty for a rejected series.
+    pub objects: Vec<ResultObject>,
+    /// The lungs on the source grid, whenever the lung stage ran.
+    pub lungs: Option<LungMask>,
+    /// The source grid, whenever there is a volume.
+    pub geometry: Option<Geometry>,
+    /// Evidence cell by cell, when analysed.
+    pub evidence: Option<EvidenceMap>,
+    /// Summary page and heat maps, when analysed.
+    pub pictures: Option<Pictures>,
+}
+
+/// Why an analysis failed. What is wrong with the images is a rejection in the [`Summary`] instead.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// A stage failed.
+    #[error("analysing a series: {0}")]
+    Analyse(#[from] AnalyseError),
+    /// The results could not be made.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+}
 
 /// How the analysis of one series ended, as the worker records it, the API answers it and the CSV lists it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,39 +112,148 @@ pub enum Status {
     Rejected,
 }
 
-/// Kinds of result objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ResultKind {
-    /// Structured report.
-    Sr,
-    /// Heat maps as Secondary Capture.
-    Sc,
-    /// Lung segmentation.
-    Seg,
-    /// Key object selection.
-    Kos,
+/// Analyses the files of one series: reads them to a volume, finds the lungs, gates the quality, classifies, explains
+/// and reports.
+///
+/// What headers and images have against them does not stop the lung stage: all reasons that apply are collected, and
+/// the lung volumes of a rejected series are still told.
+///
+/// # Errors
+/// A network failed, or the result objects could not be made.
+pub fn analyse_series(
+    files: &[PathBuf],
+    models: &mut Models,
+    options: &Options,
+) -> Result<SeriesResult, PipelineError> {
+    let mut stages = Stages::default();
+    let reading = stages.time("read", || read_series(files, options.limits));
+    let mut rejections = reading.rejections.clone();
+    let mut result = SeriesResult {
+        summary: summary(&reading),
+        objects: Vec::new(),
+        lungs: None,
+        geometry: None,
+        evidence: None,
+        pictures: None,
+    };
+    let Some(volume) = reading.volume else {
+        return Ok(result.ended(rejections, stages));
+    };
+    rejections.extend(stages.time("quality", || gate_images(&volume)));
+    let mask = stages.time("lungs", || lungs::segment(&mut models.lungs, &volume))?;
+    let measured = lungs::measure(&mask, &volume.geometry);
+    result.take_lungs(&measured, models);
+    rejections.extend(stages.time("quality", || gate_chest(&volume, &mask)));
+    let rejections = Rejection::merged(rejections);
+    result.geometry = Some(volume.geometry.clone());
+    let no_lungs = measured.left.is_none() && measured.right.is_none();
+    if no_lungs || !(rejections.is_empty() || options.ignore_quality) {
+        result.lungs = Some(mask);
+        return Ok(result.ended(rejections, stages));
+    }
+    let findings = find(&mut stages, models, (&volume, &mask), (measured, &rejections), options)?;
+    let context = Context {
+        volume: &volume,
+        lungs: &mask,
+        findings: &findings,
+        settings: options.report,
+        instance_set_digest: options.instance_set_digest,
+        time: options.time,
+        software_version: options.software_version,
+    };
+    let (objects, pictures) =
+        stages.time("report", || report::results(&context).map(|objects| (objects, picture::draw(&context))))?;
+    result.take_findings(findings, objects);
+    result.pictures = Some(pictures);
+    result.lungs = Some(mask);
+    Ok(result.ended(rejections, stages))
 }
 
-impl ResultKind {
-    /// File stem and API name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sr => "sr",
-            Self::Sc => "sc",
-            Self::Seg => "seg",
-            Self::Kos => "kos",
-        }
+/// Embolism and evidence of a volume with lungs.
+fn find(
+    stages: &mut Stages,
+    models: &mut Models,
+    (volume, mask): (&Volume, &LungMask),
+    (lungs, rejections): (Lungs, &[Rejection]),
+    options: &Options,
+) -> Result<Findings, PipelineError> {
+    let classification = stages.time("embolism", || classify(&mut models.embolism, volume, mask))?;
+    let (evidence, key_slices) =
+        stages.time("evidence", || explain(&classification, volume, mask, options.report.key_slices));
+    let synthetic = text(&volume.header, tags::SYNTHETIC_DATA).is_some_and(|value| value == "YES");
+    let classifier = models.embolism.manifest().clone();
+    Ok(Findings {
+        probability: classification.probability,
+        decision: decide(classification.probability, &classifier, synthetic, options.allow_demonstration),
+        slices: classification.slices,
+        key_slices,
+        lungs,
+        evidence,
+        reasons: rejections.iter().map(|rejection| rejection.reason).collect(),
+        synthetic,
+        classifier,
+        models: models.identities(),
+        provider: models.provider().clone(),
+    })
+}
+
+fn summary(reading: &SeriesReading) -> Summary {
+    Summary {
+        study_instance_uid: reading.study_instance_uid.clone(),
+        series_instance_uid: reading.series_instance_uid.clone(),
+        status: Status::Rejected,
+        rejections: Vec::new(),
+        probability: None,
+        decision: None,
+        left_lung_ml: None,
+        right_lung_ml: None,
+        provider: None,
+        models: Vec::new(),
+        timings_ms: Vec::new(),
+        results: Vec::new(),
     }
 }
 
-/// A result object by its identity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResultReference {
-    /// What it is.
-    pub kind: ResultKind,
-    /// Series Instance UID of the result.
-    pub series_instance_uid: Uid,
-    /// SOP Instance UID of the result.
-    pub sop_instance_uid: Uid,
+impl SeriesResult {
+    /// The lung stage ran: its volumes, its model and what ran it.
+    fn take_lungs(&mut self, lungs: &Lungs, models: &Models) {
+        let millilitres = |lung: &Option<Lung>| Some(lung.as_ref().map_or(0.0, |lung| lung.millilitres));
+        self.summary.left_lung_ml = millilitres(&lungs.left);
+        self.summary.right_lung_ml = millilitres(&lungs.right);
+        self.summary.provider = Some(models.provider().clone());
+        self.summary.models = models.identities().into_iter().take(1).collect();
+    }
+
+    fn take_findings(&mut self, findings: Findings, objects: Vec<ResultObject>) {
+        self.summary.status = Status::Analysed;
+        self.summary.probability = Some(findings.probability);
+        self.summary.decision = Some(findings.decision);
+        self.summary.models = findings.models;
+        self.summary.results = objects.iter().map(ResultObject::reference).collect();
+        self.objects = objects;
+        self.evidence = Some(findings.evidence);
+    }
+
+    fn ended(mut self, rejections: Vec<Rejection>, stages: Stages) -> Self {
+        self.summary.rejections = rejections;
+        self.summary.timings_ms =
+            stages.0.into_iter().map(|(name, duration)| (name, duration.as_millis() as u64)).collect();
+        self
+    }
+}
+
+/// How long each stage took, in the order in which they first began.
+#[derive(Default)]
+struct Stages(Vec<(String, std::time::Duration)>);
+
+impl Stages {
+    fn time<T>(&mut self, stage: &str, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let outcome = work();
+        match self.0.iter_mut().find(|(name, _)| name == stage) {
+            Some((_, duration)) => *duration += start.elapsed(),
+            None => self.0.push((stage.to_owned(), start.elapsed())),
+        }
+        outcome
+    }
 }

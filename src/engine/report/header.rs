@@ -10,7 +10,7 @@ use super::{Context, FileMetaTableBuilder, ReportError, ResultObject, Tag, state
 use crate::dicom::concept::dcm;
 use crate::dicom::elements::{self, DataSet};
 use crate::dicom::{Concept, Uid};
-use crate::engine::pipeline::ResultKind;
+use crate::engine::report::ResultKind;
 
 /// Name of this program, as manufacturer and as model.
 pub(super) const PRODUCT: &str = "pe-node";

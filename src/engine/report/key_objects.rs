@@ -8,7 +8,7 @@ use super::element::Compose;
 use super::header::{Document, Header, Reference};
 use super::sr::{ContentItem, Relationship, WithRoot, device_observer, language};
 use crate::dicom::concept::dcm;
-use crate::engine::pipeline::ResultKind;
+use crate::engine::report::ResultKind;
 
 /// The selection of the key source slices, greatest evidence first.
 pub(super) fn build(context: &Context, header: &Header) -> Document {

@@ -7,6 +7,7 @@
 mod element;
 mod header;
 mod key_objects;
+mod kind;
 pub mod picture;
 mod secondary_capture;
 mod segmentation;
@@ -18,10 +19,10 @@ use dicom_object::{FileDicomObject, FileMetaTableBuilder, InMemDicomObject, Tag,
 use jiff::ZonedDateTime;
 
 use super::analyse::findings::{Findings, KeySlice};
-use super::pipeline::{ResultKind, ResultReference};
 use super::volume::{LEFT_LUNG, LungMask, RIGHT_LUNG, Volume};
 use crate::config::ReportConfig;
 use crate::dicom::Uid;
+pub use kind::{ResultKind, ResultReference};
 
 /// All that result objects are made from.
 #[derive(Debug, Clone)]

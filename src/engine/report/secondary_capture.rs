@@ -10,7 +10,7 @@ use super::picture::{self, Pictures};
 use super::{Context, statements};
 use crate::dicom::concept::dcm;
 use crate::dicom::elements::DataSet;
-use crate::engine::pipeline::ResultKind;
+use crate::engine::report::ResultKind;
 
 /// The pictures as one object or several.
 pub(super) fn build(context: &Context, header: &Header) -> Vec<Document> {

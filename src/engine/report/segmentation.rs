@@ -12,7 +12,7 @@ use super::statements;
 use crate::dicom::Concept;
 use crate::dicom::concept::{dcm, sct};
 use crate::dicom::elements::{self, DataSet};
-use crate::engine::pipeline::ResultKind;
+use crate::engine::report::ResultKind;
 use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG, VoxelPoint};
 
 /// One lung as a segment.

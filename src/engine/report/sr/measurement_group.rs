@@ -7,7 +7,7 @@ use super::content::{ContentItem, Relationship};
 use crate::dicom::concept::{dcm, sct, ucum};
 use crate::dicom::{Concept, Uid};
 use crate::engine::analyse::findings::Probability;
-use crate::engine::pipeline::ResultKind;
+use crate::engine::report::ResultKind;
 use crate::engine::volume::{Geometry, VoxelPoint};
 
 use Relationship::{Contains, HasConceptModifier, HasObservationContext, InferredFrom};

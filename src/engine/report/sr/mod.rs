@@ -16,7 +16,7 @@ use super::Context;
 use super::element::Compose;
 use super::header::{Document, Header, Identity};
 use crate::dicom::elements::DataSet;
-use crate::engine::pipeline::ResultKind;
+use crate::engine::report::ResultKind;
 
 /// The report; it names the segmentation where there is one.
 pub(super) fn build(context: &Context, header: &Header, segmentation: Option<&Identity>) -> Document {

@@ -1,0 +1,42 @@
+//! Kinds of result objects and their identities, apart from the objects themselves.
+
+use serde::{Deserialize, Serialize};
+
+use crate::dicom::Uid;
+
+/// Kinds of result objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResultKind {
+    /// Structured report.
+    Sr,
+    /// Heat maps as Secondary Capture.
+    Sc,
+    /// Lung segmentation.
+    Seg,
+    /// Key object selection.
+    Kos,
+}
+
+impl ResultKind {
+    /// File stem and API name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sr => "sr",
+            Self::Sc => "sc",
+            Self::Seg => "seg",
+            Self::Kos => "kos",
+        }
+    }
+}
+
+/// A result object by its identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultReference {
+    /// What it is.
+    pub kind: ResultKind,
+    /// Series Instance UID of the result.
+    pub series_instance_uid: Uid,
+    /// SOP Instance UID of the result.
+    pub sop_instance_uid: Uid,
+}
