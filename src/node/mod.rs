@@ -5,5 +5,6 @@
 
 pub mod archive;
 pub mod dimse;
+pub mod dicomweb;
 pub mod shutdown;
 pub mod telemetry;

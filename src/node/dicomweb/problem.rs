@@ -1,0 +1,152 @@
+//! What HTTP clients are told when something cannot be done: one kind a cause, one table from kinds to status codes,
+//! answered as problem details ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::dicom::bounded::ReadError;
+use crate::node::archive::ArchiveError;
+
+/// Why a request is not done, with a sentence for the person who reads it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Problem {
+    /// The request breaks the rules of the service.
+    #[error("{0}")]
+    BadRequest(String),
+    /// What is asked for is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// The path exists, the method does not.
+    #[error("this method is not offered here")]
+    MethodNotAllowed,
+    /// What is asked for cannot be given in the form that is asked for.
+    #[error("{0}")]
+    NotAcceptable(String),
+    /// The client sends too slowly.
+    #[error("nothing was received for {0} seconds")]
+    Timeout(u64),
+    /// The request carries more than is allowed.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The request's content is of a kind that is not taken.
+    #[error("{0}")]
+    UnsupportedMediaType(String),
+    /// The asked range lies outside the content, which has so many bytes.
+    #[error("the range lies outside the {0} bytes that there are")]
+    RangeNotSatisfiable(u64),
+    /// Too much is being done at the moment.
+    #[error("{0}")]
+    Overloaded(String),
+    /// The disk is full, or nearly.
+    #[error("{0}")]
+    Full(String),
+    /// A fault on this side; the log says more.
+    #[error("the node failed to {0}; its log says why")]
+    Failed(&'static str),
+}
+
+impl Problem {
+    /// The one table from problems to HTTP status codes.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
+            Self::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::RangeNotSatisfiable(_) => StatusCode::RANGE_NOT_SATISFIABLE,
+            Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
+            Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// What the client can do about it.
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) => "Correct the request; sending it again unchanged will fail again.",
+            Self::NotFound(_) => "Search with QIDO-RS (/dicomweb/studies) for what is there.",
+            Self::MethodNotAllowed => "The Allow header lists what is offered.",
+            Self::NotAcceptable(_) => "Ask for another media type or transfer syntax in the Accept header.",
+            Self::Timeout(_) => "Check the connection and send the request again.",
+            Self::TooLarge(_) => "Send smaller objects, or raise limits.object_mib of the node.",
+            Self::UnsupportedMediaType(_) => "Send multipart/related; type=\"application/dicom\", not compressed.",
+            Self::RangeNotSatisfiable(_) => "Ask for a range inside the content.",
+            Self::Overloaded(_) => "Wait as long as Retry-After says and send the request again.",
+            Self::Full(_) => "Free space where the archive lies, then send the request again.",
+            Self::Failed(_) => "Try again; if it stays so, look into the log of the node.",
+        }
+    }
+
+    /// A fault while reading the archive, noted in the log.
+    pub(crate) fn reading(error: &dyn std::error::Error) -> Self {
+        tracing::error!(%error, "reading the archive");
+        Self::Failed("read the archive")
+    }
+}
+
+/// Seconds after which a client may try again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let body = json!({
+            "type": "about:blank",
+            "title": status.canonical_reason().unwrap_or_default(),
+            "status": status.as_u16(),
+            "detail": self.to_string(),
+            "advice": self.advice(),
+        });
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match self {
+            Self::Overloaded(_) => {
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+            }
+            Self::RangeNotSatisfiable(length) => {
+                if let Ok(value) = HeaderValue::try_from(format!("bytes */{length}")) {
+                    headers.insert(header::CONTENT_RANGE, value);
+                }
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+impl From<ArchiveError> for Problem {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Full(_) => Self::Full(error.to_string()),
+            ArchiveError::Unfit(_) => Self::BadRequest(error.to_string()),
+            _ => Self::reading(&error),
+        }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        Self::reading(&error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_says_what_and_what_to_do_and_when_to_come_back() {
+        let response = Problem::Overloaded("16 uploads are running".to_owned()).into_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "5");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        let response = Problem::RangeNotSatisfiable(7).into_response();
+        assert_eq!(response.headers()[header::CONTENT_RANGE], "bytes */7");
+    }
+}

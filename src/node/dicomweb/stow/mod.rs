@@ -1,0 +1,112 @@
+//! STOW-RS: storing objects
+//! ([PS3.18 10.5](https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_10.5.html)).
+
+mod outcome;
+mod upload;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use tokio::sync::Semaphore;
+
+use self::outcome::Outcome;
+use self::upload::{Intake, Upload, WAITING_BYTES};
+use super::media::{Accept, MULTIPART_RELATED, MediaType};
+use super::multipart::Parser;
+use super::problem::Problem;
+use crate::dicom::Uid;
+use crate::dicom::bounded::Limits;
+use crate::node::archive::Archive;
+
+/// The media type of DICOM JSON.
+const DICOM_JSON: &str = "application/dicom+json";
+
+/// Seconds without a byte after which an upload is given up.
+const IDLE_SECONDS: u64 = 60;
+
+/// The service.
+#[derive(Clone)]
+pub(super) struct Stow {
+    intake: Intake,
+    uploads: Arc<Semaphore>,
+    maximum: usize,
+}
+
+impl Stow {
+    /// The service over an archive; no more than `maximum_uploads` requests are served at a time.
+    pub(super) fn new(archive: Archive, limits: Limits, maximum_uploads: usize) -> Self {
+        let waiting = Arc::new(Semaphore::new(WAITING_BYTES));
+        let intake = Intake { archive, limits, waiting };
+        Self { intake, uploads: Arc::new(Semaphore::new(maximum_uploads)), maximum: maximum_uploads }
+    }
+
+    /// Serves one request. `base` is the URL of the DICOMweb service.
+    pub(super) async fn store(
+        &self,
+        study: Option<Uid>,
+        address: SocketAddr,
+        base: &str,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Response, Problem> {
+        let parser = Parser::new(&boundary(headers)?).map_err(|error| Problem::BadRequest(error.to_string()))?;
+        let _permit = self.uploads.try_acquire().map_err(|_| {
+            Problem::Overloaded(format!("{} uploads are being received, as many as http.maximum_uploads", self.maximum))
+        })?;
+        let mut upload = Upload::new(self.intake.clone(), parser, study, address);
+        let received = receive(&mut upload, body).await;
+        let (mut outcomes, complete) = upload.finish().await;
+        let stored = outcomes.iter().any(Outcome::is_stored);
+        match received.and(complete.map_err(|error| Problem::BadRequest(error.to_string()))) {
+            Err(problem) if !stored => return Err(problem),
+            // What is durable is acknowledged, although the request went wrong after it.
+            Err(_) if outcomes.iter().all(Outcome::is_stored) => outcomes.push(Outcome::cut_off()),
+            Ok(()) if outcomes.is_empty() => return Err(Problem::BadRequest("the body has no part".to_owned())),
+            _ => {}
+        }
+        let (status, response) = outcome::answer(&outcomes, base);
+        let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(DICOM_JSON))];
+        Ok((status, content_type, response.to_string()).into_response())
+    }
+}
+
+async fn receive(upload: &mut Upload, body: Body) -> Result<(), Problem> {
+    let mut chunks = body.into_data_stream();
+    loop {
+        match tokio::time::timeout(Duration::from_secs(IDLE_SECONDS), chunks.next()).await {
+            Err(_) => return Err(Problem::Timeout(IDLE_SECONDS)),
+            Ok(None) => return Ok(()),
+            Ok(Some(Err(_))) => return Err(Problem::BadRequest("the connection broke off".to_owned())),
+            Ok(Some(Ok(chunk))) => {
+                upload.push(&chunk).await.map_err(|error| Problem::BadRequest(error.to_string()))?;
+            }
+        }
+    }
+}
+
+/// The boundary of a body that is taken.
+fn boundary(headers: &HeaderMap) -> Result<String, Problem> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let unsupported = |detail: String| Err(Problem::UnsupportedMediaType(detail));
+    if let Some(coding) = text(header::CONTENT_ENCODING).filter(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return unsupported(format!("Content-Encoding {coding} is not taken"));
+    }
+    let Some(media_type) = text(header::CONTENT_TYPE).and_then(MediaType::parse) else {
+        return unsupported("the request has no Content-Type".to_owned());
+    };
+    if media_type.essence != MULTIPART_RELATED {
+        return unsupported(format!("{} is not taken", media_type.essence));
+    }
+    if !matches!(media_type.payload().as_str(), "application/dicom" | "*/*") {
+        return unsupported(format!("multipart/related of {} is not taken", media_type.payload()));
+    }
+    if !Accept::parse(text(header::ACCEPT), None).takes(&[DICOM_JSON, "application/json"]) {
+        return Err(Problem::NotAcceptable(format!("the answer is given as {DICOM_JSON} only")));
+    }
+    Ok(media_type.parameter("boundary").unwrap_or_default().to_owned())
+}

@@ -1,0 +1,244 @@
+//! What became of each object of a request, and how that is told
+//! ([PS3.18 10.5.3](https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_10.5.3.html),
+//! [I.2](https://dicom.nema.org/medical/dicom/current/output/chtml/part18/chapter_I.html)).
+
+use axum::http::StatusCode;
+use dicom_core::VR;
+use dicom_dictionary_std::tags;
+use serde_json::{Map, Value, json};
+
+use crate::dicom::Uid;
+use crate::dicom::bounded::ReadError;
+use crate::node::archive::ArchiveError;
+use crate::node::dicomweb::json::{key, text_element};
+
+/// Why an object was not stored: values of Failure Reason (0008,1197). They equal the statuses of C-STORE
+/// ([PS3.4 B.2.3](https://dicom.nema.org/medical/dicom/current/output/chtml/part04/sect_B.2.3.html)) where both doors
+/// can fail alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FailureReason {
+    /// The archive is full.
+    Full,
+    /// The object is larger than is taken.
+    TooLarge,
+    /// A fault on this side.
+    Processing,
+    /// The file meta information contradicts the data set.
+    Mismatch,
+    /// The object cannot be read, or lacks what it is filed by.
+    Unreadable,
+    /// The transfer syntax is unknown.
+    TransferSyntax,
+    /// The object belongs to another study than the URL names.
+    OtherStudy,
+}
+
+impl FailureReason {
+    /// The value of Failure Reason.
+    pub(super) fn code(self) -> u16 {
+        match self {
+            Self::Full | Self::TooLarge => 0xA700,
+            Self::Processing => 0x0110,
+            Self::Mismatch => 0xA900,
+            Self::Unreadable => 0xC000,
+            Self::TransferSyntax => 0xC122,
+            Self::OtherStudy => 0xC409,
+        }
+    }
+}
+
+impl From<&ReadError> for FailureReason {
+    fn from(error: &ReadError) -> Self {
+        match error {
+            ReadError::Truncated(_) | ReadError::Hostile(_) | ReadError::Unreadable(_) => Self::Unreadable,
+            ReadError::Io(_) => Self::Processing,
+        }
+    }
+}
+
+impl From<&ArchiveError> for FailureReason {
+    fn from(error: &ArchiveError) -> Self {
+        match error {
+            ArchiveError::Full(_) => Self::Full,
+            ArchiveError::Unfit(_) => Self::Unreadable,
+            _ => Self::Processing,
+        }
+    }
+}
+
+/// Warning Reason (0008,1196) of an object whose UID is taken by other bytes: it is kept apart and the first one stays.
+const KEPT_APART: u16 = 0xB000;
+
+/// What an object says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) sop_class_uid: Option<Uid>,
+    pub(super) sop_instance_uid: Option<Uid>,
+}
+
+/// What became of one part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is durable.
+    Stored {
+        sop_class_uid: Uid,
+        sop_instance_uid: Uid,
+        study_instance_uid: Uid,
+        series_instance_uid: Uid,
+        /// Other bytes had been stored under its UID.
+        conflict: bool,
+    },
+    /// It is not.
+    Failed { identity: Identity, reason: FailureReason },
+}
+
+impl Outcome {
+    /// True if the object is durable.
+    pub(super) fn is_stored(&self) -> bool {
+        matches!(self, Self::Stored { .. })
+    }
+
+    /// A part that did not arrive in full.
+    pub(super) fn cut_off() -> Self {
+        Self::Failed { identity: Identity::default(), reason: FailureReason::Unreadable }
+    }
+}
+
+/// The answer to a request: status (Table 10.5.3-1) and DICOM JSON.
+pub(super) fn answer(outcomes: &[Outcome], base: &str) -> (StatusCode, Value) {
+    let mut referenced = Vec::new();
+    let mut failed = Vec::new();
+    let mut others = Vec::new();
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Stored { .. } => referenced.push(stored_item(outcome, base)),
+            // Items of Failed SOP Sequence must name the object; what cannot be named is listed beside it.
+            Outcome::Failed { identity, reason } if identity.sop_instance_uid.is_some() => {
+                failed.push(failed_item(identity, *reason));
+            }
+            Outcome::Failed { identity, reason } => others.push(failed_item(identity, *reason)),
+        }
+    }
+    let mut response = Map::new();
+    if let Some(study) = common_study(outcomes) {
+        response.insert(key(tags::RETRIEVE_URL), text_element(VR::UR, &format!("{base}/studies/{study}")));
+    }
+    for (tag, items) in [
+        (tags::FAILED_SOP_SEQUENCE, failed),
+        (tags::REFERENCED_SOP_SEQUENCE, referenced),
+        (tags::OTHER_FAILURES_SEQUENCE, others),
+    ] {
+        if !items.is_empty() {
+            response.insert(key(tag), json!({ "vr": "SQ", "Value": items }));
+        }
+    }
+    (status(outcomes), Value::Object(response))
+}
+
+fn status(outcomes: &[Outcome]) -> StatusCode {
+    let all = |reason: FailureReason| {
+        outcomes.iter().all(|outcome| matches!(outcome, Outcome::Failed { reason: known, .. } if *known == reason))
+    };
+    let stored = outcomes.iter().filter(|outcome| outcome.is_stored()).count();
+    let conflict = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Stored { conflict: true, .. }));
+    match stored {
+        0 if all(FailureReason::Full) => StatusCode::INSUFFICIENT_STORAGE,
+        0 if all(FailureReason::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+        0 => StatusCode::CONFLICT,
+        _ if stored < outcomes.len() || conflict => StatusCode::ACCEPTED,
+        _ => StatusCode::OK,
+    }
+}
+
+/// The study of all stored objects, if it is one.
+fn common_study(outcomes: &[Outcome]) -> Option<&Uid> {
+    let mut studies = outcomes.iter().filter_map(|outcome| match outcome {
+        Outcome::Stored { study_instance_uid, .. } => Some(study_instance_uid),
+        Outcome::Failed { .. } => None,
+    });
+    let first = studies.next()?;
+    studies.all(|study| study == first).then_some(first)
+}
+
+fn stored_item(outcome: &Outcome, base: &str) -> Value {
+    let Outcome::Stored { sop_class_uid, sop_instance_uid, study_instance_uid, series_instance_uid, conflict } =
+        outcome
+    else {
+        return Value::Null;
+    };
+    let url = format!("{base}/studies/{study_instance_uid}/series/{series_instance_uid}/instances/{sop_instance_uid}");
+    let mut item = Map::from_iter([
+        (key(tags::REFERENCED_SOP_CLASS_UID), text_element(VR::UI, sop_class_uid.as_str())),
+        (key(tags::REFERENCED_SOP_INSTANCE_UID), text_element(VR::UI, sop_instance_uid.as_str())),
+        (key(tags::RETRIEVE_URL), text_element(VR::UR, &url)),
+    ]);
+    if *conflict {
+        item.insert(key(tags::WARNING_REASON), json!({ "vr": "US", "Value": [KEPT_APART] }));
+    }
+    Value::Object(item)
+}
+
+fn failed_item(identity: &Identity, reason: FailureReason) -> Value {
+    let mut item = Map::from_iter([(key(tags::FAILURE_REASON), json!({ "vr": "US", "Value": [reason.code()] }))]);
+    for (tag, uid) in [
+        (tags::REFERENCED_SOP_CLASS_UID, &identity.sop_class_uid),
+        (tags::REFERENCED_SOP_INSTANCE_UID, &identity.sop_instance_uid),
+    ] {
+        if let Some(uid) = uid {
+            item.insert(key(tag), text_element(VR::UI, uid.as_str()));
+        }
+    }
+    Value::Object(item)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uid(text: &str) -> Uid {
+        Uid::parse(text).expect("uid")
+    }
+
+    fn stored(conflict: bool) -> Outcome {
+        Outcome::Stored {
+            sop_class_uid: uid("1.1"),
+            sop_instance_uid: uid("1.2"),
+            study_instance_uid: uid("1.3"),
+            series_instance_uid: uid("1.4"),
+            conflict,
+        }
+    }
+
+    fn failed(reason: FailureReason) -> Outcome {
+        let identity = Identity { sop_class_uid: Some(uid("1.1")), sop_instance_uid: Some(uid("1.9")) };
+        Outcome::Failed { identity, reason }
+    }
+
+    #[test]
+    fn the_status_says_whether_all_some_or_none_was_stored() {
+        let status = |outcomes: &[Outcome]| answer(outcomes, "").0.as_u16();
+        assert_eq!(status(&[stored(false), stored(false)]), 200);
+        assert_eq!(status(&[stored(false), stored(true)]), 202);
+        assert_eq!(status(&[stored(false), failed(FailureReason::Unreadable)]), 202);
+        assert_eq!(status(&[failed(FailureReason::Unreadable), failed(FailureReason::Full)]), 409);
+        assert_eq!(status(&[failed(FailureReason::TooLarge)]), 413);
+        assert_eq!(status(&[failed(FailureReason::Full)]), 507);
+    }
+
+    #[test]
+    fn every_failure_is_an_item_and_empty_sequences_are_left_out() {
+        let (_, response) = answer(&[stored(false)], "http://h/dicomweb");
+        assert_eq!(response["00081190"]["Value"][0], "http://h/dicomweb/studies/1.3");
+        assert_eq!(
+            response["00081199"]["Value"][0]["00081190"]["Value"][0],
+            "http://h/dicomweb/studies/1.3/series/1.4/instances/1.2"
+        );
+        assert!(response.get("00081198").is_none() && response.get("0008119A").is_none());
+        let nameless = Outcome::Failed { identity: Identity::default(), reason: FailureReason::Unreadable };
+        let (_, response) = answer(&[failed(FailureReason::OtherStudy), nameless], "");
+        assert_eq!(response["00081198"]["Value"][0]["00081197"]["Value"], json!([0xC409]));
+        assert_eq!(response["00081198"]["Value"][0]["00081155"]["Value"], json!(["1.9"]));
+        assert_eq!(response["0008119A"]["Value"][0]["00081197"]["Value"], json!([0xC000]));
+        assert!(response.get("00081199").is_none());
+    }
+}

@@ -1,0 +1,244 @@
+//! One STOW-RS request: from bytes of the body to outcomes. Objects are stored while the next ones arrive; what waits
+//! in memory is bounded over all requests.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use dicom_dictionary_std::tags;
+use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::outcome::{FailureReason, Identity, Outcome};
+use crate::dicom::bounded::{self, Limits};
+use crate::dicom::{Uid, elements};
+use crate::node::archive::{Archive, Origin, ReceivedInstance, Stored};
+use crate::node::dicomweb::media::MediaType;
+use crate::node::dicomweb::multipart::{Event, MultipartError, Parser};
+use crate::node::telemetry::{self, Door};
+
+/// Bytes of complete objects, over all requests, that may wait for the disk; one larger object waits alone.
+pub(super) const WAITING_BYTES: usize = 64 * 1024 * 1024;
+
+/// What all uploads share.
+#[derive(Clone)]
+pub(super) struct Intake {
+    pub(super) archive: Archive,
+    pub(super) limits: Limits,
+    /// One permit a byte of [`WAITING_BYTES`].
+    pub(super) waiting: Arc<Semaphore>,
+}
+
+/// An upload in progress.
+pub(super) struct Upload {
+    intake: Intake,
+    parser: Parser,
+    study: Option<Uid>,
+    address: SocketAddr,
+    part: Option<Part>,
+    /// Parts seen so far.
+    count: usize,
+    storing: JoinSet<(usize, Outcome)>,
+    outcomes: Vec<(usize, Outcome)>,
+    /// Size of the last part: the next one is likely as large.
+    expected: usize,
+}
+
+/// A part that is being received.
+struct Part {
+    content: BytesMut,
+    /// Why its content is not kept, if it is not.
+    refused: Option<FailureReason>,
+}
+
+impl Upload {
+    /// An upload of parts separated by the parser's boundary, all of `study` if one is given.
+    pub(super) fn new(intake: Intake, parser: Parser, study: Option<Uid>, address: SocketAddr) -> Self {
+        Self {
+            intake,
+            parser,
+            study,
+            address,
+            part: None,
+            count: 0,
+            storing: JoinSet::new(),
+            outcomes: Vec::new(),
+            expected: 0,
+        }
+    }
+
+    /// Takes in bytes of the body; waits while too much waits for the disk.
+    pub(super) async fn push(&mut self, bytes: &[u8]) -> Result<(), MultipartError> {
+        self.parser.push(bytes);
+        while let Some(event) = self.parser.event()? {
+            match event {
+                Event::Part(media_type) => self.begin(media_type.as_ref()),
+                Event::Content(content) => self.append(&content),
+                Event::EndOfPart => self.end().await,
+            }
+        }
+        Ok(())
+    }
+
+    /// What became of each part, in the order of the request, and whether the body was complete. A part that was cut
+    /// off counts as failed.
+    pub(super) async fn finish(mut self) -> (Vec<Outcome>, Result<(), MultipartError>) {
+        if self.part.take().is_some() {
+            self.fail(FailureReason::Unreadable, Identity::default(), 0);
+        }
+        while let Some(stored) = self.storing.join_next().await {
+            self.outcomes.extend(stored);
+        }
+        self.outcomes.sort_by_key(|(index, _)| *index);
+        (self.outcomes.into_iter().map(|(_, outcome)| outcome).collect(), self.parser.finish())
+    }
+
+    fn begin(&mut self, media_type: Option<&MediaType>) {
+        let known = media_type.is_none_or(|media_type| {
+            matches!(media_type.essence.as_str(), "application/dicom" | "application/octet-stream")
+        });
+        self.count += 1;
+        let expected = if known { self.expected } else { 0 };
+        let refused = (!known).then_some(FailureReason::Unreadable);
+        self.part = Some(Part { content: BytesMut::with_capacity(expected), refused });
+    }
+
+    fn append(&mut self, content: &[u8]) {
+        let Some(part) = &mut self.part else { return };
+        if (part.content.len() + content.len()) as u64 > self.intake.limits.object_bytes() {
+            part.refused = Some(FailureReason::TooLarge);
+        }
+        if part.refused.is_some() {
+            part.content = BytesMut::new();
+        } else {
+            part.content.extend_from_slice(content);
+        }
+    }
+
+    async fn end(&mut self) {
+        let Some(Part { content, refused }) = self.part.take() else { return };
+        if let Some(reason) = refused {
+            return self.fail(reason, Identity::default(), content.len());
+        }
+        self.expected = content.len();
+        let permits = content.len().clamp(1, WAITING_BYTES) as u32;
+        let Ok(permit) = Arc::clone(&self.intake.waiting).acquire_many_owned(permits).await else { return };
+        let (intake, study, address, index) = (self.intake.clone(), self.study.clone(), self.address, self.count);
+        self.storing.spawn(async move {
+            let outcome = store(&intake, study.as_ref(), address, content.freeze()).await;
+            drop(permit);
+            (index, outcome)
+        });
+        while let Some(stored) = self.storing.try_join_next() {
+            self.outcomes.extend(stored);
+        }
+    }
+
+    fn fail(&mut self, reason: FailureReason, identity: Identity, bytes: usize) {
+        telemetry::count_received(Door::Stow, "refused", bytes);
+        self.outcomes.push((self.count, Outcome::Failed { identity, reason }));
+    }
+}
+
+/// Reads and stores one object.
+async fn store(intake: &Intake, study: Option<&Uid>, address: SocketAddr, file: Bytes) -> Outcome {
+    let bytes = file.len();
+    let limits = intake.limits;
+    let read = tokio::task::spawn_blocking(move || read(&file, &limits)).await;
+    let outcome = match read.unwrap_or(Err((FailureReason::Processing, Identity::default()))) {
+        Ok(instance) => file_away(intake, study, address, instance).await,
+        Err(failure) => Err(failure),
+    };
+    match outcome {
+        Ok((stored, outcome)) => {
+            telemetry::count_received(Door::Stow, name(stored), bytes);
+            outcome
+        }
+        Err((reason, identity)) => {
+            telemetry::count_received(Door::Stow, "refused", bytes);
+            tracing::warn!(
+                reason = format!("{:04X}", reason.code()),
+                sop_instance_uid = identity.sop_instance_uid.as_ref().map(Uid::as_str),
+                "an object sent by STOW-RS is refused"
+            );
+            Outcome::Failed { identity, reason }
+        }
+    }
+}
+
+fn name(stored: Stored) -> &'static str {
+    match stored {
+        Stored::New => "new",
+        Stored::Already => "already",
+        Stored::Conflict => "conflict",
+    }
+}
+
+type Failure = (FailureReason, Identity);
+
+/// A readable object.
+struct Readable {
+    instance: ReceivedInstance,
+    identity: Identity,
+}
+
+/// Reads a DICOM file and checks it against its own file meta information.
+fn read(file: &Bytes, limits: &Limits) -> Result<Readable, Failure> {
+    let parts = bounded::split(file).map_err(|error| ((&error).into(), Identity::default()))?;
+    let uid = |text: &Option<String>| text.as_deref().and_then(|text| Uid::parse(text).ok());
+    let named = Identity { sop_class_uid: uid(&parts.sop_class_uid), sop_instance_uid: uid(&parts.sop_instance_uid) };
+    let fail = |reason: FailureReason| (reason, named.clone());
+    let transfer_syntax_uid = Uid::parse(&parts.transfer_syntax_uid).map_err(|_| fail(FailureReason::Unreadable))?;
+    if TransferSyntaxRegistry.get(transfer_syntax_uid.as_str()).is_none() {
+        return Err(fail(FailureReason::TransferSyntax));
+    }
+    let header = bounded::header(parts.data_set, transfer_syntax_uid.as_str(), limits).map_err(|error| {
+        tracing::info!(%error, "an object sent by STOW-RS cannot be read");
+        fail((&error).into())
+    })?;
+    let identity = Identity {
+        sop_class_uid: elements::uid(&header, tags::SOP_CLASS_UID),
+        sop_instance_uid: elements::uid(&header, tags::SOP_INSTANCE_UID),
+    };
+    let contradicts = |named: &Option<Uid>, own: &Option<Uid>| named.is_some() && own.is_some() && named != own;
+    if contradicts(&named.sop_class_uid, &identity.sop_class_uid)
+        || contradicts(&named.sop_instance_uid, &identity.sop_instance_uid)
+    {
+        return Err((FailureReason::Mismatch, identity));
+    }
+    let data_set = file.slice_ref(parts.data_set);
+    let origin = Origin::Stow { address: String::new() };
+    Ok(Readable { instance: ReceivedInstance { transfer_syntax_uid, data_set, header, origin }, identity })
+}
+
+async fn file_away(
+    intake: &Intake,
+    study: Option<&Uid>,
+    address: SocketAddr,
+    readable: Readable,
+) -> Result<(Stored, Outcome), Failure> {
+    let Readable { mut instance, identity } = readable;
+    instance.origin = Origin::Stow { address: address.ip().to_string() };
+    let Identity { sop_class_uid: Some(sop_class_uid), sop_instance_uid: Some(sop_instance_uid) } = identity.clone()
+    else {
+        return Err((FailureReason::Unreadable, identity));
+    };
+    let (Some(study_instance_uid), Some(series_instance_uid)) = (
+        elements::uid(&instance.header, tags::STUDY_INSTANCE_UID),
+        elements::uid(&instance.header, tags::SERIES_INSTANCE_UID),
+    ) else {
+        return Err((FailureReason::Unreadable, identity));
+    };
+    if study.is_some_and(|study| *study != study_instance_uid) {
+        return Err((FailureReason::OtherStudy, identity));
+    }
+    let stored = intake.archive.store(instance).await.map_err(|error| {
+        tracing::error!(%error, %sop_instance_uid, "storing an object sent by STOW-RS");
+        (FailureReason::from(&error), identity)
+    })?;
+    let conflict = stored == Stored::Conflict;
+    let outcome =
+        Outcome::Stored { sop_class_uid, sop_instance_uid, study_instance_uid, series_instance_uid, conflict };
+    Ok((stored, outcome))
+}
