@@ -4,7 +4,8 @@
 //! [`shutdown`] and [`telemetry`] know of none of them and serve all.
 
 pub mod archive;
-pub mod dimse;
+pub mod arrivals;
 pub mod dicomweb;
+pub mod dimse;
 pub mod shutdown;
 pub mod telemetry;

@@ -28,6 +28,7 @@ const LAYERS: &[&[&str]] = &[
     &["engine"],
     &["learn", "node::telemetry", "node::shutdown"],
     &["node::archive"],
+    &["node::arrivals"],
     &["node::queue"],
     &["node::assembly"],
     &["node::dimse", "node::dicomweb"],

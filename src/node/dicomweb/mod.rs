@@ -12,6 +12,7 @@ pub(crate) mod target;
 mod wado;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -26,6 +27,7 @@ use self::target::{Address, BaseUrl, Parameters};
 use self::wado::rendered::Size;
 use crate::dicom::bounded::Limits;
 use crate::node::archive::{Archive, Level};
+use crate::node::arrivals::StoreEvents;
 
 /// The service's state.
 #[derive(Clone)]
@@ -37,8 +39,8 @@ struct Service {
 type Answer = Result<Response, Problem>;
 
 /// The routes of the service, to be nested below [`target::ROOT`].
-pub(crate) fn router(archive: Archive, limits: Limits, maximum_uploads: usize) -> Router {
-    let stow = Stow::new(archive.clone(), limits, maximum_uploads);
+pub(crate) fn router(archive: Archive, limits: Limits, events: Arc<dyn StoreEvents>, maximum_uploads: usize) -> Router {
+    let stow = Stow::new(archive.clone(), limits, events, maximum_uploads);
     let study = "/studies/{study}";
     let series = "/studies/{study}/series/{series}";
     let instance = "/studies/{study}/series/{series}/instances/{instance}";

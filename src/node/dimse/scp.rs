@@ -25,6 +25,7 @@ use crate::dicom::Uid;
 use crate::dicom::bounded::{self, Limits};
 use crate::dicom::elements::{self, DataSet};
 use crate::node::archive::{Archive, Origin, ReceivedInstance, Stored};
+pub use crate::node::arrivals::{Feed, StoreEvents};
 use crate::node::shutdown::Shutdown;
 use crate::node::telemetry::{self, Door};
 
@@ -32,19 +33,6 @@ use crate::node::telemetry::{self, Door};
 const LARGE_DATA_SET: usize = 4 << 20;
 /// Connections beyond `dicom.maximum_associations` that are told so at the same time; any more are closed.
 const MAXIMUM_REFUSALS: usize = 64;
-
-/// Hears what associations bring.
-pub trait StoreEvents: Send + Sync + 'static {
-    /// An association begins; what is returned is dropped when it ends, however it ends.
-    fn begin(&self) -> Box<dyn Feed>;
-}
-
-/// One association's objects.
-pub trait Feed: Send {
-    /// An object of this study and series is stored, and durable. [`Stored::Already`] brings nothing new, but shows
-    /// that the sender is still at it.
-    fn stored(&mut self, study_instance_uid: &Uid, series_instance_uid: &Uid, stored: Stored);
-}
 
 /// What the provider works with.
 #[derive(Clone)]

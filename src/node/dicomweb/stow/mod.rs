@@ -22,6 +22,7 @@ use super::problem::Problem;
 use crate::dicom::Uid;
 use crate::dicom::bounded::Limits;
 use crate::node::archive::Archive;
+use crate::node::arrivals::StoreEvents;
 
 /// The media type of DICOM JSON.
 const DICOM_JSON: &str = "application/dicom+json";
@@ -39,9 +40,9 @@ pub(super) struct Stow {
 
 impl Stow {
     /// The service over an archive; no more than `maximum_uploads` requests are served at a time.
-    pub(super) fn new(archive: Archive, limits: Limits, maximum_uploads: usize) -> Self {
+    pub(super) fn new(archive: Archive, limits: Limits, events: Arc<dyn StoreEvents>, maximum_uploads: usize) -> Self {
         let waiting = Arc::new(Semaphore::new(WAITING_BYTES));
-        let intake = Intake { archive, limits, waiting };
+        let intake = Intake { archive, limits, events, waiting };
         Self { intake, uploads: Arc::new(Semaphore::new(maximum_uploads)), maximum: maximum_uploads }
     }
 

@@ -60,7 +60,7 @@ impl From<&ArchiveError> for FailureReason {
     fn from(error: &ArchiveError) -> Self {
         match error {
             ArchiveError::Full(_) => Self::Full,
-            ArchiveError::Unfit(_) => Self::Unreadable,
+            ArchiveError::Unfit(_) => Self::Mismatch,
             _ => Self::Processing,
         }
     }
@@ -108,26 +108,17 @@ impl Outcome {
 pub(super) fn answer(outcomes: &[Outcome], base: &str) -> (StatusCode, Value) {
     let mut referenced = Vec::new();
     let mut failed = Vec::new();
-    let mut others = Vec::new();
     for outcome in outcomes {
         match outcome {
             Outcome::Stored { .. } => referenced.push(stored_item(outcome, base)),
-            // Items of Failed SOP Sequence must name the object; what cannot be named is listed beside it.
-            Outcome::Failed { identity, reason } if identity.sop_instance_uid.is_some() => {
-                failed.push(failed_item(identity, *reason));
-            }
-            Outcome::Failed { identity, reason } => others.push(failed_item(identity, *reason)),
+            Outcome::Failed { identity, reason } => failed.push(failed_item(identity, *reason)),
         }
     }
     let mut response = Map::new();
     if let Some(study) = common_study(outcomes) {
         response.insert(key(tags::RETRIEVE_URL), text_element(VR::UR, &format!("{base}/studies/{study}")));
     }
-    for (tag, items) in [
-        (tags::FAILED_SOP_SEQUENCE, failed),
-        (tags::REFERENCED_SOP_SEQUENCE, referenced),
-        (tags::OTHER_FAILURES_SEQUENCE, others),
-    ] {
+    for (tag, items) in [(tags::FAILED_SOP_SEQUENCE, failed), (tags::REFERENCED_SOP_SEQUENCE, referenced)] {
         if !items.is_empty() {
             response.insert(key(tag), json!({ "vr": "SQ", "Value": items }));
         }
@@ -178,6 +169,7 @@ fn stored_item(outcome: &Outcome, base: &str) -> Value {
     Value::Object(item)
 }
 
+/// One item a failure: with what the object says of itself, which for what is not DICOM is nothing.
 fn failed_item(identity: &Identity, reason: FailureReason) -> Value {
     let mut item = Map::from_iter([(key(tags::FAILURE_REASON), json!({ "vr": "US", "Value": [reason.code()] }))]);
     for (tag, uid) in [
@@ -233,12 +225,12 @@ mod tests {
             response["00081199"]["Value"][0]["00081190"]["Value"][0],
             "http://h/dicomweb/studies/1.3/series/1.4/instances/1.2"
         );
-        assert!(response.get("00081198").is_none() && response.get("0008119A").is_none());
+        assert!(response.get("00081198").is_none());
         let nameless = Outcome::Failed { identity: Identity::default(), reason: FailureReason::Unreadable };
         let (_, response) = answer(&[failed(FailureReason::OtherStudy), nameless], "");
         assert_eq!(response["00081198"]["Value"][0]["00081197"]["Value"], json!([0xC409]));
         assert_eq!(response["00081198"]["Value"][0]["00081155"]["Value"], json!(["1.9"]));
-        assert_eq!(response["0008119A"]["Value"][0]["00081197"]["Value"], json!([0xC000]));
+        assert_eq!(response["00081198"]["Value"][1], json!({ "00081197": { "vr": "US", "Value": [0xC000] } }));
         assert!(response.get("00081199").is_none());
     }
 }

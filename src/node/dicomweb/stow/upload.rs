@@ -8,12 +8,13 @@ use bytes::{Bytes, BytesMut};
 use dicom_dictionary_std::tags;
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::outcome::{FailureReason, Identity, Outcome};
 use crate::dicom::bounded::{self, Limits};
 use crate::dicom::{Uid, elements};
 use crate::node::archive::{Archive, Origin, ReceivedInstance, Stored};
+use crate::node::arrivals::{Feed, StoreEvents};
 use crate::node::dicomweb::media::MediaType;
 use crate::node::dicomweb::multipart::{Event, MultipartError, Parser};
 use crate::node::telemetry::{self, Door};
@@ -26,6 +27,8 @@ pub(super) const WAITING_BYTES: usize = 64 * 1024 * 1024;
 pub(super) struct Intake {
     pub(super) archive: Archive,
     pub(super) limits: Limits,
+    /// Who hears of what is stored.
+    pub(super) events: Arc<dyn StoreEvents>,
     /// One permit a byte of [`WAITING_BYTES`].
     pub(super) waiting: Arc<Semaphore>,
 }
@@ -33,13 +36,15 @@ pub(super) struct Intake {
 /// An upload in progress.
 pub(super) struct Upload {
     intake: Intake,
+    /// Its end is the end of the request.
+    feed: Box<dyn Feed>,
     parser: Parser,
     study: Option<Uid>,
     address: SocketAddr,
     part: Option<Part>,
     /// Parts seen so far.
     count: usize,
-    storing: JoinSet<(usize, Outcome)>,
+    storing: JoinSet<(usize, Ended)>,
     outcomes: Vec<(usize, Outcome)>,
     /// Size of the last part: the next one is likely as large.
     expected: usize,
@@ -56,6 +61,7 @@ impl Upload {
     /// An upload of parts separated by the parser's boundary, all of `study` if one is given.
     pub(super) fn new(intake: Intake, parser: Parser, study: Option<Uid>, address: SocketAddr) -> Self {
         Self {
+            feed: intake.events.begin(),
             intake,
             parser,
             study,
@@ -88,7 +94,7 @@ impl Upload {
             self.fail(FailureReason::Unreadable, Identity::default(), 0);
         }
         while let Some(stored) = self.storing.join_next().await {
-            self.outcomes.extend(stored);
+            self.note(stored);
         }
         self.outcomes.sort_by_key(|(index, _)| *index);
         (self.outcomes.into_iter().map(|(_, outcome)| outcome).collect(), self.parser.finish())
@@ -131,8 +137,26 @@ impl Upload {
             (index, outcome)
         });
         while let Some(stored) = self.storing.try_join_next() {
-            self.outcomes.extend(stored);
+            self.note(stored);
         }
+    }
+
+    /// Records what became of a part, and tells who listens of what is new.
+    fn note(&mut self, ended: Result<(usize, Ended), JoinError>) {
+        let (index, outcome) = match ended {
+            Ok((index, Ok((stored, outcome)))) => {
+                if let Outcome::Stored { study_instance_uid, series_instance_uid, .. } = &outcome {
+                    self.feed.stored(study_instance_uid, series_instance_uid, stored);
+                }
+                (index, outcome)
+            }
+            Ok((index, Err((reason, identity)))) => (index, Outcome::Failed { identity, reason }),
+            Err(error) => {
+                tracing::error!(%error, "storing an object ended by a fault of this program");
+                (self.count, Outcome::Failed { identity: Identity::default(), reason: FailureReason::Processing })
+            }
+        };
+        self.outcomes.push((index, outcome));
     }
 
     fn fail(&mut self, reason: FailureReason, identity: Identity, bytes: usize) {
@@ -141,30 +165,28 @@ impl Upload {
     }
 }
 
+/// How storing an object ended.
+type Ended = Result<(Stored, Outcome), Failure>;
+type Failure = (FailureReason, Identity);
+
 /// Reads and stores one object.
-async fn store(intake: &Intake, study: Option<&Uid>, address: SocketAddr, file: Bytes) -> Outcome {
+async fn store(intake: &Intake, study: Option<&Uid>, address: SocketAddr, file: Bytes) -> Ended {
     let bytes = file.len();
     let limits = intake.limits;
     let read = tokio::task::spawn_blocking(move || read(&file, &limits)).await;
-    let outcome = match read.unwrap_or(Err((FailureReason::Processing, Identity::default()))) {
+    let ended = match read.unwrap_or(Err((FailureReason::Processing, Identity::default()))) {
         Ok(instance) => file_away(intake, study, address, instance).await,
         Err(failure) => Err(failure),
     };
-    match outcome {
-        Ok((stored, outcome)) => {
-            telemetry::count_received(Door::Stow, name(stored), bytes);
-            outcome
-        }
-        Err((reason, identity)) => {
-            telemetry::count_received(Door::Stow, "refused", bytes);
-            tracing::warn!(
-                reason = format!("{:04X}", reason.code()),
-                sop_instance_uid = identity.sop_instance_uid.as_ref().map(Uid::as_str),
-                "an object sent by STOW-RS is refused"
-            );
-            Outcome::Failed { identity, reason }
-        }
+    telemetry::count_received(Door::Stow, ended.as_ref().map_or("refused", |(stored, _)| name(*stored)), bytes);
+    if let Err((reason, identity)) = &ended {
+        tracing::warn!(
+            reason = format!("{:04X}", reason.code()),
+            sop_instance_uid = identity.sop_instance_uid.as_ref().map(Uid::as_str),
+            "an object sent by STOW-RS is refused"
+        );
     }
+    ended
 }
 
 fn name(stored: Stored) -> &'static str {
@@ -174,8 +196,6 @@ fn name(stored: Stored) -> &'static str {
         Stored::Conflict => "conflict",
     }
 }
-
-type Failure = (FailureReason, Identity);
 
 /// A readable object.
 struct Readable {
@@ -212,12 +232,7 @@ fn read(file: &Bytes, limits: &Limits) -> Result<Readable, Failure> {
     Ok(Readable { instance: ReceivedInstance { transfer_syntax_uid, data_set, header, origin }, identity })
 }
 
-async fn file_away(
-    intake: &Intake,
-    study: Option<&Uid>,
-    address: SocketAddr,
-    readable: Readable,
-) -> Result<(Stored, Outcome), Failure> {
+async fn file_away(intake: &Intake, study: Option<&Uid>, address: SocketAddr, readable: Readable) -> Ended {
     let Readable { mut instance, identity } = readable;
     instance.origin = Origin::Stow { address: address.ip().to_string() };
     let Identity { sop_class_uid: Some(sop_class_uid), sop_instance_uid: Some(sop_instance_uid) } = identity.clone()
