@@ -96,6 +96,8 @@ pub struct Summary {
     pub provider: Option<Provider>,
     /// Models that took part.
     pub models: Vec<ModelIdentity>,
+    /// True if a package with `intended_use = "demonstration"` took part: its results stay at home.
+    pub demonstration: bool,
     /// Milliseconds of each stage, in order: `read`, `quality`, `lungs`, `embolism`, `evidence`, `report`.
     pub timings_ms: Vec<(String, u64)>,
     /// The result objects.

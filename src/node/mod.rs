@@ -7,5 +7,6 @@ pub mod archive;
 pub mod arrivals;
 pub mod dicomweb;
 pub mod dimse;
+pub mod queue;
 pub mod shutdown;
 pub mod telemetry;

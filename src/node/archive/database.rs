@@ -10,7 +10,10 @@ use sqlx::{SqlSafeStr, Sqlite, SqlitePool, Transaction};
 use super::error::ArchiveError;
 
 /// Versioned changes of the tables, oldest first. One that has been released is never edited.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "archive", include_str!("../../../migrations/0001_archive.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "archive", include_str!("../../../migrations/0001_archive.sql")),
+    (2, "queue", include_str!("../../../migrations/0002_queue.sql")),
+];
 
 /// Readers at the same time; more wait.
 const READERS: u32 = 4;

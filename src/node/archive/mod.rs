@@ -17,10 +17,6 @@ mod matching;
 mod part10;
 mod query;
 mod sql;
-#[cfg(test)]
-pub(in crate::node) mod testing;
-#[cfg(test)]
-mod tests;
 mod text;
 
 use std::sync::Arc;
@@ -150,3 +146,8 @@ async fn blocking<T: Send + 'static>(
     // The work is not cancelled and does not panic by itself; what remains is the end of the runtime.
     spawn_blocking(work).await.unwrap_or(Err(ArchiveError::Closed))
 }
+
+#[cfg(test)]
+pub(in crate::node) mod testing;
+#[cfg(test)]
+mod tests;

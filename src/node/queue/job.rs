@@ -1,0 +1,113 @@
+//! What a job is: one series with one set of instances.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::dicom::Uid;
+use crate::engine::pipeline::{Status, Summary};
+use crate::engine::volume::Rejection;
+
+/// The identity of a job: a function of series and instance set alone, so the same input never makes two jobs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(pub(super) String);
+
+impl fmt::Display for JobId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl JobId {
+    /// The job of a series with the instance set of this digest.
+    pub(super) fn of(study_instance_uid: &Uid, series_instance_uid: &Uid, instances_sha256: &str) -> Self {
+        let text = format!("{study_instance_uid}\n{series_instance_uid}\n{instances_sha256}");
+        Self(hexadecimal(&Sha256::digest(text)[..16]))
+    }
+
+    /// A job identity as typed; whether the job exists is another matter.
+    pub fn from_text(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// An instance of a job's set: SOP Instance UID and SHA-256 of its data set.
+pub type Member = (Uid, String);
+
+/// The digest of a set of instances, whatever their order.
+pub fn instances_sha256(members: &[Member]) -> String {
+    let mut lines: Vec<String> = members.iter().map(|(uid, sha256)| format!("{uid} {sha256}\n")).collect();
+    lines.sort_unstable();
+    hexadecimal(&Sha256::digest(lines.concat()))
+}
+
+/// A job the worker holds a lease on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its identity.
+    pub id: JobId,
+    /// Study of the series.
+    pub study_instance_uid: Uid,
+    /// The series.
+    pub series_instance_uid: Uid,
+    /// The instances to analyse.
+    pub instances: Vec<Uid>,
+    /// Digest of the instance set.
+    pub instances_sha256: String,
+    /// Attempts begun, this one included.
+    pub attempts: u32,
+    /// When the job was made: the time its results carry, so that a retry writes the same bytes.
+    pub created_at: Timestamp,
+}
+
+/// What is to become of a series that is complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// Analyse these instances.
+    Analyse(Vec<Member>),
+    /// Not for this node: the instances and why.
+    Reject(Vec<Member>, Vec<Rejection>),
+    /// Not a series of images: no job.
+    Ignore,
+}
+
+/// The summary of a series that was rejected before any analysis.
+pub(super) fn rejected(study_instance_uid: &Uid, series_instance_uid: &Uid, rejections: &[Rejection]) -> Summary {
+    Summary {
+        study_instance_uid: Some(study_instance_uid.clone()),
+        series_instance_uid: Some(series_instance_uid.clone()),
+        status: Status::Rejected,
+        rejections: rejections.to_vec(),
+        probability: None,
+        decision: None,
+        left_lung_ml: None,
+        right_lung_ml: None,
+        provider: None,
+        models: Vec::new(),
+        demonstration: false,
+        timings_ms: Vec::new(),
+        results: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_depends_on_the_set_and_not_on_its_order() {
+        let member = |uid: &str, sha256: &str| (Uid::parse(uid).expect("uid"), sha256.to_owned());
+        let (first, second) = (member("1.2", "aa"), member("1.3", "bb"));
+        let set = instances_sha256(&[first.clone(), second.clone()]);
+        assert_eq!(set, instances_sha256(&[second.clone(), first.clone()]));
+        assert_ne!(set, instances_sha256(&[first.clone()]));
+        assert_ne!(set, instances_sha256(&[first, member("1.3", "bc")]));
+    }
+}

@@ -1,0 +1,85 @@
+//! The queue: jobs, their results and the deliveries of those, in the archive's database.
+//!
+//! A job is made once for each series and set of instances. The worker leases it, and a lease dies with the run of the
+//! node that took it. Results are in the archive before a job is recorded as analysed; then job, result rows and
+//! deliveries change in one transaction, so each job has one result set and each result is owed to each destination once.
+
+mod deliveries;
+mod error;
+mod job;
+mod jobs;
+mod state;
+mod views;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::config::{AnalysisConfig, DestinationConfig};
+use crate::dicom::Uid;
+use crate::node::archive::{Archive, Database};
+pub use deliveries::Delivery;
+pub use error::QueueError;
+pub use job::{Job, JobId, Member, Selection, instances_sha256};
+pub use state::{DeliveryState, JobState, backoff};
+pub use views::{Counts, DeliveryView, JobView, ResultView, SeriesProgress, SeriesView, StudyView};
+
+/// The queue; cheap to clone.
+#[derive(Clone)]
+pub struct Queue {
+    database: Database,
+    rules: Arc<Rules>,
+    changed: watch::Sender<u64>,
+}
+
+/// What the settings say about attempts and deliveries.
+#[derive(Debug)]
+struct Rules {
+    /// Attempts a job gets.
+    attempts: u32,
+    /// How long a lease is good for.
+    lease_milliseconds: i64,
+    /// Attempts a delivery gets, by destination.
+    destinations: BTreeMap<String, u32>,
+    /// Deliver what a demonstration package made.
+    deliver_demonstrations: bool,
+    /// Names this run of the node: leases of other runs are void.
+    run: String,
+}
+
+impl Queue {
+    /// Opens the queue in the archive's database and takes back what a former run left in progress.
+    pub async fn open(
+        archive: &Archive,
+        analysis: &AnalysisConfig,
+        destinations: &[DestinationConfig],
+        allow_demonstration: bool,
+    ) -> Result<Self, QueueError> {
+        let rules = Rules {
+            attempts: analysis.attempts.max(1),
+            // The worker ends an attempt in time by itself; the lease is for a worker that no longer does.
+            lease_milliseconds: (analysis.timeout_seconds as i64 + 60) * 1000,
+            destinations: destinations.iter().map(|one| (one.name.clone(), one.attempts)).collect(),
+            deliver_demonstrations: allow_demonstration,
+            run: Uid::random().to_string(),
+        };
+        let queue =
+            Self { database: archive.database().clone(), rules: Arc::new(rules), changed: watch::Sender::new(0) };
+        queue.take_back_jobs().await?;
+        queue.take_back_deliveries().await?;
+        Ok(queue)
+    }
+
+    /// Tells of every change of a job or a delivery: wait with `changed()`, then look again.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn announce(&self) {
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+#[cfg(test)]
+mod tests;

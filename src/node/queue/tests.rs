@@ -1,0 +1,239 @@
+use jiff::{SignedDuration, Timestamp};
+
+use super::*;
+use crate::config::Transport;
+use crate::dicom::AeTitle;
+use crate::engine::analyse::findings::{Decision, Probability};
+use crate::engine::pipeline::{ResultKind, ResultReference, Status, Summary};
+use crate::engine::volume::{Reason, Rejection};
+use crate::node::archive::testing::{archive, slice, uid};
+
+const STUDY: &str = "1.1";
+const SERIES: &str = "1.1.1";
+
+fn analysis() -> AnalysisConfig {
+    AnalysisConfig { attempts: 2, timeout_seconds: 100, memory_limit_mib: 0, ignore_quality: false }
+}
+
+fn destination(name: &str, attempts: u32) -> DestinationConfig {
+    let transport =
+        Transport::Dicom { address: "127.0.0.1:104".to_owned(), ae_title: AeTitle::parse("PACS").expect("title") };
+    DestinationConfig { name: name.to_owned(), attempts, transport }
+}
+
+/// A run of the node on the archive; opening a second one stands for a restart.
+async fn run(archive: &Archive) -> Queue {
+    Queue::open(archive, &analysis(), &[destination("a", 2), destination("b", 9)], false).await.expect("open")
+}
+
+async fn opened() -> (tempfile::TempDir, Archive, Queue) {
+    let (folder, archive) = archive().await;
+    archive.store(slice(STUDY, SERIES, 1, &[])).await.expect("store");
+    let queue = run(&archive).await;
+    (folder, archive, queue)
+}
+
+fn members(numbers: std::ops::RangeInclusive<u16>) -> Vec<Member> {
+    numbers.map(|number| (uid(&format!("{SERIES}.{number}")), format!("{number:064}"))).collect()
+}
+
+async fn analyse(queue: &Queue, numbers: std::ops::RangeInclusive<u16>, revision: i64) -> JobId {
+    let selection = Selection::Analyse(members(numbers));
+    let job = queue.decide(&uid(STUDY), &uid(SERIES), revision, &selection, at(0)).await.expect("decide");
+    job.expect("a job")
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000).expect("time") + SignedDuration::from_secs(seconds)
+}
+
+fn summary(demonstration: bool) -> Summary {
+    let result = |kind, last: &str| ResultReference {
+        kind,
+        series_instance_uid: uid(&format!("2.25.{last}")),
+        sop_instance_uid: uid(&format!("2.25.{last}.1")),
+    };
+    let empty = job::rejected(&uid(STUDY), &uid(SERIES), &[]);
+    Summary {
+        status: Status::Analysed,
+        probability: Probability::new(0.25),
+        decision: Some(Decision::Absent),
+        timings_ms: vec![("read".to_owned(), 7), ("lungs".to_owned(), 5)],
+        demonstration,
+        results: vec![result(ResultKind::Sr, "1"), result(ResultKind::Seg, "2")],
+        ..empty
+    }
+}
+
+async fn state(queue: &Queue) -> SeriesView {
+    let study = queue.study(&uid(STUDY)).await.expect("study").expect("known");
+    study.series.into_iter().next().expect("series")
+}
+
+#[tokio::test]
+async fn the_same_instances_make_one_job_however_often_they_are_decided_on() {
+    let (_folder, archive, queue) = opened().await;
+    assert_eq!(state(&queue).await.state, SeriesProgress::Receiving);
+    let job = analyse(&queue, 1..=3, 1).await;
+    assert_eq!(analyse(&queue, 1..=3, 1).await, job);
+    assert_eq!(queue.jobs(10).await.expect("jobs").len(), 1);
+    assert_eq!(state(&queue).await.state, SeriesProgress::Job(JobState::Queued));
+    let claimed = queue.claim(at(1)).await.expect("claim").expect("due");
+    assert_eq!((claimed.id, claimed.instances.len(), claimed.attempts), (job.clone(), 3, 1));
+    assert_eq!(queue.claim(at(1)).await.expect("claim"), None);
+    // A restart in the middle, and the series decided on once more.
+    let queue = run(&archive).await;
+    assert_eq!(analyse(&queue, 1..=3, 1).await, job);
+    let again = queue.claim(at(2)).await.expect("claim").expect("due");
+    assert_eq!(again.created_at, at(0), "the time that results carry");
+}
+
+#[tokio::test]
+async fn a_finished_job_has_its_results_and_owes_them_to_every_destination_once() {
+    let (_folder, archive, queue) = opened().await;
+    analyse(&queue, 1..=3, 1).await;
+    let job = queue.claim(at(1)).await.expect("claim").expect("due");
+    queue.finish(&job, &summary(false), at(2)).await.expect("finish");
+    queue.finish(&job, &summary(false), at(3)).await.expect("a repetition is harmless");
+    let series = state(&run(&archive).await).await;
+    assert_eq!(series.state, SeriesProgress::Job(JobState::Analysed));
+    assert_eq!(series.probability.map(Probability::value), Some(0.25));
+    assert_eq!(series.results.iter().map(|result| result.kind.as_str()).collect::<Vec<_>>(), ["sr", "seg"]);
+    assert_eq!(series.deliveries.len(), 4);
+    let json = serde_json::to_value(&series).expect("JSON");
+    assert_eq!(json["state"], "analysed");
+    assert_eq!(json["decision"], "absent");
+    assert_eq!(json["timings_ms"]["read"], 7);
+    assert_eq!(json["deliveries"][0]["state"], "queued");
+    let error = queue.attempt_failed(&job, "late", at(4)).await.expect_err("it is final");
+    assert!(matches!(error, QueueError::WrongState { found: JobState::Analysed, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_demonstration_package_made_is_delivered_only_by_permission() {
+    let (_folder, archive, queue) = opened().await;
+    analyse(&queue, 1..=3, 1).await;
+    let job = queue.claim(at(1)).await.expect("claim").expect("due");
+    queue.finish(&job, &summary(true), at(2)).await.expect("finish");
+    assert!(state(&queue).await.deliveries.is_empty());
+    let allowed = Queue::open(&archive, &analysis(), &[destination("a", 2)], true).await.expect("open");
+    analyse(&allowed, 1..=4, 2).await;
+    let job = allowed.claim(at(3)).await.expect("claim").expect("due");
+    allowed.finish(&job, &summary(true), at(4)).await.expect("finish");
+    assert_eq!(state(&allowed).await.deliveries.len(), 2);
+}
+
+#[tokio::test]
+async fn attempts_are_counted_paused_and_end_in_failed() {
+    let (_folder, _archive, queue) = opened().await;
+    analyse(&queue, 1..=3, 1).await;
+    let job = queue.claim(at(1)).await.expect("claim").expect("due");
+    assert_eq!(queue.attempt_failed(&job, "it crashed", at(2)).await.expect("failed"), JobState::Queued);
+    assert_eq!(queue.claim(at(3)).await.expect("claim"), None, "a pause comes first");
+    assert_eq!(queue.next_due().await.expect("due"), Some(at(4)));
+    let job = queue.claim(at(4)).await.expect("claim").expect("due");
+    assert_eq!(queue.attempt_failed(&job, "it crashed again", at(5)).await.expect("failed"), JobState::Failed);
+    let series = state(&queue).await;
+    assert_eq!(series.state, SeriesProgress::Job(JobState::Failed));
+    assert_eq!((series.attempts, series.error.as_deref()), (2, Some("it crashed again")));
+    assert_eq!(queue.claim(at(1000)).await.expect("claim"), None);
+}
+
+#[tokio::test]
+async fn a_lease_of_another_run_is_void_and_the_end_of_the_node_costs_no_attempt() {
+    let (_folder, archive, first) = opened().await;
+    analyse(&first, 1..=3, 1).await;
+    let mut void = first.claim(at(1)).await.expect("claim").expect("due");
+    let mut queue = first;
+    for _ in 0..5 {
+        queue = run(&archive).await;
+        let error = queue.finish(&void, &summary(false), at(2)).await.expect_err("void lease");
+        assert!(matches!(error, QueueError::WrongState { found: JobState::Queued, .. }), "{error}");
+        void = queue.claim(at(2)).await.expect("claim").expect("due again");
+    }
+    assert_eq!(void.attempts, 6);
+    assert_eq!(queue.attempt_failed(&void, "it crashed", at(3)).await.expect("failed"), JobState::Queued);
+    let job = queue.claim(at(100)).await.expect("claim").expect("due");
+    queue.give_back(&job, at(101)).await.expect("give back");
+    queue.give_back(&job, at(101)).await.expect("a repetition is harmless");
+    let job = queue.claim(at(102)).await.expect("claim").expect("due");
+    queue.finish(&job, &summary(false), at(103)).await.expect("finish");
+}
+
+#[tokio::test]
+async fn a_lease_that_ran_out_is_a_failed_attempt() {
+    let (_folder, _archive, queue) = opened().await;
+    analyse(&queue, 1..=3, 1).await;
+    let job = queue.claim(at(0)).await.expect("claim").expect("due");
+    assert_eq!(queue.claim(at(159)).await.expect("claim"), None);
+    assert_eq!(queue.claim(at(161)).await.expect("claim"), None, "taken back, and paused");
+    assert_eq!(queue.claim(at(163)).await.expect("claim").expect("due").id, job.id);
+}
+
+#[tokio::test]
+async fn late_slices_make_a_new_version_and_drop_a_job_that_has_not_begun() {
+    let (_folder, archive, queue) = opened().await;
+    analyse(&queue, 1..=3, 1).await;
+    let second = analyse(&queue, 1..=4, 2).await;
+    assert_eq!(queue.jobs(10).await.expect("jobs").len(), 1);
+    let job = queue.claim(at(1)).await.expect("claim").expect("due");
+    assert_eq!(job.id, second);
+    queue.finish(&job, &summary(false), at(2)).await.expect("finish");
+    archive.store(slice(STUDY, SERIES, 2, &[])).await.expect("store");
+    archive.store(slice(STUDY, SERIES, 3, &[])).await.expect("store");
+    assert_eq!(state(&queue).await.state, SeriesProgress::Receiving);
+    analyse(&queue, 1..=5, 3).await;
+    assert_eq!(state(&queue).await.state, SeriesProgress::Job(JobState::Queued));
+    let versions: Vec<u32> = queue.jobs(10).await.expect("jobs").iter().map(|job| job.version).collect();
+    assert_eq!(versions.len(), 2);
+    assert!(versions.contains(&1) && versions.contains(&2));
+}
+
+#[tokio::test]
+async fn a_rejected_series_shows_its_reasons_and_an_ignored_one_nothing() {
+    let (_folder, _archive, queue) = opened().await;
+    let why = Rejection { reason: Reason::WrongModality, explanation: "MR".to_owned() };
+    let selection = Selection::Reject(members(1..=1), vec![why]);
+    queue.decide(&uid(STUDY), &uid(SERIES), 1, &selection, at(0)).await.expect("decide");
+    let json = serde_json::to_value(state(&queue).await).expect("JSON");
+    assert_eq!((&json["state"], &json["reasons"][0]), (&"rejected".into(), &"wrong-modality".into()));
+    assert_eq!(queue.claim(at(1)).await.expect("claim"), None);
+
+    let (_folder, _archive, queue) = opened().await;
+    queue.decide(&uid(STUDY), &uid(SERIES), 1, &Selection::Ignore, at(0)).await.expect("decide");
+    assert!(queue.study(&uid(STUDY)).await.expect("study").expect("known").series.is_empty());
+    assert!(queue.study(&uid("9.9")).await.expect("study").is_none());
+}
+
+#[tokio::test]
+async fn deliveries_retry_with_pauses_and_become_dead_letters() {
+    let (_folder, archive, queue) = opened().await;
+    analyse(&queue, 1..=3, 1).await;
+    let job = queue.claim(at(0)).await.expect("claim").expect("due");
+    queue.finish(&job, &summary(false), at(0)).await.expect("finish");
+
+    let due = queue.claim_due("a", 10, at(1)).await.expect("claim");
+    assert_eq!(due.iter().map(|one| one.kind.as_str()).collect::<Vec<_>>(), ["sr", "seg"]);
+    assert!(queue.claim_due("a", 10, at(1)).await.expect("claim").is_empty());
+    queue.delivered(&due[0], at(2)).await.expect("delivered");
+    assert_eq!(queue.delivery_failed(&due[1], "refused", at(2)).await.expect("failed"), DeliveryState::Retrying);
+    assert_eq!(queue.next_delivery_due("a").await.expect("due"), Some(at(7)));
+    assert!(queue.claim_due("a", 10, at(6)).await.expect("claim").is_empty());
+    let again = queue.claim_due("a", 10, at(7)).await.expect("claim");
+    assert_eq!(again[0].attempts, 2);
+    assert_eq!(queue.delivery_failed(&again[0], "refused", at(8)).await.expect("failed"), DeliveryState::DeadLetter);
+    assert_eq!(queue.next_delivery_due("a").await.expect("due"), None);
+    assert_eq!(queue.revive_dead_letters("a", at(9)).await.expect("revive"), 1);
+
+    // On its way when the node ends: sent again, and what was delivered is not.
+    let moving = queue.claim_due("a", 10, at(9)).await.expect("claim");
+    let queue = run(&archive).await;
+    let taken_back = queue.claim_due("a", 10, at(10)).await.expect("claim");
+    assert_eq!(taken_back, moving);
+    queue.delivery_given_back(&taken_back[0], at(11)).await.expect("given back");
+    let counts = queue.counts().await.expect("counts");
+    assert_eq!(counts.deliveries["a"][&DeliveryState::Delivered], 1);
+    assert_eq!(counts.deliveries["a"][&DeliveryState::Queued], 1);
+    assert_eq!(counts.deliveries["b"][&DeliveryState::Queued], 2);
+    assert_eq!(counts.jobs[&JobState::Analysed], 1);
+}
