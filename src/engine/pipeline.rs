@@ -16,6 +16,7 @@ use super::analyse::findings::{Decision, EvidenceMap, Findings, Lung, Lungs, Mod
 use super::analyse::quality::{gate_chest, gate_images};
 use super::analyse::{AnalyseError, lungs};
 use super::models::Models;
+use super::models::manifest::IntendedUse;
 use super::report::picture::{self, Pictures};
 use super::report::{self, Context, ReportError, ResultObject};
 pub use super::report::{ResultKind, ResultReference};
@@ -211,6 +212,7 @@ fn summary(reading: &SeriesReading) -> Summary {
         right_lung_ml: None,
         provider: None,
         models: Vec::new(),
+        demonstration: false,
         timings_ms: Vec::new(),
         results: Vec::new(),
     }
@@ -224,6 +226,7 @@ impl SeriesResult {
         self.summary.right_lung_ml = millilitres(&lungs.right);
         self.summary.provider = Some(models.provider().clone());
         self.summary.models = models.identities().into_iter().take(1).collect();
+        self.summary.demonstration = models.lungs.manifest().intended_use == IntendedUse::Demonstration;
     }
 
     fn take_findings(&mut self, findings: Findings, objects: Vec<ResultObject>) {
@@ -231,6 +234,7 @@ impl SeriesResult {
         self.summary.probability = Some(findings.probability);
         self.summary.decision = Some(findings.decision);
         self.summary.models = findings.models;
+        self.summary.demonstration |= findings.classifier.intended_use == IntendedUse::Demonstration;
         self.summary.results = objects.iter().map(ResultObject::reference).collect();
         self.objects = objects;
         self.evidence = Some(findings.evidence);
