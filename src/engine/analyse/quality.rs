@@ -78,7 +78,15 @@ pub fn gate_chest(volume: &Volume, lungs: &LungMask) -> Vec<Rejection> {
 
 fn not_a_chest(volume: &Volume, lungs: &LungMask) -> Option<Rejection> {
     let length = stack_centimetres(&volume.geometry);
-    let air = lung_air_millilitres(volume) / length;
+    let in_mask = lungs.0.iter().zip(&volume.hounsfield).filter(|(label, _)| **label != BACKGROUND);
+    let (mut mask, mut aerated) = (0, 0);
+    for (_, hounsfield) in in_mask {
+        mask += 1;
+        aerated += usize::from(LUNG_AIR.contains(hounsfield));
+    }
+    let area = |voxels: usize| voxels as f64 * volume.geometry.voxel_millilitres() / length;
+    // A field of view that cuts the chest joins its air to the border; the mask knows it all the same.
+    let air = (lung_air_millilitres(volume) / length).max(area(aerated));
     if air < LUNG_CROSS_SECTION {
         return Some(Rejection::new(
             Reason::NotAChest,
@@ -87,8 +95,7 @@ fn not_a_chest(volume: &Volume, lungs: &LungMask) -> Option<Rejection> {
             ),
         ));
     }
-    let voxels = lungs.0.iter().filter(|label| **label != BACKGROUND).count();
-    let mask = voxels as f64 * volume.geometry.voxel_millilitres() / length;
+    let mask = area(mask);
     (mask < MASK_CROSS_SECTION).then(|| {
         Rejection::new(
             Reason::NotAChest,
@@ -118,7 +125,7 @@ fn lung_cells(slice: ArrayView2<i16>) -> usize {
 /// The 90th percentile of soft tissue between the lungs, in Hounsfield units; `None` where too little of it is seen.
 ///
 /// The series is brought to a 3 mm grid, which averages noise and small calcifications away. Looked at are the cells
-/// between right and left lung, in rows from 15 to 60 % of the depth of the lungs: behind the breastbone, before the
+/// between right and left lung, in rows from 15 to 50 % of the depth of the lungs: behind the breastbone, before the
 /// spine.
 fn mediastinal_level(volume: &Volume, lungs: &LungMask) -> Option<f64> {
     const CELL: f64 = 3.0;
@@ -176,7 +183,7 @@ fn between_lungs(labels: &Array2<u8>) -> Vec<(usize, usize)> {
         .collect();
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Vec::new() };
     let depth = (last - first) as f64;
-    let seen = (*first as f64 + 0.15 * depth).ceil() as usize..=(*first as f64 + 0.6 * depth).floor() as usize;
+    let seen = (*first as f64 + 0.15 * depth).ceil() as usize..=(*first as f64 + 0.5 * depth).floor() as usize;
     let mut cells = Vec::new();
     for row in seen {
         let line = labels.row(row);
@@ -210,4 +217,141 @@ fn cut(volume: &Volume, lungs: &LungMask) -> Option<Rejection> {
             format!("the lungs go on beyond the stack: {} (largest slice {largest:.0} cm2)", ends.join(" and ")),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use dicom_core::{DataElement, PrimitiveValue, VR};
+    use dicom_object::InMemDicomObject;
+    use ndarray::Array3;
+
+    use super::*;
+    use crate::engine::volume::components::{label, sizes};
+    use crate::engine::volume::testing::{LIMITS, SUPINE, files, geometry, test_data, volume};
+    use crate::engine::volume::{nifti, read_series};
+
+    /// Lungs by threshold: enclosed air in pieces larger than an airway, left and right of their common middle.
+    fn lungs_by_threshold(volume: &Volume) -> LungMask {
+        let mut air = Array3::from_elem(volume.hounsfield.dim(), false);
+        let pixel = volume.geometry.spacing[0] * volume.geometry.spacing[1];
+        for (slice, mut air) in volume.hounsfield.outer_iter().zip(air.outer_iter_mut()) {
+            let body = filled(slice.mapv(|hounsfield| hounsfield > *LUNG_AIR.end()).view());
+            let inside = Array3::from_shape_fn((1, slice.nrows(), slice.ncols()), |(_, row, column)| {
+                body[(row, column)] && slice[(row, column)] < *LUNG_AIR.end()
+            });
+            let pieces = label(&inside);
+            let sizes = sizes(&pieces);
+            air.zip_mut_with(&pieces.index_axis(Axis(0), 0), |air, piece| {
+                *air = *piece > 0 && sizes[*piece as usize] as f64 * pixel > 800.0;
+            });
+        }
+        let columns = || air.indexed_iter().filter(|(_, air)| **air).map(|((_, _, column), _)| column);
+        let middle = columns().sum::<usize>() / columns().count().max(1);
+        let to_the_left = volume.geometry.directions[0][0] > 0.0;
+        let mut lungs = air.mapv(u8::from);
+        for ((_, _, column), label) in lungs.indexed_iter_mut() {
+            if *label > 0 {
+                *label = if (column > middle) == to_the_left { LEFT_LUNG } else { RIGHT_LUNG };
+            }
+        }
+        LungMask(lungs)
+    }
+
+    fn reasons(rejections: &[Rejection]) -> Vec<Reason> {
+        rejections.iter().map(|rejection| rejection.reason).collect()
+    }
+
+    /// Both gates on a real series.
+    fn gates(folder: &str) -> Option<Vec<Reason>> {
+        let volume = read_series(&files(&test_data(folder)?), &LIMITS).volume.expect("a volume");
+        let lungs = lungs_by_threshold(&volume);
+        Some(reasons(&[gate_images(&volume), gate_chest(&volume, &lungs)].concat()))
+    }
+
+    #[test]
+    fn a_real_chest_with_contrast_agent_is_only_cut() {
+        let Some(reasons) = gates("lidc0001_dicom") else { return };
+        assert_eq!(reasons, [Reason::LungsCut]);
+    }
+
+    #[test]
+    fn a_real_chest_without_contrast_agent_is_told_from_one_with() {
+        let Some(reasons) = gates("lidc0002_dicom") else { return };
+        assert_eq!(reasons, [Reason::NoContrast, Reason::LungsCut]);
+    }
+
+    #[test]
+    fn a_real_whole_chest_in_thick_slices_is_not_cut() {
+        let Some(reasons) = gates("cip_ct64/dicom") else { return };
+        assert_eq!(reasons, [Reason::TooThick, Reason::NoContrast]);
+    }
+
+    #[test]
+    fn a_real_abdomen_is_not_a_chest_although_lung_bases_are_in_it() {
+        let Some(path) = test_data("totalsegmentator/example_ct.nii.gz") else { return };
+        let (voxels, geometry) = nifti::read(&path).expect("a volume");
+        let header = InMemDicomObject::new_empty();
+        let hounsfield = voxels.mapv(|hounsfield| hounsfield as i16);
+        let volume = Volume { hounsfield, geometry, slices: Vec::new(), header };
+        assert_eq!(reasons(&gate_chest(&volume, &lungs_by_threshold(&volume))), [Reason::NotAChest]);
+    }
+
+    /// Two lungs of 180 mm in a body, a vessel between them and a spine behind it.
+    fn thorax(slices: usize, vessel: f64) -> Volume {
+        volume(geometry([90, 70, slices], [4.0, 4.0, 3.0], SUPINE), |[x, y, z]| {
+            let ball = |centre: [f64; 2], radii: [f64; 3]| {
+                ((x - centre[0]) / radii[0]).powi(2) + ((y - centre[1]) / radii[1]).powi(2) + (z / radii[2]).powi(2)
+                    < 1.0
+            };
+            if ball([0.0, 35.0], [18.0, 18.0, 1e6]) {
+                700.0
+            } else if ball([0.0, -20.0], [20.0, 20.0, 80.0]) {
+                vessel
+            } else if ball([75.0, 0.0], [45.0, 75.0, 90.0]) || ball([-75.0, 0.0], [45.0, 75.0, 90.0]) {
+                -850.0
+            } else if ball([0.0, 0.0], [150.0, 110.0, 1e6]) {
+                40.0
+            } else {
+                -1000.0
+            }
+        })
+    }
+
+    fn gate(volume: &Volume) -> Vec<Reason> {
+        reasons(&gate_chest(volume, &lungs_by_threshold(volume)))
+    }
+
+    #[test]
+    fn an_enhanced_thorax_passes_and_each_fault_is_told_alone_and_together() {
+        assert_eq!(gate(&thorax(70, 180.0)), []);
+        assert_eq!(gate(&thorax(70, 60.0)), [Reason::NoContrast]);
+        assert_eq!(gate(&thorax(40, 180.0)), [Reason::LungsCut]);
+        assert_eq!(gate(&thorax(40, 60.0)), [Reason::NoContrast, Reason::LungsCut]);
+    }
+
+    #[test]
+    fn a_body_without_lungs_and_a_mask_without_voxels_are_not_a_chest() {
+        let mut volume = thorax(70, 180.0);
+        let nothing = LungMask(Array3::zeros(volume.hounsfield.dim()));
+        assert_eq!(reasons(&gate_chest(&volume, &nothing)), [Reason::NotAChest]);
+        volume.hounsfield.mapv_inplace(|hounsfield| if hounsfield == -850 { 40 } else { hounsfield });
+        assert_eq!(gate(&volume), [Reason::NotAChest]);
+    }
+
+    #[test]
+    fn slices_of_three_millimetres_pass_and_thicker_ones_do_not() {
+        let mut volume = thorax(70, 180.0);
+        assert_eq!(gate_images(&volume), []);
+        let thickness = PrimitiveValue::from("5.0");
+        volume.header.put(DataElement::new(tags::SLICE_THICKNESS, VR::DS, thickness));
+        assert_eq!(reasons(&gate_images(&volume)), [Reason::TooThick]);
+    }
+
+    #[test]
+    fn nothing_is_said_of_contrast_where_one_lung_is_missing() {
+        let volume = thorax(70, 60.0);
+        let mut lungs = lungs_by_threshold(&volume);
+        lungs.0.mapv_inplace(|label| if label == RIGHT_LUNG { BACKGROUND } else { label });
+        assert_eq!(reasons(&gate_chest(&volume, &lungs)), []);
+    }
 }

@@ -12,6 +12,8 @@ mod resample;
 mod series;
 mod slice_header;
 mod stack;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use dicom_object::InMemDicomObject;
 use ndarray::{Array3, ArrayView3, Slice};

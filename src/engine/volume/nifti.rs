@@ -144,3 +144,52 @@ fn geometry(header: &NiftiHeader) -> Result<Geometry, &'static str> {
     }
     Ok(Geometry { size, spacing, directions, origin: PatientPoint(to_ras([rows[0][3], rows[1][3], rows[2][3]])) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{MIRRORED, PRONE, SUPINE, TURNED, geometry};
+    use super::*;
+
+    /// The affine that `qform` stands for, by the formulas of the format's header file.
+    fn affine_of_quaternion(header: &NiftiHeader) -> [[f32; 3]; 3] {
+        let [b, c, d] = [header.quatern_b, header.quatern_c, header.quatern_d];
+        let a = (1.0 - (b * b + c * c + d * d)).max(0.0).sqrt();
+        let [i, j, k] = [header.pixdim[1], header.pixdim[2], header.pixdim[3] * header.pixdim[0]];
+        [
+            [(a * a + b * b - c * c - d * d) * i, 2.0 * (b * c - a * d) * j, 2.0 * (b * d + a * c) * k],
+            [2.0 * (b * c + a * d) * i, (a * a + c * c - b * b - d * d) * j, 2.0 * (c * d - a * b) * k],
+            [2.0 * (b * d - a * c) * i, 2.0 * (c * d + a * b) * j, (a * a + d * d - c * c - b * b) * k],
+        ]
+    }
+
+    #[test]
+    fn a_volume_comes_back_as_it_was_written() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        for (index, orientation) in [SUPINE, PRONE, TURNED, MIRRORED].into_iter().enumerate() {
+            let path = folder.path().join(format!("1.2.{index}.nii.gz"));
+            let grid = geometry([5, 4, 3], [0.7, 0.8, 2.5], orientation);
+            let voxels = Array3::from_shape_fn((3, 4, 5), |(slice, row, column)| (slice * 20 + row * 5 + column) as u8);
+            write(&path, voxels.view(), &grid).expect("write");
+            let (read, found) = read(&path).expect("read");
+            assert_eq!(read, voxels.mapv(f32::from));
+            for axis in 0..3 {
+                assert!((found.spacing[axis] - grid.spacing[axis]).abs() < 1e-6);
+                assert!((found.origin.0[axis] - grid.origin.0[axis]).abs() < 1e-5);
+                assert!((0..3).all(|i| (found.directions[axis][i] - grid.directions[axis][i]).abs() < 1e-6));
+            }
+        }
+    }
+
+    #[test]
+    fn sform_and_qform_say_the_same_and_left_is_negative() {
+        let leaning = [[0.6, 0.8, 0.0], [-0.8, 0.6, 0.0]];
+        for orientation in [SUPINE, PRONE, TURNED, MIRRORED, leaning] {
+            let header = header(&geometry([5, 4, 3], [0.7, 0.8, 2.5], orientation));
+            let rows = affine_of_quaternion(&header);
+            for (row, sform) in rows.iter().zip([header.srow_x, header.srow_y, header.srow_z]) {
+                assert!((0..3).all(|axis| (row[axis] - sform[axis]).abs() < 1e-5), "{rows:?} {header:?}");
+            }
+        }
+        assert!(header(&geometry([5, 4, 3], [0.7, 0.8, 2.5], SUPINE)).srow_x[0] < 0.0);
+    }
+}

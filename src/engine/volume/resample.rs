@@ -202,9 +202,16 @@ fn separable<T: Copy + Into<f32>>(
         let covered = slice.total() * row.total();
         for (column, pixel) in columns.iter().zip(line.iter_mut()) {
             let sum: f32 = column.indexed().map(|(index, weight)| weight * sums[index - first]).sum();
-            *pixel = sum + (1.0 - covered * column.total()) * outside;
+            *pixel = completed(sum, covered * column.total(), outside);
         }
     }
+}
+
+/// A weighted sum whose weights add up to `covered`, filled up to one with `outside`. Where nothing but rounding is
+/// missing, `outside` takes no part: it may be anything, infinite too.
+fn completed(sum: f32, covered: f32, outside: f32) -> f32 {
+    let missing = 1.0 - covered;
+    if missing > 1e-5 { sum + missing * outside } else { sum }
 }
 
 struct Oblique<'a> {
@@ -255,5 +262,81 @@ fn trilinear<T: Copy + Into<f32>>(source: &ArrayView3<T>, place: VoxelPoint, edg
             }
         }
     }
-    sum + (1.0 - covered) * outside
+    completed(sum, covered, outside)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, Array3};
+
+    use super::super::testing::{MIRRORED, PRONE, SUPINE, TURNED, geometry};
+    use super::*;
+
+    const EDGES: Edges = Edges { in_plane: Edge::Nearest, slices: Edge::Nearest };
+
+    const EXACT: f64 = 1e-3;
+    /// Cells are taken as constant when they are averaged, which moves a place by less than 0.03 mm here.
+    const MEAN: f64 = 0.2;
+
+    fn weights(tap: &Tap) -> Vec<(usize, f32)> {
+        tap.indexed().filter(|(_, weight)| *weight > 1e-6).collect()
+    }
+
+    #[test]
+    fn finer_samples_are_averaged_by_their_share_of_the_cell() {
+        let tap = tap(1.0, 1.25, 10, Edge::Constant);
+        assert_eq!(weights(&tap), [(0, 0.3), (1, 0.4), (2, 0.3)]);
+    }
+
+    #[test]
+    fn coarser_samples_are_interpolated_linearly() {
+        assert_eq!(weights(&tap(3.25, 0.5, 10, Edge::Constant)), [(3, 0.75), (4, 0.25)]);
+    }
+
+    #[test]
+    fn beyond_the_ends_each_edge_does_what_it_says() {
+        assert_eq!(weights(&tap(-0.5, 0.5, 10, Edge::Constant)), [(0, 0.5)]);
+        assert_eq!(weights(&tap(-3.0, 0.5, 10, Edge::Constant)), []);
+        assert_eq!(weights(&tap(-3.0, 0.5, 10, Edge::Nearest)), [(0, 1.0)]);
+        assert_eq!(weights(&tap(9.5, 0.5, 10, Edge::Cell)), [(9, 1.0)]);
+        assert_eq!(weights(&tap(9.6, 0.5, 10, Edge::Cell)), []);
+    }
+
+    /// Resamples a linear function of the place and compares every target voxel with the function.
+    fn keeps_a_plane(source: &Geometry, target: &Geometry, tolerance: f64) {
+        let plane = |place: [f64; 3]| 3.0 * place[0] - 2.0 * place[1] + 5.0 * place[2];
+        let [columns, rows, slices] = source.size;
+        let voxels = Array3::from_shape_fn((slices, rows, columns), |(slice, row, column)| {
+            let point = VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 };
+            plane(source.to_patient(point).0) as f32
+        });
+        let resampler = Resampler::new(source, target, EDGES);
+        for slice in 0..target.size[2] {
+            let mut image = Array2::zeros((target.size[1], target.size[0]));
+            resampler.slice(voxels.view(), slice, 0.0, image.view_mut());
+            for ((row, column), value) in image.indexed_iter() {
+                let point = VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 };
+                let expected = plane(target.to_patient(point).0);
+                assert!((f64::from(*value) - expected).abs() < tolerance, "{value} instead of {expected} at {point:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_plane_stays_a_plane_in_every_orientation_finer_and_coarser() {
+        let target = geometry([9, 7, 5], [2.1, 2.1, 2.5], SUPINE);
+        for orientation in [SUPINE, PRONE, TURNED, MIRRORED] {
+            keeps_a_plane(&geometry([60, 70, 40], [0.7, 0.6, 0.8], orientation), &target, MEAN);
+            keeps_a_plane(&geometry([12, 13, 9], [4.0, 4.0, 5.0], orientation), &target, EXACT);
+        }
+    }
+
+    #[test]
+    fn a_plane_stays_a_plane_between_grids_at_an_angle() {
+        let (sine, cosine) = 10_f64.to_radians().sin_cos();
+        let leaning = geometry([60, 70, 60], [0.7, 0.6, 0.8], [[1.0, 0.0, 0.0], [0.0, cosine, sine]]);
+        let upright = geometry([9, 7, 5], [2.1, 2.1, 2.5], SUPINE);
+        assert!(matches!(Resampler::new(&leaning, &upright, EDGES), Resampler::Oblique { .. }));
+        keeps_a_plane(&leaning, &upright, EXACT);
+    }
 }

@@ -120,3 +120,54 @@ fn claims_dicom(path: &Path) -> std::io::Result<bool> {
     std::fs::File::open(path)?.take(132).read_to_end(&mut start)?;
     Ok(named || start.get(128..) == Some(b"DICM"))
 }
+
+#[cfg(test)]
+mod tests {
+    use dicom_core::{DataElement, PrimitiveValue, VR};
+
+    use super::super::testing::{LIMITS, SUPINE, geometry, test_data, volume, write_series};
+    use super::*;
+
+    #[test]
+    fn a_folder_falls_into_series_and_what_is_no_dicom_is_passed_over() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let source = volume(geometry([8, 8, 4], [1.0, 1.0, 1.0], SUPINE), |_| 0.0);
+        for series in ["1.2.3.4", "1.2.3.9"] {
+            let inner = folder.path().join("study").join(series);
+            std::fs::create_dir_all(&inner).expect("folder");
+            write_series(&source, &inner, |_, object| {
+                object.put(DataElement::new(tags::SERIES_INSTANCE_UID, VR::UI, PrimitiveValue::from(series)));
+            });
+        }
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("notes.txt"), "no DICOM").expect("write");
+        std::fs::write(path("empty"), "").expect("write");
+        std::fs::write(path("rubbish.dcm"), "no DICOM either").expect("write");
+        let whole = std::fs::read(path("study/1.2.3.4/000.dcm")).expect("read");
+        std::fs::write(path("cut"), &whole[..whole.len() - 20]).expect("write");
+
+        let absent = path("absent");
+        // A path given twice counts once.
+        let grouping = group_by_series(&[path(""), path("study"), absent.clone()], &LIMITS);
+        let series: Vec<(&str, usize)> =
+            grouping.series.iter().map(|series| (series.series_instance_uid.as_str(), series.files.len())).collect();
+        assert_eq!(series, [("1.2.3.4", 4), ("1.2.3.9", 4)]);
+        assert_eq!(grouping.ignored, 2);
+        let unreadable: Vec<(PathBuf, Reason)> =
+            grouping.unreadable.into_iter().map(|(path, rejection)| (path, rejection.reason)).collect();
+        assert_eq!(
+            unreadable,
+            [(absent, Reason::Unreadable), (path("cut"), Reason::Truncated), (path("rubbish.dcm"), Reason::Unreadable)]
+        );
+    }
+
+    #[test]
+    fn hostile_files_are_listed_as_such() {
+        let Some(folder) = test_data("hostile") else { return };
+        let grouping = group_by_series(&[folder], &LIMITS);
+        assert_eq!(grouping.series, []);
+        let reasons: Vec<Reason> = grouping.unreadable.iter().map(|(_, rejection)| rejection.reason).collect();
+        assert!(reasons.iter().all(|reason| [Reason::Hostile, Reason::Truncated].contains(reason)), "{reasons:?}");
+        assert_eq!(reasons.len(), 2);
+    }
+}
