@@ -112,12 +112,12 @@ fn stack_centimetres(geometry: &Geometry) -> f64 {
 fn lung_air_millilitres(volume: &Volume) -> f64 {
     let strides = volume.geometry.spacing.map(|spacing| (3.0 / spacing).round().max(1.0) as usize);
     let coarse = volume.every(strides);
-    let cells: usize = coarse.outer_iter().map(lung_cells).sum();
+    let cells: usize = coarse.outer_iter().map(|slice| lung_cells(&slice)).sum();
     let share = cells as f64 / coarse.len() as f64;
     share * volume.hounsfield.len() as f64 * volume.geometry.voxel_millilitres()
 }
 
-fn lung_cells(slice: ArrayView2<i16>) -> usize {
+fn lung_cells(slice: &ArrayView2<i16>) -> usize {
     let body = filled(slice.mapv(|hounsfield| hounsfield > *LUNG_AIR.end()).view());
     slice.iter().zip(&body).filter(|(hounsfield, inside)| **inside && LUNG_AIR.contains(*hounsfield)).count()
 }

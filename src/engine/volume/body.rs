@@ -59,8 +59,8 @@ pub(super) fn body_centre(volume: &Volume) -> Option<[f64; 2]> {
     let [low_column, high_column] = bulk(&body, 2)?;
     let [low_row, high_row] = bulk(&body, 1)?;
     let middle = VoxelPoint {
-        column: (low_column + high_column) / 2.0 * strides[0] as f64,
-        row: (low_row + high_row) / 2.0 * strides[1] as f64,
+        column: f64::midpoint(low_column, high_column) * strides[0] as f64,
+        row: f64::midpoint(low_row, high_row) * strides[1] as f64,
         slice: (geometry.size[2] as f64 - 1.0) / 2.0,
     };
     let place = geometry.to_patient(middle).0;

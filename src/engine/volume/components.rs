@@ -54,6 +54,7 @@ pub fn largest(labels: &Array3<u32>) -> Option<Array3<bool>> {
 }
 
 /// A picture with its holes filled: what is not joined to the border by background.
+#[expect(clippy::needless_pass_by_value, reason = "a view is a reference already")]
 pub fn filled(picture: ArrayView2<bool>) -> Array2<bool> {
     let (rows, columns) = picture.dim();
     let mut outside = Array2::from_elem((rows, columns), false);

@@ -39,10 +39,9 @@ pub struct Geometry {
 impl Geometry {
     /// The place of a grid position in the patient.
     pub fn to_patient(&self, point: VoxelPoint) -> PatientPoint {
-        let index = [point.column, point.row, point.slice];
         let mut place = self.origin.0;
-        for axis in 0..3 {
-            let distance = index[axis] * self.spacing[axis];
+        for (axis, index) in [point.column, point.row, point.slice].into_iter().enumerate() {
+            let distance = index * self.spacing[axis];
             for (coordinate, component) in place.iter_mut().zip(self.directions[axis]) {
                 *coordinate += distance * component;
             }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array3, ArrayView3, Ix3};
+use ndarray::{Array3, Ix3};
 use nifti::writer::WriterOptions;
 use nifti::{DataElement, IntoNdArray, NiftiHeader, NiftiObject, ReaderOptions};
 
@@ -40,14 +40,14 @@ pub enum NiftiError {
 
 /// Writes voxels `[slice, row, column]` on a grid; compressed if the name ends in `.gz`. `sform` and `qform` both
 /// say where the voxels lie.
-pub fn write<T>(path: &Path, voxels: ArrayView3<T>, geometry: &Geometry) -> Result<(), NiftiError>
+pub fn write<T>(path: &Path, voxels: &Array3<T>, geometry: &Geometry) -> Result<(), NiftiError>
 where
     T: DataElement + bytemuck::Pod,
 {
     let header = header(geometry);
     WriterOptions::new(path)
         .reference_header(&header)
-        .write_nifti(&voxels.reversed_axes())
+        .write_nifti(&voxels.t())
         .map_err(|source| NiftiError::Write { path: path.to_owned(), source: Box::new(source) })
 }
 
@@ -169,7 +169,7 @@ mod tests {
             let path = folder.path().join(format!("1.2.{index}.nii.gz"));
             let grid = geometry([5, 4, 3], [0.7, 0.8, 2.5], orientation);
             let voxels = Array3::from_shape_fn((3, 4, 5), |(slice, row, column)| (slice * 20 + row * 5 + column) as u8);
-            write(&path, voxels.view(), &grid).expect("write");
+            write(&path, &voxels, &grid).expect("write");
             let (read, found) = read(&path).expect("read");
             assert_eq!(read, voxels.mapv(f32::from));
             for axis in 0..3 {

@@ -155,7 +155,7 @@ impl<'a> Preparer<'a> {
         let scale = 1.0 / (high - low);
         let mut images = Array3::zeros((range.len(), height, width));
         images.axis_iter_mut(Axis(0)).into_par_iter().zip(range).for_each(|(mut image, slice)| {
-            self.resampler.slice(self.volume.hounsfield.view(), slice, f32::from(AIR), image.view_mut());
+            self.resampler.slice(&self.volume.hounsfield.view(), slice, f32::from(AIR), image.view_mut());
             image.mapv_inplace(|hounsfield| (hounsfield.clamp(low, high) - low) * scale);
         });
         images
@@ -187,7 +187,7 @@ impl Upsampler {
     /// `[row, column]`. Outside the grid of the maps all classes are `outside`.
     pub fn slice(&self, maps: &ArrayView4<f32>, class: usize, slice: usize, outside: f32) -> Array2<f32> {
         let mut image = Array2::zeros((self.rows, self.columns));
-        self.resampler.slice(maps.index_axis(Axis(1), class), slice, outside, image.view_mut());
+        self.resampler.slice(&maps.index_axis(Axis(1), class), slice, outside, image.view_mut());
         image
     }
 }
@@ -224,7 +224,7 @@ fn prepared_geometry(
         Crop::LungBox => {
             let Extent { low, high } =
                 lungs.and_then(|mask| lung_extent(mask, &volume.geometry)).ok_or(PreparationError::NoLungs)?;
-            let centre = [(low[0] + high[0]) / 2.0, (low[1] + high[1]) / 2.0];
+            let centre = [f64::midpoint(low[0], high[0]), f64::midpoint(low[1], high[1])];
             (centre, [(low[2] - step).max(stack[0]), (high[2] + step).min(stack[1])])
         }
     };
@@ -239,7 +239,7 @@ fn prepared_geometry(
         origin: PatientPoint([
             first(centre[0], width, pixel),
             first(centre[1], height, pixel),
-            first((low + high) / 2.0, slices, step),
+            first(f64::midpoint(low, high), slices, step),
         ]),
     })
 }
@@ -256,7 +256,7 @@ fn stack_extent(geometry: &Geometry) -> [f64; 2] {
 
 fn image_centre(geometry: &Geometry) -> [f64; 2] {
     let [low, high] = [slice_centre(geometry, 0), slice_centre(geometry, geometry.size[2].saturating_sub(1))];
-    [(low.0[0] + high.0[0]) / 2.0, (low.0[1] + high.0[1]) / 2.0]
+    [f64::midpoint(low.0[0], high.0[0]), f64::midpoint(low.0[1], high.0[1])]
 }
 
 #[cfg(test)]
@@ -337,12 +337,12 @@ mod tests {
         let batch = Preparer::new(&volume, None, &parameters).expect("prepares").batch(0..9);
         let level = |slice: usize, channel: usize| batch[(slice, channel, 5, 5)];
         for slice in 1..8 {
-            assert_eq!(level(slice, 0), level(slice - 1, 1));
-            assert_eq!(level(slice, 2), level(slice + 1, 1));
+            assert_eq!(level(slice, 0).to_bits(), level(slice - 1, 1).to_bits());
+            assert_eq!(level(slice, 2).to_bits(), level(slice + 1, 1).to_bits());
             assert!(level(slice, 1) > level(slice, 0));
         }
-        assert_eq!(level(0, 0), level(0, 1));
-        assert_eq!(level(8, 2), level(8, 1));
+        assert_eq!(level(0, 0).to_bits(), level(0, 1).to_bits());
+        assert_eq!(level(8, 2).to_bits(), level(8, 1).to_bits());
     }
 
     #[test]

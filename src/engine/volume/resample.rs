@@ -55,7 +55,9 @@ fn tap(centre: f64, half: f64, source: usize, edge: Edge) -> Tap {
     let mut weights: Vec<f64> = (first as usize..end as usize).map(|index| overlap(index as f64)).collect();
     if edge != Edge::Constant {
         let sum: f64 = weights.iter().sum();
-        weights.iter_mut().for_each(|weight| *weight /= sum);
+        for weight in &mut weights {
+            *weight /= sum;
+        }
     }
     Tap { first: first as usize, weights: weights.into_iter().map(|weight| weight as f32).collect() }
 }
@@ -99,6 +101,16 @@ pub(super) struct Edges {
     pub(super) slices: Edge,
 }
 
+/// A way between two grids at an angle.
+#[derive(Debug, Clone)]
+pub(super) struct Oblique {
+    from: Geometry,
+    to: Geometry,
+    /// Samples in a target cell along its columns, rows, slices.
+    samples: [usize; 3],
+    edges: Edges,
+}
+
 /// A way from a source grid to a target grid, worked out once.
 #[derive(Debug, Clone)]
 pub(super) enum Resampler {
@@ -111,13 +123,7 @@ pub(super) enum Resampler {
         swapped: bool,
     },
     /// Axes are at an angle: every target voxel is the mean of trilinear samples spread over its cell.
-    Oblique {
-        source: Geometry,
-        target: Geometry,
-        /// Samples along target columns, rows, slices.
-        samples: [usize; 3],
-        edges: Edges,
-    },
+    Oblique(Box<Oblique>),
 }
 
 impl Resampler {
@@ -126,7 +132,7 @@ impl Resampler {
             let samples = std::array::from_fn(|axis| {
                 (target.spacing[axis] / source.spacing[nearest_axis(source, target.directions[axis])]).ceil() as usize
             });
-            return Self::Oblique { source: source.clone(), target: target.clone(), samples, edges };
+            return Self::Oblique(Box::new(Oblique { from: source.clone(), to: target.clone(), samples, edges }));
         };
         let along = |axis: usize, edge| taps(maps[axis], source.size[axis], target.size[maps[axis].target], edge);
         Self::Separable {
@@ -141,7 +147,7 @@ impl Resampler {
     /// the source has nothing.
     pub(super) fn slice<T: Copy + Into<f32>>(
         &self,
-        source: ArrayView3<T>,
+        source: &ArrayView3<T>,
         slice: usize,
         outside: f32,
         target: ArrayViewMut2<f32>,
@@ -149,11 +155,9 @@ impl Resampler {
         match self {
             Self::Separable { columns, rows, slices, swapped } => {
                 let target = if *swapped { target.reversed_axes() } else { target };
-                separable(&source, &slices[slice], rows, columns, outside, target);
+                separable(source, &slices[slice], rows, columns, outside, target);
             }
-            Self::Oblique { source: from, target: to, samples, edges } => {
-                oblique(&Oblique { from, to, samples: *samples, edges: *edges }, &source, slice, outside, target);
-            }
+            Self::Oblique(way) => oblique(way, source, slice, outside, target),
         }
     }
 }
@@ -212,13 +216,6 @@ fn separable<T: Copy + Into<f32>>(
 fn completed(sum: f32, covered: f32, outside: f32) -> f32 {
     let missing = 1.0 - covered;
     if missing > 1e-5 { sum + missing * outside } else { sum }
-}
-
-struct Oblique<'a> {
-    from: &'a Geometry,
-    to: &'a Geometry,
-    samples: [usize; 3],
-    edges: Edges,
 }
 
 fn oblique<T: Copy + Into<f32>>(
@@ -313,7 +310,7 @@ mod tests {
         let resampler = Resampler::new(source, target, EDGES);
         for slice in 0..target.size[2] {
             let mut image = Array2::zeros((target.size[1], target.size[0]));
-            resampler.slice(voxels.view(), slice, 0.0, image.view_mut());
+            resampler.slice(&voxels.view(), slice, 0.0, image.view_mut());
             for ((row, column), value) in image.indexed_iter() {
                 let point = VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 };
                 let expected = plane(target.to_patient(point).0);
@@ -336,7 +333,7 @@ mod tests {
         let (sine, cosine) = 10_f64.to_radians().sin_cos();
         let leaning = geometry([60, 70, 60], [0.7, 0.6, 0.8], [[1.0, 0.0, 0.0], [0.0, cosine, sine]]);
         let upright = geometry([9, 7, 5], [2.1, 2.1, 2.5], SUPINE);
-        assert!(matches!(Resampler::new(&leaning, &upright, EDGES), Resampler::Oblique { .. }));
+        assert!(matches!(Resampler::new(&leaning, &upright, EDGES), Resampler::Oblique(_)));
         keeps_a_plane(&leaning, &upright, EXACT);
     }
 }
