@@ -1,3 +1,4 @@
 //! Integration tests: one binary, so that one link step serves them all.
 
 mod architecture;
+mod dimse;
