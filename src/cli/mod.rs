@@ -2,7 +2,9 @@
 
 mod config;
 mod echo;
+mod models;
 mod phantom;
+mod predict;
 mod send;
 
 use std::path::PathBuf;
@@ -25,6 +27,10 @@ struct Arguments {
 enum Command {
     /// Check or show the configuration
     Config(config::Arguments),
+    /// Analyse studies on disk: table, result objects, pictures
+    Predict(predict::Arguments),
+    /// List and verify model packages
+    Models(models::Arguments),
     /// Write synthetic CT pulmonary angiograms with ground truth
     Phantom(phantom::Arguments),
     /// Ask a DICOM peer for an answer (C-ECHO)
@@ -89,6 +95,8 @@ impl From<ConfigError> for CliError {
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Config(arguments) => config::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
+        Command::Models(arguments) => models::run(&arguments),
         Command::Phantom(arguments) => phantom::run(&arguments),
         Command::Echo(arguments) => echo::run(&arguments),
         Command::Send(arguments) => send::run(&arguments),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::analyse::embolism::{classify, decide};
 use super::analyse::evidence::explain;
-use super::analyse::findings::{Decision, EvidenceMap, Findings, Lung, Lungs, ModelIdentity, Probability, Provider};
+use super::analyse::findings::{Decision, Findings, Lung, Lungs, ModelIdentity, Probability, Provider};
 use super::analyse::quality::{gate_chest, gate_images};
 use super::analyse::{AnalyseError, lungs};
 use super::models::Models;
@@ -20,7 +20,7 @@ use super::models::manifest::IntendedUse;
 use super::report::picture::{self, Pictures};
 use super::report::{self, Context, ReportError, ResultObject};
 pub use super::report::{ResultKind, ResultReference};
-use super::volume::{Geometry, LungMask, Rejection, SeriesReading, Volume, read_series};
+use super::volume::{Geometry, LungMask, Rejection, SeriesReading, SourceSlice, Volume, read_series};
 use crate::config::ReportConfig;
 use crate::dicom::Uid;
 use crate::dicom::bounded::Limits;
@@ -57,8 +57,10 @@ pub struct SeriesResult {
     pub lungs: Option<LungMask>,
     /// The source grid, whenever there is a volume.
     pub geometry: Option<Geometry>,
-    /// Evidence cell by cell, when analysed.
-    pub evidence: Option<EvidenceMap>,
+    /// The images of the volume, lowest first, whenever there is one.
+    pub slices: Vec<SourceSlice>,
+    /// What was found, when analysed.
+    pub findings: Option<Findings>,
     /// Summary page and heat maps, when analysed.
     pub pictures: Option<Pictures>,
 }
@@ -136,7 +138,8 @@ pub fn analyse_series(
         objects: Vec::new(),
         lungs: None,
         geometry: None,
-        evidence: None,
+        slices: Vec::new(),
+        findings: None,
         pictures: None,
     };
     let Some(volume) = reading.volume else {
@@ -149,6 +152,7 @@ pub fn analyse_series(
     rejections.extend(stages.time("quality", || gate_chest(&volume, &mask)));
     let rejections = Rejection::merged(rejections);
     result.geometry = Some(volume.geometry.clone());
+    result.slices.clone_from(&volume.slices);
     let no_lungs = measured.left.is_none() && measured.right.is_none();
     if no_lungs || !(rejections.is_empty() || options.ignore_quality) {
         result.lungs = Some(mask);
@@ -233,11 +237,11 @@ impl SeriesResult {
         self.summary.status = Status::Analysed;
         self.summary.probability = Some(findings.probability);
         self.summary.decision = Some(findings.decision);
-        self.summary.models = findings.models;
+        self.summary.models.clone_from(&findings.models);
         self.summary.demonstration |= findings.classifier.intended_use == IntendedUse::Demonstration;
         self.summary.results = objects.iter().map(ResultObject::reference).collect();
         self.objects = objects;
-        self.evidence = Some(findings.evidence);
+        self.findings = Some(findings);
     }
 
     fn ended(mut self, rejections: Vec<Rejection>, stages: Stages) -> Self {

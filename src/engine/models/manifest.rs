@@ -4,6 +4,7 @@
 //! exactly as those it learnt from.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +58,15 @@ pub enum Kind {
     EmbolismClassifier,
 }
 
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::LungSegmentation => "lung-segmentation",
+            Self::EmbolismClassifier => "embolism-classifier",
+        })
+    }
+}
+
 /// What a model may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -67,6 +77,16 @@ pub enum IntendedUse {
     Research,
     /// What a site has put to clinical use on its own responsibility.
     Clinical,
+}
+
+impl fmt::Display for IntendedUse {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Demonstration => "demonstration",
+            Self::Research => "research",
+            Self::Clinical => "clinical",
+        })
+    }
 }
 
 /// How a package's networks are laid out.

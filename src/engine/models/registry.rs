@@ -188,7 +188,7 @@ impl Registry {
         }
         match &entry.package {
             Ok(package) if package.manifest.kind == kind => Ok(package),
-            Ok(package) => Err(refused(format!("{} is a package of the kind {:?}", entry.id, package.manifest.kind))),
+            Ok(package) => Err(refused(format!("{} is a package of the kind {}", entry.id, package.manifest.kind))),
             Err(error) => Err(refused(error.to_string())),
         }
     }

@@ -200,7 +200,7 @@ fn the_newest_version_is_active_unless_another_is_named() {
     assert_eq!(version("fixture-embolism").expect("newest"), "1.10.0");
     assert_eq!(version("fixture-embolism/1.9.0").expect("named"), "1.9.0");
     let error = version("fixture-lungs").expect_err("another kind").to_string();
-    assert!(error.contains("models.embolism") && error.contains("LungSegmentation"), "{error}");
+    assert!(error.contains("models.embolism") && error.contains("lung-segmentation"), "{error}");
     assert!(version("fixture-embolism/2.0.0").expect_err("absent").to_string().contains("no such package"));
 }
 

@@ -1,0 +1,204 @@
+//! `pe-node predict`: studies on disk, analysed without a node.
+
+mod output;
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::ZonedDateTime;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::{CliError, Settings};
+use crate::config::Config;
+use crate::engine::models::Models;
+use crate::engine::pipeline::{Options, SeriesResult, Status, analyse_series};
+use crate::engine::volume::{Rejection, SeriesFiles, group_by_series};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// DICOM files, or folders with studies below them
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Table with one row a series; without it the rows are printed
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Folder for result objects, masks, maps and pictures, one folder a series
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Analyse series that the quality gate rejects too; their results say so
+    #[arg(long)]
+    ignore_quality: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// One row of the table. Column names and values are part of the contract with scripts.
+#[derive(Debug, Serialize)]
+struct Row {
+    study_instance_uid: String,
+    series_instance_uid: String,
+    status: &'static str,
+    /// Codes of all reasons that apply, joined by semicolons.
+    reasons: String,
+    /// From 0 to 1.
+    pe_probability: Option<String>,
+    decision: Option<String>,
+    left_lung_ml: Option<String>,
+    right_lung_ml: Option<String>,
+    seconds: String,
+}
+
+/// Finds the series, analyses one after another, and writes a row for each as soon as it is done.
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let config = arguments.settings.load()?;
+    if let Some(missing) = arguments.paths.iter().find(|path| !path.exists()) {
+        return Err(CliError::Usage(format!("{}: there is no such file or folder", missing.display())));
+    }
+    let mut table = Table::create(arguments.csv.as_deref())?;
+    if let Some(folder) = &arguments.out {
+        std::fs::create_dir_all(folder).map_err(|error| CliError::Usage(format!("{}: {error}", folder.display())))?;
+    }
+    let grouping = group_by_series(&arguments.paths, &config.limits);
+    let mut failures = 0;
+    for (path, rejection) in &grouping.unreadable {
+        eprintln!("pe-node: {}: {}: {}", path.display(), rejection.reason, rejection.explanation);
+        table.write(&unreadable(rejection))?;
+    }
+    if grouping.series.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut models = Models::load(&config.models, &config.onnxruntime).map_err(|error| CliError::failed(&error))?;
+    let progress = progress(grouping.series.len());
+    for series in &grouping.series {
+        let start = Instant::now();
+        let outcome = analyse(series, &mut models, arguments, &config).and_then(|result| {
+            let folder = arguments.out.as_ref().map(|out| out.join(series.series_instance_uid.as_str()));
+            folder.map_or(Ok(()), |folder| output::write(&folder, &result))?;
+            Ok(result)
+        });
+        progress.suspend(|| tell(series, &outcome));
+        failures += usize::from(outcome.is_err());
+        table.write(&row(series, &outcome, start.elapsed()))?;
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn analyse(
+    series: &SeriesFiles,
+    models: &mut Models,
+    arguments: &Arguments,
+    config: &Config,
+) -> Result<SeriesResult, CliError> {
+    let options = Options {
+        limits: &config.limits,
+        report: &config.report,
+        ignore_quality: arguments.ignore_quality || config.analysis.ignore_quality,
+        allow_demonstration: config.models.allow_demonstration,
+        instance_set_digest: &digest(&series.files)?,
+        time: &ZonedDateTime::now(),
+        software_version: env!("CARGO_PKG_VERSION"),
+    };
+    analyse_series(&series.files, models, &options).map_err(|error| CliError::failed(&error))
+}
+
+/// A digest of the files that does not depend on their names or order.
+fn digest(files: &[PathBuf]) -> Result<String, CliError> {
+    use rayon::prelude::*;
+    let digest = |path: &PathBuf| -> std::io::Result<Vec<u8>> { Ok(Sha256::digest(std::fs::read(path)?).to_vec()) };
+    let digests: std::io::Result<Vec<Vec<u8>>> = files.par_iter().map(digest).collect();
+    let mut digests = digests.map_err(|error| CliError::Failed(format!("reading a series: {error}")))?;
+    digests.sort_unstable();
+    let whole = Sha256::digest(digests.concat());
+    Ok(whole.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn progress(series: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} series, {elapsed} elapsed, {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let progress = ProgressBar::new(series as u64).with_style(style);
+    progress.enable_steady_tick(Duration::from_millis(500));
+    progress
+}
+
+/// Says on the terminal why a series has no result.
+fn tell(series: &SeriesFiles, outcome: &Result<SeriesResult, CliError>) {
+    let uid = &series.series_instance_uid;
+    match outcome {
+        Ok(result) => {
+            for Rejection { reason, explanation } in &result.summary.rejections {
+                eprintln!("pe-node: series {uid}: {reason}: {explanation}");
+            }
+        }
+        Err(error) => eprintln!("pe-node: series {uid}: {error}"),
+    }
+}
+
+fn row(series: &SeriesFiles, outcome: &Result<SeriesResult, CliError>, elapsed: Duration) -> Row {
+    let summary = outcome.as_ref().ok().map(|result| &result.summary);
+    let codes = |rejections: &[Rejection]| {
+        rejections.iter().map(|rejection| rejection.reason.code()).collect::<Vec<_>>().join(";")
+    };
+    let millilitres = |volume: f64| format!("{volume:.1}");
+    Row {
+        study_instance_uid: series.study_instance_uid.to_string(),
+        series_instance_uid: series.series_instance_uid.to_string(),
+        status: match summary.map(|summary| summary.status) {
+            Some(Status::Analysed) => "analysed",
+            Some(Status::Rejected) => "rejected",
+            None => "failed",
+        },
+        reasons: summary.map(|summary| codes(&summary.rejections)).unwrap_or_default(),
+        pe_probability: summary
+            .and_then(|summary| summary.probability)
+            .map(|probability| format!("{:.6}", probability.value())),
+        decision: summary.and_then(|summary| summary.decision).map(|decision| decision.to_string()),
+        left_lung_ml: summary.and_then(|summary| summary.left_lung_ml).map(millilitres),
+        right_lung_ml: summary.and_then(|summary| summary.right_lung_ml).map(millilitres),
+        seconds: format!("{:.2}", elapsed.as_secs_f64()),
+    }
+}
+
+/// The row of a file that could not be placed in a series.
+fn unreadable(rejection: &Rejection) -> Row {
+    Row {
+        study_instance_uid: String::new(),
+        series_instance_uid: String::new(),
+        status: "rejected",
+        reasons: rejection.reason.code().to_owned(),
+        pe_probability: None,
+        decision: None,
+        left_lung_ml: None,
+        right_lung_ml: None,
+        seconds: "0.00".to_owned(),
+    }
+}
+
+/// The table, whose rows are on disk as soon as they are written.
+struct Table {
+    writer: csv::Writer<Box<dyn Write>>,
+}
+
+impl Table {
+    fn create(path: Option<&Path>) -> Result<Self, CliError> {
+        let sink: Box<dyn Write> = match path {
+            Some(path) => {
+                Box::new(File::create(path).map_err(|error| CliError::Usage(format!("{}: {error}", path.display())))?)
+            }
+            None => Box::new(std::io::stdout()),
+        };
+        Ok(Self { writer: csv::Writer::from_writer(sink) })
+    }
+
+    fn write(&mut self, row: &Row) -> Result<(), CliError> {
+        self.writer.serialize(row).map_err(|error| CliError::failed(&error))?;
+        self.writer.flush().map_err(|error| CliError::failed(&error))
+    }
+}

@@ -1,0 +1,66 @@
+//! The files of one series: result objects, masks and maps, pictures, slices.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::cli::CliError;
+use crate::engine::analyse::findings::Findings;
+use crate::engine::pipeline::SeriesResult;
+use crate::engine::volume::{SourceSlice, nifti};
+
+/// One row of `slices.csv`, lowest slice first.
+#[derive(Debug, Serialize)]
+struct SliceRow<'a> {
+    sop_instance_uid: &'a str,
+    /// From 0 to 1.
+    pe_probability: String,
+    attention: String,
+}
+
+/// Writes what there is: lungs whenever their stage ran, everything else when the series was analysed. What an earlier
+/// run left in the folder is removed first, so that the folder never mixes two runs.
+pub(super) fn write(folder: &Path, result: &SeriesResult) -> Result<(), CliError> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).map_err(|error| failed(folder, &error))?;
+    }
+    let (Some(lungs), Some(geometry)) = (&result.lungs, &result.geometry) else { return Ok(()) };
+    fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
+    nifti::write(&folder.join("lungs.nii.gz"), lungs.0.view(), geometry).map_err(|error| CliError::failed(&error))?;
+    for (index, object) in result.objects.iter().enumerate() {
+        let kind = object.kind;
+        let same = result.objects[..index].iter().filter(|other| other.kind == kind).count();
+        let name = if same == 0 { format!("{}.dcm", kind.name()) } else { format!("{}-{}.dcm", kind.name(), same + 1) };
+        let path = folder.join(name);
+        object.object.write_to_file(&path).map_err(|error| failed(&path, &error))?;
+    }
+    for (stem, picture) in result.pictures.iter().flat_map(|pictures| pictures.named()) {
+        let path = folder.join(format!("{stem}.png"));
+        picture.save(&path).map_err(|error| failed(&path, &error))?;
+    }
+    if let Some(findings) = &result.findings {
+        let evidence = &findings.evidence;
+        nifti::write(&folder.join("evidence.nii.gz"), evidence.cells.view(), &evidence.geometry)
+            .map_err(|error| CliError::failed(&error))?;
+        write_slices(&folder.join("slices.csv"), findings, &result.slices)?;
+    }
+    Ok(())
+}
+
+fn write_slices(path: &Path, findings: &Findings, slices: &[SourceSlice]) -> Result<(), CliError> {
+    let mut writer = csv::Writer::from_path(path).map_err(|error| failed(path, &error))?;
+    for finding in &findings.slices {
+        let row = SliceRow {
+            sop_instance_uid: slices[finding.slice].sop_instance_uid.as_str(),
+            pe_probability: format!("{:.6}", finding.probability.value()),
+            attention: format!("{:.6}", finding.attention),
+        };
+        writer.serialize(row).map_err(|error| failed(path, &error))?;
+    }
+    writer.flush().map_err(|error| failed(path, &error))
+}
+
+fn failed(path: &Path, error: &dyn std::fmt::Display) -> CliError {
+    CliError::Failed(format!("writing {}: {error}", path.display()))
+}
