@@ -268,7 +268,7 @@ fn the_fixture_networks_answer_as_computed_by_hand() {
     let package = registry.select(Kind::LungSegmentation, "").expect("package");
     let mut network = LungNetwork::load(package, &runtime()).expect("network");
     let mut image = Array4::from_elem((1, 1, 128, 128), 0.7);
-    image.slice_axis_mut(Axis(2), Slice::from(30..60)).fill(0.05);
+    image.slice_axis_mut(Axis(2), Slice::from(30..60)).fill(0.1);
     let logits = network.logits(&image.view()).expect("logits");
     let classes = network.classes();
     let best = |row: usize, column: usize| {

@@ -73,11 +73,14 @@ fn refine_slice(image: &ArrayView2<'_, i16>, mut labels: ArrayViewMut2<'_, u8>, 
 
 /// The side of a voxel of air, if it is lung.
 fn side(region: &Region, label: u8, value: i16, column: usize, middles: [f64; 2]) -> Option<u8> {
-    // Air around the patient, and lungs cut off by the edge of the image: the network's word alone.
+    if region.lung_share() < LUNG_SHARE {
+        return None;
+    }
+    // A lung that the edge of the image cuts hangs together with the air around the patient: the network parts them.
     if region.at_edge {
         return (label != BACKGROUND).then_some(label);
     }
-    if region.lung_share() < LUNG_SHARE || (label == BACKGROUND && value < AIRWAY_BELOW) {
+    if label == BACKGROUND && value < AIRWAY_BELOW {
         return None;
     }
     let lung = (region.left + region.right) as f64;
