@@ -1,0 +1,235 @@
+//! Result objects from a made-up exam: what they hold, and whether other people's software takes them.
+
+mod scene;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use dicom_dictionary_std::tags;
+use dicom_object::{FileDicomObject, InMemDicomObject};
+use pe_node::dicom::elements;
+use pe_node::engine::analyse::findings::Decision;
+use pe_node::engine::report::{self, ResultKind, ResultObject, picture};
+use pe_node::engine::volume::Reason;
+use scene::{Scene, Setup};
+
+const MIRRORED: [[f64; 3]; 2] = [[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]];
+const PRONE: [[f64; 3]; 2] = [[-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]];
+
+fn of_kind(results: &[ResultObject], kind: ResultKind) -> &ResultObject {
+    results.iter().find(|result| result.kind == kind).expect("an object of the kind")
+}
+
+fn bytes(object: &FileDicomObject<InMemDicomObject>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    object.write_all(&mut bytes).expect("write");
+    bytes
+}
+
+/// All content items of a tree, depth first.
+fn items(data_set: &InMemDicomObject) -> Vec<&InMemDicomObject> {
+    let children = data_set.get(tags::CONTENT_SEQUENCE).and_then(|element| element.items()).unwrap_or_default();
+    children.iter().flat_map(|child| std::iter::once(child).chain(items(child))).collect()
+}
+
+fn code(item: &InMemDicomObject, sequence: dicom_object::Tag) -> Option<String> {
+    elements::text(item.get(sequence)?.items()?.first()?, tags::CODE_VALUE)
+}
+
+fn values_named(report: &InMemDicomObject, name: &str) -> Vec<String> {
+    let named = items(report).into_iter().filter(|item| code(item, tags::CONCEPT_NAME_CODE_SEQUENCE).as_deref() == Some(name));
+    named
+        .filter_map(|item| {
+            code(item, tags::CONCEPT_CODE_SEQUENCE)
+                .or_else(|| elements::text(item, tags::TEXT_VALUE))
+                .or_else(|| {
+                    elements::text(item.get(tags::MEASURED_VALUE_SEQUENCE)?.items()?.first()?, tags::NUMERIC_VALUE)
+                })
+        })
+        .collect()
+}
+
+#[test]
+fn a_retry_writes_the_same_bytes_and_other_input_other_identifiers() {
+    let scene = Scene::new(&Setup::default());
+    let context = scene.context();
+    let (first, second) = (report::results(&context).expect("results"), report::results(&context).expect("results"));
+    assert_eq!(first.len(), 4);
+    for (first, second) in first.iter().zip(&second) {
+        assert_eq!(first.reference(), second.reference());
+        assert!(bytes(&first.object) == bytes(&second.object), "{:?} differs", first.kind);
+    }
+    let other = report::results(&report::Context { instance_set_digest: "other", ..context }).expect("results");
+    for (first, other) in first.iter().zip(&other) {
+        assert_ne!(first.sop_instance_uid, other.sop_instance_uid);
+        assert_ne!(first.series_instance_uid, other.series_instance_uid);
+    }
+    let mut series: Vec<_> = first.iter().map(|result| &result.series_instance_uid).collect();
+    series.sort();
+    series.dedup();
+    assert_eq!(series.len(), 4, "each object has a series of its own");
+}
+
+#[test]
+fn the_finding_is_named_only_when_it_is_present() {
+    for (decision, value) in
+        [(Decision::Present, "52101004"), (Decision::Absent, "272519000"), (Decision::Undetermined, "373068000")]
+    {
+        let scene = Scene::new(&Setup { decision, ..Setup::default() });
+        let results = report::results(&scene.context()).expect("results");
+        let report = &of_kind(&results, ResultKind::Sr).object;
+        assert_eq!(values_named(report, "59282003"), [value]);
+        let named = values_named(report, "121071").contains(&"59282003".to_owned());
+        assert_eq!(named, decision == Decision::Present);
+        assert_eq!(values_named(report, "122157")[0], "87.31");
+    }
+}
+
+#[test]
+fn the_report_says_what_limits_it() {
+    let setup = Setup {
+        decision: Decision::Undetermined,
+        synthetic: false,
+        reasons: vec![Reason::NoContrast, Reason::TooThick],
+        ..Setup::default()
+    };
+    let scene = Scene::new(&setup);
+    let results = report::results(&scene.context()).expect("results");
+    let comments = values_named(&of_kind(&results, ResultKind::Sr).object, "121106").join("\n");
+    for expected in ["Research use only", "synthetic training data", "not marked synthetic", "no-contrast, too-thick"] {
+        assert!(comments.contains(expected), "`{expected}` is missing in:\n{comments}");
+    }
+    let parameters = values_named(&of_kind(&results, ResultKind::Sr).object, "111002").join("\n");
+    for expected in ["sha256=cd34", "threshold=0.42", "temperature 1.31", "intended-use=demonstration", "CPUExecution"] {
+        assert!(parameters.contains(expected), "`{expected}` is missing in:\n{parameters}");
+    }
+}
+
+#[test]
+fn no_segmentation_is_made_of_an_empty_mask_and_the_report_stands_alone() {
+    let mut scene = Scene::new(&Setup::default());
+    scene.lungs.0.fill(0);
+    scene.findings.lungs.left = None;
+    scene.findings.lungs.right = None;
+    let results = report::results(&scene.context()).expect("results");
+    assert_eq!(results.iter().map(|result| result.kind).collect::<Vec<_>>(), [
+        ResultKind::Sr,
+        ResultKind::Sc,
+        ResultKind::Kos
+    ]);
+}
+
+#[test]
+fn findings_of_another_volume_are_refused() {
+    let mut scene = Scene::new(&Setup::default());
+    scene.findings.key_slices[0].slice = 99;
+    assert!(report::results(&scene.context()).is_err());
+    let mut scene = Scene::new(&Setup::default());
+    scene.lungs.0[[18, 75, 95]] = 1;
+    assert!(report::results(&scene.context()).is_err());
+}
+
+#[test]
+fn all_pictures_have_one_size() {
+    let scene = Scene::new(&Setup::default());
+    let pictures = picture::draw(&scene.context());
+    let names: Vec<String> = pictures.named().map(|(name, _)| name).collect();
+    assert_eq!(names, ["summary", "key-1", "key-2", "key-3"]);
+    let size = pictures.summary.dimensions();
+    assert!(pictures.named().all(|(_, image)| image.dimensions() == size));
+    if let Some(folder) = std::env::var_os("PE_NODE_TEST_PICTURES") {
+        for (name, image) in pictures.named() {
+            image.save(Path::new(&folder).join(format!("{name}.png"))).expect("write a picture");
+        }
+    }
+}
+
+#[test]
+fn every_object_passes_its_gates_in_every_orientation_and_state() {
+    let present = Setup::default();
+    let cases = [
+        ("present", present.clone(), [false, false]),
+        ("mirrored", Setup { orientation: MIRRORED, ..present.clone() }, [false, true]),
+        ("prone", Setup { orientation: PRONE, decision: Decision::Absent, probability: 0.1, ..present.clone() }, [false; 2]),
+        (
+            "undetermined",
+            Setup {
+                decision: Decision::Undetermined,
+                synthetic: false,
+                reasons: vec![Reason::NoContrast],
+                character_set: None,
+                patient_name: "DOE^JOHN",
+                ..present.clone()
+            },
+            [true, false],
+        ),
+        (
+            "one lung, UTF-8, clinical",
+            Setup {
+                left_lung: false,
+                character_set: Some("ISO_IR 192"),
+                patient_name: "Yamada^Tarou=\u{5c71}\u{7530}^\u{592a}\u{90ce}",
+                intended_use: "clinical",
+                synthetic: false,
+                ..present.clone()
+            },
+            [false, false],
+        ),
+        (
+            "ISO 2022",
+            Setup {
+                character_set: Some("\\ISO 2022 IR 87"),
+                patient_name: "Yamada^Tarou=\u{1b}$B;3ED\u{1b}(B^\u{1b}$BB@O:\u{1b}(B",
+                intended_use: "research",
+                ..present.clone()
+            },
+            [false, false],
+        ),
+    ];
+    for (name, setup, [segment_groups, single_frame]) in cases {
+        let mut scene = Scene::new(&setup);
+        scene.settings.segment_groups = segment_groups;
+        scene.settings.single_frame_secondary_capture = single_frame;
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (source, written) = (folder.path().join("source"), folder.path().join("results"));
+        std::fs::create_dir(&source).and_then(|()| std::fs::create_dir(&written)).expect("folders");
+        scene.write_source(&source);
+        for (index, result) in report::results(&scene.context()).expect("results").iter().enumerate() {
+            result.object.write_to_file(written.join(format!("{}-{index}.dcm", result.kind.name()))).expect("write");
+        }
+        if let Some(keep) = std::env::var_os("PE_NODE_TEST_OBJECTS") {
+            let keep = Path::new(&keep).join(name.replace(' ', "-"));
+            copy(&source, &keep.join("source"));
+            copy(&written, &keep.join("results"));
+        }
+        validate(name, &written, &source);
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("folder");
+    for entry in std::fs::read_dir(from).expect("folder").map(|entry| entry.expect("entry")) {
+        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copy");
+    }
+}
+
+/// Runs the validators of `tests/interop/validate.py`. Without the peers the check is skipped, and says so; in CI that
+/// is a failure.
+fn validate(name: &str, results: &Path, source: &Path) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = std::env::var_os("PE_NODE_PYTHON").map_or_else(|| root.join("target/venv/bin/python"), PathBuf::from);
+    if !python.exists() {
+        let message = format!("{} is absent: tests/install-peers.sh brings it", python.display());
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
+        println!("skipped: {message}");
+        return;
+    }
+    let done = Command::new(&python)
+        .arg(root.join("tests/interop/validate.py"))
+        .args([results, source])
+        .output()
+        .expect("the validators run");
+    let text = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    println!("{name}:\n{text}");
+    assert!(done.status.success(), "{name}:\n{text}");
+}

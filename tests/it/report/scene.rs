@@ -1,0 +1,382 @@
+//! A small made-up exam: a body with asymmetric lungs and contrast in the vessels, one clot on the right, and the
+//! findings that an analysis would give. Everything is a function of the place in the patient, so the same patient can
+//! be imaged in any orientation.
+
+use std::path::Path;
+
+use dicom_core::{DataElement, PrimitiveValue, VR, dicom_value};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{FileMetaTableBuilder, InMemDicomObject, Tag};
+use ndarray::{Array3, s};
+use pe_node::config::{Config, ReportConfig};
+use pe_node::dicom::Uid;
+use pe_node::engine::analyse::findings::{
+    Decision, EvidenceMap, Findings, KeySlice, Lung, Lungs, ModelIdentity, Probability, Provider, SliceFinding,
+};
+use pe_node::engine::models::manifest::Manifest;
+use pe_node::engine::report::Context;
+use pe_node::engine::volume::{
+    Geometry, LEFT_LUNG, LungMask, PatientPoint, RIGHT_LUNG, Reason, SourceSlice, Volume, VoxelPoint,
+};
+
+/// The clot: where evidence is greatest.
+const CLOT: [f64; 3] = [-52.0, 12.0, -20.0];
+
+/// What differs from one test to the next.
+#[derive(Clone)]
+pub struct Setup {
+    /// Directions of rows and columns in the patient.
+    pub orientation: [[f64; 3]; 2],
+    /// Columns, rows, slices.
+    pub size: [usize; 3],
+    pub decision: Decision,
+    pub probability: f64,
+    pub intended_use: &'static str,
+    pub synthetic: bool,
+    pub reasons: Vec<Reason>,
+    pub character_set: Option<&'static str>,
+    pub patient_name: &'static str,
+    pub left_lung: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            orientation: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
+            size: [190, 150, 37],
+            decision: Decision::Present,
+            probability: 0.8731,
+            intended_use: "demonstration",
+            synthetic: true,
+            reasons: Vec::new(),
+            character_set: Some("ISO_IR 100"),
+            patient_name: "M\u{fc}ller^J\u{f6}rg",
+            left_lung: true,
+        }
+    }
+}
+
+/// The exam with all that reports are made from.
+pub struct Scene {
+    pub volume: Volume,
+    pub lungs: LungMask,
+    pub findings: Findings,
+    pub settings: ReportConfig,
+    time: jiff::ZonedDateTime,
+}
+
+impl Scene {
+    pub fn new(setup: &Setup) -> Self {
+        let geometry = geometry(setup);
+        let [columns, rows, slices] = geometry.size;
+        let at = |slice: usize, row: usize, column: usize| {
+            let point = VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 };
+            geometry.to_patient(point)
+        };
+        let hounsfield = Array3::from_shape_fn((slices, rows, columns), |(s, r, c)| hounsfield(at(s, r, c)));
+        let lungs = Array3::from_shape_fn((slices, rows, columns), |(s, r, c)| match lung(at(s, r, c)) {
+            LEFT_LUNG if !setup.left_lung => 0,
+            label => label,
+        });
+        let source = (0..slices).map(|slice| SourceSlice {
+            sop_class_uid: Uid::parse(uids::CT_IMAGE_STORAGE).expect("UID"),
+            sop_instance_uid: Uid::derived(["scene", "slice", &slice.to_string()]),
+            instance_number: Some((slices - slice) as i64),
+        });
+        let volume = Volume {
+            slices: source.collect(),
+            header: header(setup, &geometry),
+            hounsfield,
+            geometry: geometry.clone(),
+        };
+        let findings = findings(setup, &geometry, &lungs);
+        let settings = Config::load(None, std::iter::empty(), &[]).expect("defaults").report;
+        let time = "2026-03-01T11:22:33+01:00[+01:00]".parse().expect("time");
+        Self { volume, lungs: LungMask(lungs), findings, settings, time }
+    }
+
+    pub fn context(&self) -> Context<'_> {
+        Context {
+            volume: &self.volume,
+            lungs: &self.lungs,
+            findings: &self.findings,
+            settings: &self.settings,
+            instance_set_digest: "5ce9e",
+            time: &self.time,
+            software_version: "0.1.0",
+        }
+    }
+
+    /// Writes the source images as CT Image Storage.
+    pub fn write_source(&self, folder: &Path) {
+        for (index, slice) in self.volume.slices.iter().enumerate() {
+            let mut image = self.volume.header.clone();
+            let corner = VoxelPoint { column: 0.0, row: 0.0, slice: index as f64 };
+            let place = self.volume.geometry.to_patient(corner).0;
+            put(&mut image, tags::SOP_INSTANCE_UID, VR::UI, slice.sop_instance_uid.as_str());
+            put(&mut image, tags::INSTANCE_NUMBER, VR::IS, slice.instance_number.unwrap_or(0).to_string());
+            put(&mut image, tags::IMAGE_POSITION_PATIENT, VR::DS, joined(place));
+            let pixels = self.volume.hounsfield.slice(s![index, .., ..]).iter().copied().collect::<Vec<i16>>();
+            put(&mut image, tags::PIXEL_DATA, VR::OW, PrimitiveValue::I16(pixels.into()));
+            let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
+            let file = image.with_meta(meta).expect("file meta information");
+            file.write_to_file(folder.join(format!("{index:04}.dcm"))).expect("write");
+        }
+    }
+}
+
+fn geometry(setup: &Setup) -> Geometry {
+    let [row, column] = setup.orientation;
+    let spacing = [1.9, 1.9, 6.0];
+    let up = [0.0, 0.0, 1.0];
+    let directions = [row, column, up];
+    let middle = setup.size.map(|size| (size - 1) as f64 / 2.0);
+    let origin = std::array::from_fn(|component| {
+        -(0..3).map(|axis| middle[axis] * spacing[axis] * directions[axis][component]).sum::<f64>()
+    });
+    Geometry { size: setup.size, spacing, directions, origin: PatientPoint(origin) }
+}
+
+/// Below 1 inside an ellipsoid.
+fn ellipsoid(place: PatientPoint, centre: [f64; 3], radius: [f64; 3]) -> f64 {
+    (0..3).map(|axis| ((place.0[axis] - centre[axis]) / radius[axis]).powi(2)).sum()
+}
+
+/// The right lung (on the patient's right, negative x) is the larger one; the heart takes from the left.
+fn lung(place: PatientPoint) -> u8 {
+    let heart = ellipsoid(place, [22.0, -22.0, -45.0], [56.0, 48.0, 55.0]) < 1.0;
+    if heart {
+        0
+    } else if ellipsoid(place, [-78.0, 5.0, 0.0], [58.0, 82.0, 108.0]) < 1.0 {
+        RIGHT_LUNG
+    } else if ellipsoid(place, [80.0, 8.0, 8.0], [47.0, 74.0, 92.0]) < 1.0 {
+        LEFT_LUNG
+    } else {
+        0
+    }
+}
+
+fn hounsfield(place: PatientPoint) -> i16 {
+    let [x, y, z] = place.0;
+    let noise = ((x * 12.99 + y * 78.23 + z * 37.7).sin() * 43_758.5).fract() * 24.0;
+    let vessel = |from: [f64; 3], to: [f64; 3], radius: f64| distance(place.0, from, to) < radius;
+    let tree = vessel([0.0, -18.0, 10.0], [-75.0, 18.0, -28.0], 9.0)
+        || vessel([0.0, -18.0, 10.0], [70.0, 20.0, 0.0], 8.0)
+        || vessel([-75.0, 18.0, -28.0], [-110.0, 45.0, -50.0], 4.5)
+        || vessel([-75.0, 18.0, -28.0], [-95.0, -20.0, -10.0], 4.0)
+        || vessel([70.0, 20.0, 0.0], [100.0, 45.0, 20.0], 4.0);
+    let value = if ellipsoid(place, CLOT, [9.0, 6.5, 9.0]) < 1.0 {
+        55.0
+    } else if tree || vessel([0.0, -10.0, -40.0], [0.0, -22.0, 40.0], 15.0) {
+        360.0
+    } else if vessel([18.0, 55.0, -120.0], [18.0, 55.0, 120.0], 12.0) {
+        210.0
+    } else if vessel([0.0, 85.0, -130.0], [0.0, 85.0, 130.0], 17.0) {
+        380.0
+    } else if lung(place) != 0 {
+        -860.0
+    } else if ellipsoid(place, [0.0, 0.0, 0.0], [162.0, 118.0, 400.0]) < 1.0 {
+        if ellipsoid(place, [0.0, 0.0, 0.0], [150.0, 106.0, 400.0]) < 1.0 { 45.0 } else { -95.0 }
+    } else {
+        return -1024;
+    };
+    (value + noise) as i16
+}
+
+fn distance(point: [f64; 3], from: [f64; 3], to: [f64; 3]) -> f64 {
+    let dot = |a: [f64; 3], b: [f64; 3]| (0..3).map(|axis| a[axis] * b[axis]).sum::<f64>();
+    let minus = |a: [f64; 3], b: [f64; 3]| -> [f64; 3] { std::array::from_fn(|axis| a[axis] - b[axis]) };
+    let (along, offset) = (minus(to, from), minus(point, from));
+    let share = (dot(along, offset) / dot(along, along)).clamp(0.0, 1.0);
+    let rest: [f64; 3] = std::array::from_fn(|axis| offset[axis] - share * along[axis]);
+    dot(rest, rest).sqrt()
+}
+
+fn evidence_at(place: PatientPoint) -> f64 {
+    let strong = 0.96 * (-ellipsoid(place, CLOT, [14.0, 12.0, 14.0])).exp();
+    let weak = 0.35 * (-ellipsoid(place, [62.0, 20.0, 2.0], [12.0, 12.0, 12.0])).exp();
+    (strong + weak).min(1.0)
+}
+
+/// Cells of 4 mm, 6 mm apart, aligned with the patient.
+fn evidence() -> EvidenceMap {
+    let geometry = Geometry {
+        size: [80, 60, 37],
+        spacing: [4.0, 4.0, 6.0],
+        directions: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+        origin: PatientPoint([-158.0, -118.0, -108.0]),
+    };
+    let cells = Array3::from_shape_fn((37, 60, 80), |(slice, row, column)| {
+        let point = VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 };
+        evidence_at(geometry.to_patient(point)) as f32
+    });
+    EvidenceMap { cells, geometry }
+}
+
+fn findings(setup: &Setup, geometry: &Geometry, lungs: &Array3<u8>) -> Findings {
+    let probability = |value: f64| Probability::new(value).expect("probability");
+    let peak = geometry.to_voxel(PatientPoint(CLOT));
+    let middle = peak.slice.round() as usize;
+    let share = |slice: usize| (-(slice as f64 - middle as f64).powi(2) / 9.0).exp() * setup.probability;
+    let slices = 2..geometry.size[2] - 2;
+    let key_slices = [middle, middle + 1, middle - 1].map(|slice| KeySlice {
+        slice,
+        probability: probability(share(slice)),
+        peak: VoxelPoint { column: peak.column.round(), row: peak.row.round(), slice: slice as f64 },
+        outlines: vec![circle(geometry, slice)],
+    });
+    let lung_of = |label: u8| {
+        let voxels: Vec<_> = lungs.indexed_iter().filter(|(_, value)| **value == label).map(|(at, _)| at).collect();
+        let (slice, row, column) = *voxels.get(voxels.len() / 2)?;
+        Some(Lung {
+            voxels: voxels.len() as u64,
+            millilitres: voxels.len() as f64 * geometry.voxel_millilitres(),
+            centre: VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 },
+        })
+    };
+    let model = |name: &str, version: &str, seed: &str| ModelIdentity {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        sha256: seed.repeat(16),
+    };
+    Findings {
+        probability: probability(setup.probability),
+        decision: setup.decision,
+        slices: slices
+            .map(|slice| SliceFinding { slice, probability: probability(share(slice)), attention: 1.0 / 33.0 })
+            .collect(),
+        key_slices: key_slices.to_vec(),
+        lungs: Lungs { left: lung_of(LEFT_LUNG), right: lung_of(RIGHT_LUNG) },
+        evidence: evidence(),
+        reasons: setup.reasons.clone(),
+        synthetic: setup.synthetic,
+        classifier: manifest(setup),
+        models: vec![model("lungs-unet", "0.3.0", "ab12"), model("embolism-phantom", "0.2.1", "cd34")],
+        provider: Provider("CPUExecutionProvider".to_owned()),
+    }
+}
+
+/// Twelve points around the clot.
+fn circle(geometry: &Geometry, slice: usize) -> Vec<[f64; 2]> {
+    let points = (0..12).map(|step| {
+        let angle = f64::from(step) * std::f64::consts::TAU / 12.0;
+        let place = PatientPoint([CLOT[0] + 12.0 * angle.cos(), CLOT[1] + 10.0 * angle.sin(), CLOT[2]]);
+        let voxel = geometry.to_voxel(place);
+        let _ = slice;
+        [voxel.column, voxel.row]
+    });
+    points.collect()
+}
+
+fn manifest(setup: &Setup) -> Manifest {
+    let text = format!(
+        r#"
+        schema = 1
+        name = "embolism-phantom"
+        version = "0.2.1"
+        kind = "embolism-classifier"
+        intended_use = "{}"
+        license = "Apache-2.0"
+        layout = "encoder+head"
+        files = []
+        [input]
+        window = [-250.0, 450.0]
+        size = [224, 224]
+        spacing_mm = 1.5
+        slice_step_mm = 3.0
+        neighbours = 1
+        crop = "lung-box"
+        [calibration]
+        temperature = 1.31
+        bias = -0.2
+        slice_temperature = 1.1
+        slice_bias = 0.0
+        [operating_point]
+        threshold = 0.42
+        indeterminate = [0.35, 0.5]
+        chosen = "greatest Youden index on validation exams"
+        [training]
+        data = "phantoms"
+        commit = "0000000"
+        configuration_sha256 = "00"
+        data_sha256 = "00"
+        seed = 1
+        counts = {{ exams = 400 }}
+        "#,
+        setup.intended_use
+    );
+    toml::from_str(&text).expect("manifest")
+}
+
+fn put(object: &mut InMemDicomObject, tag: Tag, vr: VR, value: impl Into<PrimitiveValue>) {
+    object.put(DataElement::new(tag, vr, value.into()));
+}
+
+fn joined<const N: usize>(values: [f64; N]) -> String {
+    values.map(|value| format!("{value:.4}")).join("\\")
+}
+
+/// Everything of a CT image but what differs from slice to slice.
+fn header(setup: &Setup, geometry: &Geometry) -> InMemDicomObject {
+    let [row, column, _] = geometry.directions;
+    let orientation = [row[0], row[1], row[2], column[0], column[1], column[2]];
+    let texts: &[(Tag, VR, &str)] = &[
+        (tags::IMAGE_TYPE, VR::CS, "ORIGINAL\\PRIMARY\\AXIAL"),
+        (tags::SOP_CLASS_UID, VR::UI, uids::CT_IMAGE_STORAGE),
+        (tags::STUDY_DATE, VR::DA, "20260301"),
+        (tags::STUDY_TIME, VR::TM, "101112"),
+        (tags::CONTENT_DATE, VR::DA, "20260301"),
+        (tags::CONTENT_TIME, VR::TM, "101500"),
+        (tags::ACCESSION_NUMBER, VR::SH, "A17"),
+        (tags::MODALITY, VR::CS, "CT"),
+        (tags::MANUFACTURER, VR::LO, "Scene"),
+        (tags::MANUFACTURER_MODEL_NAME, VR::LO, "Made up"),
+        (tags::REFERRING_PHYSICIAN_NAME, VR::PN, "Doe^Jane"),
+        (tags::STUDY_DESCRIPTION, VR::LO, "CTPA"),
+        (tags::PATIENT_NAME, VR::PN, setup.patient_name),
+        (tags::PATIENT_ID, VR::LO, "P-0815"),
+        (tags::PATIENT_BIRTH_DATE, VR::DA, "19700101"),
+        (tags::PATIENT_SEX, VR::CS, "M"),
+        (tags::PATIENT_AGE, VR::AS, "056Y"),
+        (tags::SLICE_THICKNESS, VR::DS, "6"),
+        (tags::KVP, VR::DS, "100"),
+        (tags::PATIENT_POSITION, VR::CS, "HFS"),
+        (tags::STUDY_INSTANCE_UID, VR::UI, "2.25.1"),
+        (tags::SERIES_INSTANCE_UID, VR::UI, "2.25.2"),
+        (tags::STUDY_ID, VR::SH, "1"),
+        (tags::SERIES_NUMBER, VR::IS, "3"),
+        (tags::ACQUISITION_NUMBER, VR::IS, "1"),
+        (tags::FRAME_OF_REFERENCE_UID, VR::UI, "2.25.3"),
+        (tags::POSITION_REFERENCE_INDICATOR, VR::LO, ""),
+        (tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME2"),
+        (tags::BODY_PART_EXAMINED, VR::CS, "CHEST"),
+        (tags::RESCALE_INTERCEPT, VR::DS, "0"),
+        (tags::RESCALE_SLOPE, VR::DS, "1"),
+        (tags::RESCALE_TYPE, VR::LO, "HU"),
+    ];
+    let mut object = InMemDicomObject::new_empty();
+    for (tag, vr, value) in texts {
+        put(&mut object, *tag, *vr, *value);
+    }
+    if let Some(character_set) = setup.character_set {
+        put(&mut object, tags::SPECIFIC_CHARACTER_SET, VR::CS, character_set);
+    }
+    if setup.synthetic {
+        put(&mut object, tags::SYNTHETIC_DATA, VR::CS, "YES");
+    }
+    put(&mut object, tags::IMAGE_ORIENTATION_PATIENT, VR::DS, joined(orientation));
+    put(&mut object, tags::PIXEL_SPACING, VR::DS, joined([geometry.spacing[1], geometry.spacing[0]]));
+    let numbers = [
+        (tags::SAMPLES_PER_PIXEL, 1),
+        (tags::ROWS, geometry.size[1] as u16),
+        (tags::COLUMNS, geometry.size[0] as u16),
+        (tags::BITS_ALLOCATED, 16),
+        (tags::BITS_STORED, 16),
+        (tags::HIGH_BIT, 15),
+        (tags::PIXEL_REPRESENTATION, 1),
+    ];
+    for (tag, value) in numbers {
+        put(&mut object, tag, VR::US, dicom_value!(U16, value));
+    }
+    object
+}
