@@ -17,8 +17,7 @@ use super::analyse::quality::{gate_chest, gate_images};
 use super::analyse::{AnalyseError, lungs};
 use super::models::Models;
 use super::models::manifest::IntendedUse;
-use super::report::picture::{self, Pictures};
-use super::report::{self, Context, ReportError, ResultObject};
+use super::report::{self, Context, Pictures, ReportError, ResultObject, Results};
 pub use super::report::{ResultKind, ResultReference};
 use super::volume::{Geometry, LungMask, Rejection, SeriesReading, SourceSlice, Volume, read_series};
 use crate::config::ReportConfig;
@@ -168,8 +167,7 @@ pub fn analyse_series(
         time: options.time,
         software_version: options.software_version,
     };
-    let (objects, pictures) =
-        stages.time("report", || report::results(&context).map(|objects| (objects, picture::draw(&context))))?;
+    let Results { objects, pictures } = stages.time("report", || report::results(&context))?;
     result.take_findings(findings, objects);
     result.pictures = Some(pictures);
     result.lungs = Some(mask);

@@ -8,7 +8,7 @@ mod element;
 mod header;
 mod key_objects;
 mod kind;
-pub mod picture;
+mod picture;
 mod secondary_capture;
 mod segmentation;
 mod sr;
@@ -23,6 +23,7 @@ use super::volume::{LEFT_LUNG, LungMask, RIGHT_LUNG, Volume};
 use crate::config::ReportConfig;
 use crate::dicom::Uid;
 pub use kind::{ResultKind, ResultReference};
+pub use picture::Pictures;
 
 /// All that result objects are made from.
 #[derive(Debug, Clone)]
@@ -99,17 +100,28 @@ pub enum ReportError {
     },
 }
 
-/// Makes every result object of one analysis: SR, SC (one or, by setting, several), SEG unless no lung was found, KOS.
-pub fn results(context: &Context) -> Result<Vec<ResultObject>, ReportError> {
+/// What one analysis gives to its readers.
+#[derive(Debug, Clone)]
+pub struct Results {
+    /// SR, SC (one or, by setting, several), SEG unless no lung was found, KOS.
+    pub objects: Vec<ResultObject>,
+    /// The frames of the SC.
+    pub pictures: Pictures,
+}
+
+/// Makes every result of one analysis.
+pub fn results(context: &Context) -> Result<Results, ReportError> {
     check(context)?;
     let header = header::Header::new(context)?;
+    let pictures = picture::draw(context);
     let segmentation = segmentation::build(context, &header);
     let report = sr::build(context, &header, segmentation.as_ref().map(|document| &document.identity));
-    let mut documents = vec![report];
-    documents.extend(secondary_capture::build(context, &header));
-    documents.extend(segmentation);
-    documents.push(key_objects::build(context, &header));
-    documents.into_iter().map(header::Document::into_result).collect()
+    let documents = std::iter::once(report)
+        .chain(secondary_capture::build(context, &header, &pictures))
+        .chain(segmentation)
+        .chain(std::iter::once(key_objects::build(context, &header)));
+    let objects = documents.map(header::Document::into_result).collect::<Result<_, _>>()?;
+    Ok(Results { objects, pictures })
 }
 
 /// Refuses grids and indices that do not fit each other, before anything is indexed by them.

@@ -6,19 +6,18 @@ use image::RgbImage;
 
 use super::element::{Compose, empty, texts};
 use super::header::{Document, Header, Identity};
-use super::picture::{self, Pictures};
+use super::picture::Pictures;
 use super::{Context, statements};
 use crate::dicom::concept::dcm;
 use crate::dicom::elements::DataSet;
 use crate::engine::report::ResultKind;
 
 /// The pictures as one object or several.
-pub(super) fn build(context: &Context, header: &Header) -> Vec<Document> {
-    let pictures = picture::draw(context);
+pub(super) fn build(context: &Context, header: &Header, pictures: &Pictures) -> Vec<Document> {
     if context.settings.single_frame_secondary_capture {
-        single_frame(context, header, &pictures)
+        single_frame(context, header, pictures)
     } else {
-        vec![multi_frame(context, header, &pictures)]
+        vec![multi_frame(context, header, pictures)]
     }
 }
 

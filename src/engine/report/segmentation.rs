@@ -7,7 +7,7 @@ use ndarray::{ArrayView2, Axis};
 
 use super::Context;
 use super::element::{Compose, ascii, coded, decimals, empty, longs};
-use super::header::{Document, Header, PRODUCT};
+use super::header::{Document, Header, PRODUCT, Reference};
 use super::statements;
 use crate::dicom::Concept;
 use crate::dicom::concept::{dcm, sct};
@@ -47,7 +47,7 @@ pub(super) fn build(context: &Context, header: &Header) -> Option<Document> {
         .with(tags::IMAGE_TYPE, "DERIVED\\PRIMARY")
         .with(tags::CONTENT_LABEL, "LUNGS")
         .with(tags::CONTENT_DESCRIPTION, "Left and right lung")
-        .with(tags::CONTENT_CREATOR_NAME, PRODUCT)
+        .with(tags::CONTENT_CREATOR_NAME, "pe-node^automatic")
         .with(tags::SEGMENTATION_TYPE, "BINARY")
         .with_items(tags::SEGMENT_SEQUENCE, segments.iter().map(|segment| describe(context, header, segment)).collect())
         .with(tags::FRAME_OF_REFERENCE_UID, frame_of_reference(context, header))
@@ -62,10 +62,9 @@ pub(super) fn build(context: &Context, header: &Header) -> Option<Document> {
         .with_items(
             tags::REFERENCED_SERIES_SEQUENCE,
             vec![
-                empty().with(tags::SERIES_INSTANCE_UID, header.source_series.as_str()).with_items(
-                    tags::REFERENCED_INSTANCE_SEQUENCE,
-                    sources.iter().map(|source| source.item()).collect(),
-                ),
+                empty()
+                    .with(tags::SERIES_INSTANCE_UID, header.source_series.as_str())
+                    .with_items(tags::REFERENCED_INSTANCE_SEQUENCE, sources.iter().map(Reference::item).collect()),
             ],
         )
         .with(tags::NUMBER_OF_FRAMES, frames.to_string())
@@ -236,7 +235,7 @@ fn with_pixels(data_set: DataSet, context: &Context, segments: &[Segment]) -> Da
     let mut bits = BitPacker::with_capacity(frames * rows * columns);
     for segment in segments {
         for slice in &segment.slices {
-            bits.push(context.lungs.0.index_axis(Axis(0), *slice), segment.label);
+            bits.push(&context.lungs.0.index_axis(Axis(0), *slice), segment.label);
         }
     }
     data_set
@@ -265,7 +264,7 @@ impl BitPacker {
     }
 
     /// Appends one frame: a bit is set where the mask has the label.
-    fn push(&mut self, mask: ArrayView2<u8>, label: u8) {
+    fn push(&mut self, mask: &ArrayView2<u8>, label: u8) {
         for voxel in mask {
             self.pending |= u8::from(*voxel == label) << self.filled;
             self.filled += 1;
@@ -297,8 +296,8 @@ mod tests {
     #[test]
     fn bits_of_the_second_frame_follow_the_first_inside_a_byte() {
         let mut bits = BitPacker::with_capacity(18);
-        bits.push(array![[1, 0, 2], [1, 1, 0], [0, 0, 1]].view(), 1);
-        bits.push(array![[2, 2, 0], [0, 0, 0], [0, 0, 2]].view(), 2);
+        bits.push(&array![[1, 0, 2], [1, 1, 0], [0, 0, 1]].view(), 1);
+        bits.push(&array![[2, 2, 0], [0, 0, 0], [0, 0, 2]].view(), 2);
         assert_eq!(bits.finish(), [0b0001_1001, 0b0000_0111, 0b0000_0010, 0]);
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use dicom_core::{DataElement, PrimitiveValue, VR, dicom_value};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject, Tag};
-use ndarray::{Array3, s};
+use ndarray::{Array3, Axis};
 use pe_node::config::{Config, ReportConfig};
 use pe_node::dicom::Uid;
 use pe_node::engine::analyse::findings::{
@@ -24,19 +24,19 @@ const CLOT: [f64; 3] = [-52.0, 12.0, -20.0];
 
 /// What differs from one test to the next.
 #[derive(Clone)]
-pub struct Setup {
+pub(super) struct Setup {
     /// Directions of rows and columns in the patient.
-    pub orientation: [[f64; 3]; 2],
+    pub(super) orientation: [[f64; 3]; 2],
     /// Columns, rows, slices.
-    pub size: [usize; 3],
-    pub decision: Decision,
-    pub probability: f64,
-    pub intended_use: &'static str,
-    pub synthetic: bool,
-    pub reasons: Vec<Reason>,
-    pub character_set: Option<&'static str>,
-    pub patient_name: &'static str,
-    pub left_lung: bool,
+    pub(super) size: [usize; 3],
+    pub(super) decision: Decision,
+    pub(super) probability: f64,
+    pub(super) intended_use: &'static str,
+    pub(super) synthetic: bool,
+    pub(super) reasons: Vec<Reason>,
+    pub(super) character_set: Option<&'static str>,
+    pub(super) patient_name: &'static str,
+    pub(super) left_lung: bool,
 }
 
 impl Default for Setup {
@@ -57,16 +57,16 @@ impl Default for Setup {
 }
 
 /// The exam with all that reports are made from.
-pub struct Scene {
-    pub volume: Volume,
-    pub lungs: LungMask,
-    pub findings: Findings,
-    pub settings: ReportConfig,
+pub(super) struct Scene {
+    pub(super) volume: Volume,
+    pub(super) lungs: LungMask,
+    pub(super) findings: Findings,
+    pub(super) settings: ReportConfig,
     time: jiff::ZonedDateTime,
 }
 
 impl Scene {
-    pub fn new(setup: &Setup) -> Self {
+    pub(super) fn new(setup: &Setup) -> Self {
         let geometry = geometry(setup);
         let [columns, rows, slices] = geometry.size;
         let at = |slice: usize, row: usize, column: usize| {
@@ -95,7 +95,7 @@ impl Scene {
         Self { volume, lungs: LungMask(lungs), findings, settings, time }
     }
 
-    pub fn context(&self) -> Context<'_> {
+    pub(super) fn context(&self) -> Context<'_> {
         Context {
             volume: &self.volume,
             lungs: &self.lungs,
@@ -108,7 +108,7 @@ impl Scene {
     }
 
     /// Writes the source images as CT Image Storage.
-    pub fn write_source(&self, folder: &Path) {
+    pub(super) fn write_source(&self, folder: &Path) {
         for (index, slice) in self.volume.slices.iter().enumerate() {
             let mut image = self.volume.header.clone();
             let corner = VoxelPoint { column: 0.0, row: 0.0, slice: index as f64 };
@@ -116,7 +116,7 @@ impl Scene {
             put(&mut image, tags::SOP_INSTANCE_UID, VR::UI, slice.sop_instance_uid.as_str());
             put(&mut image, tags::INSTANCE_NUMBER, VR::IS, slice.instance_number.unwrap_or(0).to_string());
             put(&mut image, tags::IMAGE_POSITION_PATIENT, VR::DS, joined(place));
-            let pixels = self.volume.hounsfield.slice(s![index, .., ..]).iter().copied().collect::<Vec<i16>>();
+            let pixels = self.volume.hounsfield.index_axis(Axis(0), index).iter().copied().collect::<Vec<i16>>();
             put(&mut image, tags::PIXEL_DATA, VR::OW, PrimitiveValue::I16(pixels.into()));
             let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
             let file = image.with_meta(meta).expect("file meta information");
@@ -223,7 +223,7 @@ fn findings(setup: &Setup, geometry: &Geometry, lungs: &Array3<u8>) -> Findings 
         slice,
         probability: probability(share(slice)),
         peak: VoxelPoint { column: peak.column.round(), row: peak.row.round(), slice: slice as f64 },
-        outlines: vec![circle(geometry, slice)],
+        outlines: vec![circle(geometry)],
     });
     let lung_of = |label: u8| {
         let voxels: Vec<_> = lungs.indexed_iter().filter(|(_, value)| **value == label).map(|(at, _)| at).collect();
@@ -257,12 +257,11 @@ fn findings(setup: &Setup, geometry: &Geometry, lungs: &Array3<u8>) -> Findings 
 }
 
 /// Twelve points around the clot.
-fn circle(geometry: &Geometry, slice: usize) -> Vec<[f64; 2]> {
+fn circle(geometry: &Geometry) -> Vec<[f64; 2]> {
     let points = (0..12).map(|step| {
         let angle = f64::from(step) * std::f64::consts::TAU / 12.0;
         let place = PatientPoint([CLOT[0] + 12.0 * angle.cos(), CLOT[1] + 10.0 * angle.sin(), CLOT[2]]);
         let voxel = geometry.to_voxel(place);
-        let _ = slice;
         [voxel.column, voxel.row]
     });
     points.collect()

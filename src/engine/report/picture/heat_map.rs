@@ -3,7 +3,7 @@
 
 use image::{Rgb, RgbImage};
 
-use super::canvas::{ALERT, Area, BACKGROUND, Canvas, Font, LINE, MUTED, TEXT, WARNING, mix};
+use super::canvas::{ALERT, Area, Canvas, Font, LINE, MUTED, TEXT, WARNING, mix};
 use super::orientation::{letters, opposite};
 use super::{Context, HEIGHT, WIDTH, palette, sampling};
 use crate::engine::analyse::findings::{Decision, KeySlice};
@@ -32,7 +32,7 @@ pub(super) fn draw(context: &Context, index: usize) -> RgbImage {
     draw_scale(&mut canvas, &view);
     draw_panel(&mut canvas, context, index);
     draw_inset(&mut canvas, context, key_slice, &view);
-    draw_colour_bar(&mut canvas);
+    palette::draw_bar(&mut canvas, COLOUR_BAR);
     canvas.into_image()
 }
 
@@ -195,7 +195,7 @@ fn draw_inset(canvas: &mut Canvas, context: &Context, key_slice: &KeySlice, whol
     canvas.text(INSET.left, INSET.top - 22, "magnified 2 times; W 700 L 100", Font::SMALL, MUTED);
     draw_slice(canvas, context, &view, false);
     canvas.frame(INSET, LINE);
-    let outlined = [whole.pixel(centre), [0.0; 2]][0];
+    let outlined = whole.pixel(centre);
     let half = f64::from(INSET.width) / 2.0 / MAGNIFICATION;
     let corners = [[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]];
     let square = corners.map(|[x, y]| [outlined[0] + x * half, outlined[1] + y * half]);
@@ -209,21 +209,5 @@ fn draw_corners(canvas: &mut Canvas, square: &[[f64; 2]; 4]) {
             let towards = [corner[0] + (neighbour[0] - corner[0]) * 0.1, corner[1] + (neighbour[1] - corner[1]) * 0.1];
             canvas.line(*corner, towards, 1.0, MUTED);
         }
-    }
-}
-
-/// The colours as they look on grey, with their numbers.
-fn draw_colour_bar(canvas: &mut Canvas) {
-    let area = COLOUR_BAR;
-    let ground = mix(BACKGROUND, Rgb([255, 255, 255]), 0.25);
-    for (x, y) in area.pixels() {
-        let (colour, opacity) = palette::overlay(f64::from(x - area.left) / f64::from(area.width - 1));
-        canvas.blend(x, y, mix(ground, colour, opacity * 1.6), 1.0);
-    }
-    canvas.frame(area, LINE);
-    canvas.text(area.left, area.top - 22, "Evidence of the network", Font::SMALL, MUTED);
-    for (share, label) in [(0.0, "0"), (0.5, "0.5"), (1.0, "1")] {
-        let offset = (f64::from(area.width - Font::SMALL.width(label)) * share) as i32;
-        canvas.text(area.left + offset, area.bottom() + 4, label, Font::SMALL, TEXT);
     }
 }

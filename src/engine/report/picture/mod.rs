@@ -37,7 +37,7 @@ impl Pictures {
 }
 
 /// Draws the pictures. The findings must fit the volume, as [`super::results`] checks.
-pub fn draw(context: &Context) -> Pictures {
+pub(super) fn draw(context: &Context) -> Pictures {
     let count = context.key_slices().len();
     Pictures {
         summary: summary::draw(context),

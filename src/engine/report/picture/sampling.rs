@@ -10,19 +10,19 @@ const WINDOW: [f64; 2] = [-250.0, 450.0];
 
 /// Grey value of a place on the volume's grid under the window; black outside.
 pub(super) fn grey(volume: &Volume, point: VoxelPoint) -> u8 {
-    let Some(hounsfield) = interpolate(volume.hounsfield.view(), point) else { return 0 };
+    let Some(hounsfield) = interpolate(&volume.hounsfield.view(), point) else { return 0 };
     let share = (hounsfield - WINDOW[0]) / (WINDOW[1] - WINDOW[0]);
     (share.clamp(0.0, 1.0) * 255.0).round() as u8
 }
 
 /// Evidence at a place in the patient, from 0 to 1; 0 outside the map.
 pub(super) fn evidence(map: &EvidenceMap, place: PatientPoint) -> f64 {
-    interpolate(map.cells.view(), map.geometry.to_voxel(place)).unwrap_or(0.0).clamp(0.0, 1.0)
+    interpolate(&map.cells.view(), map.geometry.to_voxel(place)).unwrap_or(0.0).clamp(0.0, 1.0)
 }
 
 /// Linear interpolation between the eight neighbours. Up to half a voxel outside the grid the outermost value holds;
 /// beyond there is none.
-pub(super) fn interpolate<T: Copy + Into<f64>>(values: ArrayView3<T>, point: VoxelPoint) -> Option<f64> {
+pub(super) fn interpolate<T: Copy + Into<f64>>(values: &ArrayView3<T>, point: VoxelPoint) -> Option<f64> {
     let (slices, rows, columns) = values.dim();
     let (s0, s1, ds) = neighbours(point.slice, slices)?;
     let (r0, r1, dr) = neighbours(point.row, rows)?;
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn values_are_linear_between_voxels_and_end_half_a_voxel_outside() {
         let values = array![[[0.0_f32, 10.0], [20.0, 30.0]]];
-        let at = |column, row, slice| interpolate(values.view(), VoxelPoint { column, row, slice });
+        let at = |column, row, slice| interpolate(&values.view(), VoxelPoint { column, row, slice });
         assert_eq!(at(0.5, 0.5, 0.0), Some(15.0));
         assert_eq!(at(-0.4, 0.0, 0.3), Some(0.0));
         assert_eq!(at(-0.6, 0.0, 0.0), None);

@@ -13,6 +13,8 @@ use crate::engine::volume::{PatientPoint, VoxelPoint};
 const COLUMN: (i32, i32) = (32, 588);
 /// Where the coronal view is drawn.
 const CORONAL: Area = Area::new(652, 152, 404, 470);
+/// Where the colours are explained.
+const COLOUR_BAR: Area = Area::new(652, 704, 404, 16);
 /// Where the probabilities of the slices are drawn.
 const PLOT: Area = Area::new(76, 424, 544, 110);
 
@@ -145,7 +147,7 @@ fn draw_coronal(canvas: &mut Canvas, context: &Context) {
         let place = PatientPoint([middle[0] + right * step, peak.0[1], middle[1] - down * step]);
         let grey = sampling::grey(volume, volume.geometry.to_voxel(place));
         let cell = VoxelPoint { row: 0.0, ..map.geometry.to_voxel(place) };
-        let evidence = sampling::interpolate(projected.view(), cell).unwrap_or(0.0);
+        let evidence = sampling::interpolate(&projected.view(), cell).unwrap_or(0.0);
         let (over, opacity) = palette::overlay(evidence);
         canvas.blend(x, y, mix(Rgb([grey; 3]), over, opacity), 1.0);
     }
@@ -153,9 +155,11 @@ fn draw_coronal(canvas: &mut Canvas, context: &Context) {
     let middle = CORONAL.top + CORONAL.height / 2 - 12;
     canvas.text_on_image(CORONAL.left + 6, middle, "R", Font::LARGE_BOLD, TEXT);
     canvas.text_on_image(CORONAL.right() - 18, middle, "L", Font::LARGE_BOLD, TEXT);
+    canvas.text_on_image(CORONAL.left + CORONAL.width / 2 - 5, CORONAL.top + 6, "H", Font::LARGE_BOLD, TEXT);
     canvas.text(CORONAL.left, CORONAL.top - 30, "Where the evidence is", Font::MEDIUM, MUTED);
     let caption = "Coronal plane through the greatest evidence; colours: greatest evidence from front to back";
     canvas.paragraph(CORONAL.left, CORONAL.bottom() + 6, CORONAL.width, caption, Font::SMALL, MUTED);
+    palette::draw_bar(canvas, COLOUR_BAR);
 }
 
 /// The box around the volume in the patient: lowest and highest coordinates in millimetres.

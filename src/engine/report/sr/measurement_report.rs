@@ -12,6 +12,7 @@ use crate::dicom::Concept;
 use crate::dicom::concept::{dcm, sct, ucum};
 use crate::dicom::elements;
 use crate::engine::analyse::findings::{Decision, KeySlice, Lung};
+use crate::engine::volume::VoxelPoint;
 
 use Relationship::{Contains, HasConceptModifier, HasObservationContext};
 
@@ -90,7 +91,7 @@ impl Groups<'_> {
 
     /// One slice of great evidence, with the calibrated probability of the slice.
     fn key_slice(&self, number: usize, key_slice: &KeySlice, algorithm: &[ContentItem]) -> ContentItem {
-        let place = self.peak(key_slice);
+        let place = self.anchor(key_slice);
         group(self.header, "1501", &format!("Key slice {number}"), &format!("key slice {number}"))
             .with_algorithm(algorithm)
             .child(Contains, probability(key_slice.probability).inferred_from(&place))
@@ -166,6 +167,19 @@ impl Groups<'_> {
             .child(Contains, ContentItem::code(&dcm::FINDING, &sct::LUNG))
             .child(HasConceptModifier, finding_site(&sct::LUNG, Some(side)))
             .with_algorithm(algorithm)
+    }
+
+    /// Where the number of a key slice is shown: on an outline of its evidence, so that it does not cover the number of
+    /// the exam, which stands at the peak; at the peak where there is no outline.
+    fn anchor(&self, key_slice: &KeySlice) -> Place {
+        let vertices = key_slice.outlines.iter().flatten();
+        match vertices.max_by(|a, b| a[1].total_cmp(&b[1])) {
+            Some([column, row]) => {
+                let point = VoxelPoint { column: *column, row: *row, slice: key_slice.slice as f64 };
+                Place::new(self.header, &self.context.volume.geometry, point, key_slice.slice)
+            }
+            None => self.peak(key_slice),
+        }
     }
 
     fn peak(&self, key_slice: &KeySlice) -> Place {
