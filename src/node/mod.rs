@@ -5,6 +5,7 @@
 
 pub mod archive;
 pub mod arrivals;
+pub mod assembly;
 pub mod dicomweb;
 pub mod dimse;
 pub mod queue;

@@ -6,6 +6,7 @@ use super::attributes::IndexedAttributes;
 use super::blobs::{BlobName, hexadecimal};
 use super::error::ArchiveError;
 use super::instance::{Origin, ReceivedInstance, Scope, Stored};
+use super::progress::{SeriesMember, UnassembledSeries};
 use super::query::{Level, Query};
 use crate::dicom::Uid;
 use crate::dicom::elements::{self, DataSet};
@@ -23,6 +24,13 @@ pub(super) trait Index: Send + Sync {
 
     /// The instances of a scope, in order of series and instance number.
     fn instances<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<IndexedInstance>, ArchiveError>>;
+
+    /// Received series with instances that assembly has not dealt with.
+    fn unassembled(&self) -> BoxFuture<'_, Result<Vec<UnassembledSeries>, ArchiveError>>;
+
+    /// The instances of a series, for assembly.
+    fn members<'a>(&'a self, study: &'a Uid, series: &'a Uid)
+    -> BoxFuture<'a, Result<Vec<SeriesMember>, ArchiveError>>;
 
     /// All blobs that instances and conflicts refer to, sorted.
     fn blobs(&self) -> BoxFuture<'_, Result<Vec<BlobName>, ArchiveError>>;

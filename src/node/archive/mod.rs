@@ -15,6 +15,7 @@ mod index;
 mod instance;
 mod matching;
 mod part10;
+mod progress;
 mod query;
 mod sql;
 mod text;
@@ -24,12 +25,14 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use crate::config::StorageConfig;
+use crate::dicom::Uid;
 use crate::dicom::elements::DataSet;
 use blobs::{BlobStore, FileSystemBlobs};
 pub(in crate::node) use database::Database;
 pub use error::ArchiveError;
 use index::{Entry, Identity, Index};
 pub use instance::{Origin, ReceivedInstance, Scope, Stored, StoredInstance};
+pub use progress::{SeriesMember, UnassembledSeries};
 pub use query::{Level, Query};
 use sql::SqlIndex;
 
@@ -94,6 +97,20 @@ impl Archive {
             sha256: instance.sha256,
         });
         Ok(stored.collect())
+    }
+
+    /// Received series with instances that assembly has not dealt with, oldest first.
+    pub async fn unassembled(&self) -> Result<Vec<UnassembledSeries>, ArchiveError> {
+        self.index.unassembled().await
+    }
+
+    /// What assembly wants to know of the instances of a series, in order of instance number.
+    pub async fn members(
+        &self,
+        study_instance_uid: &Uid,
+        series_instance_uid: &Uid,
+    ) -> Result<Vec<SeriesMember>, ArchiveError> {
+        self.index.members(study_instance_uid, series_instance_uid).await
     }
 
     /// Fails with [`ArchiveError::Full`] when the archive takes nothing any more, so that doors can say so early.

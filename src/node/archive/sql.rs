@@ -17,6 +17,7 @@ use super::filing::Filer;
 use super::index::{Entry, Index, IndexedInstance};
 use super::instance::{Scope, Stored};
 use super::matching;
+use super::progress::{self, SeriesMember, UnassembledSeries};
 use super::query::{Level, Query};
 use crate::dicom::Uid;
 use crate::dicom::elements::{DataSet, text};
@@ -167,6 +168,23 @@ impl Index for SqlIndex {
 
     fn instances<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Vec<IndexedInstance>, ArchiveError>> {
         Box::pin(async move { self.list(scope).await.map_err(ArchiveError::index("listing instances of the index")) })
+    }
+
+    fn unassembled(&self) -> BoxFuture<'_, Result<Vec<UnassembledSeries>, ArchiveError>> {
+        Box::pin(async move {
+            progress::unassembled(&self.database).await.map_err(ArchiveError::index("looking for new instances"))
+        })
+    }
+
+    fn members<'a>(
+        &'a self,
+        study: &'a Uid,
+        series: &'a Uid,
+    ) -> BoxFuture<'a, Result<Vec<SeriesMember>, ArchiveError>> {
+        Box::pin(async move {
+            let members = progress::members(&self.database, study, series).await;
+            members.map_err(ArchiveError::index("listing the instances of a series"))
+        })
     }
 
     fn blobs(&self) -> BoxFuture<'_, Result<Vec<BlobName>, ArchiveError>> {

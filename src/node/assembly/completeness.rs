@@ -1,0 +1,96 @@
+//! When is a series complete? Rules without IO.
+//!
+//! A sender never says so. An association that brought slices and is still open may bring more; one that was released
+//! may be followed by another; a gap between the slices hints that the missing ones are on their way. So a series is
+//! complete when nobody who brought it is still connected and nothing came for the quiet time, or for a multiple of it
+//! where something speaks against it.
+
+use std::time::Duration;
+
+use crate::node::archive::SeriesMember;
+
+/// How many quiet times a series waits whose slices have a gap.
+const QUIET_TIMES_WITH_GAP: u32 = 3;
+/// How many quiet times a series waits whose sender stays connected and says nothing, and the least of it: some senders
+/// keep an association for the whole day.
+const QUIET_TIMES_WHILE_CONNECTED: u32 = 10;
+const LEAST_WAIT_WHILE_CONNECTED: Duration = Duration::from_secs(60);
+
+/// A slice distance beyond this multiple of the usual one is a gap.
+const GAP: f64 = 1.5;
+/// Positions closer than this, in millimetres, are the same.
+const SAME_PLACE_MM: f64 = 0.01;
+
+/// Whether the slices of a series lie at regular distances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spacing {
+    /// No slice seems to be missing, or positions do not tell.
+    NoGap,
+    /// Some distance is much larger than the usual one.
+    Gap,
+}
+
+/// How long a series must have been quiet to count as complete.
+pub(super) fn wait(quiet: Duration, sender_connected: bool, spacing: Spacing) -> Duration {
+    match (sender_connected, spacing) {
+        (true, _) => (quiet * QUIET_TIMES_WHILE_CONNECTED).max(LEAST_WAIT_WHILE_CONNECTED),
+        (false, Spacing::Gap) => quiet * QUIET_TIMES_WITH_GAP,
+        (false, Spacing::NoGap) => quiet,
+    }
+}
+
+/// Looks for a gap along the normal of the first slice that has a place.
+pub(super) fn spacing(members: &[SeriesMember]) -> Spacing {
+    let Some(normal) = members.iter().find_map(|member| member.orientation).map(normal) else { return Spacing::NoGap };
+    let along = |position: [f64; 3]| position.iter().zip(normal).map(|(a, b)| a * b).sum::<f64>();
+    let mut places: Vec<f64> = members.iter().filter_map(|member| member.position).map(along).collect();
+    places.sort_by(f64::total_cmp);
+    places.dedup_by(|a, b| (*a - *b).abs() < SAME_PLACE_MM);
+    let mut distances: Vec<f64> = places.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    distances.sort_by(f64::total_cmp);
+    match (distances.get(distances.len() / 2), distances.last()) {
+        (Some(usual), Some(largest)) if *largest > GAP * usual => Spacing::Gap,
+        _ => Spacing::NoGap,
+    }
+}
+
+/// The cross product of the directions of rows and columns.
+fn normal(orientation: [f64; 6]) -> [f64; 3] {
+    let [a, b, c, d, e, f] = orientation;
+    [b * f - c * e, c * d - a * f, a * e - b * d]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dicom::Uid;
+
+    fn slices(places: &[f64]) -> Vec<SeriesMember> {
+        let member = |place: &f64| SeriesMember {
+            sop_instance_uid: Uid::parse("1.2").expect("uid"),
+            sop_class_uid: Uid::parse("1.2").expect("uid"),
+            sha256: String::new(),
+            image_type: Vec::new(),
+            position: Some([-170.0, -170.0, *place]),
+            orientation: Some([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
+        };
+        places.iter().map(member).collect()
+    }
+
+    #[test]
+    fn a_missing_slice_is_a_gap_and_order_and_duplicates_are_not() {
+        assert_eq!(spacing(&slices(&[4.0, 0.0, 2.0, 2.0, 6.0])), Spacing::NoGap);
+        assert_eq!(spacing(&slices(&[0.0, 2.0, 4.0, 8.0, 10.0])), Spacing::Gap);
+        assert_eq!(spacing(&slices(&[0.0])), Spacing::NoGap);
+        assert_eq!(spacing(&[]), Spacing::NoGap);
+    }
+
+    #[test]
+    fn a_series_waits_longer_while_its_sender_is_connected_or_slices_are_missing() {
+        let quiet = Duration::from_secs(30);
+        assert_eq!(wait(quiet, false, Spacing::NoGap), quiet);
+        assert_eq!(wait(quiet, false, Spacing::Gap), 3 * quiet);
+        assert_eq!(wait(quiet, true, Spacing::NoGap), 10 * quiet);
+        assert_eq!(wait(Duration::from_secs(1), true, Spacing::Gap), LEAST_WAIT_WHILE_CONNECTED);
+    }
+}

@@ -1,0 +1,197 @@
+//! Assembly: finds out when a series is complete and what is to become of it.
+//!
+//! The doors report through [`StoreEvents`] who is connected and what they bring. What has come is read from the index,
+//! so a restart forgets nothing but the connections, which it ended. Slices that come after a series was complete make
+//! it incomplete again, and then a new job with the larger instance set.
+
+mod completeness;
+mod selection;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
+
+use crate::config::StudyConfig;
+use crate::dicom::Uid;
+use crate::node::archive::{Archive, ArchiveError, Stored, UnassembledSeries};
+use crate::node::arrivals::{Feed, StoreEvents};
+use crate::node::queue::{Queue, QueueError};
+use crate::node::shutdown::Shutdown;
+use completeness::{Spacing, spacing, wait};
+
+/// Pause after an error of the database.
+const AFTER_ERROR: Duration = Duration::from_secs(5);
+/// Longest sleep, in case an event was missed.
+const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+
+/// Why assembly did not go on.
+#[derive(Debug, thiserror::Error)]
+enum AssemblyError {
+    #[error("assembling series: {0}")]
+    Archive(#[from] ArchiveError),
+    #[error("assembling series: {0}")]
+    Queue(#[from] QueueError),
+}
+
+/// Study and series.
+type SeriesKey = (Uid, Uid);
+
+/// Assembly; cheap to clone.
+#[derive(Clone)]
+pub struct Assembly {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    archive: Archive,
+    queue: Queue,
+    quiet: Duration,
+    /// Series without recent activity count as quiet since then: a sender that the restart cut off gets time to return.
+    started_at: Timestamp,
+    activity: Mutex<HashMap<SeriesKey, Activity>>,
+    wake: Notify,
+}
+
+/// What is known of a series beyond the index.
+#[derive(Debug, Clone, Copy)]
+struct Activity {
+    /// Associations and requests that brought some of it and have not ended.
+    feeds: usize,
+    /// When one last brought something, or ended.
+    last: Timestamp,
+}
+
+impl Assembly {
+    /// Assembly over an archive and a queue; nothing happens before [`Assembly::run`].
+    pub fn new(archive: Archive, queue: Queue, config: &StudyConfig) -> Self {
+        let shared = Shared {
+            archive,
+            queue,
+            quiet: Duration::try_from_secs_f64(config.quiet_seconds).unwrap_or_default(),
+            started_at: Timestamp::now(),
+            activity: Mutex::default(),
+            wake: Notify::new(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Turns complete series into jobs until told to stop.
+    pub async fn run(&self, shutdown: Shutdown) {
+        loop {
+            let sleep = match self.shared.advance(Timestamp::now()).await {
+                Ok(next) => next.min(LONGEST_SLEEP),
+                Err(error) => {
+                    tracing::error!(%error, "trying again");
+                    AFTER_ERROR
+                }
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = self.shared.wake.notified() => {}
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+    }
+}
+
+impl StoreEvents for Assembly {
+    fn begin(&self) -> Box<dyn Feed> {
+        Box::new(Feeder { shared: Arc::clone(&self.shared), series: HashSet::new() })
+    }
+}
+
+impl Shared {
+    /// Decides on every series that is complete now; returns how long it takes until the next one may be.
+    async fn advance(&self, now: Timestamp) -> Result<Duration, AssemblyError> {
+        let mut next = Duration::MAX;
+        let unassembled = self.archive.unassembled().await?;
+        self.forget_idle(&unassembled);
+        for series in &unassembled {
+            next = next.min(self.advance_series(series, now).await?);
+        }
+        Ok(next)
+    }
+
+    /// Decides on one series if it is complete, and then returns [`Duration::MAX`]; else how long it still has to wait.
+    async fn advance_series(&self, series: &UnassembledSeries, now: Timestamp) -> Result<Duration, AssemblyError> {
+        let key = (series.study_instance_uid.clone(), series.series_instance_uid.clone());
+        let activity = self.activity().get(&key).copied();
+        let connected = activity.is_some_and(|activity| activity.feeds > 0);
+        let received = Timestamp::from_millisecond(series.last_received_at).unwrap_or(self.started_at);
+        let active = activity.map_or(self.started_at, |activity| activity.last).max(received);
+        let remaining = |wait: Duration| {
+            let quiet = Duration::try_from(now.duration_since(active)).unwrap_or_default();
+            wait.checked_sub(quiet).filter(|remaining| !remaining.is_zero())
+        };
+        // Without a gap at best; only then is it worth while to look at the slices.
+        if let Some(remaining) = remaining(wait(self.quiet, connected, Spacing::NoGap)) {
+            return Ok(remaining);
+        }
+        let members = self.archive.members(&series.study_instance_uid, &series.series_instance_uid).await?;
+        if let Some(remaining) = remaining(wait(self.quiet, connected, spacing(&members))) {
+            return Ok(remaining);
+        }
+        let selection = selection::select(&series.modality, &members);
+        let (study, series_uid) = (&series.study_instance_uid, &series.series_instance_uid);
+        self.queue.decide(study, series_uid, series.revision, &selection, now).await?;
+        Ok(Duration::MAX)
+    }
+
+    fn activity(&self) -> std::sync::MutexGuard<'_, HashMap<SeriesKey, Activity>> {
+        // No code that holds the lock can panic half-way through a change.
+        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops what is known of series that are assembled and that nobody is connected for.
+    fn forget_idle(&self, unassembled: &[UnassembledSeries]) {
+        let pending: HashSet<(&Uid, &Uid)> =
+            unassembled.iter().map(|series| (&series.study_instance_uid, &series.series_instance_uid)).collect();
+        let recently = Timestamp::now() - SignedDuration::from_secs(60);
+        self.activity().retain(|(study, series), activity| {
+            activity.feeds > 0 || activity.last > recently || pending.contains(&(study, series))
+        });
+    }
+}
+
+/// The objects of one association or request.
+struct Feeder {
+    shared: Arc<Shared>,
+    series: HashSet<SeriesKey>,
+}
+
+impl Feed for Feeder {
+    fn stored(&mut self, study_instance_uid: &Uid, series_instance_uid: &Uid, _stored: Stored) {
+        let key = (study_instance_uid.clone(), series_instance_uid.clone());
+        let now = Timestamp::now();
+        let first = self.series.insert(key.clone());
+        let mut activity = self.shared.activity();
+        let series = activity.entry(key).or_insert(Activity { feeds: 0, last: now });
+        series.feeds += usize::from(first);
+        series.last = now;
+        drop(activity);
+        if first {
+            self.shared.wake.notify_one();
+        }
+    }
+}
+
+impl Drop for Feeder {
+    fn drop(&mut self) {
+        let now = Timestamp::now();
+        let mut activity = self.shared.activity();
+        for key in &self.series {
+            if let Some(series) = activity.get_mut(key) {
+                series.feeds = series.feeds.saturating_sub(1);
+                series.last = now;
+            }
+        }
+        drop(activity);
+        self.shared.wake.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests;
