@@ -27,7 +27,7 @@ pub(super) fn write(folder: &Path, result: &SeriesResult) -> Result<(), CliError
     }
     let (Some(lungs), Some(geometry)) = (&result.lungs, &result.geometry) else { return Ok(()) };
     fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
-    nifti::write(&folder.join("lungs.nii.gz"), lungs.0.view(), geometry).map_err(|error| CliError::failed(&error))?;
+    nifti::write(&folder.join("lungs.nii.gz"), &lungs.0, geometry).map_err(|error| CliError::failed(&error))?;
     for (index, object) in result.objects.iter().enumerate() {
         let kind = object.kind;
         let same = result.objects[..index].iter().filter(|other| other.kind == kind).count();
@@ -41,7 +41,7 @@ pub(super) fn write(folder: &Path, result: &SeriesResult) -> Result<(), CliError
     }
     if let Some(findings) = &result.findings {
         let evidence = &findings.evidence;
-        nifti::write(&folder.join("evidence.nii.gz"), evidence.cells.view(), &evidence.geometry)
+        nifti::write(&folder.join("evidence.nii.gz"), &evidence.cells, &evidence.geometry)
             .map_err(|error| CliError::failed(&error))?;
         write_slices(&folder.join("slices.csv"), findings, &result.slices)?;
     }
