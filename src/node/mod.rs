@@ -11,3 +11,4 @@ pub mod dimse;
 pub mod queue;
 pub mod shutdown;
 pub mod telemetry;
+pub mod web;

@@ -108,7 +108,11 @@ fn describe() {
     describe_counter!("pe_node_jobs_finished_total", "Analyses ended, by state");
     describe_histogram!("pe_node_stage_seconds", "Duration of an analysis by stage, in seconds");
     describe_counter!("pe_node_deliveries_total", "Attempts to deliver a result, by destination and outcome");
-    describe_gauge!("pe_node_series", "Series by state");
+    describe_gauge!("pe_node_archived", "What the archive holds, results included, by kind (study, series, instance)");
+    describe_gauge!("pe_node_conflicts", "Objects kept apart because another had their identifier");
+    describe_gauge!("pe_node_series_receiving", "Series whose instances may still come");
+    describe_gauge!("pe_node_jobs", "Analyses by state");
+    describe_gauge!("pe_node_analysis_ready", "1 if the analysis process has loaded its models");
     describe_gauge!("pe_node_queue_depth", "Jobs that wait for analysis");
     describe_gauge!("pe_node_deliveries", "Deliveries by destination and state");
     describe_gauge!("pe_node_free_bytes", "Free space where the archive lies, in bytes");

@@ -75,6 +75,9 @@ pub(super) trait BlobStore: Send + Sync {
     /// The file of a blob.
     fn path(&self, name: BlobName) -> PathBuf;
 
+    /// Free space in bytes.
+    fn free_bytes(&self) -> Result<u64, ArchiveError>;
+
     /// Fails with [`ArchiveError::Full`] when space runs out.
     fn check_space(&self) -> Result<(), ArchiveError>;
 
@@ -151,10 +154,14 @@ impl BlobStore for FileSystemBlobs {
         self.shard(name).join(format!("{}.dcm", name.to_text()))
     }
 
-    fn check_space(&self) -> Result<(), ArchiveError> {
+    fn free_bytes(&self) -> Result<u64, ArchiveError> {
         let space = rustix::fs::statvfs(&self.blobs)
             .map_err(|error| ArchiveError::disk("asking for free space of", &self.blobs)(error.into()))?;
-        let free = space.f_bavail.saturating_mul(space.f_frsize);
+        Ok(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+
+    fn check_space(&self) -> Result<(), ArchiveError> {
+        let free = self.free_bytes()?;
         if free < self.minimum_free_bytes {
             return Err(ArchiveError::Full(format!(
                 "{} MiB are free, storage.minimum_free_mib asks for {}",

@@ -119,6 +119,12 @@ impl Archive {
         blocking(move || blobs.check_space()).await
     }
 
+    /// Free space where the objects lie, in bytes.
+    pub async fn free_bytes(&self) -> Result<u64, ArchiveError> {
+        let blobs = Arc::clone(&self.blobs);
+        blocking(move || blobs.free_bytes()).await
+    }
+
     /// Waits for what is being committed and closes the index. Every handle of this archive fails with
     /// [`ArchiveError::Closed`] from then on; when the last one is dropped, the folder can be opened again.
     pub async fn close(&self) {

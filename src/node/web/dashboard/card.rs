@@ -1,0 +1,190 @@
+//! One series on the page.
+
+use maud::{Markup, html};
+
+use crate::engine::analyse::findings::Decision;
+use crate::node::dicomweb::target::ROOT;
+use crate::node::queue::{DeliveryState, JobState, SeriesProgress, SeriesView, StudyView};
+
+/// How soon somebody should look; also the order on the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Urgency {
+    /// Somebody has to do something.
+    Problem,
+    /// In progress.
+    Running,
+    /// Done, with a finding.
+    Finding,
+    /// Done, without one.
+    Done,
+    /// Not usable, with its reasons.
+    Rejected,
+}
+
+impl Urgency {
+    /// All, with the heading of each.
+    pub(super) const TITLES: [(Self, &'static str); 5] = [
+        (Self::Problem, "Needs attention"),
+        (Self::Running, "In progress"),
+        (Self::Finding, "Embolism present or undetermined"),
+        (Self::Done, "Embolism absent"),
+        (Self::Rejected, "Not analysed"),
+    ];
+}
+
+/// A series with what is said of it.
+pub(super) struct Card<'a> {
+    pub(super) urgency: Urgency,
+    study: &'a StudyView,
+    series: &'a SeriesView,
+    /// Study Date, YYYYMMDD.
+    date: Option<&'a str>,
+}
+
+impl<'a> Card<'a> {
+    pub(super) fn new(study: &'a StudyView, series: &'a SeriesView, date: Option<&'a str>) -> Self {
+        Self { urgency: urgency(series), study, series, date }
+    }
+
+    pub(super) fn markup(&self) -> Markup {
+        let (class, verdict) = self.verdict();
+        let series = self.series;
+        html! {
+            article.card.(class) {
+                div {
+                    p.verdict.(class) { (verdict) }
+                    @if let Some(probability) = series.probability {
+                        meter min="0" max="1" value=(probability.value())
+                            aria-label=(format!("Probability of embolism {:.2} %", probability.percent())) {}
+                    }
+                    @if !series.rejections.is_empty() {
+                        ul.reasons {
+                            @for rejection in &series.rejections {
+                                li { b { (rejection.reason.code()) } ": " (rejection.explanation) }
+                            }
+                        }
+                    }
+                    @if let (Some(error), false) = (&series.error, self.is_done()) { p.alarm { (error) } }
+                    p.identity {
+                        (self.date.map(readable_date).unwrap_or_default()) " " (series.modality) ", "
+                        (series.instances) " images, received " (received(self.study))
+                    }
+                    p.identity.quiet {
+                        "Study " a href=(format!("/api/v1/studies/{}", self.study.study_instance_uid)) {
+                            (self.study.study_instance_uid)
+                        }
+                    }
+                    (self.facts())
+                }
+                @if let Some(image) = self.key_image() { (image) }
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        matches!(self.series.state, SeriesProgress::Job(JobState::Analysed | JobState::Rejected))
+    }
+
+    /// Colour and headline.
+    fn verdict(&self) -> (&'static str, String) {
+        let percent = self.series.probability.map(|value| format!(", {:.1} %", value.percent())).unwrap_or_default();
+        match (self.series.state, self.series.decision) {
+            (SeriesProgress::Receiving, _) => ("busy", "Receiving".to_owned()),
+            (SeriesProgress::Job(JobState::Queued), _) => ("busy", "Waiting for analysis".to_owned()),
+            (SeriesProgress::Job(JobState::Running), _) => ("busy", "Being analysed".to_owned()),
+            (SeriesProgress::Job(JobState::Failed), _) => {
+                ("alarm", format!("Analysis failed after {} attempts", self.series.attempts))
+            }
+            (SeriesProgress::Job(JobState::Rejected), _) => ("warn", "Not analysed".to_owned()),
+            (SeriesProgress::Job(JobState::Analysed), Some(Decision::Present)) => {
+                ("alarm", format!("▲ Embolism present{percent}"))
+            }
+            (SeriesProgress::Job(JobState::Analysed), Some(Decision::Absent)) => {
+                ("good", format!("○ Embolism absent{percent}"))
+            }
+            (SeriesProgress::Job(JobState::Analysed), _) => ("warn", format!("? Undetermined{percent}")),
+        }
+    }
+
+    fn facts(&self) -> Markup {
+        let series = self.series;
+        let seconds: u64 = series.timings_ms.iter().map(|(_, milliseconds)| milliseconds).sum();
+        html! {
+            dl {
+                @for (side, volume) in [("Left lung", series.left_lung_ml), ("Right lung", series.right_lung_ml)] {
+                    @if let Some(millilitres) = volume {
+                        div { dt { (side) } dd { (format!("{millilitres:.0} ml")) } }
+                    }
+                }
+                @if seconds > 0 { div { dt { "Analysis" } dd { (format!("{:.1} s", seconds as f64 / 1000.0)) } } }
+                @if let Some(provider) = &series.provider { div { dt { "On" } dd { (provider.0) } } }
+                @for model in &series.models { div { dt { "Model" } dd { (model.name) "/" (model.version) } } }
+                @if series.demonstration { div { dt { "Kind" } dd.warn { "demonstration model, not delivered by default" } } }
+                @for (destination, state, count) in self.deliveries() {
+                    div {
+                        dt { "To " (destination) }
+                        dd.alarm[state == DeliveryState::DeadLetter].warn[state == DeliveryState::Retrying] {
+                            (count) " " (state.name())
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Deliveries counted by destination and state.
+    fn deliveries(&self) -> Vec<(&str, DeliveryState, usize)> {
+        let mut counts: Vec<(&str, DeliveryState, usize)> = Vec::new();
+        for delivery in &self.series.deliveries {
+            let same = |(name, state, _): &&mut (&str, DeliveryState, usize)| {
+                *name == delivery.destination && *state == delivery.state
+            };
+            match counts.iter_mut().find(same) {
+                Some((_, _, count)) => *count += 1,
+                None => counts.push((&delivery.destination, delivery.state, 1)),
+            }
+        }
+        counts
+    }
+
+    /// The first heat map: the second frame of the Secondary Capture, after its summary.
+    fn key_image(&self) -> Option<Markup> {
+        let capture = self.series.results.iter().find(|result| result.kind == "sc")?;
+        let instance = format!(
+            "{ROOT}/studies/{}/series/{}/instances/{}/rendered",
+            self.study.study_instance_uid, capture.series_instance_uid, capture.sop_instance_uid
+        );
+        let text = "Heat map over the slice of greatest evidence";
+        Some(html! {
+            a href=(format!("{instance}?frame=1")) {
+                img.key src=(format!("{instance}?frame=2&viewport=480,480")) alt=(text) loading="lazy" width="480" height="480";
+            }
+        })
+    }
+}
+
+fn urgency(series: &SeriesView) -> Urgency {
+    if series.deliveries.iter().any(|delivery| delivery.state == DeliveryState::DeadLetter) {
+        return Urgency::Problem;
+    }
+    match series.state {
+        SeriesProgress::Receiving | SeriesProgress::Job(JobState::Queued | JobState::Running) => Urgency::Running,
+        SeriesProgress::Job(JobState::Failed) => Urgency::Problem,
+        SeriesProgress::Job(JobState::Rejected) => Urgency::Rejected,
+        SeriesProgress::Job(JobState::Analysed) if series.decision == Some(Decision::Absent) => Urgency::Done,
+        SeriesProgress::Job(JobState::Analysed) => Urgency::Finding,
+    }
+}
+
+/// A date as stored (YYYYMMDD) with hyphens; anything else as it stands.
+fn readable_date(date: &str) -> String {
+    match (date.get(..4), date.get(4..6), date.get(6..8)) {
+        (Some(year), Some(month), Some(day)) if date.len() == 8 => format!("{year}-{month}-{day}"),
+        _ => date.to_owned(),
+    }
+}
+
+/// When the study came, in UTC to the minute.
+fn received(study: &StudyView) -> String {
+    study.received_at.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}

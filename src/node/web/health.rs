@@ -1,0 +1,88 @@
+//! `/healthz`: the process answers. `/readyz`: it can also take and analyse exams, or says what is missing.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::Web;
+use crate::engine::models::{ModelIdentity, Provider};
+
+/// Whether exams can be analysed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Analysis {
+    /// The analysis process is starting, or starting again.
+    Starting,
+    /// It has loaded its models.
+    Ready {
+        /// Which execution provider runs the networks.
+        provider: Provider,
+        /// The models.
+        models: Vec<ModelIdentity>,
+    },
+    /// It cannot start; why, and what to do.
+    Unavailable(String),
+}
+
+/// The state of analysis, as the worker tells it.
+pub type AnalysisState = watch::Receiver<Analysis>;
+
+/// What is needed to take and analyse exams, and whether it is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Readiness {
+    /// True if nothing is missing.
+    pub(super) ready: bool,
+    /// Each need with what stands in its way.
+    pub(super) checks: Vec<Check>,
+}
+
+/// One need.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Check {
+    pub(super) name: &'static str,
+    pub(super) ready: bool,
+    /// Why not, or which.
+    pub(super) detail: String,
+}
+
+pub(super) async fn alive() -> Json<serde_json::Value> {
+    Json(json!({ "status": "alive", "version": env!("CARGO_PKG_VERSION") }))
+}
+
+pub(super) async fn ready(State(web): State<Web>) -> Response {
+    let readiness = web.readiness().await;
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness)).into_response()
+}
+
+impl Web {
+    /// Looks at everything that is needed.
+    pub(super) async fn readiness(&self) -> Readiness {
+        let check = |name, result: Result<String, String>| match result {
+            Ok(detail) => Check { name, ready: true, detail },
+            Err(detail) => Check { name, ready: false, detail },
+        };
+        let archive = self.0.archive.check_space().await;
+        let queue = self.0.queue.counts().await;
+        let checks = vec![
+            check("archive", archive.map(|()| "takes objects".to_owned()).map_err(|error| error.to_string())),
+            check("queue", queue.map(|_| "answers".to_owned()).map_err(|error| error.to_string())),
+            check("analysis", analysis(&self.0.analysis.borrow())),
+        ];
+        Readiness { ready: checks.iter().all(|check| check.ready), checks }
+    }
+}
+
+fn analysis(state: &Analysis) -> Result<String, String> {
+    match state {
+        Analysis::Starting => Err("the analysis process is loading its models".to_owned()),
+        Analysis::Unavailable(reason) => Err(reason.clone()),
+        Analysis::Ready { provider, models } => {
+            let models: Vec<String> = models.iter().map(|model| format!("{}/{}", model.name, model.version)).collect();
+            Ok(format!("{} on {}", models.join(", "), provider.0))
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What every request passes: a limit on the body where it is not a stream, CORS, security headers, a log line, and
+//! problem details for what no route answers.
+
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use tower_http::compression::CompressionLayer;
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+
+use crate::config::HttpConfig;
+use crate::node::dicomweb::problem::Problem;
+
+/// An origin in the settings that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("http.allowed_origins: `{0}` is not an origin such as https://viewer.example")]
+pub struct LayersError(String);
+
+/// Security headers of every response. The dashboard sets a policy of its own.
+const HEADERS: [(HeaderName, &str); 4] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+];
+
+/// Puts the layers around the routes.
+pub(super) fn around(router: Router, config: &HttpConfig) -> Result<Router, LayersError> {
+    Ok(router
+        .fallback(|| async { Problem::NotFound("there is nothing at this address".to_owned()) })
+        .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
+        .layer(CompressionLayer::new().compress_when(is_text))
+        .layer(cors(config)?)
+        .layer(middleware::from_fn(secured)))
+}
+
+/// Texts and JSON get smaller for their time; pixels do not.
+fn is_text(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.starts_with("text/") || content_type.ends_with("json")
+}
+
+fn cors(config: &HttpConfig) -> Result<CorsLayer, LayersError> {
+    let origin = |text: &String| {
+        let known = text.starts_with("http://") || text.starts_with("https://");
+        HeaderValue::from_str(text.trim_end_matches('/')).ok().filter(|_| known).ok_or(LayersError(text.clone()))
+    };
+    let origins = if config.allowed_origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::from(Any)
+    } else {
+        AllowOrigin::list(config.allowed_origins.iter().map(origin).collect::<Result<Vec<_>, _>>()?)
+    };
+    Ok(CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::OPTIONS])
+        .allow_headers([header::ACCEPT, header::AUTHORIZATION, header::CONTENT_TYPE, header::RANGE])
+        .expose_headers([header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_RANGE, header::WARNING]))
+}
+
+async fn secured(request: Request<Body>, next: Next) -> Response {
+    let started = Instant::now();
+    let method = request.method().clone();
+    // The path holds identifiers at most; the query may hold names.
+    let path = request.uri().path().to_owned();
+    let mut response = next.run(request).await;
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED && !response.headers().contains_key(header::CONTENT_TYPE) {
+        response = Problem::MethodNotAllowed.into_response();
+    }
+    for (name, value) in HEADERS {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    // Answers hold patient data: no cache between here and the client keeps them.
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
+    let milliseconds = started.elapsed().as_millis() as u64;
+    tracing::debug!(%method, path, status = response.status().as_u16(), milliseconds, "request");
+    response
+}

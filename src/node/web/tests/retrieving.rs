@@ -1,0 +1,161 @@
+use dicom_core::value::DataSetSequence;
+use dicom_pixeldata::Transcode;
+use dicom_transfer_syntax_registry::entries::JPEG_LS_LOSSLESS_IMAGE_COMPRESSION;
+
+use super::*;
+use crate::dicom::bounded;
+
+const SERIES: &str = "/dicomweb/studies/1.2.3/series/1.2.3.4";
+const INSTANCE: &str = "/dicomweb/studies/1.2.3/series/1.2.3.4/instances/1.2.3.4.1";
+
+fn data_set(bytes: &[u8]) -> Vec<u8> {
+    bounded::split(bytes).expect("DICOM").data_set.to_vec()
+}
+
+/// A slice compressed without loss.
+fn compressed() -> Vec<u8> {
+    let mut object = complete(&slice("1.2.3", "1.2.3.4", 1), uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    object.transcode(&JPEG_LS_LOSSLESS_IMAGE_COMPRESSION.erased()).expect("compress");
+    let mut bytes = Vec::new();
+    object.write_all(&mut bytes).expect("write");
+    bytes
+}
+
+#[tokio::test]
+async fn objects_come_back_as_they_were_sent_at_every_level() {
+    let door = Door::open().await;
+    let files = [1, 2].map(|number| file(&slice("1.2.3", "1.2.3.4", number), uids::IMPLICIT_VR_LITTLE_ENDIAN));
+    let sent: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
+    assert_eq!(door.stow("/dicomweb/studies", &sent).send().await.expect("answer").status(), 200);
+    let any = "multipart/related; type=\"application/dicom\"; transfer-syntax=*";
+    for (path, expected) in [("/dicomweb/studies/1.2.3", 2), (SERIES, 2), (INSTANCE, 1)] {
+        let back = parts(door.get(path).header("Accept", any).send().await.expect("answer")).await;
+        assert_eq!(back.len(), expected);
+        for (back, sent) in back.iter().zip(&files) {
+            assert_eq!(data_set(back), data_set(sent));
+        }
+    }
+    // Without a transfer syntax, explicit VR little endian is meant.
+    let explicit = door.get(INSTANCE).header("Accept", "multipart/related; type=application/dicom");
+    let [back] = &parts(explicit.send().await.expect("answer")).await[..] else { panic!("one part") };
+    assert_eq!(bounded::split(back).expect("DICOM").transfer_syntax_uid, uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    let single = door.get(INSTANCE).header("Accept", "application/dicom; transfer-syntax=*").send().await;
+    assert_eq!(data_set(&single.expect("answer").bytes().await.expect("body")), data_set(&files[0]));
+}
+
+#[tokio::test]
+async fn a_form_that_cannot_be_given_is_said_before_anything_is_sent() {
+    let door = Door::open().await;
+    door.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
+    for (path, accept) in [
+        (INSTANCE, "multipart/related; type=\"application/dicom\"; transfer-syntax=1.2.840.10008.1.2.4.90"),
+        (INSTANCE, "image/jpeg"),
+        (&format!("{INSTANCE}/metadata"), "application/dicom+xml"),
+        (&format!("{INSTANCE}/frames/1"), "multipart/related; type=image/jpeg"),
+        (&format!("{INSTANCE}/rendered"), "image/jpeg"),
+    ] {
+        let answer = door.get(path).header("Accept", accept).send().await.expect("answer");
+        assert_eq!(answer.status(), 406, "{path} as {accept}");
+    }
+    for path in
+        [format!("{INSTANCE}/frames/2"), format!("{INSTANCE}9/metadata"), format!("{INSTANCE}/bulkdata/00280010/9")]
+    {
+        assert_eq!(door.get(&path).send().await.expect("answer").status(), 404, "{path}");
+    }
+    let answer = door.get(&format!("{INSTANCE}/frames/0")).send().await.expect("answer");
+    assert_eq!(answer.status(), 400);
+    assert_eq!(door.get("/dicomweb/studies/..%2F..%2Fetc/metadata").send().await.expect("answer").status(), 400);
+}
+
+#[tokio::test]
+async fn frames_are_the_samples_of_the_image() {
+    let door = Door::open().await;
+    door.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
+    let viewer = "multipart/related; type=application/octet-stream; transfer-syntax=*";
+    let answer = door.get(&format!("{INSTANCE}/frames/1")).header("Accept", viewer).send().await.expect("answer");
+    assert_eq!(parts(answer).await, [encoded(1)]);
+}
+
+#[tokio::test]
+async fn compressed_images_are_decoded_or_sent_as_they_are() {
+    let door = Door::open().await;
+    let sent = compressed();
+    assert_eq!(door.stow("/dicomweb/studies", &[&sent]).send().await.expect("answer").status(), 200);
+    let frame = format!("{INSTANCE}/frames/1");
+    let decoded = door.get(&frame).header("Accept", "multipart/related; type=\"application/octet-stream\"");
+    assert_eq!(parts(decoded.send().await.expect("answer")).await, [encoded(1)]);
+    let raw = door.get(&frame).header("Accept", "multipart/related; type=\"image/jls\"");
+    let raw = parts(raw.send().await.expect("answer")).await;
+    assert_eq!(raw[0][..2], [0xFF, 0xD8]);
+    let explicit = door.get(INSTANCE).header("Accept", "multipart/related; type=\"application/dicom\"");
+    let [back] = &parts(explicit.send().await.expect("answer")).await[..] else { panic!("one part") };
+    let parsed = dicom_object::from_reader(&back[..]).expect("DICOM");
+    assert_eq!(parsed.element(tags::PIXEL_DATA).expect("pixels").to_bytes().expect("bytes"), encoded(1));
+    let bulk = door.get(&format!("{INSTANCE}/bulkdata/7FE00010")).send().await.expect("answer");
+    assert_eq!(bulk.bytes().await.expect("body"), encoded(1));
+}
+
+#[tokio::test]
+async fn metadata_refers_to_pixels_and_holds_the_rest() {
+    let door = Door::open().await;
+    door.keep(&[slice("1.2.3", "1.2.3.4", 1), slice("1.2.3", "1.2.3.4", 2)]).await;
+    for (path, expected) in [("/dicomweb/studies/1.2.3", 2), (SERIES, 2), (INSTANCE, 1)] {
+        let metadata = json(door.get(&format!("{path}/metadata"))).await;
+        assert_eq!(metadata.as_array().map(Vec::len), Some(expected));
+        assert_eq!(metadata[0]["00280010"]["Value"], serde_json::json!([ROWS]));
+        assert_eq!(metadata[0]["00200032"]["Value"], serde_json::json!([0.0, 0.0, 1.5]));
+        let reference = metadata[0]["7FE00010"]["BulkDataURI"].as_str().expect("reference").to_owned();
+        let bulk = door.client.get(&reference).send().await.expect("answer");
+        assert_eq!(bulk.bytes().await.expect("body"), encoded(1));
+        let range = door.client.get(&reference).header("Range", "bytes=2-5").send().await.expect("answer");
+        assert_eq!(range.status(), 206);
+        assert_eq!(range.headers()["content-range"], "bytes 2-5/60");
+        assert_eq!(range.bytes().await.expect("body"), encoded(1)[2..6]);
+        let outside = door.client.get(&reference).header("Range", "bytes=60-").send().await.expect("answer");
+        assert_eq!(outside.status(), 416);
+    }
+}
+
+#[tokio::test]
+async fn a_report_is_read_from_its_metadata_alone() {
+    let door = Door::open().await;
+    let graphic: Vec<f32> = (0..2000_u16).map(f32::from).collect();
+    let region = InMemDicomObject::from_element_iter([DataElement::new(
+        tags::GRAPHIC_DATA,
+        VR::FL,
+        PrimitiveValue::F32(graphic.into()),
+    )]);
+    let mut report = slice("1.2.3", "1.2.3.4", 1);
+    report.remove_element(tags::PIXEL_DATA);
+    report.remove_element(tags::ROWS);
+    report.put(DataElement::new(tags::CONTENT_SEQUENCE, VR::SQ, DataSetSequence::from(vec![region])));
+    door.keep(&[report]).await;
+    let metadata = json(door.get(&format!("{INSTANCE}/metadata"))).await;
+    let data = &metadata[0]["0040A730"]["Value"][0]["00700022"]["Value"];
+    assert_eq!(data.as_array().map(Vec::len), Some(2000));
+    assert!(metadata[0].get("7FE00010").is_none());
+    assert_eq!(door.get(&format!("{INSTANCE}/rendered")).send().await.expect("answer").status(), 404);
+}
+
+#[tokio::test]
+async fn pictures_are_windowed_as_the_object_says_or_as_asked() {
+    let door = Door::open().await;
+    door.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
+    let picture = async |query: &str| {
+        let answer =
+            door.get(&format!("{INSTANCE}/{query}")).header("Accept", "image/png").send().await.expect("answer");
+        assert_eq!(answer.status(), 200, "{query}");
+        image::load_from_memory(&answer.bytes().await.expect("body")).expect("PNG").to_luma8()
+    };
+    let own = picture("rendered").await;
+    assert_eq!(own.dimensions(), (u32::from(COLUMNS), u32::from(ROWS)));
+    // Stored values go from 100 to 1173; the window from 0 to 1000.
+    assert!((24..=27).contains(&own.get_pixel(0, 0)[0]) && own.get_pixel(5, 4)[0] == 255);
+    let dark = picture("frames/1/rendered?window=5000,1000,linear").await;
+    assert!(dark.pixels().all(|pixel| pixel[0] == 0));
+    assert_eq!(picture("rendered?frame=1&viewport=12,12").await.dimensions(), (12, 10));
+    let thumbnail = door.get(&format!("{SERIES}/thumbnail")).send().await.expect("answer");
+    assert_eq!(thumbnail.headers()["content-type"], "image/png");
+    let wrong = door.get(&format!("{INSTANCE}/rendered?window=1")).send().await.expect("answer");
+    assert_eq!(wrong.status(), 400);
+}

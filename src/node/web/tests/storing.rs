@@ -1,0 +1,157 @@
+use std::time::Duration;
+
+use futures_util::stream;
+
+use super::*;
+
+const STUDIES: &str = "/dicomweb/studies";
+
+async fn status_and_json(request: RequestBuilder) -> (u16, serde_json::Value) {
+    let answer = request.send().await.expect("answer");
+    let status = answer.status().as_u16();
+    let text = answer.text().await.expect("text");
+    (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status}: {text}")))
+}
+
+fn good(number: u16) -> Vec<u8> {
+    file(&slice("1.2.3", "1.2.3.4", number), uids::EXPLICIT_VR_LITTLE_ENDIAN)
+}
+
+#[tokio::test]
+async fn what_is_stored_is_acknowledged_and_assembly_hears_of_it() {
+    let door = Door::open().await;
+    let (status, answer) = status_and_json(door.stow(STUDIES, &[&good(1), &good(2)])).await;
+    assert_eq!(status, 200);
+    assert_eq!(answer["00081199"]["Value"].as_array().map(Vec::len), Some(2));
+    assert!(answer.get("00081198").is_none());
+    assert_eq!(answer["00081190"]["Value"][0], door.url("/dicomweb/studies/1.2.3"));
+    assert_eq!(*door.heard.lock().expect("lock"), ["1.2.3.4", "1.2.3.4", ""]);
+    // Again is as good as once.
+    assert_eq!(status_and_json(door.stow(STUDIES, &[&good(1)])).await.0, 200);
+}
+
+#[tokio::test]
+async fn good_parts_are_kept_beside_bad_ones() {
+    let door = Door::open().await;
+    let whole = good(2);
+    let truncated = &whole[..whole.len() - 10];
+    let (status, answer) = status_and_json(door.stow(STUDIES, &[&good(1), truncated, b"not DICOM"])).await;
+    assert_eq!(status, 202);
+    assert_eq!(answer["00081199"]["Value"].as_array().map(Vec::len), Some(1));
+    let failed = answer["00081198"]["Value"].as_array().expect("failures");
+    assert_eq!(failed.len(), 2);
+    assert_eq!(failed[0]["00081155"]["Value"][0], "1.2.3.4.2");
+    assert_eq!(failed[0]["00081197"]["Value"][0], 0xC000);
+}
+
+#[tokio::test]
+async fn other_bytes_under_a_known_identifier_are_a_warning() {
+    let door = Door::open().await;
+    door.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
+    let mut other = slice("1.2.3", "1.2.3.4", 1);
+    other.put(DataElement::new(tags::STUDY_DESCRIPTION, VR::LO, "other"));
+    let other = file(&other, uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    let (status, answer) = status_and_json(door.stow(STUDIES, &[&other])).await;
+    assert_eq!((status, &answer["00081199"]["Value"][0]["00081196"]["Value"][0]), (202, &0xB000.into()));
+}
+
+#[tokio::test]
+async fn nothing_stored_is_a_conflict_with_its_reason() {
+    let door = Door::open().await;
+    let (status, answer) = status_and_json(door.stow("/dicomweb/studies/9.9", &[&good(1)])).await;
+    assert_eq!((status, &answer["00081198"]["Value"][0]["00081197"]["Value"][0]), (409, &0xC409.into()));
+    let contradiction = {
+        let mut object = complete(&slice("1.2.3", "1.2.3.4", 1), uids::EXPLICIT_VR_LITTLE_ENDIAN);
+        object.update_meta(|meta| meta.media_storage_sop_instance_uid = "1.2.3.99".to_owned());
+        let mut bytes = Vec::new();
+        object.write_all(&mut bytes).expect("write");
+        bytes
+    };
+    let (status, answer) = status_and_json(door.stow(STUDIES, &[&contradiction])).await;
+    assert_eq!((status, &answer["00081198"]["Value"][0]["00081197"]["Value"][0]), (409, &0xA900.into()));
+}
+
+#[tokio::test]
+async fn bad_syntax_and_foreign_content_are_refused() {
+    let door = Door::open().await;
+    let post = |content_type: &str, body: &[u8]| {
+        door.client.post(door.url(STUDIES)).header("Content-Type", content_type).body(body.to_vec())
+    };
+    let multipart_body = multipart(&[&good(1)]);
+    for (content_type, body, expected) in [
+        ("multipart/related; type=\"application/dicom\"", &multipart_body[..], 400),
+        ("multipart/related; type=application/dicom; boundary=XyZ", b"--XyZ--", 400),
+        ("multipart/related; type=application/dicom; boundary=XyZ", b"", 400),
+        ("multipart/related; type=application/dicom; boundary=XyZ", &multipart_body[..200], 400),
+        ("multipart/related; type=\"application/dicom+json\"; boundary=XyZ", &multipart_body[..], 415),
+        ("application/json", b"{}", 415),
+    ] {
+        let (status, answer) = status_and_json(post(content_type, body)).await;
+        assert_eq!(status, expected, "{content_type}: {answer}");
+        assert!(answer["advice"].is_string());
+    }
+    let compressed = door.stow(STUDIES, &[&good(1)]).header("Content-Encoding", "gzip");
+    assert_eq!(status_and_json(compressed).await.0, 415);
+    let xml = door.stow(STUDIES, &[&good(1)]).header("Accept", "application/dicom+xml");
+    assert_eq!(status_and_json(xml).await.0, 406);
+}
+
+#[tokio::test]
+async fn what_came_before_a_request_breaks_off_is_kept_and_said() {
+    let door = Door::open().await;
+    let mut body = multipart(&[&good(1), &good(2)]);
+    body.truncate(body.len() - 100);
+    let request = door
+        .client
+        .post(door.url(STUDIES))
+        .header("Content-Type", "multipart/related; type=application/dicom; boundary=XyZ")
+        .body(body);
+    let (status, answer) = status_and_json(request).await;
+    assert_eq!(status, 202);
+    assert_eq!(answer["00081199"]["Value"].as_array().map(Vec::len), Some(1));
+    assert_eq!(answer["00081198"]["Value"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn a_part_beyond_the_limit_costs_only_itself() {
+    let door = Door::with(&["limits.object_mib=1"]).await;
+    let large = vec![0_u8; (1 << 20) + 1];
+    assert_eq!(status_and_json(door.stow(STUDIES, &[&large, &good(1)])).await.0, 202);
+    let (status, answer) = status_and_json(door.stow(STUDIES, &[&large])).await;
+    assert_eq!((status, &answer["00081198"]["Value"][0]["00081197"]["Value"][0]), (413, &0xA700.into()));
+}
+
+#[tokio::test]
+async fn a_full_archive_says_so() {
+    let door = Door::with(&["storage.minimum_free_mib=1000000000"]).await;
+    let (status, answer) = status_and_json(door.stow(STUDIES, &[&good(1)])).await;
+    assert_eq!((status, &answer["00081198"]["Value"][0]["00081197"]["Value"][0]), (507, &0xA700.into()));
+    let readiness = door.get("/readyz").send().await.expect("answer");
+    assert_eq!(readiness.status(), 503);
+}
+
+#[tokio::test]
+async fn one_upload_too_many_is_asked_to_come_back() {
+    let door = Door::with(&["http.maximum_uploads=1"]).await;
+    let body = reqwest::Body::wrap_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let slow = door
+        .client
+        .post(door.url(STUDIES))
+        .header("Content-Type", "multipart/related; type=application/dicom; boundary=XyZ")
+        .body(body)
+        .send();
+    let slow = tokio::spawn(slow);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let answer = door.stow(STUDIES, &[&good(1)]).send().await.expect("answer");
+    assert_eq!(answer.status(), 503);
+    assert!(answer.headers().contains_key("retry-after"));
+    slow.abort();
+    // A client that goes away gives its place back.
+    for _ in 0..50 {
+        if door.stow(STUDIES, &[&good(1)]).send().await.expect("answer").status() == 200 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the place was never given back");
+}
