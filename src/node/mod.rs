@@ -6,6 +6,7 @@
 pub mod archive;
 pub mod arrivals;
 pub mod assembly;
+pub mod deliver;
 pub mod dicomweb;
 pub mod dimse;
 pub mod queue;

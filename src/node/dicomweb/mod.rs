@@ -2,6 +2,7 @@
 //! searching, retrieving.
 
 mod body;
+pub mod client;
 mod json;
 pub(crate) mod media;
 mod multipart;

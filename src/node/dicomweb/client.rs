@@ -1,0 +1,278 @@
+//! Storing at another DICOMweb service: the sending side of STOW-RS
+//! ([PS3.18 10.5](https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_10.5.html)).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use reqwest::{Body, Response, StatusCode, redirect};
+use tokio::fs::File;
+use tokio_util::io::ReaderStream;
+
+use crate::dicom::Uid;
+
+/// Bytes of a file read at once.
+const READ_BYTES: usize = 256 << 10;
+/// The longest answer that is read. One about 10,000 instances has some 3 MB.
+const MAXIMUM_ANSWER_BYTES: usize = 16 << 20;
+/// What an answer may take, beyond a transfer at [`SLOWEST_BYTES_PER_SECOND`].
+const PATIENCE: Duration = Duration::from_secs(60);
+const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
+
+const PART_HEAD: &str = "\r\nContent-Type: application/dicom\r\n\r\n";
+
+/// Why nothing is known to be stored.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The setting cannot be sent as a header.
+    #[error("authorization holds characters that an HTTP header may not")]
+    Authorization,
+    /// A file cannot be read.
+    #[error("reading an object to send: {0}")]
+    Object(io::Error),
+    /// The request did not end in an answer.
+    #[error("STOW-RS at {url}: {reason}")]
+    Request {
+        /// Where it went.
+        url: String,
+        /// What went wrong, all causes.
+        reason: String,
+    },
+    /// The service refused the request as a whole.
+    #[error("STOW-RS at {url} was answered with {status}")]
+    Status {
+        /// Where it went.
+        url: String,
+        /// The answer.
+        status: StatusCode,
+    },
+}
+
+/// The instances that a service said it did not store, each with its Failure Reason (0008,1197) where it gave one.
+pub type Failures = BTreeMap<Uid, Option<u16>>;
+
+/// A DICOMweb service to store at.
+#[derive(Debug, Clone)]
+pub struct StowClient {
+    http: reqwest::Client,
+    url: String,
+    authorization: Option<HeaderValue>,
+}
+
+impl StowClient {
+    /// A service by its base; `/studies` is appended. `authorization` is the value of the Authorization header, or empty.
+    pub fn new(base: &str, authorization: &str) -> Result<Self, ClientError> {
+        let url = format!("{}/studies", base.trim_end_matches('/'));
+        let authorization = if authorization.is_empty() {
+            None
+        } else {
+            let mut value = HeaderValue::from_str(authorization).map_err(|_| ClientError::Authorization)?;
+            value.set_sensitive(true);
+            Some(value)
+        };
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(10))
+            // A redirected body would have to be sent again, and its authorization to somebody else.
+            .redirect(redirect::Policy::none())
+            .user_agent(concat!("pe-node/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| failed(&url, &error))?;
+        Ok(Self { http, url, authorization })
+    }
+
+    /// Stores DICOM files in one request, streamed from disk. What is not among the failures is stored.
+    pub async fn store(&self, files: &[PathBuf], instances: &[Uid]) -> Result<Failures, ClientError> {
+        let boundary = format!("pe-node-{}", Uid::random());
+        let length = body_length(files, &boundary).await.map_err(ClientError::Object)?;
+        let mut request = self
+            .http
+            .post(&self.url)
+            .header(CONTENT_TYPE, format!("multipart/related; type=\"application/dicom\"; boundary=\"{boundary}\""))
+            .header(CONTENT_LENGTH, length)
+            .header(ACCEPT, "application/dicom+json")
+            .timeout(PATIENCE + Duration::from_secs(length / SLOWEST_BYTES_PER_SECOND))
+            .body(Body::wrap_stream(body(files.to_vec(), boundary)));
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        let response = request.send().await.map_err(|error| failed(&self.url, &error))?;
+        let status = response.status();
+        let answer = match status {
+            // 202: some failed or were changed; 409: none was stored. Both name what failed.
+            StatusCode::OK | StatusCode::ACCEPTED | StatusCode::CONFLICT => self.read(response).await?,
+            _ => return Err(ClientError::Status { url: self.url.clone(), status }),
+        };
+        let named = failures(&answer);
+        if status == StatusCode::CONFLICT {
+            return Ok(instances.iter().map(|uid| (uid.clone(), named.get(uid).copied().flatten())).collect());
+        }
+        Ok(named)
+    }
+
+    async fn read(&self, mut response: Response) -> Result<Vec<u8>, ClientError> {
+        let mut answer = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| failed(&self.url, &error))? {
+            if answer.len() + chunk.len() > MAXIMUM_ANSWER_BYTES {
+                let reason = format!("the answer is longer than {MAXIMUM_ANSWER_BYTES} bytes");
+                return Err(ClientError::Request { url: self.url.clone(), reason });
+            }
+            answer.extend_from_slice(&chunk);
+        }
+        Ok(answer)
+    }
+}
+
+/// An error with all its causes; the address is named once, by us.
+fn failed(url: &str, error: &dyn std::error::Error) -> ClientError {
+    let mut reason = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        reason = format!("{reason}: {error}");
+        cause = error.source();
+    }
+    ClientError::Request { url: url.to_owned(), reason }
+}
+
+/// The body's length, so that services and proxies that take no chunked requests do too.
+async fn body_length(files: &[PathBuf], boundary: &str) -> io::Result<u64> {
+    let around = (2 + boundary.len() + PART_HEAD.len() + 2) as u64;
+    let mut length = (2 + boundary.len() + 4) as u64;
+    for file in files {
+        length += around + tokio::fs::metadata(file).await?.len();
+    }
+    Ok(length)
+}
+
+/// The multipart body (RFC 2387), one part a file.
+fn body(files: Vec<PathBuf>, boundary: String) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    let text = |text: String| stream::once(async move { Ok(Bytes::from(text)) });
+    let end = text(format!("--{boundary}--\r\n"));
+    let parts = stream::iter(files).flat_map(move |file| {
+        let content =
+            stream::once(File::open(file)).map_ok(|file| ReaderStream::with_capacity(file, READ_BYTES)).try_flatten();
+        // Boxed because opening a file gives a future that must stay where it is.
+        text(format!("--{boundary}{PART_HEAD}")).chain(content).chain(text("\r\n".to_owned())).boxed()
+    });
+    parts.chain(end)
+}
+
+/// Failed SOP Sequence (0008,1198) of a Store Instances response. An answer that is no DICOM JSON names nothing.
+fn failures(answer: &[u8]) -> Failures {
+    let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
+    // Some services wrap the data set into an array.
+    let data_set = answer.get(0).unwrap_or(&answer);
+    let items = data_set["00081198"]["Value"].as_array().map(Vec::as_slice).unwrap_or_default();
+    items
+        .iter()
+        .filter_map(|item| {
+            let instance = Uid::parse(item["00081155"]["Value"][0].as_str()?).ok()?;
+            let reason = item["00081197"]["Value"][0].as_u64().and_then(|code| u16::try_from(code).ok());
+            Some((instance, reason))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::dicom::bounded::Limits;
+    use crate::node::archive::testing::{archive, slice, uid};
+    use crate::node::archive::{Archive, Scope, Stored, StoredInstance};
+    use crate::node::arrivals::{Feed, StoreEvents};
+
+    struct Deaf;
+
+    impl StoreEvents for Deaf {
+        fn begin(&self) -> Box<dyn Feed> {
+            Box::new(Self)
+        }
+    }
+
+    impl Feed for Deaf {
+        fn stored(&mut self, _study: &Uid, _series: &Uid, _stored: Stored) {}
+    }
+
+    /// This node's own STOW-RS, on a free port.
+    async fn service() -> (tempfile::TempDir, Archive, String) {
+        let (folder, archive) = archive().await;
+        let limits = Limits { object_mib: 16, depth: 8, elements: 1000, pixels: 1 << 20 };
+        let router = axum::Router::new()
+            .nest("/dicomweb", super::super::router(archive.clone(), limits, Arc::new(Deaf), 4))
+            .into_make_service_with_connect_info::<std::net::SocketAddr>();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let url = format!("http://{}/dicomweb/", listener.local_addr().expect("address"));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (folder, archive, url)
+    }
+
+    /// An archive with three slices to send.
+    async fn source() -> (tempfile::TempDir, Vec<StoredInstance>) {
+        let (folder, archive) = archive().await;
+        for number in 1..=3 {
+            archive.store(slice("1.1", "1.1.1", number, &[])).await.expect("store");
+        }
+        let stored = archive.instances(&Scope::Study(uid("1.1"))).await.expect("instances");
+        (folder, stored)
+    }
+
+    async fn send(client: &StowClient, instances: &[StoredInstance]) -> Result<Failures, ClientError> {
+        let files: Vec<PathBuf> = instances.iter().map(|instance| instance.path.clone()).collect();
+        let uids: Vec<Uid> = instances.iter().map(|instance| instance.sop_instance_uid.clone()).collect();
+        client.store(&files, &uids).await
+    }
+
+    #[tokio::test]
+    async fn files_arrive_as_they_are() {
+        let (_source, instances) = source().await;
+        let (_folder, archive, url) = service().await;
+        let client = StowClient::new(&url, "").expect("client");
+        assert_eq!(send(&client, &instances).await.expect("stored"), Failures::new());
+        let arrived = archive.instances(&Scope::Study(uid("1.1"))).await.expect("instances");
+        let digests = |list: &[StoredInstance]| list.iter().map(|one| one.sha256.clone()).collect::<Vec<_>>();
+        assert_eq!(digests(&arrived), digests(&instances));
+    }
+
+    #[tokio::test]
+    async fn what_the_service_refuses_is_named() {
+        let (source, mut instances) = source().await;
+        let (_folder, _archive, url) = service().await;
+        let broken = source.path().join("broken.dcm");
+        let bytes = std::fs::read(&instances[1].path).expect("read");
+        std::fs::write(&broken, &bytes[..bytes.len() - 3]).expect("write");
+        instances[1].path = broken;
+        let client = StowClient::new(&url, "Bearer secret").expect("client");
+        let some = send(&client, &instances).await.expect("an answer");
+        assert_eq!(some.keys().collect::<Vec<_>>(), [&instances[1].sop_instance_uid]);
+        let none = send(&client, &instances[1..2]).await.expect("an answer");
+        assert_eq!(none.keys().collect::<Vec<_>>(), [&instances[1].sop_instance_uid]);
+    }
+
+    #[tokio::test]
+    async fn a_service_that_is_not_there_or_refuses_the_request_is_an_error() {
+        let (_source, instances) = source().await;
+        let (_folder, _archive, url) = service().await;
+        let elsewhere = StowClient::new(&url.replace("dicomweb", "nowhere"), "").expect("client");
+        assert!(matches!(send(&elsewhere, &instances).await, Err(ClientError::Status { .. })));
+        let nobody = StowClient::new("http://127.0.0.1:1/dicomweb", "").expect("client");
+        assert!(matches!(send(&nobody, &instances).await, Err(ClientError::Request { .. })));
+        assert!(matches!(StowClient::new(&url, "line\nbreak"), Err(ClientError::Authorization)));
+    }
+
+    #[test]
+    fn answers_of_every_form_are_understood() {
+        let sequence = r#"{"00081198":{"vr":"SQ","Value":[{"00081155":{"vr":"UI","Value":["1.2.3"]},
+            "00081197":{"vr":"US","Value":[49152]}}]}}"#;
+        let expected = Failures::from([(uid("1.2.3"), Some(0xC000))]);
+        assert_eq!(failures(sequence.as_bytes()), expected);
+        assert_eq!(failures(format!("[{sequence}]").as_bytes()), expected);
+        for nothing in ["", "{}", "[]", "<NativeDicomModel/>", r#"{"00081199":{"vr":"SQ"}}"#] {
+            assert_eq!(failures(nothing.as_bytes()), Failures::new());
+        }
+    }
+}
