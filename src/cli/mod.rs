@@ -6,6 +6,7 @@ mod models;
 mod phantom;
 mod predict;
 mod send;
+mod serve;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +26,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the node: receive, analyse, answer, deliver
+    Serve(serve::Arguments),
     /// Check or show the configuration
     Config(config::Arguments),
     /// Analyse studies on disk: table, result objects, pictures
@@ -94,6 +97,7 @@ impl From<ConfigError> for CliError {
 /// 2 usage or configuration.
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Models(arguments) => models::run(&arguments),

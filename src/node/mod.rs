@@ -10,6 +10,7 @@ pub mod deliver;
 pub mod dicomweb;
 pub mod dimse;
 pub mod queue;
+pub mod serve;
 pub mod shutdown;
 pub mod telemetry;
 pub mod web;

@@ -1,0 +1,195 @@
+//! The node as a whole: its parts in the order they depend on each other, started, run side by side, and stopped.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::archive::{Archive, ArchiveError};
+use super::assembly::Assembly;
+use super::dimse::scp;
+use super::queue::{Queue, QueueError};
+use super::shutdown::Shutdown;
+use super::web::{self, Analysis, DestinationEntry, LayersError, ModelEntry};
+use crate::config::{Config, DestinationConfig, ModelsConfig, Transport};
+use crate::engine::models::manifest::{IntendedUse, Kind};
+use crate::engine::models::registry::{Entry, Package, Registry, RegistryError};
+
+/// Why the node cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// An address cannot be listened on.
+    #[error("listening on {address} ({setting}): {source}; is another program there?")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The setting it comes from.
+        setting: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The archive cannot be opened.
+    #[error("opening the archive: {0}")]
+    Archive(#[from] ArchiveError),
+    /// The queue cannot be opened.
+    #[error("opening the queue: {0}")]
+    Queue(#[from] QueueError),
+    /// Model packages cannot be listed or chosen.
+    #[error(transparent)]
+    Models(#[from] RegistryError),
+    /// The HTTP door cannot be built.
+    #[error(transparent)]
+    Http(#[from] LayersError),
+    /// A part ended by a fault of this program; what was acknowledged is safe.
+    #[error("a part of the node ended by a fault of this program: {0}; start it again")]
+    Fault(String),
+}
+
+/// Both doors, open but not served.
+#[derive(Debug)]
+pub struct Doors {
+    dicom: TcpListener,
+    http: TcpListener,
+}
+
+impl Doors {
+    /// Listens where the settings say; port 0 takes a free port.
+    pub async fn open(config: &Config) -> Result<Self, ServeError> {
+        let listen = async |address: SocketAddr, setting: &'static str| {
+            TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, setting, source })
+        };
+        let dicom = listen(config.dicom.listen, "dicom.listen").await?;
+        let http = listen(config.http.listen, "http.listen").await?;
+        Ok(Self { dicom, http })
+    }
+
+    /// The actual addresses: DICOM, then HTTP.
+    pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
+        Ok((self.dicom.local_addr()?, self.http.local_addr()?))
+    }
+}
+
+/// A node that is ready to run.
+pub struct Node {
+    config: Config,
+    doors: Doors,
+    archive: Archive,
+    queue: Queue,
+    assembly: Assembly,
+    models: Vec<ModelEntry>,
+}
+
+impl Node {
+    /// Opens everything that can fail at the start, so that what is wrong is said before anything is accepted.
+    pub async fn start(config: Config, doors: Doors) -> Result<Self, ServeError> {
+        let models = models(&config.models)?;
+        let archive = Archive::open(&config.storage).await?;
+        let allow = config.models.allow_demonstration;
+        let queue = Queue::open(&archive, &config.analysis, &config.destinations, allow).await?;
+        let assembly = Assembly::new(archive.clone(), queue.clone(), &config.study);
+        Ok(Self { config, doors, archive, queue, assembly, models })
+    }
+
+    /// Runs until `shutdown`, then drains: nothing new is accepted, what was begun is finished or given back to the
+    /// queue. A part that ends by itself stops the others.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), ServeError> {
+        let Self { config, doors, archive, queue, assembly, models } = self;
+        let (_state, analysis) = watch::channel(Analysis::Starting);
+        let router = web::router(web::Services {
+            config: config.http.clone(),
+            limits: config.limits,
+            archive: archive.clone(),
+            queue: queue.clone(),
+            events: Arc::new(assembly.clone()),
+            analysis,
+            models,
+            destinations: config.destinations.iter().map(DestinationEntry::from).collect(),
+        })?;
+        let dimse = scp::Services {
+            config: config.dicom.clone(),
+            limits: config.limits,
+            archive: archive.clone(),
+            events: Arc::new(assembly.clone()),
+        };
+        let mut parts = JoinSet::new();
+        parts.spawn(scp::run(doors.dicom, dimse, shutdown.clone()));
+        parts.spawn(web::serve(doors.http, router, shutdown.clone()));
+        let stop = shutdown.clone();
+        parts.spawn(async move { assembly.run(stop).await });
+        let mut fault = Ok(());
+        while let Some(ended) = parts.join_next().await {
+            if let Err(error) = ended {
+                fault = Err(ServeError::Fault(error.to_string()));
+            } else if !shutdown.is_cancelled() {
+                fault = Err(ServeError::Fault("it ended by itself".to_owned()));
+            }
+            shutdown.cancel();
+        }
+        archive.close().await;
+        tracing::info!("stopped");
+        fault
+    }
+}
+
+impl From<&DestinationConfig> for DestinationEntry {
+    fn from(config: &DestinationConfig) -> Self {
+        let (kind, address) = match &config.transport {
+            Transport::Dicom { address, ae_title } => ("dicom", format!("{ae_title}@{address}")),
+            Transport::Stow { url, .. } => ("stow", url.clone()),
+        };
+        Self { name: config.name.clone(), kind, address, attempts: config.attempts }
+    }
+}
+
+/// All packages of the configured folder. That the active ones exist is checked here; that they load, by the analysis
+/// process.
+fn models(config: &ModelsConfig) -> Result<Vec<ModelEntry>, ServeError> {
+    let registry = Registry::open(config)?;
+    let active = [
+        registry.select(Kind::LungSegmentation, &config.lungs)?,
+        registry.select(Kind::EmbolismClassifier, &config.embolism)?,
+    ];
+    Ok(registry.entries().iter().map(|entry| listed(entry, &active)).collect())
+}
+
+fn listed(entry: &Entry, active: &[&Package]) -> ModelEntry {
+    let (name, version) = entry.id.split_once('/').unwrap_or((&entry.id, ""));
+    let listed = ModelEntry {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        kind: None,
+        intended_use: None,
+        sha256: None,
+        active: false,
+        error: None,
+    };
+    let package = match &entry.package {
+        Ok(package) => package,
+        Err(error) => return ModelEntry { error: Some(error.to_string()), ..listed },
+    };
+    let manifest = package.manifest();
+    let (sha256, error) = match package.contents() {
+        Ok(contents) => (Some(contents.identity.sha256), None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let kind = match manifest.kind {
+        Kind::LungSegmentation => "lung-segmentation",
+        Kind::EmbolismClassifier => "embolism-classifier",
+    };
+    let intended_use = match manifest.intended_use {
+        IntendedUse::Demonstration => "demonstration",
+        IntendedUse::Research => "research",
+        IntendedUse::Clinical => "clinical",
+    };
+    ModelEntry {
+        kind: Some(kind.to_owned()),
+        intended_use: Some(intended_use.to_owned()),
+        sha256,
+        active: active.iter().any(|active| std::ptr::eq(*active, package)),
+        error,
+        ..listed
+    }
+}
