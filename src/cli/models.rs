@@ -82,7 +82,7 @@ fn verify_all(wanted: &[String], config: &Config) -> Result<ExitCode, CliError> 
     if entries.is_empty() {
         return Err(CliError::Usage(format!("there is no such package in {}", registry.directory().display())));
     }
-    let runtime = Runtime::start(&config.onnxruntime).map_err(|error| CliError::failed(&error))?;
+    let runtime = Runtime::start(&config.onnxruntime).map_err(|error| CliError::Usage(error.to_string()))?;
     let mut broken = false;
     for Entry { id, package } in entries {
         let outcome = match package {

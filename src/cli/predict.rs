@@ -73,7 +73,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     if grouping.series.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    let mut models = Models::load(&config.models, &config.onnxruntime).map_err(|error| CliError::failed(&error))?;
+    let mut models =
+        Models::load(&config.models, &config.onnxruntime).map_err(|error| CliError::Usage(error.to_string()))?;
     let progress = progress(grouping.series.len());
     for series in &grouping.series {
         let start = Instant::now();

@@ -60,8 +60,8 @@ fn peak(values: &ArrayView2<'_, f32>) -> Option<Peak> {
     cells.filter(|peak| peak.value > 0.0).reduce(|best, next| if next.value > best.value { next } else { best })
 }
 
-/// Cells of a slice that lie in the convex hull of both lungs, one cell wider: lungs, hila and the vessels of the
-/// mediastinum between them.
+/// Cells of a slice that lie in the convex hull of both lungs: lungs, hila and the vessels of the mediastinum between
+/// them.
 fn region(slice: usize, geometry: &Geometry, volume: &Volume, lungs: &LungMask) -> Array2<bool> {
     let [columns, rows, _] = geometry.size;
     let is_lung = |row: usize, column: usize| {
@@ -75,10 +75,7 @@ fn region(slice: usize, geometry: &Geometry, volume: &Volume, lungs: &LungMask) 
     let points: Vec<[i64; 2]> =
         cells.filter(|(row, column)| is_lung(*row, *column)).map(|(row, column)| [column as i64, row as i64]).collect();
     let hull = hull::convex_hull(&points);
-    Array2::from_shape_fn((rows, columns), |(row, column)| {
-        let (row, column) = (row as i64, column as i64);
-        [[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]].iter().any(|[x, y]| hull::contains(&hull, [column + x, row + y]))
-    })
+    Array2::from_shape_fn((rows, columns), |(row, column)| hull::contains(&hull, [column as i64, row as i64]))
 }
 
 /// Indices into `classification.slices`: greatest evidence first, then greatest probability, apart from one another.
@@ -145,5 +142,118 @@ fn key_slice(
             slice: finding.slice as f64,
         },
         outlines: outlines.into_iter().map(|outline| outline.into_iter().map(to_pixels).collect()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array3;
+
+    use super::*;
+    use crate::dicom::Uid;
+    use crate::engine::analyse::findings::Probability;
+    use crate::engine::volume::{LEFT_LUNG, PatientPoint, RIGHT_LUNG, SourceSlice};
+
+    /// 30 slices of 40 x 60 voxels of 1 mm, feet first and face down: columns run to the right, rows to the front.
+    fn volume() -> Volume {
+        let geometry = Geometry {
+            size: [60, 40, 30],
+            spacing: [1.0, 1.0, 2.0],
+            directions: [[-1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]],
+            origin: PatientPoint([100.0, 50.0, 0.0]),
+        };
+        let slice = |index: usize| SourceSlice {
+            sop_class_uid: Uid::derived(["class"]),
+            sop_instance_uid: Uid::derived(["instance", index.to_string().as_str()]),
+            instance_number: None,
+        };
+        Volume {
+            geometry,
+            hounsfield: Array3::zeros((30, 40, 60)),
+            slices: (0..30).map(slice).collect(),
+            header: Default::default(),
+        }
+    }
+
+    /// Two lungs with a mediastinum between them.
+    fn lungs() -> LungMask {
+        LungMask(Array3::from_shape_fn((30, 40, 60), |(_, row, column)| match (row, column) {
+            (8..32, 8..24) => LEFT_LUNG,
+            (8..32, 36..52) => RIGHT_LUNG,
+            _ => BACKGROUND,
+        }))
+    }
+
+    /// Evidence on a grid of 4 mm cells and 4 mm steps that is aligned to the patient.
+    fn classification(evidence: Array3<f32>) -> Classification {
+        let slices = (0..30).map(|slice| SliceFinding {
+            slice,
+            probability: Probability::new(0.5 + 0.01 * slice as f64).expect("probability"),
+            attention: 1.0 / 30.0,
+        });
+        Classification {
+            probability: Probability::new(0.9).expect("probability"),
+            slices: slices.collect(),
+            prepared_slices: (0..30).map(|slice| slice / 2).collect(),
+            evidence,
+            geometry: Geometry {
+                size: [15, 10, 15],
+                spacing: [4.0, 4.0, 4.0],
+                directions: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+                origin: PatientPoint([42.5, 12.5, 1.0]),
+            },
+        }
+    }
+
+    #[test]
+    fn evidence_outside_lungs_and_what_lies_between_them_is_zero() {
+        let (map, _) = explain(&classification(Array3::from_elem((15, 10, 15), 0.5)), &volume(), &lungs(), 5);
+        // Cell (row 5, column 7) lies in the mediastinum, the corner outside the body.
+        assert_eq!(map.cells[(3, 5, 7)], 0.5);
+        assert_eq!(map.cells[(3, 0, 0)], 0.0);
+        assert_eq!(map.cells[(3, 9, 14)], 0.0);
+    }
+
+    #[test]
+    fn the_peak_is_told_on_the_source_image_whatever_its_orientation() {
+        let mut evidence = Array3::from_elem((15, 10, 15), 0.01);
+        evidence[(6, 4, 9)] = 0.9;
+        let (_, keys) = explain(&classification(evidence), &volume(), &lungs(), 5);
+        // Patient x = 42.5 + 9 x 4 = 78.5, so column 21.5; y = 12.5 + 16 = 28.5, so row 21.5; slices 12 and 13.
+        let peak = keys[0].peak;
+        assert!((peak.column - 21.5).abs() <= 0.5 && (peak.row - 21.5).abs() <= 0.5, "{peak:?}");
+        assert!(keys[0].slice == 12 || keys[0].slice == 13);
+        assert_eq!(peak.slice, keys[0].slice as f64);
+        let outline = &keys[0].outlines[0];
+        let mean = |axis: usize| outline.iter().map(|point| point[axis]).sum::<f64>() / outline.len() as f64;
+        assert!((mean(0) - 21.5).abs() < 0.1 && (mean(1) - 21.5).abs() < 0.1);
+        assert_eq!(keys.len(), 1, "everything else has too little evidence");
+    }
+
+    #[test]
+    fn key_slices_are_apart_and_begin_with_the_greatest_evidence() {
+        let mut evidence = Array3::from_elem((15, 10, 15), 0.01);
+        for (slice, value) in [(2, 0.6), (3, 0.95), (4, 0.9), (9, 0.7), (13, 0.3)] {
+            evidence[(slice, 5, 5)] = value;
+        }
+        let (_, keys) = explain(&classification(evidence.clone()), &volume(), &lungs(), 5);
+        let prepared: Vec<usize> = keys.iter().map(|key| key.slice / 2).collect();
+        assert_eq!(prepared, vec![3, 9], "2 and 4 lie beside 3; 13 has less than half the evidence");
+        let (_, one) = explain(&classification(evidence), &volume(), &lungs(), 1);
+        assert_eq!(one.len(), 1);
+    }
+
+    #[test]
+    fn there_is_a_key_slice_without_any_evidence_and_without_lungs() {
+        let nothing = classification(Array3::zeros((15, 10, 15)));
+        let (_, keys) = explain(&nothing, &volume(), &lungs(), 5);
+        assert_eq!(keys.len(), 1);
+        assert_eq!(keys[0].slice, 29, "the slice of greatest probability");
+        assert!(keys[0].outlines.is_empty());
+        let outside = LungMask(Array3::zeros((30, 40, 60)));
+        let some = classification(Array3::from_elem((15, 10, 15), 0.4));
+        let (map, keys) = explain(&some, &volume(), &outside, 5);
+        assert_eq!(keys.len(), 1);
+        assert!(map.cells.iter().all(|cell| *cell == 0.0));
     }
 }

@@ -46,12 +46,13 @@ fn refine_slice(image: &ArrayView2<'_, i16>, mut labels: ArrayViewMut2<'_, u8>, 
     let found = regions(image, &labels.view(), |value| value < AIR_BELOW);
     let mut sides = [Array2::from_elem(image.dim(), false), Array2::from_elem(image.dim(), false)];
     let middles = middles(&found, &labels.view());
+    let enclosure = Enclosure::of(image);
     for run in &found.runs {
         let region = &found.regions[run.region];
         for column in run.start..run.end {
             let place = (run.row, column);
             let label = labels[place];
-            let Some(side) = side(region, label, image[place], column, middles) else { continue };
+            let Some(side) = side(region, (label, image[place]), place, middles, &enclosure) else { continue };
             sides[usize::from(side == RIGHT_LUNG)][place] = true;
         }
     }
@@ -71,14 +72,21 @@ fn refine_slice(image: &ArrayView2<'_, i16>, mut labels: ArrayViewMut2<'_, u8>, 
     }
 }
 
-/// The side of a voxel of air, if it is lung.
-fn side(region: &Region, label: u8, value: i16, column: usize, middles: [f64; 2]) -> Option<u8> {
+/// The side of a voxel of air, if it is lung. The voxel is what the network says of it and its value.
+fn side(
+    region: &Region,
+    (label, value): (u8, i16),
+    place: (usize, usize),
+    middles: [f64; 2],
+    enclosure: &Enclosure,
+) -> Option<u8> {
     if region.lung_share() < LUNG_SHARE {
         return None;
     }
-    // A lung that the edge of the image cuts hangs together with the air around the patient: the network parts them.
+    // A lung that the edge of the image cuts hangs together with the air around the patient: the network parts them,
+    // where tissue encloses a voxel on three sides of four. Around a table that is not so.
     if region.at_edge {
-        return (label != BACKGROUND).then_some(label);
+        return (label != BACKGROUND && enclosure.sides(place) >= 3).then_some(label);
     }
     if label == BACKGROUND && value < AIRWAY_BELOW {
         return None;
@@ -88,9 +96,34 @@ fn side(region: &Region, label: u8, value: i16, column: usize, middles: [f64; 2]
     Some(match label {
         _ if one_sided && region.left > region.right => LEFT_LUNG,
         _ if one_sided => RIGHT_LUNG,
-        BACKGROUND => nearer(column, middles),
+        BACKGROUND => nearer(place.1, middles),
         label => label,
     })
+}
+
+/// The outermost tissue in every row and column of a slice.
+struct Enclosure {
+    rows: Vec<Option<(usize, usize)>>,
+    columns: Vec<Option<(usize, usize)>>,
+}
+
+impl Enclosure {
+    fn of(image: &ArrayView2<'_, i16>) -> Self {
+        let ends = |axis: usize| {
+            let lines = image.axis_iter(Axis(axis));
+            let tissue = |value: &i16| *value >= AIR_BELOW;
+            lines.map(|line| Some((line.iter().position(tissue)?, line.iter().rposition(tissue)?))).collect()
+        };
+        Self { rows: ends(0), columns: ends(1) }
+    }
+
+    /// On how many of its four sides a place has tissue.
+    fn sides(&self, (row, column): (usize, usize)) -> usize {
+        let between = |ends: Option<(usize, usize)>, index: usize| {
+            ends.map_or(0, |(first, last)| usize::from(first < index) + usize::from(last > index))
+        };
+        between(self.rows[row], column) + between(self.columns[column], row)
+    }
 }
 
 /// Mean column of the network's left and right lung on the slice.
@@ -287,6 +320,33 @@ mod tests {
         refine(&hounsfield, &mut labels, [3.0, 3.0]);
         assert_eq!(labels[(1, 17, 29)], BACKGROUND, "airway that opens into the right lung");
         assert_eq!(labels[(1, 0, 0)], BACKGROUND);
+    }
+
+    #[test]
+    fn a_lung_cut_by_the_edge_is_kept_and_air_beside_the_patient_is_not() {
+        let mut hounsfield = chest();
+        // The image ends inside the left lung, and the network takes a strip of room air for lung.
+        for slice in 0..4 {
+            for row in 10..30 {
+                for column in 52..60 {
+                    hounsfield[(slice, row, column)] = -800;
+                }
+            }
+        }
+        let mut labels = coarse();
+        for slice in 0..4 {
+            for row in 12..28 {
+                for column in 54..60 {
+                    labels[(slice, row, column)] = LEFT_LUNG;
+                }
+            }
+            for column in 0..60 {
+                labels[(slice, 39, column)] = LEFT_LUNG;
+            }
+        }
+        refine(&hounsfield, &mut labels, [3.0, 3.0]);
+        assert_eq!(labels[(1, 20, 58)], LEFT_LUNG);
+        assert_eq!(labels[(1, 39, 30)], BACKGROUND);
     }
 
     #[test]
