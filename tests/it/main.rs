@@ -2,4 +2,5 @@
 
 mod architecture;
 mod dimse;
+mod predict;
 mod report;

@@ -76,7 +76,9 @@ fn a_cohort_becomes_a_table_and_a_folder_of_results_a_series() {
         assert!(["present", "absent", "undetermined"].contains(&row["decision"].as_str()));
         assert!((0.0..=1.0).contains(&number(row, "pe_probability")));
         let folder = out.path().join(&row["series_instance_uid"]);
-        for name in ["sr.dcm", "sc.dcm", "seg.dcm", "kos.dcm", "evidence.nii.gz", "slices.csv", "summary.png", "key-1.png"] {
+        for name in
+            ["sr.dcm", "sc.dcm", "seg.dcm", "kos.dcm", "evidence.nii.gz", "slices.csv", "summary.png", "key-1.png"]
+        {
             assert!(folder.join(name).is_file(), "{name}");
         }
         for name in ["sr.dcm", "sc.dcm", "seg.dcm", "kos.dcm"] {
@@ -108,7 +110,8 @@ fn lungs_agree(folder: &Path, row: &Row) {
 #[test]
 fn the_same_series_gives_the_same_numbers_however_often_and_in_whatever_order() {
     let train = cohort().join("train");
-    let mut studies: Vec<PathBuf> = fs::read_dir(&train).expect("studies").flatten().map(|entry| entry.path()).collect();
+    let mut studies: Vec<PathBuf> =
+        fs::read_dir(&train).expect("studies").flatten().map(|entry| entry.path()).collect();
     studies.sort();
     let together = rows(&String::from_utf8_lossy(&predict(&[&train], &[]).stdout));
     let alone = rows(&String::from_utf8_lossy(&predict(&[&studies[1]], &[]).stdout));

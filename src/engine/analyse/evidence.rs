@@ -171,7 +171,7 @@ mod tests {
             geometry,
             hounsfield: Array3::zeros((30, 40, 60)),
             slices: (0..30).map(slice).collect(),
-            header: Default::default(),
+            header: dicom_object::InMemDicomObject::new_empty(),
         }
     }
 

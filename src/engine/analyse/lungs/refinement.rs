@@ -345,7 +345,7 @@ mod tests {
             }
         }
         refine(&hounsfield, &mut labels, [3.0, 3.0]);
-        assert_eq!(labels[(1, 20, 58)], LEFT_LUNG);
+        assert_eq!(labels[(1, 20, 55)], LEFT_LUNG);
         assert_eq!(labels[(1, 39, 30)], BACKGROUND);
     }
 
