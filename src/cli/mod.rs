@@ -1,5 +1,6 @@
 //! The command line: what the user typed, resolved once, handed to the part that does it. One file a subcommand.
 
+mod analyse;
 mod config;
 mod echo;
 mod models;
@@ -28,6 +29,9 @@ struct Arguments {
 enum Command {
     /// Run the node: receive, analyse, answer, deliver
     Serve(serve::Arguments),
+    /// Analyse series for the node (its own use)
+    #[command(hide = true)]
+    Analyse,
     /// Check or show the configuration
     Config(config::Arguments),
     /// Analyse studies on disk: table, result objects, pictures
@@ -98,6 +102,7 @@ impl From<ConfigError> for CliError {
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Analyse => analyse::run(),
         Command::Config(arguments) => config::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Models(arguments) => models::run(&arguments),

@@ -14,3 +14,4 @@ pub mod serve;
 pub mod shutdown;
 pub mod telemetry;
 pub mod web;
+pub mod worker;

@@ -1,0 +1,58 @@
+//! Result files of the analysis process into the archive.
+
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::WorkerError;
+use crate::dicom::Uid;
+use crate::dicom::bounded::{self, Limits};
+use crate::dicom::elements;
+use crate::engine::pipeline::{ResultReference, Summary};
+use crate::node::archive::{Archive, Origin, ReceivedInstance};
+
+use dicom_dictionary_std::tags;
+
+/// Stores every result object of a summary durably. A repetition writes the same bytes and changes nothing.
+///
+/// The process that wrote the files has handled received pixels, so it is trusted no more than a sender: names may not
+/// leave the folder, files pass the same scan, and each must be the object that the summary names.
+pub(super) async fn store(
+    archive: &Archive,
+    folder: &Path,
+    files: &[String],
+    summary: &Summary,
+    limits: &Limits,
+) -> Result<(), WorkerError> {
+    if files.len() != summary.results.len() {
+        let problem = format!("{} files for {} results", files.len(), summary.results.len());
+        return Err(WorkerError::Result { file: String::new(), problem });
+    }
+    for (file, expected) in files.iter().zip(&summary.results) {
+        let wrong = |problem: String| WorkerError::Result { file: file.clone(), problem };
+        if file.contains(['/', '\\']) || file.starts_with('.') {
+            return Err(wrong("its name leaves the folder".to_owned()));
+        }
+        let (path, limits, expected) = (folder.join(file), *limits, expected.clone());
+        let read = tokio::task::spawn_blocking(move || read(&path, &expected, &limits));
+        let instance = read.await.map_err(|error| wrong(error.to_string()))?.map_err(wrong)?;
+        archive.store(instance).await?;
+    }
+    Ok(())
+}
+
+fn read(path: &Path, expected: &ResultReference, limits: &Limits) -> Result<ReceivedInstance, String> {
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let bytes = Bytes::from(bounded::read(path, limits).map_err(|error| text(&error))?);
+    let parts = bounded::split(&bytes).map_err(|error| text(&error))?;
+    let header = bounded::header(parts.data_set, &parts.transfer_syntax_uid, limits).map_err(|error| text(&error))?;
+    if elements::uid(&header, tags::SOP_INSTANCE_UID).as_ref() != Some(&expected.sop_instance_uid) {
+        return Err(format!("it is not the object {}", expected.sop_instance_uid));
+    }
+    Ok(ReceivedInstance {
+        transfer_syntax_uid: Uid::parse(&parts.transfer_syntax_uid).map_err(|error| text(&error))?,
+        data_set: bytes.slice_ref(parts.data_set),
+        header,
+        origin: Origin::Analysis,
+    })
+}
