@@ -2,6 +2,7 @@
 
 mod analyse;
 mod config;
+mod demo;
 mod echo;
 mod models;
 mod phantom;
@@ -32,6 +33,8 @@ enum Command {
     /// Analyse series for the node (its own use)
     #[command(hide = true)]
     Analyse,
+    /// The whole way of a study on this machine, with a phantom
+    Demo(demo::Arguments),
     /// Check or show the configuration
     Config(config::Arguments),
     /// Analyse studies on disk: table, result objects, pictures
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Analyse => analyse::run(),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Models(arguments) => models::run(&arguments),
