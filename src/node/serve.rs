@@ -10,10 +10,13 @@ use tokio::task::JoinSet;
 
 use super::archive::{Archive, ArchiveError};
 use super::assembly::Assembly;
+use super::deliver::{self, DeliverError, Deliveries};
 use super::dimse::scp;
 use super::queue::{Queue, QueueError};
 use super::shutdown::Shutdown;
 use super::web::{self, Analysis, DestinationEntry, LayersError, ModelEntry};
+use super::worker::protocol::Ready;
+use super::worker::{Worker, WorkerError};
 use crate::config::{Config, DestinationConfig, ModelsConfig, Transport};
 use crate::engine::models::manifest::{IntendedUse, Kind};
 use crate::engine::models::registry::{Entry, Package, Registry, RegistryError};
@@ -37,6 +40,12 @@ pub enum ServeError {
     /// The queue cannot be opened.
     #[error("opening the queue: {0}")]
     Queue(#[from] QueueError),
+    /// The analysis cannot start: no ONNX Runtime, a device that cannot be had, or models that do not load.
+    #[error("starting the analysis: {0}")]
+    Worker(#[from] WorkerError),
+    /// A destination cannot be delivered to.
+    #[error(transparent)]
+    Deliver(#[from] DeliverError),
     /// Model packages cannot be listed or chosen.
     #[error(transparent)]
     Models(#[from] RegistryError),
@@ -79,6 +88,8 @@ pub struct Node {
     archive: Archive,
     queue: Queue,
     assembly: Assembly,
+    worker: Worker,
+    deliveries: Deliveries,
     models: Vec<ModelEntry>,
 }
 
@@ -90,14 +101,23 @@ impl Node {
         let allow = config.models.allow_demonstration;
         let queue = Queue::open(&archive, &config.analysis, &config.destinations, allow).await?;
         let assembly = Assembly::new(archive.clone(), queue.clone(), &config.study);
-        Ok(Self { config, doors, archive, queue, assembly, models })
+        let delivering = deliver::Services {
+            calling: config.dicom.ae_title.clone(),
+            limits: config.limits,
+            archive: archive.clone(),
+            queue: queue.clone(),
+        };
+        let deliveries = Deliveries::new(&config.destinations, &delivering)?;
+        let worker = Worker::start(archive.clone(), queue.clone(), &config).await?;
+        Ok(Self { config, doors, archive, queue, assembly, worker, deliveries, models })
     }
 
     /// Runs until `shutdown`, then drains: nothing new is accepted, what was begun is finished or given back to the
     /// queue. A part that ends by itself stops the others.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), ServeError> {
-        let Self { config, doors, archive, queue, assembly, models } = self;
-        let (_state, analysis) = watch::channel(Analysis::Starting);
+        let Self { config, doors, archive, queue, assembly, worker, deliveries, models } = self;
+        let Ready { provider, models: loaded } = worker.ready().clone();
+        let (_state, analysis) = watch::channel(Analysis::Ready { provider, models: loaded });
         let router = web::router(web::Services {
             config: config.http.clone(),
             limits: config.limits,
@@ -119,6 +139,10 @@ impl Node {
         parts.spawn(web::serve(doors.http, router, shutdown.clone()));
         let stop = shutdown.clone();
         parts.spawn(async move { assembly.run(stop).await });
+        parts.spawn(worker.run(shutdown.clone()));
+        if !config.destinations.is_empty() {
+            parts.spawn(deliveries.run(shutdown.clone()));
+        }
         let mut fault = Ok(());
         while let Some(ended) = parts.join_next().await {
             if let Err(error) = ended {
