@@ -34,9 +34,9 @@ pub(super) struct Clot {
 fn most_proximal(draws: &mut Draws) -> Level {
     match draws.between(0.0, 1.0) {
         share if share < 0.08 => Level::Saddle,
-        share if share < 0.24 => Level::Main,
-        share if share < 0.50 => Level::Lobar,
-        share if share < 0.84 => Level::Segmental,
+        share if share < 0.25 => Level::Main,
+        share if share < 0.52 => Level::Lobar,
+        share if share < 0.88 => Level::Segmental,
         _ => Level::Subsegmental,
     }
 }
@@ -46,10 +46,9 @@ pub(super) fn draw(draws: &mut Draws, arteries: &Tree, level: Option<Level>) -> 
     let drawn = most_proximal(draws);
     let first = level.unwrap_or(drawn);
     let further = match first {
-        Level::Saddle | Level::Main => draws.whole(2, 6),
-        Level::Lobar => draws.whole(1, 5),
-        Level::Segmental => draws.whole(0, 4),
-        Level::Subsegmental => draws.whole(0, 2),
+        Level::Saddle | Level::Main | Level::Lobar => draws.whole(2, 6),
+        Level::Segmental => draws.whole(1, 5),
+        Level::Subsegmental => draws.whole(1, 3),
     };
     let mut clots: Vec<Clot> = one(draws, arteries, first).into_iter().collect();
     for _ in 0..further {
@@ -180,4 +179,40 @@ fn shape(draws: &mut Draws, path: &[(Vector, f32)], occlusion: Occlusion) -> Vec
         })
         .collect();
     super::heart::tubes(&rings, 1.0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Exam, Preset, Recipe};
+    use super::*;
+
+    fn exam(index: usize, level: Option<Level>) -> Exam {
+        Exam::draw(&Recipe { pe: Some(true), level, ..Recipe::new(Preset::Light, 77, index) })
+    }
+
+    #[test]
+    fn a_demanded_level_is_the_most_proximal_one() {
+        for level in Level::ALL {
+            assert_eq!(exam(0, Some(level)).truth().level, Some(level));
+        }
+    }
+
+    #[test]
+    fn two_in_five_positives_have_nothing_larger_than_segmental() {
+        let count = 60;
+        let small = (0..count).filter(|&index| exam(index, None).truth().level >= Some(Level::Segmental)).count();
+        assert!((count * 2 / 5..=count * 3 / 5).contains(&small), "{small} of {count}");
+    }
+
+    #[test]
+    fn a_clot_lies_in_the_arteries_of_its_side() {
+        for level in [Level::Main, Level::Lobar, Level::Segmental, Level::Subsegmental] {
+            let exam = exam(3, Some(level));
+            for clot in &exam.clots {
+                let sign = clot.sides[0].sign();
+                assert!(clot.level == Level::Main || clot.tubes.iter().all(|tube| tube.from.x * sign > 0.0));
+                assert!((30.0..=90.0).contains(&clot.hounsfield));
+            }
+        }
+    }
 }

@@ -89,3 +89,133 @@ fn table<T: Serialize>(path: &Path, rows: impl Iterator<Item = T>) -> Result<(),
     }
     writer.flush().map_err(|source| PhantomError::File { path: path.to_owned(), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::process::Command;
+
+    use super::*;
+    use crate::learn::phantom::Record;
+
+    fn cohort(folder: &Path, exams: usize, twins: bool) -> Cohort {
+        Cohort { folder: folder.to_owned(), exams, seed: 11, preset: Preset::Light, twins, feet_first: false }
+    }
+
+    /// All files below a folder with their bytes.
+    fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        let mut open = vec![folder.to_owned()];
+        while let Some(next) = open.pop() {
+            for entry in fs::read_dir(next).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    open.push(path);
+                } else {
+                    found.insert(path.strip_prefix(folder).unwrap().to_owned(), fs::read(&path).unwrap());
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn a_cohort_has_the_same_bytes_on_one_thread_and_on_four() {
+        let write = |threads: usize| {
+            let folder = tempfile::tempdir().unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| write_cohort(&cohort(folder.path(), 2, false), || ())).unwrap();
+            files(folder.path())
+        };
+        let (one, four) = (write(1), write(4));
+        assert!(one.keys().eq(four.keys()));
+        for (path, bytes) in &one {
+            assert!(*bytes == four[path], "{} differs", path.display());
+        }
+    }
+
+    #[test]
+    fn slice_labels_are_true_to_the_clots_and_every_positive_exam_shows_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let cohort = cohort(folder.path(), 4, true);
+        for index in 0..cohort.count() {
+            let exam = Exam::draw(&cohort.recipe(index));
+            let written = exam.write_all(&Folders::below(folder.path())).unwrap();
+            let record: &Record = &written.record;
+            assert_eq!(record.pe, u8::from(index.is_multiple_of(2)));
+            assert_eq!(record.positive_slices > 0, record.pe == 1);
+            assert_eq!(record.clot_ml > 0.0, record.pe == 1);
+            for (slice, row) in written.rows.iter().enumerate() {
+                let clot = exam.slice(slice).clots.iter().any(|&value| value > 0);
+                assert!(clot || row.pe_present_on_image == 0, "exam {index}, slice {slice}");
+            }
+        }
+    }
+
+    #[test]
+    fn twins_differ_at_the_clot_alone() {
+        let cohort = cohort(Path::new(""), 2, true);
+        let [with, without] = [0, 1].map(|index| Exam::draw(&cohort.recipe(index)));
+        let size = with.geometry().size;
+        let masks: Vec<Vec<u8>> = with.slices().map(|slice| slice.clots).collect();
+        // The point spread and motion carry a clot some pixels; faint shares of a voxel are not in the mask.
+        let near_clot = |slice: usize, row: usize, column: usize| {
+            let rows = row.saturating_sub(6)..(row + 7).min(size[1]);
+            let columns = column.saturating_sub(6)..(column + 7).min(size[0]);
+            masks[slice.saturating_sub(1)..(slice + 2).min(size[2])]
+                .iter()
+                .any(|mask| rows.clone().any(|row| columns.clone().any(|column| mask[row * size[0] + column] > 0)))
+        };
+        let mut changed = 0;
+        for slice in 0..size[2] {
+            let (with, without) = (with.slice(slice), without.slice(slice));
+            assert_eq!(with.lungs, without.lungs);
+            for index in (0..with.stored.len()).filter(|&index| with.stored[index] != without.stored[index]) {
+                let (row, column) = (index / size[0], index % size[0]);
+                assert!(near_clot(slice, row, column), "slice {slice}, row {row}, column {column}");
+                changed += 1;
+            }
+        }
+        assert!(changed > 0);
+    }
+
+    #[test]
+    fn the_slice_table_has_all_columns_of_rspect() {
+        let folder = tempfile::tempdir().unwrap();
+        let summary = write_cohort(&cohort(folder.path(), 1, false), || ()).unwrap();
+        let mut table = csv::Reader::from_path(folder.path().join("train.csv")).unwrap();
+        let expected = "StudyInstanceUID,SeriesInstanceUID,SOPInstanceUID,pe_present_on_image,negative_exam_for_pe,\
+                        qa_motion,qa_contrast,flow_artifact,rv_lv_ratio_gte_1,rv_lv_ratio_lt_1,leftsided_pe,\
+                        chronic_pe,true_filling_defect_not_pe,rightsided_pe,acute_and_chronic_pe,central_pe,\
+                        indeterminate";
+        assert_eq!(table.headers().unwrap().iter().collect::<Vec<_>>().join(","), expected);
+        let rows = table.records().map(|row| row.unwrap());
+        let count = rows
+            .filter(|row| {
+                folder.path().join("train").join(&row[0]).join(&row[1]).join(format!("{}.dcm", &row[2])).exists()
+            })
+            .count();
+        assert_eq!(count, summary.slices);
+    }
+
+    #[test]
+    fn dciodvfy_finds_no_error_in_the_images() {
+        let folder = tempfile::tempdir().unwrap();
+        // Exams of all four ways of storing, and of both presets.
+        let exams = (0..8).map(|index| Recipe::new(Preset::Light, 11, index));
+        for recipe in exams.chain([Recipe::new(Preset::Clinical, 11, 0)]) {
+            Exam::draw(&recipe).write_slice(&Folders::below(folder.path()), 40).unwrap();
+        }
+        for path in files(&folder.path().join("train")).keys() {
+            let Ok(output) = Command::new("dciodvfy").arg(folder.path().join("train").join(path)).output() else {
+                println!("skipped: dciodvfy is not installed");
+                return;
+            };
+            let report = String::from_utf8_lossy(&output.stderr).into_owned();
+            // Debian's dciodvfy is older than Synthetic Data (0008,001C), which the standard has since 2023.
+            let errors: Vec<&str> =
+                report.lines().filter(|line| line.starts_with("Error") && !line.contains("(0x0008,0x001c)")).collect();
+            assert!(errors.is_empty(), "{errors:?}");
+        }
+    }
+}

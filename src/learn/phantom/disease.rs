@@ -73,7 +73,7 @@ impl Disease {
         }
         self.names.push("effusion");
         let both = draws.chance(0.4);
-        let first = if draws.chance(0.5) { 0 } else { 1 };
+        let first = usize::from(!draws.chance(0.5));
         for side in 0..2 {
             if both || side == first {
                 thorax.effusions[side] =

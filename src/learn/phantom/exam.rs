@@ -32,16 +32,21 @@ pub(super) enum Quality {
 /// What the exam shows, apart from the images.
 #[derive(Debug, Clone)]
 pub struct Truth {
-    /// Whether there is an embolus, also in an indeterminate exam.
-    pub pe: bool,
     /// Whether no reader could decide: hardly any contrast.
     pub indeterminate: bool,
-    /// The most proximal level of all emboli.
+    /// The most proximal level of all emboli; `None` where there is none.
     pub level: Option<Level>,
     /// Emboli on the patient's left and right.
     pub left: bool,
     /// See `left`.
     pub right: bool,
+}
+
+impl Truth {
+    /// Whether there is an embolus, also in an indeterminate exam.
+    pub fn pe(&self) -> bool {
+        self.level.is_some()
+    }
 }
 
 /// An exam, ready to be rendered slice by slice. It is a function of its [`Recipe`] alone.
@@ -82,6 +87,8 @@ pub struct Slice {
     pub clots: Vec<u8>,
     /// Clot in the slice, counted by shares of voxels, in thousandths of a millilitre.
     pub clot_microlitres: u64,
+    /// Whether a reader could see it: a mean cross-section of at least 3 square millimetres, and a voxel in `clots`.
+    pub shows_clot: bool,
 }
 
 impl Exam {
@@ -133,7 +140,6 @@ impl Exam {
     pub fn truth(&self) -> Truth {
         let on = |side: Side| self.clots.iter().any(|clot| clot.sides.contains(&side));
         Truth {
-            pe: !self.clots.is_empty(),
             indeterminate: self.quality == Quality::NonDiagnostic,
             level: self.clots.iter().map(|clot| clot.level).min(),
             left: on(Side::Left),
@@ -237,5 +243,68 @@ impl Orientation {
     pub(super) fn directions(self) -> [[f64; 3]; 2] {
         let [across, along] = self.flips().map(|flip| if flip { -1.0 } else { 1.0 });
         [[across, 0.0, 0.0], [0.0, along, 0.0]]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Preset;
+    use super::*;
+    use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG, VoxelPoint};
+
+    fn recipe(index: usize) -> Recipe {
+        Recipe::new(Preset::Light, 5, index)
+    }
+
+    #[test]
+    fn the_same_recipe_gives_the_same_slice_and_another_index_another_one() {
+        let first = Exam::draw(&recipe(0)).slice(60);
+        assert_eq!(first, Exam::draw(&recipe(0)).slice(60));
+        assert_ne!(first.stored, Exam::draw(&recipe(1)).slice(60).stored);
+    }
+
+    /// Millilitres of both lungs, and the mean x of each in the patient.
+    fn lungs(exam: &Exam) -> [(f64, f64); 2] {
+        let geometry = exam.geometry();
+        let masks: Vec<Vec<u8>> = exam.slices().map(|slice| slice.lungs).collect();
+        [LEFT_LUNG, RIGHT_LUNG].map(|label| {
+            let (mut count, mut sum) = (0.0, 0.0);
+            for (slice, mask) in masks.iter().enumerate() {
+                for (index, _) in mask.iter().enumerate().filter(|&(_, &value)| value == label) {
+                    let (row, column) = (index / geometry.size[0], index % geometry.size[0]);
+                    let point = VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 };
+                    sum += geometry.to_patient(point).0[0];
+                    count += 1.0;
+                }
+            }
+            (count * geometry.voxel_millilitres(), sum / count)
+        })
+    }
+
+    #[test]
+    fn left_is_left_head_first_and_feet_first() {
+        for feet_first in [false, true] {
+            let exam = Exam::draw(&Recipe { feet_first, ..recipe(2) });
+            assert_eq!(exam.scanner.orientation == Orientation::FeetFirstSupine, feet_first);
+            let [(left, left_x), (right, right_x)] = lungs(&exam);
+            assert!(left_x > right_x + 80.0, "left lung at {left_x}, right lung at {right_x}");
+            assert!((900.0..3500.0).contains(&left) && (900.0..3500.0).contains(&right), "{left} and {right} ml");
+        }
+    }
+
+    #[test]
+    fn asymmetric_lungs_differ_in_volume() {
+        let [(left, _), (right, _)] = lungs(&Exam::draw(&Recipe { asymmetric: true, ..recipe(4) }));
+        assert!(left < 0.85 * right, "{left} and {right} ml");
+    }
+
+    #[test]
+    fn the_lungs_lie_within_the_stack() {
+        for index in 0..12 {
+            let exam = Exam::draw(&recipe(index));
+            for slice in [0, exam.slice_count() - 1] {
+                assert!(exam.slice(slice).lungs.iter().all(|&label| label == 0), "exam {index}, slice {slice}");
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::random::Draws;
 
+/// A power of two.
 const SIDE: usize = 32;
 
 /// A smooth random field in the patient.
@@ -42,6 +43,7 @@ pub(super) struct FieldPlane<'a> {
 }
 
 impl FieldPlane<'_> {
+    #[inline]
     pub(super) fn at(&self, x: f32, y: f32) -> f32 {
         let (left, right, across) = cell(x * self.per_millimetre);
         let (front, back, down) = cell(y * self.per_millimetre);
@@ -56,7 +58,8 @@ impl FieldPlane<'_> {
 
 /// The two lattice indices around a lattice coordinate, and the share of the second.
 fn cell(coordinate: f32) -> (usize, usize, f32) {
-    let floor = coordinate.floor();
-    let low = (floor as i32).rem_euclid(SIDE as i32) as usize;
-    (low, (low + 1) % SIDE, coordinate - floor)
+    // Truncation is far cheaper than `floor` where the processor's baseline has no rounding instruction.
+    let whole = coordinate as i32 - i32::from(coordinate < 0.0);
+    let low = whole as usize & (SIDE - 1);
+    (low, (low + 1) & (SIDE - 1), coordinate - whole as f32)
 }

@@ -52,11 +52,13 @@ impl Heart {
             right,
         };
         let chambers = vec![
-            chamber(at(-32.0, -24.0, -84.0), at(0.0, 0.15, 1.0), at(30.0, 21.0, 21.0) * size, 2.5, true),
-            chamber(at(8.0, -54.0, -92.0), apex, at(42.0 * size, right, right * 0.85), 3.5, true),
-            chamber(at(16.0, -50.0, -68.0), at(0.1, 0.0, 1.0), at(18.0, 14.0, 15.0) * size, 3.5, true),
-            chamber(at(44.0, -20.0, -94.0), apex, at(40.0 * size, left, left), 10.0, false),
+            chamber(at(-31.0, -24.0, -86.0), at(0.0, 0.15, 1.0), at(32.0, 23.0, 25.0) * size, 2.5, true),
+            chamber(at(6.0, -50.0, -94.0), apex, at(48.0 * size, right * 1.1, right), 3.5, true),
+            chamber(at(16.0, -50.0, -68.0), at(0.1, 0.0, 1.0), at(20.0, 14.0, 16.0) * size, 3.5, true),
+            chamber(at(-14.0, -34.0, -90.0), at(1.0, -0.2, 0.0), at(24.0, 16.0, 18.0) * size, 3.0, true),
+            chamber(at(40.0, -20.0, -95.0), apex, at(42.0 * size, left, left), 10.0, false),
             chamber(at(2.0, 17.0, -62.0), at(1.0, 0.0, 0.0), at(31.0, 16.0, 19.0) * size, 2.5, false),
+            chamber(at(20.0, 4.0, -76.0), at(1.0, -0.6, -0.6), at(24.0, 13.0, 14.0) * size, 4.0, false),
         ];
         Self {
             chambers,
@@ -91,7 +93,7 @@ impl Heart {
                     (at(-34.0, -22.0, 66.0), 8.0),
                     (at(-30.0, -20.0, 30.0), 9.5),
                     (at(-32.0, -20.0, -20.0), 10.0),
-                    (at(-32.0, -20.0, -62.0), 10.5),
+                    (at(-32.0, -20.0, -52.0), 10.0),
                 ],
                 draws.between(0.85, 1.1),
             )
@@ -117,7 +119,7 @@ impl Heart {
 
     /// The space the heart takes from the lungs: its chambers, walls and fat.
     pub(super) fn envelope(&self) -> Vec<Ellipsoid> {
-        self.chambers.iter().map(|chamber| chamber.blood.grown(chamber.wall + 4.0)).collect()
+        self.chambers.iter().map(|chamber| chamber.blood.grown(chamber.wall + 5.0)).collect()
     }
 }
 

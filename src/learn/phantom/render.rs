@@ -5,13 +5,18 @@ use super::field::FieldPlane;
 use super::random::Draws;
 use super::scanner;
 use super::shapes::{Coverage, Ellipsoid, Grid, Tube, share};
-use super::thorax::{Level, Side};
+use super::thorax::{Section, Side};
 use super::vector::at;
 
 const AIR: f32 = -1000.0;
 const FAT: f32 = -100.0;
 const MUSCLE: f32 = 52.0;
 const SOFT: f32 = 38.0;
+
+/// Share of clot from which a voxel belongs to the mask.
+const CLOT: f32 = 0.25;
+/// Square millimetres of clot from which a slice is positive.
+const VISIBLE: f64 = 3.0;
 
 /// A slice while it is painted.
 struct Painter<'a> {
@@ -50,7 +55,7 @@ pub(super) fn slice(exam: &Exam, grid: &Grid, draws: &mut Draws) -> Slice {
     painter.airways_and_veins();
     let arteries = painter.arteries();
     let clots = painter.clots(&arteries);
-    painter.finish(draws, lungs, &arteries, &clots)
+    painter.finish(draws, &lungs, &arteries, &clots)
 }
 
 impl Painter<'_> {
@@ -63,28 +68,31 @@ impl Painter<'_> {
     fn body(&mut self) {
         let grid = *self.grid;
         let thorax = &self.exam.thorax;
-        let level = thorax.level(grid.first.z, grid.voxel.z);
+        let section = thorax.section(grid.first.z, grid.voxel.z);
         let width = grid.voxel.x.max(grid.voxel.y);
         let tall = 0.75 * grid.voxel.z + 0.4 * width;
         for row in 0..grid.rows {
             let y = grid.y(row);
             for column in 0..grid.columns {
                 let x = grid.x(column);
-                let skin = level.skin(x, y);
+                if section.far_outside(x, y) {
+                    continue;
+                }
+                let skin = section.skin(x, y);
                 if skin > width {
                     continue;
                 }
                 let index = row * grid.columns + column;
-                let cavity = level.cavity(x, y);
+                let cavity = section.cavity(x, y);
                 let inside = share(cavity, width);
-                let mut value = if inside < 1.0 { self.wall(&level, x, y, -skin, width) } else { 0.0 };
+                let mut value = if inside < 1.0 { self.wall(&section, x, y, -skin, width) } else { 0.0 };
                 if inside > 0.0 {
-                    let below = level.below_diaphragm(x, y);
+                    let below = section.below_diaphragm(x, y);
                     let belly = inside * share(-below, tall);
-                    let mediastinum = level.mediastinum(x, y);
+                    let mediastinum = section.mediastinum(x, y);
                     let mut lung = (inside - belly) * share(-mediastinum, width);
                     let fluid =
-                        level.fluid(x, y).map(|(depth, hounsfield)| (lung * share(-depth, width), depth, hounsfield));
+                        section.fluid(x, y).map(|(depth, hounsfield)| (lung * share(-depth, width), depth, hounsfield));
                     let inner = FAT + 6.0 * self.fine.at(x, y) + 12.0 * self.coarse.at(x, y).max(0.0);
                     let mut content = inner * (inside - lung - belly);
                     if let Some((amount, _, hounsfield)) = fluid {
@@ -93,7 +101,7 @@ impl Painter<'_> {
                     }
                     if lung > 0.0 {
                         let beside_fluid = fluid.map_or(f32::MAX, |(_, depth, _)| -depth);
-                        content += lung * self.parenchyma(&level, x, y, beside_fluid);
+                        content += lung * self.parenchyma(&section, x, y, beside_fluid);
                     }
                     content += belly * FAT;
                     value = (1.0 - inside) * value + content;
@@ -107,25 +115,34 @@ impl Painter<'_> {
     }
 
     /// Skin, fat and muscle at a depth below the skin.
-    fn wall(&self, level: &Level<'_>, x: f32, y: f32, depth: f32, width: f32) -> f32 {
-        let uneven = level.warp(x, y);
+    fn wall(&self, section: &Section<'_>, x: f32, y: f32, depth: f32, width: f32) -> f32 {
+        let uneven = section.warp(x, y);
         let border = self.exam.thorax.fat + 2.5 * uneven;
         let muscle = share(border - depth, width);
-        let between = share(0.8 - self.coarse.at(x * 0.7, y * 0.7).abs() * 4.0, 1.0) * 0.6;
-        let flesh = MUSCLE + 7.0 * self.fine.at(x, y) - 90.0 * between * f32::from(self.coarse.at(y, x) > 0.3);
-        let fat = FAT + 7.0 * self.coarse.at(x, y) + 4.0 * self.fine.at(x, y);
+        let fine = self.fine.at(x, y);
+        let mut value = FAT + 4.0 * fine;
+        if muscle < 1.0 {
+            value += 7.0 * self.coarse.at(x, y);
+        }
+        if muscle > 0.0 {
+            let streak = if self.coarse.at(y, x) > 0.3 {
+                55.0 * share(0.8 - self.coarse.at(x * 0.7, y * 0.7).abs() * 4.0, 1.0)
+            } else {
+                0.0
+            };
+            value += muscle * (MUSCLE + 7.0 * fine - streak - value);
+        }
         let skin = share(depth - 1.8, width);
-        let value = fat + muscle * (flesh - fat);
         value + skin * (20.0 - value)
     }
 
     /// Air and tissue of the lung, its fissures, and its collapse beside fluid.
-    fn parenchyma(&self, level: &Level<'_>, x: f32, y: f32, beside_fluid: f32) -> f32 {
+    fn parenchyma(&self, section: &Section<'_>, x: f32, y: f32, beside_fluid: f32) -> f32 {
         let z = self.grid.first.z;
         let gravity = 0.45 * y;
         let texture = 16.0 * self.fine.at(x, y) + 14.0 * self.coarse.at(x, y);
         let mut value = -868.0 + gravity + texture;
-        let warp = level.warp(x, y);
+        let warp = section.warp(x, y);
         let distance = self.exam.thorax.fissure(Side::of(x), at(x, y, z), warp);
         let width = 0.7 * self.grid.voxel.z + 0.7 * self.grid.voxel.x;
         value += 420.0 * share(distance - 0.5, width).min(1.0 / width);
@@ -150,10 +167,10 @@ impl Painter<'_> {
     /// A curved table top below the back.
     fn table(&mut self) {
         let grid = *self.grid;
-        for row in 0..grid.rows {
+        for row in (0..grid.rows).filter(|&row| grid.y(row) > 60.0) {
             for column in 0..grid.columns {
                 let (x, y) = (grid.x(column), grid.y(row));
-                let top = 128.0 + 0.8 * self.exam.thorax.fat - 0.0012 * x * x;
+                let top = 118.0 + 0.8 * self.exam.thorax.fat - 0.0012 * x * x;
                 let shell = share((y - top - 3.0).abs() - 1.5, grid.voxel.y)
                     .max(share((y - top - 33.0).abs() - 1.5, grid.voxel.y));
                 let foam = share((y - top - 18.0).abs() - 14.0, grid.voxel.y);
@@ -169,7 +186,8 @@ impl Painter<'_> {
     /// Liver, spleen and stomach under the diaphragm.
     fn belly(&mut self) {
         let spleen = Ellipsoid::upright(at(98.0, 40.0, -165.0), at(34.0, 42.0, 52.0));
-        let stomach = Ellipsoid::upright(at(58.0, -28.0, -160.0), at(42.0, 44.0, 55.0));
+        let stomach = Ellipsoid::upright(at(66.0, -32.0, -155.0), at(44.0, 42.0, 55.0));
+        let liver = Ellipsoid::along(at(-62.0, -12.0, -160.0), at(1.0, -0.45, 0.0), at(118.0, 92.0, 120.0));
         let z = self.grid.first.z;
         let grid = *self.grid;
         for index in 0..grid.len() {
@@ -179,7 +197,7 @@ impl Painter<'_> {
             }
             let point = at(grid.x(index % grid.columns), grid.y(index / grid.columns), z);
             let texture = 5.0 * self.fine.at(point.x, point.y);
-            let organ = if point.x < 22.0 - 0.25 * point.y && point.y < 74.0 {
+            let organ = if liver.distance(point) + 6.0 * self.coarse.at(0.15 * point.x, 0.15 * point.y) < 0.0 {
                 88.0 + texture
             } else if spleen.distance(point) < 0.0 {
                 100.0 + texture
@@ -258,14 +276,15 @@ impl Painter<'_> {
     fn heart(&mut self) {
         let heart = &self.exam.heart;
         let enhancement = self.exam.enhancement;
-        self.paint(heart.chambers.iter().map(|chamber| chamber.blood.grown(chamber.wall)), |painter, x, y| {
-            105.0 + 5.0 * painter.fine.at(x, y)
-        });
         self.paint(heart.aorta.iter().filter_map(|tube| tube.grown(1.3)), |_, _, _| SOFT);
+        // The left heart last: the septum belongs to it, and the right ventricle lies around it.
         for (right, blood) in [(true, enhancement.pulmonary), (false, enhancement.venous)] {
+            let chambers = || heart.chambers.iter().filter(move |chamber| chamber.right == right);
+            self.paint(chambers().map(|chamber| chamber.blood.grown(chamber.wall)), |painter, x, y| {
+                105.0 + 5.0 * painter.fine.at(x, y)
+            });
             let mixing = if right { 0.05 + self.exam.mixing } else { 0.02 };
-            let chambers = heart.chambers.iter().filter(|chamber| chamber.right == right).map(|chamber| chamber.blood);
-            self.paint(chambers, |painter, x, y| {
+            self.paint(chambers().map(|chamber| chamber.blood), |painter, x, y| {
                 blood * (1.0 + mixing * painter.coarse.at(x, y)) + 4.0 * painter.fine.at(x, y)
             });
         }
@@ -331,22 +350,22 @@ impl Painter<'_> {
     }
 
     /// Motion, point spread, noise, and storage.
-    fn finish(mut self, draws: &mut Draws, lungs: Vec<u8>, arteries: &Coverage, clots: &[f32]) -> Slice {
+    fn finish(mut self, draws: &mut Draws, lungs: &[u8], arteries: &Coverage, clots: &[f32]) -> Slice {
         let (exam, grid) = (self.exam, self.grid);
         let scanner = &exam.scanner;
         self.motion();
         let mut scratch = vec![0.0; grid.len()];
         scanner::smooth(&mut self.image, &mut scratch, grid.columns, scanner.blur / scanner.pixel);
         scanner::add_noise(scanner, draws, grid, &mut self.image, &mut scratch);
-        let millimetres = f64::from(scanner.pixel * scanner.pixel * scanner.spacing);
-        let clot: f64 = clots.iter().map(|&amount| f64::from(amount)).sum();
+        let area = f64::from(scanner.pixel * scanner.pixel) * clots.iter().map(|&share| f64::from(share)).sum::<f64>();
         let order = Order { columns: grid.columns, rows: grid.rows, flips: scanner.orientation.flips() };
         Slice {
             stored: order.arrange(|index| scanner_number(exam, grid, index, self.image[index])),
             lungs: order.arrange(|index| lungs[index]),
-            arteries: order.arrange(|index| u8::from(arteries.values[index] >= 0.5 || clots[index] >= 0.25)),
-            clots: order.arrange(|index| u8::from(clots[index] >= 0.25)),
-            clot_microlitres: (clot * millimetres).round() as u64,
+            arteries: order.arrange(|index| u8::from(arteries.values[index] >= 0.5 || clots[index] >= CLOT)),
+            clots: order.arrange(|index| u8::from(clots[index] >= CLOT)),
+            clot_microlitres: (area * f64::from(scanner.spacing)).round() as u64,
+            shows_clot: area >= VISIBLE && clots.iter().any(|&share| share >= CLOT),
         }
     }
 

@@ -18,7 +18,8 @@ pub(super) struct Storage {
 impl Storage {
     /// Hounsfield units to the nearest stored number, held to the range of the bits.
     pub(super) fn store(&self, hounsfield: f32) -> i32 {
-        let stored = ((hounsfield - self.intercept) / self.slope).round() as i32;
+        // Rounds by truncation of a positive number: `round` is a slow call on the processor's baseline.
+        let stored = ((hounsfield - self.intercept) / self.slope + 65536.5) as i32 - 65536;
         let (low, high) =
             if self.signed { (-(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1) } else { (0, (1 << self.bits) - 1) };
         stored.clamp(low, high)
@@ -105,7 +106,6 @@ fn kernel(deviation: f32) -> Vec<f32> {
 /// Convolves an image with a Gaussian in both directions, repeating the border; `scratch` is overwritten.
 pub(super) fn smooth(image: &mut [f32], scratch: &mut [f32], columns: usize, deviation: f32) {
     let weights = kernel(deviation);
-    let reach = weights.len() - 1;
     let rows = image.len() / columns;
     for (source, target) in image.chunks_exact(columns).zip(scratch.chunks_exact_mut(columns)) {
         for (value, &centre) in target.iter_mut().zip(source) {
@@ -129,10 +129,10 @@ pub(super) fn smooth(image: &mut [f32], scratch: &mut [f32], columns: usize, dev
         for (value, &centre) in target.iter_mut().zip(line(row)) {
             *value = weights[0] * centre;
         }
-        for step in 1..=reach {
+        for (step, &weight) in weights.iter().enumerate().skip(1) {
             let (above, below) = (line(row.saturating_sub(step)), line((row + step).min(rows - 1)));
             for ((value, &above), &below) in target.iter_mut().zip(above).zip(below) {
-                *value += weights[step] * (above + below);
+                *value += weight * (above + below);
             }
         }
     }

@@ -197,6 +197,13 @@ impl Ellipsoid {
         Self { radii: self.radii + at(distance, distance, distance), ..self }
     }
 
+    /// Whether a point may lie inside or within `margin` of the surface: a quick test by the surrounding sphere.
+    pub(super) fn near(&self, point: Vector, margin: f32) -> bool {
+        let offset = point - self.centre;
+        let reach = self.radii.x.max(self.radii.y).max(self.radii.z) + margin;
+        offset.dot(offset) < reach * reach
+    }
+
     /// Signed distance to the surface, negative inside; exact on the surface, an estimate elsewhere.
     pub(super) fn distance(&self, point: Vector) -> f32 {
         let offset = point - self.centre;

@@ -86,7 +86,7 @@ impl Skeleton {
             point.x = x;
             point
         };
-        for x in [-9.0, 0.0, 9.0] {
+        for x in [-11.0, -5.5, 0.0, 5.5, 11.0] {
             self.bones
                 .extend(tubes(&[(middle(44.0, x * 1.6), 5.0), (middle(20.0, x), 5.0), (middle(-90.0, x), 5.0)], 1.0));
         }
@@ -98,11 +98,13 @@ impl Skeleton {
                 (at(sign * 130.0, 10.0, 92.0), 5.5),
             ];
             self.bones.extend(tubes(&collar, 1.0));
-            for (low, high) in [(62.0, 100.0), (74.0, 116.0), (86.0, 128.0), (98.0, 134.0)] {
+            for strip in 0..10 {
+                let share = strip as f32 / 9.0;
+                let (low, high) = (62.0 + 40.0 * share, 98.0 + 38.0 * share);
                 let blade = [
-                    (at(sign * (low + 18.0), 92.0, -46.0 + 0.4 * (98.0 - low)), 2.2),
-                    (at(sign * low, 100.0, 20.0), 2.2),
-                    (at(sign * high, 72.0, 76.0), 3.0),
+                    (at(sign * (low + 18.0), 94.0 - 10.0 * share, -46.0 + 24.0 * share), 2.4),
+                    (at(sign * low, 102.0 - 14.0 * share, 20.0), 2.4),
+                    (at(sign * high, 78.0 - 12.0 * share, 76.0), 3.0),
                 ];
                 self.bones.extend(tubes(&blade, 1.0));
             }

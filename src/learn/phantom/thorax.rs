@@ -96,8 +96,11 @@ struct Dome {
 
 impl Dome {
     fn height(&self, x: f32, y: f32) -> f32 {
-        let across = (x - self.centre[0]) / 78.0;
-        let along = (y - self.centre[1]) / 108.0;
+        // Towards the heart and the breastbone the dome falls little; at the side and the back it falls to the recess.
+        let inwards = (x - self.centre[0]) * self.centre[0] < 0.0;
+        let forwards = y < self.centre[1];
+        let across = (x - self.centre[0]) / if inwards { 130.0 } else { 78.0 };
+        let along = (y - self.centre[1]) / if forwards { 150.0 } else { 108.0 };
         self.top - self.drop * (across * across + along * along)
     }
 }
@@ -151,8 +154,8 @@ impl Thorax {
     }
 
     /// The chest at one height; `thickness` is that of the slice.
-    pub(super) fn level(&self, z: f32, thickness: f32) -> Level<'_> {
-        Level {
+    pub(super) fn section(&self, z: f32, thickness: f32) -> Section<'_> {
+        Section {
             thorax: self,
             z,
             cavity: profile(&CAVITY, z),
@@ -199,9 +202,9 @@ impl Thorax {
 
     /// Signed distance to the surface of the lungs, negative inside: an estimate.
     pub(super) fn lung(&self, point: Vector) -> f32 {
-        let level = self.level(point.z, 1.0);
-        let cavity = level.cavity(point.x, point.y);
-        cavity.max(-level.mediastinum(point.x, point.y)).max(level.below_diaphragm(point.x, point.y))
+        let section = self.section(point.z, 1.0);
+        let cavity = section.cavity(point.x, point.y);
+        cavity.max(-section.mediastinum(point.x, point.y)).max(section.below_diaphragm(point.x, point.y))
     }
 
     /// A point of the wall of the cavity at an angle from the back (0) over the side (1/2) to the front (1).
@@ -215,7 +218,7 @@ impl Thorax {
 
 /// A [`Thorax`] at one height.
 #[derive(Debug)]
-pub(super) struct Level<'a> {
+pub(super) struct Section<'a> {
     thorax: &'a Thorax,
     z: f32,
     cavity: [f32; 3],
@@ -242,7 +245,13 @@ fn oval(u: f32, v: f32, width: f32, depth: f32, squareness: f32) -> f32 {
     if slope > 1e-5 { (root - 1.0) / slope } else { -width.min(depth) }
 }
 
-impl Level<'_> {
+impl Section<'_> {
+    /// Whether a point lies well outside the body: a quick test.
+    pub(super) fn far_outside(&self, x: f32, y: f32) -> bool {
+        let [width, depth, centre] = self.body;
+        x.abs() > width + self.thorax.fat + 3.0 || (y - centre).abs() > depth + self.thorax.fat + 3.0
+    }
+
     /// Signed distance to the skin.
     pub(super) fn skin(&self, x: f32, y: f32) -> f32 {
         let [width, depth, centre] = self.body;
@@ -258,7 +267,7 @@ impl Level<'_> {
         oval(x - MIDLINE, y - centre, width * self.thorax.widths[side.index()], depth, 0.3) + warp
     }
 
-    /// Signed distance to the surface of the mediastinum, negative inside it.
+    /// Signed distance to the surface of the mediastinum, negative inside it; right within a few millimetres.
     pub(super) fn mediastinum(&self, x: f32, y: f32) -> f32 {
         let [width, depth, centre] = self.column;
         let mut distance = oval(x - MIDLINE, y - centre, width, depth, 0.2);
@@ -267,7 +276,9 @@ impl Level<'_> {
         distance = distance.min(at(x - 23.0, y - 44.0, 0.0).length() - 15.0 - 0.05 * (self.z + 40.0).abs().min(30.0));
         let point = at(x, y, self.z);
         for part in self.heart.iter().chain(&self.hila) {
-            distance = distance.min(part.distance(point));
+            if part.near(point, 6.0) {
+                distance = distance.min(part.distance(point));
+            }
         }
         distance
     }

@@ -14,9 +14,6 @@ use super::image::{self, Identity};
 use super::{PhantomError, Recipe};
 use crate::engine::volume::Geometry;
 
-/// A slice is positive when the mean cross-section of clot in it is at least this, in square millimetres.
-const VISIBLE: f64 = 3.0;
-
 /// Where a cohort lies.
 #[derive(Debug, Clone)]
 pub struct Folders {
@@ -50,7 +47,8 @@ impl Folders {
     }
 }
 
-/// One row of `train.csv`, with all columns of RSPECT.
+/// One row of `train.csv`, with all columns of RSPECT. `pe_present_on_image` is true to the clots also in an
+/// indeterminate exam, which is neither positive nor negative in every other column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(non_snake_case, reason = "the column names are RSPECT's")]
 pub(super) struct SliceRow {
@@ -96,7 +94,7 @@ pub struct Record {
     pub clots: usize,
     /// Millilitres of clot.
     pub clot_ml: f64,
-    /// Slices with at least 3 square millimetres of clot, and all slices.
+    /// Slices that show an embolus (see [`Slice::shows_clot`](super::Slice::shows_clot)), and all slices.
     pub positive_slices: usize,
     /// See `positive_slices`.
     pub slices: usize,
@@ -124,6 +122,12 @@ pub struct Record {
     pub twin_study_instance_uid: String,
 }
 
+/// The clot in one slice.
+struct Clot {
+    microlitres: u64,
+    visible: bool,
+}
+
 /// An exam as written.
 #[derive(Debug, Clone)]
 pub(super) struct Written {
@@ -149,7 +153,7 @@ impl Exam {
         let plane = geometry.size[0] * geometry.size[1];
         let mut masks = ["lungs", "arteries", "clots"].map(|name| (name, vec![0_u8; plane * geometry.size[2]]));
         let [lungs, arteries, clots] = &mut masks;
-        let microlitres: Vec<u64> = self
+        let seen: Vec<Clot> = self
             .slices()
             .zip(lungs.1.par_chunks_mut(plane))
             .zip(arteries.1.par_chunks_mut(plane))
@@ -160,27 +164,35 @@ impl Exam {
                 lungs.copy_from_slice(&slice.lungs);
                 arteries.copy_from_slice(&slice.arteries);
                 clots.copy_from_slice(&slice.clots);
-                Ok(slice.clot_microlitres)
+                Ok(Clot { microlitres: slice.clot_microlitres, visible: slice.shows_clot })
             })
             .collect::<Result<_, PhantomError>>()?;
         let affine = affine(&geometry);
         masks.into_par_iter().try_for_each(|(name, mask)| {
             write_mask(&folders.masks(&identity).join(format!("{name}.nii.gz")), &geometry, &affine, mask)
         })?;
-        Ok(self.describe(&identity, &microlitres))
+        Ok(self.describe(&identity, &seen))
     }
 
-    fn describe(&self, identity: &Identity, microlitres: &[u64]) -> Written {
+    /// Writes one image alone.
+    #[cfg(test)]
+    pub(super) fn write_slice(&self, folders: &Folders, index: usize) -> Result<(), PhantomError> {
+        let identity = Identity::of(self);
+        let folder = folders.series(&identity);
+        fs::create_dir_all(&folder).map_err(|source| PhantomError::File { path: folder.clone(), source })?;
+        image::write(self, &identity, &image::header(self, &identity), index, &self.slice(index), folders)
+    }
+
+    fn describe(&self, identity: &Identity, seen: &[Clot]) -> Written {
         let truth = self.truth();
         let scanner = &self.scanner;
-        let visible = VISIBLE * f64::from(scanner.spacing);
-        let decided = truth.pe && !truth.indeterminate;
-        let row = |(index, &clot): (usize, &u64)| SliceRow {
+        let decided = truth.pe() && !truth.indeterminate;
+        let row = |(index, clot): (usize, &Clot)| SliceRow {
             StudyInstanceUID: identity.study.to_string(),
             SeriesInstanceUID: identity.series.to_string(),
             SOPInstanceUID: identity.instance(index).to_string(),
-            pe_present_on_image: u8::from(clot as f64 >= visible),
-            negative_exam_for_pe: u8::from(!truth.pe && !truth.indeterminate),
+            pe_present_on_image: u8::from(clot.visible),
+            negative_exam_for_pe: u8::from(!truth.pe() && !truth.indeterminate),
             qa_motion: u8::from(self.disease.motion.is_some()),
             qa_contrast: u8::from(self.quality != Quality::Good),
             flow_artifact: u8::from(!self.disease.flow.is_empty()),
@@ -194,13 +206,13 @@ impl Exam {
             central_pe: u8::from(decided && truth.level.is_some_and(|level| level <= super::Level::Main)),
             indeterminate: u8::from(truth.indeterminate),
         };
-        let rows: Vec<SliceRow> = microlitres.iter().enumerate().map(row).collect();
+        let rows: Vec<SliceRow> = seen.iter().enumerate().map(row).collect();
         let record = Record {
             exam: self.recipe.index,
             study_instance_uid: identity.study.to_string(),
             series_instance_uid: identity.series.to_string(),
             patient_id: identity.patient.clone(),
-            pe: u8::from(truth.pe),
+            pe: u8::from(truth.pe()),
             indeterminate: u8::from(truth.indeterminate),
             side: match (truth.left, truth.right) {
                 (true, true) => "both",
@@ -210,7 +222,7 @@ impl Exam {
             },
             most_proximal_level: truth.level.map_or("", super::Level::name),
             clots: self.clots.len(),
-            clot_ml: microlitres.iter().sum::<u64>() as f64 / 1000.0,
+            clot_ml: seen.iter().map(|clot| clot.microlitres).sum::<u64>() as f64 / 1000.0,
             positive_slices: rows.iter().filter(|row| row.pe_present_on_image == 1).count(),
             slices: rows.len(),
             confounders: self.disease.names.join(";"),

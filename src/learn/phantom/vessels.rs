@@ -272,7 +272,7 @@ pub(super) fn arteries(draws: &mut Draws, thorax: &Thorax) -> Tree {
         )
     };
     let interlobar = [tree.add(Some(left), interlobar(Side::Left)), tree.add(Some(right), interlobar(Side::Right))];
-    for mut territory in territories(draws, thorax, 230) {
+    for mut territory in territories(draws, thorax, 300) {
         let (parent, radius) = match (territory.side, territory.lobe) {
             (Side::Right, Lobe::Upper) => (right, 6.0),
             (Side::Right, Lobe::Middle) => (interlobar[1], 4.6),
@@ -289,7 +289,7 @@ pub(super) fn arteries(draws: &mut Draws, thorax: &Thorax) -> Tree {
 /// The pulmonary veins, from their mouths in the left atrium outwards.
 pub(super) fn veins(draws: &mut Draws, thorax: &Thorax) -> Tree {
     let mut tree = Tree::default();
-    for mut territory in territories(draws, thorax, 170) {
+    for mut territory in territories(draws, thorax, 220) {
         let sign = territory.side.sign();
         let upper = territory.lobe != Lobe::Lower;
         let (mouth, hilum) = if upper {
