@@ -292,7 +292,7 @@ impl Scanner<'_> {
     fn value(&mut self, header: &Header, end: usize, encoding: Encoding, root: bool) -> Result<(), ReadError> {
         let value = &self.bytes[header.value..end];
         let width = width(header.vr);
-        if value.len() % width != 0 {
+        if !value.len().is_multiple_of(width) {
             return Err(ReadError::Unreadable(format!(
                 "{} has {} bytes, which is not a multiple of {width}",
                 name(header.tag),
@@ -300,7 +300,7 @@ impl Scanner<'_> {
             )));
         }
         if is_multi_valued_text(header.vr) {
-            self.text_values += 1 + value.iter().filter(|byte| **byte == b'\\').count() as u64;
+            self.text_values += value.split(|byte| *byte == b'\\').count() as u64;
             if self.text_values * TEXT_VALUE_BYTES > self.limits.object_bytes() {
                 return Err(ReadError::Hostile(format!("{} text values", self.text_values)));
             }
@@ -348,7 +348,7 @@ impl Scanner<'_> {
             ITEM if header.length == UNDEFINED => {
                 Err(ReadError::Unreadable("a fragment of Pixel Data has an undefined length".to_owned()))
             }
-            ITEM if offset_table && header.length % 4 != 0 => {
+            ITEM if offset_table && !header.length.is_multiple_of(4) => {
                 Err(ReadError::Unreadable(format!("the offset table has {} bytes", header.length)))
             }
             ITEM => {

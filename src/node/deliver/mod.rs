@@ -22,7 +22,7 @@ use crate::node::telemetry;
 /// Objects sent in one association or request.
 const BATCH: u32 = 64;
 /// The longest sleep between looks at the queue; changes of the queue end it sooner.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 /// Pause after the queue itself failed.
 const QUEUE_PAUSE: Duration = Duration::from_secs(5);
 /// Retries wait up to so much longer than the queue asks, so that destinations that went down together are not

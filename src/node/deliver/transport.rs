@@ -11,7 +11,7 @@ use crate::node::dicomweb::client::{ClientError, StowClient};
 use crate::node::dimse::scu::{self, Outgoing, Peer};
 
 /// How long a C-STORE peer may take to connect, and to answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An object to deliver.
 pub(super) type Parcel = StoredInstance;

@@ -20,7 +20,7 @@ const READ_BYTES: usize = 256 << 10;
 /// The longest answer that is read. One about 10,000 instances has some 3 MB.
 const MAXIMUM_ANSWER_BYTES: usize = 16 << 20;
 /// What an answer may take, beyond a transfer at [`SLOWEST_BYTES_PER_SECOND`].
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
 
 const PART_HEAD: &str = "\r\nContent-Type: application/dicom\r\n\r\n";

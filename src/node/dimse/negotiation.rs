@@ -9,11 +9,11 @@ use dicom_ul::pdu::{
     AssociationRJServiceUserReason, AssociationRJSource, AssociationRQ, PresentationContextProposed,
     PresentationContextResult, PresentationContextResultReason, UserVariableItem,
 };
-use dicom_ul::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 
 use super::VERIFICATION;
 use crate::config::{DicomConfig, PeerConfig};
 use crate::dicom::bounded::EXPLICIT_VR_BIG_ENDIAN;
+use crate::dicom::implementation;
 
 const DICOM_APPLICATION_CONTEXT: &str = "1.2.840.10008.3.1.1.1";
 const STORAGE_CLASSES: &str = "1.2.840.10008.5.1.4.1.1.";
@@ -105,8 +105,7 @@ pub(super) fn negotiate(request: AssociationRQ, address: IpAddr, config: &DicomC
     if !config.peers.iter().any(|peer| admits(peer, &calling_ae_title, address)) {
         return Err(Refusal::Caller);
     }
-    let results: Vec<(PresentationContextResult, String)> =
-        request.presentation_contexts.into_iter().map(decide).collect();
+    let results: Vec<(PresentationContextResult, String)> = request.presentation_contexts.iter().map(decide).collect();
     let contexts = results
         .iter()
         .filter(|(result, _)| result.reason == PresentationContextResultReason::Acceptance)
@@ -125,8 +124,8 @@ pub(super) fn negotiate(request: AssociationRQ, address: IpAddr, config: &DicomC
             presentation_contexts: results.into_iter().map(|(result, _)| result).collect(),
             user_variables: vec![
                 UserVariableItem::MaxLength(config.maximum_pdu_bytes),
-                UserVariableItem::ImplementationClassUID(IMPLEMENTATION_CLASS_UID.to_owned()),
-                UserVariableItem::ImplementationVersionName(IMPLEMENTATION_VERSION_NAME.to_owned()),
+                UserVariableItem::ImplementationClassUID(implementation::CLASS_UID.to_owned()),
+                UserVariableItem::ImplementationVersionName(implementation::VERSION_NAME.to_owned()),
             ],
         },
         contexts,
@@ -139,7 +138,7 @@ pub(super) fn is_storage_class(sop_class_uid: &str) -> bool {
     sop_class_uid.starts_with(STORAGE_CLASSES)
 }
 
-fn decide(proposed: PresentationContextProposed) -> (PresentationContextResult, String) {
+fn decide(proposed: &PresentationContextProposed) -> (PresentationContextResult, String) {
     let abstract_syntax = trim(&proposed.abstract_syntax).to_owned();
     let known = abstract_syntax == VERIFICATION || is_storage_class(&abstract_syntax);
     let chosen = proposed.transfer_syntaxes.iter().map(|uid| trim(uid)).find(|uid| TRANSFER_SYNTAXES.contains(uid));
