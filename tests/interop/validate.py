@@ -10,6 +10,7 @@ Gates: SR: dciodvfy, dsrdump, highdicom, rules. SC, KOS: dciodvfy, pydicom, rule
 Every object: patient and study equal the source's, byte for byte.
 """
 
+import re
 import shutil
 import subprocess
 import sys
@@ -95,12 +96,15 @@ def dciodvfy(path, *_):
 
 
 def dsrdump(path, *_):
-    """DCMTK: the content tree and its relationships; no error and no warning."""
+    """DCMTK: the content tree and its relationships; no error, and no warning but of character sets that the tool does
+    not know, which are the source's."""
     done = subprocess.run([tool("dsrdump"), str(path)], capture_output=True, text=True, errors="replace")
-    problems = [line for line in done.stderr.splitlines() if line[:2] in ("E:", "W:", "F:")]
+    lines = [line for line in done.stderr.splitlines() if line[:2] in ("E:", "W:", "F:")]
+    notes = [line for line in lines if line.startswith("W:") and re.search("Specific ?Character ?Set", line)]
+    problems = [line for line in lines if line not in notes]
     if done.returncode != 0:
         problems.append(f"dsrdump answers {done.returncode}")
-    return problems, []
+    return problems, notes
 
 
 def pydicom_reads(path, data_set, *_):
