@@ -6,7 +6,7 @@ use dicom_dictionary_std::{tags, uids};
 use super::Context;
 use super::element::Compose;
 use super::header::{Document, Header, Reference};
-use super::sr::{ContentItem, Relationship, WithRoot, device_observer, language};
+use super::sr::{ContentItem, Relationship, SrDocument, device_observer, language};
 use crate::dicom::concept::dcm;
 use crate::engine::report::ResultKind;
 
@@ -24,6 +24,7 @@ pub(super) fn build(context: &Context, header: &Header) -> Document {
         .compose(&identity, "KO", "PE key slices")
         .with_items(tags::REFERENCED_PERFORMED_PROCEDURE_STEP_SEQUENCE, Vec::new())
         .with_items(tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE, vec![header.evidence(&images, None)])
+        .with_requests(header)
         .with_root(root);
     Document { identity, data_set }
 }

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use dicom_core::value::DataSetSequence;
 use dicom_core::{DataElement, PrimitiveValue, VR, dicom_value};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject, Tag};
@@ -363,6 +364,10 @@ fn header(setup: &Setup, geometry: &Geometry) -> InMemDicomObject {
     if setup.synthetic {
         put(&mut object, tags::SYNTHETIC_DATA, VR::CS, "YES");
     }
+    let mut request = InMemDicomObject::new_empty();
+    put(&mut request, tags::REQUESTED_PROCEDURE_ID, VR::SH, "RP-1");
+    put(&mut request, tags::SCHEDULED_PROCEDURE_STEP_ID, VR::SH, "SPS-1");
+    object.put(DataElement::new(tags::REQUEST_ATTRIBUTES_SEQUENCE, VR::SQ, DataSetSequence::from(vec![request])));
     put(&mut object, tags::IMAGE_ORIENTATION_PATIENT, VR::DS, joined(orientation));
     put(&mut object, tags::PIXEL_SPACING, VR::DS, joined([geometry.spacing[1], geometry.spacing[0]]));
     let numbers = [

@@ -15,18 +15,18 @@ const COLUMN: (i32, i32) = (32, 588);
 const CORONAL: Area = Area::new(652, 152, 404, 470);
 /// Where the colours are explained.
 const COLOUR_BAR: Area = Area::new(652, 704, 404, 16);
-/// Where the probabilities of the slices are drawn.
-const PLOT: Area = Area::new(76, 424, 544, 110);
+/// Left edge, width and height of the probabilities of the slices.
+const PLOT: (i32, i32, i32) = (76, 544, 110);
 
 /// Draws the page.
 pub(super) fn draw(context: &Context) -> RgbImage {
     let mut canvas = Canvas::new(WIDTH, HEIGHT);
     draw_title(&mut canvas, context.findings);
-    draw_decision(&mut canvas, context.findings);
-    draw_lungs(&mut canvas, context.findings);
-    draw_slices(&mut canvas, context);
+    let top = draw_decision(&mut canvas, context.findings);
+    let top = draw_lungs(&mut canvas, context.findings, top.max(296) + 12);
+    let top = draw_slices(&mut canvas, context, top + 24);
+    draw_small_print(&mut canvas, context, top + 14);
     draw_coronal(&mut canvas, context);
-    draw_small_print(&mut canvas, context);
     canvas.into_image()
 }
 
@@ -40,8 +40,8 @@ fn draw_title(canvas: &mut Canvas, findings: &Findings) {
     }
 }
 
-/// Decision, probability, operating point.
-fn draw_decision(canvas: &mut Canvas, findings: &Findings) {
+/// Decision, probability, operating point, and what limits them; answers where they end.
+fn draw_decision(canvas: &mut Canvas, findings: &Findings) -> i32 {
     let (left, width) = COLUMN;
     let (word, colour) = match findings.decision {
         Decision::Present => ("PRESENT", ALERT),
@@ -61,8 +61,10 @@ fn draw_decision(canvas: &mut Canvas, findings: &Findings) {
         top = canvas.paragraph(left, top, width, &text, Font::SMALL, WARNING);
     }
     if findings.reasons.is_empty() {
-        canvas.text(left, top, "Image quality: no objection of the quality gate", Font::SMALL, MUTED);
+        let text = "Image quality: no objection of the quality gate";
+        top = canvas.paragraph(left, top, width, text, Font::SMALL, MUTED);
     }
+    top
 }
 
 fn draw_probability_bar(canvas: &mut Canvas, findings: &Findings, area: Area, colour: Colour) {
@@ -86,30 +88,31 @@ fn draw_probability_bar(canvas: &mut Canvas, findings: &Findings, area: Area, co
     canvas.frame(area, LINE);
 }
 
-fn draw_lungs(canvas: &mut Canvas, findings: &Findings) {
+/// Volumes of the lungs, the patient's right first as on the images; answers where they end.
+fn draw_lungs(canvas: &mut Canvas, findings: &Findings, top: i32) -> i32 {
     let (left, _) = COLUMN;
     let lungs = &findings.lungs;
-    canvas.text(left, 308, "Lung volumes", Font::MEDIUM, MUTED);
-    let places = [("right", &lungs.right, left), ("left", &lungs.left, left + 200)];
-    for (side, lung, x) in places {
+    canvas.text(left, top, "Lung volumes", Font::MEDIUM, MUTED);
+    for (side, lung, x) in [("right", &lungs.right, left), ("left", &lungs.left, left + 200)] {
         let volume = lung.as_ref().map_or_else(|| "not found".to_owned(), |lung| format!("{:.0} mL", lung.millilitres));
-        canvas.text(x, 334, side, Font::SMALL, MUTED);
-        canvas.text(x + 50, 331, &volume, Font::MEDIUM_BOLD, TEXT);
+        canvas.text(x, top + 26, side, Font::SMALL, MUTED);
+        canvas.text(x + 50, top + 23, &volume, Font::MEDIUM_BOLD, TEXT);
     }
+    top + 44
 }
 
-/// The probability of each slice along the body, with the key slices marked.
-fn draw_slices(canvas: &mut Canvas, context: &Context) {
-    let (left, _) = COLUMN;
-    canvas.text(left, 386, "Probability by slice, from below (left) to above", Font::MEDIUM, MUTED);
-    canvas.fill(PLOT, mix(LINE, Rgb([0, 0, 0]), 0.65));
+/// The probability of each slice along the body, with the key slices marked; answers where it ends.
+fn draw_slices(canvas: &mut Canvas, context: &Context, top: i32) -> i32 {
+    canvas.text(COLUMN.0, top, "Probability by slice, from below (left) to above", Font::MEDIUM, MUTED);
+    let plot = Area::new(PLOT.0, top + 36, PLOT.1, PLOT.2);
+    canvas.fill(plot, mix(LINE, Rgb([0, 0, 0]), 0.65));
     let last = (context.volume.slices.len().max(2) - 1) as f64;
-    let x = |slice: usize| f64::from(PLOT.left) + slice as f64 / last * f64::from(PLOT.width - 1);
-    let y = |share: f64| f64::from(PLOT.bottom() - 1) - share * f64::from(PLOT.height - 1);
+    let x = |slice: usize| f64::from(plot.left) + slice as f64 / last * f64::from(plot.width - 1);
+    let y = |share: f64| f64::from(plot.bottom() - 1) - share * f64::from(plot.height - 1);
     for (share, label) in [(0.0, "0 %"), (0.5, "50 %"), (1.0, "100 %")] {
-        let top = y(share) as i32;
-        canvas.fill(Area::new(PLOT.left, top, PLOT.width, 1), LINE);
-        canvas.text(PLOT.left - 6 - Font::SMALL.width(label), top - 8, label, Font::SMALL, MUTED);
+        let height = y(share) as i32;
+        canvas.fill(Area::new(plot.left, height, plot.width, 1), LINE);
+        canvas.text(plot.left - 6 - Font::SMALL.width(label), height - 8, label, Font::SMALL, MUTED);
     }
     for pair in context.findings.slices.windows(2) {
         let ends = [&pair[0], &pair[1]].map(|finding| [x(finding.slice), y(finding.probability.value())]);
@@ -119,16 +122,14 @@ fn draw_slices(canvas: &mut Canvas, context: &Context) {
         canvas.ring([x(key_slice.slice), y(key_slice.probability.value())], 3.0, 2.0, TEXT);
     }
     let slices = context.volume.slices.len().to_string();
-    canvas.text(PLOT.left, PLOT.bottom() + 4, "1", Font::SMALL, MUTED);
-    canvas.text(PLOT.right() - Font::SMALL.width(&slices), PLOT.bottom() + 4, &slices, Font::SMALL, MUTED);
     let legend = "rings: key slices";
-    canvas.text(
-        PLOT.left + (PLOT.width - Font::SMALL.width(legend)) / 2,
-        PLOT.bottom() + 4,
-        legend,
-        Font::SMALL,
-        MUTED,
-    );
+    let centred = plot.left + (plot.width - Font::SMALL.width(legend)) / 2;
+    for (left, text) in
+        [(plot.left, "1"), (centred, legend), (plot.right() - Font::SMALL.width(&slices), slices.as_str())]
+    {
+        canvas.text(left, plot.bottom() + 4, text, Font::SMALL, MUTED);
+    }
+    plot.bottom() + 20
 }
 
 /// The coronal plane through the greatest evidence, under the greatest evidence of each line of sight.
@@ -183,11 +184,11 @@ fn bounds(context: &Context) -> [[f64; 3]; 2] {
 }
 
 /// Models, execution provider, program: who computed this.
-fn draw_small_print(canvas: &mut Canvas, context: &Context) {
+fn draw_small_print(canvas: &mut Canvas, context: &Context, top: i32) {
     let (left, width) = COLUMN;
     let findings = context.findings;
-    canvas.text(left, 570, "Computed by", Font::MEDIUM, MUTED);
-    let mut top = 596;
+    canvas.text(left, top, "Computed by", Font::MEDIUM, MUTED);
+    let mut top = top + 26;
     for model in &findings.models {
         let digest: String = model.sha256.chars().take(16).collect();
         let text = format!("{} {}  sha256 {digest}...", model.name, model.version);

@@ -39,17 +39,26 @@ fn document(context: &Context, header: &Header, identity: &Identity, description
         .compose(identity, "SR", description)
         .with_items(tags::REFERENCED_PERFORMED_PROCEDURE_STEP_SEQUENCE, Vec::new())
         .with_items(tags::PERFORMED_PROCEDURE_CODE_SEQUENCE, procedure.unwrap_or_default().to_vec())
+        .with_requests(header)
         .with(tags::COMPLETION_FLAG, "COMPLETE")
         .with(tags::VERIFICATION_FLAG, "UNVERIFIED")
 }
 
-/// Putting a content tree into a data set; also for key object selections.
-pub(super) trait WithRoot {
+/// What SR documents and key object selections put into their data sets.
+pub(super) trait SrDocument {
+    /// Names the requests that the study fulfils, if the source does.
+    fn with_requests(self, header: &Header) -> Self;
+
     /// The root content item's attributes become attributes of the data set.
     fn with_root(self, root: content::ContentItem) -> Self;
 }
 
-impl WithRoot for DataSet {
+impl SrDocument for DataSet {
+    fn with_requests(self, header: &Header) -> Self {
+        let requests = header.requests();
+        if requests.is_empty() { self } else { self.with_items(tags::REFERENCED_REQUEST_SEQUENCE, requests) }
+    }
+
     fn with_root(mut self, root: content::ContentItem) -> Self {
         for element in root.into_data_set() {
             self.put(element);
