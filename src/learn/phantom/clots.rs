@@ -1,7 +1,7 @@
 //! Emboli: filling defects that follow the course of the arteries.
 
 use super::random::Draws;
-use super::shapes::Tube;
+use super::shapes::{Tube, tubes};
 use super::thorax::Side;
 use super::vector::Vector;
 use super::vessels::{Level, Tree};
@@ -178,7 +178,7 @@ fn shape(draws: &mut Draws, path: &[(Vector, f32)], occlusion: Occlusion) -> Vec
             (point + offset, (radius * fill * taper * uneven).max(1.15))
         })
         .collect();
-    super::heart::tubes(&rings, 1.0).collect()
+    tubes(&rings, 1.0).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The heart and the great systemic vessels.
 
 use super::random::Draws;
-use super::shapes::{Ellipsoid, Tube};
+use super::shapes::{Ellipsoid, Tube, tubes};
 use super::vector::{Vector, at};
 
 /// Contrast of the compartments of the blood in Hounsfield units.
@@ -121,13 +121,4 @@ impl Heart {
     pub(super) fn envelope(&self) -> Vec<Ellipsoid> {
         self.chambers.iter().map(|chamber| chamber.blood.grown(chamber.wall + 5.0)).collect()
     }
-}
-
-/// A chain of tubes through points with radii.
-pub(super) fn tubes(points: &[(Vector, f32)], factor: f32) -> impl Iterator<Item = Tube> + use<> {
-    let pairs: Vec<Tube> = points
-        .windows(2)
-        .map(|pair| Tube { from: pair[0].0, to: pair[1].0, radii: [pair[0].1 * factor, pair[1].1 * factor] })
-        .collect();
-    pairs.into_iter()
 }

@@ -4,7 +4,7 @@ use super::exam::{Exam, Slice};
 use super::field::FieldPlane;
 use super::random::Draws;
 use super::scanner;
-use super::shapes::{Coverage, Ellipsoid, Grid, Tube, share};
+use super::shapes::{Coverage, Ellipsoid, Grid, Tube, share, tubes};
 use super::thorax::{Section, Side};
 use super::vector::at;
 
@@ -266,8 +266,8 @@ impl Painter<'_> {
     fn soft_organs(&mut self) {
         let exam = self.exam;
         let oesophagus = [(at(2.0, 34.0, 130.0), 6.5), (at(4.0, 38.0, -20.0), 7.0), (at(8.0, 38.0, -210.0), 8.0)];
-        self.paint(super::heart::tubes(&oesophagus, 1.0), |painter, x, y| SOFT + 5.0 * painter.fine.at(x, y));
-        self.paint(super::heart::tubes(&oesophagus, 0.25), |_, _, _| -250.0);
+        self.paint(tubes(&oesophagus, 1.0), |painter, x, y| SOFT + 5.0 * painter.fine.at(x, y));
+        self.paint(tubes(&oesophagus, 0.25), |_, _, _| -250.0);
         self.paint(exam.disease.nodes.iter().copied(), |painter, x, y| 52.0 + 6.0 * painter.fine.at(x, y));
         self.paint(exam.heart.late_veins.iter().copied(), |painter, x, y| 75.0 + 12.0 * painter.coarse.at(x, y));
     }

@@ -171,6 +171,15 @@ impl Tube {
     }
 }
 
+/// A chain of tubes through points with radii.
+pub(super) fn tubes(points: &[(Vector, f32)], factor: f32) -> impl Iterator<Item = Tube> + use<> {
+    let pairs: Vec<Tube> = points
+        .windows(2)
+        .map(|pair| Tube { from: pair[0].0, to: pair[1].0, radii: [pair[0].1 * factor, pair[1].1 * factor] })
+        .collect();
+    pairs.into_iter()
+}
+
 /// An ellipsoid in any orientation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ellipsoid {

@@ -1,8 +1,7 @@
 //! Ribs, spine, sternum, clavicles and shoulder blades.
 
-use super::heart::tubes;
 use super::random::Draws;
-use super::shapes::Tube;
+use super::shapes::{Tube, tubes};
 use super::thorax::{SPINE, Side, Thorax};
 use super::vector::{Vector, at};
 

@@ -6,7 +6,7 @@
 //! 81 (1996) 2123: about 2.7 to 3).
 
 use super::random::Draws;
-use super::shapes::Tube;
+use super::shapes::{Tube, tubes};
 use super::thorax::{Lobe, Side, Thorax};
 use super::vector::{Vector, at};
 
@@ -310,7 +310,7 @@ pub(super) fn veins(draws: &mut Draws, thorax: &Thorax) -> Tree {
 pub(super) fn bronchi(draws: &mut Draws, arteries: &Tree) -> Vec<Tube> {
     let mut lumina = Vec::new();
     let mut chain = |points: &[(Vector, f32)]| {
-        lumina.extend(super::heart::tubes(points, 1.0));
+        lumina.extend(tubes(points, 1.0));
     };
     chain(&[(at(1.0, 4.0, 130.0), 8.5), (at(1.0, 12.0, 50.0), 8.5), (at(0.0, 18.0, 0.0), 8.0)]);
     chain(&[
