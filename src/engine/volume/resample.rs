@@ -1,8 +1,8 @@
 //! Resampling between grids whose axes run along each other, one axis at a time; and point by point where they do not.
 
-use ndarray::{Array1, ArrayView3, ArrayViewMut2, Axis, Slice};
+use ndarray::{Array1, ArrayView3, ArrayViewMut2, Axis};
 
-use super::geometry::{Geometry, VoxelPoint, dot};
+use super::geometry::{Geometry, dot};
 
 /// Largest deviation of an axis that still counts as parallel: 0.1 degrees move a voxel 200 mm away by 0.35 mm.
 const PARALLEL_COSINE: f64 = 0.999_998_5;
@@ -28,38 +28,69 @@ pub(super) enum Edge {
     Cell,
 }
 
-/// The samples of one axis that make up one target sample: `weights[i]` belongs to source index `first + i`.
+/// The samples of one axis that make up each target sample. Every target sample has the same number of weights, side
+/// by side; those beyond its reach are zero.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Tap {
-    first: usize,
+pub(super) struct Taps {
+    /// Index of the first source sample, a target sample.
+    first: Vec<usize>,
+    width: usize,
     weights: Vec<f32>,
+    /// Sum of the weights, a target sample.
+    totals: Vec<f32>,
 }
 
-/// Taps for each target index along one axis: the mean over a box as wide as the larger of the two sample distances.
-/// A finer source is thereby averaged over the target's cell; a coarser one is interpolated linearly, because the
-/// overlap of a box of the source's own width with two neighbouring cells is the linear weight of each.
-fn taps(map: AxisMap, source: usize, target: usize, edge: Edge) -> Vec<Tap> {
-    let half = map.scale.abs().max(1.0) / 2.0;
-    (0..target).map(|index| tap(map.offset + map.scale * index as f64, half, source, edge)).collect()
-}
-
-fn tap(centre: f64, half: f64, source: usize, edge: Edge) -> Tap {
-    let centre = held(centre, source, edge);
-    let (low, high) = (centre - half, centre + half);
-    let first = (low + 0.5).floor().max(0.0);
-    let end = (high + 0.5).ceil().min(source as f64);
-    if centre.is_nan() || first >= end {
-        return Tap { first: 0, weights: Vec::new() };
+impl Taps {
+    /// The mean over a box as wide as the larger of the two sample distances. A finer source is thereby averaged over
+    /// the target's cell; a coarser one is interpolated linearly, because the overlap of a box of the source's own
+    /// width with two neighbouring cells is the linear weight of each.
+    fn new(map: AxisMap, source: usize, target: usize, edge: Edge) -> Self {
+        let half = map.scale.abs().max(1.0) / 2.0;
+        // A box of this width touches at most so many cells.
+        let width = ((2.0 * half).ceil() as usize + 1).min(source);
+        let mut taps = Self { first: Vec::new(), width, weights: Vec::new(), totals: Vec::new() };
+        for index in 0..target {
+            taps.push(held(map.offset + map.scale * index as f64, source, edge), half, source, edge);
+        }
+        taps
     }
-    let overlap = |index: f64| ((high.min(index + 0.5) - low.max(index - 0.5)) / (2.0 * half)).max(0.0);
-    let mut weights: Vec<f64> = (first as usize..end as usize).map(|index| overlap(index as f64)).collect();
-    if edge != Edge::Constant {
+
+    fn push(&mut self, centre: f64, half: f64, source: usize, edge: Edge) {
+        let (low, high) = (centre - half, centre + half);
+        // The cast takes what lies below the first sample to 0.
+        let first = ((low + 0.5).floor() as usize).min(source - self.width);
+        let overlap = |index: usize| {
+            let index = index as f64;
+            if centre.is_nan() {
+                return 0.0;
+            }
+            ((high.min(index + 0.5) - low.max(index - 0.5)) / (2.0 * half)).max(0.0)
+        };
+        let weights: Vec<f64> = (first..first + self.width).map(overlap).collect();
         let sum: f64 = weights.iter().sum();
-        for weight in &mut weights {
-            *weight /= sum;
+        let scale = if edge != Edge::Constant && sum > 0.0 { 1.0 / sum } else { 1.0 };
+        self.first.push(first);
+        self.weights.extend(weights.iter().map(|weight| (weight * scale) as f32));
+        self.totals.push((sum * scale) as f32);
+    }
+
+    /// Source indices and weights of a target sample.
+    fn of(&self, index: usize) -> impl Iterator<Item = (usize, f32)> {
+        let weights = &self.weights[index * self.width..(index + 1) * self.width];
+        weights
+            .iter()
+            .enumerate()
+            .filter(|(_, weight)| **weight != 0.0)
+            .map(move |(i, weight)| (self.first[index] + i, *weight))
+    }
+
+    /// Applies the taps along a line of source samples.
+    fn apply(&self, line: &[f32], mut store: impl FnMut(usize, f32)) {
+        for (index, (first, weights)) in self.first.iter().zip(self.weights.chunks_exact(self.width)).enumerate() {
+            let samples = &line[*first..first + self.width];
+            store(index, samples.iter().zip(weights).map(|(sample, weight)| sample * weight).sum());
         }
     }
-    Tap { first: first as usize, weights: weights.into_iter().map(|weight| weight as f32).collect() }
 }
 
 /// A source index kept where the edge wants it; NaN where there is nothing.
@@ -84,16 +115,6 @@ fn linear(index: f64, source: usize, edge: Edge) -> [(usize, f32); 2] {
     })
 }
 
-impl Tap {
-    fn indexed(&self) -> impl Iterator<Item = (usize, f32)> {
-        self.weights.iter().enumerate().map(|(index, weight)| (self.first + index, *weight))
-    }
-
-    fn total(&self) -> f32 {
-        self.weights.iter().sum()
-    }
-}
-
 /// Edges in plane and across slices.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Edges {
@@ -101,14 +122,38 @@ pub(super) struct Edges {
     pub(super) slices: Edge,
 }
 
-/// A way between two grids at an angle.
+/// A way between two grids at an angle: source indices (column, row, slice) are affine in target indices.
 #[derive(Debug, Clone)]
 pub(super) struct Oblique {
-    from: Geometry,
-    to: Geometry,
+    /// Source indices of the target's first voxel.
+    start: [f64; 3],
+    /// Steps in source indices along target columns, rows, slices.
+    steps: [[f64; 3]; 3],
     /// Samples in a target cell along its columns, rows, slices.
     samples: [usize; 3],
     edges: Edges,
+}
+
+impl Oblique {
+    fn new(source: &Geometry, target: &Geometry, edges: Edges) -> Self {
+        let start = source.to_voxel(target.origin);
+        let steps = std::array::from_fn(|axis| {
+            std::array::from_fn(|along| {
+                dot(target.directions[axis], source.directions[along]) * target.spacing[axis] / source.spacing[along]
+            })
+        });
+        let samples = std::array::from_fn(|axis| {
+            let step: [f64; 3] = steps[axis];
+            step.iter().fold(0.0_f64, |longest, part| longest.max(part.abs())).ceil().max(1.0) as usize
+        });
+        Self { start: [start.column, start.row, start.slice], steps, samples, edges }
+    }
+
+    /// A way in target indices as a way in source indices.
+    fn along(&self, columns: f64, rows: f64, slices: f64) -> [f64; 3] {
+        let [x, y, z] = self.steps;
+        std::array::from_fn(|axis| columns * x[axis] + rows * y[axis] + slices * z[axis])
+    }
 }
 
 /// A way from a source grid to a target grid, worked out once.
@@ -116,9 +161,9 @@ pub(super) struct Oblique {
 pub(super) enum Resampler {
     /// Axes run along each other.
     Separable {
-        columns: Vec<Tap>,
-        rows: Vec<Tap>,
-        slices: Vec<Tap>,
+        columns: Taps,
+        rows: Taps,
+        slices: Taps,
         /// True if source columns run along target rows.
         swapped: bool,
     },
@@ -129,12 +174,9 @@ pub(super) enum Resampler {
 impl Resampler {
     pub(super) fn new(source: &Geometry, target: &Geometry, edges: Edges) -> Self {
         let Some(maps) = parallel(source, target).filter(|maps| maps[2].target == 2) else {
-            let samples = std::array::from_fn(|axis| {
-                (target.spacing[axis] / source.spacing[nearest_axis(source, target.directions[axis])]).ceil() as usize
-            });
-            return Self::Oblique(Box::new(Oblique { from: source.clone(), to: target.clone(), samples, edges }));
+            return Self::Oblique(Box::new(Oblique::new(source, target, edges)));
         };
-        let along = |axis: usize, edge| taps(maps[axis], source.size[axis], target.size[maps[axis].target], edge);
+        let along = |axis: usize, edge| Taps::new(maps[axis], source.size[axis], target.size[maps[axis].target], edge);
         Self::Separable {
             columns: along(0, edges.in_plane),
             rows: along(1, edges.in_plane),
@@ -155,7 +197,7 @@ impl Resampler {
         match self {
             Self::Separable { columns, rows, slices, swapped } => {
                 let target = if *swapped { target.reversed_axes() } else { target };
-                separable(source, &slices[slice], rows, columns, outside, target);
+                separable(source, (slices, slice), rows, columns, outside, target);
             }
             Self::Oblique(way) => oblique(way, source, slice, outside, target),
         }
@@ -176,38 +218,28 @@ fn parallel(source: &Geometry, target: &Geometry) -> Option<[AxisMap; 3]> {
     Some(maps)
 }
 
-fn nearest_axis(geometry: &Geometry, direction: [f64; 3]) -> usize {
-    let cosine = |axis: &usize| dot(geometry.directions[*axis], direction).abs();
-    (0..3).max_by(|a, b| cosine(a).total_cmp(&cosine(b))).unwrap_or(0)
-}
-
 fn separable<T: Copy + Into<f32>>(
     source: &ArrayView3<T>,
-    slice: &Tap,
-    rows: &[Tap],
-    columns: &[Tap],
+    (slices, slice): (&Taps, usize),
+    rows: &Taps,
+    columns: &Taps,
     outside: f32,
     mut target: ArrayViewMut2<f32>,
 ) {
-    let first = columns.iter().filter(|tap| !tap.weights.is_empty()).map(|tap| tap.first).min().unwrap_or(0);
-    let end = columns.iter().map(|tap| tap.first + tap.weights.len()).max().unwrap_or(0).max(first);
-    let mut sums = Array1::<f32>::zeros(end - first);
-    for (row, mut line) in rows.iter().zip(target.outer_iter_mut()) {
+    let mut sums = Array1::<f32>::zeros(source.len_of(Axis(2)));
+    for (row, mut line) in target.outer_iter_mut().enumerate() {
         sums.fill(0.0);
-        for (slice, slice_weight) in slice.indexed() {
+        for (slice, slice_weight) in slices.of(slice) {
             let image = source.index_axis(Axis(0), slice);
-            for (row, row_weight) in row.indexed() {
+            for (row, row_weight) in rows.of(row) {
                 let weight = slice_weight * row_weight;
-                let pixels = image.row(row);
-                let pixels = pixels.slice_axis(Axis(0), Slice::from(first..end));
-                sums.zip_mut_with(&pixels, |sum, value| *sum += weight * (*value).into());
+                sums.zip_mut_with(&image.row(row), |sum, value| *sum += weight * (*value).into());
             }
         }
-        let covered = slice.total() * row.total();
-        for (column, pixel) in columns.iter().zip(line.iter_mut()) {
-            let sum: f32 = column.indexed().map(|(index, weight)| weight * sums[index - first]).sum();
-            *pixel = completed(sum, covered * column.total(), outside);
-        }
+        let covered = slices.totals[slice] * rows.totals[row];
+        columns.apply(sums.as_slice().expect("a new array is contiguous"), |column, sum| {
+            line[column] = completed(sum, covered * columns.totals[column], outside);
+        });
     }
 }
 
@@ -225,30 +257,26 @@ fn oblique<T: Copy + Into<f32>>(
     outside: f32,
     mut target: ArrayViewMut2<f32>,
 ) {
-    // Offsets of the samples within a target cell, in target index units.
     let spread = |count: usize| (0..count).map(move |i| (i as f64 + 0.5) / count as f64 - 0.5);
     let mut offsets = Vec::new();
     for z in spread(way.samples[2]) {
         for y in spread(way.samples[1]) {
-            offsets.extend(spread(way.samples[0]).map(|x| [x, y, z]));
+            offsets.extend(spread(way.samples[0]).map(|x| way.along(x, y, z)));
         }
     }
+    let add = |a: [f64; 3], b: [f64; 3]| -> [f64; 3] { std::array::from_fn(|axis| a[axis] + b[axis]) };
     for ((row, column), pixel) in target.indexed_iter_mut() {
-        let mut sum = 0.0;
-        for [x, y, z] in &offsets {
-            let point = VoxelPoint { column: column as f64 + x, row: row as f64 + y, slice: slice as f64 + z };
-            let place = way.from.to_voxel(way.to.to_patient(point));
-            sum += trilinear(source, place, way.edges, outside);
-        }
+        let centre = add(way.start, way.along(column as f64, row as f64, slice as f64));
+        let sum: f32 = offsets.iter().map(|offset| trilinear(source, add(centre, *offset), way.edges, outside)).sum();
         *pixel = sum / offsets.len() as f32;
     }
 }
 
-fn trilinear<T: Copy + Into<f32>>(source: &ArrayView3<T>, place: VoxelPoint, edges: Edges, outside: f32) -> f32 {
+fn trilinear<T: Copy + Into<f32>>(source: &ArrayView3<T>, place: [f64; 3], edges: Edges, outside: f32) -> f32 {
     let (slices, rows, columns) = source.dim();
-    let slices = linear(place.slice, slices, edges.slices);
-    let rows = linear(place.row, rows, edges.in_plane);
-    let columns = linear(place.column, columns, edges.in_plane);
+    let slices = linear(place[2], slices, edges.slices);
+    let rows = linear(place[1], rows, edges.in_plane);
+    let columns = linear(place[0], columns, edges.in_plane);
     let (mut sum, mut covered) = (0.0, 0.0);
     for (slice, slice_weight) in slices {
         for (row, row_weight) in rows {
@@ -266,6 +294,7 @@ fn trilinear<T: Copy + Into<f32>>(source: &ArrayView3<T>, place: VoxelPoint, edg
 mod tests {
     use ndarray::{Array2, Array3};
 
+    use super::super::VoxelPoint;
     use super::super::testing::{MIRRORED, PRONE, SUPINE, TURNED, geometry};
     use super::*;
 
@@ -275,28 +304,31 @@ mod tests {
     /// Cells are taken as constant when they are averaged, which moves a place by less than 0.03 mm here.
     const MEAN: f64 = 0.2;
 
-    fn weights(tap: &Tap) -> Vec<(usize, f32)> {
-        tap.indexed().filter(|(_, weight)| *weight > 1e-6).collect()
+    /// Weights of one target sample at a source index, for cells `scale` times as wide as the source's.
+    fn weights(index: f64, scale: f64, edge: Edge) -> Vec<(usize, f32)> {
+        let taps = Taps::new(AxisMap { target: 0, offset: index, scale }, 10, 1, edge);
+        taps.of(0).collect()
     }
 
     #[test]
     fn finer_samples_are_averaged_by_their_share_of_the_cell() {
-        let tap = tap(1.0, 1.25, 10, Edge::Constant);
-        assert_eq!(weights(&tap), [(0, 0.3), (1, 0.4), (2, 0.3)]);
+        assert_eq!(weights(1.0, 2.5, Edge::Constant), [(0, 0.3), (1, 0.4), (2, 0.3)]);
     }
 
     #[test]
     fn coarser_samples_are_interpolated_linearly() {
-        assert_eq!(weights(&tap(3.25, 0.5, 10, Edge::Constant)), [(3, 0.75), (4, 0.25)]);
+        assert_eq!(weights(3.25, 0.5, Edge::Constant), [(3, 0.75), (4, 0.25)]);
     }
 
     #[test]
     fn beyond_the_ends_each_edge_does_what_it_says() {
-        assert_eq!(weights(&tap(-0.5, 0.5, 10, Edge::Constant)), [(0, 0.5)]);
-        assert_eq!(weights(&tap(-3.0, 0.5, 10, Edge::Constant)), []);
-        assert_eq!(weights(&tap(-3.0, 0.5, 10, Edge::Nearest)), [(0, 1.0)]);
-        assert_eq!(weights(&tap(9.5, 0.5, 10, Edge::Cell)), [(9, 1.0)]);
-        assert_eq!(weights(&tap(9.6, 0.5, 10, Edge::Cell)), []);
+        assert_eq!(weights(-0.5, 0.5, Edge::Constant), [(0, 0.5)]);
+        assert_eq!(weights(-3.0, 0.5, Edge::Constant), []);
+        assert_eq!(weights(12.0, 0.5, Edge::Constant), []);
+        assert_eq!(weights(-3.0, 0.5, Edge::Nearest), [(0, 1.0)]);
+        assert_eq!(weights(9.0, 3.0, Edge::Nearest), [(8, 0.5), (9, 0.5)]);
+        assert_eq!(weights(9.5, 0.5, Edge::Cell), [(9, 1.0)]);
+        assert_eq!(weights(9.6, 0.5, Edge::Cell), []);
     }
 
     /// Resamples a linear function of the place and compares every target voxel with the function.
