@@ -16,6 +16,9 @@ use crate::engine::models::networks::{BATCH, LungClasses, LungNetwork};
 use crate::engine::volume::preparation::{Preparer, Upsampler};
 use crate::engine::volume::{BACKGROUND, Geometry, LEFT_LUNG, LungMask, RIGHT_LUNG, Volume, VoxelPoint};
 
+/// How far the logit of a lung must lie above the background's for the network to be sure: odds of nine to one.
+const SURE_MARGIN: f32 = 2.2;
+
 /// Finds left and right lung on the grid of the volume.
 ///
 /// # Errors
@@ -52,14 +55,19 @@ fn network_labels(network: &mut LungNetwork, volume: &Volume) -> Result<Array3<u
     Ok(labels)
 }
 
-/// The class of the greatest logit; background where none is greater, so also outside the prepared grid.
+/// The class of the greatest logit, marked where it is sure; background where none is greater, so also outside the
+/// prepared grid.
 fn slice_labels(upsampler: &Upsampler, logits: &Array4<f32>, classes: LungClasses, slice: usize) -> Array2<u8> {
     let on_source = |class| upsampler.slice(&logits.view(), class, slice, 0.0);
     let (background, left, right) = (on_source(classes.background), on_source(classes.left), on_source(classes.right));
-    Array2::from_shape_fn(background.dim(), |place| match (background[place], left[place], right[place]) {
-        (background, left, right) if left > background && left >= right => LEFT_LUNG,
-        (background, _, right) if right > background => RIGHT_LUNG,
-        _ => BACKGROUND,
+    Array2::from_shape_fn(background.dim(), |place| {
+        let (side, lung) =
+            if left[place] >= right[place] { (LEFT_LUNG, left[place]) } else { (RIGHT_LUNG, right[place]) };
+        match lung - background[place] {
+            margin if margin >= SURE_MARGIN => side | refinement::SURE,
+            margin if margin > 0.0 => side,
+            _ => BACKGROUND,
+        }
     })
 }
 

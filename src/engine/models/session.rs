@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use ndarray::{ArrayD, ArrayViewD};
 use ort::environment::Environment;
+use ort::ep::cuda::{CUDA_DYLIBS, CUDNN_DYLIBS};
 use ort::ep::{ArenaExtendStrategy, CPU, CUDA, ExecutionProviderDispatch};
 use ort::logging::LogLevel;
 use ort::session::Session;
@@ -78,6 +79,8 @@ pub enum SessionError {
 #[derive(Debug, Clone)]
 pub struct Runtime {
     environment: Environment,
+    /// Where the shared library lies, and its providers beside it.
+    folder: PathBuf,
     device: Device,
     threads: usize,
 }
@@ -126,6 +129,10 @@ static ENVIRONMENT: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
 /// `fixtures/README.md` has the recipe.
 const PROBE: &[u8] = include_bytes!("probe.onnx");
 
+/// ONNX Runtime's CUDA provider, and the driver that it needs.
+const CUDA_PROVIDER: &str = "libonnxruntime_providers_cuda.so";
+const CUDA_DRIVER: &str = "libcuda.so.1";
+
 impl Runtime {
     /// Loads the library and tries the device.
     ///
@@ -133,12 +140,12 @@ impl Runtime {
     /// No library, one that does not load, or `cuda:N` that cannot be had. `auto` falls back to the CPU and says so in
     /// the log.
     pub fn start(config: &OnnxRuntimeConfig) -> Result<Self, SessionError> {
-        let environment = environment(config)?;
+        let (environment, folder) = environment(config)?;
         let threads = match config.threads {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             threads => threads,
         };
-        let mut runtime = Self { environment, device: Device::Cpu, threads };
+        let mut runtime = Self { environment, folder, device: Device::Cpu, threads };
         match config.device {
             DeviceConfig::Cpu => {}
             DeviceConfig::Cuda(number) => {
@@ -185,6 +192,7 @@ impl Runtime {
 
     /// Computes on the device, with falling back to the CPU forbidden.
     fn try_cuda(&self, number: u32) -> Result<(), String> {
+        preload_cuda(&self.folder)?;
         let compute = || -> ort::Result<Vec<f32>> {
             let mut session =
                 self.builder(Device::Cuda(number))?.with_disable_cpu_fallback()?.commit_from_memory(PROBE)?;
@@ -241,7 +249,7 @@ impl Network {
     }
 }
 
-fn environment(config: &OnnxRuntimeConfig) -> Result<Environment, SessionError> {
+fn environment(config: &OnnxRuntimeConfig) -> Result<(Environment, PathBuf), SessionError> {
     let variable = std::env::var("ORT_DYLIB_PATH").ok();
     let binary = std::env::current_exe().ok();
     let path = library::find(&config.library, variable.as_deref(), binary.as_deref()).map_err(|searched| {
@@ -249,15 +257,13 @@ fn environment(config: &OnnxRuntimeConfig) -> Result<Environment, SessionError> 
         SessionError::LibraryMissing { searched }
     })?;
     let path = path.canonicalize().unwrap_or(path);
+    let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
     let mut current = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((loaded, environment)) = &*current {
         if *loaded != path {
             return Err(SessionError::LibraryChanged { wanted: path, loaded: loaded.clone() });
         }
-        return Ok(environment.clone());
-    }
-    if config.device != DeviceConfig::Cpu {
-        preload_cuda(path.parent().unwrap_or(Path::new(".")));
+        return Ok((environment.clone(), folder));
     }
     let environment = ort::init_from(&path)
         .map_err(|error| SessionError::LibraryUnfit(error.to_string()))?
@@ -267,20 +273,24 @@ fn environment(config: &OnnxRuntimeConfig) -> Result<Environment, SessionError> 
         .map_err(|error| SessionError::Environment(one_line(&error)))?;
     environment.set_log_level(LogLevel::Warning);
     *current = Some((path, environment.clone()));
-    Ok(environment)
+    Ok((environment, folder))
 }
 
-/// Loads the CUDA libraries that lie beside ONNX Runtime, so that its provider finds them without a search path. What
-/// is missing here may be installed in the system; whether all is there shows when the device is tried.
-fn preload_cuda(folder: &Path) {
-    for name in ort::ep::cuda::CUDA_DYLIBS.iter().chain(ort::ep::cuda::CUDNN_DYLIBS) {
+/// Loads the driver and the CUDA libraries that lie beside ONNX Runtime, so that its provider finds them without a
+/// search path. What is missing there may be installed in the system; whether all is there shows when the device is
+/// tried.
+fn preload_cuda(folder: &Path) -> Result<(), String> {
+    if !folder.join(CUDA_PROVIDER).is_file() {
+        return Err(format!("this ONNX Runtime has no CUDA provider ({CUDA_PROVIDER})"));
+    }
+    ort::util::preload_dylib(CUDA_DRIVER).map_err(|error| format!("there is no NVIDIA driver ({error})"))?;
+    for name in ["libnvJitLink.so.13"].iter().chain(CUDA_DYLIBS).chain(CUDNN_DYLIBS) {
         let path = folder.join(name);
-        if path.is_file()
-            && let Err(error) = ort::util::preload_dylib(&path)
-        {
-            tracing::warn!(library = %path.display(), %error, "a CUDA library does not load");
+        if path.is_file() {
+            ort::util::preload_dylib(&path).map_err(|error| format!("a CUDA library does not load: {error}"))?;
         }
     }
+    Ok(())
 }
 
 fn providers(device: Device) -> Vec<ExecutionProviderDispatch> {

@@ -27,11 +27,8 @@ pub(super) fn close_and_fill(mask: &mut Array2<bool>, radius: usize) {
         }
     }
     if radius > 0 {
-        let disc = disc(radius);
-        let dilated = dilate(&work.view(), &disc);
-        // Eroding is dilating what lies outside.
-        let eroded = dilate(&dilated.mapv(|inside| !inside).view(), &disc).mapv(|outside| !outside);
-        work.zip_mut_with(&eroded, |inside, closed| *inside |= *closed);
+        let closed = eroded(&dilate(&work.view(), &disc(radius)).view(), radius);
+        work.zip_mut_with(&closed, |inside, closed| *inside |= *closed);
     }
     let filled = filled(work.view());
     for ((row, column), inside) in filled.indexed_iter() {
@@ -39,6 +36,13 @@ pub(super) fn close_and_fill(mask: &mut Array2<bool>, radius: usize) {
             mask[(row + top - frame, column + left - frame)] = true;
         }
     }
+}
+
+/// The mask without its rim: pixels all of whose disc lies inside. Beyond the image the mask goes on.
+pub(super) fn eroded(mask: &ArrayView2<'_, bool>, radius: usize) -> Array2<bool> {
+    // Eroding is dilating what lies outside.
+    let outside = mask.mapv(|inside| !inside);
+    dilate(&outside.view(), &disc(radius)).mapv(|outside| !outside)
 }
 
 /// First and last row, first and last column of what is set.

@@ -4,12 +4,14 @@
 //! region of air on a slice is lung if the network says so of enough of its pixels, it is all of one side if almost
 //! all the network's votes are, and the outline is then closed, so that vessels, bronchi and nodules inside count as
 //! lung. What the network takes for airway (dark and outside its lungs) is left out where a region of air holds both.
+//! Lung without air (consolidation, atelectasis) has no outline of its own: there the network's is taken, where it is
+//! sure and not at its rim.
 
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2, Axis};
 
 use super::components::{Region, Regions, Run, regions};
-use super::morphology::close_and_fill;
+use super::morphology::{close_and_fill, eroded};
 use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG};
 
 /// Below this a voxel holds more air than tissue: half way between lung and soft tissue, in Hounsfield units.
@@ -20,6 +22,8 @@ const AIRWAY_BELOW: i16 = -930;
 const LUNG_SHARE: f64 = 0.3;
 /// A region is all of one side if the network gives less than this share of its lung to the other.
 const OTHER_SIDE_SHARE: f64 = 0.1;
+/// Rim of the network's lungs, in millimetres, that is not trusted where there is no air.
+const RIM_MM: f64 = 4.0;
 /// Radius of the closing in millimetres: vessels up to twice as wide that open to the mediastinum become lung.
 const CLOSING_MM: f64 = 3.0;
 /// And in voxels, so that it is neither nothing on coarse images nor endless on fine ones.
@@ -27,22 +31,35 @@ const CLOSING_VOXELS: (usize, usize) = (1, 5);
 /// A connected part of a side that has less than this share of the side's greatest part is no lung.
 const SMALLEST_PART: f64 = 0.05;
 
-/// Replaces the network's labels on the source grid by lungs with the outline of the images. `spacing` is that of
-/// columns and rows in millimetres.
+/// Added to a label of the network's where it is sure of it.
+pub(super) const SURE: u8 = 0x10;
+
+/// Radii in voxels.
+#[derive(Debug, Clone, Copy)]
+struct Radii {
+    closing: usize,
+    rim: usize,
+}
+
+/// Replaces the network's labels on the source grid (with [`SURE`] where that is so) by lungs with the outline of the
+/// images. `spacing` is that of columns and rows in millimetres.
 pub(super) fn refine(hounsfield: &Array3<i16>, labels: &mut Array3<u8>, spacing: [f64; 2]) {
-    let voxels = (CLOSING_MM / spacing[0].max(spacing[1])).round() as usize;
-    let radius = voxels.clamp(CLOSING_VOXELS.0, CLOSING_VOXELS.1);
+    let voxels = |millimetres: f64| (millimetres / spacing[0].max(spacing[1])).round() as usize;
+    let closing = voxels(CLOSING_MM).clamp(CLOSING_VOXELS.0, CLOSING_VOXELS.1);
+    let radii = Radii { closing, rim: voxels(RIM_MM).max(1) };
     labels
         .axis_iter_mut(Axis(0))
         .into_par_iter()
         .zip(hounsfield.axis_iter(Axis(0)))
-        .for_each(|(labels, image)| refine_slice(&image, labels, radius));
+        .for_each(|(labels, image)| refine_slice(&image, labels, radii));
     for side in [LEFT_LUNG, RIGHT_LUNG] {
         keep_great_parts(labels, side);
     }
 }
 
-fn refine_slice(image: &ArrayView2<'_, i16>, mut labels: ArrayViewMut2<'_, u8>, radius: usize) {
+fn refine_slice(image: &ArrayView2<'_, i16>, mut labels: ArrayViewMut2<'_, u8>, radii: Radii) {
+    let solid = [LEFT_LUNG, RIGHT_LUNG].map(|side| airless(image, &labels.view(), side, radii.rim));
+    labels.mapv_inplace(|label| label & !SURE);
     let found = regions(image, &labels.view(), |value| value < AIR_BELOW);
     let mut sides = [Array2::from_elem(image.dim(), false), Array2::from_elem(image.dim(), false)];
     let middles = middles(&found, &labels.view());
@@ -56,8 +73,9 @@ fn refine_slice(image: &ArrayView2<'_, i16>, mut labels: ArrayViewMut2<'_, u8>, 
             sides[usize::from(side == RIGHT_LUNG)][place] = true;
         }
     }
-    for side in &mut sides {
-        close_and_fill(side, radius);
+    for (side, solid) in sides.iter_mut().zip(&solid) {
+        side.zip_mut_with(solid, |inside, solid| *inside |= *solid);
+        close_and_fill(side, radii.closing);
     }
     let [left, right] = sides;
     for ((place, label), (left, right)) in labels.indexed_iter_mut().zip(left.iter().zip(&right)) {
@@ -70,6 +88,15 @@ fn refine_slice(image: &ArrayView2<'_, i16>, mut labels: ArrayViewMut2<'_, u8>, 
             (false, false) => BACKGROUND,
         };
     }
+}
+
+/// Lung without air: tissue that the network surely takes for lung, away from the rim of its lung.
+fn airless(image: &ArrayView2<'_, i16>, labels: &ArrayView2<'_, u8>, side: u8, rim: usize) -> Array2<bool> {
+    let mut inside = eroded(&labels.mapv(|label| label & !SURE == side).view(), rim);
+    for ((place, inside), label) in inside.indexed_iter_mut().zip(labels) {
+        *inside &= image[place] >= AIR_BELOW && *label == side | SURE;
+    }
+    inside
 }
 
 /// The side of a voxel of air, if it is lung. The voxel is what the network says of it and its value.
@@ -288,6 +315,32 @@ mod tests {
         for ((slice, row, column), label) in labels.indexed_iter() {
             assert_eq!(*label, expected(slice, row, column), "{slice} {row} {column}");
         }
+    }
+
+    #[test]
+    fn lung_without_air_is_taken_from_the_network_where_it_is_sure_and_not_at_its_rim() {
+        let mut hounsfield = chest();
+        for slice in 0..4 {
+            for row in 22..30 {
+                for column in 8..25 {
+                    hounsfield[(slice, row, column)] = 40;
+                }
+            }
+        }
+        let network = |sure: u8| {
+            Array3::from_shape_fn((4, 40, 60), |(slice, row, column)| match expected(slice, row, column) {
+                BACKGROUND => BACKGROUND,
+                side => side | sure,
+            })
+        };
+        let mut labels = network(SURE);
+        refine(&hounsfield, &mut labels, [3.0, 3.0]);
+        assert_eq!(labels[(1, 26, 15)], RIGHT_LUNG);
+        assert_eq!(labels[(1, 30, 15)], BACKGROUND);
+        assert!(labels.iter().all(|label| *label <= RIGHT_LUNG), "nothing but sides is left");
+        let mut labels = network(0);
+        refine(&hounsfield, &mut labels, [3.0, 3.0]);
+        assert_eq!(labels[(1, 26, 15)], BACKGROUND);
     }
 
     #[test]
