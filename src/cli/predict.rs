@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::{CliError, Settings};
 use crate::config::Config;
-use crate::engine::models::Models;
+use crate::engine::models::{Models, hexadecimal};
 use crate::engine::pipeline::{Options, SeriesResult, Status, analyse_series};
 use crate::engine::volume::{Rejection, SeriesFiles, group_by_series};
 
@@ -117,8 +117,7 @@ fn digest(files: &[PathBuf]) -> Result<String, CliError> {
     let digests: std::io::Result<Vec<Vec<u8>>> = files.par_iter().map(digest).collect();
     let mut digests = digests.map_err(|error| CliError::Failed(format!("reading a series: {error}")))?;
     digests.sort_unstable();
-    let whole = Sha256::digest(digests.concat());
-    Ok(whole.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hexadecimal(&Sha256::digest(digests.concat())))
 }
 
 fn progress(series: usize) -> ProgressBar {

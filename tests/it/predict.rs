@@ -96,8 +96,9 @@ fn lungs_agree(folder: &Path, row: &Row) {
     let truth = cohort().join("truth").join(&row["series_instance_uid"]).join("lungs.nii.gz");
     let (truth, _) = nifti::read(&truth).expect("truth");
     assert_eq!(mask.dim(), truth.dim());
-    for (label, column) in [(1.0, "left_lung_ml"), (2.0, "right_lung_ml")] {
-        let is = |value: &&f32| **value == label;
+    let (mask, truth) = (mask.mapv(|label| label as u8), truth.mapv(|label| label as u8));
+    for (label, column) in [(1, "left_lung_ml"), (2, "right_lung_ml")] {
+        let is = |value: &&u8| **value == label;
         let (found, wanted) = (mask.iter().filter(is).count(), truth.iter().filter(is).count());
         assert!((found as f64 * geometry.voxel_millilitres() - number(row, column)).abs() < 0.06, "{column}");
         let both = mask.iter().zip(&truth).filter(|(mask, truth)| **mask == label && **truth == label).count();

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::cli::CliError;
 use crate::engine::analyse::findings::Findings;
 use crate::engine::pipeline::SeriesResult;
+use crate::engine::report::Pictures;
 use crate::engine::volume::{SourceSlice, nifti};
 
 /// One row of `slices.csv`, lowest slice first.
@@ -35,7 +36,7 @@ pub(super) fn write(folder: &Path, result: &SeriesResult) -> Result<(), CliError
         let path = folder.join(name);
         object.object.write_to_file(&path).map_err(|error| failed(&path, &error))?;
     }
-    for (stem, picture) in result.pictures.iter().flat_map(|pictures| pictures.named()) {
+    for (stem, picture) in result.pictures.iter().flat_map(Pictures::named) {
         let path = folder.join(format!("{stem}.png"));
         picture.save(&path).map_err(|error| failed(&path, &error))?;
     }

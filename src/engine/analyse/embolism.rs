@@ -136,7 +136,9 @@ fn shares(prepared: &[(usize, usize)], attention: &[f32]) -> Vec<f64> {
     }
     let sum: f64 = shares.iter().sum();
     if sum > 0.0 {
-        shares.iter_mut().for_each(|share| *share /= sum);
+        for share in &mut shares {
+            *share /= sum;
+        }
     }
     shares
 }

@@ -73,13 +73,12 @@ pub(super) fn regions(image: &ArrayView2<'_, i16>, labels: &ArrayView2<'_, u8>, 
     }
     let mut numbers = vec![usize::MAX; runs.len()];
     let mut regions: Vec<Region> = Vec::new();
-    for index in 0..runs.len() {
+    for (index, run) in runs.iter_mut().enumerate() {
         let root = root(&mut parents, index);
         if numbers[root] == usize::MAX {
             numbers[root] = regions.len();
             regions.push(Region::default());
         }
-        let run = &mut runs[index];
         run.region = numbers[root];
         let region = &mut regions[run.region];
         region.area += run.end - run.start;
