@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 
 use jiff::tz::TimeZone;
+use rustix::process::{Signal, getpid, kill_process};
 
 use super::CliError;
 use crate::engine::models::Models;
@@ -50,7 +51,8 @@ fn read_lines() -> mpsc::Receiver<String> {
                 break;
             }
         }
-        std::process::exit(0);
+        // At once: exit handlers of libraries whose threads are at work may hang.
+        let _ = kill_process(getpid(), Signal::KILL);
     });
     receiver
 }

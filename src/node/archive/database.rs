@@ -40,6 +40,7 @@ impl Database {
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
+            .test_before_acquire(false)
             .connect_with(options.clone())
             .await
             .map_err(opening)?;
@@ -47,7 +48,11 @@ impl Database {
             Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
         });
         Migrator::with_migrations(migrations.collect()).run(&writer).await?;
-        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.read_only(true));
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            // A file does not go away as a server does; asking first would cost as much as most answers.
+            .test_before_acquire(false)
+            .connect_lazy_with(options.read_only(true));
         Ok(Self { writer, readers })
     }
 

@@ -64,7 +64,6 @@ async fn run(database: Database, mut receiver: mpsc::Receiver<Filing>) {
             }
         }
     }
-    database.close().await;
 }
 
 async fn commit(database: &Database, entries: &[Entry]) -> Result<Vec<Stored>, ArchiveError> {

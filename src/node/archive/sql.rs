@@ -336,6 +336,9 @@ fn one_of(
 ) {
     statement.push(before).push(column).push(" IN (");
     let mut separated = statement.separated(", ");
+    if values.is_empty() {
+        separated.push("NULL");
+    }
     for value in values {
         separated.push_bind((*value).to_owned());
     }

@@ -16,6 +16,10 @@ const QUIET_TIMES_WITH_GAP: u32 = 3;
 const QUIET_TIMES_WHILE_CONNECTED: u32 = 10;
 const LEAST_WAIT_WHILE_CONNECTED: Duration = Duration::from_secs(60);
 
+/// The least wait of a series that came before the node was started anew: its sender may have been cut off, and has to
+/// find out and come back.
+const LEAST_WAIT_AFTER_RESTART: Duration = Duration::from_secs(5);
+
 /// A slice distance beyond this multiple of the usual one is a gap.
 const GAP: f64 = 1.5;
 /// Positions closer than this, in millimetres, are the same.
@@ -30,12 +34,27 @@ pub(super) enum Spacing {
     Gap,
 }
 
+/// Whether more of a series may be on its way, as far as its senders tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// One that brought slices is connected.
+    Connected,
+    /// All have left.
+    Left,
+    /// Nothing came since the node was started anew.
+    CutOff,
+}
+
 /// How long a series must have been quiet to count as complete.
-pub(super) fn wait(quiet: Duration, sender_connected: bool, spacing: Spacing) -> Duration {
-    match (sender_connected, spacing) {
-        (true, _) => (quiet * QUIET_TIMES_WHILE_CONNECTED).max(LEAST_WAIT_WHILE_CONNECTED),
-        (false, Spacing::Gap) => quiet * QUIET_TIMES_WITH_GAP,
-        (false, Spacing::NoGap) => quiet,
+pub(super) fn wait(quiet: Duration, sender: Sender, spacing: Spacing) -> Duration {
+    let usual = match spacing {
+        Spacing::Gap => quiet * QUIET_TIMES_WITH_GAP,
+        Spacing::NoGap => quiet,
+    };
+    match sender {
+        Sender::Connected => (quiet * QUIET_TIMES_WHILE_CONNECTED).max(LEAST_WAIT_WHILE_CONNECTED),
+        Sender::Left => usual,
+        Sender::CutOff => usual.max(LEAST_WAIT_AFTER_RESTART),
     }
 }
 
@@ -86,11 +105,14 @@ mod tests {
     }
 
     #[test]
-    fn a_series_waits_longer_while_its_sender_is_connected_or_slices_are_missing() {
+    fn a_series_waits_longer_while_its_sender_may_bring_more() {
         let quiet = Duration::from_secs(30);
-        assert_eq!(wait(quiet, false, Spacing::NoGap), quiet);
-        assert_eq!(wait(quiet, false, Spacing::Gap), 3 * quiet);
-        assert_eq!(wait(quiet, true, Spacing::NoGap), 10 * quiet);
-        assert_eq!(wait(Duration::from_secs(1), true, Spacing::Gap), LEAST_WAIT_WHILE_CONNECTED);
+        assert_eq!(wait(quiet, Sender::Left, Spacing::NoGap), quiet);
+        assert_eq!(wait(quiet, Sender::Left, Spacing::Gap), 3 * quiet);
+        assert_eq!(wait(quiet, Sender::Connected, Spacing::NoGap), 10 * quiet);
+        let short = Duration::from_secs(1);
+        assert_eq!(wait(short, Sender::Connected, Spacing::Gap), LEAST_WAIT_WHILE_CONNECTED);
+        assert_eq!(wait(short, Sender::CutOff, Spacing::NoGap), LEAST_WAIT_AFTER_RESTART);
+        assert_eq!(wait(quiet, Sender::CutOff, Spacing::NoGap), quiet);
     }
 }

@@ -20,7 +20,7 @@ use crate::node::archive::{Archive, ArchiveError, Stored, UnassembledSeries};
 use crate::node::arrivals::{Feed, StoreEvents};
 use crate::node::queue::{Queue, QueueError};
 use crate::node::shutdown::Shutdown;
-use completeness::{Spacing, spacing, wait};
+use completeness::{Sender, Spacing, spacing, wait};
 
 /// Pause after an error of the database.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
@@ -49,8 +49,6 @@ struct Shared {
     archive: Archive,
     queue: Queue,
     quiet: Duration,
-    /// Series without recent activity count as quiet since then: a sender that the restart cut off gets time to return.
-    started_at: Timestamp,
     activity: Mutex<HashMap<SeriesKey, Activity>>,
     wake: Notify,
 }
@@ -71,7 +69,6 @@ impl Assembly {
             archive,
             queue,
             quiet: Duration::try_from_secs_f64(config.quiet_seconds).unwrap_or_default(),
-            started_at: Timestamp::now(),
             activity: Mutex::default(),
             wake: Notify::new(),
         };
@@ -80,8 +77,10 @@ impl Assembly {
 
     /// Turns complete series into jobs until told to stop.
     pub async fn run(&self, shutdown: Shutdown) {
+        // Whatever came before the start counts as come at the start: senders that a crash cut off get time to return.
+        let started_at = Timestamp::now();
         loop {
-            let sleep = match self.shared.advance(Timestamp::now()).await {
+            let sleep = match self.shared.advance(started_at, Timestamp::now()).await {
                 Ok(next) => next.min(LONGEST_SLEEP),
                 Err(error) => {
                     tracing::error!(%error, "trying again");
@@ -105,33 +104,43 @@ impl StoreEvents for Assembly {
 
 impl Shared {
     /// Decides on every series that is complete now; returns how long it takes until the next one may be.
-    async fn advance(&self, now: Timestamp) -> Result<Duration, AssemblyError> {
+    async fn advance(&self, started_at: Timestamp, now: Timestamp) -> Result<Duration, AssemblyError> {
         let mut next = Duration::MAX;
         let unassembled = self.archive.unassembled().await?;
         self.forget_idle(&unassembled);
         for series in &unassembled {
-            next = next.min(self.advance_series(series, now).await?);
+            next = next.min(self.advance_series(series, started_at, now).await?);
         }
         Ok(next)
     }
 
     /// Decides on one series if it is complete, and then returns [`Duration::MAX`]; else how long it still has to wait.
-    async fn advance_series(&self, series: &UnassembledSeries, now: Timestamp) -> Result<Duration, AssemblyError> {
+    async fn advance_series(
+        &self,
+        series: &UnassembledSeries,
+        started_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Duration, AssemblyError> {
         let key = (series.study_instance_uid.clone(), series.series_instance_uid.clone());
         let activity = self.activity().get(&key).copied();
-        let connected = activity.is_some_and(|activity| activity.feeds > 0);
-        let received = Timestamp::from_millisecond(series.last_received_at).unwrap_or(self.started_at);
-        let active = activity.map_or(self.started_at, |activity| activity.last).max(received);
+        let received = Timestamp::from_millisecond(series.last_received_at).unwrap_or(started_at);
+        let active = activity.map_or(started_at, |activity| activity.last).max(received);
+        let sender = match activity {
+            Some(Activity { feeds: 1.., .. }) => Sender::Connected,
+            Some(_) => Sender::Left,
+            None if received < started_at => Sender::CutOff,
+            None => Sender::Left,
+        };
         let remaining = |wait: Duration| {
             let quiet = Duration::try_from(now.duration_since(active)).unwrap_or_default();
             wait.checked_sub(quiet).filter(|remaining| !remaining.is_zero())
         };
         // Without a gap at best; only then is it worth while to look at the slices.
-        if let Some(remaining) = remaining(wait(self.quiet, connected, Spacing::NoGap)) {
+        if let Some(remaining) = remaining(wait(self.quiet, sender, Spacing::NoGap)) {
             return Ok(remaining);
         }
         let members = self.archive.members(&series.study_instance_uid, &series.series_instance_uid).await?;
-        if let Some(remaining) = remaining(wait(self.quiet, connected, spacing(&members))) {
+        if let Some(remaining) = remaining(wait(self.quiet, sender, spacing(&members))) {
             return Ok(remaining);
         }
         let selection = selection::select(&series.modality, &members);

@@ -31,7 +31,8 @@ async fn send(archive: &Archive, assembly: &Assembly, numbers: &[u16]) -> Box<dy
 }
 
 async fn state_after(assembly: &Assembly, seconds: i64) -> Option<SeriesProgress> {
-    assembly.shared.advance(Timestamp::now() + SignedDuration::from_secs(seconds)).await.expect("advance");
+    let now = Timestamp::now();
+    assembly.shared.advance(now, now + SignedDuration::from_secs(seconds)).await.expect("advance");
     let study = assembly.shared.queue.study(&uid("1")).await.expect("study").expect("known");
     study.series.first().map(|series| series.state)
 }

@@ -122,13 +122,9 @@ async fn a_job_ends_with_its_results_in_the_archive() {
     let series = node.series().await;
     assert_eq!(series.state, SeriesProgress::Job(JobState::Analysed), "{:?}", series.error);
     let result = series.results.first().expect("result");
-    let found = node.archive.find(
-        Level::Instance,
-        &crate::node::archive::Query {
-            matching: vec![(tags::SOP_INSTANCE_UID, result.sop_instance_uid.to_string())],
-            ..Default::default()
-        },
-    );
+    let matching = vec![(tags::SOP_INSTANCE_UID, result.sop_instance_uid.to_string())];
+    let query = crate::node::archive::Query { matching, ..Default::default() };
+    let found = node.archive.find(Level::Instance, &query);
     assert_eq!(found.await.expect("find").len(), 1);
     assert!(node.archive.unassembled().await.expect("list").is_empty(), "results are not assembled");
     assert!(!worker.step(&Shutdown::new()).await.expect("step").is_zero());
