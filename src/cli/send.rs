@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::echo::{PeerArguments, runtime};
 use super::{CliError, Settings};
 use crate::dicom::bounded::Limits;
-use crate::node::dimse::scu::{self, Outgoing};
+use crate::node::dimse::scu::{self, Outcome, Outgoing};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -33,9 +33,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
         ProgressStyle::with_template("{bar:30} {pos}/{len} objects, {per_sec}, {eta} left")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
+    let mut broken = false;
     let outcomes = runtime()?.block_on(scu::store(&peer, &selection.objects, &limits, |place, outcome| {
         progress.inc(1);
-        if !outcome.is_stored() {
+        // Once an association has failed, the rest of its objects fail with it: one line says so for all.
+        let said = broken && matches!(outcome, Outcome::Unanswered(_));
+        broken = matches!(outcome, Outcome::Unanswered(_));
+        if !outcome.is_stored() && !said {
             progress.suspend(|| eprintln!("{}: {outcome}", selection.objects[place].path.display()));
         }
     }));

@@ -117,11 +117,15 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
             config.study.quiet_seconds
         ));
     }
-    if config.dicom.maximum_pdu_bytes < 16_384 {
+    // Each association may hold one such PDU in memory.
+    if !(16_384..=67_108_864).contains(&config.dicom.maximum_pdu_bytes) {
         return invalid(format!(
-            "dicom.maximum_pdu_bytes = {}: at least 16384 was expected",
+            "dicom.maximum_pdu_bytes = {}: 16384 to 67108864 was expected",
             config.dicom.maximum_pdu_bytes
         ));
+    }
+    if config.dicom.maximum_associations == 0 || config.dicom.idle_timeout_seconds == 0 {
+        return invalid("dicom.maximum_associations, dicom.idle_timeout_seconds: at least 1 was expected".to_owned());
     }
     if config.analysis.attempts == 0 {
         return invalid("analysis.attempts = 0: at least 1 was expected".to_owned());

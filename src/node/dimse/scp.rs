@@ -29,8 +29,8 @@ pub use crate::node::arrivals::{Feed, StoreEvents};
 use crate::node::shutdown::Shutdown;
 use crate::node::telemetry::{self, Door};
 
-/// Data sets larger than this are scanned on a thread of their own, so that other associations go on.
-const LARGE_DATA_SET: usize = 4 << 20;
+/// What associations that are in the middle of a message get once the node is told to stop.
+const DRAIN: Duration = Duration::from_secs(20);
 /// Connections beyond `dicom.maximum_associations` that are told so at the same time; any more are closed.
 const MAXIMUM_REFUSALS: usize = 64;
 
@@ -48,7 +48,7 @@ pub struct Services {
 }
 
 /// Serves associations until `shutdown`. Then nothing new is accepted, each association answers the message it is
-/// receiving and is aborted, and this returns.
+/// receiving, if that comes to an end soon, and is aborted, and this returns.
 pub async fn run(listener: TcpListener, services: Services, shutdown: Shutdown) {
     let places = Arc::new(Semaphore::new(services.config.maximum_associations));
     let refusals = Arc::new(Semaphore::new(MAXIMUM_REFUSALS));
@@ -90,7 +90,11 @@ pub async fn run(listener: TcpListener, services: Services, shutdown: Shutdown) 
             });
         }
     }
-    while associations.join_next().await.is_some() {}
+    drop(listener);
+    let drained = async { while associations.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!(associations = associations.len(), "associations were cut off in the middle of a message");
+    }
 }
 
 /// Why an association ended before it was released.
@@ -125,7 +129,12 @@ impl Association {
     }
 
     async fn serve(mut self, assembler: Assembler) {
-        let outcome = match self.accept().await {
+        let shutdown = self.shutdown.clone();
+        let accepted = tokio::select! {
+            accepted = self.accept() => accepted,
+            () = shutdown.cancelled() => Err(AssociationError::Shutdown),
+        };
+        let outcome = match accepted {
             Ok(Some(accepted)) => self.converse(accepted, assembler).await,
             Ok(None) => Ok(()),
             Err(error) => Err(error),
@@ -139,8 +148,12 @@ impl Association {
 
     /// Answers the request with a refusal, once it has come: an answer before it could be lost.
     async fn refuse(mut self, refusal: Refusal) {
-        if let Ok(Pdu::AssociationRQ(_)) = self.connection.receive().await {
-            self.reject(refusal).await.ok();
+        let shutdown = self.shutdown.clone();
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            request = self.connection.receive() => if let Ok(Pdu::AssociationRQ(_)) = request {
+                self.reject(refusal).await.ok();
+            },
         }
         self.connection.close().await;
     }
@@ -300,18 +313,14 @@ impl Association {
     }
 }
 
-/// Pre-scans all bytes and parses the header.
+/// Pre-scans all bytes and parses the header, on a thread of its own: other associations go on meanwhile, and should
+/// the parser ever panic, that costs one object.
 async fn scan(bytes: &Bytes, transfer_syntax_uid: &str, limits: Limits) -> Result<DataSet, Answer> {
-    let result = if bytes.len() < LARGE_DATA_SET {
-        bounded::header(bytes, transfer_syntax_uid, &limits)
-    } else {
-        let (bytes, syntax) = (bytes.clone(), transfer_syntax_uid.to_owned());
-        match tokio::task::spawn_blocking(move || bounded::header(&bytes, &syntax, &limits)).await {
-            Ok(result) => result,
-            Err(_) => return Err(Answer::new(Status::CANNOT_UNDERSTAND, "reading the object failed")),
-        }
-    };
-    result.map_err(|error| Answer::from(&error))
+    let (bytes, syntax) = (bytes.clone(), transfer_syntax_uid.to_owned());
+    match tokio::task::spawn_blocking(move || bounded::header(&bytes, &syntax, &limits)).await {
+        Ok(result) => result.map_err(|error| Answer::from(&error)),
+        Err(_) => Err(Answer::new(Status::CANNOT_UNDERSTAND, "reading the object failed")),
+    }
 }
 
 /// Study and series of an object that is what its request says it is.
