@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::archive::{Archive, ArchiveError};
@@ -14,8 +13,7 @@ use super::deliver::{self, DeliverError, Deliveries};
 use super::dimse::scp;
 use super::queue::{Queue, QueueError};
 use super::shutdown::Shutdown;
-use super::web::{self, Analysis, DestinationEntry, LayersError, ModelEntry};
-use super::worker::protocol::Ready;
+use super::web::{self, DestinationEntry, LayersError, ModelEntry};
 use super::worker::{Worker, WorkerError};
 use crate::config::{Config, DestinationConfig, ModelsConfig, Transport};
 use crate::engine::models::manifest::{IntendedUse, Kind};
@@ -41,7 +39,7 @@ pub enum ServeError {
     #[error("opening the queue: {0}")]
     Queue(#[from] QueueError),
     /// The analysis cannot start: no ONNX Runtime, a device that cannot be had, or models that do not load.
-    #[error("starting the analysis: {0}")]
+    #[error(transparent)]
     Worker(#[from] WorkerError),
     /// A destination cannot be delivered to.
     #[error(transparent)]
@@ -116,15 +114,13 @@ impl Node {
     /// queue. A part that ends by itself stops the others.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), ServeError> {
         let Self { config, doors, archive, queue, assembly, worker, deliveries, models } = self;
-        let Ready { provider, models: loaded } = worker.ready().clone();
-        let (_state, analysis) = watch::channel(Analysis::Ready { provider, models: loaded });
         let router = web::router(web::Services {
             config: config.http.clone(),
             limits: config.limits,
             archive: archive.clone(),
             queue: queue.clone(),
             events: Arc::new(assembly.clone()),
-            analysis,
+            analysis: worker.ready(),
             models,
             destinations: config.destinations.iter().map(DestinationEntry::from).collect(),
         })?;

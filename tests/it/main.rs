@@ -1,6 +1,7 @@
 //! Integration tests: one binary, so that one link step serves them all.
 
 mod architecture;
+mod dicomweb;
 mod dimse;
 mod predict;
 mod report;

@@ -7,7 +7,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Analysis, Web};
+use super::Web;
 use crate::dicom::Uid;
 use crate::node::dicomweb::problem::Problem;
 use crate::node::queue::{JobId, QueueError};
@@ -58,10 +58,7 @@ async fn job(State(web): State<Web>, Path(id): Path<String>) -> Result<Response,
 }
 
 async fn models(State(web): State<Web>) -> Response {
-    let provider = match &*web.0.analysis.borrow() {
-        Analysis::Ready { provider, .. } => Some(provider.0.clone()),
-        Analysis::Starting | Analysis::Unavailable(_) => None,
-    };
+    let provider = web.0.analysis.borrow().as_ref().map(|ready| ready.provider.clone());
     Json(json!({ "provider": provider, "models": web.0.models })).into_response()
 }
 

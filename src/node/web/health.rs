@@ -6,29 +6,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::watch;
 
 use super::Web;
-use crate::engine::models::{ModelIdentity, Provider};
-
-/// Whether exams can be analysed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Analysis {
-    /// The analysis process is starting, or starting again.
-    Starting,
-    /// It has loaded its models.
-    Ready {
-        /// Which execution provider runs the networks.
-        provider: Provider,
-        /// The models.
-        models: Vec<ModelIdentity>,
-    },
-    /// It cannot start; why, and what to do.
-    Unavailable(String),
-}
-
-/// The state of analysis, as the worker tells it.
-pub type AnalysisState = watch::Receiver<Analysis>;
+use crate::node::worker::protocol::Ready;
 
 /// What is needed to take and analyse exams, and whether it is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -70,19 +50,15 @@ impl Web {
         let checks = vec![
             check("archive", archive.map(|()| "takes objects".to_owned()).map_err(|error| error.to_string())),
             check("queue", queue.map(|_| "answers".to_owned()).map_err(|error| error.to_string())),
-            check("analysis", analysis(&self.0.analysis.borrow())),
+            check("analysis", analysis(self.0.analysis.borrow().as_ref())),
         ];
         Readiness { ready: checks.iter().all(|check| check.ready), checks }
     }
 }
 
-fn analysis(state: &Analysis) -> Result<String, String> {
-    match state {
-        Analysis::Starting => Err("the analysis process is loading its models".to_owned()),
-        Analysis::Unavailable(reason) => Err(reason.clone()),
-        Analysis::Ready { provider, models } => {
-            let models: Vec<String> = models.iter().map(|model| format!("{}/{}", model.name, model.version)).collect();
-            Ok(format!("{} on {}", models.join(", "), provider.0))
-        }
-    }
+fn analysis(ready: Option<&Ready>) -> Result<String, String> {
+    let Ready { provider, models } =
+        ready.ok_or("the analysis process has ended; the next exam starts it again, the log says why it ended")?;
+    let models: Vec<String> = models.iter().map(|model| format!("{}/{}", model.name, model.version)).collect();
+    Ok(format!("{} on {}", models.join(", "), provider.0))
 }

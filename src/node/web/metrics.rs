@@ -5,7 +5,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use metrics::gauge;
 
-use super::{Analysis, Web};
+use super::Web;
 use crate::node::dicomweb::problem::Problem;
 use crate::node::queue::{Counts, JobState};
 
@@ -15,7 +15,7 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(super) async fn page(State(web): State<Web>) -> Result<Response, Problem> {
     let counts = web.0.queue.counts().await.map_err(|error| Problem::reading(&error))?;
     set(&counts);
-    let ready = matches!(*web.0.analysis.borrow(), Analysis::Ready { .. });
+    let ready = web.0.analysis.borrow().is_some();
     gauge!("pe_node_analysis_ready").set(f64::from(u8::from(ready)));
     gauge!("pe_node_free_bytes").set(web.0.archive.free_bytes().await? as f64);
     web.0.metrics.run_upkeep();

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 pub use connections::serve;
-pub use health::{Analysis, AnalysisState};
 pub use layers::LayersError;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
+use tokio::sync::watch;
 
 use crate::config::HttpConfig;
 use crate::dicom::bounded::Limits;
@@ -26,6 +26,7 @@ use crate::node::arrivals::StoreEvents;
 use crate::node::dicomweb::{self, target};
 use crate::node::queue::Queue;
 use crate::node::telemetry;
+use crate::node::worker::protocol::Ready;
 
 /// What the HTTP door works with.
 pub struct Services {
@@ -39,8 +40,8 @@ pub struct Services {
     pub queue: Queue,
     /// Who hears of stored objects.
     pub events: Arc<dyn StoreEvents>,
-    /// Whether analysis is ready.
-    pub analysis: AnalysisState,
+    /// What runs the networks, and which; `None` while nothing does.
+    pub analysis: watch::Receiver<Option<Ready>>,
     /// What was found in the folder of model packages at the start.
     pub models: Vec<ModelEntry>,
     /// Where results are sent.
@@ -86,7 +87,7 @@ struct Web(Arc<Shared>);
 struct Shared {
     archive: Archive,
     queue: Queue,
-    analysis: AnalysisState,
+    analysis: watch::Receiver<Option<Ready>>,
     models: Vec<ModelEntry>,
     destinations: Vec<DestinationEntry>,
     metrics: PrometheusHandle,

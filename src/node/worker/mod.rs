@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::config::Config;
@@ -82,7 +83,7 @@ pub struct Worker {
     launch: Launch,
     folder: PathBuf,
     process: Option<Process>,
-    ready: Ready,
+    ready: watch::Sender<Option<Ready>>,
 }
 
 /// How an attempt ended, if not by an error.
@@ -128,12 +129,13 @@ impl Worker {
         let process = Process::start(&launch, &setup).await?;
         let ready = process.ready.clone();
         tracing::info!(provider = ready.provider.0, models = ?names(&ready), "the analysis is ready");
+        let ready = watch::Sender::new(Some(ready));
         Ok(Self { archive, queue, setup, launch, folder, process: Some(process), ready })
     }
 
-    /// What runs the networks, and which.
-    pub fn ready(&self) -> &Ready {
-        &self.ready
+    /// What runs the networks, and which; `None` from when the analysis process is lost until the next one is ready.
+    pub fn ready(&self) -> watch::Receiver<Option<Ready>> {
+        self.ready.subscribe()
     }
 
     /// Works on jobs until told to stop. A job that is under way then has some seconds to end before it is given back.
@@ -141,7 +143,9 @@ impl Worker {
         let mut changes = self.queue.changes();
         while !shutdown.is_cancelled() {
             changes.mark_unchanged();
-            let rest = match self.step(&shutdown).await {
+            let step = self.step(&shutdown).await;
+            self.ready.send_replace(self.process.as_ref().map(|process| process.ready.clone()));
+            let rest = match step {
                 Ok(rest) => rest,
                 Err(error) => {
                     tracing::error!(%error, "trying again");
@@ -234,7 +238,6 @@ impl Worker {
                 return Ok(Outcome::Interrupted);
             }
         };
-        self.ready = process.ready.clone();
         self.process = Some(process);
         let outcome = match reply {
             Reply::Done { summary, files } => {

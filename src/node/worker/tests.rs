@@ -116,7 +116,7 @@ const WELL_DONE: &str = r#"cp "$FOLDER/report.dcm" "$(echo "$request" | output)"
 async fn a_job_ends_with_its_results_in_the_archive() {
     let node = Node::new(&script(WELL_DONE)).await;
     let mut worker = node.worker().await.expect("worker");
-    assert_eq!(worker.ready().provider.0, "script");
+    assert_eq!(worker.ready().borrow().as_ref().map(|ready| ready.provider.0.as_str()), Some("script"));
     let rest = worker.step(&Shutdown::new()).await.expect("step");
     assert!(rest.is_zero());
     let series = node.series().await;

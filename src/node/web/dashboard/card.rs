@@ -54,7 +54,7 @@ impl<'a> Card<'a> {
                 div {
                     p.verdict.(class) { (verdict) }
                     @if let Some(probability) = series.probability {
-                        meter min="0" max="1" value=(probability.value())
+                        meter.(class) min="0" max="1" value=(probability.value())
                             aria-label=(format!("Probability of embolism {:.2} %", probability.percent())) {}
                     }
                     @if !series.rejections.is_empty() {

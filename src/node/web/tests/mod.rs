@@ -15,13 +15,14 @@ use dicom_object::{FileDicomObject, FileMetaTableBuilder, InMemDicomObject};
 use reqwest::{Client, RequestBuilder, Response};
 use tokio::sync::watch;
 
-use super::{Analysis, DestinationEntry, Services, router, serve};
+use super::{DestinationEntry, Services, router, serve};
 use crate::config::{Config, StorageConfig};
 use crate::dicom::Uid;
 use crate::node::archive::{Archive, Stored};
 use crate::node::arrivals::{Feed, StoreEvents};
 use crate::node::queue::Queue;
 use crate::node::shutdown::Shutdown;
+use crate::node::worker::protocol::Ready;
 
 /// What was heard: series of stored objects, and the end of a request as an empty text.
 type Heard = Arc<Mutex<Vec<String>>>;
@@ -55,7 +56,7 @@ struct Door {
     archive: Archive,
     queue: Queue,
     heard: Heard,
-    analysis: watch::Sender<Analysis>,
+    analysis: watch::Sender<Option<Ready>>,
     shutdown: Shutdown,
     _folder: tempfile::TempDir,
 }
@@ -74,7 +75,7 @@ impl Door {
         let archive = Archive::open(&storage).await.expect("archive");
         let queue = Queue::open(&archive, &config.analysis, &config.destinations, false).await.expect("queue");
         let heard = Heard::default();
-        let (analysis, state) = watch::channel(Analysis::Starting);
+        let (analysis, state) = watch::channel(None);
         let services = Services {
             config: config.http.clone(),
             limits: config.limits,

@@ -13,7 +13,7 @@ async fn the_node_is_alive_before_it_is_ready_and_says_what_is_missing() {
     assert_eq!(waiting.len(), 1);
     assert_eq!(waiting[0]["name"], "analysis");
     let provider = Provider("CPUExecutionProvider".to_owned());
-    door.analysis.send_replace(Analysis::Ready { provider, models: Vec::new() });
+    door.analysis.send_replace(Some(Ready { provider, models: Vec::new() }));
     assert_eq!(json(door.get("/readyz")).await["ready"], true);
 }
 
