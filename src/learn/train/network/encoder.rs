@@ -1,0 +1,98 @@
+//! Slices to an evidence map whose pooling is the slice logit, and to the features of the exam head.
+
+use burn::module::Module;
+use burn::nn::conv::Conv2d;
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::blocks::{Residual, bounded, convolution, doubled};
+
+/// Size of the slice encoder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncoderConfiguration {
+    /// Channels at half, quarter and eighth of the input's resolution.
+    pub widths: [usize; 3],
+    /// Residual blocks at each of these resolutions.
+    pub blocks: [usize; 3],
+}
+
+/// A small fully convolutional pyramid. Evidence cells are two input pixels wide; each sees about a third of the slice.
+#[derive(Module, Debug)]
+pub(crate) struct Encoder {
+    stem: Conv2d,
+    fine: Vec<Residual>,
+    to_middle: Conv2d,
+    middle: Vec<Residual>,
+    to_coarse: Conv2d,
+    coarse: Vec<Residual>,
+    coarse_to_middle: Conv2d,
+    middle_to_fine: Conv2d,
+    merge: Conv2d,
+    evidence: Conv2d,
+}
+
+/// What the encoder gives for N slices.
+pub(crate) struct Encoded {
+    /// `[N, F]`: the slice logit first, then the context that the exam head reads.
+    pub(crate) features: Tensor<2>,
+    /// `[N, 1, h, w]`: logit of each cell; the logarithm of the sum of their exponentials is the slice logit.
+    pub(crate) evidence: Tensor<4>,
+}
+
+impl EncoderConfiguration {
+    /// Length of the feature vector of a slice.
+    pub(crate) fn features(&self) -> usize {
+        1 + self.widths[0] + self.widths[2]
+    }
+}
+
+impl Encoder {
+    /// A new encoder of slices with `channels` channels and `size` rows and columns (multiples of 8).
+    pub(crate) fn new(configuration: &EncoderConfiguration, channels: usize, size: [usize; 2], device: &Device) -> Self {
+        let [fine, middle, coarse] = configuration.widths;
+        let blocks = |level: usize, width| (0..configuration.blocks[level]).map(|_| Residual::new(width, device)).collect();
+        let mut evidence = convolution([fine, 1], 1, 1, device);
+        // At first every cell says the same and the slice logit is that of one in ten.
+        let cells = (size[0] / 2 * (size[1] / 2)) as f64;
+        evidence.weight = evidence.weight.map(|weight| weight.mul_scalar(0.1));
+        evidence.bias = evidence.bias.map(|bias| bias.map(|bias| bias.zeros_like().sub_scalar(cells.ln() + 2.0)));
+        Self {
+            stem: convolution([channels, fine], 5, 2, device),
+            fine: blocks(0, fine),
+            to_middle: convolution([fine, middle], 3, 2, device),
+            middle: blocks(1, middle),
+            to_coarse: convolution([middle, coarse], 3, 2, device),
+            coarse: blocks(2, coarse),
+            coarse_to_middle: convolution([coarse, middle], 1, 1, device),
+            middle_to_fine: convolution([middle, fine], 1, 1, device),
+            merge: convolution([fine, fine], 3, 1, device),
+            evidence,
+        }
+    }
+
+    /// Slices `[N, C, H, W]` to features and evidence.
+    pub(crate) fn forward(&self, slices: Tensor<4>) -> Encoded {
+        let through = |blocks: &[Residual], input| blocks.iter().fold(input, |input, block| block.forward(input));
+        let fine = through(&self.fine, relu(self.stem.forward(slices)));
+        let middle = through(&self.middle, relu(self.to_middle.forward(fine.clone())));
+        let coarse = through(&self.coarse, relu(self.to_coarse.forward(middle.clone())));
+        let middle = relu(middle + doubled(self.coarse_to_middle.forward(coarse.clone())));
+        let merged = fine + doubled(self.middle_to_fine.forward(middle));
+        let merged = relu(self.merge.forward(relu(merged)));
+        let evidence = bounded(self.evidence.forward(merged.clone()));
+        Encoded { features: features(&evidence, merged, coarse), evidence }
+    }
+}
+
+/// Slice logit, what the evidence points at, and what the slice looks like as a whole.
+fn features(evidence: &Tensor<4>, merged: Tensor<4>, coarse: Tensor<4>) -> Tensor<2> {
+    let [slices, width, rows, columns] = merged.dims();
+    let odds = evidence.clone().reshape([slices, 1, rows * columns]).exp();
+    let total = odds.clone().sum_dim(2);
+    let pointed = (merged.reshape([slices, width, rows * columns]) * odds).sum_dim(2) / total.clone();
+    let [_, depth, rows, columns] = coarse.dims();
+    let whole = coarse.reshape([slices, depth, rows * columns]).sum_dim(2).div_scalar((rows * columns) as f64);
+    Tensor::cat(vec![total.log(), pointed, whole], 1).reshape([slices, 1 + width + depth])
+}

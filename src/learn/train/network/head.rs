@@ -1,0 +1,88 @@
+//! An exam from the features of its slices: local context along the stack, then attention pooling.
+
+use burn::module::{Module, Param};
+use burn::nn::PaddingConfig2d;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Int, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::blocks::{bounded, scale};
+
+/// Size of the exam head.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeadConfiguration {
+    /// Channels of the sequence along the slices.
+    pub width: usize,
+    /// Neighbouring slices that each step sees, an odd number.
+    pub context: usize,
+}
+
+/// The stack of slices is an image of D rows and one column, so that convolutions give the context along it.
+#[derive(Module, Debug)]
+pub(crate) struct Head {
+    embed: Conv2d,
+    context: Conv2d,
+    context_scale: Param<Tensor<1>>,
+    read: Conv2d,
+    attend: Conv2d,
+    slice_to_exam: Param<Tensor<1>>,
+    slice_to_attention: Param<Tensor<1>>,
+}
+
+/// What the head gives for one exam of D slices.
+pub(crate) struct ExamReading {
+    /// `[D]`: the pooled evidence of each slice.
+    pub(crate) slices: Tensor<1>,
+    /// `[1]`.
+    pub(crate) exam: Tensor<1>,
+    /// `[D]`, summing to 1.
+    pub(crate) attention: Tensor<1>,
+}
+
+impl Head {
+    /// A head for `features` numbers a slice. It begins as a soft maximum over the slice logits.
+    pub(crate) fn new(configuration: &HeadConfiguration, features: usize, device: &Device) -> Self {
+        let width = configuration.width;
+        let along = |channels: [usize; 2], kernel: [usize; 2]| {
+            Conv2dConfig::new(channels, kernel)
+                .with_padding(PaddingConfig2d::Explicit(kernel[0] / 2, 0, kernel[0] / 2, 0))
+                .init(device)
+        };
+        let quiet = |convolution: Conv2d| Conv2d {
+            weight: convolution.weight.map(|weight| weight.mul_scalar(0.1)),
+            ..convolution
+        };
+        Self {
+            embed: along([1, width], [1, features]),
+            context: along([width, width], [configuration.context, 1]),
+            context_scale: scale(0.1, device),
+            read: quiet(along([width, 1], [1, 1])),
+            attend: quiet(along([width, 1], [1, 1])),
+            slice_to_exam: scale(1.0, device),
+            slice_to_attention: scale(1.0, device),
+        }
+    }
+
+    /// Features `[D, F]` of an exam's slices, lowest first, to its logits.
+    pub(crate) fn forward(&self, features: Tensor<2>) -> ExamReading {
+        let [slices, length] = features.dims();
+        let first = Tensor::<1, Int>::from_ints([0], &features.device());
+        let logits = features.clone().select(1, first).reshape([1, 1, slices, 1]);
+        let weighted = |weight: &Param<Tensor<1>>| logits.clone() * weight.val().reshape([1, 1, 1, 1]);
+
+        let embedded = relu(self.embed.forward(features.reshape([1, 1, slices, length])));
+        let context = relu(self.context.forward(embedded.clone()));
+        let state = embedded + context * self.context_scale.val().reshape([1, 1, 1, 1]);
+
+        let odds = bounded(weighted(&self.slice_to_attention) + self.attend.forward(state.clone())).exp();
+        let attention = odds.clone() / odds.sum_dim(2);
+        let readings = weighted(&self.slice_to_exam) + self.read.forward(state);
+        ExamReading {
+            slices: logits.reshape([slices]),
+            exam: (readings * attention.clone()).sum_dim(2).reshape([1]),
+            attention: attention.reshape([slices]),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! A small 2D U-Net: background, left lung, right lung.
+
+use burn::module::Module;
+use burn::nn::conv::Conv2d;
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::blocks::{Residual, convolution, doubled};
+
+/// Classes of the lung network: background, left lung, right lung.
+pub(crate) const CLASSES: usize = 3;
+
+/// Size of the lung network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LungConfiguration {
+    /// Channels of each level; every level after the first halves rows and columns.
+    pub widths: Vec<usize>,
+}
+
+/// U-Net (Ronneberger et al. 2015) with residual blocks, sums in place of concatenations, linear upsampling.
+#[derive(Module, Debug)]
+pub(crate) struct LungNetwork {
+    down: Vec<Conv2d>,
+    encode: Vec<Residual>,
+    up: Vec<Conv2d>,
+    decode: Vec<Residual>,
+    classify: Conv2d,
+}
+
+impl LungNetwork {
+    /// A new network for slices with `channels` channels.
+    pub(crate) fn new(configuration: &LungConfiguration, channels: usize, device: &Device) -> Self {
+        let widths = &configuration.widths;
+        let steps = || widths.windows(2).map(|pair| [pair[0], pair[1]]);
+        let mut down = vec![convolution([channels, widths[0]], 3, 1, device)];
+        down.extend(steps().map(|channels| convolution(channels, 3, 2, device)));
+        Self {
+            down,
+            encode: widths.iter().map(|width| Residual::new(*width, device)).collect(),
+            up: steps().map(|[fine, coarse]| convolution([coarse, fine], 1, 1, device)).collect(),
+            decode: steps().map(|[fine, _]| Residual::new(fine, device)).collect(),
+            classify: convolution([widths[0], CLASSES], 1, 1, device),
+        }
+    }
+
+    /// Slices `[N, C, H, W]` to class logits `[N, 3, H, W]`; H and W are multiples of 2 to the number of steps down.
+    pub(crate) fn forward(&self, slices: Tensor<4>) -> Tensor<4> {
+        let mut levels = Vec::with_capacity(self.down.len());
+        let mut image = slices;
+        for (down, encode) in self.down.iter().zip(&self.encode) {
+            image = encode.forward(relu(down.forward(image)));
+            levels.push(image.clone());
+        }
+        levels.pop();
+        for (level, (up, decode)) in self.up.iter().zip(&self.decode).enumerate().rev() {
+            let skipped = levels.swap_remove(level);
+            image = decode.forward(relu(skipped + doubled(up.forward(image))));
+        }
+        self.classify.forward(image)
+    }
+}
