@@ -2,7 +2,7 @@
 //!
 //! Each part of the program receives its own section, never the whole [`Config`].
 
-mod layers;
+pub(crate) mod layers;
 mod sections;
 
 use std::path::{Path, PathBuf};
@@ -56,9 +56,7 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut layered = layers::Layered::defaults(DEFAULTS)?;
         if let Some(path) = file {
-            let text =
-                std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-            layered.merge_text(&path.display().to_string(), &text)?;
+            layered.merge_file(path)?;
         }
         for (name, value) in environment {
             if let Some(key) = name.strip_prefix("PE_NODE__") {
@@ -69,12 +67,7 @@ impl Config {
                 )?;
             }
         }
-        for text in overrides {
-            let (key, value) = text
-                .split_once('=')
-                .ok_or_else(|| ConfigError::Invalid(format!("--set {text}: KEY=VALUE was expected")))?;
-            layered.merge_value(&format!("--set {text}"), key.trim(), value.trim())?;
-        }
+        layered.merge_flags(overrides)?;
         layered.resolve()
     }
 

@@ -1,5 +1,8 @@
 //! Merging layers of settings as raw TOML, with the defaults as the list of known keys.
 
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::{Config, ConfigError};
@@ -8,25 +11,25 @@ use super::{Config, ConfigError};
 const OPEN: &str = "destinations";
 
 /// Settings on their way: a table that only ever holds known keys.
-pub(super) struct Layered {
+pub(crate) struct Layered {
     table: Table,
 }
 
 impl Layered {
     /// Begins with the defaults.
-    pub(super) fn defaults(text: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn defaults(text: &str) -> Result<Self, ConfigError> {
         Ok(Self { table: parse("the built-in defaults", text)? })
     }
 
     /// Lays a file's text over what is there.
-    pub(super) fn merge_text(&mut self, origin: &str, text: &str) -> Result<(), ConfigError> {
+    pub(crate) fn merge_text(&mut self, origin: &str, text: &str) -> Result<(), ConfigError> {
         let layer = parse(origin, text)?;
         let known = self.keys();
         merge(origin, "", &mut self.table, layer, &known)
     }
 
     /// Lays one dotted key over what is there. The value is read as TOML where it is TOML, as a text otherwise.
-    pub(super) fn merge_value(&mut self, origin: &str, key: &str, value: &str) -> Result<(), ConfigError> {
+    pub(crate) fn merge_value(&mut self, origin: &str, key: &str, value: &str) -> Result<(), ConfigError> {
         let known = self.keys();
         require_known(origin, key, &known)?;
         let value = match self.at(key) {
@@ -44,10 +47,32 @@ impl Layered {
         merge(origin, "", &mut self.table, layer, &known)
     }
 
-    /// The typed settings.
+    /// Lays a file over what is there.
+    pub(crate) fn merge_file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        self.merge_text(&path.display().to_string(), &text)
+    }
+
+    /// Lays `KEY=VALUE` texts from flags over what is there.
+    pub(crate) fn merge_flags(&mut self, overrides: &[String]) -> Result<(), ConfigError> {
+        for text in overrides {
+            let (key, value) = text
+                .split_once('=')
+                .ok_or_else(|| ConfigError::Invalid(format!("--set {text}: KEY=VALUE was expected")))?;
+            self.merge_value(&format!("--set {text}"), key.trim(), value.trim())?;
+        }
+        Ok(())
+    }
+
+    /// The typed settings, not yet validated.
+    pub(crate) fn typed<T: DeserializeOwned>(self) -> Result<T, ConfigError> {
+        self.table.try_into().map_err(|error: toml::de::Error| ConfigError::Invalid(error.message().to_owned()))
+    }
+
+    /// The typed settings of the node.
     pub(super) fn resolve(self) -> Result<Config, ConfigError> {
-        let config: Config =
-            self.table.try_into().map_err(|error: toml::de::Error| ConfigError::Invalid(error.message().to_owned()))?;
+        let config: Config = self.typed()?;
         validate(&config)?;
         Ok(config)
     }

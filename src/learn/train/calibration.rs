@@ -1,0 +1,155 @@
+//! From logits to probabilities and decisions, on validation exams alone.
+
+use super::metrics::{Confusion, Scored};
+use crate::engine::models::manifest::OperatingPoint;
+
+/// `sigmoid(logit / temperature + bias)`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Platt {
+    pub(crate) temperature: f64,
+    pub(crate) bias: f64,
+}
+
+impl Platt {
+    /// Leaves logits as they are.
+    pub(crate) const IDENTITY: Self = Self { temperature: 1.0, bias: 0.0 };
+    /// Steepest slope that is believed; beyond it the classes are separated and the data say nothing of the slope.
+    const SLOPES: [f64; 2] = [0.05, 5.0];
+
+    /// Fits slope and bias by Newton's method with Platt's (1999) smoothed targets, which keep separated classes
+    /// finite. The identity if a class is missing or the scores do not rise with the truth.
+    pub(crate) fn fit(logits: &[Scored]) -> Self {
+        let positives = logits.iter().filter(|one| one.positive).count() as f64;
+        let negatives = logits.len() as f64 - positives;
+        if positives == 0.0 || negatives == 0.0 {
+            return Self::IDENTITY;
+        }
+        let targets = [1.0 / (negatives + 2.0), (positives + 1.0) / (positives + 2.0)];
+        let (mut slope, mut bias) = (1.0, 0.0);
+        for _ in 0..100 {
+            let (mut gradient, mut hessian) = ([0.0; 2], [1e-9, 0.0, 1e-9]);
+            for one in logits {
+                let probability = sigmoid(slope * one.score + bias);
+                let difference = probability - targets[usize::from(one.positive)];
+                let curvature = probability * (1.0 - probability);
+                gradient = [gradient[0] + difference * one.score, gradient[1] + difference];
+                hessian = [
+                    hessian[0] + curvature * one.score * one.score,
+                    hessian[1] + curvature * one.score,
+                    hessian[2] + curvature,
+                ];
+            }
+            let determinant = hessian[0] * hessian[2] - hessian[1] * hessian[1];
+            if determinant.abs() < 1e-18 {
+                break;
+            }
+            let step = [
+                (hessian[2] * gradient[0] - hessian[1] * gradient[1]) / determinant,
+                (hessian[0] * gradient[1] - hessian[1] * gradient[0]) / determinant,
+            ];
+            // A Newton step from afar may overshoot.
+            let size = 1.0_f64.min(2.0 / (step[0].abs() + step[1].abs()).max(1e-12));
+            slope -= size * step[0];
+            bias -= size * step[1];
+            if step[0].abs() + step[1].abs() < 1e-10 {
+                break;
+            }
+        }
+        if !slope.is_finite() || !bias.is_finite() || slope <= 0.0 {
+            return Self::IDENTITY;
+        }
+        Self { temperature: 1.0 / slope.clamp(Self::SLOPES[0], Self::SLOPES[1]), bias }
+    }
+
+    /// The probability of a logit.
+    pub(crate) fn probability(&self, logit: f64) -> f64 {
+        sigmoid(logit / self.temperature + self.bias)
+    }
+
+    /// Logits to probabilities.
+    pub(crate) fn apply(&self, logits: &[Scored]) -> Vec<Scored> {
+        logits.iter().map(|one| Scored { score: self.probability(one.score), ..*one }).collect()
+    }
+}
+
+fn sigmoid(logit: f64) -> f64 {
+    1.0 / (1.0 + (-logit).exp())
+}
+
+/// The highest threshold that reaches the wanted sensitivity on validation, and a band around it that holds the given
+/// share of exams.
+pub(crate) fn operating_point(validation: &[Scored], sensitivity: f64, undetermined: f64) -> OperatingPoint {
+    let mut thresholds: Vec<f64> = validation.iter().filter(|one| one.positive).map(|one| one.score).collect();
+    thresholds.sort_by(|a, b| b.total_cmp(a));
+    let wanted = (sensitivity * thresholds.len() as f64).ceil() as usize;
+    let Some(lowest) = thresholds.get(wanted.saturating_sub(1)) else {
+        let chosen = "no validation exam is positive: 0.5, without a band".to_owned();
+        return OperatingPoint { threshold: 0.5, indeterminate: [0.5, 0.5], chosen };
+    };
+    // Between the exam that must be called and the next lower one, not upon it.
+    let next = validation.iter().map(|one| one.score).filter(|score| score < lowest).fold(0.0, f64::max);
+    let threshold = f64::midpoint(*lowest, next);
+    let mut distances: Vec<f64> = validation.iter().map(|one| one.score).collect();
+    distances.sort_by(f64::total_cmp);
+    let place = distances.partition_point(|score| *score < threshold);
+    let half = (undetermined * distances.len() as f64 / 2.0).round() as usize;
+    let indeterminate = if half == 0 {
+        [threshold, threshold]
+    } else {
+        [distances[place.saturating_sub(half)], distances[(place + half - 1).min(distances.len() - 1)]]
+    };
+    let [low, high] = [indeterminate[0].min(threshold), indeterminate[1].max(threshold)];
+    let table = Confusion::at(validation, threshold);
+    let chosen = format!(
+        "highest threshold with a sensitivity of {sensitivity} on {} validation exams ({} of {} positive and {} of {} \
+         negative exams called rightly); the band around it holds {:.0} % of them",
+        validation.len(),
+        table.true_positive,
+        table.true_positive + table.false_negative,
+        table.true_negative,
+        table.true_negative + table.false_positive,
+        undetermined * 100.0,
+    );
+    OperatingPoint { threshold, indeterminate: [low, high], chosen }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fit_recovers_a_known_temperature_and_bias() {
+        // Of n exams at each logit, so many are positive as sigmoid(logit / 2 - 0.5) says.
+        let mut logits = Vec::new();
+        for step in -20..=20 {
+            let logit = f64::from(step) / 4.0;
+            let positives = (1000.0 * sigmoid(logit / 2.0 - 0.5)).round() as usize;
+            logits.extend((0..1000).map(|index| Scored { score: logit, positive: index < positives }));
+        }
+        let fitted = Platt::fit(&logits);
+        assert!((fitted.temperature - 2.0).abs() < 0.02 && (fitted.bias + 0.5).abs() < 0.02, "{fitted:?}");
+    }
+
+    #[test]
+    fn separated_classes_and_single_classes_stay_finite() {
+        let separated: Vec<_> =
+            (-5..=5).map(|n| Scored { score: f64::from(n) * 10.0, positive: n > 0 }).collect();
+        let fitted = Platt::fit(&separated);
+        assert!(fitted.temperature > 0.0 && fitted.temperature.is_finite() && fitted.bias.is_finite());
+        assert_eq!(Platt::fit(&[Scored { score: 1.0, positive: true }]), Platt::IDENTITY);
+    }
+
+    #[test]
+    fn the_operating_point_reaches_the_wanted_sensitivity() {
+        let validation: Vec<_> =
+            (0..100_u32).map(|n| Scored { score: f64::from(n) / 100.0, positive: n % 4 != 0 && n > 20 }).collect();
+        let point = operating_point(&validation, 0.9, 0.1);
+        let table = Confusion::at(&validation, point.threshold);
+        let sensitivity = table.true_positive as f64 / (table.true_positive + table.false_negative) as f64;
+        assert!((0.9..0.93).contains(&sensitivity), "{sensitivity}");
+        let [low, high] = point.indeterminate;
+        assert!(low <= point.threshold && point.threshold <= high);
+        let inside = validation.iter().filter(|one| (low..=high).contains(&one.score)).count();
+        assert!((9..=11).contains(&inside), "{inside}");
+    }
+}
