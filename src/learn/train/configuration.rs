@@ -49,6 +49,8 @@ pub struct Data {
     pub root: PathBuf,
     /// Cohort for validation; empty to split `root`.
     pub validation_root: PathBuf,
+    /// Cohort for the test; empty to split `root`.
+    pub test_root: PathBuf,
     /// Share of patients for validation.
     pub validation_fraction: f64,
     /// Share of patients for the test.
@@ -103,7 +105,9 @@ pub struct Fit {
     pub slice_weight: f64,
     pub positive_share: f64,
     pub patience: usize,
-    pub head_steps: usize,
+    pub validation_stride: usize,
+    pub head_exams: usize,
+    pub head_epochs: usize,
     pub head_learning_rate: f64,
 }
 
@@ -183,6 +187,7 @@ impl TrainConfiguration {
             ("fit.slices_per_exam", fit.slices_per_exam),
             ("fit.run_length", fit.run_length),
             ("fit.accumulate", fit.accumulate),
+            ("fit.validation_stride", fit.validation_stride),
             ("evaluation.bootstrap", self.evaluation.bootstrap),
             ("head.width", self.head.width),
         ];
@@ -213,6 +218,9 @@ impl TrainConfiguration {
         }
         if self.head.context.is_multiple_of(2) {
             return Err(format!("head.context = {}: an odd number was expected", self.head.context));
+        }
+        if self.kind == Kind::LungSegmentation && self.augmentation.flip > 0.0 {
+            return Err("augmentation.flip: 0 was expected for lungs, whose classes are sides".to_owned());
         }
         let (multiple, levels) = match self.kind {
             Kind::EmbolismClassifier => (8, self.encoder.widths.len()),

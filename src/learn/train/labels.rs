@@ -94,31 +94,38 @@ pub(crate) struct Labels {
 pub(crate) fn read(configuration: &TrainConfiguration) -> Result<Labels, TrainError> {
     let data = &configuration.data;
     let mut labels = Labels { exams: Vec::new(), slices: Vec::new(), exclusions: Vec::new() };
-    let separate = !data.validation_root.as_os_str().is_empty();
-    let fractions = if separate { [0.0, data.test_fraction] } else { [data.validation_fraction, data.test_fraction] };
+    let others = [(&data.validation_root, Split::Validation), (&data.test_root, Split::Test)];
+    let [validation, test] = others.map(|(root, _)| !root.as_os_str().is_empty());
     read_cohort(configuration, &data.root, &mut labels)?;
+    let fractions = [
+        if validation { 0.0 } else { data.validation_fraction },
+        if test { 0.0 } else { data.test_fraction },
+    ];
     split_by_patient(&mut labels.exams, fractions, configuration.fit.seed);
-    if separate {
-        let own = labels.exams.len();
-        read_cohort(configuration, &data.validation_root, &mut labels)?;
-        let known: BTreeSet<String> = labels.exams[..own].iter().map(|exam| exam.patient.clone()).collect();
-        let mut shared = Vec::new();
-        let mut index = 0;
-        labels.exams.retain_mut(|exam| {
-            let of_validation = index >= own;
-            index += 1;
-            if of_validation && known.contains(&exam.patient) {
-                shared.push(exclusion(&exam.series, "the patient is in the training cohort as well"));
-                return false;
-            }
-            if of_validation {
-                exam.split = Split::Validation;
-            }
-            true
-        });
-        labels.exclusions.extend(shared);
+    for (root, split) in others {
+        if !root.as_os_str().is_empty() {
+            read_separate_cohort(configuration, root, split, &mut labels)?;
+        }
     }
     Ok(labels)
+}
+
+/// Reads a cohort that is one split as a whole; patients met before are left out.
+fn read_separate_cohort(
+    configuration: &TrainConfiguration,
+    root: &Path,
+    split: Split,
+    labels: &mut Labels,
+) -> Result<(), TrainError> {
+    let before = labels.exams.len();
+    read_cohort(configuration, root, labels)?;
+    let read = labels.exams.split_off(before);
+    let known: BTreeSet<&str> = labels.exams.iter().map(|exam| exam.patient.as_str()).collect();
+    let (shared, own): (Vec<Exam>, Vec<Exam>) =
+        read.into_iter().partition(|exam| known.contains(exam.patient.as_str()));
+    labels.exclusions.extend(shared.iter().map(|exam| exclusion(&exam.series, "the patient is in another split")));
+    labels.exams.extend(own.into_iter().map(|exam| Exam { split, ..exam }));
+    Ok(())
 }
 
 fn exclusion(series: &str, reason: impl Into<String>) -> Exclusion {

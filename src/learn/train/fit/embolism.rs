@@ -1,0 +1,247 @@
+//! Fitting encoder and head together, to runs of slices drawn from each exam.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::RngExt;
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use super::Task;
+use crate::learn::train::TrainError;
+use crate::learn::train::augmentation::Variation;
+use crate::learn::train::configuration::{Fit, TrainConfiguration};
+use crate::learn::train::dataset::Dataset;
+use crate::learn::train::loss::{self, EmbolismTargets, UNLABELLED};
+use crate::learn::train::metrics::{Scored, auroc};
+use crate::learn::train::network::{EmbolismNetwork, Encoder, Head};
+
+/// Slices that enter the encoder at once when nothing is learnt.
+const BATCH: usize = 16;
+
+/// What a fit of the embolism classifier needs.
+pub(crate) struct EmbolismTask<'a> {
+    pub(crate) configuration: &'a TrainConfiguration,
+    pub(crate) training: &'a Dataset,
+    pub(crate) validation: &'a Dataset,
+    /// Slice targets of each training exam.
+    pub(crate) targets: Vec<Vec<u8>>,
+}
+
+/// Slices of some exams, the same number of each, row by row.
+pub(crate) struct EmbolismBatch {
+    images: Vec<f32>,
+    exams: Vec<f32>,
+    slices: Vec<u8>,
+}
+
+impl<'a> EmbolismTask<'a> {
+    pub(crate) fn new(
+        configuration: &'a TrainConfiguration,
+        training: &'a Dataset,
+        validation: &'a Dataset,
+    ) -> Result<Self, TrainError> {
+        let targets = (0..training.exams.len()).map(|exam| training.targets(exam)).collect::<Result<_, _>>()?;
+        Ok(Self { configuration, training, validation, targets })
+    }
+}
+
+impl Task for EmbolismTask<'_> {
+    type Network = EmbolismNetwork;
+    type Batch = EmbolismBatch;
+
+    fn network(&self, device: &Device) -> EmbolismNetwork {
+        network(self.configuration, device)
+    }
+
+    fn plan(&self, random: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
+        let settings = &self.configuration.fit;
+        let mut order = balanced(&self.training.exams.iter().map(|exam| exam.embolism).collect::<Vec<_>>(), settings, random);
+        order.truncate(self.training.exams.len().max(1));
+        order.chunks(settings.exams_per_step).map(<[usize]>::to_vec).collect()
+    }
+
+    fn load(&self, exams: &[usize], random: &mut ChaCha8Rng) -> Result<EmbolismBatch, TrainError> {
+        let seeds: Vec<(usize, ChaCha8Rng)> = exams.iter().map(|exam| (*exam, super::fork(random))).collect();
+        let parts: Result<Vec<(Vec<f32>, Vec<u8>)>, TrainError> = seeds
+            .into_par_iter()
+            .map(|(exam, mut random)| {
+                let (data, targets) = (self.training, &self.targets[exam]);
+                let size = data.size();
+                let settings = &self.configuration.augmentation;
+                let variation = Variation::draw(&mut random, settings, size, self.configuration.input.spacing_mm);
+                let slices = drawn_slices(targets, &self.configuration.fit, &mut random);
+                let images = data.batch(exam, &slices, |image| variation.image(&image, size, &mut random))?;
+                Ok((images, slices.iter().map(|slice| targets[*slice]).collect()))
+            })
+            .collect();
+        let (images, slices): (Vec<Vec<f32>>, Vec<Vec<u8>>) = parts?.into_iter().unzip();
+        let labels = exams.iter().map(|exam| f32::from(u8::from(self.training.exams[*exam].embolism))).collect();
+        Ok(EmbolismBatch { images: images.concat(), exams: labels, slices: slices.concat() })
+    }
+
+    fn loss(&self, network: &EmbolismNetwork, batch: EmbolismBatch, device: &Device) -> Tensor<1> {
+        let [rows, columns] = self.training.size();
+        let shape = [batch.slices.len(), self.training.channels(), rows, columns];
+        let images = Tensor::<4>::from_data(TensorData::new(batch.images, shape), device);
+        let features = network.encoder.forward(images).features;
+        let each = batch.slices.len() / batch.exams.len();
+        let readings: Vec<_> = (0..batch.exams.len())
+            .map(|exam| network.head.forward(features.clone().narrow(0, exam * each, each)))
+            .collect();
+        let (exams, slices) = readings.into_iter().map(|reading| (reading.exam, reading.slices)).unzip();
+        let fit = &self.configuration.fit;
+        let targets = EmbolismTargets {
+            exams: &batch.exams,
+            slices: &batch.slices,
+            exam_weight: fit.exam_weight,
+            slice_weight: fit.slice_weight,
+        };
+        loss::embolism(Tensor::cat(exams, 0), Tensor::cat(slices, 0), &targets)
+    }
+
+    fn validate(&self, network: &EmbolismNetwork, device: &Device) -> Result<Vec<(&'static str, f64)>, TrainError> {
+        let stride = self.configuration.fit.validation_stride;
+        let (mut exams, mut slices) = (Vec::new(), Vec::new());
+        for exam in 0..self.validation.exams.len() {
+            let some: Vec<usize> = (0..self.validation.exams[exam].slices).step_by(stride).collect();
+            let features = encode(&network.encoder, self.validation, exam, &some, device)?;
+            let reading = network.head.forward(features);
+            let positive = self.validation.exams[exam].embolism;
+            exams.push(Scored { score: f64::from(reading.exam.into_scalar::<f32>()), positive });
+            let targets = self.validation.targets(exam)?;
+            slices.extend(scored_slices(reading.slices, some.iter().map(|slice| targets[*slice])));
+        }
+        let by_chance = 0.5;
+        Ok(vec![
+            ("exam_auroc", auroc(&exams).unwrap_or(by_chance)),
+            ("slice_auroc", auroc(&slices).unwrap_or(by_chance)),
+        ])
+    }
+}
+
+/// Fresh weights of encoder and head.
+pub(crate) fn network(configuration: &TrainConfiguration, device: &Device) -> EmbolismNetwork {
+    let channels = configuration.input.channels();
+    EmbolismNetwork {
+        encoder: Encoder::new(&configuration.encoder, channels, configuration.input.size, device),
+        head: Head::new(&configuration.head, configuration.encoder.features(), device),
+    }
+}
+
+/// Logits of the slices that carry a label, beside their labels.
+pub(crate) fn scored_slices(logits: Tensor<1>, targets: impl Iterator<Item = u8>) -> Vec<Scored> {
+    let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
+    logits
+        .into_iter()
+        .zip(targets)
+        .filter(|(_, target)| *target != UNLABELLED)
+        .map(|(logit, target)| Scored { score: f64::from(logit), positive: target == 1 })
+        .collect()
+}
+
+/// Features `[n, F]` of some slices of an exam, without gradients.
+pub(crate) fn encode(
+    encoder: &Encoder,
+    data: &Dataset,
+    exam: usize,
+    slices: &[usize],
+    device: &Device,
+) -> Result<Tensor<2>, TrainError> {
+    let [rows, columns] = data.size();
+    let features: Result<Vec<Tensor<2>>, TrainError> = slices
+        .chunks(BATCH)
+        .map(|some| {
+            let shape = [some.len(), data.channels(), rows, columns];
+            let images = TensorData::new(data.batch(exam, some, |image| image)?, shape);
+            Ok(encoder.forward(Tensor::<4>::from_data(images, device)).features)
+        })
+        .collect();
+    Ok(Tensor::cat(features?, 0))
+}
+
+/// Exams in the order in which they are drawn: with a wanted share of positive ones, each class in shuffled rounds.
+pub(super) fn balanced(positive: &[bool], settings: &Fit, random: &mut ChaCha8Rng) -> Vec<usize> {
+    let mut all: Vec<usize> = (0..positive.len()).collect();
+    all.shuffle(random);
+    let (mut positives, mut negatives): (Vec<usize>, Vec<usize>) = all.iter().partition(|exam| positive[**exam]);
+    if settings.positive_share == 0.0 || positives.is_empty() || negatives.is_empty() {
+        return all;
+    }
+    let (mut next_positive, mut next_negative) = (0, 0);
+    let mut next = |exams: &mut Vec<usize>, place: &mut usize| {
+        if *place == exams.len() {
+            exams.shuffle(random);
+            *place = 0;
+        }
+        *place += 1;
+        exams[*place - 1]
+    };
+    let mut due = 0.0;
+    (0..positive.len())
+        .map(|_| {
+            due += settings.positive_share;
+            if due >= 1.0 {
+                due -= 1.0;
+                next(&mut positives, &mut next_positive)
+            } else {
+                next(&mut negatives, &mut next_negative)
+            }
+        })
+        .collect()
+}
+
+/// Runs of neighbouring slices: half of them around slices with embolism, where the exam has any, the rest anywhere.
+fn drawn_slices(targets: &[u8], settings: &Fit, random: &mut ChaCha8Rng) -> Vec<usize> {
+    let positives: Vec<usize> = (0..targets.len()).filter(|slice| targets[*slice] == 1).collect();
+    let runs = settings.slices_per_exam / settings.run_length;
+    let latest = targets.len().saturating_sub(settings.run_length);
+    (0..runs)
+        .flat_map(|run| {
+            let first = match positives.choose(random) {
+                Some(slice) if run < runs.div_ceil(2) => {
+                    slice.saturating_sub(random.random_range(0..settings.run_length)).min(latest)
+                }
+                _ => random.random_range(0..=latest),
+            };
+            (first..first + settings.run_length).map(|slice| slice.min(targets.len() - 1))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::train::fit::random_at;
+
+    fn settings() -> Fit {
+        let overrides = ["fit.slices_per_exam=8", "fit.run_length=4", "fit.positive_share=0.5"];
+        TrainConfiguration::load(None, &overrides.map(str::to_owned)).expect("valid").fit
+    }
+
+    #[test]
+    fn half_of_the_drawn_exams_are_positive_though_few_are() {
+        let positive: Vec<bool> = (0..100).map(|exam| exam < 10).collect();
+        let drawn = balanced(&positive, &settings(), &mut random_at(1, 0, 0));
+        assert_eq!(drawn.len(), 100);
+        assert_eq!(drawn.iter().filter(|exam| positive[**exam]).count(), 50);
+    }
+
+    #[test]
+    fn a_class_alone_is_drawn_as_it_comes() {
+        let mut drawn = balanced(&[true; 5], &settings(), &mut random_at(1, 0, 0));
+        drawn.sort_unstable();
+        assert_eq!(drawn, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_positive_exam_shows_a_positive_slice_in_every_draw() {
+        let mut targets = vec![0; 60];
+        targets[41] = 1;
+        for step in 0..50 {
+            let slices = drawn_slices(&targets, &settings(), &mut random_at(1, 0, step));
+            assert_eq!(slices.len(), 8);
+            assert!(slices.contains(&41) && slices.iter().all(|slice| *slice < 60));
+        }
+        assert_eq!(drawn_slices(&[UNLABELLED; 2], &settings(), &mut random_at(1, 0, 0)), [0, 1, 1, 1, 0, 1, 1, 1]);
+    }
+}

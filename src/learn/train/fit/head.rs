@@ -1,0 +1,128 @@
+//! Fitting the exam head alone to whole stacks, which is how it reads exams when serving.
+//!
+//! The encoder learns from a few slices a step; the head's attention and context depend on how many slices there are
+//! and how far apart. So it is fitted once more on the encoder's features of all slices.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::Task;
+use super::embolism::{balanced, encode};
+use crate::learn::train::TrainError;
+use crate::learn::train::configuration::{Fit, TrainConfiguration};
+use crate::learn::train::dataset::Dataset;
+use crate::learn::train::loss::{self, EmbolismTargets};
+use crate::learn::train::metrics::{Scored, auroc};
+use crate::learn::train::network::{EmbolismNetwork, Encoder, Head};
+use crate::learn::train::progress;
+
+/// Features of whole exams.
+pub(crate) struct HeadTask {
+    start: Head,
+    training: Vec<ExamFeatures>,
+    validation: Vec<ExamFeatures>,
+}
+
+/// Features `[D, F]` of an exam, row by row.
+#[derive(Clone)]
+pub(crate) struct ExamFeatures {
+    values: Vec<f32>,
+    slices: usize,
+    positive: bool,
+}
+
+impl HeadTask {
+    /// Encodes validation exams and as many training exams as the configuration asks for.
+    pub(crate) fn new(
+        configuration: &TrainConfiguration,
+        network: &EmbolismNetwork,
+        training: &Dataset,
+        validation: &Dataset,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let positive: Vec<bool> = training.exams.iter().map(|exam| exam.embolism).collect();
+        let mut chosen = balanced(&positive, &configuration.fit, &mut super::random_at(configuration.fit.seed, 0, 0));
+        let mut seen = std::collections::BTreeSet::new();
+        chosen.retain(|exam| seen.insert(*exam));
+        chosen.truncate(configuration.fit.head_exams);
+        let all: Vec<usize> = (0..validation.exams.len()).collect();
+        let bar = progress::bar((chosen.len() + all.len()) as u64, "features");
+        let encoded = |data: &Dataset, exams: &[usize]| -> Result<Vec<ExamFeatures>, TrainError> {
+            exams
+                .iter()
+                .map(|exam| {
+                    bar.inc(1);
+                    features(&network.encoder, data, *exam, device)
+                })
+                .collect()
+        };
+        let (training, validation) = (encoded(training, &chosen)?, encoded(validation, &all)?);
+        bar.finish_and_clear();
+        Ok(Self { start: network.head.clone(), training, validation })
+    }
+}
+
+fn features(encoder: &Encoder, data: &Dataset, exam: usize, device: &Device) -> Result<ExamFeatures, TrainError> {
+    let slices: Vec<usize> = (0..data.exams[exam].slices).collect();
+    let values = encode(encoder, data, exam, &slices, device)?.into_data().iter::<f32>().collect();
+    Ok(ExamFeatures { values, slices: slices.len(), positive: data.exams[exam].embolism })
+}
+
+fn tensor(exam: &ExamFeatures, device: &Device) -> Tensor<2> {
+    let shape = [exam.slices, exam.values.len() / exam.slices];
+    Tensor::from_data(TensorData::new(exam.values.clone(), shape), device)
+}
+
+impl Task for HeadTask {
+    type Network = Head;
+    type Batch = Vec<ExamFeatures>;
+
+    fn network(&self, device: &Device) -> Head {
+        self.start.clone().to_device(device)
+    }
+
+    fn plan(&self, random: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
+        let mut exams: Vec<usize> = (0..self.training.len()).collect();
+        exams.shuffle(random);
+        exams.chunks(16).map(<[usize]>::to_vec).collect()
+    }
+
+    fn load(&self, exams: &[usize], _random: &mut ChaCha8Rng) -> Result<Vec<ExamFeatures>, TrainError> {
+        Ok(exams.iter().map(|exam| self.training[*exam].clone()).collect())
+    }
+
+    fn loss(&self, head: &Head, batch: Vec<ExamFeatures>, device: &Device) -> Tensor<1> {
+        let exams: Vec<f32> = batch.iter().map(|exam| f32::from(u8::from(exam.positive))).collect();
+        let logits: Vec<Tensor<1>> = batch.iter().map(|exam| head.forward(tensor(exam, device)).exam).collect();
+        let logits = Tensor::cat(logits, 0);
+        let nothing = EmbolismTargets { exams: &exams, slices: &[], exam_weight: 1.0, slice_weight: 0.0 };
+        loss::embolism(logits.clone(), logits, &nothing)
+    }
+
+    fn validate(&self, head: &Head, device: &Device) -> Result<Vec<(&'static str, f64)>, TrainError> {
+        let scored: Vec<Scored> = self
+            .validation
+            .iter()
+            .map(|exam| {
+                let logit = head.forward(tensor(exam, device)).exam.into_scalar::<f32>();
+                Scored { score: f64::from(logit), positive: exam.positive }
+            })
+            .collect();
+        Ok(vec![("exam_auroc", auroc(&scored).unwrap_or(0.5))])
+    }
+}
+
+/// Settings of the head's own fit.
+pub(crate) fn settings(fit: &Fit) -> Fit {
+    Fit {
+        epochs: fit.head_epochs,
+        learning_rate: fit.head_learning_rate,
+        final_learning_rate: fit.head_learning_rate / 20.0,
+        accumulate: 1,
+        patience: 0,
+        maximum_minutes: 0.0,
+        ..fit.clone()
+    }
+}

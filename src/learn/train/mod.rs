@@ -1,0 +1,40 @@
+//! Learning lung segmentation and embolism classification, and writing model packages.
+//!
+//! ```text
+//! train.csv, DICOM --labels--> exams.csv, slices.csv, exclusions.csv
+//!                  --volumes-> prepared images and targets, by the preparation that serves
+//!                  --fit-----> checkpoints, log.jsonl
+//!                  --evaluate> evaluation.json, predictions.csv
+//!                  --export--> package: model.toml, *.onnx, card.md, metrics.json
+//! ```
+//!
+//! Each step reads what the one before wrote under `work.directory`, so it can be run alone and resumed. The method is
+//! that of Hu et al., "High performance with fewer labels using semi-weakly supervised learning for pulmonary embolism
+//! diagnosis", npj Digital Medicine 8 (2025), doi 10.1038/s41746-025-01594-2: exam labels for all exams, slice labels
+//! for those that carry them.
+
+mod augmentation;
+mod calibration;
+mod card;
+mod configuration;
+mod dataset;
+mod error;
+mod evaluate;
+mod export;
+mod files;
+mod fit;
+mod labels;
+mod loss;
+mod lung_masks;
+mod metrics;
+mod network;
+mod package;
+mod progress;
+mod steps;
+#[cfg(test)]
+mod tests;
+mod volumes;
+
+pub use configuration::TrainConfiguration;
+pub use error::TrainError;
+pub use steps::{Step, run};
