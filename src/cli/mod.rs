@@ -9,6 +9,8 @@ mod phantom;
 mod predict;
 mod send;
 mod serve;
+#[cfg(feature = "train")]
+mod train;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +45,9 @@ enum Command {
     Models(models::Arguments),
     /// Write synthetic CT pulmonary angiograms with ground truth
     Phantom(phantom::Arguments),
+    /// Learn a model from labelled exams and write its package
+    #[cfg(feature = "train")]
+    Train(train::Arguments),
     /// Ask a DICOM peer for an answer (C-ECHO)
     Echo(echo::Arguments),
     /// Send DICOM files to a peer (C-STORE)
@@ -111,6 +116,8 @@ pub fn main() -> ExitCode {
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Models(arguments) => models::run(&arguments),
         Command::Phantom(arguments) => phantom::run(&arguments),
+        #[cfg(feature = "train")]
+        Command::Train(arguments) => train::run(&arguments),
         Command::Echo(arguments) => echo::run(&arguments),
         Command::Send(arguments) => send::run(&arguments),
     };

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::CliError;
+use crate::config::Config;
 use crate::learn::train::{self, Step, TrainConfiguration, TrainError};
 
 #[derive(Debug, Args)]
@@ -23,6 +24,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let step: Step = arguments.step.parse().map_err(CliError::Usage)?;
+    crate::node::telemetry::start_logging(&Config::load(None, std::env::vars(), &[])?.log)
+        .map_err(|error| CliError::Usage(error.to_string()))?;
     let configuration = TrainConfiguration::load(arguments.config.as_deref(), &arguments.overrides)?;
     let lines = train::run(step, &configuration).map_err(|error| match error {
         TrainError::Configuration(error) => CliError::from(error),

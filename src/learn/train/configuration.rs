@@ -60,7 +60,7 @@ pub struct Data {
     /// Where lung masks come from.
     pub lungs: LungSource,
     /// Folder of the lung package.
-    pub models_directory: String,
+    pub models_directory: PathBuf,
 }
 
 /// Where lung masks come from.

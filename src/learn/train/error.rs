@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::ConfigError;
+use crate::engine::analyse::AnalyseError;
 use crate::engine::models::ModelsError;
 use crate::engine::volume::nifti::NiftiError;
 use crate::engine::volume::preparation::PreparationError;
@@ -50,6 +51,9 @@ pub enum TrainError {
     /// Images cannot be prepared.
     #[error(transparent)]
     Preparation(#[from] PreparationError),
+    /// The lungs of an exam cannot be found.
+    #[error(transparent)]
+    Analyse(#[from] AnalyseError),
     /// The lung package, or the exported package, does not run.
     #[error(transparent)]
     Models(#[from] ModelsError),

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::TrainError;
 use crate::dicom::bounded::{self, Limits};
 use crate::dicom::elements;
-use crate::engine::volume::series::group_by_series;
+use crate::engine::volume::group_by_series;
 
 /// What files of a cohort may claim: training reads what a user collected, yet a broken file must not end the machine.
 pub(crate) const LIMITS: Limits = Limits { object_mib: 1024, depth: 64, elements: 200_000, pixels: 2_147_483_648 };

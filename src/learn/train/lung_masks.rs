@@ -2,28 +2,69 @@
 
 use std::path::Path;
 
+use ndarray::Array3;
+
 use super::TrainError;
 use super::configuration::{LungSource, TrainConfiguration};
-use super::volumes::truth_lungs;
-use crate::engine::volume::{LungMask, Volume};
+use crate::config::Config;
+use crate::engine::analyse::lungs;
+use crate::engine::models::ModelsError;
+use crate::engine::models::manifest::Kind;
+use crate::engine::models::networks::LungNetwork;
+use crate::engine::models::registry::Registry;
+use crate::engine::models::session::Runtime;
+use crate::engine::volume::{BACKGROUND, Geometry, LungMask, Volume, VoxelPoint, nifti};
 
 /// A source of lung masks.
 pub(crate) enum LungMasks {
     /// `truth/<series uid>/lungs.nii.gz`.
     Truth,
+    /// The active lung package in ONNX Runtime.
+    Package(Box<LungNetwork>),
 }
 
 impl LungMasks {
+    /// Opens the source that the configuration names.
     pub(crate) fn new(configuration: &TrainConfiguration) -> Result<Self, TrainError> {
-        match configuration.data.lungs {
-            LungSource::Truth | LungSource::Package => Ok(Self::Truth),
+        if configuration.data.lungs == LungSource::Truth {
+            return Ok(Self::Truth);
         }
+        let mut config = Config::load(None, std::env::vars(), &[])?;
+        if !configuration.data.models_directory.as_os_str().is_empty() {
+            config.models.directory.clone_from(&configuration.data.models_directory);
+        }
+        let registry = Registry::open(&config.models).map_err(ModelsError::from)?;
+        let package = registry.select(Kind::LungSegmentation, &config.models.lungs).map_err(ModelsError::from)?;
+        let runtime = Runtime::start(&config.onnxruntime).map_err(ModelsError::Runtime)?;
+        Ok(Self::Package(Box::new(LungNetwork::load(package, &runtime)?)))
     }
 
     /// The lungs of a volume.
     pub(crate) fn of(&mut self, volume: &Volume, root: &Path, series: &str) -> Result<LungMask, TrainError> {
         match self {
-            Self::Truth => truth_lungs(volume, root, series),
+            Self::Truth => truth(volume, root, series),
+            Self::Package(network) => Ok(lungs::segment(network, volume)?),
         }
     }
+}
+
+/// Reads the truth mask of a series onto the grid of its volume.
+fn truth(volume: &Volume, root: &Path, series: &str) -> Result<LungMask, TrainError> {
+    let path = root.join("truth").join(series).join("lungs.nii.gz");
+    let (voxels, geometry) = nifti::read(&path)?;
+    Ok(LungMask(nearest(&voxels.mapv(|value| value.round() as u8), &geometry, &volume.geometry)))
+}
+
+/// Labels on one grid to another: the nearest voxel's, background outside.
+pub(crate) fn nearest(labels: &Array3<u8>, from: &Geometry, to: &Geometry) -> Array3<u8> {
+    let [columns, rows, slices] = to.size;
+    Array3::from_shape_fn((slices, rows, columns), |(slice, row, column)| {
+        let place = VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 };
+        let found = from.to_voxel(to.to_patient(place));
+        let [column, row, slice] = [found.column, found.row, found.slice].map(|number| number.round());
+        if column < 0.0 || row < 0.0 || slice < 0.0 {
+            return BACKGROUND;
+        }
+        labels.get([slice as usize, row as usize, column as usize]).copied().unwrap_or(BACKGROUND)
+    })
 }

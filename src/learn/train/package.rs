@@ -16,11 +16,11 @@ use super::files;
 use super::labels::Split;
 use super::network::{EmbolismNetwork, LungNetwork};
 use crate::config::Config;
+use crate::engine::models::ModelsError;
 use crate::engine::models::manifest::{File, Kind, Label, Layout, Manifest, Role, Training};
-use crate::engine::models::networks;
+use crate::engine::models::networks as served;
 use crate::engine::models::registry::Package;
 use crate::engine::models::session::Runtime;
-use crate::engine::models::ModelsError;
 
 /// Largest difference of any output between training and ONNX Runtime.
 const PARITY: f32 = 1e-4;
@@ -57,10 +57,9 @@ pub(crate) fn write(
     };
     let manifest = manifest(configuration, &files, evaluation, datasets, data_sha256);
     let folder = settings.directory.join(&settings.name).join(&settings.version);
-    let partial = settings.directory.join(&settings.name).join(format!("{}.partial", settings.version));
-    if partial.exists() {
-        std::fs::remove_dir_all(&partial).map_err(TrainError::file("removing", &partial))?;
-    }
+    let scratch = settings.directory.join(format!(".partial-{}", settings.name));
+    let partial = scratch.join(&settings.name).join(&settings.version);
+    remove_folder(&scratch)?;
     files::create_folder(&partial)?;
     for (_, path, exported) in &files {
         files::write_whole(&partial.join(path), &exported.bytes)?;
@@ -73,11 +72,17 @@ pub(crate) fn write(
         TrainError::Exams("no prepared exam to compare training and ONNX Runtime on".to_owned())
     })?;
     compare(networks, &partial, data, device)?;
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder).map_err(TrainError::file("removing", &folder))?;
+    remove_folder(&folder)?;
+    if let Some(parent) = folder.parent() {
+        files::create_folder(parent)?;
     }
     std::fs::rename(&partial, &folder).map_err(TrainError::file("renaming", &partial))?;
+    remove_folder(&scratch)?;
     Ok(folder)
+}
+
+fn remove_folder(path: &Path) -> Result<(), TrainError> {
+    if path.exists() { std::fs::remove_dir_all(path).map_err(TrainError::file("removing", path)) } else { Ok(()) }
 }
 
 fn manifest(
@@ -161,17 +166,17 @@ fn compare(networks: &Networks, folder: &Path, data: &Dataset, device: &Device) 
     let shape = [slices.len(), data.channels(), rows, columns];
     let values = data.batch(exam, &slices, |image| image)?;
     let images = Tensor::<4>::from_data(TensorData::new(values.clone(), shape), device);
-    let served = Array4::from_shape_vec(shape, values).map_err(|error| TrainError::Export(error.to_string()))?;
+    let input = Array4::from_shape_vec(shape, values).map_err(|error| TrainError::Export(error.to_string()))?;
     let failed = |source| TrainError::Models(ModelsError::Runtime(source));
     match networks {
         Networks::Lungs(network) => {
-            let mut loaded = networks::LungNetwork::load(&package, &runtime)?;
-            let logits = loaded.logits(&served.view()).map_err(failed)?;
+            let mut loaded = served::LungNetwork::load(&package, &runtime)?;
+            let logits = loaded.logits(&input.view()).map_err(failed)?;
             agree("logits", network.forward(images), logits.view().into_dyn())
         }
         Networks::Embolism(network) => {
-            let mut loaded = networks::EmbolismNetwork::load(&package, &runtime)?;
-            let encoded = loaded.encode(&served.view()).map_err(failed)?;
+            let mut loaded = served::EmbolismNetwork::load(&package, &runtime)?;
+            let encoded = loaded.encode(&input.view()).map_err(failed)?;
             let expected = network.encoder.forward(images);
             agree("features", expected.features.clone(), encoded.features.view().into_dyn())?;
             agree("evidence", expected.evidence, encoded.evidence.insert_axis(Axis(1)).view().into_dyn())?;

@@ -1,0 +1,300 @@
+//! Whole trainings on a handful of made-up exams: boxes of tissue with two lungs, a bright vessel and, in positive
+//! exams, a dark clot in it.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use dicom_core::{DataElement, PrimitiveValue, VR};
+use dicom_dictionary_std::tags;
+
+use super::dataset::Dataset;
+use super::labels::Split;
+use super::volumes;
+use super::{Step, TrainConfiguration, TrainError, run};
+use crate::config::Config;
+use crate::engine::models::networks;
+use crate::engine::models::registry::Package;
+use crate::engine::models::session::Runtime;
+use crate::engine::volume::preparation::Preparer;
+use crate::engine::volume::{LEFT_LUNG, LungMask, RIGHT_LUNG, Volume, nifti, read_series, testing};
+
+const SLICES: usize = 24;
+
+/// Whether a place lies in the left lung, the right lung or neither.
+fn lung([x, y, _]: [f64; 3]) -> u8 {
+    let inside = |centre: f64| ((x - centre) / 45.0).powi(2) + (y / 60.0).powi(2) < 1.0;
+    match (inside(60.0), inside(-60.0)) {
+        (true, _) => LEFT_LUNG,
+        (_, true) => RIGHT_LUNG,
+        _ => 0,
+    }
+}
+
+fn hounsfield(positive: bool, exam: usize) -> impl Fn([f64; 3]) -> f64 {
+    move |place @ [x, y, z]| {
+        let shade = exam as f64 * 3.0;
+        match place {
+            _ if (x / 130.0).powi(2) + (y / 90.0).powi(2) > 1.0 => -1000.0,
+            _ if positive && x.hypot(y) < 9.0 && z.abs() < 12.0 => 30.0,
+            _ if x.hypot(y) < 15.0 => 330.0 + shade,
+            _ if lung(place) > 0 => -850.0 + shade,
+            _ => 40.0,
+        }
+    }
+}
+
+fn exam_volume(positive: bool, exam: usize) -> Volume {
+    testing::volume(testing::geometry([48, 40, SLICES], [6.0, 6.0, 3.0], testing::SUPINE), hounsfield(positive, exam))
+}
+
+/// Which slices carry a label.
+#[derive(Clone, Copy, PartialEq)]
+enum Labelled {
+    All,
+    None,
+}
+
+/// Writes exams in RSPECT's layout, every second one positive unless `only` says otherwise.
+fn cohort(root: &Path, exams: usize, labelled: Labelled, only: Option<bool>) {
+    let mut table = "StudyInstanceUID,SeriesInstanceUID,SOPInstanceUID,pe_present_on_image,negative_exam_for_pe\n".to_owned();
+    for exam in 0..exams {
+        let positive = only.unwrap_or(exam % 2 == 1);
+        let (study, series) = (format!("1.2.{exam}"), format!("1.3.{exam}"));
+        let folder = root.join("train").join(&study).join(&series);
+        std::fs::create_dir_all(&folder).expect("folder");
+        let volume = exam_volume(positive, exam);
+        let text = |tag, vr, value: &str| DataElement::new(tag, vr, PrimitiveValue::from(value));
+        testing::write_series(&volume, &folder, |slice, object| {
+            object.put(text(tags::STUDY_INSTANCE_UID, VR::UI, &study));
+            object.put(text(tags::SERIES_INSTANCE_UID, VR::UI, &series));
+            object.put(text(tags::SOP_INSTANCE_UID, VR::UI, &format!("1.4.{exam}.{slice}")));
+            object.put(text(tags::PATIENT_ID, VR::LO, &format!("patient {exam}")));
+        });
+        for slice in 0..SLICES {
+            let height = (slice as f64 - (SLICES as f64 - 1.0) / 2.0) * 3.0;
+            let present = u8::from(positive && height.abs() < 12.0);
+            let label = if labelled == Labelled::All { present.to_string() } else { String::new() };
+            let _ = writeln!(table, "{study},{series},1.4.{exam}.{slice},{label},{}", u8::from(!positive));
+        }
+        let truth = root.join("truth").join(&series);
+        std::fs::create_dir_all(&truth).expect("folder");
+        nifti::write(&truth.join("lungs.nii.gz"), mask(&volume).0.view(), &volume.geometry).expect("mask");
+    }
+    std::fs::write(root.join("train.csv"), table).expect("table");
+}
+
+fn mask(volume: &Volume) -> LungMask {
+    use crate::engine::volume::VoxelPoint;
+    LungMask(ndarray::Array3::from_shape_fn(volume.hounsfield.dim(), |(slice, row, column)| {
+        let point = VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 };
+        lung(volume.geometry.to_patient(point).0)
+    }))
+}
+
+/// A training in a temporary folder.
+struct Trial {
+    folder: tempfile::TempDir,
+    overrides: Vec<String>,
+}
+
+impl Trial {
+    fn new(exams: usize, labelled: Labelled, overrides: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        cohort(&folder.path().join("cohort"), exams, labelled, None);
+        let small = [
+            "data.lungs=truth",
+            "data.validation_fraction=0.34",
+            "data.test_fraction=0",
+            "input.size=[32, 40]",
+            "input.spacing_mm=5",
+            "input.slice_step_mm=3",
+            "encoder.widths=[4, 8, 8]",
+            "head.width=8",
+            "lung_network.widths=[4, 8]",
+            "fit.exams_per_step=4",
+            "fit.epochs=2",
+            "fit.head_epochs=2",
+            "fit.warm_up_steps=1",
+            "evaluation.bootstrap=20",
+            "fit.device=cpu",
+            "package.intended_use=demonstration",
+        ];
+        let overrides = small.iter().chain(overrides).map(|text| (*text).to_owned()).collect();
+        Self { folder, overrides }
+    }
+
+    fn configuration(&self, more: &[&str]) -> TrainConfiguration {
+        let mut overrides = self.overrides.clone();
+        overrides.push(format!("data.root={}", self.path("cohort").display()));
+        overrides.push(format!("work.directory={}", self.path("work").display()));
+        overrides.push(format!("package.directory={}", self.path("onnx").display()));
+        overrides.extend(more.iter().map(|text| (*text).to_owned()));
+        TrainConfiguration::load(None, &overrides).expect("valid")
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+fn runtime() -> Runtime {
+    Runtime::start(&Config::load(None, std::env::vars(), &[]).expect("defaults").onnxruntime).expect("ONNX Runtime")
+}
+
+const LUNGS: &[&str] = &[
+    "kind=lung-segmentation",
+    "input.window=[-1000, 400]",
+    "input.crop=body",
+    "input.size=[40, 56]",
+    "input.neighbours=0",
+    "augmentation.flip=0",
+    "package.name=trial-lungs",
+];
+
+#[test]
+fn one_command_makes_an_embolism_package_that_the_node_loads() {
+    let trial = Trial::new(8, Labelled::All, &["package.name=trial"]);
+    let lines = run(Step::All, &trial.configuration(&[])).expect("trained");
+    assert!(lines.iter().any(|line| line.starts_with("validation.exam_auroc")), "{lines:?}");
+    let package = Package::open(&trial.path("onnx/trial/0.1.0")).expect("package");
+    let network = networks::EmbolismNetwork::load(&package, &runtime()).expect("loads");
+    assert_eq!(network.manifest().training.counts["train_exams"], 6);
+    assert_eq!(network.manifest().training.counts["train_labelled_slices"], network.manifest().training.counts["train_slices"]);
+    let card = std::fs::read_to_string(trial.path("onnx/trial/0.1.0/card.md")).expect("card");
+    assert!(card.contains("Research use; trained on synthetic images alone"), "{card}");
+}
+
+#[test]
+fn one_command_makes_a_lung_package_that_finds_left_and_right() {
+    let trial = Trial::new(6, Labelled::None, LUNGS);
+    let more = ["fit.epochs=40", "fit.learning_rate=1e-2", "augmentation.scale=0", "augmentation.shift_mm=6"];
+    run(Step::All, &trial.configuration(&more)).expect("trained");
+    let package = Package::open(&trial.path("onnx/trial-lungs/0.1.0")).expect("package");
+    let dice = ["validation.dice_left", "validation.dice_right"].map(|name| package.manifest().metrics[name].value);
+    assert!(dice.iter().all(|dice| *dice > 0.9), "{dice:?}");
+    networks::LungNetwork::load(&package, &runtime()).expect("loads");
+}
+
+#[test]
+fn a_training_batch_is_bit_for_bit_what_is_served() {
+    let trial = Trial::new(6, Labelled::All, &[]);
+    let configuration = trial.configuration(&[]);
+    run(Step::Labels, &configuration).expect("labels");
+    run(Step::Volumes, &configuration).expect("volumes");
+    let prepared = super::files::table::read(&configuration.experiment().join("prepared.csv"), "volumes").expect("table");
+    let data = Dataset::new(volumes::folder(&configuration), configuration.input.size, 1, prepared);
+    let series = &data.exams[0].series;
+    let folder = trial.path("cohort").join("train").join(series.replace("1.3.", "1.2.")).join(series);
+    let files: Vec<PathBuf> = std::fs::read_dir(folder).expect("series").map(|entry| entry.expect("file").path()).collect();
+    let volume = read_series(&files, &super::files::LIMITS).volume.expect("volume");
+    let preparer = Preparer::new(&volume, Some(&mask(&volume)), &configuration.input).expect("preparer");
+    let slices: Vec<usize> = (0..preparer.slices()).collect();
+    let trained = data.batch(0, &slices, |image| image).expect("batch");
+    let served = preparer.batch(0..preparer.slices());
+    assert_eq!(data.exams[0].slices, preparer.slices());
+    assert!(served.iter().any(|value| *value > 0.2 && *value < 0.8));
+    assert!(trained.iter().zip(&served).all(|(trained, served)| trained.to_bits() == served.to_bits()));
+}
+
+#[test]
+fn exam_labels_alone_train() {
+    let trial = Trial::new(6, Labelled::None, &["fit.epochs=1", "package.name=trial"]);
+    let lines = run(Step::All, &trial.configuration(&[])).expect("trained");
+    assert!(lines[0].contains("0 of 144 slices labelled"), "{lines:?}");
+    assert!(lines.iter().all(|line| !line.contains("NaN")), "{lines:?}");
+}
+
+#[test]
+fn a_fit_that_was_stopped_goes_on_as_if_it_had_not_been() {
+    let trial = Trial::new(6, Labelled::All, &["fit.epochs=3", "fit.head_epochs=0"]);
+    let whole = trial.configuration(&["work.experiment=whole"]);
+    for step in [Step::Labels, Step::Volumes, Step::Fit] {
+        run(step, &whole).expect("fitted");
+    }
+    let stopped = trial.configuration(&["work.experiment=parts", "fit.maximum_minutes=1e-9"]);
+    run(Step::Volumes, &stopped).expect("volumes");
+    for _ in 0..2 {
+        run(Step::Fit, &stopped).expect("one epoch");
+    }
+    assert_eq!(losses(&stopped).len(), 1, "a fit whose time is up does nothing");
+    run(Step::Fit, &trial.configuration(&["work.experiment=parts"])).expect("the rest");
+    let (whole, parts) = (losses(&whole), losses(&stopped));
+    assert_eq!(whole.len(), 3);
+    for (whole, part) in whole.iter().zip(&parts) {
+        assert!((whole - part).abs() < 1e-4, "{whole} {part}");
+    }
+}
+
+fn losses(configuration: &TrainConfiguration) -> Vec<f64> {
+    let path = configuration.experiment().join("network/log.jsonl");
+    let text = std::fs::read_to_string(path).expect("log");
+    let loss = |line: &str| {
+        serde_json::from_str::<serde_json::Value>(line).expect("JSON")["loss"].as_f64().expect("number")
+    };
+    text.lines().map(loss).collect()
+}
+
+#[test]
+fn exams_of_one_class_are_refused_with_the_reason() {
+    let trial = Trial::new(1, Labelled::All, &[]);
+    cohort(&trial.path("cohort"), 6, Labelled::All, Some(true));
+    let error = run(Step::All, &trial.configuration(&[])).expect_err("one class").to_string();
+    assert!(error.contains("exams for training are positive"), "{error}");
+}
+
+#[test]
+fn an_empty_table_and_a_missing_step_say_what_to_do() {
+    let trial = Trial::new(1, Labelled::All, &[]);
+    let error = run(Step::Fit, &trial.configuration(&[])).expect_err("nothing prepared").to_string();
+    assert!(error.contains("run `pe-node train volumes` first"), "{error}");
+    let header = "StudyInstanceUID,SeriesInstanceUID,SOPInstanceUID,pe_present_on_image,negative_exam_for_pe\n";
+    std::fs::write(trial.path("cohort/train.csv"), header).expect("table");
+    let error = run(Step::Labels, &trial.configuration(&[])).expect_err("empty").to_string();
+    assert!(error.contains("no exams are listed"), "{error}");
+    std::fs::write(trial.path("cohort/train.csv"), "").expect("table");
+    let error = run(Step::Labels, &trial.configuration(&[])).expect_err("empty").to_string();
+    assert!(error.contains("`StudyInstanceUID` is missing"), "{error}");
+}
+
+#[test]
+fn an_exam_that_cannot_be_read_is_excluded_with_its_reason() {
+    let trial = Trial::new(6, Labelled::All, &[]);
+    std::fs::remove_dir_all(trial.path("cohort/train/1.2.3")).expect("removed");
+    for entry in std::fs::read_dir(trial.path("cohort/train/1.2.4/1.3.4")).expect("series") {
+        let path = entry.expect("file").path();
+        let bytes = std::fs::read(&path).expect("file");
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("cut");
+    }
+    let configuration = trial.configuration(&[]);
+    let labels = run(Step::Labels, &configuration).expect("labels");
+    let volumes = run(Step::Volumes, &configuration);
+    let tables = ["work/labels/exclusions.csv", "work/experiment/exclusions.csv"];
+    let excluded: String = tables.iter().filter_map(|path| std::fs::read_to_string(trial.path(path)).ok()).collect();
+    assert!(labels[0].contains("exams excluded") && volumes.is_ok(), "{labels:?} {volumes:?}");
+    assert!(excluded.contains("1.3.3,labels,the series has no files"), "{excluded}");
+    assert!(excluded.contains("1.3.4,"), "{excluded}");
+}
+
+#[test]
+fn an_unknown_device_and_an_unknown_key_are_refused() {
+    let error = TrainConfiguration::load(None, &["fit.epoch=3".to_owned()]).expect_err("unknown key").to_string();
+    assert!(error.contains("did you mean `fit.epochs`"), "{error}");
+    let trial = Trial::new(6, Labelled::All, &[]);
+    let configuration = trial.configuration(&["fit.device=tpu"]);
+    run(Step::Labels, &configuration).expect("labels");
+    run(Step::Volumes, &configuration).expect("volumes");
+    assert!(matches!(run(Step::Fit, &configuration), Err(TrainError::Exams(text)) if text.contains("\"tpu\"")));
+}
+
+#[test]
+fn validation_exams_come_from_their_own_cohort_and_share_no_patient() {
+    let trial = Trial::new(6, Labelled::All, &[]);
+    cohort(&trial.path("other"), 8, Labelled::All, None);
+    let other = format!("data.validation_root={}", trial.path("other").display());
+    let configuration = trial.configuration(&[other.as_str()]);
+    run(Step::Labels, &configuration).expect("labels");
+    let path = configuration.work.directory.join("labels/exams.csv");
+    let exams: Vec<super::labels::Exam> = super::files::table::read(&path, "labels").expect("table");
+    let of = |split| exams.iter().filter(|exam| exam.split == split).count();
+    assert_eq!((of(Split::Train), of(Split::Validation)), (6, 2));
+}

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array3, ArrayView3};
+use ndarray::ArrayView3;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
@@ -14,11 +14,11 @@ use super::configuration::{LungSource, TrainConfiguration};
 use super::files::{self, CohortFiles, LIMITS, table};
 use super::labels::{Exam, Exclusion, SliceLabel, Split};
 use super::loss::UNLABELLED;
-use super::lung_masks::LungMasks;
+use super::lung_masks::{LungMasks, nearest};
 use super::progress;
 use crate::engine::models::manifest::Kind;
 use crate::engine::volume::preparation::Preparer;
-use crate::engine::volume::{Geometry, LungMask, Volume, VoxelPoint, nifti, read_series};
+use crate::engine::volume::{Volume, read_series};
 
 /// One row of `prepared.csv`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -120,7 +120,9 @@ fn prepare_exam(
     let preparer = Preparer::new(&volume, Some(&lungs), &configuration.input)?;
     let targets = match configuration.kind {
         Kind::EmbolismClassifier => slice_targets(&volume, &preparer, exam, labels),
-        Kind::LungSegmentation => lung_targets(&volume, &lungs, preparer.geometry()).into_raw_vec_and_offset().0,
+        Kind::LungSegmentation => {
+            nearest(&lungs.0, &volume.geometry, preparer.geometry()).into_raw_vec_and_offset().0
+        }
     };
     let images = preparer.images(0..preparer.slices());
     files::write_whole(&images_path(folder, &exam.series), bytes_of(images.view()))?;
@@ -177,35 +179,6 @@ fn slice_targets(
         }
     }
     targets
-}
-
-/// The lung mask on the prepared grid: the class at the voxel nearest to each prepared one.
-fn lung_targets(volume: &Volume, lungs: &LungMask, prepared: &Geometry) -> Array3<u8> {
-    let [columns, rows, slices] = prepared.size;
-    let limits = volume.geometry.size;
-    Array3::from_shape_fn((slices, rows, columns), |(slice, row, column)| {
-        let place = VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 };
-        let found = volume.geometry.to_voxel(prepared.to_patient(place));
-        let index = [found.column, found.row, found.slice].map(|number| number.round() as i64);
-        let inside = index.iter().zip(limits).all(|(index, limit)| (0..limit as i64).contains(index));
-        if inside { lungs.0[[index[2] as usize, index[1] as usize, index[0] as usize]] } else { 0 }
-    })
-}
-
-/// Reads the truth mask of a series onto the grid of its volume.
-pub(crate) fn truth_lungs(volume: &Volume, root: &Path, series: &str) -> Result<LungMask, TrainError> {
-    let path = root.join("truth").join(series).join("lungs.nii.gz");
-    let (voxels, geometry) = nifti::read(&path)?;
-    let [columns, rows, slices] = volume.geometry.size;
-    let [mask_columns, mask_rows, mask_slices] = geometry.size;
-    Ok(LungMask(Array3::from_shape_fn((slices, rows, columns), |(slice, row, column)| {
-        let place = VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 };
-        let found = geometry.to_voxel(volume.geometry.to_patient(place));
-        let index = [found.column, found.row, found.slice].map(|number| number.round() as i64);
-        let limits = [mask_columns, mask_rows, mask_slices];
-        let inside = index.iter().zip(limits).all(|(index, limit)| (0..limit as i64).contains(index));
-        if inside { voxels[[index[2] as usize, index[1] as usize, index[0] as usize]].round() as u8 } else { 0 }
-    })))
 }
 
 /// The lung masks that this configuration asks for, in words.

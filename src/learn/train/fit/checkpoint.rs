@@ -83,15 +83,13 @@ impl Checkpoints {
         self.load("best.bpk", network)
     }
 
-    fn load<M: Module>(&self, name: &str, mut network: M) -> Result<M, TrainError> {
+    fn load<M: Module>(&self, name: &str, network: M) -> Result<M, TrainError> {
         let path = self.folder.join(name);
         if !path.is_file() {
             return Err(TrainError::StepMissing { path, step: "fit" });
         }
-        match network.try_load_file(&path) {
-            Ok(_) => Ok(network),
-            Err(error) => Err(TrainError::Checkpoint { path, problem: error.to_string() }),
-        }
+        let loaded = network.try_load_file(&path);
+        loaded.map_err(|error| TrainError::Checkpoint { path, problem: error.to_string() })
     }
 
     fn write(&self, name: &str, save: impl FnOnce(&Path) -> Result<(), String>) -> Result<(), TrainError> {

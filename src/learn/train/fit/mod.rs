@@ -142,7 +142,7 @@ fn stops(settings: &Fit, progress: &Progress) -> bool {
 fn run_epoch<T: Task>(
     task: &T,
     settings: &Fit,
-    mut network: T::Network,
+    network: T::Network,
     optimiser: &mut Optimiser<T::Network>,
     epoch: usize,
     device: &Device,
@@ -153,7 +153,8 @@ fn run_epoch<T: Task>(
     let bar = progress::bar(steps as u64, "fit");
     let mut accumulator = GradientsAccumulator::new();
     let (mut total, mut waited) = (0.0, 0.0);
-    std::thread::scope(|scope| {
+    let network = std::thread::scope(|scope| {
+        let mut network = network;
         let (sender, receiver) = sync_channel(2);
         scope.spawn(move || {
             for (step, exams) in plan.iter().enumerate() {
@@ -184,7 +185,7 @@ fn run_epoch<T: Task>(
             bar.inc(1);
             bar.set_message(format!("epoch {}/{} loss {:.4}", epoch + 1, settings.epochs, total / (step + 1) as f64));
         }
-        Ok(())
+        Ok(network)
     })?;
     bar.finish_and_clear();
     let line = EpochLine {

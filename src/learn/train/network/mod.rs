@@ -9,8 +9,8 @@ mod encoder;
 mod head;
 mod lungs;
 
-pub(crate) use encoder::{Encoded, Encoder, EncoderConfiguration};
-pub(crate) use head::{ExamReading, Head, HeadConfiguration};
+pub(crate) use encoder::{Encoder, EncoderConfiguration};
+pub(crate) use head::{Head, HeadConfiguration};
 pub(crate) use lungs::{LungConfiguration, LungNetwork};
 
 use burn::module::Module;
