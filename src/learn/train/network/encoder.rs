@@ -1,6 +1,6 @@
 //! Slices to an evidence map whose pooling is the slice logit, and to the features of the exam head.
 
-use burn::module::Module;
+use burn::module::{Initializer, Module};
 use burn::nn::conv::Conv2d;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
@@ -56,8 +56,8 @@ impl Encoder {
         let mut evidence = convolution([fine, 1], 1, 1, device);
         // At first every cell says the same and the slice logit is that of one in ten.
         let cells = (size[0] / 2 * (size[1] / 2)) as f64;
-        evidence.weight = evidence.weight.map(|weight| weight.mul_scalar(0.1));
-        evidence.bias = evidence.bias.map(|bias| bias.map(|bias| bias.zeros_like().sub_scalar(cells.ln() + 2.0)));
+        evidence.weight = Initializer::Normal { mean: 0.0, std: 0.02 }.init([1, fine, 1, 1], device);
+        evidence.bias = Some(Initializer::Constant { value: -cells.ln() - 2.0 }.init([1], device));
         Self {
             stem: convolution([channels, fine], 5, 2, device),
             fine: blocks(0, fine),

@@ -1,6 +1,6 @@
 //! An exam from the features of its slices: local context along the stack, then attention pooling.
 
-use burn::module::{Module, Param};
+use burn::module::{Initializer, Module, Param};
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::activation::relu;
@@ -50,16 +50,14 @@ impl Head {
                 .with_padding(PaddingConfig2d::Explicit(kernel[0] / 2, 0, kernel[0] / 2, 0))
                 .init(device)
         };
-        let quiet = |convolution: Conv2d| Conv2d {
-            weight: convolution.weight.map(|weight| weight.mul_scalar(0.1)),
-            ..convolution
-        };
+        let quiet = Initializer::Normal { mean: 0.0, std: 0.02 };
+        let reading = || Conv2dConfig::new([width, 1], [1, 1]).with_initializer(quiet.clone()).init(device);
         Self {
             embed: along([1, width], [1, features]),
             context: along([width, width], [configuration.context, 1]),
             context_scale: scale(0.1, device),
-            read: quiet(along([width, 1], [1, 1])),
-            attend: quiet(along([width, 1], [1, 1])),
+            read: reading(),
+            attend: reading(),
             slice_to_exam: scale(1.0, device),
             slice_to_attention: scale(1.0, device),
         }
