@@ -57,6 +57,9 @@ fn truth(volume: &Volume, root: &Path, series: &str) -> Result<LungMask, TrainEr
 
 /// Labels on one grid to another: the nearest voxel's, background outside.
 pub(crate) fn nearest(labels: &Array3<u8>, from: &Geometry, to: &Geometry) -> Array3<u8> {
+    if same_grid(from, to) {
+        return labels.clone();
+    }
     let [columns, rows, slices] = to.size;
     Array3::from_shape_fn((slices, rows, columns), |(slice, row, column)| {
         let place = VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 };
@@ -67,4 +70,15 @@ pub(crate) fn nearest(labels: &Array3<u8>, from: &Geometry, to: &Geometry) -> Ar
         }
         labels.get([slice as usize, row as usize, column as usize]).copied().unwrap_or(BACKGROUND)
     })
+}
+
+/// True if voxels of both grids lie within a hundredth of a millimetre of each other.
+fn same_grid(one: &Geometry, other: &Geometry) -> bool {
+    let corners = |grid: &Geometry| {
+        let [columns, rows, slices] = grid.size.map(|size| size as f64 - 1.0);
+        [[0.0, 0.0, 0.0], [columns, 0.0, 0.0], [0.0, rows, 0.0], [0.0, 0.0, slices]]
+            .map(|[column, row, slice]| grid.to_patient(VoxelPoint { column, row, slice }).0)
+    };
+    let near = |a: &[f64; 3], b: &[f64; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 0.01);
+    one.size == other.size && corners(one).iter().zip(&corners(other)).all(|(a, b)| near(a, b))
 }
