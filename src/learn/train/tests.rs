@@ -78,7 +78,7 @@ fn cohort(root: &Path, exams: usize, labelled: Labelled, only: Option<bool>) {
         }
         let truth = root.join("truth").join(&series);
         std::fs::create_dir_all(&truth).expect("folder");
-        nifti::write(&truth.join("lungs.nii.gz"), mask(&volume).0.view(), &volume.geometry).expect("mask");
+        nifti::write(&truth.join("lungs.nii.gz"), &mask(&volume).0, &volume.geometry).expect("mask");
     }
     std::fs::write(root.join("train.csv"), table).expect("table");
 }
