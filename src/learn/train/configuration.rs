@@ -11,7 +11,7 @@ use crate::engine::models::manifest::{IntendedUse, Kind};
 use crate::engine::volume::preparation::Preparation;
 
 /// The commented defaults, which are also the reference of every key.
-pub const DEFAULTS: &str = include_str!("../../../configs/train.toml");
+pub(super) const DEFAULTS: &str = include_str!("../../../configs/train.toml");
 
 /// All settings of a training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,7 +86,57 @@ pub struct Work {
 /// How weights are fitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each key is described in configs/train.toml")]
+/// How figures and the operating point are found.
+    pub evaluation: Evaluation,
+    /// What is written at the end.
+    pub package: Package,
+}
+
+/// Where exams come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Cohort in RSPECT's layout.
+    pub root: PathBuf,
+    /// Cohort for validation; empty to split `root`.
+    pub validation_root: PathBuf,
+    /// Cohort for the test; empty to split `root`.
+    pub test_root: PathBuf,
+    /// Share of patients for validation.
+    pub validation_fraction: f64,
+    /// Share of patients for the test.
+    pub test_fraction: f64,
+    /// Exams used of each cohort; 0 for all.
+    pub maximum_exams: usize,
+    /// Where lung masks come from.
+    pub lungs: LungSource,
+    /// Folder of the lung package.
+    pub models_directory: PathBuf,
+}
+
+/// Where lung masks come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LungSource {
+    /// `truth/<series uid>/lungs.nii.gz` in the cohort.
+    Truth,
+    /// The active lung package, as when serving.
+    Package,
+}
+
+/// Where results go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Work {
+    /// Folder of tables, prepared images and experiments.
+    pub directory: PathBuf,
+    /// Name of the experiment.
+    pub experiment: String,
+}
+
+/// How weights are fitted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Fit {
     pub seed: u64,
     pub device: String,
@@ -114,7 +164,6 @@ pub struct Fit {
 /// How training images are varied.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each key is described in configs/train.toml")]
 pub struct Augmentation {
     pub shift_mm: f64,
     pub scale: f64,

@@ -114,11 +114,12 @@ pub(crate) fn run<T: Task>(task: &T, settings: &Fit, folder: &Path, device: &Dev
     let before = progress.seconds;
     while progress.epoch < settings.epochs && !stops(settings, &progress) {
         let epoch = progress.epoch;
-        let (learnt, line) = run_epoch(task, settings, network, &mut optimiser, epoch, &learning)?;
+        let clock = Clock { settings, started, before };
+        let (learnt, line) = run_epoch(task, &clock, network, &mut optimiser, epoch, &learning)?;
         network = learnt;
         let validation = task.validate(&network.valid(), device)?;
         progress.epoch += 1;
-        progress.seconds = before + started.elapsed().as_secs_f64();
+        progress.seconds = clock.seconds();
         let figure = validation.first().map_or(f64::NAN, |(_, value)| *value);
         let best = progress.best.is_none_or(|best| figure > best);
         if best {
@@ -133,6 +134,26 @@ pub(crate) fn run<T: Task>(task: &T, settings: &Fit, folder: &Path, device: &Dev
     checkpoints.best(task.network(device))
 }
 
+/// How much of the fit lies behind, by epochs or by time, whichever runs out first.
+struct Clock<'a> {
+    settings: &'a Fit,
+    started: Instant,
+    before: f64,
+}
+
+impl Clock<'_> {
+    fn seconds(&self) -> f64 {
+        self.before + self.started.elapsed().as_secs_f64()
+    }
+
+    /// From 0 to 1: what the learning rate's cosine follows.
+    fn done(&self, epochs: f64) -> f64 {
+        let limit = 60.0 * self.settings.maximum_minutes;
+        let by_time = if limit > 0.0 { self.seconds() / limit } else { 0.0 };
+        (epochs / self.settings.epochs as f64).max(by_time)
+    }
+}
+
 fn stops(settings: &Fit, progress: &Progress) -> bool {
     let patience = settings.patience > 0 && progress.epoch >= progress.best_epoch + settings.patience;
     let time = settings.maximum_minutes > 0.0 && progress.seconds >= 60.0 * settings.maximum_minutes;
@@ -141,13 +162,13 @@ fn stops(settings: &Fit, progress: &Progress) -> bool {
 
 fn run_epoch<T: Task>(
     task: &T,
-    settings: &Fit,
+    clock: &Clock<'_>,
     network: T::Network,
     optimiser: &mut Optimiser<T::Network>,
     epoch: usize,
     device: &Device,
 ) -> Result<(T::Network, EpochLine<'static>), TrainError> {
-    let started = Instant::now();
+    let (settings, started) = (clock.settings, Instant::now());
     let plan = task.plan(&mut random_at(settings.seed, epoch, u32::MAX as usize));
     let steps = plan.len();
     let bar = progress::bar(steps as u64, "fit");
@@ -178,8 +199,8 @@ fn run_epoch<T: Task>(
             let gradients = GradientsParams::from_grads(loss.backward(), &network);
             accumulator.accumulate(&network, gradients);
             if (step + 1) % settings.accumulate == 0 || step + 1 == steps {
-                let done = (epoch as f64 + (step + 1) as f64 / steps as f64) / settings.epochs as f64;
-                network = optimiser.step(network, accumulator.grads(), done);
+                let epochs = epoch as f64 + (step + 1) as f64 / steps as f64;
+                network = optimiser.step(network, accumulator.grads(), clock.done(epochs));
             }
             total += value;
             bar.inc(1);
