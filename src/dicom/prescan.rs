@@ -30,8 +30,9 @@ pub(super) struct Layout {
     pub(super) end: usize,
     /// Where Pixel Data or its float kinds (group 7FE0) begin in the root, if they do.
     pub(super) pixel_data: Option<usize>,
-    /// Root elements that dicom-object cannot read: they hold a value of unknown representation and undefined length,
-    /// which is implicit VR inside whatever the transfer syntax (PS3.5 6.2.2), and dicom-object reads as explicit.
+    /// Root elements that dicom-object cannot read, because they hold a value of undefined length that is either of
+    /// unknown representation (implicit VR inside, whatever the transfer syntax: PS3.5 6.2.2; dicom-object reads it as
+    /// explicit) or private and encapsulated.
     pub(super) unparsable: Vec<Range<usize>>,
 }
 
@@ -278,6 +279,11 @@ impl Scanner<'_> {
         match &header.vr {
             b"SQ" => self.open(Kind::Sequence, bound, false, encoding),
             b"OB" | b"OW" | b"UN" if header.tag == PIXEL_DATA && !implicit => {
+                self.open(Kind::Fragments, bound, false, encoding)
+            }
+            // Vendors encapsulate pixels of their own in private elements; dicom-object takes any such for a sequence.
+            b"OB" | b"OW" if header.tag.0 % 2 == 1 && !implicit => {
+                self.element_unparsable = true;
                 self.open(Kind::Fragments, bound, false, encoding)
             }
             // PS3.5 6.2.2: a sequence whose representation the sender did not know, always implicit inside.

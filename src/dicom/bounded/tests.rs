@@ -170,6 +170,21 @@ fn a_sequence_of_unknown_representation_is_left_out_and_the_rest_is_read() {
 }
 
 #[test]
+fn private_encapsulated_values_are_left_out_and_other_binary_values_have_a_length() {
+    let fragments = [
+        vec![0xFE, 0xFF, 0, 0xE0, 0, 0, 0, 0, 0xFE, 0xFF, 0, 0xE0, 2, 0, 0, 0, 1, 2],
+        vec![0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0],
+    ]
+    .concat();
+    let number = explicit(0x0020, 0x0013, "IS", 2, b"7 ");
+    let private = explicit(0x0019, 0x1010, "OB", u32::MAX, &fragments);
+    let parsed = explicit_data_set(&[private, number.clone()].concat()).expect("readable");
+    assert_eq!(parsed.iter().count(), 1);
+    let public = explicit(0x0018, 0x1010, "OB", u32::MAX, &fragments);
+    assert!(matches!(explicit_data_set(&[public, number].concat()), Err(ReadError::Unreadable(_))));
+}
+
+#[test]
 fn files_are_read_with_and_without_preamble_meta_information_and_true_group_length() {
     let data_set = encoded(&sample(), uids::EXPLICIT_VR_LITTLE_ENDIAN);
     let meta = [
@@ -233,18 +248,37 @@ fn made_hostile_files_are_hostile_and_real_ones_are_read() {
     }
 }
 
+/// Number of elements and items, and the sum of the lengths that primitive values were read with.
+fn extent(data_set: &DataSet) -> (usize, usize) {
+    let mut sum = (0, 0);
+    for element in data_set.iter() {
+        sum.0 += 1;
+        match element.items() {
+            Some(items) => {
+                for item in items {
+                    let (elements, bytes) = extent(item);
+                    sum = (sum.0 + 1 + elements, sum.1 + bytes);
+                }
+            }
+            None => sum.1 += element.header().len.get().unwrap_or(0) as usize,
+        }
+    }
+    sum
+}
+
 #[test]
-fn no_mutation_of_real_bytes_panics() {
+fn no_mutation_of_real_bytes_panics_and_what_passes_is_built_within_the_limits() {
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(7);
-    let mut sources =
-        vec![encoded(&sample(), uids::EXPLICIT_VR_LITTLE_ENDIAN), encoded(&sample(), uids::IMPLICIT_VR_LITTLE_ENDIAN)];
+    let mut sources: Vec<(Vec<u8>, &str)> = [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN]
+        .map(|syntax| (encoded(&sample(), syntax), syntax))
+        .to_vec();
     sources.extend(
         ["cip_ct64/dicom/IMG0001.dcm", "hostile/deep.dcm", "hostile/bomb.dcm"]
             .into_iter()
             .filter_map(test_data)
-            .map(|path| std::fs::read(path).expect("read")),
+            .map(|path| (std::fs::read(path).expect("read"), uids::IMPLICIT_VR_LITTLE_ENDIAN)),
     );
-    for source in &sources {
+    for (source, syntax) in &sources {
         for _ in 0..300 {
             let mut bytes = source.clone();
             for _ in 0..random.random_range(1..6) {
@@ -258,6 +292,14 @@ fn no_mutation_of_real_bytes_panics() {
                 }
             }
             exercise(&bytes, &LIMITS);
+            let parsed = match split(&bytes) {
+                Ok(parts) => data_set(parts.data_set, &parts.transfer_syntax_uid, &LIMITS),
+                Err(_) => data_set(&bytes, syntax, &LIMITS),
+            };
+            if let Ok(parsed) = parsed {
+                let (elements, claimed) = extent(&parsed);
+                assert!(elements <= LIMITS.elements && claimed <= bytes.len(), "{elements} elements, {claimed} bytes");
+            }
         }
     }
 }
