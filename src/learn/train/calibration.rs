@@ -132,8 +132,7 @@ mod tests {
 
     #[test]
     fn separated_classes_and_single_classes_stay_finite() {
-        let separated: Vec<_> =
-            (-5..=5).map(|n| Scored { score: f64::from(n) * 10.0, positive: n > 0 }).collect();
+        let separated: Vec<_> = (-5..=5).map(|n| Scored { score: f64::from(n) * 10.0, positive: n > 0 }).collect();
         let fitted = Platt::fit(&separated);
         assert!(fitted.temperature > 0.0 && fitted.temperature.is_finite() && fitted.bias.is_finite());
         assert_eq!(Platt::fit(&[Scored { score: 1.0, positive: true }]), Platt::IDENTITY);

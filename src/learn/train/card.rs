@@ -38,9 +38,17 @@ pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest) -> S
     );
     if manifest.kind == Kind::EmbolismClassifier {
         let fit = &configuration.fit;
+        let masks = if fit.mask_weight > 0.0 {
+            format!(
+                " + {} x evidence cells against masks of the emboli, which phantoms have and patients have not",
+                fit.mask_weight
+            )
+        } else {
+            String::new()
+        };
         let _ = writeln!(
             card,
-            "\nLoss: {} x exam + {} x labelled slices (Hu et al. 2025). The evidence map is pooled (log-sum-exp) to the \
+            "\nLoss: {} x exam + {} x labelled slices (Hu et al. 2025){masks}. The evidence map is pooled (log-sum-exp) to the \
              slice logit; the exam logit reads all slices by attention.",
             fit.exam_weight, fit.slice_weight
         );
@@ -89,7 +97,9 @@ fn intended_use(intended_use: IntendedUse) -> &'static str {
              mean nothing: the node does not deliver them and calls every decision undetermined."
         }
         IntendedUse::Research => "Research use only. Not for decisions on patients.",
-        IntendedUse::Clinical => "Put to clinical use by the site that trained and evaluated it, on its own responsibility.",
+        IntendedUse::Clinical => {
+            "Put to clinical use by the site that trained and evaluated it, on its own responsibility."
+        }
     }
 }
 

@@ -86,78 +86,50 @@ pub struct Work {
 /// How weights are fitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-/// How figures and the operating point are found.
-    pub evaluation: Evaluation,
-    /// What is written at the end.
-    pub package: Package,
-}
-
-/// Where exams come from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Data {
-    /// Cohort in RSPECT's layout.
-    pub root: PathBuf,
-    /// Cohort for validation; empty to split `root`.
-    pub validation_root: PathBuf,
-    /// Cohort for the test; empty to split `root`.
-    pub test_root: PathBuf,
-    /// Share of patients for validation.
-    pub validation_fraction: f64,
-    /// Share of patients for the test.
-    pub test_fraction: f64,
-    /// Exams used of each cohort; 0 for all.
-    pub maximum_exams: usize,
-    /// Where lung masks come from.
-    pub lungs: LungSource,
-    /// Folder of the lung package.
-    pub models_directory: PathBuf,
-}
-
-/// Where lung masks come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LungSource {
-    /// `truth/<series uid>/lungs.nii.gz` in the cohort.
-    Truth,
-    /// The active lung package, as when serving.
-    Package,
-}
-
-/// Where results go.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Work {
-    /// Folder of tables, prepared images and experiments.
-    pub directory: PathBuf,
-    /// Name of the experiment.
-    pub experiment: String,
-}
-
-/// How weights are fitted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Fit {
+    /// Of everything that is drawn.
     pub seed: u64,
+    /// `auto`, `cpu` or `cuda:N`.
     pub device: String,
+    /// Passes over the training exams.
     pub epochs: usize,
+    /// Time limit; 0 for none.
     pub maximum_minutes: f64,
+    /// Exams in one step.
     pub exams_per_step: usize,
+    /// Slices drawn of each.
     pub slices_per_exam: usize,
+    /// Neighbouring slices drawn together.
     pub run_length: usize,
+    /// Steps whose gradients are added up.
     pub accumulate: usize,
+    /// Highest learning rate.
     pub learning_rate: f64,
+    /// Learning rate at the end of the cosine.
     pub final_learning_rate: f64,
+    /// Steps of linear warm-up.
     pub warm_up_steps: usize,
+    /// Of AdamW.
     pub weight_decay: f64,
+    /// Largest joint norm of the gradients.
     pub gradient_norm: f64,
+    /// Weight of the exams' term of the loss.
     pub exam_weight: f64,
+    /// Weight of the labelled slices' term.
     pub slice_weight: f64,
+    /// Weight of the term of evidence cells against embolus masks.
+    pub mask_weight: f64,
+    /// Share of positive exams among those drawn; 0 to draw as they come.
     pub positive_share: f64,
+    /// Epochs without a better figure before the end; 0 for no early stop.
     pub patience: usize,
+    /// One of so many slices of a validation exam is looked at during the fit.
     pub validation_stride: usize,
+    /// Training exams on whose whole stacks the head is fitted; 0 for none.
     pub head_exams: usize,
+    /// Passes over them.
     pub head_epochs: usize,
+    /// Highest learning rate of the head's own fit.
     pub head_learning_rate: f64,
 }
 
@@ -165,13 +137,21 @@ pub struct Fit {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Augmentation {
+    /// Largest shift in millimetres.
     pub shift_mm: f64,
+    /// Largest change of size.
     pub scale: f64,
+    /// Largest rotation.
     pub rotation_degrees: f64,
+    /// Largest offset of the intensity, which runs from 0 to 1.
     pub offset: f64,
+    /// Largest change of the contrast.
     pub factor: f64,
+    /// Largest standard deviation of added noise.
     pub noise: f64,
+    /// Largest change of the exponent of a power law over the intensity.
     pub gamma: f64,
+    /// Chance of exchanging left and right.
     pub flip: f64,
 }
 
@@ -254,6 +234,7 @@ impl TrainConfiguration {
             ("data.test_fraction", self.data.test_fraction),
             ("fit.exam_weight", fit.exam_weight),
             ("fit.slice_weight", fit.slice_weight),
+            ("fit.mask_weight", fit.mask_weight),
             ("fit.positive_share", fit.positive_share),
             ("augmentation.flip", self.augmentation.flip),
             ("evaluation.sensitivity", self.evaluation.sensitivity),
@@ -273,7 +254,9 @@ impl TrainConfiguration {
         }
         let (multiple, levels) = match self.kind {
             Kind::EmbolismClassifier => (8, self.encoder.widths.len()),
-            Kind::LungSegmentation => (1 << self.lung_network.widths.len().saturating_sub(1), self.lung_network.widths.len()),
+            Kind::LungSegmentation => {
+                (1 << self.lung_network.widths.len().saturating_sub(1), self.lung_network.widths.len())
+            }
         };
         if levels == 0 || self.input.size.iter().any(|size| *size == 0 || !size.is_multiple_of(multiple)) {
             return Err(format!("input.size = {:?}: multiples of {multiple} were expected", self.input.size));

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::TrainError;
 use super::volumes::{self, PreparedExam};
@@ -54,16 +54,28 @@ impl Dataset {
         std::fs::read(&path).map_err(TrainError::file("reading", &path))
     }
 
-    /// Reads the masks of the given slices of an exam (lungs).
+    /// Reads the lung masks of the given slices of an exam.
     pub(crate) fn masks(&self, exam: usize, slices: &[usize]) -> Result<Vec<Vec<u8>>, TrainError> {
-        let path = volumes::targets_path(&self.folder, &self.exams[exam].series);
-        let file = File::open(&path).map_err(TrainError::file("opening", &path))?;
+        self.bytes(&volumes::targets_path(&self.folder, &self.exams[exam].series), slices)
+    }
+
+    /// Reads the embolus masks of the given slices of an exam; `None` where nobody drew them.
+    pub(crate) fn emboli(&self, exam: usize, slices: &[usize]) -> Result<Option<Vec<Vec<u8>>>, TrainError> {
+        let path = volumes::emboli_path(&self.folder, &self.exams[exam].series);
+        if !self.exams[exam].embolism {
+            return Ok(Some(vec![vec![0; self.size[0] * self.size[1]]; slices.len()]));
+        }
+        if path.is_file() { self.bytes(&path, slices).map(Some) } else { Ok(None) }
+    }
+
+    fn bytes(&self, path: &Path, slices: &[usize]) -> Result<Vec<Vec<u8>>, TrainError> {
+        let file = File::open(path).map_err(TrainError::file("opening", path))?;
         let pixels = self.size[0] * self.size[1];
         slices
             .iter()
             .map(|slice| {
                 let mut mask = vec![0_u8; pixels];
-                file.read_exact_at(&mut mask, (slice * pixels) as u64).map_err(TrainError::file("reading", &path))?;
+                file.read_exact_at(&mut mask, (slice * pixels) as u64).map_err(TrainError::file("reading", path))?;
                 Ok(mask)
             })
             .collect()

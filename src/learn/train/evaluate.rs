@@ -60,8 +60,7 @@ pub(crate) fn embolism(
     let nothing = SplitLogits { split: Split::Validation, series: vec![], exams: vec![], slices: vec![] };
     let validation = logits.iter().find(|split| split.split == Split::Validation).unwrap_or(&nothing);
     let (exam, slice) = (Platt::fit(&validation.exams), Platt::fit(&validation.slices));
-    let point =
-        operating_point(&exam.apply(&validation.exams), settings.sensitivity, settings.indeterminate_share);
+    let point = operating_point(&exam.apply(&validation.exams), settings.sensitivity, settings.indeterminate_share);
     let mut metrics = BTreeMap::new();
     let mut predictions = Vec::new();
     for split in &logits {
@@ -137,7 +136,11 @@ fn figures(
     let table = Confusion::at(exams, threshold);
     for (name, _) in table.figures() {
         let figure = |exams: &[Scored]| {
-            Confusion::at(exams, threshold).figures().into_iter().find(|(other, _)| *other == name).map(|(_, value)| value)
+            Confusion::at(exams, threshold)
+                .figures()
+                .into_iter()
+                .find(|(other, _)| *other == name)
+                .map(|(_, value)| value)
         };
         insert(&format!("exam_{name}"), with_interval(exams, resamplings, seed, figure));
     }

@@ -29,10 +29,15 @@ pub(crate) fn embolism(
     size: [usize; 2],
     features: usize,
 ) -> Result<[Exported; 2], TrainError> {
-    let encoder = export(&network.encoder, |slices| blank_slices(slices, channels, size), 4, |encoder, slices| {
-        let encoded = encoder.forward(slices);
-        (encoded.features, encoded.evidence)
-    })?;
+    let encoder = export(
+        &network.encoder,
+        |slices| blank_slices(slices, channels, size),
+        4,
+        |encoder, slices| {
+            let encoded = encoder.forward(slices);
+            (encoded.features, encoded.evidence)
+        },
+    )?;
     let blank_features = |slices| Tensor::<2>::zeros([slices, features], &Device::default());
     let head = export(&network.head, blank_features, 2, |head, features| {
         let reading = head.forward(features);

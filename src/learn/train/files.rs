@@ -21,10 +21,7 @@ pub(crate) struct CohortFiles(BTreeMap<String, Vec<PathBuf>>);
 impl CohortFiles {
     /// Finds the files of the wanted `(study, series)` pairs: in `ROOT/train/STUDY/SERIES` where that folder exists,
     /// anywhere below `ROOT/train` otherwise.
-    pub(crate) fn find<'a>(
-        root: &Path,
-        wanted: impl Iterator<Item = (&'a str, &'a str)>,
-    ) -> Result<Self, TrainError> {
+    pub(crate) fn find<'a>(root: &Path, wanted: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, TrainError> {
         let images = root.join("train");
         let mut files = BTreeMap::new();
         let mut elsewhere = false;

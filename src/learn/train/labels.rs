@@ -97,10 +97,8 @@ pub(crate) fn read(configuration: &TrainConfiguration) -> Result<Labels, TrainEr
     let others = [(&data.validation_root, Split::Validation), (&data.test_root, Split::Test)];
     let [validation, test] = others.map(|(root, _)| !root.as_os_str().is_empty());
     read_cohort(configuration, &data.root, &mut labels)?;
-    let fractions = [
-        if validation { 0.0 } else { data.validation_fraction },
-        if test { 0.0 } else { data.test_fraction },
-    ];
+    let fractions =
+        [if validation { 0.0 } else { data.validation_fraction }, if test { 0.0 } else { data.test_fraction }];
     split_by_patient(&mut labels.exams, fractions, configuration.fit.seed);
     for (root, split) in others {
         if !root.as_os_str().is_empty() {
@@ -204,9 +202,7 @@ fn parse(path: &Path) -> Result<Vec<Labelled>, TrainError> {
             "" => Ok(None),
             "0" => Ok(Some(0)),
             "1" => Ok(Some(1)),
-            other => {
-                Err(TrainError::table(path, line, format!("{name} = `{other}`: 0, 1 or nothing was expected")))
-            }
+            other => Err(TrainError::table(path, line, format!("{name} = `{other}`: 0, 1 or nothing was expected"))),
         };
         let negative = flag(negative, "negative_exam_for_pe")?
             .ok_or_else(|| TrainError::table(path, line, "negative_exam_for_pe is empty: 0 or 1 was expected"))?
@@ -272,7 +268,8 @@ fn split_by_patient(exams: &mut [Exam], [validation, test]: [f64; 2], seed: u64)
 mod tests {
     use super::*;
 
-    const HEADER: &str = "StudyInstanceUID,SeriesInstanceUID,SOPInstanceUID,pe_present_on_image,negative_exam_for_pe,indeterminate";
+    const HEADER: &str =
+        "StudyInstanceUID,SeriesInstanceUID,SOPInstanceUID,pe_present_on_image,negative_exam_for_pe,indeterminate";
 
     fn parsed(rows: &str) -> Result<Vec<Labelled>, TrainError> {
         let folder = tempfile::tempdir().expect("folder");

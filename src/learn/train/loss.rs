@@ -23,7 +23,7 @@ pub(crate) struct EmbolismTargets<'a> {
     pub(crate) slice_weight: f64,
 }
 
-/// A slice that carries no label.
+/// A slice that carries no label, or a cell of an exam without mask.
 pub(crate) const UNLABELLED: u8 = 255;
 
 /// `exam_weight * BCE(exams) + slice_weight * mean BCE(labelled slices)` (Hu et al. 2025); without a labelled slice, the
@@ -39,6 +39,20 @@ pub(crate) fn embolism(exams: Tensor<1>, slices: Tensor<1>, targets: &EmbolismTa
     let weights = Tensor::<1>::from_data(TensorData::new(labelled, [labels.len()]), &slices.device());
     let of_slices = (cross_entropies(slices, &labels) * weights).sum().div_scalar(count);
     of_exams.mul_scalar(targets.exam_weight) + of_slices.mul_scalar(targets.slice_weight)
+}
+
+/// Cells of the evidence map against embolus masks: the sum of their cross entropies for each embolus cell of the batch.
+/// Not balanced, so that a cell's logit stays the logarithm of its odds and their sum over the slice the slice's odds.
+/// Cells of exams without mask are left out; `None` if there are no others.
+pub(crate) fn evidence(logits: Tensor<1>, cells: &[u8]) -> Option<Tensor<1>> {
+    let known: Vec<f32> = cells.iter().map(|cell| f32::from(u8::from(*cell != UNLABELLED))).collect();
+    if known.iter().all(|known| *known == 0.0) {
+        return None;
+    }
+    let targets: Vec<f32> = cells.iter().map(|cell| f32::from(u8::from(*cell == 1))).collect();
+    let positive: f32 = targets.iter().sum();
+    let known = Tensor::<1>::from_data(TensorData::new(known, [cells.len()]), &logits.device());
+    Some((cross_entropies(logits, &targets) * known).sum().div_scalar(positive.max(1.0)))
 }
 
 /// Cross entropy plus soft Dice of the classes other than background (Milletari et al. 2016). Logits `[N, K, H, W]`,
@@ -91,6 +105,14 @@ mod tests {
     #[test]
     fn extreme_logits_do_not_overflow() {
         assert!(loss(-300.0, &[300.0, -300.0], &[0, 1], [0.5, 0.5]).is_finite());
+    }
+
+    #[test]
+    fn cells_of_exams_without_mask_do_not_count() {
+        let with = evidence(tensor(&[2.0, -1.0]), &[1, 0]).expect("masks").into_scalar::<f32>();
+        let more = evidence(tensor(&[2.0, -1.0, 9.0]), &[1, 0, UNLABELLED]).expect("masks").into_scalar::<f32>();
+        assert!((with - more).abs() < 1e-6 && with > 0.0, "{with} {more}");
+        assert!(evidence(tensor(&[2.0]), &[UNLABELLED]).is_none());
     }
 
     #[test]

@@ -101,8 +101,7 @@ pub(crate) fn calibration_error(scored: &[Scored]) -> f64 {
     let bins = 10;
     (0..bins)
         .map(|bin| {
-            let inside =
-                scored.iter().filter(|one| ((one.score * f64::from(bins)) as i32).min(bins - 1) == bin);
+            let inside = scored.iter().filter(|one| ((one.score * f64::from(bins)) as i32).min(bins - 1) == bin);
             inside.map(|one| one.score - f64::from(u8::from(one.positive))).sum::<f64>().abs()
         })
         .sum::<f64>()

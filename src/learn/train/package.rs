@@ -68,9 +68,10 @@ pub(crate) fn write(
     let metrics = serde_json::to_string_pretty(evaluation).unwrap_or_default();
     files::write_whole(&partial.join("metrics.json"), metrics.as_bytes())?;
     files::write_whole(&partial.join("card.md"), card::text(configuration, &manifest).as_bytes())?;
-    let (_, data) = datasets.iter().max_by_key(|(split, _)| *split).ok_or_else(|| {
-        TrainError::Exams("no prepared exam to compare training and ONNX Runtime on".to_owned())
-    })?;
+    let (_, data) = datasets
+        .iter()
+        .max_by_key(|(split, _)| *split)
+        .ok_or_else(|| TrainError::Exams("no prepared exam to compare training and ONNX Runtime on".to_owned()))?;
     compare(networks, &partial, data, device)?;
     remove_folder(&folder)?;
     if let Some(parent) = folder.parent() {
@@ -159,7 +160,8 @@ fn counts(datasets: &[(Split, Dataset)]) -> BTreeMap<String, u64> {
 /// Runs the package in ONNX Runtime and the networks in the training program on the same slices.
 fn compare(networks: &Networks, folder: &Path, data: &Dataset, device: &Device) -> Result<(), TrainError> {
     let package = Package::open(folder).map_err(ModelsError::from)?;
-    let runtime = Runtime::start(&Config::load(None, std::env::vars(), &[])?.onnxruntime).map_err(ModelsError::Runtime)?;
+    let runtime =
+        Runtime::start(&Config::load(None, std::env::vars(), &[])?.onnxruntime).map_err(ModelsError::Runtime)?;
     let exam = 0;
     let slices: Vec<usize> = (0..data.exams[exam].slices.min(COMPARED)).collect();
     let [rows, columns] = data.size();

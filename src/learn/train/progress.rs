@@ -5,7 +5,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// A bar over so many things.
 pub(crate) fn bar(length: u64, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(length).with_prefix(what);
-    if let Ok(style) = ProgressStyle::with_template("{prefix} [{elapsed_precise}] {bar:32} {pos}/{len} eta {eta} {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{prefix} [{elapsed_precise}] {bar:32} {pos}/{len} eta {eta} {msg}")
+    {
         bar.set_style(style);
     }
     bar

@@ -56,7 +56,8 @@ enum Labelled {
 
 /// Writes exams in RSPECT's layout, every second one positive unless `only` says otherwise.
 fn cohort(root: &Path, exams: usize, labelled: Labelled, only: Option<bool>) {
-    let mut table = "StudyInstanceUID,SeriesInstanceUID,SOPInstanceUID,pe_present_on_image,negative_exam_for_pe\n".to_owned();
+    let mut table =
+        "StudyInstanceUID,SeriesInstanceUID,SOPInstanceUID,pe_present_on_image,negative_exam_for_pe\n".to_owned();
     for exam in 0..exams {
         let positive = only.unwrap_or(exam % 2 == 1);
         let (study, series) = (format!("1.2.{exam}"), format!("1.3.{exam}"));
@@ -159,7 +160,10 @@ fn one_command_makes_an_embolism_package_that_the_node_loads() {
     let package = Package::open(&trial.path("onnx/trial/0.1.0")).expect("package");
     let network = networks::EmbolismNetwork::load(&package, &runtime()).expect("loads");
     assert_eq!(network.manifest().training.counts["train_exams"], 6);
-    assert_eq!(network.manifest().training.counts["train_labelled_slices"], network.manifest().training.counts["train_slices"]);
+    assert_eq!(
+        network.manifest().training.counts["train_labelled_slices"],
+        network.manifest().training.counts["train_slices"]
+    );
     let card = std::fs::read_to_string(trial.path("onnx/trial/0.1.0/card.md")).expect("card");
     assert!(card.contains("Research use; trained on synthetic images alone"), "{card}");
 }
@@ -181,11 +185,13 @@ fn a_training_batch_is_bit_for_bit_what_is_served() {
     let configuration = trial.configuration(&[]);
     run(Step::Labels, &configuration).expect("labels");
     run(Step::Volumes, &configuration).expect("volumes");
-    let prepared = super::files::table::read(&configuration.experiment().join("prepared.csv"), "volumes").expect("table");
+    let prepared =
+        super::files::table::read(&configuration.experiment().join("prepared.csv"), "volumes").expect("table");
     let data = Dataset::new(volumes::folder(&configuration), configuration.input.size, 1, prepared);
     let series = &data.exams[0].series;
     let folder = trial.path("cohort").join("train").join(series.replace("1.3.", "1.2.")).join(series);
-    let files: Vec<PathBuf> = std::fs::read_dir(folder).expect("series").map(|entry| entry.expect("file").path()).collect();
+    let files: Vec<PathBuf> =
+        std::fs::read_dir(folder).expect("series").map(|entry| entry.expect("file").path()).collect();
     let volume = read_series(&files, &super::files::LIMITS).volume.expect("volume");
     let preparer = Preparer::new(&volume, Some(&mask(&volume)), &configuration.input).expect("preparer");
     let slices: Vec<usize> = (0..preparer.slices()).collect();
@@ -228,9 +234,8 @@ fn a_fit_that_was_stopped_goes_on_as_if_it_had_not_been() {
 fn losses(configuration: &TrainConfiguration) -> Vec<f64> {
     let path = configuration.experiment().join("network/log.jsonl");
     let text = std::fs::read_to_string(path).expect("log");
-    let loss = |line: &str| {
-        serde_json::from_str::<serde_json::Value>(line).expect("JSON")["loss"].as_f64().expect("number")
-    };
+    let loss =
+        |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["loss"].as_f64().expect("number");
     text.lines().map(loss).collect()
 }
 

@@ -18,7 +18,7 @@ use super::lung_masks::{LungMasks, nearest};
 use super::progress;
 use crate::engine::models::manifest::Kind;
 use crate::engine::volume::preparation::Preparer;
-use crate::engine::volume::{Volume, read_series};
+use crate::engine::volume::{Volume, VoxelPoint, nifti, read_series};
 
 /// One row of `prepared.csv`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +52,17 @@ pub(crate) fn images_path(folder: &Path, series: &str) -> PathBuf {
 /// lungs.
 pub(crate) fn targets_path(folder: &Path, series: &str) -> PathBuf {
     folder.join(format!("{series}.targets"))
+}
+
+/// Path of an exam's embolus mask on the prepared grid, one byte a pixel, `[D, H, W]`; not there for an exam without
+/// emboli, nor for a cohort without masks.
+pub(crate) fn emboli_path(folder: &Path, series: &str) -> PathBuf {
+    folder.join(format!("{series}.emboli"))
+}
+
+/// Where a cohort keeps the embolus mask of a series, if it has masks.
+fn emboli_truth(exam: &Exam) -> PathBuf {
+    Path::new(&exam.root).join("truth").join(&exam.series).join("clots.nii.gz")
 }
 
 /// Prepares all exams that are not prepared yet. Gives the table of prepared exams and what was excluded.
@@ -104,8 +115,10 @@ fn prepare_exam(
     masks: &mut LungMasks,
 ) -> Result<PreparedExam, TrainError> {
     let row_path = folder.join(format!("{}.csv", exam.series));
+    let masked = configuration.fit.mask_weight > 0.0 && exam.embolism && emboli_truth(exam).is_file();
     if let Ok(mut rows) = table::read::<PreparedExam>(&row_path, "volumes")
         && let Some(mut row) = rows.pop()
+        && (!masked || emboli_path(folder, &exam.series).is_file())
     {
         row.split = exam.split;
         return Ok(row);
@@ -120,13 +133,15 @@ fn prepare_exam(
     let preparer = Preparer::new(&volume, Some(&lungs), &configuration.input)?;
     let targets = match configuration.kind {
         Kind::EmbolismClassifier => slice_targets(&volume, &preparer, exam, labels),
-        Kind::LungSegmentation => {
-            nearest(&lungs.0, &volume.geometry, preparer.geometry()).into_raw_vec_and_offset().0
-        }
+        Kind::LungSegmentation => nearest(&lungs.0, &volume.geometry, preparer.geometry()).into_raw_vec_and_offset().0,
     };
     let images = preparer.images(0..preparer.slices());
     files::write_whole(&images_path(folder, &exam.series), bytes_of(images.view()))?;
     files::write_whole(&targets_path(folder, &exam.series), &targets)?;
+    if masked {
+        let emboli = emboli_on(&volume, &preparer, &emboli_truth(exam))?;
+        files::write_whole(&emboli_path(folder, &exam.series), &emboli)?;
+    }
     let of_slices = configuration.kind == Kind::EmbolismClassifier;
     let count = |wanted: fn(u8) -> bool| targets.iter().filter(|target| of_slices && wanted(**target)).count();
     let row = PreparedExam {
@@ -169,7 +184,8 @@ fn slice_targets(
     if exam.labelled_slices == exam.slices {
         for prepared in 0..targets.len() {
             let (before, after) = (targets[..prepared].iter().rev(), targets[prepared + 1..].iter());
-            let nearest = |mut side: Box<dyn Iterator<Item = &u8> + '_>| side.find(|target| **target != UNLABELLED).copied();
+            let nearest =
+                |mut side: Box<dyn Iterator<Item = &u8> + '_>| side.find(|target| **target != UNLABELLED).copied();
             if targets[prepared] == UNLABELLED
                 && let (Some(before), Some(after)) = (nearest(Box::new(before)), nearest(Box::new(after)))
                 && before == after
@@ -179,6 +195,24 @@ fn slice_targets(
         }
     }
     targets
+}
+
+/// An embolus mask on the prepared grid: every prepared pixel that is nearest to a voxel of an embolus.
+fn emboli_on(volume: &Volume, preparer: &Preparer<'_>, path: &Path) -> Result<Vec<u8>, TrainError> {
+    let (voxels, geometry) = nifti::read(path)?;
+    let [columns, rows, slices] = preparer.geometry().size;
+    let mut emboli = vec![0; columns * rows * slices];
+    for ((slice, row, column), _) in voxels.indexed_iter().filter(|(_, value)| **value > 0.5) {
+        let place = geometry.to_patient(VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 });
+        let source = volume.geometry.to_voxel(place).slice.round();
+        let found = preparer.geometry().to_voxel(place);
+        let (row, column) = (found.row.round(), found.column.round());
+        let inside = source >= 0.0 && row >= 0.0 && column >= 0.0 && row < rows as f64 && column < columns as f64;
+        if inside && let Some(slice) = preparer.prepared_slice(source as usize) {
+            emboli[(slice * rows + row as usize) * columns + column as usize] = 1;
+        }
+    }
+    Ok(emboli)
 }
 
 /// The lung masks that this configuration asks for, in words.

@@ -13,7 +13,7 @@ use crate::learn::train::configuration::{Fit, TrainConfiguration};
 use crate::learn::train::dataset::Dataset;
 use crate::learn::train::loss::{self, EmbolismTargets, UNLABELLED};
 use crate::learn::train::metrics::{Scored, auroc};
-use crate::learn::train::network::{EmbolismNetwork, Encoder, Head};
+use crate::learn::train::network::{CELL, EmbolismNetwork, Encoded, Encoder, Head};
 
 /// Slices that enter the encoder at once when nothing is learnt.
 const BATCH: usize = 16;
@@ -32,7 +32,12 @@ pub(crate) struct EmbolismBatch {
     images: Vec<f32>,
     exams: Vec<f32>,
     slices: Vec<u8>,
+    /// Evidence cells that an embolus touches; empty where masks are not asked for.
+    cells: Vec<u8>,
 }
+
+/// What is drawn from one exam: images, slice labels, evidence cells.
+type Drawn = (Vec<f32>, (Vec<u8>, Vec<u8>));
 
 impl<'a> EmbolismTask<'a> {
     pub(crate) fn new(
@@ -45,6 +50,29 @@ impl<'a> EmbolismTask<'a> {
     }
 }
 
+impl EmbolismTask<'_> {
+    /// Evidence cells of the drawn slices that an embolus touches, where masks are asked for.
+    fn cells(&self, exam: usize, slices: &[usize], variation: &Variation) -> Result<Vec<u8>, TrainError> {
+        let size = self.training.size();
+        if self.configuration.fit.mask_weight == 0.0 {
+            return Ok(Vec::new());
+        }
+        let Some(masks) = self.training.emboli(exam, slices)? else {
+            return Ok(vec![UNLABELLED; slices.len() * size[0] * size[1] / (CELL * CELL)]);
+        };
+        Ok(masks.iter().flat_map(|mask| touched(&variation.mask(mask, size), size)).collect())
+    }
+}
+
+/// Cells of `CELL` x `CELL` pixels that hold a marked pixel.
+fn touched(mask: &[u8], [rows, columns]: [usize; 2]) -> Vec<u8> {
+    let mut cells = vec![0; (rows / CELL) * (columns / CELL)];
+    for (place, _) in mask.iter().enumerate().filter(|(_, pixel)| **pixel > 0) {
+        cells[place / columns / CELL * (columns / CELL) + place % columns / CELL] = 1;
+    }
+    cells
+}
+
 impl Task for EmbolismTask<'_> {
     type Network = EmbolismNetwork;
     type Batch = EmbolismBatch;
@@ -55,14 +83,15 @@ impl Task for EmbolismTask<'_> {
 
     fn plan(&self, random: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
         let settings = &self.configuration.fit;
-        let mut order = balanced(&self.training.exams.iter().map(|exam| exam.embolism).collect::<Vec<_>>(), settings, random);
+        let mut order =
+            balanced(&self.training.exams.iter().map(|exam| exam.embolism).collect::<Vec<_>>(), settings, random);
         order.truncate(self.training.exams.len().max(1));
         order.chunks(settings.exams_per_step).map(<[usize]>::to_vec).collect()
     }
 
     fn load(&self, exams: &[usize], random: &mut ChaCha8Rng) -> Result<EmbolismBatch, TrainError> {
         let seeds: Vec<(usize, ChaCha8Rng)> = exams.iter().map(|exam| (*exam, super::fork(random))).collect();
-        let parts: Result<Vec<(Vec<f32>, Vec<u8>)>, TrainError> = seeds
+        let parts: Result<Vec<Drawn>, TrainError> = seeds
             .into_par_iter()
             .map(|(exam, mut random)| {
                 let (data, targets) = (self.training, &self.targets[exam]);
@@ -71,19 +100,21 @@ impl Task for EmbolismTask<'_> {
                 let variation = Variation::draw(&mut random, settings, size, self.configuration.input.spacing_mm);
                 let slices = drawn_slices(targets, &self.configuration.fit, &mut random);
                 let images = data.batch(exam, &slices, |image| variation.image(&image, size, &mut random))?;
-                Ok((images, slices.iter().map(|slice| targets[*slice]).collect()))
+                let cells = self.cells(exam, &slices, &variation)?;
+                Ok((images, (slices.iter().map(|slice| targets[*slice]).collect(), cells)))
             })
             .collect();
-        let (images, slices): (Vec<Vec<f32>>, Vec<Vec<u8>>) = parts?.into_iter().unzip();
+        let (images, targets): (Vec<Vec<f32>>, Vec<(Vec<u8>, Vec<u8>)>) = parts?.into_iter().unzip();
+        let (slices, cells): (Vec<Vec<u8>>, Vec<Vec<u8>>) = targets.into_iter().unzip();
         let labels = exams.iter().map(|exam| f32::from(u8::from(self.training.exams[*exam].embolism))).collect();
-        Ok(EmbolismBatch { images: images.concat(), exams: labels, slices: slices.concat() })
+        Ok(EmbolismBatch { images: images.concat(), exams: labels, slices: slices.concat(), cells: cells.concat() })
     }
 
     fn loss(&self, network: &EmbolismNetwork, batch: EmbolismBatch, device: &Device) -> Tensor<1> {
         let [rows, columns] = self.training.size();
         let shape = [batch.slices.len(), self.training.channels(), rows, columns];
         let images = Tensor::<4>::from_data(TensorData::new(batch.images, shape), device);
-        let features = network.encoder.forward(images).features;
+        let Encoded { features, evidence } = network.encoder.forward(images);
         let each = batch.slices.len() / batch.exams.len();
         let readings: Vec<_> = (0..batch.exams.len())
             .map(|exam| network.head.forward(features.clone().narrow(0, exam * each, each)))
@@ -96,7 +127,14 @@ impl Task for EmbolismTask<'_> {
             exam_weight: fit.exam_weight,
             slice_weight: fit.slice_weight,
         };
-        loss::embolism(Tensor::cat(exams, 0), Tensor::cat(slices, 0), &targets)
+        let of_labels = loss::embolism(Tensor::cat(exams, 0), Tensor::cat(slices, 0), &targets);
+        if batch.cells.is_empty() {
+            return of_labels;
+        }
+        match loss::evidence(evidence.reshape([batch.cells.len()]), &batch.cells) {
+            Some(of_cells) => of_labels + of_cells.mul_scalar(fit.mask_weight),
+            None => of_labels,
+        }
     }
 
     fn validate(&self, network: &EmbolismNetwork, device: &Device) -> Result<Vec<(&'static str, f64)>, TrainError> {
@@ -224,6 +262,14 @@ mod tests {
         let drawn = balanced(&positive, &settings(), &mut random_at(1, 0, 0));
         assert_eq!(drawn.len(), 100);
         assert_eq!(drawn.iter().filter(|exam| positive[**exam]).count(), 50);
+    }
+
+    #[test]
+    fn a_cell_is_touched_by_any_of_its_pixels() {
+        let mut mask = vec![0; 4 * 6];
+        mask[6 + 5] = 1;
+        mask[2 * 6] = 1;
+        assert_eq!(touched(&mask, [4, 6]), [0, 0, 1, 1, 0, 0]);
     }
 
     #[test]

@@ -121,7 +121,8 @@ pub(crate) fn overlaps(
     let slices: Vec<usize> = (0..data.exams[exam].slices).step_by(stride).collect();
     let mut overlaps = [Overlap::default(); 2];
     for some in slices.chunks(BATCH) {
-        let images = TensorData::new(data.batch(exam, some, |image| image)?, [some.len(), data.channels(), rows, columns]);
+        let images =
+            TensorData::new(data.batch(exam, some, |image| image)?, [some.len(), data.channels(), rows, columns]);
         let found = network.forward(Tensor::<4>::from_data(images, device)).argmax(1);
         let found: Vec<i64> = found.into_data().iter::<i64>().collect();
         let truth = data.masks(exam, some)?.concat();

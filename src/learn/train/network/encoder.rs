@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::blocks::{Residual, bounded, convolution, doubled};
 
+/// Pixels along the side of an evidence cell.
+pub(crate) const CELL: usize = 2;
+
 /// Size of the slice encoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,16 +53,22 @@ impl EncoderConfiguration {
 
 impl Encoder {
     /// A new encoder of slices with `channels` channels and `size` rows and columns (multiples of 8).
-    pub(crate) fn new(configuration: &EncoderConfiguration, channels: usize, size: [usize; 2], device: &Device) -> Self {
+    pub(crate) fn new(
+        configuration: &EncoderConfiguration,
+        channels: usize,
+        size: [usize; 2],
+        device: &Device,
+    ) -> Self {
         let [fine, middle, coarse] = configuration.widths;
-        let blocks = |level: usize, width| (0..configuration.blocks[level]).map(|_| Residual::new(width, device)).collect();
+        let blocks =
+            |level: usize, width| (0..configuration.blocks[level]).map(|_| Residual::new(width, device)).collect();
         let mut evidence = convolution([fine, 1], 1, 1, device);
         // At first every cell says the same and the slice logit is that of one in ten.
-        let cells = (size[0] / 2 * (size[1] / 2)) as f64;
+        let cells = (size[0] / CELL * (size[1] / CELL)) as f64;
         evidence.weight = Initializer::Normal { mean: 0.0, std: 0.02 }.init([1, fine, 1, 1], device);
         evidence.bias = Some(Initializer::Constant { value: -cells.ln() - 2.0 }.init([1], device));
         Self {
-            stem: convolution([channels, fine], 5, 2, device),
+            stem: convolution([channels, fine], 5, CELL, device),
             fine: blocks(0, fine),
             to_middle: convolution([fine, middle], 3, 2, device),
             middle: blocks(1, middle),

@@ -9,7 +9,7 @@ mod encoder;
 mod head;
 mod lungs;
 
-pub(crate) use encoder::{Encoder, EncoderConfiguration};
+pub(crate) use encoder::{CELL, Encoded, Encoder, EncoderConfiguration};
 pub(crate) use head::{Head, HeadConfiguration};
 pub(crate) use lungs::{LungConfiguration, LungNetwork};
 
