@@ -173,6 +173,14 @@ pub mod dcm {
     pub const ACQUISITION_EQUIPMENT: Concept = Concept::new("109101", "DCM", "Acquisition Equipment");
 }
 
+/// Concepts of the Unified Medical Language System.
+pub mod umls {
+    use super::Concept;
+
+    /// Qualitative Evaluations: container of TID 1500.
+    pub const QUALITATIVE_EVALUATIONS: Concept = Concept::new("C0034375", "UMLS", "Qualitative Evaluations");
+}
+
 /// English (United States), as the language of our documents.
 pub const ENGLISH: Concept = Concept::new("en-US", "RFC5646", "English (United States)");
 

@@ -320,6 +320,8 @@ def group_problems(group):
     for child in group.ContentSequence:
         if name(child) is None:
             problems.append(f"{title}: a direct child ({child.ValueType}) has no concept name")
+        if child.ValueType == "TEXT" and name(child) == "121106":
+            problems.append(f"{title}: a comment, which viewers draw over the image")
         if name(child) == "363698007" and child.RelationshipType != "HAS CONCEPT MOD":
             problems.append(f"{title}: the finding site is no concept modifier")
     by_segment = bool(children(group, "121191"))

@@ -44,7 +44,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             orientation: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
-            size: [190, 150, 37],
+            size: [192, 150, 37],
             decision: Decision::Present,
             probability: 0.8731,
             intended_use: "demonstration",

@@ -9,7 +9,7 @@ use super::content::{ContentItem, Relationship};
 use super::measurement_group::{Place, finding_site, group, on_image, probability};
 use super::{algorithm, device_observer, image_library, language};
 use crate::dicom::Concept;
-use crate::dicom::concept::{dcm, sct, ucum};
+use crate::dicom::concept::{dcm, sct, ucum, umls};
 use crate::dicom::elements;
 use crate::engine::analyse::findings::{Decision, KeySlice, Lung};
 use crate::engine::volume::VoxelPoint;
@@ -24,6 +24,16 @@ pub(super) fn content(context: &Context, header: &Header, segmentation: Option<&
         .child(HasConceptModifier, ContentItem::code(&dcm::PROCEDURE_REPORTED, &procedure(context)))
         .child(Contains, image_library::content(context, header, segmentation))
         .child(Contains, Groups { context, header }.content(segmentation))
+        .children(Contains, evaluations(context))
+}
+
+/// What must be said beside the numbers. It stands apart from the measurement groups because viewers draw the comments
+/// of a group over the image.
+fn evaluations(context: &Context) -> Option<ContentItem> {
+    let statements = statements::all(context);
+    let comments = statements.iter().map(|text| ContentItem::text(&dcm::COMMENT, text));
+    let container = ContentItem::container(&umls::QUALITATIVE_EVALUATIONS, None);
+    (!statements.is_empty()).then(|| container.children(Contains, comments))
 }
 
 /// The imaging procedure as the study names it, or as configured; never the algorithm.
@@ -77,7 +87,6 @@ impl Groups<'_> {
             .iter()
             .take(1)
             .map(|key_slice| probability(findings.probability).inferred_from(&self.peak(key_slice)));
-        let comments = statements::all(self.context).into_iter().map(|text| ContentItem::text(&dcm::COMMENT, &text));
         group(self.header, "1501", "Exam: pulmonary embolism", "exam")
             .child(Contains, ContentItem::code(&sct::FINDING_CATEGORY, &sct::MORPHOLOGICALLY_ABNORMAL))
             .children(Contains, finding)
@@ -85,7 +94,6 @@ impl Groups<'_> {
             .with_algorithm(algorithm)
             .children(Contains, number)
             .child(Contains, ContentItem::code(&sct::PULMONARY_EMBOLISM, &decision))
-            .children(Contains, comments)
             .measured_on(&images)
     }
 
