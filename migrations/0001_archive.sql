@@ -18,7 +18,7 @@ CREATE INDEX studies_by_arrival ON studies (received_at);
 -- A series identifier that occurs in two studies makes two rows: nothing received is refused for it.
 -- revision counts new instances; assembled_revision is the revision that assembly has dealt with.
 CREATE TABLE series (
-    study_instance_uid  TEXT NOT NULL REFERENCES studies (study_instance_uid),
+    study_instance_uid  TEXT NOT NULL REFERENCES studies (study_instance_uid) DEFERRABLE INITIALLY DEFERRED,
     series_instance_uid TEXT NOT NULL,
     modality            TEXT NOT NULL,
     series_number       BIGINT,
@@ -46,6 +46,7 @@ CREATE TABLE instances (
     received_at         BIGINT NOT NULL,
     attributes          TEXT NOT NULL,
     FOREIGN KEY (study_instance_uid, series_instance_uid) REFERENCES series (study_instance_uid, series_instance_uid)
+        DEFERRABLE INITIALLY DEFERRED
 );
 CREATE INDEX instances_by_series ON instances (study_instance_uid, series_instance_uid, instance_number, sop_instance_uid);
 

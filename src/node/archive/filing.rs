@@ -1,6 +1,6 @@
 //! The index in SQL: filing. One task owns the writing; what arrives while a commit is under way shares the next one.
 
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{Sqlite, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::database::Database;
@@ -79,30 +79,30 @@ async fn commit(database: &Database, entries: &[Entry]) -> Result<Vec<Stored>, A
     commit.await.map_err(ArchiveError::index("filing an instance in the index"))
 }
 
+/// Files one entry. The instance goes first, so that a new one costs two statements, and its study a third when it is
+/// the first of a series.
 async fn file(transaction: &mut Transaction<'_, Sqlite>, entry: &Entry) -> Result<Stored, sqlx::Error> {
-    let known = sqlx::query("SELECT blob FROM instances WHERE sop_instance_uid = $1")
-        .bind(entry.identity.sop_instance_uid.as_str())
-        .fetch_optional(&mut **transaction)
-        .await?;
-    match known {
-        None => {
+    if insert_instance(transaction, entry).await? {
+        if upsert_series(transaction, entry).await? == 1 {
             insert_study(transaction, entry).await?;
-            upsert_series(transaction, entry).await?;
-            insert_instance(transaction, entry).await?;
-            Ok(Stored::New)
         }
-        Some(row) if row.try_get::<&str, _>(0)? == entry.blob.to_text() => Ok(Stored::Already),
-        Some(_) => {
-            insert_conflict(transaction, entry).await?;
-            tracing::warn!(
-                sop_instance_uid = %entry.identity.sop_instance_uid,
-                sha256 = %entry.sha256,
-                origin = %entry.origin,
-                "another object with this SOP Instance UID is stored already; this one is kept apart"
-            );
-            Ok(Stored::Conflict)
-        }
+        return Ok(Stored::New);
     }
+    let known: String = sqlx::query_scalar("SELECT blob FROM instances WHERE sop_instance_uid = $1")
+        .bind(entry.identity.sop_instance_uid.as_str())
+        .fetch_one(&mut **transaction)
+        .await?;
+    if known == entry.blob.to_text() {
+        return Ok(Stored::Already);
+    }
+    insert_conflict(transaction, entry).await?;
+    tracing::warn!(
+        sop_instance_uid = %entry.identity.sop_instance_uid,
+        sha256 = %entry.sha256,
+        origin = %entry.origin,
+        "another object with this SOP Instance UID is stored already; this one is kept apart"
+    );
+    Ok(Stored::Conflict)
 }
 
 async fn insert_study(transaction: &mut Transaction<'_, Sqlite>, entry: &Entry) -> Result<(), sqlx::Error> {
@@ -123,12 +123,13 @@ async fn insert_study(transaction: &mut Transaction<'_, Sqlite>, entry: &Entry) 
     Ok(())
 }
 
-async fn upsert_series(transaction: &mut Transaction<'_, Sqlite>, entry: &Entry) -> Result<(), sqlx::Error> {
-    sqlx::query(
+/// Returns the revision of the series: 1 if this is its first instance.
+async fn upsert_series(transaction: &mut Transaction<'_, Sqlite>, entry: &Entry) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(
         "INSERT INTO series (study_instance_uid, series_instance_uid, modality, series_number, own_results, \
          last_received_at, revision, assembled_revision, attributes) VALUES ($1, $2, $3, $4, $5, $6, 1, 0, $7) \
          ON CONFLICT (study_instance_uid, series_instance_uid) DO UPDATE SET \
-         last_received_at = excluded.last_received_at, revision = series.revision + 1",
+         last_received_at = excluded.last_received_at, revision = series.revision + 1 RETURNING revision",
     )
     .bind(entry.identity.study_instance_uid.as_str())
     .bind(entry.identity.series_instance_uid.as_str())
@@ -137,16 +138,16 @@ async fn upsert_series(transaction: &mut Transaction<'_, Sqlite>, entry: &Entry)
     .bind(i64::from(entry.origin == Origin::Analysis))
     .bind(entry.received_at)
     .bind(&entry.attributes.series)
-    .execute(&mut **transaction)
-    .await?;
-    Ok(())
+    .fetch_one(&mut **transaction)
+    .await
 }
 
-async fn insert_instance(transaction: &mut Transaction<'_, Sqlite>, entry: &Entry) -> Result<(), sqlx::Error> {
-    sqlx::query(
+/// False if there is an instance with this identifier already.
+async fn insert_instance(transaction: &mut Transaction<'_, Sqlite>, entry: &Entry) -> Result<bool, sqlx::Error> {
+    let inserted = sqlx::query(
         "INSERT INTO instances (sop_instance_uid, study_instance_uid, series_instance_uid, sop_class_uid, \
          transfer_syntax_uid, sha256, blob, bytes, instance_number, origin, received_at, attributes) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (sop_instance_uid) DO NOTHING",
     )
     .bind(entry.identity.sop_instance_uid.as_str())
     .bind(entry.identity.study_instance_uid.as_str())
@@ -162,7 +163,7 @@ async fn insert_instance(transaction: &mut Transaction<'_, Sqlite>, entry: &Entr
     .bind(&entry.attributes.instance)
     .execute(&mut **transaction)
     .await?;
-    Ok(())
+    Ok(inserted.rows_affected() == 1)
 }
 
 async fn insert_conflict(transaction: &mut Transaction<'_, Sqlite>, entry: &Entry) -> Result<(), sqlx::Error> {
