@@ -85,7 +85,7 @@ pub fn file(bytes: &[u8], limits: &Limits) -> Result<FileDicomObject<InMemDicomO
     Ok(data_set.with_exact_meta(meta))
 }
 
-/// As [`file`], from a path. A file beyond the limit is refused before it is read.
+/// As [`file()`], from a path. A file beyond the limit is refused before it is read.
 pub fn open(path: &Path, limits: &Limits) -> Result<FileDicomObject<InMemDicomObject>, ReadError> {
     file(&read(path, limits)?, limits)
 }
