@@ -177,7 +177,8 @@ def main():
     analysed, _ = exams(cohort("twins"))
     pairs = {}
     for exam in analysed:
-        pairs.setdefault(exam["twin"], {})[positive(exam)] = float(exam["pe_probability"])
+        twins = frozenset((exam["study_instance_uid"], exam["twin_study_instance_uid"]))
+        pairs.setdefault(twins, {})[positive(exam)] = float(exam["pe_probability"])
     pairs = [pair for pair in pairs.values() if len(pair) == 2]
     table.append(("twins", "pairs that differ by the clot alone, ordered right", f"{sum(pair[True] > pair[False] for pair in pairs)}/{len(pairs)}"))
     write_table(

@@ -12,17 +12,19 @@ from conftest import BINARY, Node, push
 
 QUIET_SECONDS = 2.0
 SLICES = 300
+EXAMS = 4
 
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         subprocess.run(
-            [str(BINARY), "phantom", "--out", str(folder / "cohort"), "--exams", "1", "--seed", "300", "--preset", "clinical", "--slices", str(SLICES)],
+            [str(BINARY), "phantom", "--out", str(folder / "cohort"), "--exams", str(EXAMS), "--seed", "300", "--preset", "clinical"],
             check=True, cwd=ROOT,
         )
-        [study] = (folder / "cohort" / "train").iterdir()
-        count = len(list(study.rglob("*.dcm")))
+        counts = {study: len(list(study.rglob("*.dcm"))) for study in (folder / "cohort" / "train").iterdir()}
+        study = min(counts, key=lambda one: abs(counts[one] - SLICES))
+        count = counts[study]
         node = Node(folder / "node", {"study.quiet_seconds": str(QUIET_SECONDS)}.items()).start()
         rows = []
         for run in ("first (models are loaded)", "second (models are warm)"):
@@ -42,7 +44,7 @@ def main():
             rows.append([run, count, f"{total:.1f}", f"{total - QUIET_SECONDS:.1f}", series["state"], stages, f"{peak[0]:.0f}"])
         node.stop()
     write_table(
-        "latency", f"A {SLICES}-slice study: last byte to stored results",
+        "latency", f"A study of about {SLICES} slices of 512 x 512: last byte to stored results",
         ["run", "slices", "seconds", "beyond the quiet time", "state", "stages (s)", "peak memory of all processes (MiB)"], rows,
         [f"Quiet time {QUIET_SECONDS} s, ONNX Runtime on the CPU. Marks: at most 20 s beyond the quiet time, at most 1229 MiB (1.2 GiB)."],
     )
