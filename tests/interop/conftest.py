@@ -55,7 +55,7 @@ class Node:
             "http.listen": "127.0.0.1:0",
             "storage.path": str(self.folder / "data"),
             "study.quiet_seconds": "1",
-            "models.directory": str(ROOT / "onnx"),
+            "models.directory": os.environ.get("PE_NODE_MODELS", str(ROOT / "onnx")),
             "onnxruntime.device": "cpu",
             **dict(self.settings),
         }
@@ -170,7 +170,8 @@ def push(node, folder):
 
 def files(folder):
     """All DICOM files below a folder."""
-    return sorted(path for path in Path(folder).rglob("*") if path.is_file() and path.suffix in (".dcm", ""))
+    found = (path for path in Path(folder).rglob("*") if path.is_file() and path.suffix in (".dcm", ""))
+    return sorted(path for path in found if not path.name.startswith("LICENSE"))
 
 
 def free_port():
