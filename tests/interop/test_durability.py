@@ -43,9 +43,9 @@ def joined(lines):
         pid, _, rest = line.partition(" ")
         rest = rest.strip()
         if rest.endswith("<unfinished ...>"):
-            begun[pid] = rest.removesuffix("<unfinished ...>")
+            begun[pid] = rest.removesuffix("<unfinished ...>").rstrip()
         elif rest.startswith("<... "):
-            calls.append(begun.pop(pid, "") + re.sub(r"^<\.\.\. \w+ resumed>", "", rest))
+            calls.append(begun.pop(pid, "") + re.sub(r"^<\.\.\. \w+ resumed>\s*", "", rest))
         else:
             calls.append(rest)
     return calls
@@ -67,7 +67,7 @@ def assert_durable_before(calls, success):
     renames = [index for index, call in enumerate(before) if call.startswith("rename") and "blobs" in call]
     assert renames, "no rename into the archive before the success response"
     rename = renames[-1]
-    assert any(is_sync(call, "data/") and not is_sync(call, "index") for call in before[:rename]), "object fsync is missing"
+    assert any(is_sync(call, "incoming/") for call in before[:rename]), "object fsync is missing"
     directory = next((index for index in range(rename, success) if is_sync(calls[index], "blobs/[0-9a-f/]*")), None)
     assert directory is not None, "directory fsync is missing"
     assert any(is_sync(call, "(wal|index|sqlite|db)") for call in before[directory:]), "index fsync is missing"
