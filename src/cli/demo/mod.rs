@@ -25,7 +25,10 @@ use crate::node::telemetry;
 /// Result objects without which the demo has failed.
 const EXPECTED: [&str; 3] = ["sr", "sc", "seg"];
 /// How long the node may take with the exam.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// Phantoms that are looked at for one with enough contrast; nearly every one has.
+const CANDIDATES: usize = 100;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -75,7 +78,7 @@ struct Phantom {
 fn make_phantom(arguments: &Arguments, work: &Path) -> Result<Phantom, CliError> {
     let start = Instant::now();
     // Enough contrast for a reader, and emboli large enough to be seen in a small picture.
-    let exam = (0..)
+    let exam = (0..CANDIDATES)
         .map(|index| Recipe {
             pe: Some(true),
             level: Some(Level::Lobar),
@@ -128,7 +131,7 @@ async fn through_the_node(config: Config, phantom: &Phantom, out: &Path) -> Resu
             address: dicom.to_string(),
             called: ae_title,
             calling: AeTitle::parse("PE-DEMO").map_err(|error| CliError::failed(&error))?,
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
         };
         send(&peer, &phantom.files, &limits).await?;
         Node::at(http).results(&phantom.record.study_instance_uid, PATIENCE, out).await

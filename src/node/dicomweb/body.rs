@@ -74,7 +74,7 @@ impl Multipart {
         format!("multipart/related; type=\"{}\"; boundary=\"{}\"", self.payload, self.boundary)
     }
 
-    /// Begins a part. Its content follows, then [`end_part`](Self::end_part).
+    /// Ends the part before, if there is one, and begins the next. Its content follows.
     pub(super) fn begin_part(
         &self,
         sink: &mut impl Write,
@@ -82,20 +82,15 @@ impl Multipart {
         location: &str,
     ) -> io::Result<()> {
         let Self { boundary, payload } = self;
-        write!(sink, "--{boundary}\r\nContent-Type: {payload}")?;
+        write!(sink, "\r\n--{boundary}\r\nContent-Type: {payload}")?;
         if !transfer_syntax_uid.is_empty() {
             write!(sink, "; transfer-syntax={transfer_syntax_uid}")?;
         }
         write!(sink, "\r\nContent-Location: {location}\r\n\r\n")
     }
 
-    /// Ends a part.
-    pub(super) fn end_part(&self, sink: &mut impl Write) -> io::Result<()> {
-        sink.write_all(b"\r\n")
-    }
-
     /// Ends the body.
     pub(super) fn end(&self, sink: &mut impl Write) -> io::Result<()> {
-        write!(sink, "--{}--\r\n", self.boundary)
+        write!(sink, "\r\n--{}--\r\n", self.boundary)
     }
 }

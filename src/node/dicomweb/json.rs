@@ -91,11 +91,11 @@ fn reference(vr: VR, url: &str, path: &str) -> Value {
 
 /// No `Value` where there is nothing, as F.2.5 demands.
 fn with_values(vr: VR, values: Vec<Value>) -> Value {
-    if values.iter().all(Value::is_null) {
-        json!({ "vr": vr.to_string() })
-    } else {
-        json!({ "vr": vr.to_string(), "Value": values })
+    let mut element = Map::from_iter([("vr".to_owned(), Value::from(vr.to_string()))]);
+    if !values.iter().all(Value::is_null) {
+        element.insert("Value".to_owned(), Value::Array(values));
     }
+    Value::Object(element)
 }
 
 /// Decimal and integer strings as numbers where they are; nothing as null.

@@ -127,7 +127,7 @@ fn attribute(name: &str) -> Result<Tag, Problem> {
         .map(|digits| Tag((digits >> 16) as u16, digits as u16))
         .or_else(|| StandardDataDictionary.by_name(name).map(|entry| entry.tag.inner()))
         .ok_or_else(|| {
-            let shown: String = name.chars().filter(|shown| shown.is_ascii_graphic()).take(64).collect();
+            let shown: String = name.chars().filter(char::is_ascii_graphic).take(64).collect();
             let sequence = if shown.contains('.') { "; attributes inside sequences are not matched" } else { "" };
             Problem::BadRequest(format!("`{shown}` is not a parameter, a keyword or a tag{sequence}"))
         })

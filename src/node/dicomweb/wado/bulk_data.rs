@@ -52,7 +52,6 @@ pub(in super::super) async fn retrieve(
         let body = body::written(move |sink| {
             multipart.begin_part(sink, uids::EXPLICIT_VR_LITTLE_ENDIAN, &location)?;
             sink.write_all(&part)?;
-            multipart.end_part(sink)?;
             multipart.end(sink)
         });
         (status, [(header::CONTENT_TYPE, content_type)], body).into_response()

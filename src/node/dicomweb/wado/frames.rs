@@ -62,7 +62,6 @@ pub(in super::super) async fn retrieve(
             let content = frame(&object, number, sending).map_err(std::io::Error::other)?;
             multipart.begin_part(sink, &transfer_syntax_uid, &format!("{location}/frames/{number}"))?;
             sink.write_all(&content)?;
-            multipart.end_part(sink)?;
         }
         multipart.end(sink)
     });

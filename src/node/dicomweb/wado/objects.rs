@@ -78,7 +78,6 @@ pub(in super::super) async fn retrieve(
             };
             multipart.begin_part(sink, transfer_syntax_uid, &super::url(&base, instance))?;
             send(sink, instance, *sending)?;
-            multipart.end_part(sink)?;
         }
         multipart.end(sink)
     });

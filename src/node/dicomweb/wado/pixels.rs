@@ -31,7 +31,7 @@ pub(super) fn count(object: &Object) -> usize {
 }
 
 /// A frame (counted from 0) as plain samples, little endian, one-bit samples packed from the lowest bit of a byte.
-pub(super) fn native<'a>(object: &'a Object, frame: usize) -> Result<Cow<'a, [u8]>, Problem> {
+pub(super) fn native(object: &Object, frame: usize) -> Result<Cow<'_, [u8]>, Problem> {
     let missing = || Problem::NotFound(format!("there is no frame {}", frame + 1));
     if frame >= count(object) {
         return Err(missing());

@@ -98,7 +98,9 @@ fn grey(object: &Object, frame: usize, window: Option<WindowLevel>) -> Result<Ve
         values.into_iter().map(|value| transform.apply(f64::from(value), 255.0).round() as u8).collect()
     };
     if elements::text(object, tags::PHOTOMETRIC_INTERPRETATION).as_deref() == Some("MONOCHROME1") {
-        shown.iter_mut().for_each(|sample| *sample = u8::MAX - *sample);
+        for sample in &mut shown {
+            *sample = u8::MAX - *sample;
+        }
     }
     Ok(shown)
 }

@@ -157,7 +157,7 @@ async fn parts(answer: Response) -> Vec<Vec<u8>> {
     let body = answer.bytes().await.expect("body").to_vec();
     let delimiter = format!("--{boundary}");
     let mut parts = Vec::new();
-    let mut rest = &body[delimiter.len()..];
+    let mut rest = &body[delimiter.len() + 2..];
     while let Some(headers) = rest.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
         let content = &rest[headers + 4..];
         let end = format!("\r\n{delimiter}");
