@@ -2,21 +2,42 @@
 //! lies between the two.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream;
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
 
 /// Bytes that are sent on at a time.
 const CHUNK: usize = 64 * 1024;
 /// Chunks between the writer and the client.
 const CHUNKS: usize = 4;
+/// Bodies that are written at the same time; more wait. Each holds a thread, and the archive needs some too.
+static WRITERS: Semaphore = Semaphore::const_new(64);
+/// A client that takes nothing for so long is given up.
+const STALL: Duration = Duration::from_mins(1);
+
+/// A piece of a body; nothing, when it is complete.
+type Piece = Option<Bytes>;
 
 /// The writing end of a body.
 pub(super) struct Sink {
     buffer: BytesMut,
-    chunks: mpsc::Sender<io::Result<Bytes>>,
+    pieces: mpsc::Sender<Piece>,
+}
+
+impl Sink {
+    /// Waits until the client has taken enough of what was written before.
+    fn send(&self, piece: Piece) -> io::Result<()> {
+        match Handle::current().block_on(timeout(STALL, self.pieces.send(piece))) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
 }
 
 impl Write for Sink {
@@ -28,32 +49,39 @@ impl Write for Sink {
         Ok(bytes.len())
     }
 
-    /// Waits until the client has taken enough of what was written before.
     fn flush(&mut self) -> io::Result<()> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let chunk = self.buffer.split().freeze();
-        self.chunks.blocking_send(Ok(chunk)).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        let piece = self.buffer.split().freeze();
+        self.send(Some(piece))
     }
 }
 
 /// A body that `write` fills. If it fails, the connection breaks off, so that the client does not take what came for
-/// the whole; a client that went away ends the writing.
+/// the whole; a client that goes away ends the writing.
 pub(super) fn written(write: impl FnOnce(&mut Sink) -> io::Result<()> + Send + 'static) -> Body {
-    let (chunks, received) = mpsc::channel(CHUNKS);
-    tokio::task::spawn_blocking(move || {
-        let mut sink = Sink { buffer: BytesMut::with_capacity(CHUNK), chunks };
-        match write(&mut sink).and_then(|()| sink.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                tracing::error!(%error, "a response broke off");
-                let _ = sink.chunks.blocking_send(Err(error));
-            }
-            _ => {}
+    let (pieces, received) = mpsc::channel(CHUNKS);
+    tokio::spawn(async move {
+        let Ok(place) = WRITERS.acquire().await else { return };
+        let writing = tokio::task::spawn_blocking(move || {
+            let mut sink = Sink { buffer: BytesMut::with_capacity(CHUNK), pieces };
+            write(&mut sink).and_then(|()| sink.flush()).and_then(|()| sink.send(None))
+        });
+        match writing.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "a response broke off"),
+            Err(error) => tracing::error!(%error, "a response ended by a fault of this program"),
         }
+        drop(place);
     });
-    Body::from_stream(stream::unfold(received, |mut received| async move {
-        received.recv().await.map(|chunk| (chunk, received))
+    Body::from_stream(stream::unfold(Some(received), |received| async move {
+        let mut received = received?;
+        match received.recv().await {
+            Some(Some(piece)) => Some((Ok(piece), Some(received))),
+            Some(None) => None,
+            None => Some((Err(io::Error::from(io::ErrorKind::UnexpectedEof)), None)),
+        }
     }))
 }
 
@@ -92,5 +120,33 @@ impl Multipart {
     /// Ends the body.
     pub(super) fn end(&self, sink: &mut impl Write) -> io::Result<()> {
         write!(sink, "\r\n--{}--\r\n", self.boundary)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(body: Body) -> Result<Bytes, axum::Error> {
+        axum::body::to_bytes(body, usize::MAX).await
+    }
+
+    #[tokio::test]
+    async fn what_is_written_is_the_body() {
+        let text = "0123456789".repeat(100_000);
+        let copy = text.clone();
+        let body = written(move |sink| sink.write_all(copy.as_bytes()));
+        assert_eq!(read(body).await.expect("whole"), text);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_not_whole_never_ends_well() {
+        let broken = written(|sink| {
+            sink.write_all(b"half of it")?;
+            Err(io::ErrorKind::NotFound.into())
+        });
+        assert!(read(broken).await.is_err());
+        let panicked = written(|_| panic!("a fault"));
+        assert!(read(panicked).await.is_err());
     }
 }

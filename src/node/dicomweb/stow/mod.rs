@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 
 use self::outcome::Outcome;
-use self::upload::{Intake, Upload, WAITING_BYTES};
+use self::upload::{Intake, Upload};
 use super::media::{Accept, MULTIPART_RELATED, MediaType};
 use super::multipart::Parser;
 use super::problem::Problem;
@@ -41,8 +41,7 @@ pub(super) struct Stow {
 impl Stow {
     /// The service over an archive; no more than `maximum_uploads` requests are served at a time.
     pub(super) fn new(archive: Archive, limits: Limits, events: Arc<dyn StoreEvents>, maximum_uploads: usize) -> Self {
-        let waiting = Arc::new(Semaphore::new(WAITING_BYTES));
-        let intake = Intake { archive, limits, events, waiting };
+        let intake = Intake::new(archive, limits, events);
         Self { intake, uploads: Arc::new(Semaphore::new(maximum_uploads)), maximum: maximum_uploads }
     }
 

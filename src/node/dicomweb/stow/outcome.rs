@@ -21,6 +21,8 @@ pub(super) enum FailureReason {
     Full,
     /// The object is larger than is taken.
     TooLarge,
+    /// Other uploads use the memory that it needs.
+    Overloaded,
     /// A fault on this side.
     Processing,
     /// The file meta information contradicts the data set.
@@ -37,7 +39,7 @@ impl FailureReason {
     /// The value of Failure Reason.
     pub(super) fn code(self) -> u16 {
         match self {
-            Self::Full | Self::TooLarge => 0xA700,
+            Self::Full | Self::TooLarge | Self::Overloaded => 0xA700,
             Self::Processing => 0x0110,
             Self::Mismatch => 0xA900,
             Self::Unreadable => 0xC000,
@@ -135,6 +137,7 @@ fn status(outcomes: &[Outcome]) -> StatusCode {
     match stored {
         0 if all(FailureReason::Full) => StatusCode::INSUFFICIENT_STORAGE,
         0 if all(FailureReason::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+        0 if all(FailureReason::Overloaded) => StatusCode::SERVICE_UNAVAILABLE,
         0 => StatusCode::CONFLICT,
         _ if stored < outcomes.len() || conflict => StatusCode::ACCEPTED,
         _ => StatusCode::OK,
@@ -215,6 +218,7 @@ mod tests {
         assert_eq!(status(&[failed(FailureReason::Unreadable), failed(FailureReason::Full)]), 409);
         assert_eq!(status(&[failed(FailureReason::TooLarge)]), 413);
         assert_eq!(status(&[failed(FailureReason::Full)]), 507);
+        assert_eq!(status(&[failed(FailureReason::Overloaded)]), 503);
     }
 
     #[test]

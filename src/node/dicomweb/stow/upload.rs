@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use dicom_dictionary_std::tags;
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 
 use super::outcome::{FailureReason, Identity, Outcome};
@@ -20,17 +20,31 @@ use crate::node::dicomweb::multipart::{Event, MultipartError, Parser};
 use crate::node::telemetry::{self, Door};
 
 /// Bytes of complete objects, over all requests, that may wait for the disk; one larger object waits alone.
-pub(super) const WAITING_BYTES: usize = 64 * 1024 * 1024;
+const WAITING_BYTES: usize = 64 * 1024 * 1024;
+/// Memory is counted in pieces of so many bytes.
+const PIECE: usize = 64 * 1024;
 
 /// What all uploads share.
 #[derive(Clone)]
 pub(super) struct Intake {
-    pub(super) archive: Archive,
-    pub(super) limits: Limits,
+    archive: Archive,
+    limits: Limits,
     /// Who hears of what is stored.
-    pub(super) events: Arc<dyn StoreEvents>,
-    /// One permit a byte of [`WAITING_BYTES`].
-    pub(super) waiting: Arc<Semaphore>,
+    events: Arc<dyn StoreEvents>,
+    /// One permit a byte of [`WAITING_BYTES`]: who wants more waits.
+    waiting: Arc<Semaphore>,
+    /// One permit a piece of memory for parts on their way in, together no more than one object may have at most and
+    /// what may wait for the disk: who wants more is refused.
+    memory: Arc<Semaphore>,
+}
+
+impl Intake {
+    pub(super) fn new(archive: Archive, limits: Limits, events: Arc<dyn StoreEvents>) -> Self {
+        let bytes = usize::try_from(limits.object_bytes()).unwrap_or(usize::MAX).saturating_add(WAITING_BYTES);
+        let pieces = bytes.div_ceil(PIECE).min(Semaphore::MAX_PERMITS);
+        let (waiting, memory) = (Arc::new(Semaphore::new(WAITING_BYTES)), Arc::new(Semaphore::new(pieces)));
+        Self { archive, limits, events, waiting, memory }
+    }
 }
 
 /// An upload in progress.
@@ -52,9 +66,48 @@ pub(super) struct Upload {
 
 /// A part that is being received.
 struct Part {
-    content: BytesMut,
-    /// Why its content is not kept, if it is not.
-    refused: Option<FailureReason>,
+    content: Result<Held, FailureReason>,
+}
+
+/// The content of a part and the memory it may use.
+#[derive(Default)]
+struct Held {
+    bytes: BytesMut,
+    pieces: usize,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Part {
+    /// Takes in more of the content, or lets go of all of it.
+    fn append(&mut self, more: &[u8], intake: &Intake) {
+        let Ok(held) = &mut self.content else { return };
+        let length = held.bytes.len() + more.len();
+        if length as u64 > intake.limits.object_bytes() {
+            self.content = Err(FailureReason::TooLarge);
+        } else if held.reserve(length, &intake.memory) {
+            held.bytes.extend_from_slice(more);
+        } else {
+            self.content = Err(FailureReason::Overloaded);
+        }
+    }
+}
+
+impl Held {
+    /// Takes memory for so many bytes in all; false if there is none.
+    fn reserve(&mut self, length: usize, memory: &Arc<Semaphore>) -> bool {
+        let missing = length.div_ceil(PIECE).saturating_sub(self.pieces);
+        if missing == 0 {
+            return true;
+        }
+        let taken = u32::try_from(missing).ok().and_then(|count| Arc::clone(memory).try_acquire_many_owned(count).ok());
+        let Some(taken) = taken else { return false };
+        self.pieces += missing;
+        match &mut self.permit {
+            Some(permit) => permit.merge(taken),
+            None => self.permit = Some(taken),
+        }
+        true
+    }
 }
 
 impl Upload {
@@ -80,7 +133,11 @@ impl Upload {
         while let Some(event) = self.parser.event()? {
             match event {
                 Event::Part(media_type) => self.begin(media_type.as_ref()),
-                Event::Content(content) => self.append(&content),
+                Event::Content(content) => {
+                    if let Some(part) = &mut self.part {
+                        part.append(&content, &self.intake);
+                    }
+                }
                 Event::EndOfPart => self.end().await,
             }
         }
@@ -91,7 +148,7 @@ impl Upload {
     /// off counts as failed.
     pub(super) async fn finish(mut self) -> (Vec<Outcome>, Result<(), MultipartError>) {
         if self.part.take().is_some() {
-            self.fail(FailureReason::Unreadable, Identity::default(), 0);
+            self.fail(FailureReason::Unreadable);
         }
         while let Some(stored) = self.storing.join_next().await {
             self.note(stored);
@@ -105,35 +162,28 @@ impl Upload {
             matches!(media_type.essence.as_str(), "application/dicom" | "application/octet-stream")
         });
         self.count += 1;
-        let expected = if known { self.expected } else { 0 };
-        let refused = (!known).then_some(FailureReason::Unreadable);
-        self.part = Some(Part { content: BytesMut::with_capacity(expected), refused });
-    }
-
-    fn append(&mut self, content: &[u8]) {
-        let Some(part) = &mut self.part else { return };
-        if (part.content.len() + content.len()) as u64 > self.intake.limits.object_bytes() {
-            part.refused = Some(FailureReason::TooLarge);
+        let mut content = known.then(Held::default).ok_or(FailureReason::Unreadable);
+        if let Ok(held) = &mut content
+            && held.reserve(self.expected, &self.intake.memory)
+        {
+            held.bytes.reserve(self.expected);
         }
-        if part.refused.is_some() {
-            part.content = BytesMut::new();
-        } else {
-            part.content.extend_from_slice(content);
-        }
+        self.part = Some(Part { content });
     }
 
     async fn end(&mut self) {
-        let Some(Part { content, refused }) = self.part.take() else { return };
-        if let Some(reason) = refused {
-            return self.fail(reason, Identity::default(), content.len());
-        }
+        let Some(part) = self.part.take() else { return };
+        let Held { bytes: content, permit: memory, .. } = match part.content {
+            Ok(held) => held,
+            Err(reason) => return self.fail(reason),
+        };
         self.expected = content.len();
         let permits = content.len().clamp(1, WAITING_BYTES) as u32;
-        let Ok(permit) = Arc::clone(&self.intake.waiting).acquire_many_owned(permits).await else { return };
+        let Ok(waiting) = Arc::clone(&self.intake.waiting).acquire_many_owned(permits).await else { return };
         let (intake, study, address, index) = (self.intake.clone(), self.study.clone(), self.address, self.count);
         self.storing.spawn(async move {
             let outcome = store(&intake, study.as_ref(), address, content.freeze()).await;
-            drop(permit);
+            drop((waiting, memory));
             (index, outcome)
         });
         while let Some(stored) = self.storing.try_join_next() {
@@ -159,9 +209,10 @@ impl Upload {
         self.outcomes.push((index, outcome));
     }
 
-    fn fail(&mut self, reason: FailureReason, identity: Identity, bytes: usize) {
-        telemetry::count_received(Door::Stow, "refused", bytes);
-        self.outcomes.push((self.count, Outcome::Failed { identity, reason }));
+    /// Records a part that was not kept.
+    fn fail(&mut self, reason: FailureReason) {
+        telemetry::count_received(Door::Stow, "refused", 0);
+        self.outcomes.push((self.count, Outcome::Failed { identity: Identity::default(), reason }));
     }
 }
 

@@ -19,6 +19,8 @@ use crate::node::archive::Archive;
 
 /// The media type of the answer.
 const PNG: &str = "image/png";
+/// An object never changes under its identifier, so a browser may keep its picture.
+const KEPT: &str = "private, max-age=3600, immutable";
 /// Longer side of a thumbnail in pixels, and of the largest picture that is asked for.
 const THUMBNAIL: u32 = 128;
 const LARGEST: u32 = 4096;
@@ -63,7 +65,7 @@ pub(in super::super) async fn retrieve(
         encode(&bounds.map_or(image.clone(), |(width, height)| image.resize(width, height, FilterType::Triangle)))
     })
     .await?;
-    Ok(([(header::CONTENT_TYPE, PNG)], png).into_response())
+    Ok(([(header::CONTENT_TYPE, PNG), (header::CACHE_CONTROL, KEPT)], png).into_response())
 }
 
 /// A frame (counted from 0) as shown on a screen.
