@@ -3,9 +3,12 @@
 //! The network learnt from phantoms alone, so it is asked only for what phantoms can teach: where each lung lies. The
 //! outline is the images' own, found on the source grid from Hounsfield units; see [`refinement`].
 
-mod components;
+mod disjoint;
+mod great_parts;
 mod morphology;
 mod refinement;
+mod regions;
+mod runs;
 
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, Array3, Array4, ArrayView2, Axis, concatenate};

@@ -1,7 +1,8 @@
 //! Closing outlines and filling holes on one slice.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis, Slice};
 
+use super::runs::stretches;
 use crate::engine::volume::components::filled;
 
 /// The offsets of a disc around a pixel whose radius is counted in pixels.
@@ -62,22 +63,11 @@ fn dilate(mask: &ArrayView2<'_, bool>, disc: &[(isize, usize)]) -> Array2<bool> 
     let (rows, columns) = mask.dim();
     let mut dilated = Array2::from_elem((rows, columns), false);
     for (row, line) in mask.outer_iter().enumerate() {
-        let mut column = 0;
-        while column < columns {
-            if !line[column] {
-                column += 1;
-                continue;
-            }
-            let start = column;
-            while column < columns && line[column] {
-                column += 1;
-            }
+        for stretch in stretches(line, |inside| inside) {
             for (offset, half) in disc {
                 let Some(target) = row.checked_add_signed(*offset).filter(|target| *target < rows) else { continue };
-                let mut target = dilated.row_mut(target);
-                for pixel in start.saturating_sub(*half)..(column + half).min(columns) {
-                    target[pixel] = true;
-                }
+                let reach = stretch.start.saturating_sub(*half)..(stretch.end + half).min(columns);
+                dilated.row_mut(target).slice_axis_mut(Axis(0), Slice::from(reach)).fill(true);
             }
         }
     }

@@ -10,8 +10,10 @@
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2, Axis};
 
-use super::components::{Region, Regions, Run, regions};
+use super::great_parts::keep_great_parts;
 use super::morphology::{close_and_fill, eroded};
+use super::regions::{Region, Regions, regions};
+use super::runs::Run;
 use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG};
 
 /// Below this a voxel holds more air than tissue: half way between lung and soft tissue, in Hounsfield units.
@@ -28,8 +30,6 @@ const RIM_MM: f64 = 4.0;
 const CLOSING_MM: f64 = 3.0;
 /// And in voxels, so that it is neither nothing on coarse images nor endless on fine ones.
 const CLOSING_VOXELS: (usize, usize) = (1, 5);
-/// A connected part of a side that has less than this share of the side's greatest part is no lung.
-const SMALLEST_PART: f64 = 0.05;
 
 /// Added to a label of the network's where it is sure of it.
 pub(super) const SURE: u8 = 0x10;
@@ -65,8 +65,8 @@ fn refine_slice(image: &ArrayView2<'_, i16>, mut labels: ArrayViewMut2<'_, u8>, 
     let middles = middles(&found, &labels.view());
     let enclosure = Enclosure::of(image);
     for run in &found.runs {
-        let region = &found.regions[run.region];
-        for column in run.start..run.end {
+        let region = &found.regions[run.number];
+        for column in run.columns.clone() {
             let place = (run.row, column);
             let label = labels[place];
             let Some(side) = side(region, (label, image[place]), place, middles, &enclosure) else { continue };
@@ -156,8 +156,8 @@ impl Enclosure {
 /// Mean column of the network's left and right lung on the slice.
 fn middles(found: &Regions, labels: &ArrayView2<'_, u8>) -> [f64; 2] {
     let mut sums = [(0.0, 0_usize); 2];
-    for Run { row, start, end, .. } in &found.runs {
-        for column in *start..*end {
+    for Run { row, columns, .. } in &found.runs {
+        for column in columns.clone() {
             let side = match labels[(*row, column)] {
                 LEFT_LUNG => 0,
                 RIGHT_LUNG => 1,
@@ -173,102 +173,6 @@ fn middles(found: &Regions, labels: &ArrayView2<'_, u8>) -> [f64; 2] {
 fn nearer(column: usize, middles: [f64; 2]) -> u8 {
     let distance = |middle: f64| (column as f64 - middle).abs();
     if distance(middles[0]) <= distance(middles[1]) { LEFT_LUNG } else { RIGHT_LUNG }
-}
-
-/// Removes the connected parts of a side (six neighbours) that are small beside its greatest one.
-fn keep_great_parts(labels: &mut Array3<u8>, side: u8) {
-    let mut parts = Parts::default();
-    let mut above: Vec<(Run, usize)> = Vec::new();
-    let mut all: Vec<(usize, Run)> = Vec::new();
-    for (slice, image) in labels.axis_iter(Axis(0)).enumerate() {
-        let current = runs_of(&image, side, &mut parts);
-        link(&above, &current, &mut parts);
-        all.extend(current.iter().map(|(run, _)| (slice, *run)));
-        above = current;
-    }
-    let sizes = parts.sizes(all.iter().map(|(_, run)| (run.region, run.end - run.start)));
-    let greatest = sizes.iter().copied().max().unwrap_or(0) as f64;
-    for (slice, run) in all {
-        if (sizes[parts.root(run.region)] as f64) < SMALLEST_PART * greatest {
-            for column in run.start..run.end {
-                labels[(slice, run.row, column)] = BACKGROUND;
-            }
-        }
-    }
-}
-
-/// Runs of a label on a slice, each with a number of its own; neighbours on the slice are joined.
-fn runs_of(image: &ArrayView2<'_, u8>, label: u8, parts: &mut Parts) -> Vec<(Run, usize)> {
-    let mut runs: Vec<(Run, usize)> = Vec::new();
-    let mut previous = 0..0;
-    for (row, line) in image.outer_iter().enumerate() {
-        let first = runs.len();
-        let mut column = 0;
-        while let Some(offset) = line.iter().skip(column).position(|value| *value == label) {
-            let start = column + offset;
-            let length = line.iter().skip(start).position(|value| *value != label).unwrap_or(line.len() - start);
-            column = start + length;
-            let number = parts.add();
-            for (above, other) in &runs[previous.clone()] {
-                if above.start < column && start < above.end {
-                    parts.join(*other, number);
-                }
-            }
-            runs.push((Run { row, start, end: column, region: number }, number));
-        }
-        previous = first..runs.len();
-    }
-    runs
-}
-
-/// Joins runs that lie above each other; both lists are in the order of rows.
-fn link(below: &[(Run, usize)], current: &[(Run, usize)], parts: &mut Parts) {
-    let mut first = 0;
-    for (run, number) in current {
-        while first < below.len() && below[first].0.row < run.row {
-            first += 1;
-        }
-        for (other, other_number) in below[first..].iter().take_while(|(other, _)| other.row == run.row) {
-            if other.start < run.end && run.start < other.end {
-                parts.join(*other_number, *number);
-            }
-        }
-    }
-}
-
-/// Disjoint sets of runs.
-#[derive(Default)]
-struct Parts {
-    parents: Vec<usize>,
-}
-
-impl Parts {
-    fn add(&mut self) -> usize {
-        self.parents.push(self.parents.len());
-        self.parents.len() - 1
-    }
-
-    fn root(&mut self, mut index: usize) -> usize {
-        while self.parents[index] != index {
-            self.parents[index] = self.parents[self.parents[index]];
-            index = self.parents[index];
-        }
-        index
-    }
-
-    fn join(&mut self, a: usize, b: usize) {
-        let (a, b) = (self.root(a), self.root(b));
-        self.parents[a.max(b)] = a.min(b);
-    }
-
-    /// Voxels of each set, at the index of its root.
-    fn sizes(&mut self, lengths: impl Iterator<Item = (usize, usize)>) -> Vec<usize> {
-        let mut sizes = vec![0; self.parents.len()];
-        for (number, length) in lengths {
-            sizes[self.root(number)] += length;
-        }
-        sizes
-    }
 }
 
 #[cfg(test)]

@@ -2,17 +2,9 @@
 
 use ndarray::ArrayView2;
 
+use super::disjoint::DisjointSets;
+use super::runs::{Run, connected_runs};
 use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG};
-
-/// Pixels `start..end` of a row, all of one region.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Run {
-    pub(super) row: usize,
-    pub(super) start: usize,
-    pub(super) end: usize,
-    /// Index into [`Regions::regions`].
-    pub(super) region: usize,
-}
 
 /// A connected region of air (four neighbours).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +29,7 @@ impl Region {
 /// All regions of air on a slice.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Regions {
+    /// Runs, each with the index of its region in place of a number of its own.
     pub(super) runs: Vec<Run>,
     pub(super) regions: Vec<Region>,
 }
@@ -44,46 +37,21 @@ pub(super) struct Regions {
 /// Finds the regions where `air` holds, and counts what `labels` says of their pixels. Both are `[row, column]`.
 pub(super) fn regions(image: &ArrayView2<'_, i16>, labels: &ArrayView2<'_, u8>, air: impl Fn(i16) -> bool) -> Regions {
     let (rows, columns) = image.dim();
-    let mut runs: Vec<Run> = Vec::new();
-    let mut parents: Vec<usize> = Vec::new();
-    let mut previous = 0..0;
-    for (row, line) in image.outer_iter().enumerate() {
-        let first = runs.len();
-        let mut column = 0;
-        while column < columns {
-            if !air(line[column]) {
-                column += 1;
-                continue;
-            }
-            let start = column;
-            while column < columns && air(line[column]) {
-                column += 1;
-            }
-            let index = runs.len();
-            parents.push(index);
-            runs.push(Run { row, start, end: column, region: index });
-            for above in previous.clone() {
-                let other: Run = runs[above];
-                if other.start < column && start < other.end {
-                    join(&mut parents, above, index);
-                }
-            }
-        }
-        previous = first..runs.len();
-    }
+    let mut sets = DisjointSets::default();
+    let mut runs = connected_runs(image, air, &mut sets);
     let mut numbers = vec![usize::MAX; runs.len()];
     let mut regions: Vec<Region> = Vec::new();
-    for (index, run) in runs.iter_mut().enumerate() {
-        let root = root(&mut parents, index);
+    for run in &mut runs {
+        let root = sets.root(run.number);
         if numbers[root] == usize::MAX {
             numbers[root] = regions.len();
             regions.push(Region::default());
         }
-        run.region = numbers[root];
-        let region = &mut regions[run.region];
-        region.area += run.end - run.start;
-        region.at_edge |= run.row == 0 || run.row + 1 == rows || run.start == 0 || run.end == columns;
-        for column in run.start..run.end {
+        run.number = numbers[root];
+        let region = &mut regions[run.number];
+        region.area += run.columns.len();
+        region.at_edge |= run.row == 0 || run.row + 1 == rows || run.columns.start == 0 || run.columns.end == columns;
+        for column in run.columns.clone() {
             match labels[(run.row, column)] {
                 LEFT_LUNG => region.left += 1,
                 RIGHT_LUNG => region.right += 1,
@@ -92,20 +60,6 @@ pub(super) fn regions(image: &ArrayView2<'_, i16>, labels: &ArrayView2<'_, u8>, 
         }
     }
     Regions { runs, regions }
-}
-
-fn root(parents: &mut [usize], mut index: usize) -> usize {
-    while parents[index] != index {
-        parents[index] = parents[parents[index]];
-        index = parents[index];
-    }
-    index
-}
-
-fn join(parents: &mut [usize], a: usize, b: usize) {
-    let (a, b) = (root(parents, a), root(parents, b));
-    // The root is the first run, so that regions are numbered from the top.
-    parents[a.max(b)] = a.min(b);
 }
 
 #[cfg(test)]

@@ -1,0 +1,65 @@
+//! Connected parts of a mask in three dimensions, as runs: a volume of labels would take four times the mask's memory.
+
+use ndarray::{Array3, Axis};
+
+use super::disjoint::DisjointSets;
+use super::runs::{Run, connected_runs};
+use crate::engine::volume::BACKGROUND;
+
+/// A connected part that has less than this share of the greatest part's voxels is no lung.
+const SMALLEST_PART: f64 = 0.05;
+
+/// Removes the connected parts of a side (six neighbours) that are small beside its greatest one.
+pub(super) fn keep_great_parts(labels: &mut Array3<u8>, side: u8) {
+    let mut sets = DisjointSets::default();
+    let mut slices: Vec<Vec<Run>> = Vec::with_capacity(labels.len_of(Axis(0)));
+    for image in labels.axis_iter(Axis(0)) {
+        let runs = connected_runs(&image, |label| label == side, &mut sets);
+        if let Some(below) = slices.last() {
+            join_slices(below, &runs, &mut sets);
+        }
+        slices.push(runs);
+    }
+    let sizes = sets.sums(slices.iter().flatten().map(|run| (run.number, run.columns.len())));
+    let greatest = sizes.iter().copied().max().unwrap_or(0) as f64;
+    for (mut image, runs) in labels.axis_iter_mut(Axis(0)).zip(slices) {
+        for run in runs {
+            if (sizes[sets.root(run.number)] as f64) < SMALLEST_PART * greatest {
+                for column in run.columns {
+                    image[(run.row, column)] = BACKGROUND;
+                }
+            }
+        }
+    }
+}
+
+/// Joins runs that lie above each other; both lists are in the order of rows.
+fn join_slices(below: &[Run], above: &[Run], sets: &mut DisjointSets) {
+    let mut first = 0;
+    for run in above {
+        while first < below.len() && below[first].row < run.row {
+            first += 1;
+        }
+        for other in below[first..].iter().take_while(|other| other.row == run.row) {
+            if run.overlaps(other) {
+                sets.join(other.number, run.number);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_hang_together_across_slices_and_small_ones_go() {
+        // A column of 40 voxels through all slices, and a speck on the last.
+        let mut labels = Array3::from_shape_fn((10, 4, 6), |(_, row, column)| u8::from(row < 2 && column < 2));
+        labels[(9, 3, 5)] = 1;
+        labels[(0, 3, 5)] = 2;
+        keep_great_parts(&mut labels, 1);
+        assert_eq!(labels.iter().filter(|label| **label == 1).count(), 40);
+        assert_eq!(labels[(0, 3, 5)], 2, "another side is left alone");
+    }
+}
