@@ -6,6 +6,7 @@
 mod disjoint;
 mod great_parts;
 mod morphology;
+mod recovery;
 mod refinement;
 mod regions;
 mod runs;

@@ -12,6 +12,7 @@ use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2, Axis};
 
 use super::great_parts::keep_great_parts;
 use super::morphology::{close_and_fill, eroded};
+use super::recovery::recover;
 use super::regions::{Region, Regions, regions};
 use super::runs::Run;
 use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG};
@@ -52,6 +53,13 @@ pub(super) fn refine(hounsfield: &Array3<i16>, labels: &mut Array3<u8>, spacing:
         .into_par_iter()
         .zip(hounsfield.axis_iter(Axis(0)))
         .for_each(|(labels, image)| refine_slice(&image, labels, radii));
+    let recovered = recover(hounsfield, labels, |value| value < AIR_BELOW, spacing[0] * spacing[1]);
+    labels.axis_iter_mut(Axis(0)).into_par_iter().zip(recovered).filter(|(_, recovered)| *recovered).for_each(
+        |(labels, _)| {
+            let sides = [LEFT_LUNG, RIGHT_LUNG].map(|side| labels.mapv(|label| label == side));
+            close(labels, sides, radii.closing, [f64::INFINITY; 2]);
+        },
+    );
     for side in [LEFT_LUNG, RIGHT_LUNG] {
         keep_great_parts(labels, side);
     }
@@ -75,7 +83,14 @@ fn refine_slice(image: &ArrayView2<'_, i16>, mut labels: ArrayViewMut2<'_, u8>, 
     }
     for (side, solid) in sides.iter_mut().zip(&solid) {
         side.zip_mut_with(solid, |inside, solid| *inside |= *solid);
-        close_and_fill(side, radii.closing);
+    }
+    close(labels, sides, radii.closing, middles);
+}
+
+/// Closes the outline of each side and writes both into the labels.
+fn close(mut labels: ArrayViewMut2<'_, u8>, mut sides: [Array2<bool>; 2], radius: usize, middles: [f64; 2]) {
+    for side in &mut sides {
+        close_and_fill(side, radius);
     }
     let [left, right] = sides;
     for ((place, label), (left, right)) in labels.indexed_iter_mut().zip(left.iter().zip(&right)) {
@@ -115,7 +130,7 @@ fn side(
     if region.at_edge {
         return (label != BACKGROUND && enclosure.sides(place) >= 3).then_some(label);
     }
-    if label == BACKGROUND && value < AIRWAY_BELOW {
+    if region.is_gas() || (label == BACKGROUND && value < AIRWAY_BELOW) {
         return None;
     }
     let lung = (region.left + region.right) as f64;

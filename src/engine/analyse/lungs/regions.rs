@@ -6,6 +6,11 @@ use super::disjoint::DisjointSets;
 use super::runs::{Run, connected_runs};
 use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG};
 
+/// Below this a pixel holds air alone, in Hounsfield units: air is -1000, a destroyed lung -950.
+const GAS_BELOW: i16 = -960;
+/// Share of such pixels from which a region is gas. Noise lifts some, and the rim holds tissue.
+const GAS_SHARE: f64 = 0.6;
+
 /// A connected region of air (four neighbours).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Region {
@@ -17,12 +22,19 @@ pub(super) struct Region {
     pub(super) left: usize,
     /// Pixels that the network takes for the right lung.
     pub(super) right: usize,
+    /// Pixels that hold air alone.
+    pub(super) gas: usize,
 }
 
 impl Region {
     /// Share of its pixels that the network takes for lung.
     pub(super) fn lung_share(&self) -> f64 {
         (self.left + self.right) as f64 / self.area.max(1) as f64
+    }
+
+    /// True for gas of trachea, stomach or bowel: air alone, where even a lung with emphysema holds some tissue.
+    pub(super) fn is_gas(&self) -> bool {
+        self.gas as f64 >= GAS_SHARE * self.area as f64
     }
 }
 
@@ -52,6 +64,7 @@ pub(super) fn regions(image: &ArrayView2<'_, i16>, labels: &ArrayView2<'_, u8>, 
         region.area += run.columns.len();
         region.at_edge |= run.row == 0 || run.row + 1 == rows || run.columns.start == 0 || run.columns.end == columns;
         for column in run.columns.clone() {
+            region.gas += usize::from(image[(run.row, column)] < GAS_BELOW);
             match labels[(run.row, column)] {
                 LEFT_LUNG => region.left += 1,
                 RIGHT_LUNG => region.right += 1,
@@ -74,9 +87,26 @@ mod tests {
         let labels = Array2::from_elem((3, 5), LEFT_LUNG);
         let found = regions(&image.view(), &labels.view(), |value| value > 0);
         assert_eq!(found.regions.len(), 2);
-        assert_eq!(found.regions[0], Region { area: 5, at_edge: true, left: 5, right: 0 });
+        assert_eq!(found.regions[0], Region { area: 5, at_edge: true, left: 5, right: 0, gas: 0 });
         assert_eq!(found.regions[1].area, 1);
         assert!((found.regions[0].lung_share() - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn gas_is_told_from_parenchyma_although_its_rim_is_brighter() {
+        let of = |inside: i16| {
+            let image = Array2::from_shape_fn((12, 12), |(row, column)| match (row, column) {
+                (3..9, 3..9) => inside,
+                (2..10, 2..10) => -600,
+                _ => 40,
+            });
+            let labels = Array2::zeros((12, 12));
+            regions(&image.view(), &labels.view(), |value| value < -400).regions[0].is_gas()
+        };
+        assert!(!of(-940));
+        assert!(!of(-990), "a rim of more than a third");
+        let wide = Array2::from_elem((12, 12), -990);
+        assert!(regions(&wide.view(), &Array2::zeros((12, 12)).view(), |value| value < -400).regions[0].is_gas());
     }
 
     #[test]
