@@ -46,12 +46,12 @@ pub(super) fn slice(exam: &Exam, grid: &Grid, draws: &mut Draws) -> Slice {
     };
     painter.body();
     painter.table();
-    let lungs = painter.lung_labels();
     painter.belly();
     painter.opacities();
     painter.bones();
     painter.soft_organs();
     painter.heart();
+    let lungs = painter.lung_labels();
     painter.airways_and_veins();
     let arteries = painter.arteries();
     let clots = painter.clots(&arteries);
@@ -202,7 +202,7 @@ impl Painter<'_> {
             } else if spleen.distance(point) < 0.0 {
                 100.0 + texture
             } else if stomach.distance(point) < 0.0 {
-                if point.y < -40.0 { -940.0 } else { 25.0 + texture }
+                if point.y < -40.0 { -985.0 } else { 25.0 + texture }
             } else {
                 continue;
             };
@@ -210,16 +210,34 @@ impl Painter<'_> {
         }
     }
 
-    /// Paints the union of solids; `hounsfield(index, x, y)` is the tissue.
+    /// Paints the union of solids inside the lung or apart from it; `hounsfield(painter, x, y)` is the tissue.
     fn paint(&mut self, solids: impl Iterator<Item = impl Solid>, hounsfield: impl Fn(&Self, f32, f32) -> f32) {
+        self.cover(solids, |painter, index, x, y, amount| {
+            let value = hounsfield(painter, x, y);
+            painter.mix(index, amount, value);
+        });
+    }
+
+    /// As [`Self::paint`], for what is no part of the lung and takes its place.
+    fn displace(&mut self, solids: impl Iterator<Item = impl Solid>, hounsfield: impl Fn(&Self, f32, f32) -> f32) {
+        self.cover(solids, |painter, index, x, y, amount| {
+            let value = hounsfield(painter, x, y);
+            painter.mix(index, amount, value);
+            painter.lung[index] *= 1.0 - amount;
+        });
+    }
+
+    /// Visits what the union of solids covers: `visit(painter, index, x, y, share of the voxel)`.
+    fn cover(
+        &mut self,
+        solids: impl Iterator<Item = impl Solid>,
+        mut visit: impl FnMut(&mut Self, usize, f32, f32, f32),
+    ) {
         let mut coverage = std::mem::take(&mut self.coverage);
         for solid in solids {
             solid.fill(self.grid, &mut coverage);
         }
-        coverage.each(self.grid, |index, x, y, amount| {
-            let value = hounsfield(self, x, y);
-            self.mix(index, amount, value);
-        });
+        coverage.each(self.grid, |index, x, y, amount| visit(self, index, x, y, amount));
         coverage.clear(self.grid);
         self.coverage = coverage;
     }
@@ -250,47 +268,47 @@ impl Painter<'_> {
 
     fn bones(&mut self) {
         let skeleton = &self.exam.skeleton;
-        self.paint(skeleton.cartilage.iter().copied(), |_, _, _| 95.0);
-        self.paint(skeleton.bones.iter().copied(), |_, _, _| 620.0);
-        self.paint(skeleton.bones.iter().filter_map(|bone| bone.grown(-1.7)), |painter, x, y| {
+        self.displace(skeleton.cartilage.iter().copied(), |_, _, _| 95.0);
+        self.displace(skeleton.bones.iter().copied(), |_, _, _| 620.0);
+        self.displace(skeleton.bones.iter().filter_map(|bone| bone.grown(-1.7)), |painter, x, y| {
             190.0 + 30.0 * painter.fine.at(x, y)
         });
-        self.paint(skeleton.vertebrae.iter().copied(), |_, _, _| 420.0);
-        self.paint(skeleton.vertebrae.iter().filter_map(|bone| bone.grown(-1.3)), |painter, x, y| {
+        self.displace(skeleton.vertebrae.iter().copied(), |_, _, _| 420.0);
+        self.displace(skeleton.vertebrae.iter().filter_map(|bone| bone.grown(-1.3)), |painter, x, y| {
             165.0 + 35.0 * painter.fine.at(x, y)
         });
-        self.paint(skeleton.canal.iter().copied(), |_, _, _| 30.0);
+        self.displace(skeleton.canal.iter().copied(), |_, _, _| 30.0);
     }
 
     /// Oesophagus, lymph nodes, veins that the contrast has not reached.
     fn soft_organs(&mut self) {
         let exam = self.exam;
         let oesophagus = [(at(2.0, 34.0, 130.0), 6.5), (at(4.0, 38.0, -20.0), 7.0), (at(8.0, 38.0, -210.0), 8.0)];
-        self.paint(tubes(&oesophagus, 1.0), |painter, x, y| SOFT + 5.0 * painter.fine.at(x, y));
-        self.paint(tubes(&oesophagus, 0.25), |_, _, _| -250.0);
-        self.paint(exam.disease.nodes.iter().copied(), |painter, x, y| 52.0 + 6.0 * painter.fine.at(x, y));
-        self.paint(exam.heart.late_veins.iter().copied(), |painter, x, y| 75.0 + 12.0 * painter.coarse.at(x, y));
+        self.displace(tubes(&oesophagus, 1.0), |painter, x, y| SOFT + 5.0 * painter.fine.at(x, y));
+        self.displace(tubes(&oesophagus, 0.25), |_, _, _| -250.0);
+        self.displace(exam.disease.nodes.iter().copied(), |painter, x, y| 52.0 + 6.0 * painter.fine.at(x, y));
+        self.displace(exam.heart.late_veins.iter().copied(), |painter, x, y| 75.0 + 12.0 * painter.coarse.at(x, y));
     }
 
     /// Muscle and chambers of the heart, aorta, caval veins.
     fn heart(&mut self) {
         let heart = &self.exam.heart;
         let enhancement = self.exam.enhancement;
-        self.paint(heart.aorta.iter().filter_map(|tube| tube.grown(1.3)), |_, _, _| SOFT);
+        self.displace(heart.aorta.iter().filter_map(|tube| tube.grown(1.3)), |_, _, _| SOFT);
         // The left heart last: the septum belongs to it, and the right ventricle lies around it.
         for (right, blood) in [(true, enhancement.pulmonary), (false, enhancement.venous)] {
             let chambers = || heart.chambers.iter().filter(move |chamber| chamber.right == right);
-            self.paint(chambers().map(|chamber| chamber.blood.grown(chamber.wall)), |painter, x, y| {
+            self.displace(chambers().map(|chamber| chamber.blood.grown(chamber.wall)), |painter, x, y| {
                 105.0 + 5.0 * painter.fine.at(x, y)
             });
             let mixing = if right { 0.05 + self.exam.mixing } else { 0.02 };
-            self.paint(chambers().map(|chamber| chamber.blood), |painter, x, y| {
+            self.displace(chambers().map(|chamber| chamber.blood), |painter, x, y| {
                 blood * (1.0 + mixing * painter.coarse.at(x, y)) + 4.0 * painter.fine.at(x, y)
             });
         }
-        self.paint(heart.aorta.iter().copied(), |_, _, _| enhancement.aorta);
-        self.paint(heart.cava.iter().filter_map(|tube| tube.grown(1.0)), |_, _, _| SOFT);
-        self.paint(heart.cava.iter().copied(), |painter, x, y| {
+        self.displace(heart.aorta.iter().copied(), |_, _, _| enhancement.aorta);
+        self.displace(heart.cava.iter().filter_map(|tube| tube.grown(1.0)), |_, _, _| SOFT);
+        self.displace(heart.cava.iter().copied(), |painter, x, y| {
             enhancement.cava * (1.0 + 0.15 * painter.coarse.at(x, y))
         });
     }
