@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
@@ -75,14 +75,16 @@ pub(super) fn written(write: impl FnOnce(&mut Sink) -> io::Result<()> + Send + '
         }
         drop(place);
     });
-    Body::from_stream(stream::unfold(Some(received), |received| async move {
+    // Compression asks again after the end, which an unfold takes for a fault.
+    let pieces = stream::unfold(Some(received), |received| async move {
         let mut received = received?;
         match received.recv().await {
             Some(Some(piece)) => Some((Ok(piece), Some(received))),
             Some(None) => None,
             None => Some((Err(io::Error::from(io::ErrorKind::UnexpectedEof)), None)),
         }
-    }))
+    });
+    Body::from_stream(pieces.fuse())
 }
 
 /// The parts of a `multipart/related` body.
