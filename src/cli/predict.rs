@@ -16,7 +16,8 @@ use sha2::{Digest, Sha256};
 
 use super::{CliError, Settings};
 use crate::config::Config;
-use crate::engine::models::{Models, hexadecimal};
+use crate::dicom::hexadecimal;
+use crate::engine::models::Models;
 use crate::engine::pipeline::{Options, SeriesResult, Status, analyse_series};
 use crate::engine::volume::{Rejection, SeriesFiles, group_by_series};
 

@@ -5,10 +5,12 @@ pub mod ae_title;
 pub mod bounded;
 pub mod concept;
 pub mod elements;
+mod hexadecimal;
 pub mod implementation;
 mod prescan;
 pub mod uid;
 
 pub use ae_title::AeTitle;
 pub use concept::Concept;
+pub use hexadecimal::hexadecimal;
 pub use uid::Uid;

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -27,8 +28,9 @@ def absent(what):
 
 
 def tool(name):
-    """The path of another program."""
-    return shutil.which(name) or absent(name)
+    """The path of another program. pynetdicom brings namesakes of DCMTK's tools, which are not meant."""
+    folders = [folder for folder in os.environ["PATH"].split(os.pathsep) if Path(folder) != Path(sys.executable).parent]
+    return shutil.which(name, path=os.pathsep.join(folders)) or absent(name)
 
 
 @pytest.fixture(scope="session")

@@ -33,12 +33,3 @@ pub struct ModelIdentity {
 /// Which program computed the networks: the execution provider and its device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provider(pub String);
-
-/// Bytes as lower-case hexadecimal digits, the form of every digest that is shown.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::ModelIdentity;
 use super::manifest::{File, Kind, Manifest, Role};
 use super::validation::{ManifestError, is_token};
-use super::{ModelIdentity, hexadecimal};
 use crate::config::ModelsConfig;
+use crate::dicom::hexadecimal;
 
 /// Name of the manifest in a package's folder.
 pub const MANIFEST: &str = "model.toml";

@@ -76,7 +76,7 @@ fn the_identity_is_the_digest_of_the_manifest_followed_by_the_files() {
     for name in [MANIFEST, "encoder.onnx", "head.onnx"] {
         hasher.update(fs::read(embolism(&fixtures()).join(name)).expect("file"));
     }
-    assert_eq!(package.contents().expect("contents").identity.sha256, super::hexadecimal(&hasher.finalize()));
+    assert_eq!(package.contents().expect("contents").identity.sha256, crate::dicom::hexadecimal(&hasher.finalize()));
 }
 
 #[test]
@@ -148,9 +148,9 @@ fn what_is_no_network_is_refused_with_the_runtimes_reason() {
     use sha2::{Digest, Sha256};
     let folder = copy();
     let package = embolism(folder.path());
-    let digest = super::hexadecimal(&Sha256::digest(fs::read(package.join("head.onnx")).expect("file")));
+    let digest = crate::dicom::hexadecimal(&Sha256::digest(fs::read(package.join("head.onnx")).expect("file")));
     fs::write(package.join("head.onnx"), b"no network").expect("write");
-    edit(&package, &digest, &super::hexadecimal(&Sha256::digest(b"no network")));
+    edit(&package, &digest, &crate::dicom::hexadecimal(&Sha256::digest(b"no network")));
     let error = refusal(folder.path());
     assert!(error.contains("head.onnx: loading the network:"), "{error}");
 }

@@ -92,6 +92,6 @@ fn named(bytes: &[u8], input: &str, outputs: &[&str]) -> Result<Vec<u8>, TrainEr
         node.input.iter_mut().for_each(rename);
         node.output.iter_mut().for_each(rename);
     }
-    model.producer_name = "pe-node".to_owned();
+    "pe-node".clone_into(&mut model.producer_name);
     model.write_to_bytes().map_err(|error| failed(error.to_string()))
 }

@@ -1,7 +1,6 @@
 //! Files that steps read and write: DICOM files of a cohort, tables, digests.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use dicom_dictionary_std::tags;
@@ -9,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::TrainError;
 use crate::dicom::bounded::{self, Limits};
-use crate::dicom::elements;
+use crate::dicom::{elements, hexadecimal};
 use crate::engine::volume::group_by_series;
 
 /// What files of a cohort may claim: training reads what a user collected, yet a broken file must not end the machine.
@@ -63,10 +62,7 @@ impl CohortFiles {
 
 /// SHA-256 as lower-case hexadecimal.
 pub(crate) fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hexadecimal(&Sha256::digest(bytes))
 }
 
 /// Creates a folder and those above it.

@@ -64,7 +64,7 @@ pub(crate) fn nearest(labels: &Array3<u8>, from: &Geometry, to: &Geometry) -> Ar
     Array3::from_shape_fn((slices, rows, columns), |(slice, row, column)| {
         let place = VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 };
         let found = from.to_voxel(to.to_patient(place));
-        let [column, row, slice] = [found.column, found.row, found.slice].map(|number| number.round());
+        let [column, row, slice] = [found.column, found.row, found.slice].map(f64::round);
         if column < 0.0 || row < 0.0 || slice < 0.0 {
             return BACKGROUND;
         }

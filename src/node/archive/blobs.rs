@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sha2::{Digest, Sha256};
 
 use super::error::ArchiveError;
+use crate::dicom::hexadecimal;
 
 /// The name of a blob: 32 bytes of digest. It is computed, never received, so it is safe in a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,15 +39,6 @@ impl BlobName {
     pub(super) fn to_text(self) -> String {
         hexadecimal(&self.0)
     }
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Bytes that are on the disk but not yet under their name. Dropped without being published, they are removed.

@@ -3,13 +3,13 @@
 use futures_util::future::BoxFuture;
 
 use super::attributes::IndexedAttributes;
-use super::blobs::{BlobName, hexadecimal};
+use super::blobs::BlobName;
 use super::error::ArchiveError;
 use super::instance::{Origin, ReceivedInstance, Scope, Stored};
 use super::progress::{SeriesMember, UnassembledSeries};
 use super::query::{Level, Query};
-use crate::dicom::Uid;
 use crate::dicom::elements::{self, DataSet};
+use crate::dicom::{Uid, hexadecimal};
 
 use dicom_dictionary_std::tags;
 use sha2::{Digest, Sha256};

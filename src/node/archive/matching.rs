@@ -27,7 +27,7 @@ pub(super) fn matches(data_set: &DataSet, tag: Tag, pattern: &str) -> bool {
     if is_universal(pattern) {
         return true;
     }
-    let representation = data_set.get(tag).map_or_else(|| standard_representation(tag), |element| element.vr());
+    let representation = data_set.get(tag).map_or_else(|| standard_representation(tag), dicom_core::DataElement::vr);
     texts(data_set, tag)
         .iter()
         .filter(|value| !value.is_empty())
@@ -70,19 +70,13 @@ fn in_range(value: &str, pattern: &str, precisions: &[usize], keep: impl Fn(char
     let known = |bound: &str| precisions.contains(&bound.len()) || bound.contains('.');
     let not_before = |bound: &str| value.as_str() >= bound;
     let not_after = |bound: &str| value.as_str() <= bound || value.starts_with(bound);
-    match pattern.split_once('-') {
-        Some((first, last)) => {
-            let (first, last) = (plain(first), plain(last));
-            let fits = |bound: &str| bound.is_empty() || known(bound);
-            fits(&first)
-                && fits(&last)
-                && (first.is_empty() || not_before(&first))
-                && (last.is_empty() || not_after(&last))
-        }
-        None => {
-            let bound = plain(pattern);
-            known(&bound) && value.starts_with(&bound)
-        }
+    if let Some((first, last)) = pattern.split_once('-') {
+        let (first, last) = (plain(first), plain(last));
+        let fits = |bound: &str| bound.is_empty() || known(bound);
+        fits(&first) && fits(&last) && (first.is_empty() || not_before(&first)) && (last.is_empty() || not_after(&last))
+    } else {
+        let bound = plain(pattern);
+        known(&bound) && value.starts_with(&bound)
     }
 }
 

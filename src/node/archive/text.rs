@@ -36,8 +36,8 @@ impl Reading {
         if first.is_some_and(|set| set != default) {
             return Self::AsDecoded;
         }
-        let meant = values.iter().filter_map(|value| SpecificCharacterSet::from_code(&usual(value)));
-        match meant.filter(|set| *set != default).next() {
+        let mut meant = values.iter().filter_map(|value| SpecificCharacterSet::from_code(&usual(value)));
+        match meant.find(|set| *set != default) {
             Some(set) => Self::In(set),
             None => Self::Guess,
         }
@@ -52,9 +52,7 @@ impl Reading {
                 .collect();
             return DataElement::new(element.tag(), element.vr(), DataSetSequence::from(items));
         }
-        let (DicomValue::Primitive(PrimitiveValue::Str(_)) | DicomValue::Primitive(PrimitiveValue::Strs(_))) =
-            element.value()
-        else {
+        let DicomValue::Primitive(PrimitiveValue::Str(_) | PrimitiveValue::Strs(_)) = element.value() else {
             return element.clone();
         };
         let Ok(values) = element.value().to_multi_str() else { return element.clone() };

@@ -127,9 +127,8 @@ impl Shared {
         let active = activity.map_or(started_at, |activity| activity.last).max(received);
         let sender = match activity {
             Some(Activity { feeds: 1.., .. }) => Sender::Connected,
-            Some(_) => Sender::Left,
             None if received < started_at => Sender::CutOff,
-            None => Sender::Left,
+            Some(_) | None => Sender::Left,
         };
         let remaining = |wait: Duration| {
             let quiet = Duration::try_from(now.duration_since(active)).unwrap_or_default();

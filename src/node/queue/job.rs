@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::dicom::Uid;
+use crate::dicom::{Uid, hexadecimal};
 use crate::engine::pipeline::{Status, Summary};
 use crate::engine::volume::Rejection;
 
@@ -32,10 +32,6 @@ impl JobId {
     pub fn from_text(text: &str) -> Self {
         Self(text.to_owned())
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An instance of a job's set: SOP Instance UID and SHA-256 of its data set.
@@ -107,7 +103,7 @@ mod tests {
         let (first, second) = (member("1.2", "aa"), member("1.3", "bb"));
         let set = instances_sha256(&[first.clone(), second.clone()]);
         assert_eq!(set, instances_sha256(&[second.clone(), first.clone()]));
-        assert_ne!(set, instances_sha256(&[first.clone()]));
+        assert_ne!(set, instances_sha256(std::slice::from_ref(&first)));
         assert_ne!(set, instances_sha256(&[first, member("1.3", "bc")]));
     }
 }

@@ -174,10 +174,10 @@ impl Process {
 /// The next line that is a reply; anything else that a library may print is passed on to the log.
 async fn read_reply(output: &mut Lines<BufReader<ChildStdout>>) -> std::io::Result<Option<Reply>> {
     while let Some(line) = output.next_line().await? {
-        match serde_json::from_str(&line) {
-            Ok(reply) => return Ok(Some(reply)),
-            Err(_) => tracing::debug!(line, "the analysis process printed something else"),
+        if let Ok(reply) = serde_json::from_str(&line) {
+            return Ok(Some(reply));
         }
+        tracing::debug!(line, "the analysis process printed something else");
     }
     Ok(None)
 }

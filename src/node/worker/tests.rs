@@ -159,7 +159,7 @@ async fn an_analysis_that_takes_too_long_is_ended() {
 
 #[tokio::test]
 async fn a_process_that_takes_too_much_memory_is_ended() {
-    let mut node = Node::new(&script(r#"hog=$(head -c 60000000 /dev/zero | tr '\0' x); sleep 100"#)).await;
+    let mut node = Node::new(&script(r"hog=$(head -c 60000000 /dev/zero | tr '\0' x); sleep 100")).await;
     node.launch.memory_limit_mib = 50;
     let mut worker = node.worker().await.expect("worker");
     worker.step(&Shutdown::new()).await.expect("step");

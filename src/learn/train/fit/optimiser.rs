@@ -58,7 +58,7 @@ impl<M: Module> Optimiser<M> {
 
 /// Linear warm-up, then half a cosine (Loshchilov and Hutter 2017).
 fn learning_rate(settings: &Fit, step: usize, done: f64) -> f64 {
-    let cosine = (1.0 + (std::f64::consts::PI * done.clamp(0.0, 1.0)).cos()) / 2.0;
+    let cosine = f64::midpoint(1.0, (std::f64::consts::PI * done.clamp(0.0, 1.0)).cos());
     let lowest = settings.final_learning_rate;
     let scheduled = lowest + (settings.learning_rate - lowest) * cosine;
     let warm = (step as f64 / settings.warm_up_steps.max(1) as f64).min(1.0);
