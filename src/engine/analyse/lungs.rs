@@ -1,7 +1,7 @@
 //! The lungs: the network's labels, refined to the outline that the source images show, and measured.
 //!
 //! The network learnt from phantoms alone, so it is asked only for what phantoms can teach: where each lung lies. The
-//! outline is the images' own, found on the source grid from Hounsfield units; see [`refinement`].
+//! outline is the images' own, found on the source grid from Hounsfield units; see `refinement`.
 
 mod disjoint;
 mod great_parts;

@@ -1,8 +1,8 @@
 //! Running networks with ONNX Runtime: the only file that names `ort`.
 //!
-//! The shared library is loaded at run time ([`super::library`]) and one environment serves the whole process, with
+//! The shared library is loaded at run time (`library`) and one environment serves the whole process, with
 //! telemetry off. Execution providers are registered so that a failure is an error: what [`Runtime::provider`] says is
-//! what runs. A [`Network`] is owned by one thread; its intermediate tensors are freed after every run, so that memory
+//! what runs. A `Network` is owned by one thread; its intermediate tensors are freed after every run, so that memory
 //! is bounded by one batch.
 
 use std::path::{Path, PathBuf};

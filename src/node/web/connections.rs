@@ -26,7 +26,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves requests until `shutdown`; then accepts nothing new and returns when those in progress are answered, or
-/// after [`DRAIN_TIMEOUT`].
+/// after `DRAIN_TIMEOUT`.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown) {
     let places = Arc::new(Semaphore::new(MAXIMUM_CONNECTIONS));
     let mut connections = JoinSet::new();
