@@ -14,6 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).resolve().parent / "results"
 sys.path.insert(0, str(ROOT / "tests" / "interop"))
+os.environ.setdefault("PE_NODE__MODELS__DIRECTORY", str(ROOT / "onnx"))
 
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 

@@ -19,6 +19,21 @@ BINARY = Path(os.environ.get("PE_NODE_BINARY", ROOT / "target/release/pe-node"))
 DATA = Path(os.environ.get("PE_NODE_TEST_DATA", ROOT.parent / "shared/data"))
 
 
+def models():
+    """A folder with the bundled lung package and a classifier whose answer is a simple function of the image, so that
+    these tests speak of the node and not of what a network happened to learn."""
+    folder = ROOT / "target" / "test-models"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / "onnx" / "lungs", folder / "lungs")
+    shutil.copytree(ROOT / "fixtures" / "models" / "fixture-embolism", folder / "fixture-embolism")
+    return folder
+
+
+# Of both `pe-node serve` and `pe-node predict`; measurements set the bundled packages before they come here.
+if "PE_NODE__MODELS__DIRECTORY" not in os.environ:
+    os.environ["PE_NODE__MODELS__DIRECTORY"] = str(models())
+
+
 def absent(what):
     """A missing peer or data set is a skip on a developer's machine and a failure in CI."""
     message = f"{what} is absent"
@@ -57,7 +72,6 @@ class Node:
             "http.listen": "127.0.0.1:0",
             "storage.path": str(self.folder / "data"),
             "study.quiet_seconds": "1",
-            "models.directory": os.environ.get("PE_NODE_MODELS", str(ROOT / "onnx")),
             "onnxruntime.device": "cpu",
             **dict(self.settings),
         }
