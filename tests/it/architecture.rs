@@ -81,7 +81,8 @@ fn code(file: &Path) -> String {
 /// Modules named as `crate::a::b...`, also inside a brace group right after `crate::`.
 fn imports(code: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for rest in code.split("crate::").skip(1) {
+    // `pub(in crate::node)` says who may see, not what is imported.
+    for rest in code.replace("in crate::", "").split("crate::").skip(1) {
         let path: String = rest
             .chars()
             .take_while(|character| character.is_alphanumeric() || matches!(character, '_' | ':'))

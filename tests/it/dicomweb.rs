@@ -106,7 +106,8 @@ assert series["0020000E"]["Value"] == [SERIES]
 assert len(client.search_for_instances(STUDY, SERIES)) == len(sent)
 assert len(client.search_for_instances(STUDY, SERIES, limit=2, offset=3)) == 1
 
-for back in client.retrieve_series(STUDY, SERIES):
+as_stored = (("application/dicom", "*"),)
+for back in client.retrieve_series(STUDY, SERIES, media_types=as_stored):
     one, pixels = sent[back.SOPInstanceUID]
     assert back.file_meta.TransferSyntaxUID == one.file_meta.TransferSyntaxUID, back.file_meta
     assert back.PixelData == one.PixelData and back.PatientName == one.PatientName

@@ -1,5 +1,7 @@
 //! Step `export`: networks to ONNX with named tensors and a dynamic number of slices.
 
+use std::sync::{Mutex, PoisonError};
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use burn_onnx::export::{AxisSpec, ExportError, ExportInput, ExportOutput, InputSpec, OnnxExporter};
@@ -65,6 +67,9 @@ fn export<M: Module, I: ExportInput, O: ExportOutput>(
     let mut axes = vec![AxisSpec::Static; rank];
     axes[0] = AxisSpec::dynamic("slices");
     let specification = [InputSpec::new(axes)];
+    // Tracing is a state of the whole process: one at a time.
+    static TRACING: Mutex<()> = Mutex::new(());
+    let _tracing = TRACING.lock().unwrap_or_else(PoisonError::into_inner);
     let model = OnnxExporter::new()
         .export_dynamic(network, blank(7), blank(11), &specification, forward)
         .map_err(|error: ExportError| TrainError::Export(error.to_string()))?;

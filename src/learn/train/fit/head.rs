@@ -80,7 +80,7 @@ impl Task for HeadTask {
     type Batch = Vec<ExamFeatures>;
 
     fn network(&self, device: &Device) -> Head {
-        self.start.clone().to_device(device)
+        self.start.clone().to_device(device).train()
     }
 
     fn plan(&self, random: &mut ChaCha8Rng) -> Vec<Vec<usize>> {

@@ -70,7 +70,9 @@ impl Head {
         let logits = features.clone().select(1, first).reshape([1, 1, slices, 1]);
         let weighted = |weight: &Param<Tensor<1>>| logits.clone() * weight.val().reshape([1, 1, 1, 1]);
 
-        let embedded = relu(self.embed.forward(features.reshape([1, 1, slices, length])));
+        // One new axis at a time: the exporter follows a dynamic axis past no more than one that it has to infer.
+        let image = features.reshape([1, slices, length]).reshape([1, 1, slices, length]);
+        let embedded = relu(self.embed.forward(image));
         let context = relu(self.context.forward(embedded.clone()));
         let state = embedded + context * self.context_scale.val().reshape([1, 1, 1, 1]);
 
