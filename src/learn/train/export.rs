@@ -57,6 +57,9 @@ fn blank_slices(slices: usize, channels: usize, [rows, columns]: [usize; 2]) -> 
     Tensor::zeros([slices, channels, rows, columns], &Device::default())
 }
 
+/// Tracing is a state of the whole process: one at a time.
+static TRACING: Mutex<()> = Mutex::new(());
+
 /// Traces the network with two numbers of slices, both unlike any other size, so that the exporter can tell the axis.
 fn export<M: Module, I: ExportInput, O: ExportOutput>(
     network: &M,
@@ -67,8 +70,6 @@ fn export<M: Module, I: ExportInput, O: ExportOutput>(
     let mut axes = vec![AxisSpec::Static; rank];
     axes[0] = AxisSpec::dynamic("slices");
     let specification = [InputSpec::new(axes)];
-    // Tracing is a state of the whole process: one at a time.
-    static TRACING: Mutex<()> = Mutex::new(());
     let _tracing = TRACING.lock().unwrap_or_else(PoisonError::into_inner);
     let model = OnnxExporter::new()
         .export_dynamic(network, blank(7), blank(11), &specification, forward)
