@@ -19,22 +19,19 @@ export PE_NODE_TEST_DATA ?= $(CURDIR)/../shared/data
 help:
 	@sed -n 's/^#   /  /p' Makefile
 
-# The bundled classifier is still to be trained: until then the demo runs one whose weights were chosen by hand, and its
-# pictures and reports say so.
 demo: tools onnxruntime
-	rm -rf target/demo-models && mkdir -p target/demo-models
-	cp -r onnx/lungs fixtures/models/fixture-embolism target/demo-models/
-	PE_NODE__MODELS__DIRECTORY=$(CURDIR)/target/demo-models cargo run --release --no-default-features -- demo --out target/demo
+	cargo run --release --no-default-features -- demo --out target/demo
 
 build: tools onnxruntime
 	cargo build --release
 
 test: tools peers onnxruntime lint rust-tests interop
 
-# Without the feature `cuda`: building burn's CUDA backend downloads a compiler, which not every machine may.
+# All features: DOCS_RS keeps the build scripts of burn's CUDA backend from downloading a compiler, which checking does
+# not need. A folder of its own, so that what is built after it is not built anew.
 lint: tools
 	cargo fmt --check
-	cargo clippy --release --all-targets -- -D warnings
+	DOCS_RS=1 cargo clippy --release --all-targets --all-features --target-dir target/lint -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --document-private-items
 
 rust-tests: tools peers onnxruntime

@@ -5,6 +5,26 @@ use rand_distr::{Distribution, Normal};
 
 use super::configuration::Augmentation;
 
+/// A part of an image: first row and column, rows and columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) origin: [usize; 2],
+    pub(crate) size: [usize; 2],
+}
+
+impl Window {
+    /// All of an image.
+    fn all(size: [usize; 2]) -> Self {
+        Self { origin: [0, 0], size }
+    }
+
+    /// This part of an image of `columns` columns.
+    pub(crate) fn cut<T: Copy>(&self, image: &[T], [_, columns]: [usize; 2]) -> Vec<T> {
+        let row = |row: usize| &image[row * columns + self.origin[1]..][..self.size[1]];
+        (self.origin[0]..self.origin[0] + self.size[0]).flat_map(row).copied().collect()
+    }
+}
+
 /// One drawn variation.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Variation {
@@ -44,7 +64,12 @@ impl Variation {
 
     /// The varied image, row by row; beyond its edges lies air (0).
     pub(crate) fn image(&self, image: &[f32], size: [usize; 2], random: &mut impl Rng) -> Vec<f32> {
-        let mut varied = if self.moves() { self.moved(image, size) } else { image.to_vec() };
+        self.window(image, size, Window::all(size), random)
+    }
+
+    /// A part of the varied image, without the arithmetic for the rest.
+    pub(crate) fn window(&self, image: &[f32], size: [usize; 2], window: Window, random: &mut impl Rng) -> Vec<f32> {
+        let mut varied = if self.moves() { self.moved(image, size, window) } else { window.cut(image, size) };
         if (self.offset, self.factor, self.gamma) != (0.0, 1.0, 1.0) {
             for value in &mut varied {
                 *value = (value.powf(self.gamma) * self.factor + self.offset).clamp(0.0, 1.0);
@@ -67,7 +92,7 @@ impl Variation {
         }
         let [rows, columns] = size;
         let mut varied = Vec::with_capacity(mask.len());
-        self.places(size, |row, column| {
+        self.places(Window::all(size), |row, column| {
             let (row, column) = (row.round(), column.round());
             let inside = row >= 0.0 && column >= 0.0 && row < rows as f64 && column < columns as f64;
             varied.push(if inside { mask[row as usize * columns + column as usize] } else { 0 });
@@ -79,20 +104,21 @@ impl Variation {
         self.map != Self::NONE.map
     }
 
-    fn places(&self, [rows, columns]: [usize; 2], mut visit: impl FnMut(f64, f64)) {
+    fn places(&self, window: Window, mut visit: impl FnMut(f64, f64)) {
+        let [first_row, first_column] = window.origin;
         let [[a, b, c], [d, e, f]] = self.map;
-        for row in 0..rows {
-            for column in 0..columns {
+        for row in first_row..first_row + window.size[0] {
+            for column in first_column..first_column + window.size[1] {
                 let (row, column) = (row as f64, column as f64);
                 visit(a * row + b * column + c, d * row + e * column + f);
             }
         }
     }
 
-    fn moved(&self, image: &[f32], size: [usize; 2]) -> Vec<f32> {
+    fn moved(&self, image: &[f32], size: [usize; 2], window: Window) -> Vec<f32> {
         let [rows, columns] = size;
-        let mut moved = Vec::with_capacity(image.len());
-        self.places(size, |row, column| {
+        let mut moved = Vec::with_capacity(window.size[0] * window.size[1]);
+        self.places(window, |row, column| {
             let (top, left) = (row.floor(), column.floor());
             let (down, right) = ((row - top) as f32, (column - left) as f32);
             let (top, left) = (top as i64, left as i64);
@@ -155,6 +181,17 @@ mod tests {
             let differing = image.iter().zip(&mask).filter(|(value, class)| (**value > 0.5) != (**class == 1)).count();
             assert!(differing < 60, "{differing} pixels differ");
         }
+    }
+
+    #[test]
+    fn a_window_is_a_part_of_the_varied_image() {
+        let settings = Augmentation { shift_mm: 3.0, rotation_degrees: 20.0, gamma: 0.3, ..SETTINGS };
+        let mut random = ChaCha8Rng::seed_from_u64(7);
+        let (size, window) = ([12, 16], Window { origin: [3, 5], size: [4, 6] });
+        let image: Vec<f32> = (0..192).map(|n| n as f32 / 192.0).collect();
+        let variation = Variation::draw(&mut random, &settings, size, 1.0);
+        let whole = variation.image(&image, size, &mut random);
+        assert_eq!(variation.window(&image, size, window, &mut random), window.cut(&whole, size));
     }
 
     #[test]

@@ -125,6 +125,16 @@ pub struct Fit {
     pub patience: usize,
     /// One of so many slices of a validation exam is looked at during the fit.
     pub validation_stride: usize,
+    /// Epochs on patches before whole slices, for cohorts with masks of the emboli; 0 for none.
+    pub patch_epochs: usize,
+    /// Time limit of them; 0 for none.
+    pub patch_minutes: f64,
+    /// Patches in one step.
+    pub patches_per_step: usize,
+    /// Rows and columns of a patch.
+    pub patch_size: usize,
+    /// Highest learning rate on patches.
+    pub patch_learning_rate: f64,
     /// Training exams on whose whole stacks the head is fitted; 0 for none.
     pub head_exams: usize,
     /// Passes over them.
@@ -217,6 +227,7 @@ impl TrainConfiguration {
             ("fit.run_length", fit.run_length),
             ("fit.accumulate", fit.accumulate),
             ("fit.validation_stride", fit.validation_stride),
+            ("fit.patches_per_step", fit.patches_per_step),
             ("evaluation.bootstrap", self.evaluation.bootstrap),
             ("head.width", self.head.width),
         ];
@@ -245,6 +256,16 @@ impl TrainConfiguration {
         }
         if fit.exam_weight + fit.slice_weight <= 0.0 {
             return Err("fit.exam_weight and fit.slice_weight are both 0: nothing would be learnt".to_owned());
+        }
+        let smallest = self.input.size.iter().copied().min().unwrap_or_default();
+        if fit.patch_epochs > 0 && (!fit.patch_size.is_multiple_of(8) || !(16..=smallest).contains(&fit.patch_size)) {
+            return Err(format!(
+                "fit.patch_size = {}: a multiple of 8 from 16 to {smallest} was expected",
+                fit.patch_size
+            ));
+        }
+        if fit.patch_epochs > 0 && fit.mask_weight == 0.0 {
+            return Err("fit.patch_epochs: patches are learnt from masks; fit.mask_weight is 0".to_owned());
         }
         if self.head.context.is_multiple_of(2) {
             return Err(format!("head.context = {}: an odd number was expected", self.head.context));

@@ -30,29 +30,46 @@ pub(crate) const UNLABELLED: u8 = 255;
 /// exams' term alone at full weight, so that exam labels train at the same pace.
 pub(crate) fn embolism(exams: Tensor<1>, slices: Tensor<1>, targets: &EmbolismTargets<'_>) -> Tensor<1> {
     let of_exams = cross_entropies(exams, targets.exams).mean();
-    let labels: Vec<f32> = targets.slices.iter().map(|label| f32::from(u8::from(*label == 1))).collect();
-    let labelled: Vec<f32> = targets.slices.iter().map(|label| f32::from(u8::from(*label != UNLABELLED))).collect();
-    let count: f32 = labelled.iter().sum();
-    if count == 0.0 || targets.slice_weight == 0.0 {
+    if targets.slice_weight == 0.0 || targets.slices.iter().all(|label| *label == UNLABELLED) {
         return of_exams.mul_scalar(targets.exam_weight + targets.slice_weight);
     }
-    let weights = Tensor::<1>::from_data(TensorData::new(labelled, [labels.len()]), &slices.device());
-    let of_slices = (cross_entropies(slices, &labels) * weights).sum().div_scalar(count);
-    of_exams.mul_scalar(targets.exam_weight) + of_slices.mul_scalar(targets.slice_weight)
+    of_exams.mul_scalar(targets.exam_weight) + labelled(slices, targets.slices, targets.slice_weight)
 }
 
-/// Cells of the evidence map against embolus masks: the sum of their cross entropies for each embolus cell of the batch.
-/// Not balanced, so that a cell's logit stays the logarithm of its odds and their sum over the slice the slice's odds.
+/// `weight * mean BCE` of the logits that carry a label; 0 without any.
+pub(crate) fn labelled(logits: Tensor<1>, labels: &[u8], weight: f64) -> Tensor<1> {
+    let targets: Vec<f32> = labels.iter().map(|label| f32::from(u8::from(*label == 1))).collect();
+    let known: Vec<f32> = labels.iter().map(|label| f32::from(u8::from(*label != UNLABELLED))).collect();
+    let count: f32 = known.iter().sum();
+    let known = Tensor::<1>::from_data(TensorData::new(known, [labels.len()]), &logits.device());
+    (cross_entropies(logits, &targets) * known).sum().mul_scalar(weight / f64::from(count.max(1.0)))
+}
+
+/// Cells of the evidence map against embolus masks, `of_slice` cells each: the cross entropies of a slice's cells, for
+/// each embolus cell it has, averaged over the slices with an embolus. So a small embolus teaches as much as a large one,
+/// and within a slice a cell's logit stays the logarithm of its odds. A slice without embolus weighs as the average one.
 /// Cells of exams without mask are left out; `None` if there are no others.
-pub(crate) fn evidence(logits: Tensor<1>, cells: &[u8]) -> Option<Tensor<1>> {
-    let known: Vec<f32> = cells.iter().map(|cell| f32::from(u8::from(*cell != UNLABELLED))).collect();
-    if known.iter().all(|known| *known == 0.0) {
+pub(crate) fn evidence(logits: Tensor<1>, cells: &[u8], of_slice: usize) -> Option<Tensor<1>> {
+    if cells.iter().all(|cell| *cell == UNLABELLED) {
         return None;
     }
+    let embolus = |slice: &[u8]| slice.iter().map(|cell| f32::from(u8::from(*cell == 1))).sum::<f32>();
+    let counts: Vec<f32> = cells.chunks(of_slice).map(embolus).collect();
+    let inverse: Vec<f32> = counts.iter().filter(|count| **count > 0.0).map(|count| 1.0 / count).collect();
+    let positive = inverse.len().max(1) as f32;
+    let usual = if inverse.is_empty() { 1.0 } else { inverse.iter().sum::<f32>() / positive };
+    let weights: Vec<f32> = cells
+        .iter()
+        .enumerate()
+        .map(|(place, cell)| match (*cell, counts[place / of_slice]) {
+            (UNLABELLED, _) => 0.0,
+            (_, count) if count > 0.0 => 1.0 / count / positive,
+            _ => usual / positive,
+        })
+        .collect();
     let targets: Vec<f32> = cells.iter().map(|cell| f32::from(u8::from(*cell == 1))).collect();
-    let positive: f32 = targets.iter().sum();
-    let known = Tensor::<1>::from_data(TensorData::new(known, [cells.len()]), &logits.device());
-    Some((cross_entropies(logits, &targets) * known).sum().div_scalar(positive.max(1.0)))
+    let weights = Tensor::<1>::from_data(TensorData::new(weights, [cells.len()]), &logits.device());
+    Some((cross_entropies(logits, &targets) * weights).sum())
 }
 
 /// Cross entropy plus soft Dice of the classes other than background (Milletari et al. 2016). Logits `[N, K, H, W]`,
@@ -109,10 +126,18 @@ mod tests {
 
     #[test]
     fn cells_of_exams_without_mask_do_not_count() {
-        let with = evidence(tensor(&[2.0, -1.0]), &[1, 0]).expect("masks").into_scalar::<f32>();
-        let more = evidence(tensor(&[2.0, -1.0, 9.0]), &[1, 0, UNLABELLED]).expect("masks").into_scalar::<f32>();
+        let with = evidence(tensor(&[2.0, -1.0]), &[1, 0], 2).expect("masks").into_scalar::<f32>();
+        let nobody_knows = [1, 0, UNLABELLED, UNLABELLED];
+        let more = evidence(tensor(&[2.0, -1.0, 9.0, 9.0]), &nobody_knows, 2).expect("masks").into_scalar::<f32>();
         assert!((with - more).abs() < 1e-6 && with > 0.0, "{with} {more}");
-        assert!(evidence(tensor(&[2.0]), &[UNLABELLED]).is_none());
+        assert!(evidence(tensor(&[2.0]), &[UNLABELLED], 1).is_none());
+    }
+
+    #[test]
+    fn a_small_embolus_counts_as_much_as_a_large_one() {
+        let missed = |cells: &[u8]| evidence(tensor(&[-5.0; 8]), cells, 4).expect("masks").into_scalar::<f32>();
+        let (small, large) = (missed(&[1, 0, 0, 0, 0, 0, 0, 0]), missed(&[1, 1, 1, 1, 0, 0, 0, 0]));
+        assert!((small - large).abs() < 0.1 && small > 4.0, "{small} {large}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::files::{self, table};
 use super::fit::embolism::EmbolismTask;
 use super::fit::head::HeadTask;
 use super::fit::lungs::LungTask;
+use super::fit::patches::PatchTask;
 use super::fit::{self, Checkpoints, Task};
 use super::labels::{self, Exam, SliceLabel, Split};
 use super::network::{EmbolismNetwork, LungNetwork};
@@ -189,13 +190,29 @@ fn fit_weights(configuration: &TrainConfiguration, paths: &Paths) -> Result<Vec<
         Kind::EmbolismClassifier => {
             require_both_classes(training, "training")?;
             require_both_classes(validation, "validation")?;
-            let task = EmbolismTask::new(configuration, training, validation)?;
+            let mut task = EmbolismTask::new(configuration, training, validation)?;
+            if configuration.fit.patch_epochs > 0 {
+                task.start = Some(fit_patches(configuration, paths, &task, &device)?);
+            }
             let network = fit::run(&task, &configuration.fit, &folder, &device)?;
             fit_head(configuration, paths, &network, [training, validation], &device)?;
             network.num_params()
         }
     };
     Ok(vec![format!("fit: {parameters} weights, checkpoints in {}", paths.experiment.display())])
+}
+
+/// Fits the encoder to patches. The weights of the last epoch go on, those that the learning rate came to rest at: what
+/// a part of the slices says of an unfitted head is too uncertain to choose by.
+fn fit_patches(
+    configuration: &TrainConfiguration,
+    paths: &Paths,
+    task: &EmbolismTask<'_>,
+    device: &Device,
+) -> Result<EmbolismNetwork, TrainError> {
+    let folder = paths.checkpoints("patches");
+    fit::run(&PatchTask(task), &fit::patches::settings(&configuration.fit), &folder, device)?;
+    Checkpoints::new(&folder)?.last(fit::embolism::network(configuration, device))
 }
 
 /// Fits the head to whole stacks; keeps it only if it is better on validation than the head it began as.
@@ -231,6 +248,7 @@ fn best_embolism(
 ) -> Result<EmbolismNetwork, TrainError> {
     let fresh = fit::embolism::network(configuration, device);
     let mut network = Checkpoints::new(&paths.checkpoints("network"))?.best(fresh)?;
+    network.encoder = network.encoder.folded();
     network.head = Checkpoints::new(&paths.checkpoints("head"))?.best(network.head)?;
     Ok(network)
 }
@@ -238,7 +256,7 @@ fn best_embolism(
 /// The best weights of the lung network.
 fn best_lungs(configuration: &TrainConfiguration, paths: &Paths, device: &Device) -> Result<LungNetwork, TrainError> {
     let fresh = network::LungNetwork::new(&configuration.lung_network, configuration.input.channels(), device);
-    Checkpoints::new(&paths.checkpoints("network"))?.best(fresh)
+    Ok(Checkpoints::new(&paths.checkpoints("network"))?.best(fresh)?.folded())
 }
 
 fn evaluate_weights(configuration: &TrainConfiguration, paths: &Paths) -> Result<Vec<String>, TrainError> {

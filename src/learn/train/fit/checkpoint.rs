@@ -65,10 +65,7 @@ impl Checkpoints {
         network: &mut M,
         optimiser: &mut Optimiser<M>,
     ) -> Result<Option<Progress>, TrainError> {
-        let path = self.folder.join("progress.json");
-        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
-        let progress: Progress = serde_json::from_str(&text)
-            .map_err(|error| TrainError::Checkpoint { path: path.clone(), problem: error.to_string() })?;
+        let Some(progress) = self.progress()? else { return Ok(None) };
         let generation = progress.epoch % 2;
         *network = self.load(&format!("last-{generation}.bpk"), network.clone())?;
         let path = self.folder.join(format!("optimiser-{generation}.bpk"));
@@ -76,6 +73,20 @@ impl Checkpoints {
             .map_err(|error| TrainError::Checkpoint { path: path.clone(), problem: error.to_string() })?;
         optimiser.restore(|fresh| fresh.load_record(record), progress.steps);
         Ok(Some(progress))
+    }
+
+    /// The weights of the last epoch.
+    pub(crate) fn last<M: Module>(&self, network: M) -> Result<M, TrainError> {
+        let generation = self.progress()?.unwrap_or_default().epoch % 2;
+        self.load(&format!("last-{generation}.bpk"), network)
+    }
+
+    fn progress(&self) -> Result<Option<Progress>, TrainError> {
+        let path = self.folder.join("progress.json");
+        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
+        serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|error| TrainError::Checkpoint { path, problem: error.to_string() })
     }
 
     /// The best weights so far.

@@ -25,6 +25,8 @@ pub(crate) struct EmbolismTask<'a> {
     pub(crate) validation: &'a Dataset,
     /// Slice targets of each training exam.
     pub(crate) targets: Vec<Vec<u8>>,
+    /// Weights to begin with, where patches have been learnt from.
+    pub(crate) start: Option<EmbolismNetwork>,
 }
 
 /// Slices of some exams, the same number of each, row by row.
@@ -46,7 +48,7 @@ impl<'a> EmbolismTask<'a> {
         validation: &'a Dataset,
     ) -> Result<Self, TrainError> {
         let targets = (0..training.exams.len()).map(|exam| training.targets(exam)).collect::<Result<_, _>>()?;
-        Ok(Self { configuration, training, validation, targets })
+        Ok(Self { configuration, training, validation, targets, start: None })
     }
 }
 
@@ -65,7 +67,7 @@ impl EmbolismTask<'_> {
 }
 
 /// Cells of `CELL` x `CELL` pixels that hold a marked pixel.
-fn touched(mask: &[u8], [rows, columns]: [usize; 2]) -> Vec<u8> {
+pub(super) fn touched(mask: &[u8], [rows, columns]: [usize; 2]) -> Vec<u8> {
     let mut cells = vec![0; (rows / CELL) * (columns / CELL)];
     for (place, _) in mask.iter().enumerate().filter(|(_, pixel)| **pixel > 0) {
         cells[place / columns / CELL * (columns / CELL) + place % columns / CELL] = 1;
@@ -78,7 +80,10 @@ impl Task for EmbolismTask<'_> {
     type Batch = EmbolismBatch;
 
     fn network(&self, device: &Device) -> EmbolismNetwork {
-        network(self.configuration, device)
+        match &self.start {
+            Some(start) => super::begun(start, device),
+            None => network(self.configuration, device),
+        }
     }
 
     fn plan(&self, random: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
@@ -131,7 +136,11 @@ impl Task for EmbolismTask<'_> {
         if batch.cells.is_empty() {
             return of_labels;
         }
-        match loss::evidence(evidence.reshape([batch.cells.len()]), &batch.cells) {
+        match loss::evidence(
+            evidence.reshape([batch.cells.len()]),
+            &batch.cells,
+            batch.cells.len() / batch.slices.len(),
+        ) {
             Some(of_cells) => of_labels + of_cells.mul_scalar(fit.mask_weight),
             None => of_labels,
         }

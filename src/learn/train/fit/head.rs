@@ -3,7 +3,6 @@
 //! The encoder learns from a few slices a step; the head's attention and context depend on how many slices there are
 //! and how far apart. So it is fitted once more on the encoder's features of all slices.
 
-use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -48,13 +47,14 @@ impl HeadTask {
         chosen.retain(|exam| seen.insert(*exam));
         chosen.truncate(configuration.fit.head_exams);
         let all: Vec<usize> = (0..validation.exams.len()).collect();
+        let encoder = network.encoder.clone().folded();
         let bar = progress::bar((chosen.len() + all.len()) as u64, "features");
         let encoded = |data: &Dataset, exams: &[usize]| -> Result<Vec<ExamFeatures>, TrainError> {
             exams
                 .iter()
                 .map(|exam| {
                     bar.inc(1);
-                    features(&network.encoder, data, *exam, device)
+                    features(&encoder, data, *exam, device)
                 })
                 .collect()
         };
@@ -80,7 +80,7 @@ impl Task for HeadTask {
     type Batch = Vec<ExamFeatures>;
 
     fn network(&self, device: &Device) -> Head {
-        self.start.clone().to_device(device).train()
+        super::begun(&self.start, device)
     }
 
     fn plan(&self, random: &mut ChaCha8Rng) -> Vec<Vec<usize>> {

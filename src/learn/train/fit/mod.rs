@@ -9,6 +9,7 @@ pub(crate) mod embolism;
 pub(crate) mod head;
 pub(crate) mod lungs;
 mod optimiser;
+pub(crate) mod patches;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -84,6 +85,12 @@ fn cuda(name: &str) -> Result<Device, TrainError> {
 fn unknown_device(name: &str) -> TrainError {
     let built = if cfg!(feature = "cuda") { "" } else { "; this program was built without the feature `cuda`" };
     TrainError::Exams(format!("fit.device = \"{name}\": \"auto\", \"cpu\" or \"cuda:N\" was expected{built}"))
+}
+
+/// Weights to begin with on a device: to be learnt where it keeps gradients, plain where it does not.
+pub(crate) fn begun<M: Module>(start: &M, device: &Device) -> M {
+    let network = start.clone().to_device(device);
+    if device.is_autodiff() { network.train() } else { network }
 }
 
 /// A generator for one place of a run.

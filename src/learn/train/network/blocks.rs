@@ -1,8 +1,8 @@
 //! Building blocks that all networks share.
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
@@ -21,28 +21,71 @@ pub(crate) fn convolution(channels: [usize; 2], kernel: usize, stride: usize, de
         .init(device)
 }
 
-/// Two 3 x 3 convolutions whose sum with the input begins as the input alone.
+/// A convolution whose output is normalised over the batch while it is fitted (Ioffe and Szegedy 2015). Once fitted,
+/// [`Normalised::folded`] makes it a plain convolution of the same values, which is what is exported and served.
+#[derive(Module, Debug)]
+pub(crate) struct Normalised {
+    convolution: Conv2d,
+    normalisation: Option<BatchNorm>,
+}
+
+impl Normalised {
+    pub(crate) fn new(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Self {
+        let normalisation = Some(BatchNormConfig::new(channels[1]).init(device));
+        Self { convolution: convolution(channels, kernel, stride, device), normalisation }
+    }
+
+    /// `[N, C, H, W]` to `[N, C', H', W']`.
+    pub(crate) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let output = self.convolution.forward(input);
+        match &self.normalisation {
+            Some(normalisation) => normalisation.forward(output),
+            None => output,
+        }
+    }
+
+    /// The same function of an input, by the statistics of the fit, as a convolution alone.
+    pub(crate) fn folded(mut self) -> Self {
+        let Some(normalisation) = self.normalisation.take() else { return self };
+        let variance = normalisation.running_var.value().add_scalar(normalisation.epsilon);
+        let factor = normalisation.gamma.val() / variance.sqrt();
+        let [channels] = factor.dims();
+        let weight = self.convolution.weight.val() * factor.clone().reshape([channels, 1, 1, 1]);
+        let bias = self.convolution.bias.as_ref().map(Param::val);
+        let offset = bias.unwrap_or_else(|| factor.zeros_like()) - normalisation.running_mean.value();
+        self.convolution.weight = Param::from_tensor(weight);
+        self.convolution.bias = Some(Param::from_tensor(offset * factor + normalisation.beta.val()));
+        self
+    }
+}
+
+/// Two 3 x 3 convolutions whose sum with the input is the output (He et al. 2016).
 #[derive(Module, Debug)]
 pub(crate) struct Residual {
-    first: Conv2d,
-    second: Conv2d,
-    scale: Param<Tensor<1>>,
+    first: Normalised,
+    second: Normalised,
 }
 
 impl Residual {
     pub(crate) fn new(channels: usize, device: &Device) -> Self {
-        Self {
-            first: convolution([channels, channels], 3, 1, device),
-            second: convolution([channels, channels], 3, 1, device),
-            scale: scale(0.1, device),
-        }
+        let convolution = || Normalised::new([channels, channels], 3, 1, device);
+        Self { first: convolution(), second: convolution() }
     }
 
     /// `[N, C, H, W]` to the same shape.
     pub(crate) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let branch = self.second.forward(relu(self.first.forward(input.clone())));
-        relu(input + branch * self.scale.val().reshape([1, 1, 1, 1]))
+        relu(input + branch)
     }
+
+    pub(crate) fn folded(self) -> Self {
+        Self { first: self.first.folded(), second: self.second.folded() }
+    }
+}
+
+/// Every block folded.
+pub(crate) fn all_folded(blocks: Vec<Residual>) -> Vec<Residual> {
+    blocks.into_iter().map(Residual::folded).collect()
 }
 
 /// A learnt number that multiplies a tensor.
@@ -62,4 +105,30 @@ pub(crate) fn doubled(input: Tensor<4>) -> Tensor<4> {
 /// Logits squeezed into a range whose exponentials are safe; near zero it is the identity.
 pub(crate) fn bounded<const D: usize>(logits: Tensor<D>) -> Tensor<D> {
     logits.div_scalar(LOGIT_BOUND).tanh().mul_scalar(LOGIT_BOUND)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Distribution;
+
+    use super::*;
+
+    #[test]
+    fn folding_changes_no_output() {
+        let device = Device::flex();
+        device.seed(3);
+        let learning = device.clone().autodiff();
+        let block = Residual::new(4, &learning);
+        let random = |device: &Device| Tensor::<4>::random([6, 4, 9, 7], Distribution::Normal(3.0, 2.0), device);
+        for _ in 0..20 {
+            block.forward(random(&learning));
+        }
+        let block = block.valid();
+        let input = random(&device);
+        let expected = block.forward(input.clone());
+        let difference = (block.folded().forward(input.clone()) - expected.clone()).abs().max().into_scalar::<f32>();
+        let untrained = (Residual::new(4, &device).forward(input) - expected).abs().max().into_scalar::<f32>();
+        assert!(difference < 1e-4, "{difference}");
+        assert!(untrained > 0.1, "the statistics matter: {untrained}");
+    }
 }

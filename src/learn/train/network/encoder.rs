@@ -6,7 +6,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::blocks::{Residual, bounded, convolution, doubled};
+use super::blocks::{Normalised, Residual, all_folded, bounded, convolution, doubled};
 
 /// Pixels along the side of an evidence cell.
 pub(crate) const CELL: usize = 2;
@@ -24,15 +24,15 @@ pub struct EncoderConfiguration {
 /// A small fully convolutional pyramid. Evidence cells are two input pixels wide; each sees about a third of the slice.
 #[derive(Module, Debug)]
 pub(crate) struct Encoder {
-    stem: Conv2d,
+    stem: Normalised,
     fine: Vec<Residual>,
-    to_middle: Conv2d,
+    to_middle: Normalised,
     middle: Vec<Residual>,
-    to_coarse: Conv2d,
+    to_coarse: Normalised,
     coarse: Vec<Residual>,
-    coarse_to_middle: Conv2d,
-    middle_to_fine: Conv2d,
-    merge: Conv2d,
+    coarse_to_middle: Normalised,
+    middle_to_fine: Normalised,
+    merge: Normalised,
     evidence: Conv2d,
 }
 
@@ -68,15 +68,15 @@ impl Encoder {
         evidence.weight = Initializer::Normal { mean: 0.0, std: 0.02 }.init([1, fine, 1, 1], device);
         evidence.bias = Some(Initializer::Constant { value: -cells.ln() - 2.0 }.init([1], device));
         Self {
-            stem: convolution([channels, fine], 5, CELL, device),
+            stem: Normalised::new([channels, fine], 5, CELL, device),
             fine: blocks(0, fine),
-            to_middle: convolution([fine, middle], 3, 2, device),
+            to_middle: Normalised::new([fine, middle], 3, 2, device),
             middle: blocks(1, middle),
-            to_coarse: convolution([middle, coarse], 3, 2, device),
+            to_coarse: Normalised::new([middle, coarse], 3, 2, device),
             coarse: blocks(2, coarse),
-            coarse_to_middle: convolution([coarse, middle], 1, 1, device),
-            middle_to_fine: convolution([middle, fine], 1, 1, device),
-            merge: convolution([fine, fine], 3, 1, device),
+            coarse_to_middle: Normalised::new([coarse, middle], 1, 1, device),
+            middle_to_fine: Normalised::new([middle, fine], 1, 1, device),
+            merge: Normalised::new([fine, fine], 3, 1, device),
             evidence,
         }
     }
@@ -92,6 +92,22 @@ impl Encoder {
         let merged = relu(self.merge.forward(relu(merged)));
         let evidence = bounded(self.evidence.forward(merged.clone()));
         Encoded { features: features(&evidence, merged, coarse), evidence }
+    }
+
+    /// The same network without normalisation: as it is exported.
+    pub(crate) fn folded(self) -> Self {
+        Self {
+            stem: self.stem.folded(),
+            fine: all_folded(self.fine),
+            to_middle: self.to_middle.folded(),
+            middle: all_folded(self.middle),
+            to_coarse: self.to_coarse.folded(),
+            coarse: all_folded(self.coarse),
+            coarse_to_middle: self.coarse_to_middle.folded(),
+            middle_to_fine: self.middle_to_fine.folded(),
+            merge: self.merge.folded(),
+            evidence: self.evidence,
+        }
     }
 }
 

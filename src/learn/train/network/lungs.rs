@@ -6,7 +6,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::blocks::{Residual, convolution, doubled};
+use super::blocks::{Normalised, Residual, all_folded, convolution, doubled};
 
 /// Classes of the lung network: background, left lung, right lung.
 pub(crate) const CLASSES: usize = 3;
@@ -22,9 +22,9 @@ pub struct LungConfiguration {
 /// U-Net (Ronneberger et al. 2015) with residual blocks, sums in place of concatenations, linear upsampling.
 #[derive(Module, Debug)]
 pub(crate) struct LungNetwork {
-    down: Vec<Conv2d>,
+    down: Vec<Normalised>,
     encode: Vec<Residual>,
-    up: Vec<Conv2d>,
+    up: Vec<Normalised>,
     decode: Vec<Residual>,
     classify: Conv2d,
 }
@@ -34,12 +34,12 @@ impl LungNetwork {
     pub(crate) fn new(configuration: &LungConfiguration, channels: usize, device: &Device) -> Self {
         let widths = &configuration.widths;
         let steps = || widths.windows(2).map(|pair| [pair[0], pair[1]]);
-        let mut down = vec![convolution([channels, widths[0]], 3, 1, device)];
-        down.extend(steps().map(|channels| convolution(channels, 3, 2, device)));
+        let mut down = vec![Normalised::new([channels, widths[0]], 3, 1, device)];
+        down.extend(steps().map(|channels| Normalised::new(channels, 3, 2, device)));
         Self {
             down,
             encode: widths.iter().map(|width| Residual::new(*width, device)).collect(),
-            up: steps().map(|[fine, coarse]| convolution([coarse, fine], 1, 1, device)).collect(),
+            up: steps().map(|[fine, coarse]| Normalised::new([coarse, fine], 1, 1, device)).collect(),
             decode: steps().map(|[fine, _]| Residual::new(fine, device)).collect(),
             classify: convolution([widths[0], CLASSES], 1, 1, device),
         }
@@ -59,5 +59,17 @@ impl LungNetwork {
             image = decode.forward(relu(skipped + doubled(up.forward(image))));
         }
         self.classify.forward(image)
+    }
+
+    /// The same network without normalisation: as it is exported.
+    pub(crate) fn folded(self) -> Self {
+        let folded = |layers: Vec<Normalised>| layers.into_iter().map(Normalised::folded).collect();
+        Self {
+            down: folded(self.down),
+            encode: all_folded(self.encode),
+            up: folded(self.up),
+            decode: all_folded(self.decode),
+            classify: self.classify,
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! The networks that can be learnt here, written in operations that `burn-onnx` exports.
 //!
-//! There is no normalisation layer: residual branches begin at zero (SkipInit, De and Smith 2020), which trains as well
-//! at this depth, costs nothing and computes the same in training, export and serving. Exponentials are taken of
-//! bounded logits ([`blocks::bounded`]), so that no maximum has to be subtracted.
+//! Batch normalisation serves the fit alone: a fitted network is folded into plain convolutions before it is evaluated,
+//! exported and served, so that a slice's result depends on no other slice. Exponentials are taken of bounded logits
+//! ([`blocks::bounded`]), so that no maximum has to be subtracted.
 
 pub(crate) mod blocks;
 mod encoder;

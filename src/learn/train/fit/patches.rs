@@ -1,0 +1,140 @@
+//! Fitting the encoder to patches, where the cohort has masks of the emboli.
+//!
+//! An embolus of a few millimetres is a few cells of a slice of thousands. A patch around it teaches the same in a
+//! fraction of the arithmetic, and every embolus counts the same however large it is. The encoder is fully
+//! convolutional, so the same weights then read whole slices.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use super::Task;
+use super::embolism::{EmbolismTask, balanced, touched};
+use crate::learn::train::TrainError;
+use crate::learn::train::augmentation::{Variation, Window};
+use crate::learn::train::configuration::Fit;
+use crate::learn::train::loss::{self, UNLABELLED};
+use crate::learn::train::network::{CELL, EmbolismNetwork};
+
+/// Passes over the training exams in an epoch: patches are cheap beside the validation that ends it.
+const PASSES: usize = 8;
+/// Patches drawn of an exam in a step: around an embolus where there is one, and anywhere.
+const OF_EXAM: usize = 2;
+
+/// What a fit to patches needs: the same exams, targets and validation as the fit to slices.
+pub(crate) struct PatchTask<'a>(pub(crate) &'a EmbolismTask<'a>);
+
+/// Patches and the evidence cells that an embolus touches, row by row.
+pub(crate) struct PatchBatch {
+    images: Vec<f32>,
+    cells: Vec<u8>,
+    patches: usize,
+}
+
+impl PatchTask<'_> {
+    fn settings(&self) -> &Fit {
+        &self.0.configuration.fit
+    }
+
+    /// One patch, around an embolus if `around` asks for it and the exam shows one: image and cells.
+    fn patch(&self, exam: usize, around: bool, random: &mut ChaCha8Rng) -> Result<(Vec<f32>, Vec<u8>), TrainError> {
+        let (data, targets, side) = (self.0.training, &self.0.targets[exam], self.settings().patch_size);
+        let size = data.size();
+        let variation =
+            Variation::draw(random, &self.0.configuration.augmentation, size, self.0.configuration.input.spacing_mm);
+        let positives: Vec<usize> = (0..targets.len()).filter(|slice| targets[*slice] == 1).collect();
+        let slice = match positives.choose(random) {
+            Some(slice) if around => *slice,
+            _ => random.random_range(0..targets.len()),
+        };
+        let mask = data.emboli(exam, &[slice])?.map(|mask| variation.mask(&mask.concat(), size));
+        let marked: Vec<usize> =
+            mask.iter().flatten().enumerate().filter(|(_, pixel)| **pixel > 0).map(|(at, _)| at).collect();
+        let origin = match marked.choose(random) {
+            Some(place) if around => {
+                [near(place / size[1], side, size[0], random), near(place % size[1], side, size[1], random)]
+            }
+            _ => size.map(|length| random.random_range(0..=length - side)),
+        };
+        let window = Window { origin, size: [side, side] };
+        let image = data.batch(exam, &[slice], |image| variation.window(&image, size, window, random))?;
+        let cells = match mask {
+            Some(mask) => touched(&window.cut(&mask, size), window.size),
+            None => vec![UNLABELLED; side * side / (CELL * CELL)],
+        };
+        Ok((image, cells))
+    }
+}
+
+/// Where a patch begins that holds a place, not always at its centre.
+fn near(place: usize, side: usize, length: usize, random: &mut ChaCha8Rng) -> usize {
+    let margin = side / 8;
+    place.saturating_sub(random.random_range(margin..side - margin)).min(length - side)
+}
+
+impl Task for PatchTask<'_> {
+    type Network = EmbolismNetwork;
+    type Batch = PatchBatch;
+
+    fn network(&self, device: &Device) -> EmbolismNetwork {
+        super::embolism::network(self.0.configuration, device)
+    }
+
+    fn plan(&self, random: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
+        let positive: Vec<bool> = self.0.training.exams.iter().map(|exam| exam.embolism).collect();
+        let order: Vec<usize> = (0..PASSES).flat_map(|_| balanced(&positive, self.settings(), random)).collect();
+        order.chunks(self.settings().patches_per_step.div_ceil(OF_EXAM)).map(<[usize]>::to_vec).collect()
+    }
+
+    fn load(&self, exams: &[usize], random: &mut ChaCha8Rng) -> Result<PatchBatch, TrainError> {
+        let wanted: Vec<(usize, bool, ChaCha8Rng)> = exams
+            .iter()
+            .flat_map(|exam| (0..OF_EXAM).map(|patch| (*exam, patch == 0)))
+            .map(|(exam, around)| (exam, around, super::fork(random)))
+            .collect();
+        let patches: Result<Vec<(Vec<f32>, Vec<u8>)>, TrainError> =
+            wanted.into_par_iter().map(|(exam, around, mut random)| self.patch(exam, around, &mut random)).collect();
+        let (images, cells): (Vec<Vec<f32>>, Vec<Vec<u8>>) = patches?.into_iter().unzip();
+        Ok(PatchBatch { patches: cells.len(), images: images.concat(), cells: cells.concat() })
+    }
+
+    fn loss(&self, network: &EmbolismNetwork, batch: PatchBatch, device: &Device) -> Tensor<1> {
+        let side = self.settings().patch_size;
+        let shape = [batch.patches, self.0.training.channels(), side, side];
+        let images = Tensor::<4>::from_data(TensorData::new(batch.images, shape), device);
+        let encoded = network.encoder.forward(images);
+        let evidence = encoded.evidence.reshape([batch.cells.len()]);
+        let logits = encoded.features.narrow(1, 0, 1).reshape([batch.patches]);
+        let each = batch.cells.len() / batch.patches;
+        let labels: Vec<u8> = batch.cells.chunks(each).map(label).collect();
+        let of_patches = loss::labelled(logits, &labels, self.settings().slice_weight);
+        match loss::evidence(evidence, &batch.cells, each) {
+            Some(of_cells) => of_patches + of_cells.mul_scalar(self.settings().mask_weight),
+            None => of_patches,
+        }
+    }
+
+    fn validate(&self, network: &EmbolismNetwork, device: &Device) -> Result<Vec<(&'static str, f64)>, TrainError> {
+        self.0.validate(network, device)
+    }
+}
+
+/// Whether a patch shows an embolus: the largest of its cells, 0 or 1, or that nobody knows.
+fn label(cells: &[u8]) -> u8 {
+    cells.iter().copied().max().unwrap_or(UNLABELLED)
+}
+
+/// Settings of the fit to patches.
+pub(crate) fn settings(fit: &Fit) -> Fit {
+    Fit {
+        epochs: fit.patch_epochs,
+        maximum_minutes: fit.patch_minutes,
+        learning_rate: fit.patch_learning_rate,
+        final_learning_rate: fit.patch_learning_rate / 20.0,
+        accumulate: 1,
+        patience: 0,
+        ..fit.clone()
+    }
+}
