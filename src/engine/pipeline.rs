@@ -187,15 +187,17 @@ fn find(
         stages.time("evidence", || explain(&classification, volume, mask, options.report.key_slices));
     let synthetic = text(&volume.header, tags::SYNTHETIC_DATA).is_some_and(|value| value == "YES");
     let classifier = models.embolism.manifest().clone();
+    let intended_use = classifier.intended_use.min(models.lungs.manifest().intended_use);
     Ok(Findings {
         probability: classification.probability,
-        decision: decide(classification.probability, &classifier, synthetic, options.allow_demonstration),
+        decision: decide(classification.probability, &classifier, intended_use, synthetic, options.allow_demonstration),
         slices: classification.slices,
         key_slices,
         lungs,
         evidence,
         reasons: rejections.iter().map(|rejection| rejection.reason).collect(),
         synthetic,
+        intended_use,
         classifier,
         models: models.identities(),
         provider: models.provider().clone(),

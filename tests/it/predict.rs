@@ -90,6 +90,29 @@ fn a_cohort_becomes_a_table_and_a_folder_of_results_a_series() {
     }
 }
 
+#[test]
+fn results_beside_the_images_remove_none_of_them() {
+    let root = tempfile::tempdir().expect("temporary folder");
+    let study = fs::read_dir(cohort().join("train")).expect("studies").next().expect("a study").expect("entry").path();
+    let series = fs::read_dir(&study).expect("series").next().expect("a series").expect("entry").path();
+    let copied = root.path().join(series.file_name().expect("name"));
+    fs::create_dir(&copied).expect("folder");
+    for entry in fs::read_dir(&series).expect("images") {
+        let path = entry.expect("image").path();
+        fs::copy(&path, copied.join(path.file_name().expect("name"))).expect("copied");
+    }
+    let count = |extension: &str| {
+        let paths = fs::read_dir(&copied).expect("folder").map(|entry| entry.expect("file").path());
+        paths.filter(|path| path.to_string_lossy().ends_with(extension)).count()
+    };
+    let images = count(".dcm");
+    for _ in 0..2 {
+        let done = predict(&[&series], &["--out", &root.path().display().to_string()]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+    assert_eq!((count(".dcm"), count("evidence.nii.gz")), (images + 4, 1));
+}
+
 /// The mask has the volumes of the table, and left and right where the truth has them.
 fn lungs_agree(folder: &Path, row: &Row) {
     let (mask, geometry) = nifti::read(&folder.join("lungs.nii.gz")).expect("lungs");

@@ -21,11 +21,9 @@ struct SliceRow<'a> {
 }
 
 /// Writes what there is: lungs whenever their stage ran, everything else when the series was analysed. What an earlier
-/// run left in the folder is removed first, so that the folder never mixes two runs.
+/// run left in the folder is removed first, so that the folder never mixes two runs; nothing else in it is touched.
 pub(super) fn write(folder: &Path, result: &SeriesResult) -> Result<(), CliError> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).map_err(|error| failed(folder, &error))?;
-    }
+    remove_results(folder)?;
     let (Some(lungs), Some(geometry)) = (&result.lungs, &result.geometry) else { return Ok(()) };
     fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
     nifti::write(&folder.join("lungs.nii.gz"), &lungs.0, geometry).map_err(|error| CliError::failed(&error))?;
@@ -47,6 +45,32 @@ pub(super) fn write(folder: &Path, result: &SeriesResult) -> Result<(), CliError
         write_slices(&folder.join("slices.csv"), findings, &result.slices)?;
     }
     Ok(())
+}
+
+/// Removes the files that [`write`] makes, by their names.
+fn remove_results(folder: &Path) -> Result<(), CliError> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder).map_err(|error| failed(folder, &error))? {
+        let path = entry.map_err(|error| failed(folder, &error))?.path();
+        if path.is_file() && path.file_name().and_then(|name| name.to_str()).is_some_and(is_result) {
+            fs::remove_file(&path).map_err(|error| failed(&path, &error))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_result(name: &str) -> bool {
+    let (stem, extension) = name.split_once('.').unwrap_or((name, ""));
+    let kind = stem.split_once('-').map_or(stem, |(kind, _)| kind);
+    match extension {
+        "dcm" => ["sr", "sc", "seg", "kos"].contains(&kind),
+        "png" => ["summary", "key"].contains(&kind),
+        "nii.gz" => ["lungs", "evidence"].contains(&stem),
+        "csv" => stem == "slices",
+        _ => false,
+    }
 }
 
 fn write_slices(path: &Path, findings: &Findings, slices: &[SourceSlice]) -> Result<(), CliError> {

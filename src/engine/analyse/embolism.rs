@@ -59,10 +59,16 @@ pub fn classify(
 
 /// What a probability amounts to at the package's operating point.
 ///
-/// A package for demonstration does not decide on images of a patient: unless the images say that they are synthetic
+/// `intended_use` is the least of all models that took part. A package for demonstration does not decide on images of a patient: unless the images say that they are synthetic
 /// (0008,001C), or the site allows it, its answer is undetermined.
-pub fn decide(probability: Probability, manifest: &Manifest, synthetic: bool, allow_demonstration: bool) -> Decision {
-    let may_decide = manifest.intended_use != IntendedUse::Demonstration || synthetic || allow_demonstration;
+pub fn decide(
+    probability: Probability,
+    manifest: &Manifest,
+    intended_use: IntendedUse,
+    synthetic: bool,
+    allow_demonstration: bool,
+) -> Decision {
+    let may_decide = intended_use != IntendedUse::Demonstration || synthetic || allow_demonstration;
     match &manifest.operating_point {
         Some(point) if may_decide => at_operating_point(probability.value(), point),
         _ => Decision::Undetermined,
@@ -153,7 +159,9 @@ mod tests {
     }
 
     fn decided(probability: f64, intended_use: &str, synthetic: bool, allow: bool) -> Decision {
-        decide(Probability::new(probability).expect("probability"), &manifest(intended_use), synthetic, allow)
+        let manifest = manifest(intended_use);
+        let probability = Probability::new(probability).expect("probability");
+        decide(probability, &manifest, manifest.intended_use, synthetic, allow)
     }
 
     #[test]
@@ -169,7 +177,9 @@ mod tests {
         let mut manifest = manifest("research");
         let point = manifest.operating_point.as_mut().expect("operating point");
         point.indeterminate = [0.5, 0.5];
-        let at = |value: f64| decide(Probability::new(value).expect("probability"), &manifest, false, false);
+        let at = |value: f64| {
+            decide(Probability::new(value).expect("probability"), &manifest, IntendedUse::Research, false, false)
+        };
         assert_eq!(at(0.5), Decision::Present);
         assert_eq!(at(0.499), Decision::Absent);
     }
@@ -180,6 +190,10 @@ mod tests {
         assert_eq!(decided(0.99, "demonstration", true, false), Decision::Present);
         assert_eq!(decided(0.99, "demonstration", false, true), Decision::Present);
         assert_eq!(decided(0.01, "clinical", false, false), Decision::Absent);
+        // A clinical classifier on the lungs that a demonstration found.
+        let (probability, clinical) = (Probability::new(0.99).expect("probability"), manifest("clinical"));
+        let least = clinical.intended_use.min(IntendedUse::Demonstration);
+        assert_eq!(decide(probability, &clinical, least, false, false), Decision::Undetermined);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::models::manifest::Manifest;
+use crate::engine::models::manifest::{IntendedUse, Manifest};
 pub use crate::engine::models::{ModelIdentity, Provider};
 use crate::engine::volume::preparation::Preparation;
 use crate::engine::volume::{Geometry, Reason, VoxelPoint};
@@ -132,6 +132,8 @@ pub struct Findings {
     pub reasons: Vec<Reason>,
     /// True if the images say that they are synthetic (0008,001C).
     pub synthetic: bool,
+    /// What all models together may be used for: the least of any.
+    pub intended_use: IntendedUse,
     /// The embolism classifier's manifest: operating point, calibration, intended use.
     pub classifier: Manifest,
     /// Identity of each model that took part: lungs first, then embolism.

@@ -67,8 +67,8 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What a model may be used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a model may be used for, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IntendedUse {
     /// Showing how the node works: trained on synthetic images, never delivered, never a decision on a patient.

@@ -184,8 +184,7 @@ impl<'a> Header<'a> {
     /// Patient, study, series, equipment and SOP common modules of one object.
     pub(super) fn compose(&self, identity: &Identity, modality: &str, description: &str) -> DataSet {
         let context = self.context;
-        let banner =
-            if statements::banner(&context.findings.classifier).is_some() { " (research use only)" } else { "" };
+        let banner = if statements::banner(context.findings).is_some() { " (research use only)" } else { "" };
         let data_set = self
             .patient_and_study()
             .with(tags::SOP_CLASS_UID, identity.reference.class.as_str())

@@ -52,7 +52,7 @@ fn common(context: &Context, header: &Header, identity: &Identity, slices: &[usi
     let sources = slices.iter().map(|slice| {
         header.source(*slice).item().with_concept(tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE, &dcm::SOURCE_IMAGE)
     });
-    let banner = statements::banner(&context.findings.classifier).map_or_else(String::new, |text| format!("{text}. "));
+    let banner = statements::banner(context.findings).map_or_else(String::new, |text| format!("{text}. "));
     let description = format!("{banner}Summary and evidence for pulmonary embolism over key slices, window 100/700");
     header
         .compose(identity, "OT", "PE heat maps")

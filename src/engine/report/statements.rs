@@ -5,8 +5,8 @@ use crate::engine::analyse::findings::{Decision, Findings, ModelIdentity};
 use crate::engine::models::manifest::{Calibration, IntendedUse, Manifest, OperatingPoint};
 
 /// The line that stands on every picture; `None` for packages that a site put to clinical use.
-pub(super) fn banner(classifier: &Manifest) -> Option<&'static str> {
-    match classifier.intended_use {
+pub(super) fn banner(findings: &Findings) -> Option<&'static str> {
+    match findings.intended_use {
         IntendedUse::Demonstration => Some("RESEARCH USE ONLY - trained on synthetic images"),
         IntendedUse::Research => Some("RESEARCH USE ONLY - not for diagnosis"),
         IntendedUse::Clinical => None,
@@ -25,7 +25,7 @@ pub(super) fn intended_use(classifier: &Manifest) -> &'static str {
 /// Everything a reader must know to weigh the result, as sentences.
 pub(super) fn all(context: &Context) -> Vec<String> {
     let findings = context.findings;
-    let use_statement = match findings.classifier.intended_use {
+    let use_statement = match findings.intended_use {
         IntendedUse::Demonstration => Some(
             "Research use only. The models are a demonstration, trained on synthetic training data; not for diagnosis.",
         ),
@@ -52,7 +52,7 @@ pub(super) fn undetermined(findings: &Findings) -> Option<String> {
         Some([low, high]) if inside => {
             format!("Undetermined: the probability lies between {} % and {} %.", percent(low), percent(high))
         }
-        _ if findings.classifier.intended_use == IntendedUse::Demonstration && !findings.synthetic => {
+        _ if findings.intended_use == IntendedUse::Demonstration && !findings.synthetic => {
             "Undetermined: a demonstration model makes no decision on images that are not marked synthetic.".to_owned()
         }
         _ => "Undetermined: the model makes no decision on these images.".to_owned(),

@@ -60,7 +60,7 @@ pub enum PreparationError {
     #[error("preparing images: {0}")]
     Parameter(String),
     /// The stack does not run along the body.
-    #[error("preparing images: the slices are not axial, nor up to 25 degrees from it")]
+    #[error("preparing images: the slices are not axial, nor up to 2 degrees from it")]
     NotAxial,
 }
 

@@ -40,7 +40,9 @@ pub fn read_series(files: &[PathBuf], limits: &Limits) -> SeriesReading {
     let (mut reading, headers) = read_headers(files, limits);
     let mut rejections = std::mem::take(&mut reading.rejections);
     let mut found = headers.len();
-    let mut candidates = headers;
+    let mixed = of_several_patients(&headers);
+    let mut candidates = if mixed.is_some() { Vec::new() } else { headers };
+    rejections.extend(mixed);
     // An image that does not decode leaves the stack; the rest is arranged anew and its gaps are told.
     while !candidates.is_empty() {
         let (stack, arranged) = arrange(candidates);
@@ -49,6 +51,11 @@ pub fn read_series(files: &[PathBuf], limits: &Limits) -> SeriesReading {
             break;
         };
         found = stack.slices.len();
+        if let Some(rejection) = too_large(&stack, limits) {
+            rejections.extend(arranged);
+            rejections.push(rejection);
+            break;
+        }
         match build(stack, limits, &mut reading.notes) {
             Ok((volume, duplicates)) => {
                 rejections.extend(arranged);
@@ -106,7 +113,30 @@ fn read_headers(files: &[PathBuf], limits: &Limits) -> (SeriesReading, Vec<Slice
     (reading, headers)
 }
 
+/// Images of one series that name different patients, or of which some are synthetic: nobody knows whose result it
+/// would be. (A patient corrected at the scanner while the series was being sent makes such a series.)
+fn of_several_patients(headers: &[SliceHeader]) -> Option<Rejection> {
+    let first = headers.first()?;
+    let others = headers.iter().filter(|header| header.subject != first.subject).count();
+    (others > 0).then(|| {
+        let problem = "the images differ in Patient ID or Synthetic Data: send the series again, under one patient";
+        Rejection::new(
+            Reason::MixedPatients,
+            format!("{problem} ({others} of {} differ from the first)", headers.len()),
+        )
+    })
+}
+
 type Failed = (Vec<SliceHeader>, Vec<Rejection>);
+
+/// A volume that headers claim and no scanner makes, before any memory is taken for it.
+fn too_large(stack: &Stack, limits: &Limits) -> Option<Rejection> {
+    let voxels = stack.geometry.size.iter().try_fold(1_u64, |all, size| all.checked_mul(*size as u64));
+    voxels.is_none_or(|voxels| voxels > limits.pixels).then(|| {
+        let size = stack.geometry.size;
+        Rejection::new(Reason::Hostile, format!("the series claims {size:?} voxels; {} are allowed", limits.pixels))
+    })
+}
 
 /// Decodes a stack. On failure, gives back the slices that do decode and what is wrong with the others.
 fn build(stack: Stack, limits: &Limits, notes: &mut Vec<String>) -> Result<(Volume, Vec<Rejection>), Failed> {
@@ -368,6 +398,42 @@ mod tests {
             let height = if slice > 20 { slice as f64 + 0.4 } else { slice as f64 };
             put(object, tags::IMAGE_POSITION_PATIENT, VR::DS, &format!("0\\0\\{height}"));
         });
+    }
+
+    #[test]
+    fn a_series_of_two_patients_is_nobodys() {
+        let change = |tag, vr, value: &'static str| {
+            move |slice: usize, object: &mut InMemDicomObject| {
+                put(object, tags::PATIENT_ID, VR::LO, "A");
+                if slice == 0 {
+                    put(object, tag, vr, value);
+                }
+            }
+        };
+        for changed in [change(tags::PATIENT_ID, VR::LO, "B"), change(tags::SYNTHETIC_DATA, VR::CS, "YES")] {
+            let reading = read_changed(&source(SUPINE), changed);
+            assert!(reading.volume.is_none());
+            assert_eq!(reasons(&reading), [Reason::MixedPatients]);
+            assert!(!reading.rejections[0].explanation.contains('A'), "no patient data in explanations");
+        }
+    }
+
+    #[test]
+    fn a_volume_larger_than_allowed_is_hostile_before_it_is_decoded() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let paths = write_series(&source(SUPINE), folder.path(), |_, _| {});
+        let reading = read_series(&paths, &Limits { pixels: 24 * 20 * 39, ..LIMITS });
+        assert_eq!(reasons(&reading), [Reason::Hostile]);
+    }
+
+    #[test]
+    fn steps_that_are_nearly_equal_must_not_add_up() {
+        let reading = read_changed(&source(SUPINE), |slice, object| {
+            let height = (0..slice).map(|below| if below < 20 { 0.5 } else { 0.6 }).sum::<f64>();
+            put(object, tags::IMAGE_POSITION_PATIENT, VR::DS, &format!("0\\0\\{height:.3}"));
+        });
+        assert!(reading.volume.is_none());
+        assert_eq!(reasons(&reading), [Reason::BadGeometry]);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub enum Reason {
     LungsCut,
     /// Positions, orientation or spacing are missing or contradict each other.
     BadGeometry,
+    /// The images do not name one patient.
+    MixedPatients,
     /// An object ends before its declared length.
     Truncated,
     /// An object or its pixel data cannot be read.
@@ -35,7 +37,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of the documented table.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::WrongModality,
         Self::NotAChest,
         Self::NoContrast,
@@ -44,6 +46,7 @@ impl Reason {
         Self::TooThick,
         Self::LungsCut,
         Self::BadGeometry,
+        Self::MixedPatients,
         Self::Truncated,
         Self::Unreadable,
         Self::Hostile,
@@ -60,6 +63,7 @@ impl Reason {
             Self::TooThick => "too-thick",
             Self::LungsCut => "lungs-cut",
             Self::BadGeometry => "bad-geometry",
+            Self::MixedPatients => "mixed-patients",
             Self::Truncated => "truncated",
             Self::Unreadable => "unreadable",
             Self::Hostile => "hostile",

@@ -41,6 +41,14 @@ impl ImageGrid {
     }
 }
 
+/// Whom an image shows. All images of a series must agree on it, for results take it from one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Subject {
+    patient_id: Option<String>,
+    /// The image says that it is synthetic (0008,001C).
+    synthetic: bool,
+}
+
 /// Header of one CT image that is fit for a stack on its own.
 #[derive(Debug, Clone)]
 pub(super) struct SliceHeader {
@@ -49,6 +57,7 @@ pub(super) struct SliceHeader {
     pub(super) sop_instance_uid: Uid,
     pub(super) instance_number: Option<i64>,
     pub(super) frame_of_reference_uid: Option<Uid>,
+    pub(super) subject: Subject,
     pub(super) grid: ImageGrid,
     /// Image Position (Patient): the centre of the first pixel.
     pub(super) position: [f64; 3],
@@ -104,6 +113,10 @@ pub(super) fn examine(path: &Path, header: &DataSet) -> Result<SliceHeader, Excl
         sop_instance_uid,
         instance_number: integer(header, tags::INSTANCE_NUMBER),
         frame_of_reference_uid: uid(header, tags::FRAME_OF_REFERENCE_UID),
+        subject: Subject {
+            patient_id: text(header, tags::PATIENT_ID),
+            synthetic: text(header, tags::SYNTHETIC_DATA).is_some_and(|value| value == "YES"),
+        },
         grid,
         position,
     })

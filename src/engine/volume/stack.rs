@@ -12,12 +12,15 @@ pub const MINIMUM_SLICES: usize = 32;
 const SAME_POSITION: f64 = 0.01;
 /// A slice distance may deviate from the stack's by this share of it, or by [`STEP_ROUNDING`] if that is more.
 const STEP_TOLERANCE: f64 = 0.1;
+/// How far a slice may lie from its place in a stack of equal steps, as a share of a step.
+const LARGEST_SHIFT: f64 = 0.5;
 /// Positions are often written with one decimal, so that two roundings add up (millimetres).
 const STEP_ROUNDING: f64 = 0.11;
 /// How far image positions may drift sideways over the whole stack (millimetres): about one pixel of a chest CT.
 const DRIFT_TOLERANCE: f64 = 1.0;
-/// Smallest cosine between stack and long axis of the body, 25 degrees: beyond it, images are no axial slices.
-pub(super) const AXIAL_COSINE: f64 = 0.906;
+/// Smallest cosine between stack and long axis of the body, 2 degrees. Prepared slices are level; a source slice that
+/// leans more would show, at its edges, another place than the evidence that is drawn on it.
+pub(super) const AXIAL_COSINE: f64 = 0.9994;
 
 /// Slices in the order of their volume, lowest first.
 #[derive(Debug)]
@@ -39,7 +42,7 @@ pub(super) fn arrange(headers: Vec<SliceHeader>) -> (Option<Stack>, Vec<Rejectio
         rejections.push(Rejection::new(
             Reason::BadGeometry,
             format!(
-                "the images are not axial: the stack leans {:.0} degrees from the long axis of the body, at most 25 are allowed",
+                "the images are not axial: the stack leans {:.0} degrees from the long axis of the body, at most 2 are allowed",
                 normal[2].acos().to_degrees()
             ),
         ));
@@ -155,7 +158,18 @@ fn spacing(positions: &[f64]) -> Result<f64, Rejection> {
             ),
         ));
     }
-    Ok((positions[positions.len() - 1] - positions[0]) / steps.len() as f64)
+    let mean = (positions[positions.len() - 1] - positions[0]) / steps.len() as f64;
+    let regular = |index: usize| positions[0] + index as f64 * mean;
+    let off = positions.iter().enumerate().map(|(index, place)| (place - regular(index)).abs()).fold(0.0, f64::max);
+    if off > LARGEST_SHIFT * mean {
+        return Err(Rejection::new(
+            Reason::BadGeometry,
+            format!(
+                "slices are not equally spaced: at a mean distance of {mean:.2} mm one lies {off:.1} mm off its place"
+            ),
+        ));
+    }
+    Ok(mean)
 }
 
 /// Slices must lie straight above each other: a tilted gantry shears the stack.

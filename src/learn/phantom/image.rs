@@ -27,13 +27,14 @@ impl Identity {
     }
 
     pub(super) fn of_recipe(recipe: &Recipe) -> Self {
-        let (seed, index) = (recipe.seed.to_string(), recipe.index.to_string());
+        // Twins are two studies of one patient, so that no split of patients parts them.
+        let (seed, index, anatomy) = (recipe.seed.to_string(), recipe.index.to_string(), recipe.anatomy);
         let uid = |kind: &str| Uid::derived(["pe-node phantom", recipe.preset.name(), &seed, &index, kind]);
         Self {
             study: uid("study"),
             series: uid("series"),
             frame_of_reference: uid("frame of reference"),
-            patient: format!("PHANTOM-{seed}-{index}"),
+            patient: format!("PHANTOM-{seed}-{anatomy}"),
         }
     }
 

@@ -58,7 +58,23 @@ impl Platt {
         if !slope.is_finite() || !bias.is_finite() || slope <= 0.0 {
             return Self::IDENTITY;
         }
-        Self { temperature: 1.0 / slope.clamp(Self::SLOPES[0], Self::SLOPES[1]), bias }
+        let [lowest, highest] = Self::SLOPES;
+        let believed = slope.clamp(lowest, highest);
+        let in_bounds = (lowest..=highest).contains(&slope);
+        let bias = if in_bounds { bias } else { Self::bias_at(believed, logits, targets) };
+        Self { temperature: 1.0 / believed, bias }
+    }
+
+    /// The best bias for a given slope, where the probabilities sum to the targets: they rise with it, so by bisection.
+    fn bias_at(slope: f64, logits: &[Scored], targets: [f64; 2]) -> f64 {
+        let furthest = logits.iter().map(|one| (slope * one.score).abs()).fold(0.0, f64::max) + 50.0;
+        let (mut low, mut high) = (-furthest, furthest);
+        for _ in 0..100 {
+            let middle = f64::midpoint(low, high);
+            let excess = |one: &Scored| sigmoid(slope * one.score + middle) - targets[usize::from(one.positive)];
+            if logits.iter().map(excess).sum::<f64>() > 0.0 { high = middle } else { low = middle }
+        }
+        f64::midpoint(low, high)
     }
 
     /// The probability of a logit.
@@ -116,6 +132,16 @@ pub(crate) fn operating_point(validation: &[Scored], sensitivity: f64, undetermi
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn separated_classes_far_from_zero_keep_their_middle() {
+        let logits: Vec<Scored> = (0..200)
+            .map(|n| n % 2 == 1)
+            .map(|positive| Scored { score: if positive { 2.4 } else { 2.0 }, positive })
+            .collect();
+        let fitted = Platt::fit(&logits);
+        assert!(fitted.probability(2.4) > 0.6 && fitted.probability(2.0) < 0.4, "{fitted:?}");
+    }
 
     #[test]
     fn the_fit_recovers_a_known_temperature_and_bias() {

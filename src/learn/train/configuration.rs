@@ -270,6 +270,9 @@ impl TrainConfiguration {
         if self.head.context.is_multiple_of(2) {
             return Err(format!("head.context = {}: an odd number was expected", self.head.context));
         }
+        if self.package.intended_use != IntendedUse::Demonstration && self.package.data.is_empty() {
+            return Err("package.data is empty: say what the training images were".to_owned());
+        }
         if self.kind == Kind::LungSegmentation && self.augmentation.flip > 0.0 {
             return Err("augmentation.flip: 0 was expected for lungs, whose classes are sides".to_owned());
         }

@@ -48,14 +48,15 @@ impl CohortFiles {
         self.0.get(series).map(Vec::as_slice)
     }
 
-    /// A digest that stands for the patient of a series; the series itself where the images name none. The error says
+    /// A digest that stands for the patient of a series; the study where the images name none. The error says
     /// why the series cannot be used.
     pub(crate) fn patient(&self, series: &str) -> Result<String, String> {
         let files = self.series(series).filter(|files| !files.is_empty()).ok_or("the series has no files")?;
         let object = files.iter().find_map(|path| bounded::open(path, &LIMITS).ok());
         let object = object.ok_or("no file of the series can be read")?;
         let patient = elements::text(&object, tags::PATIENT_ID);
-        let digest = digest(patient.as_deref().unwrap_or(series).as_bytes());
+        let study = || elements::text(&object, tags::STUDY_INSTANCE_UID).unwrap_or_else(|| series.to_owned());
+        let digest = digest(patient.unwrap_or_else(study).as_bytes());
         Ok(digest[..16].to_owned())
     }
 }

@@ -180,6 +180,7 @@ fn fit_weights(configuration: &TrainConfiguration, paths: &Paths) -> Result<Vec<
     let datasets = datasets(configuration, paths)?;
     let (training, validation) = (split(&datasets, Split::Train)?, split(&datasets, Split::Validation)?);
     let device = fit::device(&configuration.fit)?;
+    require_same_fit(configuration, paths)?;
     files::write_whole(&paths.experiment.join("train.toml"), configuration.to_toml().as_bytes())?;
     let folder = paths.checkpoints("network");
     let parameters = match configuration.kind {
@@ -200,6 +201,24 @@ fn fit_weights(configuration: &TrainConfiguration, paths: &Paths) -> Result<Vec<
         }
     };
     Ok(vec![format!("fit: {parameters} weights, checkpoints in {}", paths.experiment.display())])
+}
+
+/// Refuses to go on with weights that were fitted to other exams, splits or labels, or in another network: figures of
+/// such a mixture would be wrong. Longer or shorter is no other fit.
+fn require_same_fit(configuration: &TrainConfiguration, paths: &Paths) -> Result<(), TrainError> {
+    let prepared = std::fs::read(&paths.prepared).map_err(TrainError::file("reading", &paths.prepared))?;
+    let TrainConfiguration { kind, input, encoder, head, lung_network, .. } = configuration;
+    let identity = format!("{} {kind:?} {input:?} {encoder:?} {head:?} {lung_network:?}", files::digest(&prepared));
+    let identity = files::digest(identity.as_bytes());
+    let path = paths.experiment.join("fit.sha256");
+    match std::fs::read_to_string(&path) {
+        Ok(before) if before == identity => Ok(()),
+        Ok(_) => Err(TrainError::Exams(format!(
+            "{} holds weights fitted to other exams, labels or networks: choose another work.experiment, or remove it",
+            paths.experiment.display()
+        ))),
+        Err(_) => files::write_whole(&path, identity.as_bytes()),
+    }
 }
 
 /// Fits the encoder to patches. The weights of the last epoch go on, those that the learning rate came to rest at: what

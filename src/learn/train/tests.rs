@@ -216,12 +216,12 @@ fn exam_labels_alone_train() {
 
 #[test]
 fn patches_teach_the_encoder_first_where_there_are_masks() {
-    let patches = ["fit.patch_epochs=2", "fit.patch_size=32", "fit.patches_per_step=8", "fit.mask_weight=0.5"];
+    let patches = ["fit.patch_epochs=6", "fit.patch_size=32", "fit.patches_per_step=8", "fit.mask_weight=0.5"];
     let trial = Trial::new(6, Labelled::All, &patches);
-    let configuration = trial.configuration(&["fit.epochs=1", "package.name=trial"]);
+    let configuration = trial.configuration(&["fit.epochs=1", "fit.patch_learning_rate=1e-2", "package.name=trial"]);
     run(Step::All, &configuration).expect("trained");
     let losses = losses_of(&configuration, "patches");
-    assert!(losses.len() == 2 && losses[1] < 0.8 * losses[0], "{losses:?}");
+    assert!(losses.len() == 6 && losses[5] < 0.8 * losses[0], "{losses:?}");
     let refused = TrainConfiguration::load(None, &["fit.patch_epochs=1".to_owned()]).expect_err("no masks").to_string();
     assert!(refused.contains("fit.mask_weight is 0"), "{refused}");
 }
@@ -258,6 +258,37 @@ fn losses_of(configuration: &TrainConfiguration, fitted: &str) -> Vec<f64> {
     let loss =
         |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["loss"].as_f64().expect("number");
     text.lines().map(loss).collect()
+}
+
+#[test]
+fn corrected_labels_reach_a_training_that_was_prepared_before() {
+    let trial = Trial::new(6, Labelled::All, &[]);
+    let configuration = trial.configuration(&[]);
+    let counts = || -> Vec<(bool, usize)> {
+        run(Step::Labels, &configuration).expect("labels");
+        run(Step::Volumes, &configuration).expect("volumes");
+        let path = configuration.experiment().join("prepared.csv");
+        let exams: Vec<volumes::PreparedExam> = super::files::table::read(&path, "volumes").expect("table");
+        exams.iter().map(|exam| (exam.embolism, exam.labelled_slices)).collect()
+    };
+    let before = counts();
+    assert!(before.iter().any(|(embolism, _)| *embolism) && before.iter().all(|(_, labelled)| *labelled > 0));
+    cohort(&trial.path("cohort"), 6, Labelled::None, Some(false));
+    assert_eq!(counts(), [(false, 0); 6]);
+}
+
+#[test]
+fn a_fit_is_not_resumed_on_other_exams() {
+    let trial = Trial::new(6, Labelled::All, &["fit.epochs=1", "fit.head_epochs=0"]);
+    let fitted = |more: &[&str]| {
+        let configuration = trial.configuration(more);
+        run(Step::Labels, &configuration).and_then(|_| run(Step::Volumes, &configuration)).expect("prepared");
+        run(Step::Fit, &configuration)
+    };
+    fitted(&[]).expect("fitted");
+    fitted(&["fit.epochs=2"]).expect("longer is no other fit");
+    let error = fitted(&["fit.seed=5", "data.validation_fraction=0.5"]).expect_err("another split");
+    assert!(error.to_string().contains("work.experiment"), "{error}");
 }
 
 #[test]

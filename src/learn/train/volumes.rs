@@ -35,6 +35,8 @@ pub(crate) struct PreparedExam {
     pub(crate) labelled_slices: usize,
     /// Prepared slices with embolism.
     pub(crate) positive_slices: usize,
+    /// Digest of the labels that the targets were made of: other labels make other targets.
+    pub(crate) labels_sha256: String,
 }
 
 /// Folder of prepared images of this configuration.
@@ -115,9 +117,11 @@ fn prepare_exam(
     masks: &mut LungMasks,
 ) -> Result<PreparedExam, TrainError> {
     let row_path = folder.join(format!("{}.csv", exam.series));
+    let labels_sha256 = files::digest(format!("{} {labels:?}", exam.embolism).as_bytes());
     let masked = configuration.fit.mask_weight > 0.0 && exam.embolism && emboli_truth(exam).is_file();
     if let Ok(mut rows) = table::read::<PreparedExam>(&row_path, "volumes")
         && let Some(mut row) = rows.pop()
+        && row.labels_sha256 == labels_sha256
         && (!masked || emboli_path(folder, &exam.series).is_file())
     {
         row.split = exam.split;
@@ -151,6 +155,7 @@ fn prepare_exam(
         slices: preparer.slices(),
         labelled_slices: count(|target| target != UNLABELLED),
         positive_slices: count(|target| target == 1),
+        labels_sha256,
     };
     // Written last: while it is not there, the exam is not prepared.
     table::write(&row_path, std::slice::from_ref(&row))?;

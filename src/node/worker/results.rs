@@ -9,7 +9,7 @@ use crate::dicom::Uid;
 use crate::dicom::bounded::{self, Limits};
 use crate::dicom::elements;
 use crate::engine::pipeline::{ResultReference, Summary};
-use crate::node::archive::{Archive, Origin, ReceivedInstance};
+use crate::node::archive::{Archive, Origin, ReceivedInstance, Stored};
 
 use dicom_dictionary_std::tags;
 
@@ -36,7 +36,9 @@ pub(super) async fn store(
         let (path, limits, expected) = (folder.join(file), *limits, expected.clone());
         let read = tokio::task::spawn_blocking(move || read(&path, &expected, &limits));
         let instance = read.await.map_err(|error| wrong(error.to_string()))?.map_err(wrong)?;
-        archive.store(instance).await?;
+        if archive.store(instance).await? == Stored::Conflict {
+            return Err(wrong("the archive holds another object of its SOP Instance UID".to_owned()));
+        }
     }
     Ok(())
 }

@@ -251,6 +251,7 @@ fn findings(setup: &Setup, geometry: &Geometry, lungs: &Array3<u8>) -> Findings 
         evidence: evidence(),
         reasons: setup.reasons.clone(),
         synthetic: setup.synthetic,
+        intended_use: manifest(setup).intended_use,
         classifier: manifest(setup),
         models: vec![model("lungs-unet", "0.3.0", "ab12"), model("embolism-phantom", "0.2.1", "cd34")],
         provider: Provider("CPUExecutionProvider".to_owned()),

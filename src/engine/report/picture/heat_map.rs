@@ -179,7 +179,7 @@ fn draw_panel(canvas: &mut Canvas, context: &Context, index: usize) {
     };
     let exam = format!("{} % {}", findings.probability.percent(), findings.decision);
     canvas.text(left, 184, &exam, Font::MEDIUM_BOLD, colour);
-    if let Some(banner) = statements::banner(&findings.classifier) {
+    if let Some(banner) = statements::banner(findings) {
         canvas.paragraph(left, 706, width, banner, Font::MEDIUM_BOLD, WARNING);
     }
     if statements::quality(findings).is_some() {

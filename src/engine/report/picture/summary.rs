@@ -32,7 +32,7 @@ pub(super) fn draw(context: &Context) -> RgbImage {
 
 fn draw_title(canvas: &mut Canvas, findings: &Findings) {
     canvas.text(COLUMN.0, 20, "CT pulmonary angiogram: automatic analysis", Font::HUGE_BOLD, TEXT);
-    if let Some(banner) = statements::banner(&findings.classifier) {
+    if let Some(banner) = statements::banner(findings) {
         let bar = Area::new(0, 66, WIDTH as i32, 34);
         canvas.fill(bar, WARNING);
         let left = (bar.width - Font::LARGE_BOLD.width(banner)) / 2;
