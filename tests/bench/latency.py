@@ -12,7 +12,7 @@ from conftest import BINARY, Node, push
 
 QUIET_SECONDS = 2.0
 SLICES = 300
-EXAMS = 4
+EXAMS = 12
 
 
 def main():
