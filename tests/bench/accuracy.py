@@ -185,6 +185,7 @@ def main():
         "accuracy", "Bundled models on phantoms they never saw", ["cohort", "figure", "value"], table,
         [
             "Phantoms alone: nothing here says how the models do on patients.",
+            "What is hard: an embolus in a segmental or smaller artery is a few cells of soft tissue among veins, nodes and consolidations; where nothing larger is there, the exam is told from the others late (segmental) or not at all (subsegmental).",
             f"Bootstrap over exams, {BOOTSTRAPS} samples. Chance: share of the evidence map's cells that lie as near to a clot.",
         ],
     )
