@@ -133,7 +133,7 @@ def main():
         [
             f"Median of {RUNS} runs, receivers in turn, each started empty. pe-node answers after fsync of object, directory and index; the others do not sync each object.",
             "dcmsend with default options leaves the last segment of each object to Nagle's algorithm: a receiver that delays its ACK by 40 ms takes 22 slices a second.",
-            "storescp answers at once here and is not caught by that delay; ten times its rate would be 800 MB/s with each object synced, more than disk and sender give. The mark of 10 is met against Orthanc and missed against storescp.",
+            "storescp answers at once here and is not caught by that delay; ten times its rate would be 800 MB/s, three times what one STOW request brings here. The mark of 10 is met against Orthanc and missed against storescp.",
         ],
     )
 
