@@ -47,7 +47,7 @@ pub(super) fn write(folder: &Path, result: &SeriesResult) -> Result<(), CliError
     Ok(())
 }
 
-/// Removes the files that [`write`] makes, by their names.
+/// Removes the files that [`write()`] makes, by their names.
 fn remove_results(folder: &Path) -> Result<(), CliError> {
     if !folder.is_dir() {
         return Ok(());
