@@ -241,9 +241,17 @@ impl<'a> Scanned<'a> {
             Part::Whole => self.layout.end,
             Part::Header => self.layout.pixel_data.unwrap_or(self.layout.end),
         };
+        // In one pass: a hostile object may have very many ranges to skip.
         let mut parsable = Cow::Borrowed(&self.bytes[..end]);
-        for skipped in self.layout.unparsable.iter().rev().filter(|range| range.start < end) {
-            parsable.to_mut().drain(skipped.start..skipped.end.min(end));
+        if !self.layout.unparsable.is_empty() {
+            let mut kept = Vec::with_capacity(end);
+            let mut next = 0;
+            for skipped in self.layout.unparsable.iter().filter(|range| range.start < end) {
+                kept.extend_from_slice(&self.bytes[next..skipped.start.max(next)]);
+                next = skipped.end.min(end).max(next);
+            }
+            kept.extend_from_slice(&self.bytes[next..end]);
+            parsable = Cow::Owned(kept);
         }
         InMemDicomObject::read_dataset_with_ts(parsable.as_ref(), self.transfer_syntax)
             .map_err(|error| ReadError::Unreadable(describe(&error)))

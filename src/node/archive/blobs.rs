@@ -79,15 +79,17 @@ pub(super) trait BlobStore: Send + Sync {
     /// All published blobs.
     fn names(&self) -> Result<Vec<BlobName>, ArchiveError>;
 
-    /// Removes a blob that nothing refers to.
-    fn remove(&self, name: BlobName) -> Result<(), ArchiveError>;
+    /// Puts a blob that nothing refers to out of the way, without losing it.
+    fn set_aside(&self, name: BlobName) -> Result<(), ArchiveError>;
 }
 
-/// Blobs as files: `blobs/<first two digits>/<name>.dcm`, drafts in `incoming/`.
+/// Blobs as files: `blobs/<first two digits>/<name>.dcm`, drafts in `incoming/`, what the index does not know in
+/// `orphans/`.
 #[derive(Debug)]
 pub(super) struct FileSystemBlobs {
     blobs: PathBuf,
     incoming: PathBuf,
+    orphans: PathBuf,
     minimum_free_bytes: u64,
     drafts: AtomicU64,
     /// Held as long as the store is open; the system lets go of it when the process ends, however it ends.
@@ -115,7 +117,8 @@ impl FileSystemBlobs {
         }
         sync_folder(&blobs)?;
         sync_folder(folder)?;
-        Ok(Self { blobs, incoming, minimum_free_bytes, drafts: AtomicU64::new(0), _lock: lock })
+        let orphans = folder.join("orphans");
+        Ok(Self { blobs, incoming, orphans, minimum_free_bytes, drafts: AtomicU64::new(0), _lock: lock })
     }
 
     fn shard(&self, name: BlobName) -> PathBuf {
@@ -184,9 +187,11 @@ impl BlobStore for FileSystemBlobs {
         Ok(names)
     }
 
-    fn remove(&self, name: BlobName) -> Result<(), ArchiveError> {
+    fn set_aside(&self, name: BlobName) -> Result<(), ArchiveError> {
+        fs::create_dir_all(&self.orphans).map_err(ArchiveError::disk("creating the folder", &self.orphans))?;
         let path = self.path(name);
-        fs::remove_file(&path).map_err(ArchiveError::disk("removing the file", &path))
+        let aside = self.orphans.join(format!("{}.dcm", name.to_text()));
+        fs::rename(&path, aside).map_err(ArchiveError::disk("setting the file aside", &path))
     }
 }
 

@@ -136,7 +136,8 @@ impl Archive {
         &self.database
     }
 
-    /// Removes drafts and files that were never acknowledged; reports acknowledged ones that are gone.
+    /// Removes drafts, which were never acknowledged; reports files that are gone. Files that the index does not know are
+    /// set aside and kept: they were never acknowledged either, unless the index is not the one they were filed in.
     async fn repair(&self) -> Result<(), ArchiveError> {
         let referenced = self.index.blobs().await?;
         let blobs = Arc::clone(&self.blobs);
@@ -146,12 +147,18 @@ impl Archive {
             present.sort_unstable();
             let mut leftovers = 0_usize;
             for name in present.iter().filter(|name| referenced.binary_search(name).is_err()) {
-                blobs.remove(*name)?;
+                blobs.set_aside(*name)?;
                 leftovers += 1;
             }
             let missing = referenced.iter().filter(|name| present.binary_search(name).is_err()).count();
-            if drafts + leftovers > 0 {
-                tracing::info!(drafts, leftovers, "removed files that were never acknowledged");
+            if drafts > 0 {
+                tracing::info!(drafts, "removed drafts that were never acknowledged");
+            }
+            if leftovers > 0 {
+                tracing::warn!(
+                    leftovers,
+                    "set files aside in orphans/ that the index does not know; if it was replaced, restore it"
+                );
             }
             if missing > 0 {
                 tracing::error!(missing, "files of the archive are gone; restore them from a backup");

@@ -50,7 +50,7 @@ async fn an_object_is_stored_once_as_received_and_a_different_one_is_kept_apart(
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_is_there_after_a_crash_and_the_rest_is_removed() {
+async fn what_was_acknowledged_is_there_after_a_crash_and_the_rest_is_set_aside() {
     let (folder, archive) = archive().await;
     for number in 1..=5 {
         archive.store(slice("1.1", "1.2", number, &[])).await.expect("store");
@@ -62,6 +62,8 @@ async fn what_was_acknowledged_is_there_after_a_crash_and_the_rest_is_removed() 
     let archive = reopen(folder.path(), archive).await;
     assert_eq!(files(folder.path()), 5);
     assert_eq!(std::fs::read_dir(folder.path().join("incoming")).expect("incoming").count(), 0);
+    // Nobody knows that the index is the one it was filed in.
+    assert_eq!(std::fs::read(folder.path().join(format!("orphans/{name}.dcm"))).expect("kept"), b"orphan");
     let stored = archive.instances(&Scope::Series(uid("1.1"), uid("1.2"))).await.expect("instances");
     assert_eq!(stored.len(), 5);
     assert!(stored.iter().all(|instance| instance.path.exists()));
