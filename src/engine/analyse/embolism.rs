@@ -59,8 +59,8 @@ pub fn classify(
 
 /// What a probability amounts to at the package's operating point.
 ///
-/// `intended_use` is the least of all models that took part. A package for demonstration does not decide on images of a patient: unless the images say that they are synthetic
-/// (0008,001C), or the site allows it, its answer is undetermined.
+/// `intended_use` is the least of all models that took part. A package for demonstration does not decide on images of a
+/// patient: unless the images say that they are synthetic (0008,001C), or the site allows it, its answer is undetermined.
 pub fn decide(
     probability: Probability,
     manifest: &Manifest,
