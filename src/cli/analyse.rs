@@ -64,6 +64,7 @@ fn analyse(request: &Request, setup: &Setup, models: &mut Models) -> Result<Repl
         ignore_quality: setup.ignore_quality,
         allow_demonstration: setup.models.allow_demonstration,
         instance_set_digest: &request.instances_sha256,
+        predecessor: request.predecessor.as_ref(),
         time: &request.time.to_zoned_datetime(TimeZone::system()),
         software_version: env!("CARGO_PKG_VERSION"),
     };

@@ -105,6 +105,7 @@ fn analyse(
         ignore_quality: arguments.ignore_quality || config.analysis.ignore_quality,
         allow_demonstration: config.models.allow_demonstration,
         instance_set_digest: &digest(&series.files)?,
+        predecessor: None,
         time: &ZonedDateTime::now(),
         software_version: env!("CARGO_PKG_VERSION"),
     };

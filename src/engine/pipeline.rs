@@ -39,6 +39,8 @@ pub struct Options<'a> {
     pub allow_demonstration: bool,
     /// Digest over the instances of the series, as the job is keyed by it.
     pub instance_set_digest: &'a str,
+    /// The report on the same series when it had fewer instances, which this one takes the place of.
+    pub predecessor: Option<&'a ResultReference>,
     /// Every date and time in the results: when the job was created.
     pub time: &'a ZonedDateTime,
     /// Version of this program.
@@ -164,6 +166,7 @@ pub fn analyse_series(
         findings: &findings,
         settings: options.report,
         instance_set_digest: options.instance_set_digest,
+        predecessor: options.predecessor,
         time: options.time,
         software_version: options.software_version,
     };

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use dicom_dictionary_std::tags;
 use dicom_object::{FileDicomObject, InMemDicomObject};
-use pe_node::dicom::elements;
+use pe_node::dicom::elements::{self, DataSet};
 use pe_node::engine::analyse::findings::Decision;
 use pe_node::engine::report::{self, ResultKind, ResultObject};
 use pe_node::engine::volume::Reason;
@@ -68,6 +68,26 @@ fn a_retry_writes_the_same_bytes_and_other_input_other_identifiers() {
     series.sort();
     series.dedup();
     assert_eq!(series.len(), 4, "each object has a series of its own");
+}
+
+#[test]
+fn a_report_on_more_slices_names_the_one_it_takes_the_place_of() {
+    let scene = Scene::new(&Setup::default());
+    let context = scene.context();
+    let results = report::results(&context).expect("results").objects;
+    let former = of_kind(&results, ResultKind::Sr);
+    assert!(former.object.get(tags::PREDECESSOR_DOCUMENTS_SEQUENCE).is_none());
+    let former = former.reference();
+    let context = report::Context { predecessor: Some(&former), instance_set_digest: "more", ..context };
+    let results = report::results(&context).expect("results").objects;
+    let report = &of_kind(&results, ResultKind::Sr).object;
+    let first = |data_set: &DataSet, tag| data_set.get(tag).and_then(|element| Some(element.items()?.first()?.clone()));
+    let study = first(report, tags::PREDECESSOR_DOCUMENTS_SEQUENCE).expect("a predecessor");
+    let series = first(&study, tags::REFERENCED_SERIES_SEQUENCE).expect("its series");
+    let instance = first(&series, tags::REFERENCED_SOP_SEQUENCE).expect("its instance");
+    assert_eq!(elements::uid(&study, tags::STUDY_INSTANCE_UID), elements::uid(report, tags::STUDY_INSTANCE_UID));
+    assert_eq!(elements::uid(&series, tags::SERIES_INSTANCE_UID), Some(former.series_instance_uid));
+    assert_eq!(elements::uid(&instance, tags::REFERENCED_SOP_INSTANCE_UID), Some(former.sop_instance_uid));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::{Context, FileMetaTableBuilder, ReportError, ResultObject, Tag, state
 use crate::dicom::concept::dcm;
 use crate::dicom::elements::{self, DataSet};
 use crate::dicom::{Concept, Uid};
-use crate::engine::report::ResultKind;
+use crate::engine::report::{ResultKind, ResultReference};
 
 /// Name of this program, as manufacturer and as model.
 pub(super) const PRODUCT: &str = "pe-node";
@@ -272,12 +272,20 @@ impl<'a> Header<'a> {
     /// Study, series and instances as in the evidence sequences of SR documents
     /// ([PS3.3 C.17.2.1](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.17.2.html)).
     pub(super) fn evidence(&self, source: &[Reference], other: Option<&Identity>) -> DataSet {
-        let series = |uid: &Uid, instances: Vec<DataSet>| {
-            empty().with(tags::SERIES_INSTANCE_UID, uid.as_str()).with_items(tags::REFERENCED_SOP_SEQUENCE, instances)
-        };
-        let mut all = vec![series(&self.source_series, source.iter().map(Reference::item).collect())];
-        all.extend(other.map(|identity| series(&identity.series, vec![identity.reference.item()])));
-        empty().with(tags::STUDY_INSTANCE_UID, self.study.as_str()).with_items(tags::REFERENCED_SERIES_SEQUENCE, all)
+        let mut all = vec![in_series(&self.source_series, source.iter().map(Reference::item).collect())];
+        all.extend(other.map(|identity| in_series(&identity.series, vec![identity.reference.item()])));
+        self.in_study(all)
+    }
+
+    /// An item of Predecessor Documents Sequence (C.17.2): a report of this node on the same study.
+    pub(super) fn predecessor(&self, report: &ResultReference) -> DataSet {
+        let class = uids::COMPREHENSIVE3_DSR_STORAGE.to_owned();
+        let reference = Reference { class, instance: report.sop_instance_uid.clone() };
+        self.in_study(vec![in_series(&report.series_instance_uid, vec![reference.item()])])
+    }
+
+    fn in_study(&self, series: Vec<DataSet>) -> DataSet {
+        empty().with(tags::STUDY_INSTANCE_UID, self.study.as_str()).with_items(tags::REFERENCED_SERIES_SEQUENCE, series)
     }
 
     /// The requests that the study fulfils, as the source names them: Referenced Request Sequence (C.17.2), of which
@@ -333,6 +341,10 @@ pub(super) struct Device {
     pub(super) name: String,
     /// Manufacturer and model name.
     pub(super) product: &'static str,
+}
+
+fn in_series(uid: &Uid, instances: Vec<DataSet>) -> DataSet {
+    empty().with(tags::SERIES_INSTANCE_UID, uid.as_str()).with_items(tags::REFERENCED_SOP_SEQUENCE, instances)
 }
 
 fn contribution(purpose: &Concept) -> DataSet {

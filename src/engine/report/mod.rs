@@ -38,6 +38,8 @@ pub struct Context<'a> {
     pub settings: &'a ReportConfig,
     /// Digest over the instances of the series, as the job is keyed by it.
     pub instance_set_digest: &'a str,
+    /// The report on the same series when it had fewer instances, which this one takes the place of.
+    pub predecessor: Option<&'a ResultReference>,
     /// When the job was created; every date and time of the results comes from it.
     pub time: &'a ZonedDateTime,
     /// Version of this program, with its commit where known.

@@ -81,7 +81,7 @@ async fn commit(database: &Database, entries: &[Entry]) -> Result<Vec<Stored>, A
 
 /// Files one entry. The instance goes first, so that a new one costs two statements, and its study a third when it is
 /// the first of a series.
-async fn file(transaction: &mut Transaction<'_, Sqlite>, entry: &Entry) -> Result<Stored, sqlx::Error> {
+pub(super) async fn file(transaction: &mut Transaction<'_, Sqlite>, entry: &Entry) -> Result<Stored, sqlx::Error> {
     if insert_instance(transaction, entry).await? {
         if upsert_series(transaction, entry).await? == 1 {
             insert_study(transaction, entry).await?;

@@ -22,6 +22,7 @@ mod text;
 
 use std::sync::Arc;
 
+use sqlx::{Sqlite, Transaction};
 use tokio::task::spawn_blocking;
 
 use crate::config::StorageConfig;
@@ -58,6 +59,13 @@ impl Archive {
 
     /// Stores an object durably; returns only when it can no longer be lost.
     pub async fn store(&self, instance: ReceivedInstance) -> Result<Stored, ArchiveError> {
+        let Unfiled(entry) = self.keep(instance).await?;
+        self.index.file(entry).await
+    }
+
+    /// Makes the bytes of an object durable without listing it: whoever files it later does so together with what else
+    /// must become true at the same instant. One that is never filed is nobody's object, and set aside at the next start.
+    pub(in crate::node) async fn keep(&self, instance: ReceivedInstance) -> Result<Unfiled, ArchiveError> {
         let identity = Identity::of(&instance.header)?;
         let meta = part10::preamble_and_meta(
             identity.sop_class_uid.as_str(),
@@ -75,7 +83,7 @@ impl Archive {
         let (draft, entry) = tokio::try_join!(writing, describing)?;
         let (blobs, name) = (Arc::clone(&self.blobs), entry.blob);
         blocking(move || blobs.publish(draft, name)).await?;
-        self.index.file(entry).await
+        Ok(Unfiled(entry))
     }
 
     /// Answers a query with one data set a match, ordered, holding the standard's return attributes for the level
@@ -166,6 +174,22 @@ impl Archive {
             Ok(())
         })
         .await
+    }
+}
+
+/// An object whose bytes are durable and that the index does not list yet.
+#[derive(Debug, Clone)]
+pub(in crate::node) struct Unfiled(Entry);
+
+impl Unfiled {
+    /// SOP Instance UID.
+    pub(in crate::node) fn sop_instance_uid(&self) -> &Uid {
+        &self.0.identity.sop_instance_uid
+    }
+
+    /// Lists it, once the transaction is committed.
+    pub(in crate::node) async fn file(&self, transaction: &mut Transaction<'_, Sqlite>) -> Result<Stored, sqlx::Error> {
+        filing::file(transaction, &self.0).await
     }
 }
 

@@ -83,7 +83,7 @@ async fn sender(destinations: &[DestinationConfig]) -> (tempfile::TempDir, Servi
         timings_ms: Vec::new(),
         results: vec![result(ResultKind::Sr, 1), result(ResultKind::Seg, 2)],
     };
-    queue.finish(&job, &summary, now).await.expect("finish");
+    queue.finish(&job, &summary, &[], now).await.expect("finish");
     let limits = Config::load(None, std::iter::empty(), &[]).expect("settings").limits;
     (folder, Services { calling: title("PE-NODE"), limits, archive, queue }, job.id)
 }

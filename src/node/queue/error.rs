@@ -22,6 +22,14 @@ pub enum QueueError {
     /// There is no such job or delivery.
     #[error("{0} does not exist")]
     Unknown(String),
+    /// A result cannot take the place of another object under its identifier.
+    #[error("the archive holds another object under the SOP Instance UID {sop_instance_uid} of a result of job {job}")]
+    Conflict {
+        /// The job.
+        job: String,
+        /// The result.
+        sop_instance_uid: String,
+    },
     /// A summary cannot be written down or read back.
     #[error("the summary of job {job}: {source}")]
     Summary {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::dicom::{Uid, hexadecimal};
-use crate::engine::pipeline::{Status, Summary};
+use crate::engine::pipeline::{ResultReference, Status, Summary};
 use crate::engine::volume::Rejection;
 
 /// The identity of a job: a function of series and instance set alone, so the same input never makes two jobs.
@@ -59,6 +59,8 @@ pub struct Job {
     pub instances_sha256: String,
     /// Attempts begun, this one included.
     pub attempts: u32,
+    /// The report of the last job of the series, on fewer instances, if it made one.
+    pub predecessor: Option<ResultReference>,
     /// When the job was made: the time its results carry, so that a retry writes the same bytes.
     pub created_at: Timestamp,
 }

@@ -12,18 +12,22 @@ use super::job::{Job, JobId, Member, Selection, instances_sha256, rejected};
 use super::state::{JobState, backoff};
 use super::{Queue, deliveries};
 use crate::dicom::Uid;
-use crate::engine::pipeline::{Status, Summary};
+use crate::engine::pipeline::{ResultKind, ResultReference, Status, Summary};
+use crate::node::archive::{Stored, Unfiled};
 
 /// Pause after the first failed attempt, and the longest one.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// Pause before an attempt that was put off.
+const POSTPONEMENT: Duration = Duration::from_secs(60);
 
 /// Attempts that the node's own end cut short do not count against a job until there are this many.
 const INTERRUPTIONS: i64 = 50;
 
 impl Queue {
     /// Records what is to become of a complete series at the given revision: a queued job, a rejected one, or none.
-    /// Earlier jobs of the series that have not begun are dropped: their instance set is outdated.
+    /// Earlier jobs of the series that wait are dropped: their instance set is outdated.
     ///
     /// Returns the job, whether it is new or was there before.
     pub async fn decide(
@@ -49,11 +53,9 @@ impl Queue {
             Some((members, state, summary)) => {
                 let id = JobId::of(study_instance_uid, series_instance_uid, &instances_sha256(members));
                 let summary = summary.map(|summary| to_json(&id, &summary)).transpose()?;
-                drop_outdated(&mut transaction, study_instance_uid, series_instance_uid, &id)
-                    .await
-                    .map_err(database(failing))?;
                 let new = Insertion { id: &id, study_instance_uid, series_instance_uid, members, state, summary, now };
                 insert(&mut transaction, new).await.map_err(database(failing))?;
+                drop_outdated(&mut transaction).await.map_err(database(failing))?;
                 Some(id)
             }
         };
@@ -77,6 +79,7 @@ impl Queue {
         let failing = "claiming a job";
         self.take_back_expired(now).await?;
         let mut transaction = self.database.write().await.map_err(database(failing))?;
+        drop_outdated(&mut transaction).await.map_err(database(failing))?;
         let row = sqlx::query(
             "UPDATE jobs SET state = 'running', attempts = attempts + 1, lease_run = $1, lease_until = $2, \
              updated_at = $3 WHERE id = (SELECT id FROM jobs WHERE state = 'queued' AND not_before <= $3 \
@@ -89,7 +92,10 @@ impl Queue {
         .fetch_optional(&mut *transaction)
         .await
         .map_err(database(failing))?;
-        let job = row.as_ref().map(leased).transpose().map_err(database(failing))?;
+        let mut job = row.as_ref().map(leased).transpose().map_err(database(failing))?;
+        if let Some(job) = &mut job {
+            job.predecessor = predecessor(&mut transaction, job).await.map_err(database(failing))?;
+        }
         transaction.commit().await.map_err(database(failing))?;
         if let Some(job) = &job {
             log(&job.id, JobState::Queued, JobState::Running);
@@ -107,9 +113,18 @@ impl Queue {
         Ok(due.and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok()))
     }
 
-    /// Records a finished analysis, whose results are in the archive already: Running -> Analysed or Rejected, together
-    /// with the result rows and what is owed to each destination.
-    pub async fn finish(&self, job: &Job, summary: &Summary, now: Timestamp) -> Result<(), QueueError> {
+    /// Records a finished analysis: Running -> Analysed or Rejected, together with the results, whose bytes are durable
+    /// already, and with what is owed to each destination. An outdated job is dropped instead, and its results with it.
+    ///
+    /// # Errors
+    /// [`QueueError::Conflict`]: another object has the identifier of a result; nothing has changed.
+    pub(in crate::node) async fn finish(
+        &self,
+        job: &Job,
+        summary: &Summary,
+        objects: &[Unfiled],
+        now: Timestamp,
+    ) -> Result<(), QueueError> {
         let failing = "recording a finished job";
         let state = match summary.status {
             Status::Analysed => JobState::Analysed,
@@ -120,6 +135,15 @@ impl Queue {
         let change = Change { state, not_before: 0, error: None, summary: Some(json), interrupted: false, now };
         if !self.change(&mut transaction, &job.id, change).await? {
             return Ok(());
+        }
+        if drop_if_outdated(&mut transaction, &job.id).await.map_err(database(failing))? {
+            return transaction.commit().await.map_err(database(failing));
+        }
+        for object in objects {
+            if object.file(&mut transaction).await.map_err(database(failing))? == Stored::Conflict {
+                let sop_instance_uid = object.sop_instance_uid().to_string();
+                return Err(QueueError::Conflict { job: job.id.to_string(), sop_instance_uid });
+            }
         }
         for (position, result) in summary.results.iter().enumerate() {
             sqlx::query(
@@ -171,6 +195,31 @@ impl Queue {
             self.announce();
         }
         Ok(state)
+    }
+
+    /// Puts an attempt off that could not be made for want of something that the job has no part in, space on the disk
+    /// or the analysis process: Running -> Queued after a pause; the attempt does not count, however often.
+    pub async fn postpone(&self, job: &Job, error: &str, now: Timestamp) -> Result<(), QueueError> {
+        let failing = "putting an attempt off";
+        let mut transaction = self.database.write().await.map_err(database(failing))?;
+        let not_before = now.as_millisecond() + POSTPONEMENT.as_millis() as i64;
+        let state = JobState::Queued;
+        let change = Change { state, not_before, error: Some(error), summary: None, interrupted: false, now };
+        let changed = self.change(&mut transaction, &job.id, change).await?;
+        if changed {
+            sqlx::query("UPDATE jobs SET attempts = attempts - 1 WHERE id = $1")
+                .bind(&job.id.0)
+                .execute(&mut *transaction)
+                .await
+                .map_err(database(failing))?;
+        }
+        transaction.commit().await.map_err(database(failing))?;
+        if changed {
+            tracing::warn!(job = %job.id, error, "the attempt is put off");
+            log(&job.id, JobState::Running, JobState::Queued);
+            self.announce();
+        }
+        Ok(())
     }
 
     /// Gives a job back unfinished because the node is stopping: Running -> Queued; the attempt does not count.
@@ -297,8 +346,8 @@ async fn insert(transaction: &mut Transaction<'_, Sqlite>, new: Insertion<'_>) -
     let inserted = sqlx::query(
         "INSERT INTO jobs (id, study_instance_uid, series_instance_uid, instances_sha256, instances, version, state, \
          attempts, interruptions, not_before, summary, created_at, updated_at) \
-         SELECT $1, $2, $3, $4, $5, 1 + COUNT(*), $6, 0, 0, 0, $7, $8, $8 FROM jobs \
-         WHERE study_instance_uid = $2 AND series_instance_uid = $3 AND id <> $1 ON CONFLICT (id) DO NOTHING",
+         SELECT $1, $2, $3, $4, $5, 1 + COALESCE(MAX(version), 0), $6, 0, 0, 0, $7, $8, $8 FROM jobs \
+         WHERE study_instance_uid = $2 AND series_instance_uid = $3 ON CONFLICT (id) DO NOTHING",
     )
     .bind(&new.id.0)
     .bind(new.study_instance_uid.as_str())
@@ -317,37 +366,77 @@ async fn insert(transaction: &mut Transaction<'_, Sqlite>, new: Insertion<'_>) -
     Ok(())
 }
 
-async fn drop_outdated(
-    transaction: &mut Transaction<'_, Sqlite>,
-    study_instance_uid: &Uid,
-    series_instance_uid: &Uid,
-    current: &JobId,
-) -> Result<(), sqlx::Error> {
-    let dropped: Vec<String> = sqlx::query_scalar(
-        "DELETE FROM jobs WHERE study_instance_uid = $1 AND series_instance_uid = $2 AND id <> $3 \
-         AND state = 'queued' RETURNING id",
-    )
-    .bind(study_instance_uid.as_str())
-    .bind(series_instance_uid.as_str())
-    .bind(&current.0)
-    .fetch_all(&mut **transaction)
-    .await?;
+/// True of a job whose series has a newer one, of more instances.
+macro_rules! outdated {
+    () => {
+        "EXISTS (SELECT 1 FROM jobs newer WHERE newer.study_instance_uid = jobs.study_instance_uid \
+         AND newer.series_instance_uid = jobs.series_instance_uid AND newer.version > jobs.version)"
+    };
+}
+
+/// Drops the jobs in waiting that are outdated.
+async fn drop_outdated(transaction: &mut Transaction<'_, Sqlite>) -> Result<(), sqlx::Error> {
+    let dropped: Vec<String> =
+        sqlx::query_scalar(concat!("DELETE FROM jobs WHERE state = 'queued' AND ", outdated!(), " RETURNING id"))
+            .fetch_all(&mut **transaction)
+            .await?;
     for job in dropped {
-        tracing::info!(job, "dropped before it began: more instances of its series came");
+        tracing::info!(job, "dropped: more instances of its series came");
     }
     Ok(())
 }
 
+/// Drops a job that has just ended, if it is outdated: its results would say less than those to come.
+async fn drop_if_outdated(transaction: &mut Transaction<'_, Sqlite>, id: &JobId) -> Result<bool, sqlx::Error> {
+    let dropped = sqlx::query(concat!("DELETE FROM jobs WHERE id = $1 AND ", outdated!()))
+        .bind(&id.0)
+        .execute(&mut **transaction)
+        .await?
+        .rows_affected();
+    if dropped == 1 {
+        tracing::info!(job = %id, "its results are dropped: more instances of its series came during the analysis");
+    }
+    Ok(dropped == 1)
+}
+
+/// The report of the newest job of the same series that made one.
+async fn predecessor(
+    transaction: &mut Transaction<'_, Sqlite>,
+    job: &Job,
+) -> Result<Option<ResultReference>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT r.series_instance_uid, r.sop_instance_uid FROM results r JOIN jobs j ON j.id = r.job_id \
+         WHERE j.study_instance_uid = $1 AND j.series_instance_uid = $2 AND r.kind = $3 AND j.id <> $4 \
+         ORDER BY j.version DESC LIMIT 1",
+    )
+    .bind(job.study_instance_uid.as_str())
+    .bind(job.series_instance_uid.as_str())
+    .bind(ResultKind::Sr.name())
+    .bind(&job.id.0)
+    .fetch_optional(&mut **transaction)
+    .await?;
+    let reference = |row: SqliteRow| {
+        let (series_instance_uid, sop_instance_uid) =
+            (uid(&row, "series_instance_uid")?, uid(&row, "sop_instance_uid")?);
+        Ok(ResultReference { kind: ResultKind::Sr, series_instance_uid, sop_instance_uid })
+    };
+    row.map(reference).transpose()
+}
+
+fn uid(row: &SqliteRow, column: &str) -> Result<Uid, sqlx::Error> {
+    Uid::parse(row.try_get(column)?).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
 fn leased(row: &SqliteRow) -> Result<Job, sqlx::Error> {
     let decode = |error: Box<dyn std::error::Error + Send + Sync>| sqlx::Error::Decode(error);
-    let uid = |column| Uid::parse(row.try_get(column)?).map_err(|error| decode(error.into()));
     Ok(Job {
         id: JobId(row.try_get("id")?),
-        study_instance_uid: uid("study_instance_uid")?,
-        series_instance_uid: uid("series_instance_uid")?,
+        study_instance_uid: uid(row, "study_instance_uid")?,
+        series_instance_uid: uid(row, "series_instance_uid")?,
         instances: serde_json::from_str(row.try_get("instances")?).map_err(|error| decode(error.into()))?,
         instances_sha256: row.try_get("instances_sha256")?,
         attempts: row.try_get("attempts")?,
+        predecessor: None,
         created_at: Timestamp::from_millisecond(row.try_get("created_at")?).map_err(|error| decode(error.into()))?,
     })
 }

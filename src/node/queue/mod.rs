@@ -1,8 +1,11 @@
 //! The queue: jobs, their results and the deliveries of those, in the archive's database.
 //!
 //! A job is made once for each series and set of instances. The worker leases it, and a lease dies with the run of the
-//! node that took it. Results are in the archive before a job is recorded as analysed; then job, result rows and
-//! deliveries change in one transaction, so each job has one result set and each result is owed to each destination once.
+//! node that took it. The bytes of results are durable before a job is recorded as analysed; then job, results in the
+//! archive's index and deliveries change in one transaction, so each job has one result set, nobody sees a part of one,
+//! and each result is owed to each destination once.
+//!
+//! A job of a series whose instances have grown since is outdated: it is dropped, begun or not.
 
 mod deliveries;
 mod error;

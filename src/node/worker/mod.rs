@@ -4,8 +4,8 @@
 //! watched from outside, so a crash, a hang or a lack of memory costs one attempt of one job and never the node. It
 //! ends when its standard input does, that is, whenever the node ends, however the node ends.
 //!
-//! Results are durable in the archive before the job is recorded. Dying in between costs nothing: the next attempt
-//! writes the same objects, since their times and identifiers come from the job.
+//! The bytes of results are durable before the job is recorded, and results are listed in the archive together with
+//! its end. Dying in between costs an attempt that does not count, and leaves no result that anybody could see.
 
 mod process;
 pub mod protocol;
@@ -22,7 +22,7 @@ use tokio::time::sleep;
 use crate::config::Config;
 use crate::dicom::Uid;
 use crate::engine::pipeline::{Status, Summary};
-use crate::node::archive::{Archive, ArchiveError, Scope};
+use crate::node::archive::{Archive, ArchiveError, Scope, Unfiled};
 use crate::node::queue::{Job, JobState, Queue, QueueError};
 use crate::node::shutdown::Shutdown;
 use crate::node::telemetry;
@@ -75,6 +75,19 @@ pub enum WorkerError {
     Queue(#[from] QueueError),
 }
 
+impl WorkerError {
+    /// True if the fault is the node's own: a full disk, a folder, a process that does not start. It strikes every job
+    /// alike and passes when somebody mends it, so no job is given up for it.
+    fn is_of_the_node(&self) -> bool {
+        matches!(
+            self,
+            Self::Archive(ArchiveError::Full(_) | ArchiveError::Disk { .. } | ArchiveError::Index { .. })
+                | Self::Folder { .. }
+                | Self::Process(ProcessError::Start { .. } | ProcessError::Unable(_))
+        )
+    }
+}
+
 /// The worker. It has the analysis process started before it takes the first job.
 pub struct Worker {
     archive: Archive,
@@ -88,7 +101,7 @@ pub struct Worker {
 
 /// How an attempt ended, if not by an error.
 enum Outcome {
-    Ended(Box<Summary>),
+    Ended(Box<Summary>, Vec<Unfiled>),
     /// The node is stopping.
     Interrupted,
 }
@@ -187,8 +200,11 @@ impl Worker {
     ) -> Result<(), QueueError> {
         let now = Timestamp::now();
         match outcome {
-            Ok(Outcome::Ended(summary)) => {
-                self.queue.finish(job, &summary, now).await?;
+            Ok(Outcome::Ended(summary, objects)) => {
+                match self.queue.finish(job, &summary, &objects, now).await {
+                    Err(error @ QueueError::Conflict { .. }) => return self.failed(job, &error.into(), now).await,
+                    ended => ended?,
+                }
                 telemetry::count_job(match summary.status {
                     Status::Analysed => JobState::Analysed.name(),
                     Status::Rejected => JobState::Rejected.name(),
@@ -202,16 +218,25 @@ impl Worker {
             Err(WorkerError::Process(ProcessError::Died(_))) if shutdown.is_cancelled() => {
                 self.queue.give_back(job, now).await?;
             }
-            Err(error) => {
-                let state = self.queue.attempt_failed(job, &error.to_string(), now).await?;
-                telemetry::count_job(if state == JobState::Failed { state.name() } else { "retried" });
-            }
+            Err(error) => self.failed(job, &error, now).await?,
         }
+        Ok(())
+    }
+
+    async fn failed(&self, job: &Job, error: &WorkerError, now: Timestamp) -> Result<(), QueueError> {
+        if error.is_of_the_node() {
+            telemetry::count_job("postponed");
+            return self.queue.postpone(job, &error.to_string(), now).await;
+        }
+        let state = self.queue.attempt_failed(job, &error.to_string(), now).await?;
+        telemetry::count_job(if state == JobState::Failed { state.name() } else { "retried" });
         Ok(())
     }
 
     /// Analyses a job's instances and stores the results.
     async fn attempt(&mut self, job: &Job, shutdown: &Shutdown) -> Result<Outcome, WorkerError> {
+        // Results need room too; better to wait for it than to analyse in vain.
+        self.archive.check_space().await?;
         let files = self.files(job).await?;
         let output = self.folder.join(job.id.to_string());
         empty(&output)?;
@@ -220,6 +245,7 @@ impl Worker {
             files,
             output: output.clone(),
             instances_sha256: job.instances_sha256.clone(),
+            predecessor: job.predecessor.clone(),
             time: job.created_at,
         };
         let mut process = match self.process.take() {
@@ -241,8 +267,8 @@ impl Worker {
         self.process = Some(process);
         let outcome = match reply {
             Reply::Done { summary, files } => {
-                results::store(&self.archive, &output, &files, &summary, &self.setup.limits).await?;
-                Ok(Outcome::Ended(summary))
+                let objects = results::keep(&self.archive, &output, &files, &summary, &self.setup.limits).await?;
+                Ok(Outcome::Ended(summary, objects))
             }
             Reply::Failed { error } => Err(WorkerError::Analysis(error)),
             other => Err(WorkerError::Analysis(format!("the analysis process answered {other:?} to a job"))),

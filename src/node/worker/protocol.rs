@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{LogConfig, ModelsConfig, OnnxRuntimeConfig, ReportConfig};
 use crate::dicom::bounded::Limits;
 use crate::engine::models::{ModelIdentity, Provider};
-use crate::engine::pipeline::Summary;
+use crate::engine::pipeline::{ResultReference, Summary};
 
 /// The settings an analysis depends on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,6 +39,8 @@ pub struct Request {
     pub output: PathBuf,
     /// Digest of the instance set.
     pub instances_sha256: String,
+    /// The report on fewer instances of the series, if there is one.
+    pub predecessor: Option<ResultReference>,
     /// When the job was made.
     pub time: Timestamp,
 }

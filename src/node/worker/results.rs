@@ -9,25 +9,26 @@ use crate::dicom::Uid;
 use crate::dicom::bounded::{self, Limits};
 use crate::dicom::elements;
 use crate::engine::pipeline::{ResultReference, Summary};
-use crate::node::archive::{Archive, Origin, ReceivedInstance, Stored};
+use crate::node::archive::{Archive, Origin, ReceivedInstance, Unfiled};
 
 use dicom_dictionary_std::tags;
 
-/// Stores every result object of a summary durably. A repetition writes the same bytes and changes nothing.
+/// Makes every result object of a summary durable; the queue files them when it records the end of the job.
 ///
 /// The process that wrote the files has handled received pixels, so it is trusted no more than a sender: names may not
 /// leave the folder, files pass the same scan, and each must be the object that the summary names.
-pub(super) async fn store(
+pub(super) async fn keep(
     archive: &Archive,
     folder: &Path,
     files: &[String],
     summary: &Summary,
     limits: &Limits,
-) -> Result<(), WorkerError> {
+) -> Result<Vec<Unfiled>, WorkerError> {
     if files.len() != summary.results.len() {
         let problem = format!("{} files for {} results", files.len(), summary.results.len());
         return Err(WorkerError::Result { file: String::new(), problem });
     }
+    let mut kept = Vec::with_capacity(files.len());
     for (file, expected) in files.iter().zip(&summary.results) {
         let wrong = |problem: String| WorkerError::Result { file: file.clone(), problem };
         if file.contains(['/', '\\']) || file.starts_with('.') {
@@ -36,11 +37,9 @@ pub(super) async fn store(
         let (path, limits, expected) = (folder.join(file), *limits, expected.clone());
         let read = tokio::task::spawn_blocking(move || read(&path, &expected, &limits));
         let instance = read.await.map_err(|error| wrong(error.to_string()))?.map_err(wrong)?;
-        if archive.store(instance).await? == Stored::Conflict {
-            return Err(wrong("the archive holds another object of its SOP Instance UID".to_owned()));
-        }
+        kept.push(archive.keep(instance).await?);
     }
-    Ok(())
+    Ok(kept)
 }
 
 fn read(path: &Path, expected: &ResultReference, limits: &Limits) -> Result<ReceivedInstance, String> {

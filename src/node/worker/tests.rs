@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use super::*;
 use crate::engine::pipeline::{ResultKind, ResultReference};
 use crate::node::archive::Level;
-use crate::node::archive::testing::{slice, uid};
+use crate::node::archive::testing::{received, slice, uid};
 use crate::node::queue::{Selection, SeriesProgress, SeriesView};
 
 /// What a node on a temporary folder needs; the analysis process is a script.
@@ -42,7 +42,7 @@ impl Node {
         }
         let selection = Selection::Analyse(members);
         queue.decide(&uid("1"), &uid("1.1"), 2, &selection, Timestamp::now()).await.expect("decide");
-        write_report(&folder.path().join("report.dcm"));
+        write(report(), &folder.path().join("report.dcm"));
         let reply = Reply::Done { summary: Box::new(summary()), files: vec!["report.dcm".to_owned()] };
         let prelude = format!(
             "FOLDER={}\nREPLY='{}'\noutput() {{ sed 's/.*\"output\":\"\\([^\"]*\\)\".*/\\1/'; }}\n",
@@ -79,9 +79,9 @@ fn report() -> InMemDicomObject {
     ])
 }
 
-fn write_report(path: &Path) {
+fn write(object: InMemDicomObject, path: &Path) {
     let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
-    report().with_meta(meta).expect("meta").write_to_file(path).expect("write");
+    object.with_meta(meta).expect("meta").write_to_file(path).expect("write");
 }
 
 fn summary() -> Summary {
@@ -128,6 +128,58 @@ async fn a_job_ends_with_its_results_in_the_archive() {
     assert_eq!(found.await.expect("find").len(), 1);
     assert!(node.archive.unassembled().await.expect("list").is_empty(), "results are not assembled");
     assert!(!worker.step(&Shutdown::new()).await.expect("step").is_zero());
+}
+
+/// Result objects that the archive shows.
+async fn shown(node: &Node) -> usize {
+    let matching = vec![(tags::SERIES_INSTANCE_UID, "2.25.1".to_owned())];
+    let query = crate::node::archive::Query { matching, ..Default::default() };
+    node.archive.find(Level::Instance, &query).await.expect("find").len()
+}
+
+#[tokio::test]
+async fn a_node_that_ends_between_results_and_job_may_write_others_the_next_time() {
+    let node = Node::new(&script(WELL_DONE)).await;
+    let mut worker = node.worker().await.expect("worker");
+    let job = node.queue.claim(Timestamp::now()).await.expect("claim").expect("due");
+    let Ok(Outcome::Ended(..)) = worker.attempt(&job, &Shutdown::new()).await else { panic!("no results") };
+    assert_eq!(shown(&node).await, 0, "results without their job");
+    // The next run has other settings or another provider: the same identifier, other bytes.
+    let mut other = report();
+    other.put(DataElement::new(tags::SOFTWARE_VERSIONS, VR::LO, "a later one"));
+    write(other, &node.folder.path().join("report.dcm"));
+    let queue = Queue::open(&node.archive, &node.config.analysis, &[], true).await.expect("queue");
+    let node = Node { queue, ..node };
+    node.worker().await.expect("worker").step(&Shutdown::new()).await.expect("step");
+    let series = node.series().await;
+    assert_eq!((series.state, shown(&node).await), (SeriesProgress::Job(JobState::Analysed), 1), "{:?}", series.error);
+}
+
+#[tokio::test]
+async fn a_result_never_takes_the_place_of_an_object_that_came_under_its_identifier() {
+    let node = Node::new(&script(WELL_DONE)).await;
+    let mut foreign = report();
+    foreign.put(DataElement::new(tags::SOFTWARE_VERSIONS, VR::LO, "foreign"));
+    node.archive.store(received(foreign)).await.expect("store");
+    let mut worker = node.worker().await.expect("worker");
+    worker.step(&Shutdown::new()).await.expect("step");
+    let series = node.series().await;
+    assert_eq!((series.state, series.attempts), (SeriesProgress::Job(JobState::Queued), 1));
+    assert!(series.error.is_some_and(|error| error.contains("2.25.1.1")));
+    assert!(series.results.is_empty());
+}
+
+#[tokio::test]
+async fn a_fault_of_the_node_costs_no_attempt() {
+    let node = Node::new(&script(WELL_DONE)).await;
+    let mut worker = node.worker().await.expect("worker");
+    let work = node.folder.path().join("data/work");
+    std::fs::remove_dir_all(&work).expect("remove");
+    std::fs::write(&work, "in the way").expect("write");
+    worker.step(&Shutdown::new()).await.expect("step");
+    let series = node.series().await;
+    assert_eq!((series.state, series.attempts), (SeriesProgress::Job(JobState::Queued), 0));
+    assert!(series.error.is_some_and(|error| error.contains("data/work")));
 }
 
 #[tokio::test]

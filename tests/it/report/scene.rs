@@ -103,6 +103,7 @@ impl Scene {
             findings: &self.findings,
             settings: &self.settings,
             instance_set_digest: "5ce9e",
+            predecessor: None,
             time: &self.time,
             software_version: "0.1.0",
         }

@@ -28,6 +28,10 @@ pub(super) fn build(context: &Context, header: &Header, segmentation: Option<&Id
             vec![header.evidence(&header.sources(), segmentation)],
         )
         .with_root(root);
+    let data_set = match context.predecessor {
+        Some(report) => data_set.with_items(tags::PREDECESSOR_DOCUMENTS_SEQUENCE, vec![header.predecessor(report)]),
+        None => data_set,
+    };
     Document { identity, data_set }
 }
 
