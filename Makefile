@@ -2,6 +2,7 @@
 #
 #   make demo      a phantom CTPA through the whole node, results and pictures in target/demo
 #   make test      the gate: format, lints, documentation, every test, peers included
+#   make viewer    the results in OHIF, in a real browser; screenshots in target/viewer
 #   make evidence  the long measurements; tables go to tests/bench/results/
 #
 # Needs Rust, Python 3 with venv, and a C/C++ compiler; deploy/ and tests/ scripts bring the rest.
@@ -14,7 +15,7 @@ export PATH := $(CURDIR)/target/venv/bin:$(PATH)
 export PE_NODE_PYTHON ?= $(CURDIR)/target/venv/bin/python
 export PE_NODE_TEST_DATA ?= $(CURDIR)/../shared/data
 
-.PHONY: help demo build test lint rust-tests interop evidence tools peers onnxruntime clean
+.PHONY: help demo build test lint rust-tests interop viewer evidence tools peers onnxruntime clean
 
 help:
 	@sed -n 's/^#   /  /p' Makefile
@@ -40,7 +41,11 @@ rust-tests: tools peers onnxruntime
 interop: build peers
 	$(PE_NODE_PYTHON) -m pytest tests/interop
 
-evidence: build peers
+viewer: build peers
+	@tests/viewer/install.sh
+	$(PE_NODE_PYTHON) -m pytest tests/viewer
+
+evidence: build peers viewer
 	$(PE_NODE_PYTHON) tests/bench/run.py
 
 # What the build needs beyond Rust and a C compiler.
