@@ -31,11 +31,11 @@ pub(crate) struct Evaluation {
 /// One row of `predictions.csv`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Prediction {
-    series: String,
-    split: Split,
-    embolism: bool,
-    logit: f64,
-    probability: f64,
+    pub(crate) series: String,
+    pub(crate) split: Split,
+    pub(crate) embolism: bool,
+    pub(crate) logit: f64,
+    pub(crate) probability: f64,
 }
 
 /// Raw logits of the exams of one split.
@@ -64,7 +64,7 @@ pub(crate) fn embolism(
     let mut metrics = BTreeMap::new();
     let mut predictions = Vec::new();
     for split in &logits {
-        let name = split_name(split.split);
+        let name = split.split.name();
         let exams = exam.apply(&split.exams);
         figures(&mut metrics, name, &exams, &slice.apply(&split.slices), point.threshold, configuration);
         predictions.extend(split.series.iter().zip(&split.exams).zip(&exams).map(|((series, raw), exam)| Prediction {
@@ -82,14 +82,6 @@ pub(crate) fn embolism(
         slice_bias: slice.bias,
     };
     Ok((Evaluation { metrics, calibration: Some(calibration), operating_point: Some(point) }, predictions))
-}
-
-fn split_name(split: Split) -> &'static str {
-    match split {
-        Split::Train => "train",
-        Split::Validation => "validation",
-        Split::Test => "test",
-    }
 }
 
 fn split_logits(
@@ -175,7 +167,7 @@ pub(crate) fn lungs(
             let mean = |values: &[f64]| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
             let metric = with_interval(&values, configuration.evaluation.bootstrap, configuration.fit.seed, mean);
             if let Some(metric) = metric {
-                metrics.insert(format!("{}.dice_{name}", split_name(*split)), metric);
+                metrics.insert(format!("{}.dice_{name}", split.name()), metric);
             }
         }
     }

@@ -28,6 +28,17 @@ pub(crate) enum Split {
     Test,
 }
 
+impl Split {
+    /// The name in tables and figures.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
 /// One exam of the table `exams.csv`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Exam {

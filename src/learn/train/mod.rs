@@ -30,6 +30,7 @@ mod metrics;
 mod network;
 mod package;
 mod progress;
+mod report;
 mod steps;
 #[cfg(test)]
 mod tests;

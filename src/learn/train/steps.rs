@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use super::TrainError;
 use super::configuration::TrainConfiguration;
 use super::dataset::Dataset;
-use super::evaluate::{self, Evaluation};
+use super::evaluate::{self, Evaluation, Prediction};
 use super::files::{self, table};
 use super::fit::embolism::EmbolismTask;
 use super::fit::head::HeadTask;
@@ -18,6 +18,7 @@ use super::fit::patches::PatchTask;
 use super::fit::{self, Checkpoints, Task};
 use super::labels::{self, Exam, SliceLabel, Split};
 use super::network::{EmbolismNetwork, LungNetwork};
+use super::report::Report;
 use super::volumes::{self, PreparedExam};
 use super::{network, package};
 use crate::engine::models::manifest::Kind;
@@ -282,18 +283,19 @@ fn evaluate_weights(configuration: &TrainConfiguration, paths: &Paths) -> Result
     let device = fit::device(&configuration.fit)?;
     let mut splits = datasets(configuration, paths)?;
     splits.retain(|(split, _)| *split != Split::Train);
-    let evaluation = match configuration.kind {
+    let (evaluation, predictions) = match configuration.kind {
         Kind::LungSegmentation => {
             let network = best_lungs(configuration, paths, &device)?;
-            evaluate::lungs(configuration, &network, &splits, &device)?
+            (evaluate::lungs(configuration, &network, &splits, &device)?, Vec::new())
         }
         Kind::EmbolismClassifier => {
             let network = best_embolism(configuration, paths, &device)?;
             let (evaluation, predictions) = evaluate::embolism(configuration, &network, &splits, &device)?;
             table::write(&paths.experiment.join("predictions.csv"), &predictions)?;
-            evaluation
+            (evaluation, predictions)
         }
     };
+    write_report(configuration, paths, &evaluation, &predictions)?;
     let text = serde_json::to_string_pretty(&evaluation).unwrap_or_default();
     files::write_whole(&paths.evaluation(), text.as_bytes())?;
     let shown = |(name, metric): (&String, &crate::engine::models::manifest::Metric)| {
@@ -301,6 +303,25 @@ fn evaluate_weights(configuration: &TrainConfiguration, paths: &Paths) -> Result
         format!("{name} {:.3}{interval}", metric.value)
     };
     Ok(evaluation.metrics.iter().map(shown).collect())
+}
+
+/// The experiment on one page.
+fn write_report(
+    configuration: &TrainConfiguration,
+    paths: &Paths,
+    evaluation: &Evaluation,
+    predictions: &[Prediction],
+) -> Result<(), TrainError> {
+    let prepared = std::fs::read(&paths.prepared).map_err(TrainError::file("reading", &paths.prepared))?;
+    let report = Report {
+        configuration,
+        exams: &table::read::<PreparedExam>(&paths.prepared, "volumes")?,
+        evaluation,
+        predictions,
+        exams_sha256: &files::digest(&prepared),
+        folder: &paths.experiment,
+    };
+    files::write_whole(&paths.experiment.join("report.html"), report.html().as_bytes())
 }
 
 fn export_package(configuration: &TrainConfiguration, paths: &Paths) -> Result<Vec<String>, TrainError> {
