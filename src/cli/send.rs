@@ -37,8 +37,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let outcomes = runtime()?.block_on(scu::store(&peer, &selection.objects, &limits, |place, outcome| {
         progress.inc(1);
         // Once an association has failed, the rest of its objects fail with it: one line says so for all.
-        let said = broken && matches!(outcome, Outcome::Unanswered(_));
-        broken = matches!(outcome, Outcome::Unanswered(_));
+        let said = broken && matches!(outcome, Outcome::Unsent(_));
+        broken = matches!(outcome, Outcome::Unsent(_));
         if !outcome.is_stored() && !said {
             progress.suspend(|| eprintln!("{}: {outcome}", selection.objects[place].path.display()));
         }

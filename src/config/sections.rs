@@ -245,8 +245,10 @@ pub enum LogFormat {
 pub struct DestinationConfig {
     /// Its name, unique, as shown in the API and in metrics.
     pub name: String,
-    /// Attempts before a delivery is a dead letter.
+    /// Attempts at an object that is refused before its delivery is a dead letter.
     pub attempts: u32,
+    /// How long a destination that takes nothing at all is waited for before a delivery is a dead letter.
+    pub give_up_after_hours: u32,
     /// How results get there.
     pub transport: Transport,
 }
@@ -289,6 +291,8 @@ struct RawDestination {
     kind: String,
     #[serde(default = "default_attempts")]
     attempts: u32,
+    #[serde(default = "default_give_up_after_hours")]
+    give_up_after_hours: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     address: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -301,6 +305,11 @@ struct RawDestination {
 
 fn default_attempts() -> u32 {
     10
+}
+
+/// A week: longer than the longest weekend of whoever mends the destination.
+fn default_give_up_after_hours() -> u32 {
+    168
 }
 
 impl TryFrom<RawDestination> for DestinationConfig {
@@ -320,15 +329,23 @@ impl TryFrom<RawDestination> for DestinationConfig {
         if raw.attempts == 0 {
             return Err(wrong("`attempts` starts at 1"));
         }
-        Ok(Self { name: raw.name, attempts: raw.attempts, transport })
+        let RawDestination { name, attempts, give_up_after_hours, .. } = raw;
+        Ok(Self { name, attempts, give_up_after_hours, transport })
     }
 }
 
 impl From<DestinationConfig> for RawDestination {
     fn from(destination: DestinationConfig) -> Self {
-        let (name, attempts) = (destination.name, destination.attempts);
-        let empty =
-            Self { name, attempts, kind: String::new(), address: None, ae_title: None, url: None, authorization: None };
+        let empty = Self {
+            name: destination.name,
+            attempts: destination.attempts,
+            give_up_after_hours: destination.give_up_after_hours,
+            kind: String::new(),
+            address: None,
+            ae_title: None,
+            url: None,
+            authorization: None,
+        };
         match destination.transport {
             Transport::Dicom { address, ae_title } => {
                 Self { kind: "dicom".to_owned(), address: Some(address), ae_title: Some(ae_title), ..empty }

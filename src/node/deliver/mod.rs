@@ -4,10 +4,10 @@
 
 mod transport;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::task::JoinSet;
 
 use self::transport::{Courier, Parcel};
 use crate::config::DestinationConfig;
@@ -15,7 +15,7 @@ use crate::dicom::AeTitle;
 use crate::dicom::bounded::Limits;
 use crate::node::archive::{Archive, Scope};
 use crate::node::dicomweb::client::ClientError;
-use crate::node::queue::{Delivery, DeliveryState, Queue, QueueError};
+use crate::node::queue::{Delivery, DeliveryFailure, DeliveryState, Queue, QueueError};
 use crate::node::shutdown::Shutdown;
 use crate::node::telemetry;
 
@@ -73,14 +73,19 @@ impl Deliveries {
 
     /// Delivers until `shutdown`, then ends or gives back what is under way.
     pub async fn run(self, shutdown: Shutdown) {
-        let mut tasks = JoinSet::new();
-        for each in self.loops {
-            tasks.spawn(each.run(shutdown.clone()));
-        }
-        while let Some(ended) = tasks.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "deliveries to a destination ended by a fault of this program");
-            }
+        let supervisors = self.loops.into_iter().map(|each| supervise(Arc::new(each), shutdown.clone()));
+        futures_util::future::join_all(supervisors).await;
+    }
+}
+
+/// Runs a loop until `shutdown`, and anew when it ends by a fault of this program: nobody would notice otherwise that
+/// a destination gets nothing any more.
+async fn supervise(each: Arc<Loop>, shutdown: Shutdown) {
+    while let Err(error) = tokio::spawn(Arc::clone(&each).run(shutdown.clone())).await {
+        tracing::error!(destination = each.name, %error, "deliveries ended by a fault of this program and begin anew");
+        tokio::time::sleep(QUEUE_PAUSE).await;
+        if let Err(error) = each.services.queue.take_back_deliveries_to(&each.name, Timestamp::now()).await {
+            tracing::error!(destination = each.name, %error, "what was on its way is sent again after a restart");
         }
     }
 }
@@ -92,7 +97,7 @@ struct Loop {
 }
 
 impl Loop {
-    async fn run(self, shutdown: Shutdown) {
+    async fn run(self: Arc<Self>, shutdown: Shutdown) {
         let mut changes = self.services.queue.changes();
         while !shutdown.is_cancelled() {
             // What changes from here on ends the sleep below.
@@ -144,13 +149,20 @@ impl Loop {
             }
         };
         for (delivery, outcome) in due.iter().zip(outcomes) {
-            self.record(delivery, outcome).await?;
+            // What is not recorded would stay on its way until the next start.
+            while let Err(error) = self.record(delivery, &outcome).await {
+                if shutdown.is_cancelled() {
+                    return Err(error);
+                }
+                tracing::error!(destination = self.name, %error, "recording a delivery; trying again");
+                tokio::time::sleep(QUEUE_PAUSE).await;
+            }
         }
         Ok(None)
     }
 
     /// Sends a batch; one outcome a delivery, in order.
-    async fn send(&self, due: &[Delivery]) -> Vec<Result<(), String>> {
+    async fn send(&self, due: &[Delivery]) -> Vec<Result<(), DeliveryFailure>> {
         let mut outcomes = vec![Ok(()); due.len()];
         let mut places = Vec::new();
         let mut parcels = Vec::new();
@@ -160,7 +172,7 @@ impl Loop {
                     places.push(place);
                     parcels.push(parcel);
                 }
-                Err(reason) => outcomes[place] = Err(reason),
+                Err(failure) => outcomes[place] = Err(failure),
             }
         }
         if !parcels.is_empty() {
@@ -171,24 +183,31 @@ impl Loop {
         outcomes
     }
 
-    async fn find(&self, delivery: &Delivery) -> Result<Parcel, String> {
+    async fn find(&self, delivery: &Delivery) -> Result<Parcel, DeliveryFailure> {
         let scope = Scope::Instance(
             delivery.study_instance_uid.clone(),
             delivery.series_instance_uid.clone(),
             delivery.sop_instance_uid.clone(),
         );
-        let found = self.services.archive.instances(&scope).await.map_err(|error| error.to_string())?;
-        found.into_iter().next().ok_or_else(|| "the archive no longer has the object".to_owned())
+        let found = self
+            .services
+            .archive
+            .instances(&scope)
+            .await
+            // Not the destination's fault, and neither the object's.
+            .map_err(|error| DeliveryFailure::Destination(error.to_string()))?;
+        let gone = || DeliveryFailure::Object("the archive no longer has the object".to_owned());
+        found.into_iter().next().ok_or_else(gone)
     }
 
-    async fn record(&self, delivery: &Delivery, outcome: Result<(), String>) -> Result<(), QueueError> {
+    async fn record(&self, delivery: &Delivery, outcome: &Result<(), DeliveryFailure>) -> Result<(), QueueError> {
         let now = Timestamp::now();
         let name = match outcome {
             Ok(()) => {
                 self.services.queue.delivered(delivery, now).await?;
                 "delivered"
             }
-            Err(reason) => match self.services.queue.delivery_failed(delivery, &reason, now).await? {
+            Err(failure) => match self.services.queue.delivery_failed(delivery, failure, now).await? {
                 DeliveryState::DeadLetter => "dead",
                 _ => "retried",
             },

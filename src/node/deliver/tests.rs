@@ -1,7 +1,5 @@
 //! Deliveries from a queue with real jobs to a receiving node, to one that refuses, and to one that is not there.
 
-use std::sync::Arc;
-
 use super::*;
 use crate::config::{AnalysisConfig, Config, Transport};
 use crate::dicom::Uid;
@@ -33,7 +31,7 @@ fn title(text: &str) -> AeTitle {
 
 fn destination(name: &str, address: &str, called: &str, attempts: u32) -> DestinationConfig {
     let transport = Transport::Dicom { address: address.to_owned(), ae_title: title(called) };
-    DestinationConfig { name: name.to_owned(), attempts, transport }
+    DestinationConfig { name: name.to_owned(), attempts, give_up_after_hours: 1, transport }
 }
 
 /// A receiving node: its archive and its address.
@@ -125,10 +123,98 @@ async fn results_arrive_and_destinations_that_fail_hold_up_nobody() {
     assert_eq!(lost, DeliveryState::Retrying);
     assert!(reason.contains("no longer has"), "{reason}");
     let (refused, reason) = state("refuses", 1);
-    assert_eq!(refused, DeliveryState::DeadLetter);
+    assert_eq!(refused, DeliveryState::Retrying, "an association that is rejected says nothing of the object");
     assert!(reason.contains("called AE title not recognized"), "{reason}");
     assert_eq!(state("gone", 1).0, DeliveryState::Retrying);
     let arrived = received.instances(&Scope::Study(uid(STUDY))).await.expect("instances");
     assert_eq!(arrived.len(), 1);
     assert_eq!(arrived[0].sop_instance_uid, uid(&format!("{RESULTS}.1")));
+}
+
+/// A way to a receiver that is cut whenever an object with the marker passes.
+async fn cut_at(marker: &'static [u8], receiver: String) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let address = listener.local_addr().expect("address").to_string();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let onward = tokio::net::TcpStream::connect(&receiver).await.expect("connect");
+            let ((mut from, mut back), (mut answers, mut to)) = (stream.into_split(), onward.into_split());
+            tokio::spawn(async move {
+                let answering = tokio::spawn(async move { tokio::io::copy(&mut answers, &mut back).await });
+                let mut buffer = vec![0; 1 << 16];
+                while let Ok(length) = from.read(&mut buffer).await {
+                    let passed = &buffer[..length];
+                    if length == 0 || passed.windows(marker.len()).any(|bytes| bytes == marker) {
+                        break;
+                    }
+                    to.write_all(passed).await.expect("write");
+                }
+                answering.abort();
+            });
+        }
+    });
+    address
+}
+
+/// Three objects of an archive; the second holds the marker.
+async fn parcels() -> (tempfile::TempDir, Vec<Parcel>) {
+    let (folder, archive) = archive().await;
+    for number in 1..=3 {
+        let comment = if number == 2 { "CUT-HERE" } else { "fine" };
+        let comment = (dicom_dictionary_std::tags::IMAGE_COMMENTS, dicom_core::VR::LT, comment);
+        archive.store(slice(STUDY, RESULTS, number, &[comment])).await.expect("store");
+    }
+    let parcels = archive.instances(&Scope::Study(uid(STUDY))).await.expect("instances");
+    (folder, parcels)
+}
+
+fn courier(address: &str) -> Courier {
+    let limits = Config::load(None, std::iter::empty(), &[]).expect("settings").limits;
+    let transport = destination("pacs", address, "PE-NODE", 1).transport;
+    Courier::new(&transport, &title("PE-NODE"), limits).expect("courier")
+}
+
+#[tokio::test]
+async fn an_object_that_breaks_the_association_costs_its_neighbours_nothing() {
+    let (_received, received, address) = receiver().await;
+    let (_folder, parcels) = parcels().await;
+    let outcomes = courier(&cut_at(b"CUT-HERE", address).await).send(&parcels).await;
+    assert!(matches!(outcomes[..], [Ok(()), Err(DeliveryFailure::Object(_)), Ok(())]), "{outcomes:?}");
+    assert_eq!(received.instances(&Scope::Study(uid(STUDY))).await.expect("instances").len(), 2);
+}
+
+#[tokio::test]
+async fn a_peer_that_breaks_every_association_is_at_fault_itself() {
+    let (_received, _archive, address) = receiver().await;
+    let (_folder, parcels) = parcels().await;
+    let outcomes = courier(&cut_at(RESULTS.as_bytes(), address).await).send(&parcels).await;
+    let third = outcomes.last().expect("three outcomes");
+    assert!(matches!(third, Err(DeliveryFailure::Destination(_))), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_large_is_sent_object_by_object() {
+    let (_folder, parcels) = parcels().await;
+    // Takes one object a request, and never the second.
+    let answer = |body: axum::body::Bytes| async move {
+        let parts = body.windows(4).filter(|bytes| bytes == b"DICM").count();
+        let holds = |text: &str| body.windows(text.len()).any(|bytes| bytes == text.as_bytes());
+        if parts > 1 || holds("CUT-HERE") {
+            return (axum::http::StatusCode::PAYLOAD_TOO_LARGE, String::new());
+        }
+        let number = if holds("1.1.9.1") { 1 } else { 3 };
+        let stored = format!(
+            r#"{{"00081199":{{"vr":"SQ","Value":[{{"00081155":{{"vr":"UI","Value":["{RESULTS}.{number}"]}}}}]}}}}"#
+        );
+        (axum::http::StatusCode::OK, stored)
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let url = format!("http://{}", listener.local_addr().expect("address"));
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+    let limits = Config::load(None, std::iter::empty(), &[]).expect("settings").limits;
+    let transport = Transport::Stow { url, authorization: String::new() };
+    let courier = Courier::new(&transport, &title("PE-NODE"), limits).expect("courier");
+    let outcomes = courier.send(&parcels).await;
+    assert!(matches!(outcomes[..], [Ok(()), Err(DeliveryFailure::Object(_)), Ok(())]), "{outcomes:?}");
 }

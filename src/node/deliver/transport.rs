@@ -7,8 +7,10 @@ use crate::config::Transport;
 use crate::dicom::bounded::Limits;
 use crate::dicom::{AeTitle, Uid};
 use crate::node::archive::StoredInstance;
-use crate::node::dicomweb::client::{ClientError, StowClient};
+use crate::node::dicomweb::client::{ClientError, StowClient, Verdict};
+use crate::node::dimse::Status;
 use crate::node::dimse::scu::{self, Outgoing, Peer};
+use crate::node::queue::DeliveryFailure;
 
 /// How long a C-STORE peer may take to connect, and to answer.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -39,31 +41,65 @@ impl Courier {
     }
 
     /// Sends objects; one outcome each, in order, the reason free of patient data.
-    pub(super) async fn send(&self, parcels: &[Parcel]) -> Vec<Result<(), String>> {
+    pub(super) async fn send(&self, parcels: &[Parcel]) -> Vec<Result<(), DeliveryFailure>> {
         match self {
             Self::Dicom { peer, limits } => {
                 let objects: Vec<Outgoing> = parcels.iter().map(outgoing).collect();
                 let outcomes = scu::store(peer, &objects, limits, |_, _| {}).await;
-                let verdict =
-                    |outcome: &scu::Outcome| if outcome.is_stored() { Ok(()) } else { Err(outcome.to_string()) };
-                outcomes.iter().map(verdict).collect()
+                outcomes.iter().map(dicom_outcome).collect()
             }
-            Self::Stow(client) => {
-                let files: Vec<PathBuf> = parcels.iter().map(|parcel| parcel.path.clone()).collect();
-                let instances: Vec<Uid> = parcels.iter().map(|parcel| parcel.sop_instance_uid.clone()).collect();
-                match client.store(&files, &instances).await {
-                    Ok(failures) => instances
-                        .iter()
-                        .map(|instance| match failures.get(instance) {
-                            None => Ok(()),
-                            Some(Some(reason)) => Err(format!("refused with failure reason 0x{reason:04X}")),
-                            Some(None) => Err("refused without a reason".to_owned()),
-                        })
-                        .collect(),
-                    Err(error) => vec![Err(error.to_string()); parcels.len()],
-                }
-            }
+            Self::Stow(client) => send_by_stow(client, parcels).await,
         }
+    }
+}
+
+fn dicom_outcome(outcome: &scu::Outcome) -> Result<(), DeliveryFailure> {
+    let reason = outcome.to_string();
+    match outcome {
+        scu::Outcome::Stored(_) => Ok(()),
+        scu::Outcome::Refused(status, _) if status.is_out_of_resources() => Err(DeliveryFailure::Destination(reason)),
+        scu::Outcome::Unsent(_) => Err(DeliveryFailure::Destination(reason)),
+        scu::Outcome::Refused(..) | scu::Outcome::Unsendable(_) | scu::Outcome::Unanswered(_) => {
+            Err(DeliveryFailure::Object(reason))
+        }
+    }
+}
+
+/// All objects in one request. Where the service refuses that request as a whole for what is in it, each is sent alone,
+/// so that one object does not cost its neighbours an attempt.
+async fn send_by_stow(client: &StowClient, parcels: &[Parcel]) -> Vec<Result<(), DeliveryFailure>> {
+    match store(client, parcels).await {
+        Ok(verdicts) => verdicts.into_iter().map(stow_outcome).collect(),
+        Err(error) if error.is_about_the_objects() && parcels.len() > 1 => {
+            let mut outcomes = Vec::with_capacity(parcels.len());
+            for parcel in parcels.chunks(1) {
+                outcomes.extend(Box::pin(send_by_stow(client, parcel)).await);
+            }
+            outcomes
+        }
+        Err(error) if error.is_about_the_objects() => vec![Err(DeliveryFailure::Object(error.to_string()))],
+        Err(error) => vec![Err(DeliveryFailure::Destination(error.to_string())); parcels.len()],
+    }
+}
+
+async fn store(client: &StowClient, parcels: &[Parcel]) -> Result<Vec<Verdict>, ClientError> {
+    let files: Vec<PathBuf> = parcels.iter().map(|parcel| parcel.path.clone()).collect();
+    let instances: Vec<Uid> = parcels.iter().map(|parcel| parcel.sop_instance_uid.clone()).collect();
+    client.store(&files, &instances).await
+}
+
+fn stow_outcome(verdict: Verdict) -> Result<(), DeliveryFailure> {
+    match verdict {
+        Verdict::Stored => Ok(()),
+        // The same codes as in C-STORE (PS3.18 table 10.5.3-2).
+        Verdict::Refused(Some(reason)) if Status(reason).is_out_of_resources() => {
+            Err(DeliveryFailure::Destination(format!("out of resources, failure reason 0x{reason:04X}")))
+        }
+        Verdict::Refused(Some(reason)) => {
+            Err(DeliveryFailure::Object(format!("refused with failure reason 0x{reason:04X}")))
+        }
+        Verdict::Refused(None) => Err(DeliveryFailure::Object("refused without a reason".to_owned())),
+        Verdict::NotNamed => Err(DeliveryFailure::Object("the answer does not say that it is stored".to_owned())),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Storing at another DICOMweb service: the sending side of STOW-RS
 //! ([PS3.18 10.5](https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_10.5.html)).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -52,8 +52,33 @@ pub enum ClientError {
     },
 }
 
-/// The instances that a service said it did not store, each with its Failure Reason (0008,1197) where it gave one.
-pub type Failures = BTreeMap<Uid, Option<u16>>;
+impl ClientError {
+    /// True if the service takes no offence at anything but what was sent: another request may be taken.
+    pub fn is_about_the_objects(&self) -> bool {
+        let about = [
+            StatusCode::BAD_REQUEST,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            StatusCode::UNPROCESSABLE_ENTITY,
+        ];
+        match self {
+            Self::Object(_) => true,
+            Self::Status { status, .. } => about.contains(status),
+            Self::Authorization | Self::Request { .. } => false,
+        }
+    }
+}
+
+/// What a service said of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Stored: it stands in the Referenced SOP Sequence (0008,1199).
+    Stored,
+    /// Not stored, with the Failure Reason (0008,1197) where one was given.
+    Refused(Option<u16>),
+    /// The answer does not name it. It may be there or not.
+    NotNamed,
+}
 
 /// A DICOMweb service to store at.
 #[derive(Debug, Clone)]
@@ -84,8 +109,8 @@ impl StowClient {
         Ok(Self { http, url, authorization })
     }
 
-    /// Stores DICOM files in one request, streamed from disk. What is not among the failures is stored.
-    pub async fn store(&self, files: &[PathBuf], instances: &[Uid]) -> Result<Failures, ClientError> {
+    /// Stores DICOM files in one request, streamed from disk; one verdict an instance, in order.
+    pub async fn store(&self, files: &[PathBuf], instances: &[Uid]) -> Result<Vec<Verdict>, ClientError> {
         let boundary = format!("pe-node-{}", Uid::random());
         let length = body_length(files, &boundary).await.map_err(ClientError::Object)?;
         let mut request = self
@@ -106,11 +131,12 @@ impl StowClient {
             StatusCode::OK | StatusCode::ACCEPTED | StatusCode::CONFLICT => self.read(response).await?,
             _ => return Err(ClientError::Status { url: self.url.clone(), status }),
         };
-        let named = failures(&answer);
-        if status == StatusCode::CONFLICT {
-            return Ok(instances.iter().map(|uid| (uid.clone(), named.get(uid).copied().flatten())).collect());
-        }
-        Ok(named)
+        let answer = Answer::read(&answer).ok_or_else(|| ClientError::Request {
+            url: self.url.clone(),
+            reason: format!("the answer ({status}) is not DICOM JSON; is there a proxy or a login page in between?"),
+        })?;
+        let none_stored = status == StatusCode::CONFLICT;
+        Ok(instances.iter().map(|instance| answer.verdict(instance, none_stored)).collect())
     }
 
     async fn read(&self, mut response: Response) -> Result<Vec<u8>, ClientError> {
@@ -160,20 +186,42 @@ fn body(files: Vec<PathBuf>, boundary: String) -> impl Stream<Item = io::Result<
     parts.chain(end)
 }
 
-/// Failed SOP Sequence (0008,1198) of a Store Instances response. An answer that is no DICOM JSON names nothing.
-fn failures(answer: &[u8]) -> Failures {
-    let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
-    // Some services wrap the data set into an array.
-    let data_set = answer.get(0).unwrap_or(&answer);
-    let items = data_set["00081198"]["Value"].as_array().map(Vec::as_slice).unwrap_or_default();
-    items
-        .iter()
-        .filter_map(|item| {
-            let instance = Uid::parse(item["00081155"]["Value"][0].as_str()?).ok()?;
-            let reason = item["00081197"]["Value"][0].as_u64().and_then(|code| u16::try_from(code).ok());
-            Some((instance, reason))
+/// What a Store Instances response says
+/// ([PS3.18 10.5.3](https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_10.5.3.html)).
+#[derive(Debug, PartialEq, Eq)]
+struct Answer {
+    /// Referenced SOP Sequence (0008,1199).
+    stored: BTreeSet<Uid>,
+    /// Failed SOP Sequence (0008,1198). Items without an instance say nothing of any of ours.
+    failed: BTreeMap<Uid, Option<u16>>,
+}
+
+impl Answer {
+    /// Reads DICOM JSON; `None` if it is not that.
+    fn read(answer: &[u8]) -> Option<Self> {
+        let answer: serde_json::Value = serde_json::from_slice(answer).ok()?;
+        // Some services wrap the data set into an array.
+        let data_set = answer.get(0).unwrap_or(&answer).as_object()?;
+        let items = |tag: &str| {
+            data_set.get(tag).and_then(|element| element["Value"].as_array()).map(Vec::as_slice).unwrap_or_default()
+        };
+        let instance = |item: &serde_json::Value| Uid::parse(item["00081155"]["Value"][0].as_str()?).ok();
+        let reason =
+            |item: &serde_json::Value| item["00081197"]["Value"][0].as_u64().and_then(|code| u16::try_from(code).ok());
+        Some(Self {
+            stored: items("00081199").iter().filter_map(instance).collect(),
+            failed: items("00081198").iter().filter_map(|item| Some((instance(item)?, reason(item)))).collect(),
         })
-        .collect()
+    }
+
+    fn verdict(&self, instance: &Uid, none_stored: bool) -> Verdict {
+        match self.failed.get(instance) {
+            Some(reason) => Verdict::Refused(*reason),
+            None if none_stored => Verdict::Refused(None),
+            None if self.stored.contains(instance) => Verdict::Stored,
+            None => Verdict::NotNamed,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -221,7 +269,7 @@ mod tests {
         (folder, stored)
     }
 
-    async fn send(client: &StowClient, instances: &[StoredInstance]) -> Result<Failures, ClientError> {
+    async fn send(client: &StowClient, instances: &[StoredInstance]) -> Result<Vec<Verdict>, ClientError> {
         let files: Vec<PathBuf> = instances.iter().map(|instance| instance.path.clone()).collect();
         let uids: Vec<Uid> = instances.iter().map(|instance| instance.sop_instance_uid.clone()).collect();
         client.store(&files, &uids).await
@@ -232,7 +280,7 @@ mod tests {
         let (_source, instances) = source().await;
         let (_folder, archive, url) = service().await;
         let client = StowClient::new(&url, "").expect("client");
-        assert_eq!(send(&client, &instances).await.expect("stored"), Failures::new());
+        assert_eq!(send(&client, &instances).await.expect("stored"), [Verdict::Stored; 3]);
         let arrived = archive.instances(&Scope::Study(uid("1.1"))).await.expect("instances");
         let digests = |list: &[StoredInstance]| list.iter().map(|one| one.sha256.clone()).collect::<Vec<_>>();
         assert_eq!(digests(&arrived), digests(&instances));
@@ -248,9 +296,9 @@ mod tests {
         instances[1].path = broken;
         let client = StowClient::new(&url, "Bearer secret").expect("client");
         let some = send(&client, &instances).await.expect("an answer");
-        assert_eq!(some.keys().collect::<Vec<_>>(), [&instances[1].sop_instance_uid]);
+        assert!(matches!(some[..], [Verdict::Stored, Verdict::Refused(_), Verdict::Stored]), "{some:?}");
         let none = send(&client, &instances[1..2]).await.expect("an answer");
-        assert_eq!(none.keys().collect::<Vec<_>>(), [&instances[1].sop_instance_uid]);
+        assert!(matches!(none[..], [Verdict::Refused(_)]), "{none:?}");
     }
 
     #[tokio::test]
@@ -264,15 +312,45 @@ mod tests {
         assert!(matches!(StowClient::new(&url, "line\nbreak"), Err(ClientError::Authorization)));
     }
 
+    /// A service that answers every request with the same.
+    async fn answering(status: u16, answer: &'static str) -> StowClient {
+        let status = axum::http::StatusCode::from_u16(status).expect("status");
+        let router = axum::Router::new().fallback(move |body: axum::body::Bytes| async move {
+            drop(body);
+            (status, answer)
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let url = format!("http://{}", listener.local_addr().expect("address"));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        StowClient::new(&url, "").expect("client")
+    }
+
+    #[tokio::test]
+    async fn only_what_the_answer_names_as_stored_is_stored() {
+        let (_source, instances) = source().await;
+        let partial = r#"{"00081199":{"vr":"SQ","Value":[{"00081155":{"vr":"UI","Value":["1.1.1.1"]}}]},
+            "00081198":{"vr":"SQ","Value":[{"00081197":{"vr":"US","Value":[42752]}}]}}"#;
+        let verdicts = send(&answering(202, partial).await, &instances).await.expect("an answer");
+        assert_eq!(verdicts, [Verdict::Stored, Verdict::NotNamed, Verdict::NotNamed]);
+        let verdicts = send(&answering(409, "{}").await, &instances).await.expect("an answer");
+        assert_eq!(verdicts, [Verdict::Refused(None); 3]);
+        for no_answer in ["", "<html>Please log in</html>", "[]", "7"] {
+            let error = send(&answering(200, no_answer).await, &instances).await.expect_err("not DICOM JSON");
+            assert!(error.to_string().contains("not DICOM JSON") && !error.is_about_the_objects(), "{error}");
+        }
+        let error = send(&answering(413, "").await, &instances).await.expect_err("too large");
+        assert!(error.is_about_the_objects());
+    }
+
     #[test]
     fn answers_of_every_form_are_understood() {
         let sequence = r#"{"00081198":{"vr":"SQ","Value":[{"00081155":{"vr":"UI","Value":["1.2.3"]},
             "00081197":{"vr":"US","Value":[49152]}}]}}"#;
-        let expected = Failures::from([(uid("1.2.3"), Some(0xC000))]);
-        assert_eq!(failures(sequence.as_bytes()), expected);
-        assert_eq!(failures(format!("[{sequence}]").as_bytes()), expected);
-        for nothing in ["", "{}", "[]", "<NativeDicomModel/>", r#"{"00081199":{"vr":"SQ"}}"#] {
-            assert_eq!(failures(nothing.as_bytes()), Failures::new());
+        let expected = Answer { stored: BTreeSet::new(), failed: BTreeMap::from([(uid("1.2.3"), Some(0xC000))]) };
+        assert_eq!(Answer::read(sequence.as_bytes()).as_ref(), Some(&expected));
+        assert_eq!(Answer::read(format!("[{sequence}]").as_bytes()), Some(expected));
+        for nothing in ["", "[]", "<NativeDicomModel/>"] {
+            assert_eq!(Answer::read(nothing.as_bytes()), None);
         }
     }
 }

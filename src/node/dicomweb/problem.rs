@@ -15,6 +15,12 @@ pub(crate) enum Problem {
     /// The request breaks the rules of the service.
     #[error("{0}")]
     BadRequest(String),
+    /// The client may not ask for this.
+    #[error("{0}")]
+    Forbidden(String),
+    /// What is asked for is not in the state that it needs.
+    #[error("{0}")]
+    Conflict(String),
     /// What is asked for is not there.
     #[error("{0}")]
     NotFound(String),
@@ -49,6 +55,8 @@ impl Problem {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
@@ -65,6 +73,8 @@ impl Problem {
     fn advice(&self) -> &'static str {
         match self {
             Self::BadRequest(_) => "Correct the request; sending it again unchanged will fail again.",
+            Self::Forbidden(_) => "Send it from the dashboard, or from a program.",
+            Self::Conflict(_) => "Look at its state; only what has failed can be tried again.",
             Self::NotFound(_) => "Search with QIDO-RS (/dicomweb/studies) for what is there.",
             Self::MethodNotAllowed => "The Allow header lists what is offered.",
             Self::NotAcceptable(_) => "Ask for another media type or transfer syntax in the Accept header.",

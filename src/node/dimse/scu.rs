@@ -115,8 +115,10 @@ pub enum Outcome {
     Refused(Status, String),
     /// It could not be sent: it cannot be read, or not be brought into a form the peer takes.
     Unsendable(String),
-    /// The association failed before it was answered.
+    /// The association broke at it: sent, in whole or in part, and not answered.
     Unanswered(String),
+    /// It was not sent, because the peer could not be reached or broke one association after the other.
+    Unsent(String),
 }
 
 impl Outcome {
@@ -135,6 +137,7 @@ impl std::fmt::Display for Outcome {
             Self::Refused(status, comment) => write!(formatter, "refused with status {status}: {comment}"),
             Self::Unsendable(reason) => write!(formatter, "cannot be sent: {reason}"),
             Self::Unanswered(reason) => write!(formatter, "not answered: {reason}"),
+            Self::Unsent(reason) => write!(formatter, "not sent: {reason}"),
         }
     }
 }
@@ -154,37 +157,35 @@ pub async fn echo(peer: &Peer) -> Result<(), ScuError> {
 
 /// Stores files at a peer. `each` hears of every outcome as it comes, with the object's place in `objects`; all
 /// outcomes are returned in order.
+///
+/// An object at which the association breaks does not hold up those after it: they go over another one. When that
+/// breaks at its first object too, the fault is the peer's, and the rest is not sent.
 pub async fn store(
     peer: &Peer,
     objects: &[Outgoing],
     limits: &Limits,
     mut each: impl FnMut(usize, &Outcome),
 ) -> Vec<Outcome> {
-    let mut outcomes = Vec::with_capacity(objects.len());
+    let mut outcomes: Vec<Outcome> = Vec::with_capacity(objects.len());
+    let mut note = |outcomes: &mut Vec<Outcome>, outcome: Outcome| {
+        each(outcomes.len(), &outcome);
+        outcomes.push(outcome);
+    };
     while outcomes.len() < objects.len() {
         let (batch, contexts) = plan(&objects[outcomes.len()..]);
-        let association = Association::establish(peer, &contexts).await;
-        let mut association = match association {
-            Ok(association) => Ok(association),
-            Err(error) => Err(error.to_string()),
+        let broke_before = matches!(outcomes.last(), Some(Outcome::Unanswered(_)));
+        let end = match Association::establish(peer, &contexts).await {
+            Ok(association) => {
+                let first = outcomes.len();
+                let end = association.store_all(batch, limits, |outcome| note(&mut outcomes, outcome)).await;
+                end.err().filter(|_| broke_before && outcomes.len() == first + 1)
+            }
+            Err(error) => Some(error),
         };
-        for object in batch {
-            let outcome = match &mut association {
-                Ok(open) => match open.store(object, limits).await {
-                    Ok(outcome) => outcome,
-                    Err(error) => {
-                        let outcome = Outcome::Unanswered(error.to_string());
-                        association = Err(error.to_string());
-                        outcome
-                    }
-                },
-                Err(reason) => Outcome::Unanswered(reason.clone()),
-            };
-            each(outcomes.len(), &outcome);
-            outcomes.push(outcome);
-        }
-        if let Ok(association) = association {
-            association.release().await;
+        if let Some(error) = end {
+            while outcomes.len() < objects.len() {
+                note(&mut outcomes, Outcome::Unsent(error.to_string()));
+            }
         }
     }
     outcomes
@@ -263,6 +264,26 @@ impl Association {
         };
         let context = transfer_syntax.and_then(accepted).or_else(|| UNCOMPRESSED.into_iter().find_map(accepted))?;
         Some((context.id, context.transfer_syntax.trim_end_matches('\0').to_owned()))
+    }
+
+    /// Stores one object after the other and releases the association, or ends at the object at which it broke.
+    async fn store_all(
+        mut self,
+        objects: &[Outgoing],
+        limits: &Limits,
+        mut note: impl FnMut(Outcome),
+    ) -> Result<(), ScuError> {
+        for object in objects {
+            match self.store(object, limits).await {
+                Ok(outcome) => note(outcome),
+                Err(error) => {
+                    note(Outcome::Unanswered(error.to_string()));
+                    return Err(error);
+                }
+            }
+        }
+        self.release().await;
+        Ok(())
     }
 
     async fn store(&mut self, object: &Outgoing, limits: &Limits) -> Result<Outcome, ScuError> {

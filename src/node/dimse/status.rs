@@ -30,6 +30,12 @@ impl Status {
     pub fn is_stored(self) -> bool {
         matches!(self.0, 0x0000 | 0x0001 | 0x0107 | 0x0116 | 0xB000..=0xBFFF)
     }
+
+    /// True if the peer wants for something at the moment, whatever the object: Refused, Out of Resources
+    /// ([PS3.4 B.2.3](https://dicom.nema.org/medical/dicom/current/output/chtml/part04/sect_B.2.3.html)).
+    pub fn is_out_of_resources(self) -> bool {
+        matches!(self.0, 0xA700..=0xA7FF)
+    }
 }
 
 impl fmt::Display for Status {

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use sqlx::{Row, Sqlite, Transaction};
 
-use super::Queue;
 use super::error::{QueueError, database};
 use super::job::{Job, JobId};
-use super::state::{DeliveryState, backoff};
+use super::state::{DeliveryFailure, DeliveryState, backoff};
+use super::{Patience, Queue};
 use crate::dicom::Uid;
 use crate::engine::pipeline::Summary;
 
@@ -17,8 +17,11 @@ use crate::engine::pipeline::Summary;
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
-/// Attempts of a destination that the settings no longer name.
-const FORMER_DESTINATION_ATTEMPTS: u32 = 10;
+/// Pause after an attempt that a destination as a whole did not take.
+const OUTAGE_PAUSE: Duration = Duration::from_secs(30);
+
+/// With a destination that the settings no longer name.
+const FORMER_DESTINATION: Patience = Patience { attempts: 10, outage: SignedDuration::from_hours(24) };
 
 /// A delivery that was claimed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,6 +40,8 @@ pub struct Delivery {
     pub kind: String,
     /// Attempts begun, this one included.
     pub attempts: u32,
+    /// Since when it is owed, or owed again.
+    pub owed_since: Timestamp,
 }
 
 /// Writes down that all results of a job are owed to a destination. A repetition changes nothing.
@@ -71,7 +76,7 @@ impl Queue {
         let mut transaction = self.database.write().await.map_err(database(failing))?;
         let rows = sqlx::query(
             "SELECT d.job_id, d.destination, r.study_instance_uid, r.series_instance_uid, d.sop_instance_uid, r.kind, \
-             d.attempts + 1 FROM deliveries d \
+             d.attempts + 1, d.created_at FROM deliveries d \
              JOIN results r ON r.job_id = d.job_id AND r.sop_instance_uid = d.sop_instance_uid \
              WHERE d.destination = $1 AND d.state IN ('queued', 'retrying') AND d.not_before <= $2 \
              ORDER BY d.created_at, d.job_id, r.position LIMIT $3",
@@ -94,6 +99,7 @@ impl Queue {
                 sop_instance_uid: uid(4).map_err(database(failing))?,
                 kind: row.get(5),
                 attempts: row.get(6),
+                owed_since: Timestamp::from_millisecond(row.get(7)).unwrap_or(now),
             };
             let change =
                 Change { state: DeliveryState::Running, attempts: delivery.attempts, not_before: 0, error: None };
@@ -126,19 +132,29 @@ impl Queue {
         self.end(delivery, change, now).await
     }
 
-    /// The attempt failed: Running -> Retrying after a pause, or DeadLetter when no attempt is left. Returns which.
+    /// The attempt failed: Running -> Retrying after a pause, or DeadLetter when no attempt is left, or when the
+    /// destination has taken nothing for longer than its settings wait. Returns which.
     pub async fn delivery_failed(
         &self,
         delivery: &Delivery,
-        error: &str,
+        failure: &DeliveryFailure,
         now: Timestamp,
     ) -> Result<DeliveryState, QueueError> {
-        let allowed =
-            self.rules.destinations.get(&delivery.destination).copied().unwrap_or(FORMER_DESTINATION_ATTEMPTS);
-        let state = if delivery.attempts < allowed { DeliveryState::Retrying } else { DeliveryState::DeadLetter };
-        let pause = backoff(delivery.attempts, FIRST_PAUSE, LONGEST_PAUSE).as_millis() as i64;
-        let not_before = now.as_millisecond() + pause;
-        let change = Change { state, attempts: delivery.attempts, not_before, error: Some(error) };
+        let patience = self.rules.destinations.get(&delivery.destination).copied().unwrap_or(FORMER_DESTINATION);
+        let (attempts, pause, hopeless) = match failure {
+            DeliveryFailure::Object(_) => {
+                let pause = backoff(delivery.attempts, FIRST_PAUSE, LONGEST_PAUSE);
+                (delivery.attempts, pause, delivery.attempts >= patience.attempts)
+            }
+            DeliveryFailure::Destination(_) => {
+                let waited = now.duration_since(delivery.owed_since);
+                (delivery.attempts.saturating_sub(1), OUTAGE_PAUSE, waited > patience.outage)
+            }
+        };
+        let state = if hopeless { DeliveryState::DeadLetter } else { DeliveryState::Retrying };
+        let not_before = now.as_millisecond() + pause.as_millis() as i64;
+        let error = failure.to_string();
+        let change = Change { state, attempts, not_before, error: Some(&error) };
         self.end(delivery, change, now).await?;
         Ok(state)
     }
@@ -150,13 +166,14 @@ impl Queue {
         self.end(delivery, change, now).await
     }
 
-    /// Queues the dead letters of a destination anew, with all attempts before them. Returns how many.
-    pub async fn revive_dead_letters(&self, destination: &str, now: Timestamp) -> Result<u64, QueueError> {
+    /// Queues dead letters anew, with all attempts and all patience before them: those of one destination, or all.
+    /// Returns how many.
+    pub async fn revive_dead_letters(&self, destination: Option<&str>, now: Timestamp) -> Result<u64, QueueError> {
         let failing = "queueing dead letters anew";
         let mut transaction = self.database.write().await.map_err(database(failing))?;
         let revived = sqlx::query(
-            "UPDATE deliveries SET state = 'queued', attempts = 0, not_before = 0, updated_at = $2 \
-             WHERE destination = $1 AND state = 'dead-letter'",
+            "UPDATE deliveries SET state = 'queued', attempts = 0, not_before = 0, created_at = $2, updated_at = $2 \
+             WHERE (destination = $1 OR $1 IS NULL) AND state = 'dead-letter'",
         )
         .bind(destination)
         .bind(now.as_millisecond())
@@ -167,6 +184,23 @@ impl Queue {
         transaction.commit().await.map_err(database(failing))?;
         self.announce();
         Ok(revived)
+    }
+
+    /// Takes back what a loop left on its way that ended by a fault of this program; each has lost an attempt by it.
+    pub async fn take_back_deliveries_to(&self, destination: &str, now: Timestamp) -> Result<(), QueueError> {
+        let failing = "taking back deliveries";
+        let mut transaction = self.database.write().await.map_err(database(failing))?;
+        sqlx::query(
+            "UPDATE deliveries SET state = 'retrying', not_before = $2, error = 'a fault of the node', updated_at = $3 \
+             WHERE state = 'running' AND destination = $1",
+        )
+        .bind(destination)
+        .bind(now.as_millisecond() + OUTAGE_PAUSE.as_millis() as i64)
+        .bind(now.as_millisecond())
+        .execute(&mut *transaction)
+        .await
+        .map_err(database(failing))?;
+        transaction.commit().await.map_err(database(failing))
     }
 
     /// Takes back what a former run of the node left on its way. Whether it arrived is unknown, so it is sent again:

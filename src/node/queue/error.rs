@@ -10,7 +10,7 @@ pub enum QueueError {
     #[error(transparent)]
     Database(#[from] ArchiveError),
     /// A job is not where the caller believed it to be: its lease is void.
-    #[error("job {job} cannot become {wanted}: it is {found}; its lease is void")]
+    #[error("job {job} cannot become {wanted}: it is {found}")]
     WrongState {
         /// The job.
         job: String,

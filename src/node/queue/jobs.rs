@@ -222,6 +222,36 @@ impl Queue {
         Ok(())
     }
 
+    /// Queues a failed job anew, with all attempts before it: Failed -> Queued.
+    ///
+    /// # Errors
+    /// [`QueueError::Unknown`], or [`QueueError::WrongState`] of a job that has not failed.
+    pub async fn retry(&self, id: &JobId, now: Timestamp) -> Result<(), QueueError> {
+        let failing = "queueing a failed job anew";
+        let mut transaction = self.database.write().await.map_err(database(failing))?;
+        let changed = sqlx::query(
+            "UPDATE jobs SET state = 'queued', attempts = 0, interruptions = 0, not_before = 0, updated_at = $2 \
+             WHERE id = $1 AND state = 'failed'",
+        )
+        .bind(&id.0)
+        .bind(now.as_millisecond())
+        .execute(&mut *transaction)
+        .await
+        .map_err(database(failing))?
+        .rows_affected();
+        if changed == 0 {
+            let found = state_of(&mut transaction, id).await.map_err(database(failing))?;
+            return Err(match found {
+                Some(found) => QueueError::WrongState { job: id.to_string(), wanted: JobState::Queued, found },
+                None => QueueError::Unknown(format!("job {id}")),
+            });
+        }
+        transaction.commit().await.map_err(database(failing))?;
+        log(id, JobState::Failed, JobState::Queued);
+        self.announce();
+        Ok(())
+    }
+
     /// Gives a job back unfinished because the node is stopping: Running -> Queued; the attempt does not count.
     pub async fn give_back(&self, job: &Job, now: Timestamp) -> Result<(), QueueError> {
         let failing = "giving a job back";
@@ -306,17 +336,20 @@ impl Queue {
         if changed == 1 {
             return Ok(true);
         }
-        let found: Option<String> = sqlx::query_scalar("SELECT state FROM jobs WHERE id = $1")
-            .bind(&id.0)
-            .fetch_optional(&mut **transaction)
-            .await
-            .map_err(database(failing))?;
-        match found.as_deref().and_then(JobState::parse) {
+        match state_of(transaction, id).await.map_err(database(failing))? {
             Some(found) if found == change.state => Ok(false),
             Some(found) => Err(QueueError::WrongState { job: id.to_string(), wanted: change.state, found }),
             None => Err(QueueError::Unknown(format!("job {id}"))),
         }
     }
+}
+
+async fn state_of(transaction: &mut Transaction<'_, Sqlite>, id: &JobId) -> Result<Option<JobState>, sqlx::Error> {
+    let found: Option<String> = sqlx::query_scalar("SELECT state FROM jobs WHERE id = $1")
+        .bind(&id.0)
+        .fetch_optional(&mut **transaction)
+        .await?;
+    Ok(found.as_deref().and_then(JobState::parse))
 }
 
 /// What becomes of a running job.

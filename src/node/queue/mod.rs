@@ -17,6 +17,7 @@ mod views;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use tokio::sync::watch;
 
 use crate::config::{AnalysisConfig, DestinationConfig};
@@ -25,7 +26,7 @@ use crate::node::archive::{Archive, Database};
 pub use deliveries::Delivery;
 pub use error::QueueError;
 pub use job::{Job, JobId, Member, Selection, instances_sha256};
-pub use state::{DeliveryState, JobState, backoff};
+pub use state::{DeliveryFailure, DeliveryState, JobState, backoff};
 pub use views::{Counts, DeliveryView, JobView, ResultView, SeriesProgress, SeriesView, StudyView};
 
 /// The queue; cheap to clone.
@@ -43,12 +44,28 @@ struct Rules {
     attempts: u32,
     /// How long a lease is good for.
     lease_milliseconds: i64,
-    /// Attempts a delivery gets, by destination.
-    destinations: BTreeMap<String, u32>,
+    /// When a delivery is given up, by destination.
+    destinations: BTreeMap<String, Patience>,
     /// Deliver what a demonstration package made.
     deliver_demonstrations: bool,
     /// Names this run of the node: leases of other runs are void.
     run: String,
+}
+
+/// When a delivery to a destination is given up.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// Attempts at an object that the destination does not take.
+    attempts: u32,
+    /// How long a destination may take nothing at all.
+    outage: SignedDuration,
+}
+
+impl Patience {
+    fn of(destination: &DestinationConfig) -> Self {
+        let outage = SignedDuration::from_hours(i64::from(destination.give_up_after_hours));
+        Self { attempts: destination.attempts, outage }
+    }
 }
 
 impl Queue {
@@ -63,7 +80,7 @@ impl Queue {
             attempts: analysis.attempts.max(1),
             // The worker ends an attempt in time by itself; the lease is for a worker that no longer does.
             lease_milliseconds: (analysis.timeout_seconds as i64 + 60) * 1000,
-            destinations: destinations.iter().map(|one| (one.name.clone(), one.attempts)).collect(),
+            destinations: destinations.iter().map(|one| (one.name.clone(), Patience::of(one))).collect(),
             deliver_demonstrations: allow_demonstration,
             run: Uid::random().to_string(),
         };

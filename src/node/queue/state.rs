@@ -41,6 +41,8 @@ macro_rules! named {
 ///  (new) -> Queued ------------------- claimed ----------------> Running --> Analysed
 ///                                                                   |------> Rejected
 ///  (new) -> Rejected (not for this node)                            +------> Failed (no attempt left)
+///
+///  Failed ---- queued anew by hand ----> Queued
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -71,11 +73,12 @@ impl JobState {
         matches!(
             (self, next),
             (Self::Queued, Self::Running)
+                | (Self::Failed, Self::Queued)
                 | (Self::Running, Self::Queued | Self::Analysed | Self::Rejected | Self::Failed)
         )
     }
 
-    /// True if nothing happens to the job any more.
+    /// True if nothing happens to the job any more by itself.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Analysed | Self::Rejected | Self::Failed)
     }
@@ -105,6 +108,23 @@ named!(DeliveryState {
     DeadLetter = "dead-letter",
 });
 
+/// Why an attempt to deliver an object failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeliveryFailure {
+    /// The destination takes nothing at the moment: it is down, full, or does not know this node. Nothing is known
+    /// against the object, so no attempt is counted; only time ends the waiting.
+    Destination(String),
+    /// The destination does not take this object, or the object cannot be sent.
+    Object(String),
+}
+
+impl fmt::Display for DeliveryFailure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Destination(reason) | Self::Object(reason)) = self;
+        formatter.write_str(reason)
+    }
+}
+
 /// The pause after the given number of failed attempts: `first`, doubled each time, never longer than `longest`.
 pub fn backoff(failed_attempts: u32, first: Duration, longest: Duration) -> Duration {
     let doublings = failed_attempts.saturating_sub(1).min(31);
@@ -116,10 +136,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn final_states_are_left_for_nothing() {
+    fn final_states_are_left_for_nothing_but_a_failed_job_by_hand() {
         for from in JobState::ALL {
             for to in JobState::ALL {
-                assert!(!(from.is_final() && from.may_become(*to)), "{from} -> {to}");
+                let by_hand = (*from, *to) == (JobState::Failed, JobState::Queued);
+                assert_eq!(from.is_final() && from.may_become(*to), by_hand, "{from} -> {to}");
             }
             assert_eq!(JobState::parse(from.name()), Some(*from));
         }

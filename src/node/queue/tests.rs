@@ -18,7 +18,7 @@ fn analysis() -> AnalysisConfig {
 fn destination(name: &str, attempts: u32) -> DestinationConfig {
     let transport =
         Transport::Dicom { address: "127.0.0.1:104".to_owned(), ae_title: AeTitle::parse("PACS").expect("title") };
-    DestinationConfig { name: name.to_owned(), attempts, transport }
+    DestinationConfig { name: name.to_owned(), attempts, give_up_after_hours: 2, transport }
 }
 
 /// A run of the node on the archive; opening a second one stands for a restart.
@@ -249,6 +249,57 @@ async fn a_rejected_series_shows_its_reasons_and_an_ignored_one_nothing() {
 }
 
 #[tokio::test]
+async fn an_outage_of_a_destination_costs_no_attempt_until_patience_ends() {
+    let (_folder, _archive, queue) = opened().await;
+    analyse(&queue, 1..=3, 1).await;
+    let job = queue.claim(at(0)).await.expect("claim").expect("due");
+    queue.finish(&job, &summary(false), &[], at(0)).await.expect("finish");
+    let down = DeliveryFailure::Destination("no route".to_owned());
+    let mut now = 1;
+    for _ in 0..20 {
+        let due = queue.claim_due("a", 1, at(now)).await.expect("claim");
+        assert_eq!(due[0].attempts, 1);
+        assert_eq!(queue.delivery_failed(&due[0], &down, at(now)).await.expect("failed"), DeliveryState::Retrying);
+        now += 300;
+    }
+    // Two hours, and then by hand with patience anew.
+    let due = queue.claim_due("a", 1, at(7300)).await.expect("claim");
+    assert_eq!(queue.delivery_failed(&due[0], &down, at(7300)).await.expect("failed"), DeliveryState::DeadLetter);
+    assert_eq!(queue.revive_dead_letters(None, at(7400)).await.expect("revive"), 1);
+    let due = queue.claim_due("a", 2, at(7400)).await.expect("claim");
+    let again = due.iter().find(|one| one.owed_since == at(7400)).expect("the revived one");
+    assert_eq!(queue.delivery_failed(again, &down, at(7500)).await.expect("failed"), DeliveryState::Retrying);
+}
+
+#[tokio::test]
+async fn a_loop_that_ended_by_a_fault_leaves_nothing_on_its_way() {
+    let (_folder, _archive, queue) = opened().await;
+    analyse(&queue, 1..=3, 1).await;
+    let job = queue.claim(at(0)).await.expect("claim").expect("due");
+    queue.finish(&job, &summary(false), &[], at(0)).await.expect("finish");
+    assert_eq!(queue.claim_due("a", 10, at(1)).await.expect("claim").len(), 2);
+    assert_eq!(queue.claim_due("b", 10, at(1)).await.expect("claim").len(), 2);
+    queue.take_back_deliveries_to("a", at(2)).await.expect("take back");
+    assert_eq!(queue.claim_due("a", 10, at(100)).await.expect("claim").len(), 2);
+    assert!(queue.claim_due("b", 10, at(100)).await.expect("claim").is_empty(), "on its way in another loop");
+}
+
+#[tokio::test]
+async fn a_failed_job_is_queued_anew_by_hand_and_no_other() {
+    let (_folder, _archive, queue) = opened().await;
+    let id = analyse(&queue, 1..=3, 1).await;
+    assert!(matches!(queue.retry(&id, at(0)).await, Err(QueueError::WrongState { .. })));
+    assert!(matches!(queue.retry(&JobId::from_text("none"), at(0)).await, Err(QueueError::Unknown(_))));
+    for second in [1, 100] {
+        let job = queue.claim(at(second)).await.expect("claim").expect("due");
+        queue.attempt_failed(&job, "it crashed", at(second)).await.expect("failed");
+    }
+    assert_eq!(queue.claim(at(1000)).await.expect("claim"), None);
+    queue.retry(&id, at(1000)).await.expect("retry");
+    assert_eq!(queue.claim(at(1000)).await.expect("claim").expect("due").attempts, 1);
+}
+
+#[tokio::test]
 async fn deliveries_retry_with_pauses_and_become_dead_letters() {
     let (_folder, archive, queue) = opened().await;
     analyse(&queue, 1..=3, 1).await;
@@ -259,14 +310,15 @@ async fn deliveries_retry_with_pauses_and_become_dead_letters() {
     assert_eq!(due.iter().map(|one| one.kind.as_str()).collect::<Vec<_>>(), ["sr", "seg"]);
     assert!(queue.claim_due("a", 10, at(1)).await.expect("claim").is_empty());
     queue.delivered(&due[0], at(2)).await.expect("delivered");
-    assert_eq!(queue.delivery_failed(&due[1], "refused", at(2)).await.expect("failed"), DeliveryState::Retrying);
+    let refused = DeliveryFailure::Object("refused".to_owned());
+    assert_eq!(queue.delivery_failed(&due[1], &refused, at(2)).await.expect("failed"), DeliveryState::Retrying);
     assert_eq!(queue.next_delivery_due("a").await.expect("due"), Some(at(7)));
     assert!(queue.claim_due("a", 10, at(6)).await.expect("claim").is_empty());
     let again = queue.claim_due("a", 10, at(7)).await.expect("claim");
     assert_eq!(again[0].attempts, 2);
-    assert_eq!(queue.delivery_failed(&again[0], "refused", at(8)).await.expect("failed"), DeliveryState::DeadLetter);
+    assert_eq!(queue.delivery_failed(&again[0], &refused, at(8)).await.expect("failed"), DeliveryState::DeadLetter);
     assert_eq!(queue.next_delivery_due("a").await.expect("due"), None);
-    assert_eq!(queue.revive_dead_letters("a", at(9)).await.expect("revive"), 1);
+    assert_eq!(queue.revive_dead_letters(Some("a"), at(9)).await.expect("revive"), 1);
 
     // On its way when the node ends: sent again, and what was delivered is not.
     let moving = queue.claim_due("a", 10, at(9)).await.expect("claim");

@@ -1,9 +1,11 @@
-//! `/api/v1`: studies, jobs, models and destinations as JSON.
+//! `/api/v1`: studies, jobs, models and destinations as JSON, and the way back for what was given up.
 
 use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use axum::{Form, Json, Router};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -34,6 +36,8 @@ pub(super) fn router() -> Router<Web> {
         .route("/studies/{study}", get(study))
         .route("/jobs", get(jobs))
         .route("/jobs/{job}", get(job))
+        .route("/jobs/{job}/retry", post(retry_job))
+        .route("/deliveries/retry", post(retry_deliveries))
         .route("/models", get(models))
         .route("/destinations", get(destinations))
 }
@@ -55,6 +59,55 @@ async fn jobs(State(web): State<Web>, Query(paging): Query<Paging>) -> Result<Re
 async fn job(State(web): State<Web>, Path(id): Path<String>) -> Result<Response, Problem> {
     let job = web.0.queue.job(&JobId::from_text(&id)).await?;
     job.map(|job| Json(job).into_response()).ok_or_else(|| Problem::NotFound("there is no such job".to_owned()))
+}
+
+/// Queues a failed job anew.
+async fn retry_job(State(web): State<Web>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
+    require_same_origin(&headers)?;
+    web.0.queue.retry(&JobId::from_text(&id), Timestamp::now()).await?;
+    tracing::info!(job = id, "queued anew by hand");
+    Ok(done(&headers, json!({ "queued": 1 })))
+}
+
+/// Which dead letters are meant.
+#[derive(Debug, Deserialize)]
+struct DeadLetters {
+    /// Name of a destination; all if absent.
+    destination: Option<String>,
+}
+
+/// Queues dead letters anew.
+async fn retry_deliveries(
+    State(web): State<Web>,
+    headers: HeaderMap,
+    Form(letters): Form<DeadLetters>,
+) -> Result<Response, Problem> {
+    require_same_origin(&headers)?;
+    let queued = web.0.queue.revive_dead_letters(letters.destination.as_deref(), Timestamp::now()).await?;
+    tracing::info!(destination = letters.destination, queued, "dead letters queued anew by hand");
+    Ok(done(&headers, json!({ "queued": queued })))
+}
+
+/// Refuses what a page of somebody else makes a browser send: browsers say where a request comes from
+/// ([Fetch Metadata](https://www.w3.org/TR/fetch-metadata/)), other programs say nothing.
+fn require_same_origin(headers: &HeaderMap) -> Result<(), Problem> {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    let foreign_site = site.is_some_and(|site| site != b"same-origin" && site != b"none");
+    // Browsers too old to say so name the origin of every POST.
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let foreign_origin =
+        site.is_none() && origin.is_some_and(|origin| origin.split_once("://").is_none_or(|(_, from)| from != host));
+    if foreign_site || foreign_origin {
+        return Err(Problem::Forbidden("this request came from a page of another origin".to_owned()));
+    }
+    Ok(())
+}
+
+/// JSON for programs; a browser that sent a form of the dashboard goes back to it.
+fn done(headers: &HeaderMap, answer: serde_json::Value) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    if accept.contains("text/html") { Redirect::to("/").into_response() } else { Json(answer).into_response() }
 }
 
 async fn models(State(web): State<Web>) -> Response {
@@ -84,6 +137,39 @@ async fn destinations(State(web): State<Web>) -> Result<Response, Problem> {
 
 impl From<QueueError> for Problem {
     fn from(error: QueueError) -> Self {
-        Self::reading(&error)
+        match error {
+            QueueError::Unknown(_) => Self::NotFound(error.to_string()),
+            QueueError::WrongState { .. } => Self::Conflict(error.to_string()),
+            _ => Self::reading(&error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_others_change_nothing_here() {
+        let headers = |pairs: &[(&'static str, &'static str)]| {
+            pairs.iter().map(|(name, value)| (name.parse().expect("name"), HeaderValue::from_static(value))).collect()
+        };
+        let host = ("host", "node:8080");
+        for good in [
+            vec![host],
+            vec![host, ("sec-fetch-site", "same-origin"), ("origin", "http://node:8080")],
+            vec![host, ("sec-fetch-site", "none")],
+            vec![host, ("origin", "http://node:8080")],
+        ] {
+            assert!(require_same_origin(&headers(&good)).is_ok(), "{good:?}");
+        }
+        for bad in [
+            vec![host, ("sec-fetch-site", "cross-site"), ("origin", "http://node:8080")],
+            vec![host, ("sec-fetch-site", "same-site")],
+            vec![host, ("origin", "https://elsewhere.example")],
+            vec![host, ("origin", "null")],
+        ] {
+            assert!(require_same_origin(&headers(&bad)).is_err(), "{bad:?}");
+        }
     }
 }

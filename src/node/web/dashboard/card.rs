@@ -75,6 +75,7 @@ impl<'a> Card<'a> {
                         }
                     }
                     (self.facts())
+                    (self.ways_back())
                 }
                 @if let Some(image) = self.key_image() { (image) }
             }
@@ -127,6 +128,28 @@ impl<'a> Card<'a> {
                             (count) " " (state.name())
                         }
                     }
+                }
+            }
+        }
+    }
+
+    /// Buttons that queue anew what was given up.
+    fn ways_back(&self) -> Markup {
+        let mut dead: Vec<&str> = self
+            .deliveries()
+            .into_iter()
+            .filter(|(_, state, _)| *state == DeliveryState::DeadLetter)
+            .map(|(destination, ..)| destination)
+            .collect();
+        dead.dedup();
+        html! {
+            @if let (SeriesProgress::Job(JobState::Failed), Some(job)) = (self.series.state, &self.series.job) {
+                form method="post" action=(format!("/api/v1/jobs/{job}/retry")) { button { "Analyse again" } }
+            }
+            @for destination in dead {
+                form method="post" action="/api/v1/deliveries/retry" {
+                    input type="hidden" name="destination" value=(destination);
+                    button { "Send again what " (destination) " did not take" }
                 }
             }
         }

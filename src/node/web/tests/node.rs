@@ -50,6 +50,25 @@ async fn the_api_lists_what_there_is() {
 }
 
 #[tokio::test]
+async fn what_was_given_up_is_tried_again_by_hand_and_not_by_the_page_of_another() {
+    let door = Door::open().await;
+    let post =
+        |path: &str| door.client.post(door.url(path)).header("content-type", "application/x-www-form-urlencoded");
+    let answer: serde_json::Value = post("/api/v1/deliveries/retry")
+        .body("destination=pacs")
+        .send()
+        .await
+        .expect("answer")
+        .json()
+        .await
+        .expect("JSON");
+    assert_eq!(answer["queued"], 0);
+    let foreign = post("/api/v1/deliveries/retry").header("sec-fetch-site", "cross-site").send().await.expect("answer");
+    assert_eq!(foreign.status(), 403);
+    assert_eq!(post("/api/v1/jobs/none/retry").send().await.expect("answer").status(), 404);
+}
+
+#[tokio::test]
 async fn metrics_count_what_came_and_what_stands() {
     let door = Door::open().await;
     door.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
