@@ -65,7 +65,17 @@ pub fn data_set(bytes: &[u8], transfer_syntax_uid: &str, limits: &Limits) -> Res
 /// As [`data_set`], but what is returned ends before Pixel Data (7FE0,0010) and its float kinds; the pre-scan still
 /// covers all bytes.
 pub fn header(bytes: &[u8], transfer_syntax_uid: &str, limits: &Limits) -> Result<DataSet, ReadError> {
-    Scanned::new(bytes, transfer_syntax_uid, limits)?.parse(Part::Header)
+    Ok(header_and_pixel_data(bytes, transfer_syntax_uid, limits)?.0)
+}
+
+/// As [`header`], with the tag of what the header ends before: Pixel Data or one of its float kinds, if there is one.
+pub fn header_and_pixel_data(
+    bytes: &[u8],
+    transfer_syntax_uid: &str,
+    limits: &Limits,
+) -> Result<(DataSet, Option<Tag>), ReadError> {
+    let scanned = Scanned::new(bytes, transfer_syntax_uid, limits)?;
+    Ok((scanned.parse(Part::Header)?, scanned.layout.pixel_data_tag))
 }
 
 /// Reads a DICOM file (PS3.10), with or without the preamble. A data set that stands alone is read too, its transfer

@@ -30,6 +30,8 @@ pub(super) struct Layout {
     pub(super) end: usize,
     /// Where Pixel Data or its float kinds (group 7FE0) begin in the root, if they do.
     pub(super) pixel_data: Option<usize>,
+    /// Which of them the root has.
+    pub(super) pixel_data_tag: Option<Tag>,
     /// Root elements that dicom-object cannot read, because they hold a value of undefined length that is either of
     /// unknown representation (implicit VR inside, whatever the transfer syntax: PS3.5 6.2.2; dicom-object reads it as
     /// explicit) or private and encapsulated.
@@ -44,6 +46,8 @@ const NUMBER_OF_FRAMES: Tag = Tag(0x0028, 0x0008);
 const ROWS: Tag = Tag(0x0028, 0x0010);
 const COLUMNS: Tag = Tag(0x0028, 0x0011);
 const BITS_ALLOCATED: Tag = Tag(0x0028, 0x0100);
+const FLOAT_PIXEL_DATA: Tag = Tag(0x7FE0, 0x0008);
+const DOUBLE_FLOAT_PIXEL_DATA: Tag = Tag(0x7FE0, 0x0009);
 const PIXEL_DATA: Tag = Tag(0x7FE0, 0x0010);
 
 /// What dicom-object keeps for each value of a multi-valued text, in bytes.
@@ -91,7 +95,7 @@ pub(super) fn scan(bytes: &[u8], encoding: Encoding, limits: &Limits) -> Result<
         element_start: 0,
         element_unparsable: false,
         image: Image::default(),
-        layout: Layout { end: bytes.len(), pixel_data: None, unparsable: Vec::new() },
+        layout: Layout { end: bytes.len(), pixel_data: None, pixel_data_tag: None, unparsable: Vec::new() },
     };
     scanner.run()?;
     scanner.image.check(limits)?;
@@ -270,6 +274,9 @@ impl Scanner<'_> {
         self.previous = Some(tag);
         if tag.0 == 0x7FE0 && self.layout.pixel_data.is_none() {
             self.layout.pixel_data = Some(self.position);
+        }
+        if matches!(tag, FLOAT_PIXEL_DATA | DOUBLE_FLOAT_PIXEL_DATA | PIXEL_DATA) {
+            self.layout.pixel_data_tag.get_or_insert(tag);
         }
         Ok(())
     }

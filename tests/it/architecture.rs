@@ -127,6 +127,19 @@ fn heavy_dependencies_stay_in_their_rooms() {
 }
 
 #[test]
+fn the_node_reads_files_within_limits() {
+    // Whatever lies in the archive came from outside: dicom-object may see it after the pre-scan only.
+    let wrong: Vec<_> = sources(&Path::new(ROOT).join("src/node"))
+        .into_iter()
+        .filter(|file| !file.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs"))
+        .filter(|file| {
+            ["open_file", "OpenFileOptions", "dicom_object::from_reader"].iter().any(|call| code(file).contains(call))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "dicom::bounded reads DICOM files, not dicom-object: {wrong:?}");
+}
+
+#[test]
 fn engine_knows_no_clock() {
     let wrong: Vec<_> = sources(&Path::new(ROOT).join("src/engine"))
         .into_iter()

@@ -27,12 +27,14 @@ pub(crate) fn object(data_set: &DataSet, bulk_data: BulkData<'_>) -> Map<String,
     nested(data_set, bulk_data, "")
 }
 
-/// The reference to Pixel Data, which headers are read without; to be added where a header has Rows.
-pub(crate) fn pixel_data_reference(header: &DataSet, url: &str) -> Option<(String, Value)> {
-    header.get(tags::ROWS)?;
-    let floating = [tags::FLOAT_PIXEL_DATA, tags::DOUBLE_FLOAT_PIXEL_DATA].iter().any(|tag| header.get(*tag).is_some());
-    let entry = || (key(tags::PIXEL_DATA), reference(VR::OW, url, &key(tags::PIXEL_DATA)));
-    (!floating).then(entry)
+/// The reference to Pixel Data or one of its float kinds, which headers are read without.
+pub(crate) fn pixel_data_reference(tag: Tag, url: &str) -> (String, Value) {
+    let vr = match tag {
+        tags::FLOAT_PIXEL_DATA => VR::OF,
+        tags::DOUBLE_FLOAT_PIXEL_DATA => VR::OD,
+        _ => VR::OW,
+    };
+    (key(tag), reference(vr, url, &key(tag)))
 }
 
 /// A tag as eight hexadecimal digits.

@@ -25,6 +25,7 @@ use axum::routing::get;
 use self::problem::Problem;
 use self::stow::Stow;
 use self::target::{Address, BaseUrl, Parameters};
+use self::wado::Wado;
 use self::wado::rendered::Size;
 use crate::dicom::bounded::Limits;
 use crate::node::archive::{Archive, Level};
@@ -35,6 +36,7 @@ use crate::node::arrivals::StoreEvents;
 struct Service {
     archive: Archive,
     stow: Stow,
+    wado: Wado,
 }
 
 type Answer = Result<Response, Problem>;
@@ -42,6 +44,7 @@ type Answer = Result<Response, Problem>;
 /// The routes of the service, to be nested below [`target::ROOT`].
 pub(crate) fn router(archive: Archive, limits: Limits, events: Arc<dyn StoreEvents>, maximum_uploads: usize) -> Router {
     let stow = Stow::new(archive.clone(), limits, events, maximum_uploads);
+    let wado = Wado::new(archive.clone(), limits);
     let study = "/studies/{study}";
     let series = "/studies/{study}/series/{series}";
     let instance = "/studies/{study}/series/{series}/instances/{instance}";
@@ -65,7 +68,7 @@ pub(crate) fn router(archive: Archive, limits: Limits, events: Arc<dyn StoreEven
             .route(&format!("{level}/metadata"), get(metadata))
             .route(&format!("{level}/thumbnail"), get(thumbnail));
     }
-    router.with_state(Service { archive, stow })
+    router.with_state(Service { archive, stow, wado })
 }
 
 async fn store(
@@ -116,7 +119,7 @@ async fn objects(
     parameters: Parameters,
     headers: HeaderMap,
 ) -> Answer {
-    wado::objects::retrieve(&service.archive, &address, &base, &parameters, &headers).await
+    wado::objects::retrieve(&service.wado, &address, &base, &parameters, &headers).await
 }
 
 async fn metadata(
@@ -126,7 +129,7 @@ async fn metadata(
     parameters: Parameters,
     headers: HeaderMap,
 ) -> Answer {
-    wado::metadata::retrieve(&service.archive, &address, &base, &parameters, &headers).await
+    wado::metadata::retrieve(&service.wado, &address, &base, &parameters, &headers).await
 }
 
 async fn frames(
@@ -138,7 +141,7 @@ async fn frames(
     headers: HeaderMap,
 ) -> Answer {
     let list = segment(&segments, "list");
-    wado::frames::retrieve(&service.archive, &address, list, &base, &parameters, &headers).await
+    wado::frames::retrieve(&service.wado, &address, list, &base, &parameters, &headers).await
 }
 
 async fn bulk_data(
@@ -150,7 +153,7 @@ async fn bulk_data(
     headers: HeaderMap,
 ) -> Answer {
     let path = segment(&segments, "path");
-    wado::bulk_data::retrieve(&service.archive, &address, path, &base, &parameters, &headers).await
+    wado::bulk_data::retrieve(&service.wado, &address, path, &base, &parameters, &headers).await
 }
 
 async fn rendered(
@@ -159,7 +162,7 @@ async fn rendered(
     parameters: Parameters,
     headers: HeaderMap,
 ) -> Answer {
-    wado::rendered::retrieve(&service.archive, &address, None, Size::Full, &parameters, &headers).await
+    wado::rendered::retrieve(&service.wado, &address, None, Size::Full, &parameters, &headers).await
 }
 
 async fn thumbnail(
@@ -168,7 +171,7 @@ async fn thumbnail(
     parameters: Parameters,
     headers: HeaderMap,
 ) -> Answer {
-    wado::rendered::retrieve(&service.archive, &address, None, Size::Thumbnail, &parameters, &headers).await
+    wado::rendered::retrieve(&service.wado, &address, None, Size::Thumbnail, &parameters, &headers).await
 }
 
 async fn rendered_frame(
@@ -179,7 +182,7 @@ async fn rendered_frame(
     headers: HeaderMap,
 ) -> Answer {
     let list = Some(segment(&segments, "list"));
-    wado::rendered::retrieve(&service.archive, &address, list, Size::Full, &parameters, &headers).await
+    wado::rendered::retrieve(&service.wado, &address, list, Size::Full, &parameters, &headers).await
 }
 
 async fn thumbnail_of_frame(
@@ -190,7 +193,7 @@ async fn thumbnail_of_frame(
     headers: HeaderMap,
 ) -> Answer {
     let list = Some(segment(&segments, "list"));
-    wado::rendered::retrieve(&service.archive, &address, list, Size::Thumbnail, &parameters, &headers).await
+    wado::rendered::retrieve(&service.wado, &address, list, Size::Thumbnail, &parameters, &headers).await
 }
 
 /// A named segment of the path; the routes have it.

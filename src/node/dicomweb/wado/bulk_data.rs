@@ -12,16 +12,16 @@ use super::super::body::{self, Multipart};
 use super::super::media::covers;
 use super::super::problem::Problem;
 use super::super::target::{Address, Parameters};
+use super::Wado;
 use super::frames::SAMPLES;
 use super::pixels::{self, Object};
 use crate::dicom::elements::DataSet;
-use crate::node::archive::Archive;
 
 use std::io::Write;
 
 /// Answers a request for a value. `path` is what the BulkDataURI has after `/bulkdata/`: `TAG` or `TAG/ITEM/TAG`.
 pub(in super::super) async fn retrieve(
-    archive: &Archive,
+    wado: &Wado,
     address: &Address,
     path: &str,
     base: &str,
@@ -33,10 +33,10 @@ pub(in super::super) async fn retrieve(
     else {
         return Err(Problem::NotAcceptable("bulk data is given as application/octet-stream only".to_owned()));
     };
-    let instance = super::instance(archive, address).await?;
+    let instance = wado.instance(address).await?;
     let location = format!("{}/bulkdata/{path}", super::url(base, &instance));
-    let wanted = path.to_owned();
-    let content = super::blocking(move || value(&pixels::read(&instance)?, &wanted)).await?;
+    let (wanted, limits) = (path.to_owned(), wado.limits);
+    let content = super::blocking(move || value(&pixels::read(&instance, &limits)?, &wanted)).await?;
     let range = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
     let length = content.len();
     let (status, range) = match range.map(|text| self::range(text, length)) {

@@ -12,8 +12,9 @@ use super::super::body::{self, Multipart};
 use super::super::media::{Accept, covers};
 use super::super::problem::Problem;
 use super::super::target::{Address, Parameters};
+use super::Wado;
 use super::pixels::{self, Object};
-use crate::node::archive::{Archive, StoredInstance};
+use crate::node::archive::StoredInstance;
 
 /// The media type of plain samples.
 pub(super) const SAMPLES: &str = "application/octet-stream";
@@ -29,7 +30,7 @@ enum Sending {
 
 /// Answers a request for frames, counted from 1, separated by commas.
 pub(in super::super) async fn retrieve(
-    archive: &Archive,
+    wado: &Wado,
     address: &Address,
     list: &str,
     base: &str,
@@ -37,12 +38,13 @@ pub(in super::super) async fn retrieve(
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let numbers = numbers(list)?;
-    let instance = super::instance(archive, address).await?;
+    let instance = wado.instance(address).await?;
     let sending = choose(&super::accept(headers, parameters), &instance)?;
     let location = super::url(base, &instance);
     let stored_in = instance.transfer_syntax_uid.clone();
+    let limits = wado.limits;
     let (object, numbers) = super::blocking(move || {
-        let object = pixels::read(&instance)?;
+        let object = pixels::read(&instance, &limits)?;
         let there = pixels::count(&object);
         match numbers.iter().find(|number| **number > there) {
             Some(number) => Err(Problem::NotFound(format!("there is no frame {number}, only {there}"))),

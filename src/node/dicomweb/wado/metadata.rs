@@ -5,19 +5,19 @@ use std::io::{self, Write};
 
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use dicom_dictionary_std::tags;
-use dicom_object::OpenFileOptions;
+use serde_json::{Map, Value};
 
 use super::super::body;
 use super::super::json::{self, BulkData};
 use super::super::problem::Problem;
 use super::super::target::{Address, Parameters};
-use crate::dicom::elements::DataSet;
-use crate::node::archive::{Archive, StoredInstance};
+use super::Wado;
+use crate::dicom::bounded::{self, Limits, ReadError};
+use crate::node::archive::StoredInstance;
 
 /// Answers a request for metadata, one object of the answer at a time.
 pub(in super::super) async fn retrieve(
-    archive: &Archive,
+    wado: &Wado,
     address: &Address,
     base: &str,
     parameters: &Parameters,
@@ -27,30 +27,35 @@ pub(in super::super) async fn retrieve(
     if !super::accept(headers, parameters).takes(&OFFERED) {
         return Err(Problem::NotAcceptable("metadata is given as application/dicom+json only".to_owned()));
     }
-    let instances = super::instances(archive, address).await?;
-    let base = base.to_owned();
+    let instances = wado.instances(address).await?;
+    let (base, limits) = (base.to_owned(), wado.limits);
+    // The first object is read before anything is promised.
+    let (first, instances, base) = super::blocking(move || {
+        let first = describe(&instances[0], &base, &limits)?;
+        Ok((first, instances, base))
+    })
+    .await?;
     let body = body::written(move |sink| {
-        let mut separator = "[";
-        for instance in &instances {
-            sink.write_all(separator.as_bytes())?;
-            separator = ",";
-            write(sink, instance, &base)?;
+        sink.write_all(b"[")?;
+        serde_json::to_writer(&mut *sink, &first)?;
+        for instance in &instances[1..] {
+            sink.write_all(b",")?;
+            let object = describe(instance, &base, &limits).map_err(io::Error::other)?;
+            serde_json::to_writer(&mut *sink, &object)?;
         }
         sink.write_all(b"]")
     });
     Ok(([(header::CONTENT_TYPE, OFFERED[0])], body).into_response())
 }
 
-fn write(sink: &mut impl Write, instance: &StoredInstance, base: &str) -> io::Result<()> {
-    let header = read_header(instance).map_err(io::Error::other)?;
+/// An archived object up to its Pixel Data, with a reference to that. What follows it (signatures, padding, private
+/// groups) is left out: it describes the bytes of the file.
+fn describe(instance: &StoredInstance, base: &str, limits: &Limits) -> Result<Map<String, Value>, ReadError> {
+    let file = bounded::read(&instance.path, limits)?;
+    let parts = bounded::split(&file)?;
+    let (header, pixel_data) = bounded::header_and_pixel_data(parts.data_set, &parts.transfer_syntax_uid, limits)?;
     let url = format!("{}/bulkdata", super::url(base, instance));
     let mut object = json::object(&header, BulkData::At(&url));
-    object.extend(json::pixel_data_reference(&header, &url));
-    serde_json::to_writer(sink, &object).map_err(io::Error::from)
-}
-
-/// An archived object up to its Pixel Data. What is in the archive passed the pre-scan when it came.
-fn read_header(instance: &StoredInstance) -> Result<DataSet, dicom_object::ReadError> {
-    let file = OpenFileOptions::new().read_until(tags::PIXEL_DATA).open_file(&instance.path)?;
-    Ok(file.into_inner())
+    object.extend(pixel_data.map(|tag| json::pixel_data_reference(tag, &url)));
+    Ok(object)
 }

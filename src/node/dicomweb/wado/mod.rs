@@ -13,31 +13,48 @@ use axum::http::{HeaderMap, header};
 use super::media::Accept;
 use super::problem::Problem;
 use super::target::{Address, Parameters};
+use crate::dicom::bounded::Limits;
 use crate::node::archive::{Archive, StoredInstance};
+
+/// The service.
+#[derive(Clone)]
+pub(super) struct Wado {
+    archive: Archive,
+    /// What archived objects may claim: they came from outside, and the doors pass over what follows a data set.
+    limits: Limits,
+}
 
 /// What a request accepts, by header and by parameter.
 pub(super) fn accept(headers: &HeaderMap, parameters: &Parameters) -> Accept {
     Accept::parse(headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()), parameters.get("accept"))
 }
 
-/// All instances below a path; an error if there are none.
-pub(super) async fn instances(archive: &Archive, address: &Address) -> Result<Vec<StoredInstance>, Problem> {
-    let instances = archive.instances(&address.scope()?).await?;
-    if instances.is_empty() {
-        let what = match address {
-            Address { instance: Some(uid), .. } => format!("instance {uid}"),
-            Address { series: Some(uid), .. } => format!("series {uid}"),
-            Address { study: Some(uid), .. } => format!("study {uid}"),
-            Address { study: None, .. } => "such object".to_owned(),
-        };
-        return Err(Problem::NotFound(format!("there is no {what} here")));
+impl Wado {
+    /// The service over an archive.
+    pub(super) fn new(archive: Archive, limits: Limits) -> Self {
+        Self { archive, limits }
     }
-    Ok(instances)
-}
 
-/// The one instance a path names.
-pub(super) async fn instance(archive: &Archive, address: &Address) -> Result<StoredInstance, Problem> {
-    instances(archive, address).await?.into_iter().next().ok_or_else(|| Problem::NotFound("there is none".to_owned()))
+    /// All instances below a path; an error if there are none.
+    async fn instances(&self, address: &Address) -> Result<Vec<StoredInstance>, Problem> {
+        let instances = self.archive.instances(&address.scope()?).await?;
+        if instances.is_empty() {
+            let what = match address {
+                Address { instance: Some(uid), .. } => format!("instance {uid}"),
+                Address { series: Some(uid), .. } => format!("series {uid}"),
+                Address { study: Some(uid), .. } => format!("study {uid}"),
+                Address { study: None, .. } => "such object".to_owned(),
+            };
+            return Err(Problem::NotFound(format!("there is no {what} here")));
+        }
+        Ok(instances)
+    }
+
+    /// The one instance a path names.
+    async fn instance(&self, address: &Address) -> Result<StoredInstance, Problem> {
+        let first = self.instances(address).await?.into_iter().next();
+        first.ok_or_else(|| Problem::NotFound("there is none".to_owned()))
+    }
 }
 
 /// The URL of an instance.

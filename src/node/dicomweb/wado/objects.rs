@@ -14,8 +14,10 @@ use super::super::body::{self, Multipart};
 use super::super::media::covers;
 use super::super::problem::Problem;
 use super::super::target::{Address, Parameters};
-use super::pixels;
-use crate::node::archive::{Archive, StoredInstance};
+use super::Wado;
+use super::pixels::{self, Object};
+use crate::dicom::bounded::Limits;
+use crate::node::archive::StoredInstance;
 
 /// The media type of DICOM files.
 const DICOM: &str = "application/dicom";
@@ -38,13 +40,13 @@ enum Sending {
 
 /// Answers a request for whole objects.
 pub(in super::super) async fn retrieve(
-    archive: &Archive,
+    wado: &Wado,
     address: &Address,
     base: &str,
     parameters: &Parameters,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let instances = super::instances(archive, address).await?;
+    let instances = wado.instances(address).await?;
     let accept = super::accept(headers, parameters);
     let mut refusal = "objects are given as application/dicom only".to_owned();
     let chosen = accept.first(|wanted| {
@@ -61,9 +63,18 @@ pub(in super::super) async fn retrieve(
     });
     let Some((plan, single)) = chosen else { return Err(Problem::NotAcceptable(refusal)) };
     let sendings: Vec<(StoredInstance, Sending)> = instances.into_iter().zip(plan).collect();
+    let limits = wado.limits;
+    // The first object is decoded before anything is promised.
+    let mut first = match &sendings[0] {
+        (instance, Sending::Decoded) => {
+            let instance = instance.clone();
+            Some(super::blocking(move || decoded(&instance, &limits)).await?)
+        }
+        (_, Sending::AsStored) => None,
+    };
     if single {
         let body = body::written(move |sink| {
-            sendings.iter().try_for_each(|(instance, sending)| send(sink, instance, *sending))
+            sendings.iter().try_for_each(|(instance, sending)| send(sink, instance, *sending, first.take(), &limits))
         });
         return Ok(([(header::CONTENT_TYPE, DICOM)], body).into_response());
     }
@@ -77,7 +88,7 @@ pub(in super::super) async fn retrieve(
                 Sending::Decoded => uids::EXPLICIT_VR_LITTLE_ENDIAN,
             };
             multipart.begin_part(sink, transfer_syntax_uid, &super::url(&base, instance))?;
-            send(sink, instance, *sending)?;
+            send(sink, instance, *sending, first.take(), &limits)?;
         }
         multipart.end(sink)
     });
@@ -118,12 +129,28 @@ pub(super) fn decodes(transfer_syntax_uid: &str) -> bool {
         .is_some_and(dicom_transfer_syntax_registry::TransferSyntax::can_decode_all)
 }
 
-fn send(sink: &mut impl Write, instance: &StoredInstance, sending: Sending) -> io::Result<()> {
+/// An object in explicit VR little endian.
+fn decoded(instance: &StoredInstance, limits: &Limits) -> Result<Object, Problem> {
+    let mut object = pixels::read(instance, limits)?;
+    object.transcode(&EXPLICIT_VR_LITTLE_ENDIAN.erased()).map_err(|error| {
+        tracing::warn!(%error, sop_instance_uid = %instance.sop_instance_uid, "an object cannot be decoded");
+        Problem::NotAcceptable("an object cannot be decoded here; ask for transfer-syntax=*".to_owned())
+    })?;
+    Ok(object)
+}
+
+/// Sends an object; `ready` is the object if it is decoded already.
+fn send(
+    sink: &mut impl Write,
+    instance: &StoredInstance,
+    sending: Sending,
+    ready: Option<Object>,
+    limits: &Limits,
+) -> io::Result<()> {
     match sending {
         Sending::AsStored => io::copy(&mut File::open(&instance.path)?, sink).map(|_| ()),
         Sending::Decoded => {
-            let mut object = pixels::open(instance).map_err(io::Error::other)?;
-            object.transcode(&EXPLICIT_VR_LITTLE_ENDIAN.erased()).map_err(io::Error::other)?;
+            let object = ready.map_or_else(|| decoded(instance, limits), Ok).map_err(io::Error::other)?;
             object.write_all(sink).map_err(io::Error::other)
         }
     }

@@ -8,20 +8,16 @@ use dicom_object::{FileDicomObject, InMemDicomObject};
 use dicom_pixeldata::PixelDecoder;
 
 use super::super::problem::Problem;
+use crate::dicom::bounded::{self, Limits};
 use crate::dicom::elements;
 use crate::node::archive::StoredInstance;
 
 /// An archived object in memory.
 pub(super) type Object = FileDicomObject<InMemDicomObject>;
 
-/// Reads an archived object as a whole. What is in the archive passed the pre-scan when it came.
-pub(super) fn open(instance: &StoredInstance) -> Result<Object, dicom_object::ReadError> {
-    dicom_object::open_file(&instance.path)
-}
-
-/// As [`open`], with a fault told to the client.
-pub(super) fn read(instance: &StoredInstance) -> Result<Object, Problem> {
-    open(instance).map_err(|error| Problem::reading(&error))
+/// Reads an archived object as a whole, without what follows its data set.
+pub(super) fn read(instance: &StoredInstance, limits: &Limits) -> Result<Object, Problem> {
+    Ok(bounded::open(&instance.path, limits)?)
 }
 
 /// How many frames there are: 0 for an object without images.

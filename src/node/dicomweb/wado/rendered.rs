@@ -12,10 +12,9 @@ use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 
 use super::super::problem::Problem;
 use super::super::target::{Address, Parameters};
-use super::frames;
 use super::pixels::{self, Object};
+use super::{Wado, frames};
 use crate::dicom::elements;
-use crate::node::archive::Archive;
 
 /// The media type of the answer.
 const PNG: &str = "image/png";
@@ -38,7 +37,7 @@ pub(in super::super) enum Size {
 
 /// Answers a request for a picture of the instance, or of the middle instance below the path. `frame` counts from 1.
 pub(in super::super) async fn retrieve(
-    archive: &Archive,
+    wado: &Wado,
     address: &Address,
     frame: Option<&str>,
     size: Size,
@@ -51,10 +50,11 @@ pub(in super::super) async fn retrieve(
     let frame = frame.or_else(|| parameters.get("frame")).map(frames::numbers).transpose()?;
     let window = parameters.get("window").map(window).transpose()?;
     let viewport = parameters.get("viewport").map(viewport).transpose()?;
-    let mut instances = super::instances(archive, address).await?;
+    let mut instances = wado.instances(address).await?;
     let instance = instances.swap_remove(instances.len() / 2);
+    let limits = wado.limits;
     let png = super::blocking(move || {
-        let object = pixels::read(&instance)?;
+        let object = pixels::read(&instance, &limits)?;
         let there = pixels::count(&object);
         let number = frame.map_or(there.div_ceil(2), |numbers| numbers[0]);
         if number == 0 || number > there {

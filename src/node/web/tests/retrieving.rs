@@ -4,6 +4,7 @@ use dicom_transfer_syntax_registry::entries::JPEG_LS_LOSSLESS_IMAGE_COMPRESSION;
 
 use super::*;
 use crate::dicom::bounded;
+use crate::node::archive::Scope;
 
 const SERIES: &str = "/dicomweb/studies/1.2.3/series/1.2.3.4";
 const INSTANCE: &str = "/dicomweb/studies/1.2.3/series/1.2.3.4/instances/1.2.3.4.1";
@@ -158,4 +159,77 @@ async fn pictures_are_windowed_as_the_object_says_or_as_asked() {
     assert_eq!(thumbnail.headers()["content-type"], "image/png");
     let wrong = door.get(&format!("{INSTANCE}/rendered?window=1")).send().await.expect("answer");
     assert_eq!(wrong.status(), 400);
+}
+
+/// Sequences in sequences, each of undefined length, without an end.
+fn nested(depth: usize) -> Vec<u8> {
+    b"\x08\0\x40\x11SQ\0\0\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF".repeat(depth)
+}
+
+/// A slice with a private sequence of unknown representation and undefined length (PS3.5 6.2.2) before its patient.
+fn with_unknown_sequence() -> Vec<u8> {
+    let mut bytes = file(&slice("1.2.3", "1.2.3.4", 1), uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    let patient = bytes.windows(6).position(|window| window == b"\x10\0\x10\0PN").expect("a patient");
+    let unknown = b"\x09\0\x10\0LO\x02\0X \x09\0\x01\x10UN\0\0\xFF\xFF\xFF\xFF\
+        \xFE\xFF\0\xE0\xFF\xFF\xFF\xFF\x08\0\x60\0\x02\0\0\0CT\
+        \xFE\xFF\x0D\xE0\0\0\0\0\xFE\xFF\xDD\xE0\0\0\0\0";
+    bytes.splice(patient..patient, unknown.iter().copied());
+    bytes
+}
+
+#[tokio::test]
+async fn what_follows_pixel_data_and_what_no_parser_knows_do_no_harm() {
+    let plain = |syntax| file(&slice("1.2.3", "1.2.3.4", 1), syntax);
+    let deep = [plain(uids::EXPLICIT_VR_LITTLE_ENDIAN), nested(200_000)].concat();
+    let padded = [plain(uids::IMPLICIT_VR_LITTLE_ENDIAN), vec![0; 101]].concat();
+    for sent in [deep, padded, with_unknown_sequence()] {
+        let door = Door::open().await;
+        assert_eq!(door.stow("/dicomweb/studies", &[&sent]).send().await.expect("answer").status(), 200);
+        let metadata = json(door.get(&format!("{INSTANCE}/metadata"))).await;
+        assert_eq!(metadata[0]["00100020"]["Value"], serde_json::json!(["SECRET-ID"]));
+        assert!(metadata[0]["7FE00010"]["BulkDataURI"].is_string());
+        let frame = door.get(&format!("{INSTANCE}/frames/1")).send().await.expect("answer");
+        assert_eq!(parts(frame).await, [encoded(1)]);
+        let bulk = door.get(&format!("{INSTANCE}/bulkdata/7FE00010")).send().await.expect("answer");
+        assert_eq!(bulk.bytes().await.expect("body"), encoded(1));
+        assert_eq!(door.get(&format!("{INSTANCE}/rendered")).send().await.expect("answer").status(), 200);
+        let object = door.get(INSTANCE).header("Accept", "application/dicom").send().await.expect("answer");
+        assert_eq!(object.status(), 200);
+        assert!(object.bytes().await.expect("the whole body").len() > encoded(1).len());
+    }
+}
+
+#[tokio::test]
+async fn an_archived_object_that_cannot_be_read_is_a_problem() {
+    let door = Door::open().await;
+    let sent = file(&slice("1.2.3", "1.2.3.4", 1), uids::IMPLICIT_VR_LITTLE_ENDIAN);
+    assert_eq!(door.stow("/dicomweb/studies", &[&sent]).send().await.expect("answer").status(), 200);
+    let scope = Scope::Study(Uid::parse("1.2.3").expect("uid"));
+    let stored = door.archive.instances(&scope).await.expect("instances");
+    std::fs::write(&stored[0].path, &sent[..sent.len() - 10]).expect("damage");
+    for path in ["/metadata", "/frames/1", "/rendered", "/bulkdata/7FE00010", ""] {
+        let request = door.get(&format!("{INSTANCE}{path}"));
+        let request = if path.is_empty() { request.header("Accept", "application/dicom") } else { request };
+        let answer = request.send().await.expect("answer");
+        assert_eq!(answer.status(), 500, "{path}");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn metadata_refers_to_the_kind_of_pixel_data_there_is() {
+    let door = Door::open().await;
+    let mut floating = slice("1.2.3", "1.2.3.4", 1);
+    floating.remove_element(tags::PIXEL_DATA);
+    let values: Vec<f32> = (0..COLUMNS * ROWS).map(f32::from).collect();
+    floating.put(DataElement::new(tags::FLOAT_PIXEL_DATA, VR::OF, PrimitiveValue::F32(values.into())));
+    let mut without = slice("1.2.3", "1.2.3.4", 2);
+    without.remove_element(tags::PIXEL_DATA);
+    door.keep(&[floating, without]).await;
+    let metadata = json(door.get(&format!("{SERIES}/metadata"))).await;
+    assert_eq!(metadata[0]["7FE00008"]["vr"], "OF");
+    let reference = metadata[0]["7FE00008"]["BulkDataURI"].as_str().expect("reference").to_owned();
+    let bulk = door.client.get(&reference).send().await.expect("answer");
+    assert_eq!(bulk.bytes().await.expect("body").len(), usize::from(COLUMNS * ROWS) * 4);
+    assert!(metadata[0].get("7FE00010").is_none() && metadata[1].get("7FE00010").is_none());
 }
