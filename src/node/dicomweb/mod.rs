@@ -5,7 +5,7 @@ mod body;
 pub mod client;
 mod json;
 pub(crate) mod media;
-mod multipart;
+pub(crate) mod multipart;
 pub(crate) mod problem;
 mod qido;
 mod stow;

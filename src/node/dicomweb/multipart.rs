@@ -12,6 +12,8 @@ use super::media::MediaType;
 
 /// Longest header block of a part, in bytes.
 const MAXIMUM_HEADERS: usize = 16 * 1024;
+/// Most parts of a body. Studies have some thousand objects; what becomes of each is kept until the end.
+pub(crate) const MAXIMUM_PARTS: usize = 20_000;
 /// Longest boundary (RFC 2046 5.1.1).
 const MAXIMUM_BOUNDARY: usize = 70;
 /// White space that may follow a boundary on its line.
@@ -26,6 +28,9 @@ pub(crate) enum MultipartError {
     /// The headers of a part have no end.
     #[error("the headers of a part are longer than {MAXIMUM_HEADERS} bytes; an empty line ends them")]
     Headers,
+    /// There are more parts than are taken.
+    #[error("the body has more than {MAXIMUM_PARTS} parts; send the rest in further requests")]
+    Parts,
     /// The body ended before the closing boundary.
     #[error("the body ends before the closing boundary; send it again in full")]
     Unfinished,
@@ -67,6 +72,8 @@ pub(crate) struct Parser {
     state: State,
     /// True if lines end in CR LF, so that a CR in front of a boundary's line feed belongs to the boundary.
     carriage_returns: bool,
+    /// Parts that began.
+    parts: usize,
 }
 
 /// What stands where the delimiter was found.
@@ -94,6 +101,7 @@ impl Parser {
             buffer: BytesMut::from("\n"),
             state: State::Preamble,
             carriage_returns: false,
+            parts: 0,
         })
     }
 
@@ -206,6 +214,10 @@ impl Parser {
             let hopeless = self.buffer.len() > MAXIMUM_HEADERS;
             return if hopeless { Err(MultipartError::Headers) } else { Ok(None) };
         };
+        self.parts += 1;
+        if self.parts > MAXIMUM_PARTS {
+            return Err(MultipartError::Parts);
+        }
         self.carriage_returns = line_feed == end + 2;
         let part_type = content_type(&self.buffer[..end]);
         self.buffer.advance(line_feed);
@@ -317,6 +329,15 @@ mod tests {
         assert_eq!(parts("b", &[b"--b\r\n", &endless]), Err(MultipartError::Headers));
         assert_eq!(Parser::new("").err(), Some(MultipartError::Boundary));
         assert_eq!(Parser::new(&"b".repeat(71)).err(), Some(MultipartError::Boundary));
+    }
+
+    #[test]
+    fn parts_beyond_the_most_that_are_taken_are_an_error() {
+        let part = b"--b\r\n\r\n\r\n";
+        let most = [part.repeat(MAXIMUM_PARTS), b"--b--".to_vec()].concat();
+        assert_eq!(parts("b", &[&most]).map(|parts| parts.len()), Ok(MAXIMUM_PARTS));
+        let more = [part.repeat(MAXIMUM_PARTS + 1), b"--b--".to_vec()].concat();
+        assert_eq!(parts("b", &[&more]), Err(MultipartError::Parts));
     }
 
     #[test]

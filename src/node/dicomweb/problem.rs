@@ -31,8 +31,11 @@ pub(crate) enum Problem {
     #[error("{0}")]
     NotAcceptable(String),
     /// The client sends too slowly.
-    #[error("nothing was received for {0} seconds")]
-    Timeout(u64),
+    #[error("{0}")]
+    Timeout(String),
+    /// The request is larger than is taken at a time.
+    #[error("{0}")]
+    TooLarge(String),
     /// The request's content is of a kind that is not taken.
     #[error("{0}")]
     UnsupportedMediaType(String),
@@ -61,6 +64,7 @@ impl Problem {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
             Self::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RangeNotSatisfiable(_) => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -79,6 +83,7 @@ impl Problem {
             Self::MethodNotAllowed => "The Allow header lists what is offered.",
             Self::NotAcceptable(_) => "Ask for another media type or transfer syntax in the Accept header.",
             Self::Timeout(_) => "Check the connection and send the request again.",
+            Self::TooLarge(_) => "Send less at a time.",
             Self::UnsupportedMediaType(_) => "Send multipart/related; type=\"application/dicom\", not compressed.",
             Self::RangeNotSatisfiable(_) => "Ask for a range inside the content.",
             Self::Overloaded(_) => "Wait as long as Retry-After says and send the request again.",

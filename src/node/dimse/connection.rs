@@ -12,6 +12,9 @@ use tokio::net::TcpStream;
 /// Bytes asked for in one read.
 const READ_BYTES: usize = 256 << 10;
 
+/// Time for the association request once a connection is open (the ARTIM timer of PS3.8 9.1.5).
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Why a connection cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectionError {
@@ -19,6 +22,8 @@ pub(super) enum ConnectionError {
     Closed,
     #[error("nothing came for {0:?} (dicom.idle_timeout_seconds)")]
     Idle(Duration),
+    #[error("no association request came within {0:?} of the connection")]
+    Silent(Duration),
     #[error("the network: {0}")]
     Network(#[from] std::io::Error),
     #[error("a PDU cannot be read: {0}")]
@@ -47,6 +52,12 @@ impl Connection {
     pub(super) async fn receive(&mut self) -> Result<Pdu, ConnectionError> {
         let timeout = self.timeout;
         tokio::time::timeout(timeout, self.receive_untimed()).await.map_err(|_| ConnectionError::Idle(timeout))?
+    }
+
+    /// The first PDU: until it is there nobody knows who holds the connection, so it must come soon.
+    pub(super) async fn receive_request(&mut self) -> Result<Pdu, ConnectionError> {
+        let timeout = self.timeout.min(REQUEST_TIMEOUT);
+        tokio::time::timeout(timeout, self.receive_untimed()).await.map_err(|_| ConnectionError::Silent(timeout))?
     }
 
     async fn receive_untimed(&mut self) -> Result<Pdu, ConnectionError> {

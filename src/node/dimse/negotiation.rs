@@ -153,6 +153,11 @@ fn decide(proposed: &PresentationContextProposed) -> (PresentationContextResult,
     )
 }
 
+/// True if some entry of `dicom.peers` can admit a caller from `address`, whatever its title.
+pub(super) fn knows_network(address: IpAddr, config: &DicomConfig) -> bool {
+    config.peers.iter().any(|peer| peer.network.contains(address))
+}
+
 fn admits(peer: &PeerConfig, calling_ae_title: &str, address: IpAddr) -> bool {
     (peer.ae_title == "*" || trim(&peer.ae_title) == calling_ae_title) && peer.network.contains(address)
 }

@@ -31,7 +31,8 @@ use crate::node::telemetry::{self, Door};
 
 /// What associations that are in the middle of a message get once the node is told to stop.
 const DRAIN: Duration = Duration::from_secs(20);
-/// Connections beyond `dicom.maximum_associations` that are told so at the same time; any more are closed.
+/// Connections that get no place (strangers, and those beyond `dicom.maximum_associations`) and are told so at the same
+/// time; any more are closed.
 const MAXIMUM_REFUSALS: usize = 64;
 
 /// What the provider works with.
@@ -75,7 +76,9 @@ pub async fn run(listener: TcpListener, services: Services, shutdown: Shutdown) 
                 continue;
             }
         };
-        if let Ok(place) = places.clone().try_acquire_owned() {
+        // Whom no entry of dicom.peers can admit takes no place: strangers do not keep the others out.
+        let known = negotiation::knows_network(address.ip(), &services.config);
+        if let Some(place) = places.clone().try_acquire_owned().ok().filter(|_| known) {
             let association = Association::new(stream, address, services.clone(), shutdown.clone());
             let assembler = Assembler::new(budget.clone());
             associations.spawn(async move {
@@ -84,8 +87,9 @@ pub async fn run(listener: TcpListener, services: Services, shutdown: Shutdown) 
             });
         } else if let Ok(place) = refusals.clone().try_acquire_owned() {
             let association = Association::new(stream, address, services.clone(), shutdown.clone());
+            let refusal = if known { Refusal::Busy } else { Refusal::Caller };
             associations.spawn(async move {
-                association.refuse(Refusal::Busy).await;
+                association.refuse(refusal).await;
                 drop(place);
             });
         }
@@ -151,7 +155,7 @@ impl Association {
         let shutdown = self.shutdown.clone();
         tokio::select! {
             () = shutdown.cancelled() => {}
-            request = self.connection.receive() => if let Ok(Pdu::AssociationRQ(_)) = request {
+            request = self.connection.receive_request() => if let Ok(Pdu::AssociationRQ(_)) = request {
                 self.reject(refusal).await.ok();
             },
         }
@@ -164,7 +168,7 @@ impl Association {
     }
 
     async fn accept(&mut self) -> Result<Option<Accepted>, AssociationError> {
-        let Pdu::AssociationRQ(request) = self.connection.receive().await? else {
+        let Pdu::AssociationRQ(request) = self.connection.receive_request().await? else {
             return Err(AssociationError::OutOfTurn);
         };
         match negotiation::negotiate(request, self.address.ip(), &self.services.config) {

@@ -260,6 +260,33 @@ async fn one_association_too_many_is_rejected_for_the_moment() {
     }
 }
 
+/// Every address of 127.0.0.0/8 is the machine itself on Linux only.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_stranger_takes_no_place_and_is_told_so() {
+    let peers = "dicom.peers=[{ ae_title = \"*\", network = \"127.0.0.1\" }]";
+    let node = Node::start(&["dicom.maximum_associations=1", peers]).await;
+    let socket = tokio::net::TcpSocket::new_v4().expect("socket");
+    socket.bind("127.0.0.2:0".parse().expect("address")).expect("bind");
+    let stranger = socket.connect(node.address).await.expect("connect");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    scu::echo(&node.peer("PE-NODE")).await.expect("the only place is free");
+    drop(stranger);
+    let elsewhere = Node::start(&["dicom.peers=[{ ae_title = \"*\", network = \"10.0.0.0/8\" }]"]).await;
+    let refused = scu::echo(&elsewhere.peer("PE-NODE")).await.expect_err("refusal").to_string();
+    assert!(refused.contains("calling AE title not recognized"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_caller_that_says_nothing_gives_its_place_back_soon() {
+    let node = Node::start(&["dicom.idle_timeout_seconds=3600"]).await;
+    let mut silent = TcpStream::connect(node.address).await.expect("connect");
+    let mut answer = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(30), silent.read_to_end(&mut answer)).await;
+    ended.expect("in time").expect("end");
+    assert_eq!(answer.first(), Some(&0x07), "an abort");
+}
+
 #[tokio::test]
 async fn a_pdu_longer_than_announced_and_a_silent_peer_are_cut_off() {
     let node = Node::start(&["dicom.idle_timeout_seconds=1"]).await;

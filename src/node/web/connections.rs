@@ -14,16 +14,26 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::stall::Unstalled;
 use crate::node::shutdown::Shutdown;
 
 /// Connections served at the same time; more wait in the system's backlog.
 const MAXIMUM_CONNECTIONS: usize = 512;
-/// Time for the headers of a request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long clients are waited for.
+const PATIENCE: Patience = Patience { headers: Duration::from_secs(30), answer: Duration::from_secs(60) };
 /// Time for requests in progress once the node stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause after a connection could not be accepted, which is for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// What a client may keep a connection waiting for.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// The headers of the next request.
+    headers: Duration,
+    /// That it takes more of an answer.
+    answer: Duration,
+}
 
 /// Serves requests until `shutdown`; then accepts nothing new and returns when those in progress are answered, or
 /// after `DRAIN_TIMEOUT`.
@@ -42,7 +52,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown) {
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = connection(stream, peer, router.clone(), shutdown.clone());
+                let connection = connection(stream, peer, router.clone(), shutdown.clone(), PATIENCE);
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -61,14 +71,14 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown) {
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: Shutdown) {
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: Shutdown, patience: Patience) {
     // Answers are written when they are complete; waiting for more to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
     let service = TowerToHyperService::new(router.layer(axum::Extension(ConnectInfo(peer))));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
+        .header_read_timeout(patience.headers)
+        .serve_connection(TokioIo::new(Unstalled::new(stream, patience.answer)), service);
     let mut served = pin!(served);
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
@@ -79,5 +89,34 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, shutdow
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "an HTTP connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::AsyncWriteExt;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// A connection over which the client has sent something, and the client's end of it.
+    async fn opened(sent: &[u8]) -> (tokio::task::JoinHandle<()>, TcpStream) {
+        const QUICK: Patience = Patience { headers: Duration::from_millis(300), answer: Duration::from_millis(300) };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
+        let mut client = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
+        let (stream, peer) = listener.accept().await.expect("accept");
+        let router = Router::new().route("/", get(|| async { vec![0_u8; 64 << 20] }));
+        let served = tokio::spawn(connection(stream, peer, router, Shutdown::new(), QUICK));
+        client.write_all(sent).await.expect("write");
+        (served, client)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_says_nothing_or_takes_nothing_gives_its_place_back() {
+        for sent in [&b""[..], b"GET / HTTP/1.1\r\nHost:", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"] {
+            let (served, _client) = opened(sent).await;
+            timeout(Duration::from_secs(20), served).await.expect("in time").expect("no fault");
+        }
     }
 }

@@ -6,6 +6,7 @@ mod dashboard;
 mod health;
 mod layers;
 mod metrics;
+mod stall;
 #[cfg(test)]
 mod tests;
 

@@ -2,11 +2,12 @@
 //! ([PS3.18 10.5](https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_10.5.html)).
 
 mod outcome;
+mod pace;
 mod upload;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -15,9 +16,10 @@ use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 
 use self::outcome::Outcome;
+use self::pace::{PACE, paced};
 use self::upload::{Intake, Upload};
 use super::media::{Accept, MULTIPART_RELATED, MediaType};
-use super::multipart::Parser;
+use super::multipart::{MultipartError, Parser};
 use super::problem::Problem;
 use crate::dicom::Uid;
 use crate::dicom::bounded::Limits;
@@ -26,9 +28,6 @@ use crate::node::arrivals::StoreEvents;
 
 /// The media type of DICOM JSON.
 const DICOM_JSON: &str = "application/dicom+json";
-
-/// Seconds without a byte after which an upload is given up.
-const IDLE_SECONDS: u64 = 60;
 
 /// The service.
 #[derive(Clone)]
@@ -65,6 +64,10 @@ impl Stow {
         match received.and(complete.map_err(|error| Problem::BadRequest(error.to_string()))) {
             Err(problem) if !stored => return Err(problem),
             // What is durable is acknowledged, although the request went wrong after it.
+            Err(problem @ Problem::TooLarge(_)) => {
+                tracing::warn!(%address, %problem, "the rest of a STOW-RS request is refused");
+                outcomes.push(Outcome::left_out());
+            }
             Err(_) if outcomes.iter().all(Outcome::is_stored) => outcomes.push(Outcome::cut_off()),
             Ok(()) if outcomes.is_empty() => return Err(Problem::BadRequest("the body has no part".to_owned())),
             _ => {}
@@ -76,17 +79,19 @@ impl Stow {
 }
 
 async fn receive(upload: &mut Upload, body: Body) -> Result<(), Problem> {
-    let mut chunks = body.into_data_stream();
-    loop {
-        match tokio::time::timeout(Duration::from_secs(IDLE_SECONDS), chunks.next()).await {
-            Err(_) => return Err(Problem::Timeout(IDLE_SECONDS)),
-            Ok(None) => return Ok(()),
-            Ok(Some(Err(_))) => return Err(Problem::BadRequest("the connection broke off".to_owned())),
-            Ok(Some(Ok(chunk))) => {
-                upload.push(&chunk).await.map_err(|error| Problem::BadRequest(error.to_string()))?;
+    let mut pieces = pin!(paced(body.into_data_stream(), PACE));
+    while let Some(piece) = pieces.next().await {
+        match upload.push(&piece?).await {
+            Ok(()) => {}
+            Err(error @ MultipartError::Parts) => {
+                // Clients look for the answer, which says what is stored, when they have sent everything.
+                while let Some(Ok(_)) = pieces.next().await {}
+                return Err(Problem::TooLarge(error.to_string()));
             }
+            Err(error) => return Err(Problem::BadRequest(error.to_string())),
         }
     }
+    Ok(())
 }
 
 /// The boundary of a body that is taken.

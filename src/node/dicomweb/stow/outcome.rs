@@ -104,6 +104,11 @@ impl Outcome {
     pub(super) fn cut_off() -> Self {
         Self::Failed { identity: Identity::default(), reason: FailureReason::Unreadable }
     }
+
+    /// All parts beyond the most that one request may have.
+    pub(super) fn left_out() -> Self {
+        Self::Failed { identity: Identity::default(), reason: FailureReason::TooLarge }
+    }
 }
 
 /// The answer to a request: status (Table 10.5.3-1) and DICOM JSON.

@@ -1,4 +1,4 @@
-//! `/rendered` and `/thumbnail`: an image as PNG
+//! `/rendered` and `/thumbnail`: an image as PNG or JPEG
 //! ([PS3.18 10.4.1.1.3](https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_10.4.html)).
 
 use std::io::Cursor;
@@ -7,17 +7,23 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use dicom_dictionary_std::tags;
 use dicom_pixeldata::{ConvertOptions, PixelDecoder, VoiLutFunction, VoiLutOption, WindowLevel, WindowLevelTransform};
+use image::codecs::jpeg::JpegEncoder;
 use image::imageops::FilterType;
 use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 
+use super::super::media::covers;
 use super::super::problem::Problem;
 use super::super::target::{Address, Parameters};
 use super::pixels::{self, Object};
 use super::{Wado, frames};
 use crate::dicom::elements;
 
-/// The media type of the answer.
+/// The media types of pictures; who takes either gets the first, which loses nothing.
+const OFFERED: [&str; 2] = [PNG, JPEG];
 const PNG: &str = "image/png";
+const JPEG: &str = "image/jpeg";
+/// Quality of JPEG pictures that are asked for without one, of 100.
+const QUALITY: u8 = 90;
 /// An object never changes under its identifier, so a browser may keep its picture.
 const KEPT: &str = "private, max-age=3600, immutable";
 /// Longer side of a thumbnail in pixels, and of the largest picture that is asked for.
@@ -44,16 +50,19 @@ pub(in super::super) async fn retrieve(
     parameters: &Parameters,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    if !super::accept(headers, parameters).takes(&[PNG]) {
-        return Err(Problem::NotAcceptable("pictures are given as image/png only".to_owned()));
-    }
+    let Some(media_type) = super::accept(headers, parameters)
+        .first(|wanted| OFFERED.into_iter().find(|offered| covers(&wanted.payload(), offered)))
+    else {
+        return Err(Problem::NotAcceptable(format!("pictures are given as {PNG} or {JPEG}")));
+    };
     let frame = frame.or_else(|| parameters.get("frame")).map(frames::numbers).transpose()?;
     let window = parameters.get("window").map(window).transpose()?;
     let viewport = parameters.get("viewport").map(viewport).transpose()?;
+    let quality = parameters.get("quality").map_or(Ok(QUALITY), quality)?;
     let mut instances = wado.instances(address).await?;
     let instance = instances.swap_remove(instances.len() / 2);
     let limits = wado.limits;
-    let png = super::blocking(move || {
+    let picture = super::blocking(move || {
         let object = pixels::read(&instance, &limits)?;
         let there = pixels::count(&object);
         let number = frame.map_or(there.div_ceil(2), |numbers| numbers[0]);
@@ -62,10 +71,12 @@ pub(in super::super) async fn retrieve(
         }
         let image = picture(&object, number - 1, window)?;
         let bounds = if size == Size::Thumbnail { Some((THUMBNAIL, THUMBNAIL)) } else { viewport };
-        encode(&bounds.map_or(image.clone(), |(width, height)| image.resize(width, height, FilterType::Triangle)))
+        let sized = |(width, height)| image.resize(width, height, FilterType::Triangle);
+        encode(&bounds.map_or_else(|| image.clone(), sized), media_type, quality)
     })
     .await?;
-    Ok(([(header::CONTENT_TYPE, PNG), (header::CACHE_CONTROL, KEPT)], png).into_response())
+    let headers = [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, KEPT), (header::VARY, "accept")];
+    Ok((headers, picture).into_response())
 }
 
 /// A frame (counted from 0) as shown on a screen.
@@ -132,13 +143,24 @@ fn colours(object: &Object, frame: usize) -> Result<Vec<u8>, Problem> {
     Ok((0..plane).flat_map(|pixel| [0, 1, 2].map(|colour| samples[colour * plane + pixel])).collect())
 }
 
-fn encode(image: &DynamicImage) -> Result<Vec<u8>, Problem> {
-    let mut png = Vec::new();
-    image.write_to(&mut Cursor::new(&mut png), ImageFormat::Png).map_err(|error| {
+fn encode(image: &DynamicImage, media_type: &str, quality: u8) -> Result<Vec<u8>, Problem> {
+    let mut picture = Vec::new();
+    let encoded = if media_type == JPEG {
+        image.write_with_encoder(JpegEncoder::new_with_quality(&mut picture, quality))
+    } else {
+        image.write_to(&mut Cursor::new(&mut picture), ImageFormat::Png)
+    };
+    encoded.map_err(|error| {
         tracing::error!(%error, "a picture cannot be encoded");
         Problem::Failed("encode the picture")
     })?;
-    Ok(png)
+    Ok(picture)
+}
+
+/// `quality=1` to `quality=100` (8.3.5.1.2), for JPEG.
+fn quality(text: &str) -> Result<u8, Problem> {
+    let quality = text.trim().parse().ok().filter(|quality| (1..=100).contains(quality));
+    quality.ok_or_else(|| Problem::BadRequest("quality: a number from 1 to 100 was expected".to_owned()))
 }
 
 /// `window=centre,width,function` (8.3.5.1.4).
@@ -167,10 +189,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_and_viewports_are_read_or_refused() {
+    fn parameters_of_pictures_are_read_or_refused() {
         let level = window("40,400,linear").expect("valid");
         assert_eq!((level.center, level.width), (40.0, 400.0));
         assert!(window("40").is_err() && window("40,0").is_err() && window("40,400,sigmoid").is_err());
+        assert_eq!(quality("75"), Ok(75));
+        assert!(quality("0").is_err() && quality("101").is_err() && quality("best").is_err());
         assert_eq!(viewport("100,200"), Ok((100, 200)));
         assert!(viewport("100").is_err() && viewport("0,5").is_err() && viewport("9999999,5").is_err());
     }

@@ -53,7 +53,7 @@ async fn a_form_that_cannot_be_given_is_said_before_anything_is_sent() {
         (INSTANCE, "image/jpeg"),
         (&format!("{INSTANCE}/metadata"), "application/dicom+xml"),
         (&format!("{INSTANCE}/frames/1"), "multipart/related; type=image/jpeg"),
-        (&format!("{INSTANCE}/rendered"), "image/jpeg"),
+        (&format!("{INSTANCE}/rendered"), "image/gif"),
     ] {
         let answer = door.get(path).header("Accept", accept).send().await.expect("answer");
         assert_eq!(answer.status(), 406, "{path} as {accept}");
@@ -232,4 +232,43 @@ async fn metadata_refers_to_the_kind_of_pixel_data_there_is() {
     let bulk = door.client.get(&reference).send().await.expect("answer");
     assert_eq!(bulk.bytes().await.expect("body").len(), usize::from(COLUMNS * ROWS) * 4);
     assert!(metadata[0].get("7FE00010").is_none() && metadata[1].get("7FE00010").is_none());
+}
+
+#[tokio::test]
+async fn pictures_come_as_png_or_as_jpeg() {
+    let door = Door::open().await;
+    let mut colours = slice("1.2.3", "1.2.3.4", 2);
+    colours.put(DataElement::new(tags::SAMPLES_PER_PIXEL, VR::US, PrimitiveValue::from(3_u16)));
+    colours.put(DataElement::new(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "RGB"));
+    for tag in [tags::BITS_ALLOCATED, tags::BITS_STORED] {
+        colours.put(DataElement::new(tag, VR::US, PrimitiveValue::from(8_u16)));
+    }
+    colours.put(DataElement::new(tags::HIGH_BIT, VR::US, PrimitiveValue::from(7_u16)));
+    let red: Vec<u8> = [200, 0, 0].repeat(usize::from(COLUMNS * ROWS));
+    colours.put(DataElement::new(tags::PIXEL_DATA, VR::OB, PrimitiveValue::U8(red.into())));
+    door.keep(&[slice("1.2.3", "1.2.3.4", 1), colours]).await;
+    let dimensions = (u32::from(COLUMNS), u32::from(ROWS));
+    for (path, accept, expected) in [
+        ("/rendered", "image/jpeg", "image/jpeg"),
+        ("/rendered", "image/png;q=0.5, image/jpeg", "image/jpeg"),
+        ("/frames/1/rendered", "image/jpeg;q=0.5, image/png", "image/png"),
+        ("/rendered?accept=image/jpeg&quality=50", "*/*", "image/jpeg"),
+        ("/thumbnail", "image/jpeg", "image/jpeg"),
+        ("/rendered", "image/*", "image/png"),
+        ("/rendered", "*/*", "image/png"),
+    ] {
+        for instance in [INSTANCE, "/dicomweb/studies/1.2.3/series/1.2.3.4/instances/1.2.3.4.2"] {
+            let answer = door.get(&format!("{instance}{path}")).header("Accept", accept).send().await.expect("answer");
+            assert_eq!(answer.status(), 200, "{path} as {accept}");
+            assert_eq!(answer.headers()["content-type"], expected, "{path} as {accept}");
+            let varies = answer.headers().get_all("vary").iter().any(|value| value == "accept");
+            assert!(varies, "a cache must tell the two forms apart");
+            let format = image::ImageFormat::from_mime_type(expected).expect("known");
+            let picture = image::load_from_memory_with_format(&answer.bytes().await.expect("body"), format);
+            let picture = picture.expect("a picture");
+            assert!(path == "/thumbnail" || (picture.width(), picture.height()) == dimensions);
+            let [red, green, _] = picture.to_rgb8().get_pixel(0, 0).0;
+            assert!(if instance == INSTANCE { red == green } else { red > 150 && green < 60 }, "{path} as {accept}");
+        }
+    }
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use futures_util::stream;
 
 use super::*;
+use crate::node::dicomweb::multipart::MAXIMUM_PARTS;
 
 const STUDIES: &str = "/dicomweb/studies";
 
@@ -154,4 +155,21 @@ async fn one_upload_too_many_is_asked_to_come_back() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("the place was never given back");
+}
+
+#[tokio::test]
+async fn parts_beyond_the_most_that_are_taken_are_refused_together() {
+    let door = Door::open().await;
+    let object = good(1);
+    let mut files: Vec<&[u8]> = vec![&object];
+    files.resize(MAXIMUM_PARTS + 2000, b"");
+    let (status, answer) = status_and_json(door.stow(STUDIES, &files)).await;
+    assert_eq!(status, 202);
+    assert_eq!(answer["00081199"]["Value"].as_array().map(Vec::len), Some(1), "what was stored is acknowledged");
+    let failed = answer["00081198"]["Value"].as_array().expect("failures");
+    assert_eq!(failed.len(), MAXIMUM_PARTS, "each part but the first, and one refusal for the rest");
+    assert_eq!(failed.last().expect("a refusal")["00081197"]["Value"][0], 0xA700);
+    let (status, answer) = status_and_json(door.stow(STUDIES, &files[1..])).await;
+    assert_eq!(status, 413, "{answer}");
+    assert!(answer["detail"].as_str().is_some_and(|detail| detail.contains("20000 parts")), "{answer}");
 }
