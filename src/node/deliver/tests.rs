@@ -7,6 +7,7 @@ use crate::engine::pipeline::{ResultKind, ResultReference, Status, Summary};
 use crate::node::archive::Stored;
 use crate::node::archive::testing::{archive, slice, uid};
 use crate::node::arrivals::{Feed, StoreEvents};
+use crate::node::dicomweb::client::testing::answering;
 use crate::node::dimse::scp;
 use crate::node::queue::{DeliveryView, JobId, Selection};
 
@@ -197,21 +198,19 @@ async fn a_peer_that_breaks_every_association_is_at_fault_itself() {
 async fn a_request_that_is_too_large_is_sent_object_by_object() {
     let (_folder, parcels) = parcels().await;
     // Takes one object a request, and never the second.
-    let answer = |body: axum::body::Bytes| async move {
+    let url = answering(|body| {
         let parts = body.windows(4).filter(|bytes| bytes == b"DICM").count();
         let holds = |text: &str| body.windows(text.len()).any(|bytes| bytes == text.as_bytes());
         if parts > 1 || holds("CUT-HERE") {
-            return (axum::http::StatusCode::PAYLOAD_TOO_LARGE, String::new());
+            return (413, String::new());
         }
         let number = if holds("1.1.9.1") { 1 } else { 3 };
         let stored = format!(
             r#"{{"00081199":{{"vr":"SQ","Value":[{{"00081155":{{"vr":"UI","Value":["{RESULTS}.{number}"]}}}}]}}}}"#
         );
-        (axum::http::StatusCode::OK, stored)
-    };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
-    let url = format!("http://{}", listener.local_addr().expect("address"));
-    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+        (200, stored)
+    })
+    .await;
     let limits = Config::load(None, std::iter::empty(), &[]).expect("settings").limits;
     let transport = Transport::Stow { url, authorization: String::new() };
     let courier = Courier::new(&transport, &title("PE-NODE"), limits).expect("courier");

@@ -225,6 +225,26 @@ impl Answer {
 }
 
 #[cfg(test)]
+pub(in crate::node) mod testing {
+    use axum::body::Bytes;
+    use axum::http::StatusCode;
+
+    /// A service that answers each body as told, with status and text; its base.
+    pub(in crate::node) async fn answering(
+        answer: impl Fn(Bytes) -> (u16, String) + Clone + Send + Sync + 'static,
+    ) -> String {
+        let router = axum::Router::new().fallback(move |body: Bytes| async move {
+            let (status, text) = answer(body);
+            (StatusCode::from_u16(status).expect("status"), text)
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let url = format!("http://{}", listener.local_addr().expect("address"));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        url
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
@@ -312,16 +332,8 @@ mod tests {
         assert!(matches!(StowClient::new(&url, "line\nbreak"), Err(ClientError::Authorization)));
     }
 
-    /// A service that answers every request with the same.
     async fn answering(status: u16, answer: &'static str) -> StowClient {
-        let status = axum::http::StatusCode::from_u16(status).expect("status");
-        let router = axum::Router::new().fallback(move |body: axum::body::Bytes| async move {
-            drop(body);
-            (status, answer)
-        });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        let url = format!("http://{}", listener.local_addr().expect("address"));
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let url = super::testing::answering(move |_| (status, answer.to_owned())).await;
         StowClient::new(&url, "").expect("client")
     }
 
