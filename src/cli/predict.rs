@@ -2,6 +2,7 @@
 
 mod output;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -77,10 +78,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let mut models =
         Models::load(&config.models, &config.onnxruntime).map_err(|error| CliError::Usage(error.to_string()))?;
     let progress = progress(grouping.series.len());
+    let mut folders = HashSet::new();
     for series in &grouping.series {
         let start = Instant::now();
         let outcome = analyse(series, &mut models, arguments, &config).and_then(|result| {
-            let folder = arguments.out.as_ref().map(|out| out.join(series.series_instance_uid.as_str()));
+            let folder = arguments.out.as_ref().map(|out| out.join(folder_name(series, &mut folders)));
             folder.map_or(Ok(()), |folder| output::write(&folder, &result))?;
             Ok(result)
         });
@@ -91,6 +93,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     }
     progress.finish_and_clear();
     Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The folder of a series is named by it. Should another study of the run have a series of the same identifier, which
+/// it must not, the study is named too: results of two studies never share a folder.
+fn folder_name(series: &SeriesFiles, taken: &mut HashSet<String>) -> String {
+    let (series, study) = (&series.series_instance_uid, &series.study_instance_uid);
+    let name = series.to_string();
+    let name = if taken.contains(&name) { format!("{series}-of-{study}") } else { name };
+    taken.insert(name.clone());
+    name
 }
 
 fn analyse(
@@ -202,5 +214,23 @@ impl Table {
     fn write(&mut self, row: &Row) -> Result<(), CliError> {
         self.writer.serialize(row).map_err(|error| CliError::failed(&error))?;
         self.writer.flush().map_err(|error| CliError::failed(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_two_studies_never_share_a_folder() {
+        let uid = |text: &str| crate::dicom::Uid::parse(text).expect("uid");
+        let series = |study: &str| SeriesFiles {
+            study_instance_uid: uid(study),
+            series_instance_uid: uid("1.2.3"),
+            files: Vec::new(),
+        };
+        let mut taken = HashSet::new();
+        assert_eq!(folder_name(&series("1.1"), &mut taken), "1.2.3");
+        assert_eq!(folder_name(&series("1.9"), &mut taken), "1.2.3-of-1.9");
     }
 }

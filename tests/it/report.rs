@@ -106,6 +106,19 @@ fn the_finding_is_named_only_when_it_is_present() {
 }
 
 #[test]
+fn the_report_says_when_slices_are_not_calibrated() {
+    let scene = Scene::new(&Setup::default());
+    let mut findings = scene.context().findings.clone();
+    findings.classifier.calibration.as_mut().expect("a calibration").slices_fitted = false;
+    let context = report::Context { findings: &findings, ..scene.context() };
+    for (context, said) in [(scene.context(), false), (context, true)] {
+        let results = report::results(&context).expect("results").objects;
+        let comments = values_named(&of_kind(&results, ResultKind::Sr).object, "121106").join("\n");
+        assert_eq!(comments.contains("single slices are not calibrated"), said, "{comments}");
+    }
+}
+
+#[test]
 fn the_report_says_what_limits_it() {
     let setup = Setup {
         decision: Decision::Undetermined,

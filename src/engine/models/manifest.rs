@@ -151,6 +151,14 @@ pub struct Calibration {
     pub slice_temperature: f64,
     /// The same for slice logits.
     pub slice_bias: f64,
+    /// False if there were no labelled slices to fit the two above on: values of single slices are then no calibrated
+    /// probabilities.
+    #[serde(default = "fitted")]
+    pub slices_fitted: bool,
+}
+
+fn fitted() -> bool {
+    true
 }
 
 /// From a calibrated probability to a decision, chosen on validation exams.

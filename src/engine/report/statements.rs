@@ -37,6 +37,7 @@ pub(super) fn all(context: &Context) -> Vec<String> {
         .into_iter()
         .chain(findings.synthetic.then(|| "The images say that they are synthetic.".to_owned()))
         .chain(undetermined(findings))
+        .chain(uncalibrated_slices(&findings.classifier))
         .chain(quality(findings))
         .collect()
 }
@@ -59,6 +60,12 @@ pub(super) fn undetermined(findings: &Findings) -> Option<String> {
     })
 }
 
+/// That values of slices are no calibrated probabilities, if they are not.
+fn uncalibrated_slices(classifier: &Manifest) -> Option<String> {
+    let fitted = classifier.calibration.as_ref().is_none_or(|calibration| calibration.slices_fitted);
+    (!fitted).then(|| "The probabilities of single slices are not calibrated: no labelled slices to fit on.".to_owned())
+}
+
 /// Which quality findings were overridden, if any.
 pub(super) fn quality(findings: &Findings) -> Option<String> {
     if findings.reasons.is_empty() {
@@ -75,10 +82,11 @@ pub(super) fn operating_point(point: &OperatingPoint) -> String {
 
 /// The calibration in one line.
 pub(super) fn calibration(calibration: &Calibration) -> String {
-    format!(
-        "exam temperature {} bias {}; slice temperature {} bias {}",
-        calibration.temperature, calibration.bias, calibration.slice_temperature, calibration.slice_bias
-    )
+    let exam = format!("exam temperature {} bias {}", calibration.temperature, calibration.bias);
+    if !calibration.slices_fitted {
+        return format!("{exam}; slices not calibrated");
+    }
+    format!("{exam}; slice temperature {} bias {}", calibration.slice_temperature, calibration.slice_bias)
 }
 
 /// The identity of the embolism classifier among the models.

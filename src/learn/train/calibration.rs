@@ -17,12 +17,12 @@ impl Platt {
     const SLOPES: [f64; 2] = [0.05, 5.0];
 
     /// Fits slope and bias by Newton's method with Platt's (1999) smoothed targets, which keep separated classes
-    /// finite. The identity if a class is missing or the scores do not rise with the truth.
-    pub(crate) fn fit(logits: &[Scored]) -> Self {
+    /// finite. `None` if a class is missing or the scores do not rise with the truth.
+    pub(crate) fn fit(logits: &[Scored]) -> Option<Self> {
         let positives = logits.iter().filter(|one| one.positive).count() as f64;
         let negatives = logits.len() as f64 - positives;
         if positives == 0.0 || negatives == 0.0 {
-            return Self::IDENTITY;
+            return None;
         }
         let targets = [1.0 / (negatives + 2.0), (positives + 1.0) / (positives + 2.0)];
         let (mut slope, mut bias) = (1.0, 0.0);
@@ -56,13 +56,13 @@ impl Platt {
             }
         }
         if !slope.is_finite() || !bias.is_finite() || slope <= 0.0 {
-            return Self::IDENTITY;
+            return None;
         }
         let [lowest, highest] = Self::SLOPES;
         let believed = slope.clamp(lowest, highest);
         let in_bounds = (lowest..=highest).contains(&slope);
         let bias = if in_bounds { bias } else { Self::bias_at(believed, logits, targets) };
-        Self { temperature: 1.0 / believed, bias }
+        Some(Self { temperature: 1.0 / believed, bias })
     }
 
     /// The best bias for a given slope, where the probabilities sum to the targets: they rise with it, so by bisection.
@@ -139,7 +139,7 @@ mod tests {
             .map(|n| n % 2 == 1)
             .map(|positive| Scored { score: if positive { 2.4 } else { 2.0 }, positive })
             .collect();
-        let fitted = Platt::fit(&logits);
+        let fitted = Platt::fit(&logits).expect("a fit");
         assert!(fitted.probability(2.4) > 0.6 && fitted.probability(2.0) < 0.4, "{fitted:?}");
     }
 
@@ -152,16 +152,16 @@ mod tests {
             let positives = (1000.0 * sigmoid(logit / 2.0 - 0.5)).round() as usize;
             logits.extend((0..1000).map(|index| Scored { score: logit, positive: index < positives }));
         }
-        let fitted = Platt::fit(&logits);
+        let fitted = Platt::fit(&logits).expect("a fit");
         assert!((fitted.temperature - 2.0).abs() < 0.02 && (fitted.bias + 0.5).abs() < 0.02, "{fitted:?}");
     }
 
     #[test]
     fn separated_classes_and_single_classes_stay_finite() {
         let separated: Vec<_> = (-5..=5).map(|n| Scored { score: f64::from(n) * 10.0, positive: n > 0 }).collect();
-        let fitted = Platt::fit(&separated);
+        let fitted = Platt::fit(&separated).expect("a fit");
         assert!(fitted.temperature > 0.0 && fitted.temperature.is_finite() && fitted.bias.is_finite());
-        assert_eq!(Platt::fit(&[Scored { score: 1.0, positive: true }]), Platt::IDENTITY);
+        assert_eq!(Platt::fit(&[Scored { score: 1.0, positive: true }]), None);
     }
 
     #[test]

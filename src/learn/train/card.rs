@@ -71,6 +71,9 @@ pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest) -> S
             point.chosen
         );
     }
+    if manifest.calibration.is_some_and(|calibration| !calibration.slices_fitted) {
+        card.push_str("\nSlices are not calibrated: the validation exams have no labelled slices of both classes.\n");
+    }
     let _ = writeln!(
         card,
         "\nCheckpoint, calibration and operating point were chosen on the validation exams, so validation figures flatter \

@@ -59,7 +59,8 @@ pub(crate) fn embolism(
     let settings = &configuration.evaluation;
     let nothing = SplitLogits { split: Split::Validation, series: vec![], exams: vec![], slices: vec![] };
     let validation = logits.iter().find(|split| split.split == Split::Validation).unwrap_or(&nothing);
-    let (exam, slice) = (Platt::fit(&validation.exams), Platt::fit(&validation.slices));
+    let (exam, fitted_slice) = (Platt::fit(&validation.exams), Platt::fit(&validation.slices));
+    let (exam, slice) = (exam.unwrap_or(Platt::IDENTITY), fitted_slice.unwrap_or(Platt::IDENTITY));
     let point = operating_point(&exam.apply(&validation.exams), settings.sensitivity, settings.indeterminate_share);
     let mut metrics = BTreeMap::new();
     let mut predictions = Vec::new();
@@ -80,6 +81,7 @@ pub(crate) fn embolism(
         bias: exam.bias,
         slice_temperature: slice.temperature,
         slice_bias: slice.bias,
+        slices_fitted: fitted_slice.is_some(),
     };
     Ok((Evaluation { metrics, calibration: Some(calibration), operating_point: Some(point) }, predictions))
 }

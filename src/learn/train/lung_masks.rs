@@ -20,7 +20,12 @@ pub(crate) enum LungMasks {
     /// `truth/<series uid>/lungs.nii.gz`.
     Truth,
     /// The active lung package in ONNX Runtime.
-    Package(Box<LungNetwork>),
+    Package {
+        /// Its networks.
+        network: Box<LungNetwork>,
+        /// Digest of the package.
+        sha256: String,
+    },
 }
 
 impl LungMasks {
@@ -36,14 +41,23 @@ impl LungMasks {
         let registry = Registry::open(&config.models).map_err(ModelsError::from)?;
         let package = registry.select(Kind::LungSegmentation, &config.models.lungs).map_err(ModelsError::from)?;
         let runtime = Runtime::start(&config.onnxruntime).map_err(ModelsError::Runtime)?;
-        Ok(Self::Package(Box::new(LungNetwork::load(package, &runtime)?)))
+        let network = Box::new(LungNetwork::load(package, &runtime)?);
+        Ok(Self::Package { network, sha256: package.contents().map_err(ModelsError::from)?.identity.sha256 })
+    }
+
+    /// What tells masks of one source from those of another.
+    pub(crate) fn identity(&self) -> &str {
+        match self {
+            Self::Truth => "truth",
+            Self::Package { sha256, .. } => sha256,
+        }
     }
 
     /// The lungs of a volume.
     pub(crate) fn of(&mut self, volume: &Volume, root: &Path, series: &str) -> Result<LungMask, TrainError> {
         match self {
             Self::Truth => truth(volume, root, series),
-            Self::Package(network) => Ok(lungs::segment(network, volume)?),
+            Self::Package { network, .. } => Ok(lungs::segment(network, volume)?),
         }
     }
 }

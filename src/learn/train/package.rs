@@ -17,7 +17,7 @@ use super::labels::Split;
 use super::network::{EmbolismNetwork, LungNetwork};
 use crate::config::Config;
 use crate::engine::models::ModelsError;
-use crate::engine::models::manifest::{File, Kind, Label, Layout, Manifest, Role, Training};
+use crate::engine::models::manifest::{File, IntendedUse, Kind, Label, Layout, Manifest, Role, Training};
 use crate::engine::models::networks as served;
 use crate::engine::models::registry::Package;
 use crate::engine::models::session::Runtime;
@@ -98,12 +98,19 @@ fn manifest(
         Kind::EmbolismClassifier => &["pulmonary-embolism"],
     };
     let package = &configuration.package;
+    let synthetic = datasets.iter().any(|(_, data)| data.exams.iter().any(|exam| exam.synthetic));
+    if synthetic && package.intended_use != IntendedUse::Demonstration {
+        tracing::warn!(
+            "some exams are synthetic, so the package is for demonstration, not for {} (package.intended_use)",
+            package.intended_use
+        );
+    }
     Manifest {
         schema: 1,
         name: package.name.clone(),
         version: package.version.clone(),
         kind: configuration.kind,
-        intended_use: package.intended_use,
+        intended_use: if synthetic { IntendedUse::Demonstration } else { package.intended_use },
         license: package.license.clone(),
         layout: match configuration.kind {
             Kind::LungSegmentation => Layout::Slices,

@@ -12,6 +12,7 @@ use super::labels::Split;
 use super::volumes;
 use super::{Step, TrainConfiguration, TrainError, run};
 use crate::config::Config;
+use crate::engine::models::manifest::IntendedUse;
 use crate::engine::models::networks;
 use crate::engine::models::registry::Package;
 use crate::engine::models::session::Runtime;
@@ -70,6 +71,7 @@ fn cohort(root: &Path, exams: usize, labelled: Labelled, only: Option<bool>) {
             object.put(text(tags::SERIES_INSTANCE_UID, VR::UI, &series));
             object.put(text(tags::SOP_INSTANCE_UID, VR::UI, &format!("1.4.{exam}.{slice}")));
             object.put(text(tags::PATIENT_ID, VR::LO, &format!("patient {exam}")));
+            object.put(text(tags::SYNTHETIC_DATA, VR::CS, "YES"));
         });
         for slice in 0..SLICES {
             let height = (slice as f64 - (SLICES as f64 - 1.0) / 2.0) * 3.0;
@@ -120,7 +122,8 @@ impl Trial {
             "fit.warm_up_steps=1",
             "evaluation.bootstrap=20",
             "fit.device=cpu",
-            "package.intended_use=demonstration",
+            "package.intended_use=research",
+            "package.data=made up by tests",
         ];
         let overrides = small.iter().chain(overrides).map(|text| (*text).to_owned()).collect();
         Self { folder, overrides }
@@ -169,6 +172,11 @@ fn one_command_makes_an_embolism_package_that_the_node_loads() {
         network.manifest().training.counts["train_slices"]
     );
     let card = std::fs::read_to_string(trial.path("onnx/trial/0.1.0/card.md")).expect("card");
+    assert_eq!(
+        network.manifest().intended_use,
+        IntendedUse::Demonstration,
+        "whatever was asked for: the images are made up"
+    );
     assert!(card.contains("Research use; trained on synthetic images alone"), "{card}");
 }
 
@@ -212,6 +220,31 @@ fn exam_labels_alone_train() {
     let lines = run(Step::All, &trial.configuration(&[])).expect("trained");
     assert!(lines[0].contains("0 of 144 slices labelled"), "{lines:?}");
     assert!(lines.iter().all(|line| !line.contains("NaN")), "{lines:?}");
+    let package = Package::open(&trial.path("onnx/trial/0.1.0")).expect("package");
+    let calibration = package.manifest().calibration.expect("a calibration of exams");
+    assert!(!calibration.slices_fitted, "there was no slice to fit on");
+    let card = std::fs::read_to_string(trial.path("onnx/trial/0.1.0/card.md")).expect("card");
+    assert!(card.contains("Slices are not calibrated"), "{card}");
+}
+
+#[test]
+fn exams_from_another_folder_or_with_other_lungs_are_prepared_anew() {
+    let trial = Trial::new(6, Labelled::All, &[]);
+    let prepared = |configuration: &TrainConfiguration| {
+        run(Step::Labels, configuration).expect("labels");
+        run(Step::Volumes, configuration).expect("volumes");
+        super::files::table::read::<volumes::PreparedExam>(&configuration.experiment().join("prepared.csv"), "volumes")
+            .expect("table")
+    };
+    let first = prepared(&trial.configuration(&[]));
+    assert_eq!(prepared(&trial.configuration(&[])), first);
+    std::fs::rename(trial.path("cohort"), trial.path("moved")).expect("rename");
+    let moved = prepared(&trial.configuration(&[&format!("data.root={}", trial.path("moved").display())]));
+    assert_eq!(moved.len(), first.len());
+    for exam in &moved {
+        let before = first.iter().find(|before| before.series == exam.series).expect("the same exam");
+        assert_ne!(before.sources_sha256, exam.sources_sha256);
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use dicom_dictionary_std::tags;
 use ndarray::ArrayView3;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,7 @@ use super::labels::{Exam, Exclusion, SliceLabel, Split};
 use super::loss::UNLABELLED;
 use super::lung_masks::{LungMasks, nearest};
 use super::progress;
+use crate::dicom::elements;
 use crate::engine::models::manifest::Kind;
 use crate::engine::volume::preparation::Preparer;
 use crate::engine::volume::{Volume, VoxelPoint, nifti, read_series};
@@ -35,8 +37,10 @@ pub(crate) struct PreparedExam {
     pub(crate) labelled_slices: usize,
     /// Prepared slices with embolism.
     pub(crate) positive_slices: usize,
-    /// Digest of the labels that the targets were made of: other labels make other targets.
-    pub(crate) labels_sha256: String,
+    /// The images are marked as synthetic: SyntheticData (0008,001C) is YES.
+    pub(crate) synthetic: bool,
+    /// Digest of what else the exam was prepared from: cohort, labels, lungs. Others make another exam.
+    pub(crate) sources_sha256: String,
 }
 
 /// Folder of prepared images of this configuration.
@@ -117,11 +121,12 @@ fn prepare_exam(
     masks: &mut LungMasks,
 ) -> Result<PreparedExam, TrainError> {
     let row_path = folder.join(format!("{}.csv", exam.series));
-    let labels_sha256 = files::digest(format!("{} {labels:?}", exam.embolism).as_bytes());
+    let sources = format!("{} {} {labels:?} {}", exam.root, exam.embolism, masks.identity());
+    let sources_sha256 = files::digest(sources.as_bytes());
     let masked = configuration.fit.mask_weight > 0.0 && exam.embolism && emboli_truth(exam).is_file();
     if let Ok(mut rows) = table::read::<PreparedExam>(&row_path, "volumes")
         && let Some(mut row) = rows.pop()
-        && row.labels_sha256 == labels_sha256
+        && row.sources_sha256 == sources_sha256
         && (!masked || emboli_path(folder, &exam.series).is_file())
     {
         row.split = exam.split;
@@ -155,7 +160,8 @@ fn prepare_exam(
         slices: preparer.slices(),
         labelled_slices: count(|target| target != UNLABELLED),
         positive_slices: count(|target| target == 1),
-        labels_sha256,
+        synthetic: elements::text(&volume.header, tags::SYNTHETIC_DATA).is_some_and(|value| value == "YES"),
+        sources_sha256,
     };
     // Written last: while it is not there, the exam is not prepared.
     table::write(&row_path, std::slice::from_ref(&row))?;
