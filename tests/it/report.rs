@@ -140,6 +140,34 @@ fn the_report_says_what_limits_it() {
 }
 
 #[test]
+fn frames_of_the_segmentation_lie_exactly_where_their_source_slices_say() {
+    let mut scene = Scene::new(&Setup::default());
+    // Slices off the regular grid by what a scanner rounds, with as many digits as a decimal string holds.
+    for (index, slice) in scene.volume.slices.iter_mut().enumerate() {
+        let [x, y, z] = slice.position.0;
+        slice.position.0 = [x + 12.345_678_9, y - 0.123_456_78, z + index as f64 * 0.012_345_678_9]
+            .map(|place| (place * 1e9).round() / 1e9);
+    }
+    let results = report::results(&scene.context()).expect("results").objects;
+    let segmentation = &of_kind(&results, ResultKind::Seg).object;
+    let groups = segmentation.element(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).expect("frames");
+    let groups = groups.items().expect("items");
+    assert!(groups.len() > 20);
+    for group in groups {
+        let inside = |item: &InMemDicomObject, tag| {
+            item.element(tag).expect("sequence").items().expect("items").first().expect("item").clone()
+        };
+        let derivation = inside(group, tags::DERIVATION_IMAGE_SEQUENCE);
+        let source = inside(&derivation, tags::SOURCE_IMAGE_SEQUENCE);
+        let source = elements::uid(&source, tags::REFERENCED_SOP_INSTANCE_UID).expect("source");
+        let place = inside(group, tags::PLANE_POSITION_SEQUENCE);
+        let place = elements::numbers(&place, tags::IMAGE_POSITION_PATIENT).expect("position");
+        let slice = scene.volume.slices.iter().find(|slice| slice.sop_instance_uid == source).expect("a source slice");
+        assert_eq!(place, slice.position.0);
+    }
+}
+
+#[test]
 fn no_segmentation_is_made_of_an_empty_mask_and_the_report_stands_alone() {
     let mut scene = Scene::new(&Setup::default());
     scene.lungs.0.fill(0);

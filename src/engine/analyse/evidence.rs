@@ -166,11 +166,13 @@ mod tests {
             sop_class_uid: Uid::derived(["class"]),
             sop_instance_uid: Uid::derived(["instance", index.to_string().as_str()]),
             instance_number: None,
+            position: geometry.to_patient(VoxelPoint { column: 0.0, row: 0.0, slice: index as f64 }),
         };
+        let slices = (0..30).map(slice).collect();
         Volume {
             geometry,
             hounsfield: Array3::zeros((30, 40, 60)),
-            slices: (0..30).map(slice).collect(),
+            slices,
             header: dicom_object::InMemDicomObject::new_empty(),
         }
     }

@@ -13,7 +13,7 @@ use crate::dicom::Concept;
 use crate::dicom::concept::{dcm, sct};
 use crate::dicom::elements::{self, DataSet};
 use crate::engine::report::ResultKind;
-use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG, VoxelPoint};
+use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG};
 
 /// One lung as a segment.
 struct Segment {
@@ -202,8 +202,8 @@ fn distinct_positions(segments: &[Segment]) -> Vec<usize> {
 }
 
 fn frame(context: &Context, header: &Header, segment: &Segment, slice: usize, position_index: u32) -> DataSet {
-    let corner = VoxelPoint { column: 0.0, row: 0.0, slice: slice as f64 };
-    let position = context.volume.geometry.to_patient(corner);
+    // The source's own, not the grid's: viewers find the slice of a frame by equal positions.
+    let position = context.volume.slices[slice].position;
     let source = header
         .source(slice)
         .item()

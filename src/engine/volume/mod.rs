@@ -35,6 +35,9 @@ pub struct SourceSlice {
     pub sop_instance_uid: Uid,
     /// Instance Number (0020,0013), where it has one.
     pub instance_number: Option<i64>,
+    /// Image Position (Patient) (0020,0032) as the image has it: within rounding, and half a step where steps are not
+    /// quite equal, its place on the grid of the volume.
+    pub position: PatientPoint,
 }
 
 /// A CT series as one block of Hounsfield units on a regular grid.

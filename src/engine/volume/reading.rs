@@ -11,7 +11,7 @@ use ndarray::{Array2, Array3, Axis};
 use super::rejection::{Reason, Rejection};
 use super::slice_header::{Excluded, SliceHeader, examine};
 use super::stack::{MINIMUM_SLICES, Stack, arrange};
-use super::{SourceSlice, Volume, pixels};
+use super::{PatientPoint, SourceSlice, Volume, pixels};
 use crate::dicom::Uid;
 use crate::dicom::bounded::{self, Limits};
 use crate::dicom::elements::{DataSet, uid};
@@ -226,6 +226,7 @@ fn source_slice(header: SliceHeader) -> SourceSlice {
         sop_class_uid: header.sop_class_uid,
         sop_instance_uid: header.sop_instance_uid,
         instance_number: header.instance_number,
+        position: PatientPoint(header.position),
     }
 }
 
@@ -434,6 +435,19 @@ mod tests {
         });
         assert!(reading.volume.is_none());
         assert_eq!(reasons(&reading), [Reason::BadGeometry]);
+    }
+
+    #[test]
+    fn slices_keep_the_positions_that_their_images_name() {
+        let height = |slice: usize| format!("{:.7}", 12.345_678_9 + 1.25 * slice as f64 + 0.01 * (slice % 3) as f64);
+        let reading = read_changed(&source(SUPINE), |slice, object| {
+            put(object, tags::IMAGE_POSITION_PATIENT, VR::DS, &format!("0.1234567\\-3\\{}", height(slice)));
+        });
+        let slices = reading.volume.expect("a volume").slices;
+        for (index, slice) in slices.iter().enumerate() {
+            let height: f64 = height(index).parse().expect("number");
+            assert_eq!(slice.position, PatientPoint([0.123_456_7, -3.0, height]));
+        }
     }
 
     #[test]

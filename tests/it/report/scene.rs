@@ -83,6 +83,7 @@ impl Scene {
             sop_class_uid: Uid::parse(uids::CT_IMAGE_STORAGE).expect("UID"),
             sop_instance_uid: Uid::derived(["scene", "slice", &slice.to_string()]),
             instance_number: Some((slices - slice) as i64),
+            position: at(slice, 0, 0),
         });
         let volume = Volume {
             slices: source.collect(),
@@ -113,11 +114,9 @@ impl Scene {
     pub(super) fn write_source(&self, folder: &Path) {
         for (index, slice) in self.volume.slices.iter().enumerate() {
             let mut image = self.volume.header.clone();
-            let corner = VoxelPoint { column: 0.0, row: 0.0, slice: index as f64 };
-            let place = self.volume.geometry.to_patient(corner).0;
             put(&mut image, tags::SOP_INSTANCE_UID, VR::UI, slice.sop_instance_uid.as_str());
             put(&mut image, tags::INSTANCE_NUMBER, VR::IS, slice.instance_number.unwrap_or(0).to_string());
-            put(&mut image, tags::IMAGE_POSITION_PATIENT, VR::DS, joined(place));
+            put(&mut image, tags::IMAGE_POSITION_PATIENT, VR::DS, joined(slice.position.0));
             let pixels = self.volume.hounsfield.index_axis(Axis(0), index).iter().copied().collect::<Vec<i16>>();
             put(&mut image, tags::PIXEL_DATA, VR::OW, PrimitiveValue::I16(pixels.into()));
             let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
