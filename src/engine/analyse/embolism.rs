@@ -4,7 +4,7 @@ use ndarray::{Array2, Array3, Axis, concatenate};
 
 use super::AnalyseError;
 use super::findings::{Decision, Probability, SliceFinding};
-use crate::engine::models::manifest::{Calibration, IntendedUse, Manifest, OperatingPoint};
+use crate::engine::models::manifest::{Calibration, IntendedUse, Manifest, OperatingPoint, Scaling};
 use crate::engine::models::networks::{BATCH, EmbolismNetwork};
 use crate::engine::volume::preparation::Preparer;
 use crate::engine::volume::{Geometry, LungMask, Volume};
@@ -100,26 +100,30 @@ fn encode(network: &mut EmbolismNetwork, preparer: &Preparer) -> Result<(Array2<
     Ok((concatenate(Axis(0), &features).expect(one_network), concatenate(Axis(0), &evidence).expect(one_network)))
 }
 
-/// From logits to probabilities by temperature and bias.
-struct Calibrated<'a>(&'a Calibration);
+/// From logits to probabilities by temperature and bias; as they are where the package has no calibration of them.
+struct Calibrated {
+    exam: Scaling,
+    slices: Scaling,
+}
 
-impl<'a> Calibrated<'a> {
-    fn of(manifest: &'a Manifest) -> Result<Self, AnalyseError> {
+impl Calibrated {
+    fn of(manifest: &Manifest) -> Result<Self, AnalyseError> {
         let missing = || AnalyseError::Calibration("the manifest has none".to_owned());
-        manifest.calibration.as_ref().map(Self).ok_or_else(missing)
+        let Calibration { exam, slices } = manifest.calibration.ok_or_else(missing)?;
+        Ok(Self { exam: exam.unwrap_or(Scaling::IDENTITY), slices: slices.unwrap_or(Scaling::IDENTITY) })
     }
 
     fn exam(&self, logit: f32) -> Result<Probability, AnalyseError> {
-        probability(f64::from(logit) / self.0.temperature + self.0.bias)
+        probability(self.exam.logit(f64::from(logit)))
     }
 
     fn slice(&self, logit: f32) -> Result<Probability, AnalyseError> {
-        probability(f64::from(logit) / self.0.slice_temperature + self.0.slice_bias)
+        probability(self.slices.logit(f64::from(logit)))
     }
 
     /// A cell is calibrated as a slice, because its logits are pooled to the slice's.
     fn cell(&self, logit: f32) -> f32 {
-        let calibrated = f64::from(logit) / self.0.slice_temperature + self.0.slice_bias;
+        let calibrated = self.slices.logit(f64::from(logit));
         (1.0 / (1.0 + (-calibrated).exp())) as f32
     }
 }
