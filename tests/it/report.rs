@@ -140,21 +140,6 @@ fn the_report_says_what_limits_it() {
 }
 
 #[test]
-fn numbers_that_are_not_calibrated_are_not_called_so() {
-    let mut scene = Scene::new(&Setup::default());
-    let said = |scene: &Scene| {
-        let results = report::results(&scene.context()).expect("results").objects;
-        let report = &of_kind(&results, ResultKind::Sr).object;
-        [values_named(report, "121106"), values_named(report, "111002")].concat().join("\n")
-    };
-    assert!(!said(&scene).contains("not calibrated"));
-    scene.findings.classifier.calibration.as_mut().expect("calibration").slices = None;
-    let text = said(&scene);
-    assert!(text.contains("numbers of slices and evidence are not calibrated"), "{text}");
-    assert!(text.contains("slice not calibrated"), "{text}");
-}
-
-#[test]
 fn frames_of_the_segmentation_lie_exactly_where_their_source_slices_say() {
     let mut scene = Scene::new(&Setup::default());
     // Slices off the regular grid by what a scanner rounds, with as many digits as a decimal string holds.

@@ -18,8 +18,6 @@ struct SliceRow<'a> {
     /// From 0 to 1.
     pe_probability: String,
     attention: String,
-    /// Whether `pe_probability` is a calibrated probability; otherwise it ranks slices.
-    calibrated: bool,
 }
 
 /// Writes what there is: lungs whenever their stage ran, everything else when the series was analysed. What an earlier
@@ -82,7 +80,6 @@ fn write_slices(path: &Path, findings: &Findings, slices: &[SourceSlice]) -> Res
             sop_instance_uid: slices[finding.slice].sop_instance_uid.as_str(),
             pe_probability: format!("{:.6}", finding.probability.value()),
             attention: format!("{:.6}", finding.attention),
-            calibrated: findings.slices_calibrated(),
         };
         writer.serialize(row).map_err(|error| failed(path, &error))?;
     }

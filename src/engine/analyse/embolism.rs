@@ -4,7 +4,7 @@ use ndarray::{Array2, Array3, Axis, concatenate};
 
 use super::AnalyseError;
 use super::findings::{Decision, Probability, SliceFinding};
-use crate::engine::models::manifest::{Calibration, IntendedUse, Manifest, OperatingPoint, Scaling};
+use crate::engine::models::manifest::{Calibration, IntendedUse, Manifest, OperatingPoint};
 use crate::engine::models::networks::{BATCH, EmbolismNetwork};
 use crate::engine::volume::preparation::Preparer;
 use crate::engine::volume::{Geometry, LungMask, Volume};
@@ -100,30 +100,26 @@ fn encode(network: &mut EmbolismNetwork, preparer: &Preparer) -> Result<(Array2<
     Ok((concatenate(Axis(0), &features).expect(one_network), concatenate(Axis(0), &evidence).expect(one_network)))
 }
 
-/// From logits to probabilities by temperature and bias; as they are where the package has no calibration of them.
-struct Calibrated {
-    exam: Scaling,
-    slices: Scaling,
-}
+/// From logits to probabilities by temperature and bias.
+struct Calibrated<'a>(&'a Calibration);
 
-impl Calibrated {
-    fn of(manifest: &Manifest) -> Result<Self, AnalyseError> {
+impl<'a> Calibrated<'a> {
+    fn of(manifest: &'a Manifest) -> Result<Self, AnalyseError> {
         let missing = || AnalyseError::Calibration("the manifest has none".to_owned());
-        let Calibration { exam, slices } = manifest.calibration.ok_or_else(missing)?;
-        Ok(Self { exam: exam.unwrap_or(Scaling::IDENTITY), slices: slices.unwrap_or(Scaling::IDENTITY) })
+        manifest.calibration.as_ref().map(Self).ok_or_else(missing)
     }
 
     fn exam(&self, logit: f32) -> Result<Probability, AnalyseError> {
-        probability(self.exam.logit(f64::from(logit)))
+        probability(f64::from(logit) / self.0.temperature + self.0.bias)
     }
 
     fn slice(&self, logit: f32) -> Result<Probability, AnalyseError> {
-        probability(self.slices.logit(f64::from(logit)))
+        probability(f64::from(logit) / self.0.slice_temperature + self.0.slice_bias)
     }
 
     /// A cell is calibrated as a slice, because its logits are pooled to the slice's.
     fn cell(&self, logit: f32) -> f32 {
-        let calibrated = self.slices.logit(f64::from(logit));
+        let calibrated = f64::from(logit) / self.0.slice_temperature + self.0.slice_bias;
         (1.0 / (1.0 + (-calibrated).exp())) as f32
     }
 }

@@ -84,7 +84,7 @@ pub struct Lung {
 pub struct SliceFinding {
     /// Index into `Volume::slices`.
     pub slice: usize,
-    /// Probability of embolism on this slice; see [`Findings::slices_calibrated`].
+    /// Calibrated probability of embolism on this slice.
     pub probability: Probability,
     /// Share of the exam's attention, from 0 to 1.
     pub attention: f64,
@@ -95,7 +95,7 @@ pub struct SliceFinding {
 pub struct KeySlice {
     /// Index into `Volume::slices`.
     pub slice: usize,
-    /// Probability of embolism on this slice; see [`Findings::slices_calibrated`].
+    /// Calibrated probability of embolism on this slice.
     pub probability: Probability,
     /// The voxel of greatest evidence (whole column and row within the image).
     pub peak: VoxelPoint,
@@ -116,7 +116,7 @@ pub struct EvidenceMap {
 /// All that an analysis found in one series.
 #[derive(Debug, Clone)]
 pub struct Findings {
-    /// Probability of embolism in the exam; see [`Findings::exam_calibrated`].
+    /// Calibrated probability of embolism in the exam.
     pub probability: Probability,
     /// What it amounts to at the operating point.
     pub decision: Decision,
@@ -143,16 +143,6 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// True if the exam's number is a calibrated probability; otherwise it ranks exams.
-    pub fn exam_calibrated(&self) -> bool {
-        self.classifier.calibration.is_some_and(|calibration| calibration.exam.is_some())
-    }
-
-    /// True if the numbers of slices and evidence are calibrated probabilities; otherwise they rank slices.
-    pub fn slices_calibrated(&self) -> bool {
-        self.classifier.calibration.is_some_and(|calibration| calibration.slices.is_some())
-    }
-
     /// How the classifier's images were prepared.
     pub fn preparation(&self) -> &Preparation {
         &self.classifier.input

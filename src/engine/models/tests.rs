@@ -69,20 +69,6 @@ fn the_fixtures_load_and_say_who_they_are() {
 }
 
 #[test]
-fn a_calibration_of_slices_may_be_absent_as_a_whole() {
-    let whole = include_str!("../../../fixtures/models/fixture-embolism/1.0.0/model.toml");
-    let calibrated = Manifest::parse(whole).expect("fixture").calibration.expect("calibration");
-    assert!(calibrated.exam.is_some() && calibrated.slices.is_some());
-    let none = whole.replace("slice_temperature = 1.5\nslice_bias = -0.25\n", "");
-    let manifest = Manifest::parse(&none).expect("exams alone are calibrated");
-    assert_eq!(manifest.calibration.expect("calibration").slices, None);
-    assert_eq!(Manifest::parse(&manifest.to_toml()).expect("written"), manifest);
-    let half = whole.replace("slice_bias = -0.25\n", "");
-    let error = Manifest::parse(&half).expect_err("half a scaling").to_string();
-    assert!(error.contains("slice_temperature and slice_bias"), "{error}");
-}
-
-#[test]
 fn the_identity_is_the_digest_of_the_manifest_followed_by_the_files() {
     use sha2::{Digest, Sha256};
     let package = Package::open(&embolism(&fixtures())).expect("package");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::manifest::{Calibration, File, Kind, Layout, Manifest, OperatingPoint, Role, Scaling};
+use super::manifest::{Calibration, File, Kind, Layout, Manifest, OperatingPoint, Role};
 use crate::engine::volume::preparation::Preparation;
 
 /// Rows and columns of a prepared slice beyond which a network would not fit into memory.
@@ -133,10 +133,11 @@ fn files(files: &[File], roles: &[(Role, usize)]) -> Result<(), ManifestError> {
 }
 
 fn calibration(calibration: &Calibration) -> Result<(), ManifestError> {
-    let scalings =
-        [("calibration.temperature", calibration.exam), ("calibration.slice_temperature", calibration.slices)];
-    for (key, scaling) in scalings {
-        let Some(Scaling { temperature, bias }) = scaling else { continue };
+    let pairs = [
+        ("calibration.temperature", calibration.temperature, calibration.bias),
+        ("calibration.slice_temperature", calibration.slice_temperature, calibration.slice_bias),
+    ];
+    for (key, temperature, bias) in pairs {
         ensure(temperature.is_finite() && temperature > 0.0 && bias.is_finite(), key, || {
             format!("{temperature} with bias {bias}: a positive number and a finite bias were expected")
         })?;

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::engine::analyse::findings::{Decision, Findings, ModelIdentity};
-use crate::engine::models::manifest::{Calibration, IntendedUse, Manifest, OperatingPoint, Scaling};
+use crate::engine::models::manifest::{Calibration, IntendedUse, Manifest, OperatingPoint};
 
 /// The line that stands on every picture; `None` for packages that a site put to clinical use.
 pub(super) fn banner(findings: &Findings) -> Option<&'static str> {
@@ -36,22 +36,10 @@ pub(super) fn all(context: &Context) -> Vec<String> {
         .map(str::to_owned)
         .into_iter()
         .chain(findings.synthetic.then(|| "The images say that they are synthetic.".to_owned()))
-        .chain(uncalibrated(findings))
         .chain(undetermined(findings))
         .chain(uncalibrated_slices(&findings.classifier))
         .chain(quality(findings))
         .collect()
-}
-
-/// Which numbers are no probabilities, if any.
-pub(super) fn uncalibrated(findings: &Findings) -> Option<String> {
-    let what = match (findings.exam_calibrated(), findings.slices_calibrated()) {
-        (true, true) => return None,
-        (true, false) => "slices and evidence",
-        (false, true) => "the exam",
-        (false, false) => "exam, slices and evidence",
-    };
-    Some(format!("The numbers of {what} are not calibrated: they rank, and are no probabilities."))
 }
 
 /// Why no decision was made, if none was.

@@ -1,9 +1,18 @@
 //! From logits to probabilities and decisions, on validation exams alone.
 
 use super::metrics::{Confusion, Scored};
-use crate::engine::models::manifest::{OperatingPoint, Scaling};
+use crate::engine::models::manifest::OperatingPoint;
 
-impl Scaling {
+/// `sigmoid(logit / temperature + bias)`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Platt {
+    pub(crate) temperature: f64,
+    pub(crate) bias: f64,
+}
+
+impl Platt {
+    /// Leaves logits as they are.
+    pub(crate) const IDENTITY: Self = Self { temperature: 1.0, bias: 0.0 };
     /// Steepest slope that is believed; beyond it the classes are separated and the data say nothing of the slope.
     const SLOPES: [f64; 2] = [0.05, 5.0];
 
@@ -70,7 +79,7 @@ impl Scaling {
 
     /// The probability of a logit.
     pub(crate) fn probability(&self, logit: f64) -> f64 {
-        sigmoid(self.logit(logit))
+        sigmoid(logit / self.temperature + self.bias)
     }
 
     /// Logits to probabilities.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::configuration::TrainConfiguration;
-use crate::engine::models::manifest::{IntendedUse, Kind, Manifest, Scaling};
+use crate::engine::models::manifest::{IntendedUse, Kind, Manifest};
 
 /// The card of a package as Markdown.
 pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest) -> String {
@@ -61,10 +61,10 @@ pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest) -> S
     if let (Some(calibration), Some(point)) = (&manifest.calibration, &manifest.operating_point) {
         let _ = writeln!(
             card,
-            "\nCalibration of exams: {}. Of slices and evidence: {}. Operating point: {:.3}, undetermined from {:.3} to \
-             {:.3}: {}.",
-            scaling(calibration.exam, manifest, "exams"),
-            scaling(calibration.slices, manifest, "labelled_slices"),
+            "\nCalibration: probability = sigmoid(logit / {:.3} + {:.3}). Operating point: {:.3}, undetermined from {:.3} \
+             to {:.3}: {}.",
+            calibration.temperature,
+            calibration.bias,
             point.threshold,
             point.indeterminate[0],
             point.indeterminate[1],
@@ -81,19 +81,6 @@ pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest) -> S
         limits(manifest)
     );
     card
-}
-
-/// A scaling, or why there is none; `counted` is what it would have been fitted to.
-fn scaling(scaling: Option<Scaling>, manifest: &Manifest, counted: &str) -> String {
-    let count = manifest.training.counts.get(&format!("validation_{counted}"));
-    match scaling {
-        Some(Scaling { temperature, bias }) => format!("probability = sigmoid(logit / {temperature:.3} + {bias:.3})"),
-        None if count.is_none_or(|count| *count == 0) => {
-            let what = if counted == "exams" { "validation exams" } else { "labelled validation slices" };
-            format!("not calibrated: no {what}")
-        }
-        None => "not calibrated: the validation has one class, or logits that do not rise with the truth".to_owned(),
-    }
 }
 
 fn purpose(manifest: &Manifest) -> &'static str {

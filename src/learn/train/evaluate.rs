@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use super::calibration::operating_point;
+use super::calibration::{Platt, operating_point};
 use super::configuration::TrainConfiguration;
 use super::dataset::Dataset;
 use super::fit::embolism::{encode, scored_slices};
@@ -15,7 +15,7 @@ use super::labels::Split;
 use super::metrics::{Confusion, Scored, auroc, average_precision, calibration_error, with_interval};
 use super::network::{EmbolismNetwork, LungNetwork};
 use super::progress;
-use crate::engine::models::manifest::{Calibration, Metric, OperatingPoint, Scaling};
+use crate::engine::models::manifest::{Calibration, Metric, OperatingPoint};
 
 /// What an evaluation found; `evaluation.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

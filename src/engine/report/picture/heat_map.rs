@@ -169,8 +169,7 @@ fn draw_panel(canvas: &mut Canvas, context: &Context, index: usize) {
     canvas.text(left, 44, &place, Font::MEDIUM, TEXT);
     let slice = format!("slice {} of {slices} from below{image}", key_slice.slice + 1);
     canvas.text(left, 70, &slice, Font::SMALL, MUTED);
-    let number = if findings.slices_calibrated() { "Probability, this slice" } else { "Slice, not calibrated" };
-    canvas.text(left, 104, number, Font::SMALL, MUTED);
+    canvas.text(left, 104, "Probability, this slice", Font::SMALL, MUTED);
     canvas.text(left, 122, &format!("{} %", key_slice.probability.percent()), Font::HUGE_BOLD, TEXT);
     canvas.text(left, 166, "Whole exam", Font::SMALL, MUTED);
     let colour = match findings.decision {

@@ -52,14 +52,12 @@ fn draw_decision(canvas: &mut Canvas, findings: &Findings) -> i32 {
     canvas.text(left, 142, word, Font::HUGE_BOLD, colour);
     let number = format!("{} %", findings.probability.percent());
     let number_left = left + width - Font::HUGE_BOLD.width(&number);
-    let label = if findings.exam_calibrated() { "Probability (calibrated)" } else { "Score (not calibrated)" };
+    let label = "Probability (calibrated)";
     canvas.text(left + width - Font::MEDIUM.width(label), 118, label, Font::MEDIUM, MUTED);
     canvas.text(number_left, 142, &number, Font::HUGE_BOLD, TEXT);
     draw_probability_bar(canvas, findings, Area::new(left, 186, width, 26), colour);
     let mut top = 240;
-    let limits =
-        [statements::uncalibrated(findings), statements::undetermined(findings), statements::quality(findings)];
-    for text in limits.into_iter().flatten() {
+    for text in statements::undetermined(findings).into_iter().chain(statements::quality(findings)) {
         top = canvas.paragraph(left, top, width, &text, Font::SMALL, WARNING);
     }
     if findings.reasons.is_empty() {
@@ -105,9 +103,7 @@ fn draw_lungs(canvas: &mut Canvas, findings: &Findings, top: i32) -> i32 {
 
 /// The probability of each slice along the body, with the key slices marked; answers where it ends.
 fn draw_slices(canvas: &mut Canvas, context: &Context, top: i32) -> i32 {
-    let number = if context.findings.slices_calibrated() { "Probability" } else { "Score (not calibrated)" };
-    let title = format!("{number} by slice, from below (left) to above");
-    canvas.text(COLUMN.0, top, &title, Font::MEDIUM, MUTED);
+    canvas.text(COLUMN.0, top, "Probability by slice, from below (left) to above", Font::MEDIUM, MUTED);
     let plot = Area::new(PLOT.0, top + 36, PLOT.1, PLOT.2);
     canvas.fill(plot, mix(LINE, Rgb([0, 0, 0]), 0.65));
     let last = (context.volume.slices.len().max(2) - 1) as f64;
