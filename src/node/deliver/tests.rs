@@ -217,3 +217,24 @@ async fn a_request_that_is_too_large_is_sent_object_by_object() {
     let outcomes = courier.send(&parcels).await;
     assert!(matches!(outcomes[..], [Ok(()), Err(DeliveryFailure::Object(_)), Ok(())]), "{outcomes:?}");
 }
+
+#[tokio::test]
+async fn a_service_that_cuts_off_what_it_does_not_take_pays_for_itself() {
+    use DeliveryFailure::{Destination, Object};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (_folder, parcels) = parcels().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let url = format!("http://{}", listener.local_addr().expect("address"));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 64];
+            let _ = stream.read(&mut head).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    let limits = Config::load(None, std::iter::empty(), &[]).expect("settings").limits;
+    let transport = Transport::Stow { url, authorization: String::new() };
+    let courier = Courier::new(&transport, &title("PE-NODE"), limits).expect("courier");
+    let outcomes = courier.send(&parcels).await;
+    assert!(matches!(outcomes[..], [Err(Object(_)), Err(Destination(_)), Err(Destination(_))]), "{outcomes:?}");
+}

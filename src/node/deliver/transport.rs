@@ -70,16 +70,38 @@ fn dicom_outcome(outcome: &scu::Outcome) -> Result<(), DeliveryFailure> {
 async fn send_by_stow(client: &StowClient, parcels: &[Parcel]) -> Vec<Result<(), DeliveryFailure>> {
     match store(client, parcels).await {
         Ok(verdicts) => verdicts.into_iter().map(stow_outcome).collect(),
-        Err(error) if error.is_about_the_objects() && parcels.len() > 1 => {
-            let mut outcomes = Vec::with_capacity(parcels.len());
-            for parcel in parcels.chunks(1) {
-                outcomes.extend(Box::pin(send_by_stow(client, parcel)).await);
-            }
-            outcomes
-        }
+        Err(error) if error.is_about_the_objects() && parcels.len() > 1 => send_one_by_one(client, parcels).await,
         Err(error) if error.is_about_the_objects() => vec![Err(DeliveryFailure::Object(error.to_string()))],
         Err(error) => vec![Err(DeliveryFailure::Destination(error.to_string())); parcels.len()],
     }
+}
+
+/// As with associations: a service that cuts off two requests running is at fault itself, and the rest is not sent.
+async fn send_one_by_one(client: &StowClient, parcels: &[Parcel]) -> Vec<Result<(), DeliveryFailure>> {
+    let mut outcomes = Vec::with_capacity(parcels.len());
+    let mut cut_before = false;
+    for parcel in parcels {
+        match store(client, std::slice::from_ref(parcel)).await {
+            Ok(verdicts) => {
+                cut_before = false;
+                outcomes.extend(verdicts.into_iter().map(stow_outcome));
+            }
+            Err(error) if error.is_about_the_objects() => {
+                let cut = matches!(error, ClientError::CutOff { .. });
+                if cut && cut_before {
+                    outcomes.resize(parcels.len(), Err(DeliveryFailure::Destination(error.to_string())));
+                    break;
+                }
+                cut_before = cut;
+                outcomes.push(Err(DeliveryFailure::Object(error.to_string())));
+            }
+            Err(error) => {
+                outcomes.resize(parcels.len(), Err(DeliveryFailure::Destination(error.to_string())));
+                break;
+            }
+        }
+    }
+    outcomes
 }
 
 async fn store(client: &StowClient, parcels: &[Parcel]) -> Result<Vec<Verdict>, ClientError> {

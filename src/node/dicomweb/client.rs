@@ -23,6 +23,10 @@ const MAXIMUM_ANSWER_BYTES: usize = 16 << 20;
 const PATIENCE: Duration = Duration::from_mins(1);
 const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
 
+/// How long a body lets its headers go ahead. A service that refuses by them alone (no such address, too large, not
+/// authorised) answers in this time; a body under way then would end in a broken connection and hide the answer.
+const HEAD_START: Duration = Duration::from_millis(250);
+
 const PART_HEAD: &str = "\r\nContent-Type: application/dicom\r\n\r\n";
 
 /// Why nothing is known to be stored.
@@ -42,6 +46,14 @@ pub enum ClientError {
         /// What went wrong, all causes.
         reason: String,
     },
+    /// The connection broke while the request was being sent; whatever was answered is lost.
+    #[error("STOW-RS at {url}: cut off while sending: {reason}")]
+    CutOff {
+        /// Where it went.
+        url: String,
+        /// What went wrong, all causes.
+        reason: String,
+    },
     /// The service refused the request as a whole.
     #[error("STOW-RS at {url} was answered with {status}")]
     Status {
@@ -53,7 +65,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// True if the service takes no offence at anything but what was sent: another request may be taken.
+    /// True if the service may have taken offence at what was sent alone: another request may be taken.
     pub fn is_about_the_objects(&self) -> bool {
         let about = [
             StatusCode::BAD_REQUEST,
@@ -62,7 +74,7 @@ impl ClientError {
             StatusCode::UNPROCESSABLE_ENTITY,
         ];
         match self {
-            Self::Object(_) => true,
+            Self::Object(_) | Self::CutOff { .. } => true,
             Self::Status { status, .. } => about.contains(status),
             Self::Authorization | Self::Request { .. } => false,
         }
@@ -124,7 +136,7 @@ impl StowClient {
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
-        let response = request.send().await.map_err(|error| failed(&self.url, &error))?;
+        let response = request.send().await.map_err(|error| unanswered(&self.url, &error))?;
         let status = response.status();
         let answer = match status {
             // 202: some failed or were changed; 409: none was stored. Both name what failed.
@@ -152,15 +164,27 @@ impl StowClient {
     }
 }
 
-/// An error with all its causes; the address is named once, by us.
+/// A request that got no answer: cut off in the middle, unless nobody was there or nothing came in time.
+fn unanswered(url: &str, error: &reqwest::Error) -> ClientError {
+    if error.is_connect() || error.is_timeout() {
+        return failed(url, error);
+    }
+    ClientError::CutOff { url: url.to_owned(), reason: with_causes(error) }
+}
+
 fn failed(url: &str, error: &dyn std::error::Error) -> ClientError {
+    ClientError::Request { url: url.to_owned(), reason: with_causes(error) }
+}
+
+/// An error with all its causes.
+fn with_causes(error: &dyn std::error::Error) -> String {
     let mut reason = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         reason = format!("{reason}: {error}");
         cause = error.source();
     }
-    ClientError::Request { url: url.to_owned(), reason }
+    reason
 }
 
 /// The body's length, so that services and proxies that take no chunked requests do too.
@@ -183,7 +207,8 @@ fn body(files: Vec<PathBuf>, boundary: String) -> impl Stream<Item = io::Result<
         // Boxed because opening a file gives a future that must stay where it is.
         text(format!("--{boundary}{PART_HEAD}")).chain(content).chain(text("\r\n".to_owned())).boxed()
     });
-    parts.chain(end)
+    let ahead = stream::once(tokio::time::sleep(HEAD_START)).filter_map(async |()| None);
+    ahead.chain(parts.chain(end))
 }
 
 /// What a Store Instances response says
@@ -326,7 +351,8 @@ mod tests {
         let (_source, instances) = source().await;
         let (_folder, _archive, url) = service().await;
         let elsewhere = StowClient::new(&url.replace("dicomweb", "nowhere"), "").expect("client");
-        assert!(matches!(send(&elsewhere, &instances).await, Err(ClientError::Status { .. })));
+        let refused = send(&elsewhere, &instances).await.expect_err("nothing is there");
+        assert!(matches!(refused, ClientError::Status { .. }), "{refused}");
         let nobody = StowClient::new("http://127.0.0.1:1/dicomweb", "").expect("client");
         assert!(matches!(send(&nobody, &instances).await, Err(ClientError::Request { .. })));
         assert!(matches!(StowClient::new(&url, "line\nbreak"), Err(ClientError::Authorization)));
