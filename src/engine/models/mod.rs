@@ -10,6 +10,7 @@ pub mod manifest;
 pub mod networks;
 pub mod registry;
 pub mod session;
+pub mod target;
 #[cfg(test)]
 mod tests;
 mod validation;

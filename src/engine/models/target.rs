@@ -1,0 +1,103 @@
+//! What a classifier may say of an exam: embolism, and what RSPECT labels beside it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that is true or not of an exam. The columns of RSPECT's `train.csv` (Colak et al. 2021,
+/// doi 10.1148/ryai.2021200254) that say the same are named with each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// Any pulmonary embolism: the opposite of `negative_exam_for_pe`.
+    PulmonaryEmbolism,
+    /// Embolism in the patient's left lung: `leftsided_pe`.
+    LeftSidedPe,
+    /// Embolism in the patient's right lung: `rightsided_pe`.
+    RightSidedPe,
+    /// Embolism in a central artery: `central_pe`.
+    CentralPe,
+    /// The right ventricle is at least as wide as the left: `rv_lv_ratio_gte_1`.
+    #[serde(rename = "rv-lv-ratio-gte-1")]
+    RvLvRatioGte1,
+    /// All emboli are chronic: `chronic_pe`.
+    ChronicPe,
+    /// Acute and chronic emboli: `acute_and_chronic_pe`.
+    AcuteAndChronicPe,
+}
+
+impl Target {
+    /// How many there are.
+    pub const COUNT: usize = 7;
+    /// All of them; the main one first.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::PulmonaryEmbolism,
+        Self::LeftSidedPe,
+        Self::RightSidedPe,
+        Self::CentralPe,
+        Self::RvLvRatioGte1,
+        Self::ChronicPe,
+        Self::AcuteAndChronicPe,
+    ];
+
+    /// The name in manifests and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PulmonaryEmbolism => "pulmonary-embolism",
+            Self::LeftSidedPe => "left-sided-pe",
+            Self::RightSidedPe => "right-sided-pe",
+            Self::CentralPe => "central-pe",
+            Self::RvLvRatioGte1 => "rv-lv-ratio-gte-1",
+            Self::ChronicPe => "chronic-pe",
+            Self::AcuteAndChronicPe => "acute-and-chronic-pe",
+        }
+    }
+
+    /// Its place in [`Self::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The same target of the mirror image: left and right change places.
+    #[must_use]
+    pub fn mirrored(self) -> Self {
+        match self {
+            Self::LeftSidedPe => Self::RightSidedPe,
+            Self::RightSidedPe => Self::LeftSidedPe,
+            other => other,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|target| target.name() == text)
+            .ok_or_else(|| format!("`{text}` is no target; targets are {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back_and_serialised_alike() {
+        for (index, target) in Target::ALL.into_iter().enumerate() {
+            assert_eq!(target.name().parse(), Ok(target));
+            assert_eq!(serde_json::to_string(&target).expect("serialised"), format!("\"{target}\""));
+            assert_eq!(target.index(), index);
+            assert_eq!(target.mirrored().mirrored(), target);
+        }
+    }
+}

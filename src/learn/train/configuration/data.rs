@@ -1,0 +1,74 @@
+//! Where exams come from, which of their labels are used, and where results go.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::share;
+
+/// Where exams come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Cohort in RSPECT's layout.
+    pub root: PathBuf,
+    /// Cohort for validation; empty to split `root`.
+    pub validation_root: PathBuf,
+    /// Cohort for the test; empty to split `root`.
+    pub test_root: PathBuf,
+    /// Share of patients for validation.
+    pub validation_fraction: f64,
+    /// Share of patients for the test.
+    pub test_fraction: f64,
+    /// Exams used of each cohort; 0 for all.
+    pub maximum_exams: usize,
+    /// Where lung masks come from.
+    pub lungs: LungSource,
+    /// Folder of the lung package.
+    pub models_directory: PathBuf,
+}
+
+/// Where lung masks come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LungSource {
+    /// `truth/<series uid>/lungs.nii.gz` in the cohort.
+    Truth,
+    /// The active lung package, as when serving.
+    Package,
+}
+
+/// Where results go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Work {
+    /// Folder of tables, prepared images and experiments.
+    pub directory: PathBuf,
+    /// Name of the experiment.
+    pub experiment: String,
+}
+
+/// Which slice labels are used: the others are treated as if nobody had drawn them. Counted on source slices, before
+/// any sampling; exam labels are used for all.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Supervision {
+    /// Share of the exams whose slice labels are used.
+    pub labelled_exams: f64,
+    /// Share of the labelled slices that are used in each of these exams.
+    pub labelled_slices: f64,
+}
+
+impl Data {
+    pub(super) fn validate(&self) -> Result<(), String> {
+        share("data.validation_fraction", self.validation_fraction)?;
+        share("data.test_fraction", self.test_fraction)
+    }
+}
+
+impl Supervision {
+    pub(super) fn validate(self) -> Result<(), String> {
+        share("supervision.labelled_exams", self.labelled_exams)?;
+        share("supervision.labelled_slices", self.labelled_slices)
+    }
+}

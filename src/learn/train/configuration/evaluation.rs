@@ -1,0 +1,55 @@
+//! How figures and the operating point are found, and what is written at the end.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{at_least_one, share};
+use crate::engine::models::manifest::IntendedUse;
+
+/// How figures and the operating point are found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    /// Resamplings for intervals.
+    pub bootstrap: usize,
+    /// Wanted on validation exams.
+    pub sensitivity: f64,
+    /// Share of validation exams in the indeterminate band.
+    pub indeterminate_share: f64,
+}
+
+/// What is written at the end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    /// Name of the package.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SPDX identifier.
+    pub license: String,
+    /// Folder of packages.
+    pub directory: PathBuf,
+    /// What it may be used for.
+    pub intended_use: IntendedUse,
+    /// What the training images were, in words.
+    pub data: String,
+}
+
+impl Evaluation {
+    pub(super) fn validate(&self) -> Result<(), String> {
+        at_least_one(&[("evaluation.bootstrap", self.bootstrap)])?;
+        share("evaluation.sensitivity", self.sensitivity)?;
+        share("evaluation.indeterminate_share", self.indeterminate_share)
+    }
+}
+
+impl Package {
+    pub(super) fn validate(&self) -> Result<(), String> {
+        if self.intended_use != IntendedUse::Demonstration && self.data.is_empty() {
+            return Err("package.data is empty: say what the training images were".to_owned());
+        }
+        Ok(())
+    }
+}

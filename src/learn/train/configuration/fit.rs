@@ -1,0 +1,140 @@
+//! How weights are fitted and training images varied.
+
+use serde::{Deserialize, Serialize};
+
+use super::{at_least_one, share};
+
+/// How weights are fitted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fit {
+    /// Of everything that is drawn.
+    pub seed: u64,
+    /// `auto`, `cpu` or `cuda:N`.
+    pub device: String,
+    /// Passes over the training exams.
+    pub epochs: usize,
+    /// Time limit; 0 for none.
+    pub maximum_minutes: f64,
+    /// Exams in one step.
+    pub exams_per_step: usize,
+    /// Slices drawn of each.
+    pub slices_per_exam: usize,
+    /// Neighbouring slices drawn together.
+    pub run_length: usize,
+    /// Steps whose gradients are added up.
+    pub accumulate: usize,
+    /// Highest learning rate.
+    pub learning_rate: f64,
+    /// Learning rate at the end of the cosine.
+    pub final_learning_rate: f64,
+    /// Steps of linear warm-up.
+    pub warm_up_steps: usize,
+    /// Of AdamW.
+    pub weight_decay: f64,
+    /// Largest joint norm of the gradients.
+    pub gradient_norm: f64,
+    /// Weight of the exams' term of the loss.
+    pub exam_weight: f64,
+    /// Weight of the labelled slices' term.
+    pub slice_weight: f64,
+    /// Weight of the term of evidence cells against embolus masks.
+    pub mask_weight: f64,
+    /// Share of positive exams among those drawn; 0 to draw as they come.
+    pub positive_share: f64,
+    /// Epochs without a better figure before the end; 0 for no early stop.
+    pub patience: usize,
+    /// One of so many slices of a validation exam is looked at during the fit.
+    pub validation_stride: usize,
+    /// Epochs on patches before whole slices, for cohorts with masks of the emboli; 0 for none.
+    pub patch_epochs: usize,
+    /// Time limit of them; 0 for none.
+    pub patch_minutes: f64,
+    /// Patches in one step.
+    pub patches_per_step: usize,
+    /// Rows and columns of a patch.
+    pub patch_size: usize,
+    /// Highest learning rate on patches.
+    pub patch_learning_rate: f64,
+    /// Training exams on whose whole stacks the head is fitted; 0 for none.
+    pub head_exams: usize,
+    /// Passes over them.
+    pub head_epochs: usize,
+    /// Highest learning rate of the head's own fit.
+    pub head_learning_rate: f64,
+}
+
+/// How training images are varied.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Augmentation {
+    /// Largest shift in millimetres.
+    pub shift_mm: f64,
+    /// Largest change of size.
+    pub scale: f64,
+    /// Largest rotation.
+    pub rotation_degrees: f64,
+    /// Largest offset of the intensity, which runs from 0 to 1.
+    pub offset: f64,
+    /// Largest change of the contrast.
+    pub factor: f64,
+    /// Largest standard deviation of added noise.
+    pub noise: f64,
+    /// Largest change of the exponent of a power law over the intensity.
+    pub gamma: f64,
+    /// Chance of exchanging left and right.
+    pub flip: f64,
+}
+
+impl Fit {
+    pub(super) fn validate(&self) -> Result<(), String> {
+        at_least_one(&[
+            ("fit.epochs", self.epochs),
+            ("fit.exams_per_step", self.exams_per_step),
+            ("fit.slices_per_exam", self.slices_per_exam),
+            ("fit.run_length", self.run_length),
+            ("fit.accumulate", self.accumulate),
+            ("fit.validation_stride", self.validation_stride),
+            ("fit.patches_per_step", self.patches_per_step),
+        ])?;
+        if !self.slices_per_exam.is_multiple_of(self.run_length) {
+            return Err(format!(
+                "fit.run_length = {}: a divisor of fit.slices_per_exam = {} was expected",
+                self.run_length, self.slices_per_exam
+            ));
+        }
+        for (key, value) in [
+            ("fit.exam_weight", self.exam_weight),
+            ("fit.slice_weight", self.slice_weight),
+            ("fit.mask_weight", self.mask_weight),
+            ("fit.positive_share", self.positive_share),
+        ] {
+            share(key, value)?;
+        }
+        if self.exam_weight + self.slice_weight <= 0.0 {
+            return Err("fit.exam_weight and fit.slice_weight are both 0: nothing would be learnt".to_owned());
+        }
+        if self.patch_epochs > 0 && self.mask_weight == 0.0 {
+            return Err("fit.patch_epochs: patches are learnt from masks; fit.mask_weight is 0".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Patches lie within slices whose shorter side has `smallest` pixels.
+    pub(super) fn validate_patches(&self, smallest: usize) -> Result<(), String> {
+        if self.patch_epochs > 0 && (!self.patch_size.is_multiple_of(8) || !(16..=smallest).contains(&self.patch_size))
+        {
+            return Err(format!(
+                "fit.patch_size = {}: a multiple of 8 from 16 to {smallest} was expected",
+                self.patch_size
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Augmentation {
+    pub(super) fn validate(&self) -> Result<(), String> {
+        share("augmentation.flip", self.flip)
+    }
+}

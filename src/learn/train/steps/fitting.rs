@@ -1,0 +1,136 @@
+//! From prepared exams to weights.
+
+use burn::module::Module;
+use burn::tensor::Device;
+
+use super::{Paths, datasets, split};
+use crate::engine::models::manifest::Kind;
+use crate::learn::train::TrainError;
+use crate::learn::train::configuration::TrainConfiguration;
+use crate::learn::train::dataset::Dataset;
+use crate::learn::train::files;
+use crate::learn::train::fit::embolism::EmbolismTask;
+use crate::learn::train::fit::head::HeadTask;
+use crate::learn::train::fit::lungs::LungTask;
+use crate::learn::train::fit::patches::PatchTask;
+use crate::learn::train::fit::{self, Checkpoints, Task};
+use crate::learn::train::labels::Split;
+use crate::learn::train::network::{EmbolismNetwork, LungNetwork};
+
+fn require_both_classes(data: &Dataset, what: &str) -> Result<(), TrainError> {
+    let positive = data.exams.iter().filter(|exam| exam.embolism).count();
+    if positive == 0 || positive == data.exams.len() {
+        let which = if positive == 0 { "negative" } else { "positive" };
+        return Err(TrainError::Exams(format!(
+            "all {} exams for {what} are {which}: exams with and without embolism are needed",
+            data.exams.len()
+        )));
+    }
+    Ok(())
+}
+
+pub(super) fn fit_weights(configuration: &TrainConfiguration, paths: &Paths) -> Result<Vec<String>, TrainError> {
+    let datasets = datasets(configuration, paths)?;
+    let (training, validation) = (split(&datasets, Split::Train)?, split(&datasets, Split::Validation)?);
+    let device = fit::device(&configuration.fit)?;
+    require_same_fit(configuration, paths)?;
+    files::write_whole(&paths.experiment.join("train.toml"), configuration.to_toml().as_bytes())?;
+    let folder = paths.checkpoints("network");
+    let parameters = match configuration.kind {
+        Kind::LungSegmentation => {
+            let task = LungTask { configuration, training, validation };
+            fit::run(&task, &configuration.fit, &folder, &device)?.num_params()
+        }
+        Kind::EmbolismClassifier => {
+            require_both_classes(training, "training")?;
+            require_both_classes(validation, "validation")?;
+            let mut task = EmbolismTask::new(configuration, training, validation)?;
+            if configuration.fit.patch_epochs > 0 {
+                task.start = Some(fit_patches(configuration, paths, &task, &device)?);
+            }
+            let network = fit::run(&task, &configuration.fit, &folder, &device)?;
+            fit_head(configuration, paths, &network, [training, validation], &device)?;
+            network.num_params()
+        }
+    };
+    Ok(vec![format!("fit: {parameters} weights, checkpoints in {}", paths.experiment.display())])
+}
+
+/// Refuses to go on with weights that were fitted to other exams, splits or labels, or in another network: figures of
+/// such a mixture would be wrong. Longer or shorter is no other fit.
+fn require_same_fit(configuration: &TrainConfiguration, paths: &Paths) -> Result<(), TrainError> {
+    let prepared = std::fs::read(&paths.prepared).map_err(TrainError::file("reading", &paths.prepared))?;
+    let TrainConfiguration { kind, input, encoder, head, lung_network, .. } = configuration;
+    let identity = format!("{} {kind:?} {input:?} {encoder:?} {head:?} {lung_network:?}", files::digest(&prepared));
+    let identity = files::digest(identity.as_bytes());
+    let path = paths.experiment.join("fit.sha256");
+    match std::fs::read_to_string(&path) {
+        Ok(before) if before == identity => Ok(()),
+        Ok(_) => Err(TrainError::Exams(format!(
+            "{} holds weights fitted to other exams, labels or networks: choose another work.experiment, or remove it",
+            paths.experiment.display()
+        ))),
+        Err(_) => files::write_whole(&path, identity.as_bytes()),
+    }
+}
+
+/// Fits the encoder to patches. The weights of the last epoch go on, those that the learning rate came to rest at: what
+/// a part of the slices says of an unfitted head is too uncertain to choose by.
+fn fit_patches(
+    configuration: &TrainConfiguration,
+    paths: &Paths,
+    task: &EmbolismTask<'_>,
+    device: &Device,
+) -> Result<EmbolismNetwork, TrainError> {
+    let folder = paths.checkpoints("patches");
+    fit::run(&PatchTask(task), &fit::patches::settings(&configuration.fit), &folder, device)?;
+    Checkpoints::new(&folder)?.last(fit::embolism::network(configuration, device))
+}
+
+/// Fits the head to whole stacks; keeps it only if it is better on validation than the head it began as.
+fn fit_head(
+    configuration: &TrainConfiguration,
+    paths: &Paths,
+    network: &EmbolismNetwork,
+    [training, validation]: [&Dataset; 2],
+    device: &Device,
+) -> Result<(), TrainError> {
+    let settings = fit::head::settings(&configuration.fit);
+    let folder = paths.checkpoints("head");
+    let checkpoints = Checkpoints::new(&folder)?;
+    if settings.epochs == 0 || configuration.fit.head_exams == 0 {
+        return checkpoints.save_best(&network.head);
+    }
+    let task = HeadTask::new(configuration, network, training, validation, device)?;
+    let before = task.validate(&network.head, device)?[0].1;
+    let head = fit::run(&task, &settings, &folder, device)?;
+    let after = task.validate(&head, device)?[0].1;
+    tracing::info!("the head on whole stacks: validation exam AUROC {before:.4} before, {after:.4} after its own fit");
+    if after < before {
+        checkpoints.save_best(&network.head)?;
+    }
+    Ok(())
+}
+
+/// The best weights of the embolism classifier.
+pub(super) fn best_embolism(
+    configuration: &TrainConfiguration,
+    paths: &Paths,
+    device: &Device,
+) -> Result<EmbolismNetwork, TrainError> {
+    let fresh = fit::embolism::network(configuration, device);
+    let mut network = Checkpoints::new(&paths.checkpoints("network"))?.best(fresh)?;
+    network.encoder = network.encoder.folded();
+    network.head = Checkpoints::new(&paths.checkpoints("head"))?.best(network.head)?;
+    Ok(network)
+}
+
+/// The best weights of the lung network.
+pub(super) fn best_lungs(
+    configuration: &TrainConfiguration,
+    paths: &Paths,
+    device: &Device,
+) -> Result<LungNetwork, TrainError> {
+    let fresh = LungNetwork::new(&configuration.lung_network, configuration.input.channels(), device);
+    Ok(Checkpoints::new(&paths.checkpoints("network"))?.best(fresh)?.folded())
+}
