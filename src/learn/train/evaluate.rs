@@ -98,7 +98,7 @@ fn split_logits(
         let slices: Vec<usize> = (0..exam.slices).collect();
         let reading = network.head.forward(encode(&network.encoder, data, index, &slices, device)?);
         found.series.push(exam.series.clone());
-        let score = f64::from(reading.exam.into_scalar::<f32>());
+        let score = f64::from(reading.embolism().into_scalar::<f32>());
         found.exams.push(Scored { score, positive: exam.embolism });
         found.slices.extend(scored_slices(reading.slices, data.targets(index)?.into_iter()));
         bar.inc(1);

@@ -3,12 +3,12 @@
 mod data;
 mod evaluation;
 mod fit;
+mod network;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::network::{EncoderConfiguration, HeadConfiguration, LungConfiguration};
 use crate::config::ConfigError;
 use crate::config::layers::Layered;
 use crate::engine::models::manifest::Kind;
@@ -16,6 +16,7 @@ use crate::engine::volume::preparation::Preparation;
 pub(super) use data::{Data, LungSource, Supervision, Work};
 pub(super) use evaluation::{Evaluation, Package};
 pub(super) use fit::{Augmentation, Fit};
+pub(super) use network::{EncoderConfiguration, HeadConfiguration, LungConfiguration};
 
 /// The commented defaults, which are also the reference of every key.
 pub(super) const DEFAULTS: &str = include_str!("../../../../configs/train.toml");
@@ -81,23 +82,14 @@ impl TrainConfiguration {
         self.augmentation.validate()?;
         self.evaluation.validate()?;
         self.package.validate()?;
-        at_least_one(&[("head.width", self.head.width)])?;
-        if self.head.context.is_multiple_of(2) {
-            return Err(format!("head.context = {}: an odd number was expected", self.head.context));
-        }
+        self.head.validate()?;
         if self.kind == Kind::LungSegmentation && self.augmentation.flip > 0.0 {
             return Err("augmentation.flip: 0 was expected for lungs, whose classes are sides".to_owned());
         }
-        let (multiple, levels) = match self.kind {
-            Kind::EmbolismClassifier => (8, self.encoder.widths.len()),
-            Kind::LungSegmentation => {
-                (1 << self.lung_network.widths.len().saturating_sub(1), self.lung_network.widths.len())
-            }
-        };
-        if levels == 0 || self.input.size.iter().any(|size| *size == 0 || !size.is_multiple_of(multiple)) {
-            return Err(format!("input.size = {:?}: multiples of {multiple} were expected", self.input.size));
+        match self.kind {
+            Kind::EmbolismClassifier => network::multiples_of(8, self.input.size),
+            Kind::LungSegmentation => self.lung_network.validate(self.input.size),
         }
-        Ok(())
     }
 }
 

@@ -124,7 +124,7 @@ impl Task for EmbolismTask<'_> {
         let readings: Vec<_> = (0..batch.exams.len())
             .map(|exam| network.head.forward(features.clone().narrow(0, exam * each, each)))
             .collect();
-        let (exams, slices) = readings.into_iter().map(|reading| (reading.exam, reading.slices)).unzip();
+        let (exams, slices) = readings.into_iter().map(|reading| (reading.embolism(), reading.slices)).unzip();
         let fit = &self.configuration.fit;
         let targets = EmbolismTargets {
             exams: &batch.exams,
@@ -154,7 +154,7 @@ impl Task for EmbolismTask<'_> {
             let features = encode(&network.encoder, self.validation, exam, &some, device)?;
             let reading = network.head.forward(features);
             let positive = self.validation.exams[exam].embolism;
-            exams.push(Scored { score: f64::from(reading.exam.into_scalar::<f32>()), positive });
+            exams.push(Scored { score: f64::from(reading.embolism().into_scalar::<f32>()), positive });
             let targets = self.validation.targets(exam)?;
             slices.extend(scored_slices(reading.slices, some.iter().map(|slice| targets[*slice])));
         }

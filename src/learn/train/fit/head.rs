@@ -95,7 +95,7 @@ impl Task for HeadTask {
 
     fn loss(&self, head: &Head, batch: Vec<ExamFeatures>, device: &Device) -> Tensor<1> {
         let exams: Vec<f32> = batch.iter().map(|exam| f32::from(u8::from(exam.positive))).collect();
-        let logits: Vec<Tensor<1>> = batch.iter().map(|exam| head.forward(tensor(exam, device)).exam).collect();
+        let logits: Vec<Tensor<1>> = batch.iter().map(|exam| head.forward(tensor(exam, device)).embolism()).collect();
         let logits = Tensor::cat(logits, 0);
         let nothing = EmbolismTargets { exams: &exams, slices: &[], exam_weight: 1.0, slice_weight: 0.0 };
         loss::embolism(logits.clone(), logits, &nothing)
@@ -106,7 +106,7 @@ impl Task for HeadTask {
             .validation
             .iter()
             .map(|exam| {
-                let logit = head.forward(tensor(exam, device)).exam.into_scalar::<f32>();
+                let logit = head.forward(tensor(exam, device)).embolism().into_scalar::<f32>();
                 Scored { score: f64::from(logit), positive: exam.positive }
             })
             .collect();

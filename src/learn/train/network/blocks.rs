@@ -88,9 +88,9 @@ pub(crate) fn all_folded(blocks: Vec<Residual>) -> Vec<Residual> {
     blocks.into_iter().map(Residual::folded).collect()
 }
 
-/// A learnt number that multiplies a tensor.
-pub(crate) fn scale(value: f64, device: &Device) -> Param<Tensor<1>> {
-    Initializer::Constant { value }.init([1], device)
+/// Learnt numbers that multiply a tensor.
+pub(crate) fn scales(count: [usize; 1], value: f64, device: &Device) -> Param<Tensor<1>> {
+    Initializer::Constant { value }.init(count, device)
 }
 
 /// Doubles rows and columns by linear interpolation.

@@ -4,22 +4,12 @@ use burn::module::{Initializer, Module};
 use burn::nn::conv::Conv2d;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 
 use super::blocks::{Normalised, Residual, all_folded, bounded, convolution, doubled};
+use crate::learn::train::configuration::EncoderConfiguration;
 
 /// Pixels along the side of an evidence cell.
 pub(crate) const CELL: usize = 2;
-
-/// Size of the slice encoder.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EncoderConfiguration {
-    /// Channels at half, quarter and eighth of the input's resolution.
-    pub widths: [usize; 3],
-    /// Residual blocks at each of these resolutions.
-    pub blocks: [usize; 3],
-}
 
 /// A small fully convolutional pyramid. Evidence cells are two input pixels wide; each sees about a third of the slice.
 #[derive(Module, Debug)]
@@ -42,13 +32,6 @@ pub(crate) struct Encoded {
     pub(crate) features: Tensor<2>,
     /// `[N, 1, h, w]`: logit of each cell; the logarithm of the sum of their exponentials is the slice logit.
     pub(crate) evidence: Tensor<4>,
-}
-
-impl EncoderConfiguration {
-    /// Length of the feature vector of a slice.
-    pub(crate) fn features(&self) -> usize {
-        1 + self.widths[0] + self.widths[2]
-    }
 }
 
 impl Encoder {

@@ -5,19 +5,9 @@ use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor};
-use serde::{Deserialize, Serialize};
 
-use super::blocks::{bounded, scale};
-
-/// Size of the exam head.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HeadConfiguration {
-    /// Channels of the sequence along the slices.
-    pub width: usize,
-    /// Neighbouring slices that each step sees, an odd number.
-    pub context: usize,
-}
+use super::blocks::{bounded, scales};
+use crate::learn::train::configuration::HeadConfiguration;
 
 /// The stack of slices is an image of D rows and one column, so that convolutions give the context along it.
 #[derive(Module, Debug)]
@@ -35,40 +25,49 @@ pub(crate) struct Head {
 pub(crate) struct ExamReading {
     /// `[D]`: the pooled evidence of each slice.
     pub(crate) slices: Tensor<1>,
-    /// `[1]`.
+    /// `[T]`: a logit for each target of the configuration, embolism first.
     pub(crate) exam: Tensor<1>,
     /// `[D]`, summing to 1.
     pub(crate) attention: Tensor<1>,
 }
 
+impl ExamReading {
+    /// The logit of embolism, `[1]`.
+    pub(crate) fn embolism(&self) -> Tensor<1> {
+        self.exam.clone().narrow(0, 0, 1)
+    }
+}
+
 impl Head {
     /// A head for `features` numbers a slice. It begins as a soft maximum over the slice logits.
     pub(crate) fn new(configuration: &HeadConfiguration, features: usize, device: &Device) -> Self {
-        let width = configuration.width;
+        let (width, targets) = (configuration.width, configuration.targets.len());
         let along = |channels: [usize; 2], kernel: [usize; 2]| {
             Conv2dConfig::new(channels, kernel)
                 .with_padding(PaddingConfig2d::Explicit(kernel[0] / 2, 0, kernel[0] / 2, 0))
                 .init(device)
         };
         let quiet = Initializer::Normal { mean: 0.0, std: 0.02 };
-        let reading = || Conv2dConfig::new([width, 1], [1, 1]).with_initializer(quiet.clone()).init(device);
+        let reading =
+            |outputs| Conv2dConfig::new([width, outputs], [1, 1]).with_initializer(quiet.clone()).init(device);
         Self {
             embed: along([1, width], [1, features]),
             context: along([width, width], [configuration.context, 1]),
-            context_scale: scale(0.1, device),
-            read: reading(),
-            attend: reading(),
-            slice_to_exam: scale(1.0, device),
-            slice_to_attention: scale(1.0, device),
+            context_scale: scales([1], 0.1, device),
+            read: reading(targets),
+            attend: reading(1),
+            slice_to_exam: scales([targets], 1.0, device),
+            slice_to_attention: scales([1], 1.0, device),
         }
     }
 
     /// Features `[D, F]` of an exam's slices, lowest first, to its logits.
     pub(crate) fn forward(&self, features: Tensor<2>) -> ExamReading {
         let [slices, length] = features.dims();
+        let [targets] = self.slice_to_exam.dims();
         let first = Tensor::<1, Int>::from_ints([0], &features.device());
         let logits = features.clone().select(1, first).reshape([1, 1, slices, 1]);
-        let weighted = |weight: &Param<Tensor<1>>| logits.clone() * weight.val().reshape([1, 1, 1, 1]);
+        let weighted = |weight: &Param<Tensor<1>>| logits.clone() * weight.val().reshape([1, -1, 1, 1]);
 
         // One new axis at a time: the exporter follows a dynamic axis past no more than one that it has to infer.
         let image = features.reshape([1, slices, length]).reshape([1, 1, slices, length]);
@@ -81,7 +80,7 @@ impl Head {
         let readings = weighted(&self.slice_to_exam) + self.read.forward(state);
         ExamReading {
             slices: logits.reshape([slices]),
-            exam: (readings * attention.clone()).sum_dim(2).reshape([1]),
+            exam: (readings * attention.clone()).sum_dim(2).reshape([targets]),
             attention: attention.reshape([slices]),
         }
     }

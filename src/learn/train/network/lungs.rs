@@ -4,20 +4,12 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 
 use super::blocks::{Normalised, Residual, all_folded, convolution, doubled};
+use crate::learn::train::configuration::LungConfiguration;
 
 /// Classes of the lung network: background, left lung, right lung.
 pub(crate) const CLASSES: usize = 3;
-
-/// Size of the lung network.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LungConfiguration {
-    /// Channels of each level; every level after the first halves rows and columns.
-    pub widths: Vec<usize>,
-}
 
 /// U-Net (Ronneberger et al. 2015) with residual blocks, sums in place of concatenations, linear upsampling.
 #[derive(Module, Debug)]

@@ -9,9 +9,9 @@ mod encoder;
 mod head;
 mod lungs;
 
-pub(crate) use encoder::{CELL, Encoded, Encoder, EncoderConfiguration};
-pub(crate) use head::{Head, HeadConfiguration};
-pub(crate) use lungs::{LungConfiguration, LungNetwork};
+pub(crate) use encoder::{CELL, Encoded, Encoder};
+pub(crate) use head::Head;
+pub(crate) use lungs::LungNetwork;
 
 use burn::module::Module;
 
