@@ -10,6 +10,8 @@ pub(crate) mod head;
 pub(crate) mod lungs;
 mod optimiser;
 pub(crate) mod patches;
+#[cfg(test)]
+mod speed;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
