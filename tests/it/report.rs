@@ -109,7 +109,7 @@ fn the_finding_is_named_only_when_it_is_present() {
 fn the_report_says_when_slices_are_not_calibrated() {
     let scene = Scene::new(&Setup::default());
     let mut findings = scene.context().findings.clone();
-    findings.classifier.calibration.as_mut().expect("a calibration").slices_fitted = false;
+    findings.classifier.calibration[0].slices_fitted = false;
     let context = report::Context { findings: &findings, ..scene.context() };
     for (context, said) in [(scene.context(), false), (context, true)] {
         let results = report::results(&context).expect("results").objects;

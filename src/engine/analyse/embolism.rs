@@ -49,7 +49,7 @@ pub fn classify(
         attention,
     });
     Ok(Classification {
-        probability: calibration.exam(exam.exam)?,
+        probability: calibration.exam(exam.exam[0])?,
         slices: findings.collect(),
         prepared_slices: prepared.iter().map(|(_, prepared)| *prepared).collect(),
         evidence: evidence.mapv(|logit| calibration.cell(logit)),
@@ -106,26 +106,25 @@ struct Calibrated<'a>(&'a Calibration);
 impl<'a> Calibrated<'a> {
     fn of(manifest: &'a Manifest) -> Result<Self, AnalyseError> {
         let missing = || AnalyseError::Calibration("the manifest has none".to_owned());
-        manifest.calibration.as_ref().map(Self).ok_or_else(missing)
+        manifest.calibration.first().map(Self).ok_or_else(missing)
     }
 
     fn exam(&self, logit: f32) -> Result<Probability, AnalyseError> {
-        probability(f64::from(logit) / self.0.temperature + self.0.bias)
+        probability(self.0.exam(f64::from(logit)), logit)
     }
 
     fn slice(&self, logit: f32) -> Result<Probability, AnalyseError> {
-        probability(f64::from(logit) / self.0.slice_temperature + self.0.slice_bias)
+        probability(self.0.slice(f64::from(logit)), logit)
     }
 
     /// A cell is calibrated as a slice, because its logits are pooled to the slice's.
     fn cell(&self, logit: f32) -> f32 {
-        let calibrated = f64::from(logit) / self.0.slice_temperature + self.0.slice_bias;
-        (1.0 / (1.0 + (-calibrated).exp())) as f32
+        self.0.slice(f64::from(logit)) as f32
     }
 }
 
-fn probability(logit: f64) -> Result<Probability, AnalyseError> {
-    Probability::from_logit(logit).ok_or_else(|| AnalyseError::Calibration(format!("{logit} is no logit")))
+fn probability(value: f64, logit: f32) -> Result<Probability, AnalyseError> {
+    Probability::new(value).ok_or_else(|| AnalyseError::Calibration(format!("{logit} is no logit")))
 }
 
 /// Divides the attention of each prepared slice among the source slices that take its values. What falls on prepared

@@ -21,11 +21,6 @@ impl Probability {
         (0.0..=1.0).contains(&value).then_some(Self(value))
     }
 
-    /// The logistic function of a finite logit.
-    pub fn from_logit(logit: f64) -> Option<Self> {
-        Self::new(1.0 / (1.0 + (-logit).exp()))
-    }
-
     /// From 0 to 1.
     pub fn value(self) -> f64 {
         self.0

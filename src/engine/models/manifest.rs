@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::calibration::of_members;
+pub use super::calibration::{Calibration, Isotonic, TargetCalibration};
 use crate::engine::volume::preparation::Preparation;
 
 /// A model package's manifest.
@@ -30,14 +32,17 @@ pub struct Manifest {
     pub layout: Layout,
     /// How images are prepared.
     pub input: Preparation,
+    /// How the prepared stack is cut. Layout `patches` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patches: Option<Patches>,
     /// The ONNX files.
     pub files: Vec<File>,
-    /// Class index to what it means.
+    /// Class index to what it means: the classes of a lung segmentation, the targets of a classifier.
     #[serde(default)]
     pub labels: Vec<Label>,
-    /// From the network's logit to a probability. Embolism classifiers only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub calibration: Option<Calibration>,
+    /// From logits to probabilities, a member each. Embolism classifiers only.
+    #[serde(default, with = "of_members", skip_serializing_if = "Vec::is_empty")]
+    pub calibration: Vec<Calibration>,
     /// From a probability to a decision. Embolism classifiers only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operating_point: Option<OperatingPoint>,
@@ -95,10 +100,46 @@ impl fmt::Display for IntendedUse {
 pub enum Layout {
     /// Lungs: one network, `[N, C, H, W]` to class logits `[N, classes, H, W]`; N dynamic.
     Slices,
+    /// Lungs: one network, a patch `[1, 1, D, H, W]` of the prepared stack to class logits `[1, classes, D, H, W]`, as
+    /// nnU-Net exports. The patch slides over the stack.
+    Patches,
     /// Embolism: encoder `[N, C, H, W]` to features `[N, F]` and evidence `[N, 1, h, w]`; head: features `[D, F]` to
-    /// slice logits `[D]`, exam logit `[1]`, attention `[D]`; N and D dynamic.
+    /// slice logits `[D]`, exam logits `[T]` of the targets, attention `[D]`; N and D dynamic.
     #[serde(rename = "encoder+head")]
     EncoderHead,
+    /// Embolism: one network, all slices of an exam `[1, D, C, H, W]` to exam logits `[T]` or `[1, T]`. A fixed D is
+    /// filled with slices at even distances over the prepared stack. Such a network says nothing of single slices.
+    Exam,
+}
+
+/// How a prepared stack is cut into patches that overlap, and how their logits are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Patches {
+    /// Slices, rows and columns of a patch.
+    pub size: [usize; 3],
+    /// Share of a patch that the next one covers again, at least.
+    #[serde(default = "half")]
+    pub overlap: f64,
+    /// How much a voxel counts by its place in the patch.
+    #[serde(default)]
+    pub weights: PatchWeights,
+}
+
+fn half() -> f64 {
+    0.5
+}
+
+/// How much a voxel of a patch counts where patches overlap: the middle of a patch has seen more around it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PatchWeights {
+    /// A Gaussian whose standard deviation is an eighth of the patch (Isensee et al. 2021, nnU-Net,
+    /// doi 10.1038/s41592-020-01008-z).
+    #[default]
+    Gaussian,
+    /// Falling evenly from the middle to the edges.
+    Triangular,
 }
 
 /// One file of a package.
@@ -107,6 +148,9 @@ pub enum Layout {
 pub struct File {
     /// What the file is for.
     pub role: Role,
+    /// Which network of an ensemble the file belongs to, from 0.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub member: usize,
     /// Path inside the package's folder: a file name without directories.
     pub path: String,
     /// SHA-256 of the file, lower-case hexadecimal.
@@ -115,6 +159,12 @@ pub struct File {
     pub inputs: Vec<String>,
     /// Names of the output tensors, in the order of the layout.
     pub outputs: Vec<String>,
+}
+
+/// For serde, which passes a reference.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_first(member: &usize) -> bool {
+    *member == 0
 }
 
 /// What a file of a package is for.
@@ -135,30 +185,9 @@ pub enum Role {
 pub struct Label {
     /// Index along the class axis.
     pub index: usize,
-    /// Its name: `background`, `left-lung`, `right-lung`, `pulmonary-embolism`.
+    /// Its name: `background`, `left-lung`, `right-lung`, or that of a
+    /// [`Target`](super::target::Target).
     pub name: String,
-}
-
-/// Temperature scaling: probability = sigmoid(logit / temperature + bias), fitted on validation exams.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Calibration {
-    /// Divisor of the logit; positive.
-    pub temperature: f64,
-    /// Added after the division.
-    pub bias: f64,
-    /// The same for slice logits.
-    pub slice_temperature: f64,
-    /// The same for slice logits.
-    pub slice_bias: f64,
-    /// False if there were no labelled slices to fit the two above on: values of single slices are then no calibrated
-    /// probabilities.
-    #[serde(default = "fitted")]
-    pub slices_fitted: bool,
-}
-
-fn fitted() -> bool {
-    true
 }
 
 /// From a calibrated probability to a decision, chosen on validation exams.

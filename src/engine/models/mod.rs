@@ -5,6 +5,7 @@
 //! as those it learnt from, and only ever the network that was tested. [`session`] is the one file that knows ONNX
 //! Runtime.
 
+mod calibration;
 mod library;
 pub mod manifest;
 pub mod networks;

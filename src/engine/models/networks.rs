@@ -6,7 +6,7 @@
 
 use ndarray::{Array, Array1, Array2, Array3, Array4, ArrayD, ArrayView2, ArrayView4, Axis, Dimension, IntoDimension};
 
-use super::manifest::{File, Kind, Manifest, Role};
+use super::manifest::{File, Kind, Layout, Manifest, Role};
 use super::registry::{Contents, Package, Registry, RegistryError};
 use super::session::{Network, Runtime, SessionError, Side, TensorDeclaration};
 use super::{ModelIdentity, Provider};
@@ -160,8 +160,8 @@ pub struct Encoded {
 pub struct ExamLogits {
     /// `[D]`.
     pub slices: Array1<f32>,
-    /// Of the exam.
-    pub exam: f32,
+    /// Of the exam, `[T]`: the targets in the order of the manifest.
+    pub exam: Array1<f32>,
     /// `[D]`: shares of the exam's attention.
     pub attention: Array1<f32>,
 }
@@ -198,10 +198,10 @@ impl EmbolismNetwork {
         let slices = features.len_of(Axis(0));
         let [logits, exam, attention] = self.head.run(features.view().into_dyn())?;
         let names = &self.head.file.outputs;
-        let exam: Array1<f32> = shaped(exam, &names[1], &[Some(1)])?;
+        let targets = self.manifest.targets().len();
         Ok(ExamLogits {
             slices: shaped(logits, &names[0], &[Some(slices)])?,
-            exam: exam[0],
+            exam: shaped(exam, &names[1], &[Some(targets)])?,
             attention: shaped(attention, &names[2], &[Some(slices)])?,
         })
     }
@@ -261,9 +261,12 @@ impl<'a> Loader<'a> {
     /// The network of a role whose input and outputs have the given ranks.
     fn part(&self, role: Role, input: usize, outputs: &[usize]) -> Result<Part, ModelsError> {
         let manifest = self.package.manifest();
-        let file = manifest.file(role).map_err(|error| self.unfit("model.toml", error.to_string()))?.clone();
+        if manifest.members() > 1 || matches!(manifest.layout, Layout::Patches | Layout::Exam) {
+            return Err(self.unfit("model.toml", "ensembles, patches and exam networks cannot be run".to_owned()));
+        }
+        let file = manifest.file(role, 0).map_err(|error| self.unfit("model.toml", error.to_string()))?.clone();
         let problem = |problem: String| self.unfit(&file.path, problem);
-        let network = self.runtime.load(self.contents.bytes(role)).map_err(|error| problem(error.to_string()))?;
+        let network = self.runtime.load(self.contents.bytes(role, 0)).map_err(|error| problem(error.to_string()))?;
         if network.input_count() != 1 {
             return Err(problem(format!("{} inputs, 1 was expected", network.input_count())));
         }
@@ -291,7 +294,8 @@ fn check_declaration(
     if declared.shape.len() != rank {
         return Err(format!("{side} `{name}` has {} axes, {rank} were expected", declared.shape.len()));
     }
-    let of_the_whole_exam = role == Role::Head && side == "output" && declared.shape == [Some(1)];
+    let of_the_whole_exam =
+        role == Role::Head && side == "output" && declared.shape == [Some(manifest.targets().len())];
     if declared.shape[0].is_some() && !of_the_whole_exam {
         return Err(format!("{side} `{name}` has a fixed number of slices, a dynamic axis was expected"));
     }

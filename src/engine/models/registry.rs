@@ -108,13 +108,13 @@ pub struct Package {
 pub struct Contents {
     /// Name, version and the SHA-256 over manifest and files.
     pub identity: ModelIdentity,
-    files: Vec<(Role, Vec<u8>)>,
+    files: Vec<((Role, usize), Vec<u8>)>,
 }
 
 impl Contents {
-    /// The bytes of the file of a role.
-    pub(super) fn bytes(&self, role: Role) -> &[u8] {
-        self.files.iter().find(|(candidate, _)| *candidate == role).map_or(&[], |(_, bytes)| bytes)
+    /// The bytes of the file of a role of a member.
+    pub(super) fn bytes(&self, role: Role, member: usize) -> &[u8] {
+        self.files.iter().find(|(of, _)| *of == (role, member)).map_or(&[], |(_, bytes)| bytes)
     }
 }
 
@@ -226,7 +226,7 @@ impl Package {
         for file in &self.manifest.files {
             let bytes = self.read(file)?;
             identity.update(&bytes);
-            files.push((file.role, bytes));
+            files.push(((file.role, file.member), bytes));
         }
         let identity = ModelIdentity {
             name: self.manifest.name.clone(),

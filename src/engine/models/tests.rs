@@ -262,7 +262,7 @@ fn the_fixture_networks_answer_as_computed_by_hand() {
     assert!((encoded.evidence[[1, 20, 30]] - 2.0).abs() < 1e-4);
     assert!((encoded.evidence[[1, 5, 5]] + 16.0).abs() < 1e-4, "neighbours do not count as the slice itself");
     let exam = network.read(&encoded.features.view()).expect("exam");
-    assert!((exam.exam - 2.0).abs() < 1e-4 && (exam.slices[1] - 2.0).abs() < 1e-4);
+    assert!((exam.exam[0] - 2.0).abs() < 1e-4 && (exam.slices[1] - 2.0).abs() < 1e-4);
     assert!((exam.attention.sum() - 1.0).abs() < 1e-5);
 
     let package = registry.select(Kind::LungSegmentation, "").expect("package");

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::manifest::{Calibration, File, Kind, Layout, Manifest, OperatingPoint, Role};
+use super::manifest::{Calibration, File, Kind, Layout, Manifest, OperatingPoint, Patches, Role};
+use super::target::Target;
 use crate::engine::volume::preparation::Preparation;
 
 /// Rows and columns of a prepared slice beyond which a network would not fit into memory.
 const LARGEST_SLICE: usize = 2048;
 /// Neighbours on each side beyond which a slice is a volume.
 const MOST_NEIGHBOURS: usize = 16;
+/// Networks of an ensemble beyond which memory would not suffice.
+const MOST_MEMBERS: usize = 32;
 /// What the classes of a lung segmentation may be called; each stands once.
 const LUNG_LABELS: [&str; 3] = ["background", "left-lung", "right-lung"];
 
@@ -42,10 +45,23 @@ impl Manifest {
         toml::to_string_pretty(self).unwrap_or_else(|error| format!("# cannot be written: {error}"))
     }
 
-    /// The file of a role. [`Self::parse`] saw to it that each role of the layout has one.
-    pub(super) fn file(&self, role: Role) -> Result<&File, ManifestError> {
-        let missing = || value("files", format!("no file has the role {role:?}"));
-        self.files.iter().find(|file| file.role == role).ok_or_else(missing)
+    /// The file of a role of a member. [`Self::parse`] saw to it that each role of the layout has one.
+    pub(super) fn file(&self, role: Role, member: usize) -> Result<&File, ManifestError> {
+        let missing = || value("files", format!("no file of member {member} has the role {role:?}"));
+        self.files.iter().find(|file| file.role == role && file.member == member).ok_or_else(missing)
+    }
+
+    /// Number of networks of an ensemble; 1 where there is no ensemble.
+    pub fn members(&self) -> usize {
+        1 + self.files.iter().map(|file| file.member).max().unwrap_or(0)
+    }
+
+    /// What an embolism classifier says of an exam, in the order of its logits; embolism first.
+    pub fn targets(&self) -> Vec<Target> {
+        let named = (0..self.labels.len())
+            .map_while(|index| self.labels.iter().find(|label| label.index == index)?.name.parse().ok());
+        let named: Vec<Target> = named.collect();
+        if named.is_empty() { vec![Target::PulmonaryEmbolism] } else { named }
     }
 
     /// Index of the class of that name.
@@ -59,20 +75,49 @@ impl Manifest {
         ensure(is_token(&self.version), "version", || format!("`{}`: letters, digits, `.`, `_`, `-`", self.version))?;
         preparation(&self.input)?;
         let roles: &[(Role, usize)] = match (self.kind, self.layout) {
-            (Kind::LungSegmentation, Layout::Slices) => &[(Role::Network, 1)],
+            (Kind::LungSegmentation, Layout::Slices | Layout::Patches) | (Kind::EmbolismClassifier, Layout::Exam) => {
+                &[(Role::Network, 1)]
+            }
             (Kind::EmbolismClassifier, Layout::EncoderHead) => &[(Role::Encoder, 2), (Role::Head, 3)],
             (kind, layout) => return Err(value("layout", format!("{layout:?} does not go with {kind:?}"))),
         };
-        files(&self.files, roles)?;
+        files(&self.files, roles, self.members())?;
+        match (self.layout, &self.patches) {
+            (Layout::Patches, Some(cut)) => patches(cut, &self.input)?,
+            (Layout::Patches, None) => return Err(value("patches", "the layout needs the size of its patches".into())),
+            (_, Some(_)) => return Err(value("patches", "the layout has no patches".into())),
+            (_, None) => {}
+        }
         match self.kind {
             Kind::LungSegmentation => self.lung_labels(),
-            Kind::EmbolismClassifier => {
-                let calibrated = self.calibration.as_ref();
-                calibration(calibrated.ok_or_else(|| value("calibration", "a classifier must have one".to_owned()))?)?;
-                let point = self.operating_point.as_ref();
-                operating_point(point.ok_or_else(|| value("operating_point", "a classifier must have one".to_owned()))?)
-            }
+            Kind::EmbolismClassifier => self.classifier(),
         }
+    }
+
+    fn classifier(&self) -> Result<(), ManifestError> {
+        self.target_labels()?;
+        let (members, calibrations) = (self.members(), self.calibration.len());
+        ensure(members == calibrations, "calibration", || {
+            format!("{calibrations} are given, one for each of {members} members was expected")
+        })?;
+        let targets = self.targets();
+        self.calibration.iter().try_for_each(|member| calibration(member, &targets))?;
+        let point = self.operating_point.as_ref();
+        operating_point(point.ok_or_else(|| value("operating_point", "a classifier must have one".to_owned()))?)
+    }
+
+    /// No labels, or targets in the order of the logits with embolism first.
+    fn target_labels(&self) -> Result<(), ManifestError> {
+        for label in &self.labels {
+            label.name.parse::<Target>().map_err(|problem| value("labels", problem))?;
+        }
+        self.complete_labels()?;
+        let targets = self.targets();
+        ensure(targets[0] == Target::PulmonaryEmbolism, "labels", || {
+            format!("index 0 is `{}`, `{}` was expected", targets[0], Target::PulmonaryEmbolism)
+        })?;
+        let different = targets.iter().collect::<BTreeSet<_>>().len() == targets.len();
+        ensure(different, "labels", || "a target stands more than once".to_owned())
     }
 
     fn lung_labels(&self) -> Result<(), ManifestError> {
@@ -80,6 +125,10 @@ impl Manifest {
             let count = self.labels.iter().filter(|label| label.name == name).count();
             ensure(count == 1, "labels", || format!("`{name}` stands {count} times, once was expected"))?;
         }
+        self.complete_labels()
+    }
+
+    fn complete_labels(&self) -> Result<(), ManifestError> {
         let indices: BTreeSet<usize> = self.labels.iter().map(|label| label.index).collect();
         let complete = indices.len() == self.labels.len() && indices.iter().copied().eq(0..self.labels.len());
         ensure(complete, "labels", || "indices from 0 without gap or repetition were expected".to_owned())
@@ -110,39 +159,76 @@ fn preparation(input: &Preparation) -> Result<(), ManifestError> {
     })
 }
 
-fn files(files: &[File], roles: &[(Role, usize)]) -> Result<(), ManifestError> {
-    ensure(files.len() == roles.len(), "files", || format!("{} files, {} were expected", files.len(), roles.len()))?;
-    for (role, outputs) in roles {
-        let file = files.iter().find(|file| file.role == *role);
-        let file = file.ok_or_else(|| value("files", format!("no file has the role {role:?}")))?;
-        ensure(is_token(&file.path), "files.path", || {
-            format!("`{}`: a plain file name in the package's folder was expected", file.path.escape_default())
-        })?;
-        let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        ensure(file.sha256.len() == 64 && file.sha256.bytes().all(hexadecimal), "files.sha256", || {
-            format!("of `{}`: 64 lower-case hexadecimal digits were expected", file.path)
-        })?;
-        ensure(file.inputs.len() == 1, "files.inputs", || {
-            format!("of `{}`: {} names, 1 was expected", file.path, file.inputs.len())
-        })?;
-        ensure(file.outputs.len() == *outputs, "files.outputs", || {
-            format!("of `{}`: {} names, {outputs} were expected", file.path, file.outputs.len())
-        })?;
+/// Each member must have each role of the layout once, in files of their own.
+fn files(files: &[File], roles: &[(Role, usize)], members: usize) -> Result<(), ManifestError> {
+    ensure(members <= MOST_MEMBERS, "files.member", || format!("{members} members, at most {MOST_MEMBERS} are run"))?;
+    let expected = roles.len() * members;
+    ensure(files.len() == expected, "files", || format!("{} files, {expected} were expected", files.len()))?;
+    for member in 0..members {
+        for (role, outputs) in roles {
+            let file = files.iter().find(|file| file.role == *role && file.member == member);
+            let missing = || value("files", format!("no file of member {member} has the role {role:?}"));
+            file_of_role(file.ok_or_else(missing)?, *outputs)?;
+        }
     }
-    Ok(())
+    let paths: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    ensure(paths.len() == files.len(), "files.path", || "a path stands more than once".to_owned())
 }
 
-fn calibration(calibration: &Calibration) -> Result<(), ManifestError> {
-    let pairs = [
-        ("calibration.temperature", calibration.temperature, calibration.bias),
-        ("calibration.slice_temperature", calibration.slice_temperature, calibration.slice_bias),
+fn file_of_role(file: &File, outputs: usize) -> Result<(), ManifestError> {
+    ensure(is_token(&file.path), "files.path", || {
+        format!("`{}`: a plain file name in the package's folder was expected", file.path.escape_default())
+    })?;
+    let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    ensure(file.sha256.len() == 64 && file.sha256.bytes().all(hexadecimal), "files.sha256", || {
+        format!("of `{}`: 64 lower-case hexadecimal digits were expected", file.path)
+    })?;
+    ensure(file.inputs.len() == 1, "files.inputs", || {
+        format!("of `{}`: {} names, 1 was expected", file.path, file.inputs.len())
+    })?;
+    ensure(file.outputs.len() == outputs, "files.outputs", || {
+        format!("of `{}`: {} names, {outputs} were expected", file.path, file.outputs.len())
+    })
+}
+
+/// Patches must fit into a prepared slice and overlap by less than a whole.
+fn patches(patches: &Patches, input: &Preparation) -> Result<(), ManifestError> {
+    let [slices, rows, columns] = patches.size;
+    let fits = (1..=LARGEST_SLICE).contains(&slices)
+        && (1..=input.size[0]).contains(&rows)
+        && (1..=input.size[1]).contains(&columns);
+    ensure(fits, "patches.size", || {
+        format!(
+            "{:?}: slices, rows and columns within a prepared slice of {:?} were expected",
+            patches.size, input.size
+        )
+    })?;
+    ensure((0.0..=0.9).contains(&patches.overlap), "patches.overlap", || {
+        format!("{}: from 0 to 0.9 was expected", patches.overlap)
+    })?;
+    ensure(input.channels() == 1, "input", || {
+        format!("patches have one channel, the preparation gives {}", input.channels())
+    })
+}
+
+fn calibration(calibration: &Calibration, targets: &[Target]) -> Result<(), ManifestError> {
+    let own = [
+        ("calibration.temperature".to_owned(), calibration.temperature, calibration.bias),
+        ("calibration.slice_temperature".to_owned(), calibration.slice_temperature, calibration.slice_bias),
     ];
-    for (key, temperature, bias) in pairs {
-        ensure(temperature.is_finite() && temperature > 0.0 && bias.is_finite(), key, || {
+    let further = calibration
+        .targets
+        .iter()
+        .map(|(target, of)| (format!("calibration.targets.{target}.temperature"), of.temperature, of.bias));
+    for (key, temperature, bias) in own.into_iter().chain(further) {
+        ensure(temperature.is_finite() && temperature > 0.0 && bias.is_finite(), &key, || {
             format!("{temperature} with bias {bias}: a positive number and a finite bias were expected")
         })?;
     }
-    Ok(())
+    let unknown = calibration.targets.keys().find(|target| !targets[1..].contains(target));
+    unknown.map_or(Ok(()), |target| {
+        Err(value("calibration.targets", format!("`{target}` is no further target of the labels")))
+    })
 }
 
 fn operating_point(point: &OperatingPoint) -> Result<(), ManifestError> {

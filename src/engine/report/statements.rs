@@ -62,7 +62,7 @@ pub(super) fn undetermined(findings: &Findings) -> Option<String> {
 
 /// That values of slices are no calibrated probabilities, if they are not.
 fn uncalibrated_slices(classifier: &Manifest) -> Option<String> {
-    let fitted = classifier.calibration.as_ref().is_none_or(|calibration| calibration.slices_fitted);
+    let fitted = classifier.calibration.iter().all(|calibration| calibration.slices_fitted);
     (!fitted).then(|| "The probabilities of single slices are not calibrated: no labelled slices to fit on.".to_owned())
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest) -> S
         let interval = metric.interval.map_or_else(String::new, |[low, high]| format!("{low:.3} to {high:.3}"));
         let _ = writeln!(card, "| {name} | {:.3} | {interval} |", metric.value);
     }
-    if let (Some(calibration), Some(point)) = (&manifest.calibration, &manifest.operating_point) {
+    if let (Some(calibration), Some(point)) = (manifest.calibration.first(), &manifest.operating_point) {
         let _ = writeln!(
             card,
             "\nCalibration: probability = sigmoid(logit / {:.3} + {:.3}). Operating point: {:.3}, undetermined from {:.3} \
@@ -71,7 +71,7 @@ pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest) -> S
             point.chosen
         );
     }
-    if manifest.calibration.is_some_and(|calibration| !calibration.slices_fitted) {
+    if manifest.calibration.iter().any(|calibration| !calibration.slices_fitted) {
         card.push_str("\nSlices are not calibrated: the validation exams have no labelled slices of both classes.\n");
     }
     let _ = writeln!(

@@ -79,9 +79,11 @@ pub(crate) fn embolism(
     let calibration = Calibration {
         temperature: exam.temperature,
         bias: exam.bias,
+        isotonic: None,
         slice_temperature: slice.temperature,
         slice_bias: slice.bias,
         slices_fitted: fitted_slice.is_some(),
+        targets: BTreeMap::new(),
     };
     Ok((Evaluation { metrics, calibration: Some(calibration), operating_point: Some(point) }, predictions))
 }

@@ -117,10 +117,12 @@ fn manifest(
             Kind::EmbolismClassifier => Layout::EncoderHead,
         },
         input: configuration.input.clone(),
+        patches: None,
         files: files
             .iter()
             .map(|(role, path, exported)| File {
                 role: *role,
+                member: 0,
                 path: (*path).to_owned(),
                 sha256: files::digest(&exported.bytes),
                 inputs: vec![exported.input.to_owned()],
@@ -128,7 +130,7 @@ fn manifest(
             })
             .collect(),
         labels: names.iter().enumerate().map(|(index, name)| Label { index, name: (*name).to_owned() }).collect(),
-        calibration: evaluation.calibration,
+        calibration: evaluation.calibration.clone().into_iter().collect(),
         operating_point: evaluation.operating_point.clone(),
         training: Training {
             data: package.data.clone(),
@@ -192,7 +194,7 @@ fn compare(networks: &Networks, folder: &Path, data: &Dataset, device: &Device) 
             let read = loaded.read(&encoded.features.view()).map_err(failed)?;
             let expected = network.head.forward(expected.features);
             agree("slice logits", expected.slices.clone(), read.slices.view().into_dyn())?;
-            agree("exam logit", expected.embolism(), ndarray::arr1(&[read.exam]).view().into_dyn())?;
+            agree("exam logits", expected.exam.clone(), read.exam.view().into_dyn())?;
             agree("attention", expected.attention, read.attention.view().into_dyn())
         }
     }

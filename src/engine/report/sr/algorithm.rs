@@ -14,7 +14,7 @@ const LONGEST: usize = 1024;
 /// The embolism classifier with its operating point and calibration, as modifiers of a measurement group.
 pub(super) fn classifier(context: &Context) -> Vec<ContentItem> {
     let manifest = &context.findings.classifier;
-    let calibration = manifest.calibration.as_ref().map(statements::calibration);
+    let calibration = manifest.calibration.first().map(statements::calibration);
     let operating_point = manifest.operating_point.as_ref();
     let parameters = [
         operating_point.map(|point| format!("threshold={}", statements::operating_point(point))),
