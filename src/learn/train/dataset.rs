@@ -4,8 +4,122 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::TrainError;
-use super::volumes::{self, PreparedExam};
+use super::boxes::{self, Prepared};
+use super::configuration::Supervision;
+use super::labels::{Split, TargetLabels};
+use super::loss::UNLABELLED;
+use super::stage::Made;
+use super::{files, slices, supervision};
+use crate::engine::volume::preparation::Preparation;
+
+/// A prepared exam and what a fit may know of it; one row of `prepared.csv`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PreparedExam {
+    /// Study Instance UID.
+    pub(crate) study: String,
+    /// Series Instance UID; the images lie in `<series>.images`.
+    pub(crate) series: String,
+    /// Folder of its cohort.
+    pub(crate) root: String,
+    /// What the exam is used for.
+    pub(crate) split: Split,
+    /// Embolism in the exam.
+    pub(crate) embolism: bool,
+    /// All that is known of it as a whole.
+    pub(crate) targets: TargetLabels,
+    /// Prepared slices.
+    pub(crate) slices: usize,
+    /// Source slices whose label is used.
+    pub(crate) labelled_source_slices: usize,
+    /// Prepared slices that carry a label.
+    pub(crate) labelled_slices: usize,
+    /// Prepared slices with embolism.
+    pub(crate) positive_slices: usize,
+    /// The images are marked as synthetic: SyntheticData (0008,001C) is YES.
+    pub(crate) synthetic: bool,
+    /// Digest of what it was prepared from: files, lungs, slice labels. Others make another exam.
+    pub(crate) sources_sha256: String,
+    /// Label of each prepared slice: 1, 0, or [`UNLABELLED`].
+    #[serde(skip)]
+    slice_labels: Vec<u8>,
+}
+
+/// What decides which slice labels of an exam are used.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Use {
+    /// What the exam is used for.
+    pub(crate) split: Split,
+    /// Whether the exam is one of those whose slice labels are used.
+    pub(crate) slice_labels: bool,
+    /// Shares.
+    pub(crate) supervision: Supervision,
+    /// Seed of the draw.
+    pub(crate) seed: u64,
+}
+
+impl PreparedExam {
+    /// Puts the labels of the source slices (from the folder of the step `slices`) that are used onto the prepared
+    /// slices of an exam.
+    pub(crate) fn new(prepared: &Made<Prepared>, labels: &Path, usage: Use) -> Result<Self, TrainError> {
+        let (exam, value) = (&prepared.exam, &prepared.value);
+        let mut source = slices::labels(labels, &exam.series)?;
+        let complete = source.iter().all(Option::is_some);
+        if !usage.slice_labels {
+            source.fill(None);
+        } else if usage.split != Split::Test {
+            source = supervision::used_slice_labels(&exam.series, source, usage.supervision, usage.seed);
+        }
+        let complete = complete && source.iter().all(Option::is_some);
+        let slice_labels = on_prepared(&source, value, complete);
+        let count = |wanted: fn(u8) -> bool| slice_labels.iter().filter(|label| wanted(**label)).count();
+        Ok(Self {
+            study: exam.study.clone(),
+            series: exam.series.clone(),
+            root: exam.root.clone(),
+            split: usage.split,
+            embolism: exam.embolism(),
+            targets: exam.targets,
+            slices: value.slices,
+            labelled_source_slices: source.iter().flatten().count(),
+            labelled_slices: count(|label| label != UNLABELLED),
+            positive_slices: count(|label| label == 1),
+            synthetic: value.synthetic,
+            sources_sha256: files::digest(format!("{} {slice_labels:?}", prepared.sources_sha256).as_bytes()),
+            slice_labels,
+        })
+    }
+}
+
+/// Labels of source slices on prepared ones: positive if one of its source slices is, unlabelled if all of them are.
+/// Every slice of a negative exam is negative only where its label says so.
+///
+/// Where slices are thicker than the prepared step, a prepared slice may have no source slice of its own; in an exam
+/// that is labelled throughout it takes the label of its two neighbours where they agree.
+fn on_prepared(source: &[Option<bool>], prepared: &Prepared, complete: bool) -> Vec<u8> {
+    let mut labels = vec![UNLABELLED; prepared.slices];
+    for (label, place) in source.iter().zip(prepared.of_source_slices()) {
+        if let (Some(label), Some(place)) = (label, place)
+            && let Some(found) = labels.get_mut(place)
+        {
+            let label = u8::from(*label);
+            *found = if *found == UNLABELLED { label } else { label.max(*found) };
+        }
+    }
+    if complete {
+        let known = |label: &&u8| **label != UNLABELLED;
+        for place in 0..labels.len() {
+            let before = labels[..place].iter().rfind(known).copied();
+            let after = labels[place + 1..].iter().find(known).copied();
+            if labels[place] == UNLABELLED && before == after {
+                labels[place] = before.unwrap_or(UNLABELLED);
+            }
+        }
+    }
+    labels
+}
 
 /// Prepared exams of one split.
 #[derive(Debug, Clone)]
@@ -17,8 +131,9 @@ pub(crate) struct Dataset {
 }
 
 impl Dataset {
-    pub(crate) fn new(folder: PathBuf, size: [usize; 2], neighbours: usize, exams: Vec<PreparedExam>) -> Self {
-        Self { folder, size, neighbours, exams }
+    /// Exams whose images lie in `folder`, prepared as `input` says.
+    pub(crate) fn new(folder: PathBuf, input: &Preparation, exams: Vec<PreparedExam>) -> Self {
+        Self { folder, size: input.size, neighbours: input.neighbours, exams }
     }
 
     /// Rows and columns of a prepared slice.
@@ -33,7 +148,7 @@ impl Dataset {
 
     /// Reads the given slices of an exam, as they were prepared.
     pub(crate) fn images(&self, exam: usize, slices: &[usize]) -> Result<Vec<Vec<f32>>, TrainError> {
-        let path = volumes::images_path(&self.folder, &self.exams[exam].series);
+        let path = boxes::images_path(&self.folder, &self.exams[exam].series);
         let file = File::open(&path).map_err(TrainError::file("opening", &path))?;
         let pixels = self.size[0] * self.size[1];
         slices
@@ -48,20 +163,19 @@ impl Dataset {
             .collect()
     }
 
-    /// Reads an exam's targets: one byte a slice (embolism).
-    pub(crate) fn targets(&self, exam: usize) -> Result<Vec<u8>, TrainError> {
-        let path = volumes::targets_path(&self.folder, &self.exams[exam].series);
-        std::fs::read(&path).map_err(TrainError::file("reading", &path))
+    /// Label of each prepared slice of an exam: 1, 0, or [`UNLABELLED`].
+    pub(crate) fn slice_labels(&self, exam: usize) -> &[u8] {
+        &self.exams[exam].slice_labels
     }
 
     /// Reads the lung masks of the given slices of an exam.
     pub(crate) fn masks(&self, exam: usize, slices: &[usize]) -> Result<Vec<Vec<u8>>, TrainError> {
-        self.bytes(&volumes::targets_path(&self.folder, &self.exams[exam].series), slices)
+        self.bytes(&boxes::classes_path(&self.folder, &self.exams[exam].series), slices)
     }
 
     /// Reads the embolus masks of the given slices of an exam; `None` where nobody drew them.
     pub(crate) fn emboli(&self, exam: usize, slices: &[usize]) -> Result<Option<Vec<Vec<u8>>>, TrainError> {
-        let path = volumes::emboli_path(&self.folder, &self.exams[exam].series);
+        let path = boxes::emboli_path(&self.folder, &self.exams[exam].series);
         if !self.exams[exam].embolism {
             return Ok(Some(vec![vec![0; self.size[0] * self.size[1]]; slices.len()]));
         }

@@ -45,6 +45,18 @@ pub enum TrainError {
         /// The step that makes it.
         step: &'static str,
     },
+    /// A step has not done all exams.
+    #[error(
+        "{missing} of {all} exams lack the step `{step}`; run `pe-node train {step}`, or the shards that are missing"
+    )]
+    StepIncomplete {
+        /// The step.
+        step: &'static str,
+        /// Exams without an outcome.
+        missing: usize,
+        /// Exams in the table.
+        all: usize,
+    },
     /// A mask cannot be read.
     #[error(transparent)]
     Nifti(#[from] NiftiError),

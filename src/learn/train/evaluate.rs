@@ -102,7 +102,7 @@ fn split_logits(
         found.series.push(exam.series.clone());
         let score = f64::from(reading.embolism().into_scalar::<f32>());
         found.exams.push(Scored { score, positive: exam.embolism });
-        found.slices.extend(scored_slices(reading.slices, data.targets(index)?.into_iter()));
+        found.slices.extend(scored_slices(reading.slices, data.slice_labels(index).iter().copied()));
         bar.inc(1);
     }
     bar.finish_and_clear();

@@ -1,6 +1,8 @@
 //! Files that steps read and write: DICOM files of a cohort, tables, digests.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use dicom_dictionary_std::tags;
@@ -15,37 +17,60 @@ use crate::engine::volume::group_by_series;
 pub(crate) const LIMITS: Limits = Limits { object_mib: 1024, depth: 64, elements: 200_000, pixels: 2_147_483_648 };
 
 /// The DICOM files of each series of a cohort.
-pub(crate) struct CohortFiles(BTreeMap<String, Vec<PathBuf>>);
+#[derive(Debug, Default)]
+pub(crate) struct CohortFiles {
+    series: BTreeMap<String, Vec<PathBuf>>,
+    /// Series of the studies that were asked for without naming one.
+    studies: BTreeMap<String, Vec<String>>,
+}
 
 impl CohortFiles {
     /// Finds the files of the wanted `(study, series)` pairs: in `ROOT/train/STUDY/SERIES` where that folder exists,
-    /// anywhere below `ROOT/train` otherwise.
+    /// anywhere below otherwise. Images may lie in `ROOT` itself where there is no `ROOT/train`. A series may be empty:
+    /// all series of the study are wanted.
     pub(crate) fn find<'a>(root: &Path, wanted: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, TrainError> {
-        let images = root.join("train");
-        let mut files = BTreeMap::new();
+        let images = Some(root.join("train")).filter(|path| path.is_dir()).unwrap_or_else(|| root.to_owned());
+        let mut files = Self::default();
         let mut elsewhere = false;
         for (study, series) in wanted {
             let folder = images.join(study).join(series);
-            if !folder.is_dir() {
+            if series.is_empty() || !folder.is_dir() {
                 elsewhere = true;
                 continue;
             }
             let listing = std::fs::read_dir(&folder).map_err(TrainError::file("listing", &folder))?;
             let mut paths: Vec<PathBuf> = listing.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
             paths.sort();
-            files.insert(series.to_owned(), paths);
+            files.series.insert(series.to_owned(), paths);
         }
         if elsewhere {
-            for series in group_by_series(&[images], &LIMITS).series {
-                files.entry(series.series_instance_uid.to_string()).or_insert(series.files);
+            for found in group_by_series(&[images], &LIMITS).series {
+                let (study, series) = (found.study_instance_uid.to_string(), found.series_instance_uid.to_string());
+                files.studies.entry(study).or_default().push(series.clone());
+                files.series.entry(series).or_insert(found.files);
             }
         }
-        Ok(Self(files))
+        Ok(files)
     }
 
     /// The files of a series, in the order of their names.
     pub(crate) fn series(&self, series: &str) -> Option<&[PathBuf]> {
-        self.0.get(series).map(Vec::as_slice)
+        self.series.get(series).map(Vec::as_slice)
+    }
+
+    /// The series of a study with the most files, where a table names the study alone. The error says why there is
+    /// none to take.
+    pub(crate) fn largest_series(&self, study: &str) -> Result<&str, String> {
+        let count = |series: &str| self.series(series).map_or(0, <[PathBuf]>::len);
+        let mut found: Vec<&str> = self.studies.get(study).into_iter().flatten().map(String::as_str).collect();
+        found.sort_by_key(|series| std::cmp::Reverse(count(series)));
+        match found[..] {
+            [] => Err("the study has no files".to_owned()),
+            [first, second, ..] if count(first) == count(second) => {
+                Err(format!("two series of the study have {} files each: name one in SeriesInstanceUID", count(first)))
+            }
+            [first, ..] => Ok(first),
+        }
     }
 
     /// A digest that stands for the patient of a series; the study where the images name none. The error says
@@ -71,16 +96,18 @@ pub(crate) fn create_folder(path: &Path) -> Result<(), TrainError> {
     std::fs::create_dir_all(path).map_err(TrainError::file("creating", path))
 }
 
-/// Writes a file beside its place and renames it, so that nothing half-written is taken for whole.
+/// Writes a file beside its place and renames it, so that nothing half-written is taken for whole. Several processes may
+/// write the same file: each has its own beside it, and the last stands.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
-    if let Some(folder) = path.parent() {
-        create_folder(folder)?;
-    }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".partial");
-    let partial = path.with_file_name(name);
-    std::fs::write(&partial, bytes).map_err(TrainError::file("writing", &partial))?;
-    std::fs::rename(&partial, path).map_err(TrainError::file("renaming", &partial))
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    create_folder(folder)?;
+    let failed = || TrainError::file("writing", path);
+    let readable = std::fs::Permissions::from_mode(0o666);
+    let partial = tempfile::Builder::new().prefix(".partial-").permissions(readable).tempfile_in(folder);
+    let mut partial = partial.map_err(failed())?;
+    partial.write_all(bytes).map_err(failed())?;
+    partial.persist(path).map_err(|error| failed()(error.error))?;
+    Ok(())
 }
 
 /// Tables that a person can open.
@@ -97,6 +124,12 @@ pub(crate) mod table {
     pub(crate) fn reader(path: &Path) -> Result<csv::Reader<File>, TrainError> {
         let file = File::open(path).map_err(TrainError::file("opening", path))?;
         Ok(csv::Reader::from_reader(file))
+    }
+
+    /// A reader of a table whose rows may be of different lengths.
+    pub(crate) fn flexible_reader(path: &Path) -> Result<csv::Reader<File>, TrainError> {
+        let file = File::open(path).map_err(TrainError::file("opening", path))?;
+        Ok(csv::ReaderBuilder::new().flexible(true).from_reader(file))
     }
 
     /// An error of the table's syntax, with its line.

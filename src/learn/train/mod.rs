@@ -1,19 +1,23 @@
 //! Learning lung segmentation and embolism classification, and writing model packages.
 //!
 //! ```text
-//! train.csv, DICOM --labels--> exams.csv, slices.csv, exclusions.csv
-//!                  --volumes-> prepared images and targets, by the preparation that serves
+//! train.csv, DICOM --labels--> exams.csv, slices.csv, splits.csv
+//!                  --volumes-> NIfTI volumes, SOP Instance UID of each slice
+//!                  --slices--> labels of each volume's slices
+//!                  --lungs---> lung masks
+//!                  --boxes---> what lies around the lungs, by the preparation that serves
 //!                  --fit-----> checkpoints, log.jsonl
-//!                  --evaluate> evaluation.json, predictions.csv
+//!                  --evaluate> evaluation.json, predictions.csv, report.html
 //!                  --export--> package: model.toml, *.onnx, card.md, metrics.json
 //! ```
 //!
-//! Each step reads what the one before wrote under `work.directory`, so it can be run alone and resumed. The method is
+//! Each step reads what the one before wrote under `work.dir`, so it can be run alone and resumed. The method is
 //! that of Hu et al., "High performance with fewer labels using semi-weakly supervised learning for pulmonary embolism
 //! diagnosis", npj Digital Medicine 8 (2025), doi 10.1038/s41746-025-01594-2: exam labels for all exams, slice labels
 //! for those that carry them.
 
 mod augmentation;
+mod boxes;
 mod calibration;
 mod card;
 mod configuration;
@@ -25,17 +29,21 @@ mod files;
 mod fit;
 mod labels;
 mod loss;
-mod lung_masks;
+mod lungs;
 mod metrics;
 mod network;
 mod package;
 mod progress;
 mod report;
+mod slices;
+mod stage;
 mod steps;
+mod supervision;
 #[cfg(test)]
 mod tests;
 mod volumes;
 
 pub use configuration::TrainConfiguration;
 pub use error::TrainError;
+pub use stage::Shard;
 pub use steps::{Step, run};

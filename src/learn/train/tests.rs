@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::tags;
 
-use super::dataset::Dataset;
-use super::labels::Split;
-use super::volumes;
-use super::{Step, TrainConfiguration, TrainError, run};
+use super::dataset::{Dataset, PreparedExam};
+use super::labels::{Cohort, Exam};
+use super::{Shard, Step, TrainConfiguration, TrainError};
 use crate::config::Config;
 use crate::engine::models::manifest::IntendedUse;
 use crate::engine::models::networks;
@@ -132,7 +131,7 @@ impl Trial {
     fn configuration(&self, more: &[&str]) -> TrainConfiguration {
         let mut overrides = self.overrides.clone();
         overrides.push(format!("data.root={}", self.path("cohort").display()));
-        overrides.push(format!("work.directory={}", self.path("work").display()));
+        overrides.push(format!("work.dir={}", self.path("work").display()));
         overrides.push(format!("package.directory={}", self.path("onnx").display()));
         overrides.extend(more.iter().map(|text| (*text).to_owned()));
         TrainConfiguration::load(None, &overrides).expect("valid")
@@ -141,6 +140,26 @@ impl Trial {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
+}
+
+/// Steps that come before the fit.
+const PREPARING: [Step; 5] = [Step::Labels, Step::Volumes, Step::Slices, Step::Lungs, Step::Boxes];
+
+fn run(step: Step, configuration: &TrainConfiguration) -> Result<Vec<String>, TrainError> {
+    super::run(step, configuration, Shard::ALL)
+}
+
+fn prepare(configuration: &TrainConfiguration) -> Result<Vec<String>, TrainError> {
+    let lines: Result<Vec<Vec<String>>, TrainError> =
+        PREPARING.into_iter().map(|step| run(step, configuration)).collect();
+    Ok(lines?.concat())
+}
+
+/// All exams as a fit sees them.
+fn prepared_exams(configuration: &TrainConfiguration) -> Vec<PreparedExam> {
+    prepare(configuration).expect("prepared");
+    let datasets = super::steps::datasets_of(configuration).expect("exams");
+    datasets.into_iter().flat_map(|(_, data)| data.exams).collect()
 }
 
 fn runtime() -> Runtime {
@@ -195,11 +214,9 @@ fn one_command_makes_a_lung_package_that_tells_left_from_right() {
 fn a_training_batch_is_bit_for_bit_what_is_served() {
     let trial = Trial::new(6, Labelled::All, &[]);
     let configuration = trial.configuration(&[]);
-    run(Step::Labels, &configuration).expect("labels");
-    run(Step::Volumes, &configuration).expect("volumes");
-    let prepared =
-        super::files::table::read(&configuration.experiment().join("prepared.csv"), "volumes").expect("table");
-    let data = Dataset::new(volumes::folder(&configuration), configuration.input.size, 1, prepared);
+    prepare(&configuration).expect("prepared");
+    let datasets = super::steps::datasets_of(&configuration).expect("prepared exams");
+    let data: &Dataset = &datasets[0].1;
     let series = &data.exams[0].series;
     let folder = trial.path("cohort").join("train").join(series.replace("1.3.", "1.2.")).join(series);
     let files: Vec<PathBuf> =
@@ -229,16 +246,10 @@ fn exam_labels_alone_train() {
 #[test]
 fn exams_from_another_folder_or_with_other_lungs_are_prepared_anew() {
     let trial = Trial::new(6, Labelled::All, &[]);
-    let prepared = |configuration: &TrainConfiguration| {
-        run(Step::Labels, configuration).expect("labels");
-        run(Step::Volumes, configuration).expect("volumes");
-        super::files::table::read::<volumes::PreparedExam>(&configuration.experiment().join("prepared.csv"), "volumes")
-            .expect("table")
-    };
-    let first = prepared(&trial.configuration(&[]));
-    assert_eq!(prepared(&trial.configuration(&[])), first);
+    let first = prepared_exams(&trial.configuration(&[]));
+    assert_eq!(prepared_exams(&trial.configuration(&[])), first);
     std::fs::rename(trial.path("cohort"), trial.path("moved")).expect("rename");
-    let moved = prepared(&trial.configuration(&[&format!("data.root={}", trial.path("moved").display())]));
+    let moved = prepared_exams(&trial.configuration(&[&format!("data.root={}", trial.path("moved").display())]));
     assert_eq!(moved.len(), first.len());
     for exam in &moved {
         let before = first.iter().find(|before| before.series == exam.series).expect("the same exam");
@@ -262,11 +273,9 @@ fn patches_teach_the_encoder_first_where_there_are_masks() {
 fn a_fit_that_was_stopped_goes_on_as_if_it_had_not_been() {
     let trial = Trial::new(6, Labelled::All, &["fit.epochs=3", "fit.head_epochs=0"]);
     let whole = trial.configuration(&["work.experiment=whole"]);
-    for step in [Step::Labels, Step::Volumes, Step::Fit] {
-        run(step, &whole).expect("fitted");
-    }
+    prepare(&whole).and_then(|_| run(Step::Fit, &whole)).expect("fitted");
     let stopped = trial.configuration(&["work.experiment=parts", "fit.maximum_minutes=1e-9"]);
-    run(Step::Volumes, &stopped).expect("volumes");
+    run(Step::Labels, &stopped).expect("splits");
     for _ in 0..2 {
         run(Step::Fit, &stopped).expect("one epoch");
     }
@@ -297,11 +306,7 @@ fn corrected_labels_reach_a_training_that_was_prepared_before() {
     let trial = Trial::new(6, Labelled::All, &[]);
     let configuration = trial.configuration(&[]);
     let counts = || -> Vec<(bool, usize)> {
-        run(Step::Labels, &configuration).expect("labels");
-        run(Step::Volumes, &configuration).expect("volumes");
-        let path = configuration.experiment().join("prepared.csv");
-        let exams: Vec<volumes::PreparedExam> = super::files::table::read(&path, "volumes").expect("table");
-        exams.iter().map(|exam| (exam.embolism, exam.labelled_slices)).collect()
+        prepared_exams(&configuration).iter().map(|exam| (exam.embolism, exam.labelled_slices)).collect()
     };
     let before = counts();
     assert!(before.iter().any(|(embolism, _)| *embolism) && before.iter().all(|(_, labelled)| *labelled > 0));
@@ -314,7 +319,7 @@ fn a_fit_is_not_resumed_on_other_exams() {
     let trial = Trial::new(6, Labelled::All, &["fit.epochs=1", "fit.head_epochs=0"]);
     let fitted = |more: &[&str]| {
         let configuration = trial.configuration(more);
-        run(Step::Labels, &configuration).and_then(|_| run(Step::Volumes, &configuration)).expect("prepared");
+        prepare(&configuration).expect("prepared");
         run(Step::Fit, &configuration)
     };
     fitted(&[]).expect("fitted");
@@ -335,7 +340,7 @@ fn exams_of_one_class_are_refused_with_the_reason() {
 fn an_empty_table_and_a_missing_step_say_what_to_do() {
     let trial = Trial::new(1, Labelled::All, &[]);
     let error = run(Step::Fit, &trial.configuration(&[])).expect_err("nothing prepared").to_string();
-    assert!(error.contains("run `pe-node train volumes` first"), "{error}");
+    assert!(error.contains("run `pe-node train labels` first"), "{error}");
     let header = "StudyInstanceUID,SeriesInstanceUID,SOPInstanceUID,pe_present_on_image,negative_exam_for_pe\n";
     std::fs::write(trial.path("cohort/train.csv"), header).expect("table");
     let error = run(Step::Labels, &trial.configuration(&[])).expect_err("empty").to_string();
@@ -349,19 +354,18 @@ fn an_empty_table_and_a_missing_step_say_what_to_do() {
 fn an_exam_that_cannot_be_read_is_excluded_with_its_reason() {
     let trial = Trial::new(6, Labelled::All, &[]);
     std::fs::remove_dir_all(trial.path("cohort/train/1.2.3")).expect("removed");
-    for entry in std::fs::read_dir(trial.path("cohort/train/1.2.4/1.3.4")).expect("series") {
+    for entry in std::fs::read_dir(trial.path("cohort/train/1.2.4/1.3.4")).expect("series").take(SLICES / 2) {
         let path = entry.expect("file").path();
         let bytes = std::fs::read(&path).expect("file");
         std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("cut");
     }
     let configuration = trial.configuration(&[]);
-    let labels = run(Step::Labels, &configuration).expect("labels");
-    let volumes = run(Step::Volumes, &configuration);
-    let tables = ["work/labels/exclusions.csv", "work/experiment/exclusions.csv"];
+    let lines = prepare(&configuration).expect("the others are prepared");
+    let tables = ["work/labels/exclusions.csv", "work/volumes-exclusions.csv"];
     let excluded: String = tables.iter().filter_map(|path| std::fs::read_to_string(trial.path(path)).ok()).collect();
-    assert!(labels[0].contains("exams excluded") && volumes.is_ok(), "{labels:?} {volumes:?}");
+    assert!(lines[0].contains("1 exclusions") && lines[1].contains("4 exams from DICOM, 1 excluded"), "{lines:?}");
     assert!(excluded.contains("1.3.3,labels,the series has no files"), "{excluded}");
-    assert!(excluded.contains("1.3.4,"), "{excluded}");
+    assert!(excluded.contains("1.3.4,volumes,no volume"), "{excluded}");
 }
 
 #[test]
@@ -370,8 +374,7 @@ fn an_unknown_device_and_an_unknown_key_are_refused() {
     assert!(error.contains("did you mean `fit.epochs`"), "{error}");
     let trial = Trial::new(6, Labelled::All, &[]);
     let configuration = trial.configuration(&["fit.device=tpu"]);
-    run(Step::Labels, &configuration).expect("labels");
-    run(Step::Volumes, &configuration).expect("volumes");
+    prepare(&configuration).expect("prepared");
     assert!(matches!(run(Step::Fit, &configuration), Err(TrainError::Exams(text)) if text.contains("\"tpu\"")));
 }
 
@@ -382,8 +385,95 @@ fn validation_exams_come_from_their_own_cohort_and_share_no_patient() {
     let other = format!("data.validation_root={}", trial.path("other").display());
     let configuration = trial.configuration(&[other.as_str()]);
     run(Step::Labels, &configuration).expect("labels");
-    let path = configuration.work.directory.join("labels/exams.csv");
-    let exams: Vec<super::labels::Exam> = super::files::table::read(&path, "labels").expect("table");
-    let of = |split| exams.iter().filter(|exam| exam.split == split).count();
-    assert_eq!((of(Split::Train), of(Split::Validation)), (6, 2));
+    let path = configuration.work.dir.join("labels/exams.csv");
+    let exams: Vec<Exam> = super::files::table::read(&path, "labels").expect("table");
+    let of = |cohort| exams.iter().filter(|exam| exam.cohort == cohort).count();
+    assert_eq!((of(Cohort::Main), of(Cohort::Validation)), (6, 2));
+}
+
+#[test]
+fn slice_labels_are_counted_on_source_slices_and_tests_keep_theirs() {
+    let trial = Trial::new(24, Labelled::All, &["data.test_fraction=0.25", "data.validation_fraction=0.25"]);
+    let quarter = trial.configuration(&["supervision.labelled_exams=0.5", "supervision.labelled_slices=0.25"]);
+    let exams = prepared_exams(&quarter);
+    let labelled = |split: &str| -> Vec<usize> {
+        let of_split = exams.iter().filter(|exam| exam.split.name() == split);
+        of_split.map(|exam| exam.labelled_source_slices).filter(|labelled| *labelled > 0).collect()
+    };
+    assert_eq!((labelled("train"), labelled("validation")), (vec![SLICES / 4; 6], vec![SLICES / 4; 4]));
+    assert_eq!(labelled("test"), [SLICES; 6]);
+    let nothing = trial.configuration(&["supervision.labelled_exams=0", "work.experiment=none"]);
+    assert!(prepared_exams(&nothing).iter().all(|exam| exam.split.name() == "test" || exam.labelled_slices == 0));
+}
+
+#[test]
+fn every_share_of_slice_labels_trains() {
+    let trial = Trial::new(8, Labelled::All, &["fit.epochs=1", "fit.head_epochs=1"]);
+    for share in ["0", "0.1", "1"] {
+        let experiment = format!("work.experiment=share-{share}");
+        let configuration = trial.configuration(&[&format!("supervision.labelled_exams={share}"), &experiment]);
+        run(Step::All, &configuration).expect("trained");
+        assert!(losses(&configuration).iter().all(|loss| loss.is_finite()), "{share}");
+    }
+}
+
+#[test]
+fn two_columns_of_exam_labels_are_enough() {
+    let trial = Trial::new(6, Labelled::All, &["data.labels=exams.csv", "fit.epochs=1", "fit.head_epochs=1"]);
+    let rows: String = (0..6).fold(String::new(), |rows, exam| rows + &format!("1.2.{exam},{}\n", exam % 2));
+    std::fs::write(trial.path("cohort/exams.csv"), format!("StudyInstanceUID,pe_present_in_exam\n{rows}"))
+        .expect("table");
+    let configuration = trial.configuration(&["package.name=trial"]);
+    run(Step::All, &configuration).expect("trained");
+    let package = Package::open(&trial.path("onnx/trial/0.1.0")).expect("package");
+    assert_eq!(package.manifest().training.counts["train_labelled_slices"], 0);
+    let joined = std::fs::read_to_string(trial.path("work/slices.csv")).expect("table");
+    assert!(joined.contains(&format!("1.3.0,{SLICES},0,0,0,{SLICES},")), "{joined}");
+}
+
+#[test]
+fn labels_and_images_that_do_not_match_are_listed() {
+    let trial = Trial::new(6, Labelled::All, &[]);
+    let table = std::fs::read_to_string(trial.path("cohort/train.csv")).expect("table");
+    let mut table: Vec<&str> = table.lines().filter(|line| !line.contains(",1.4.2.5,")).collect();
+    table.push("1.2.3,1.3.3,1.4.3.99,1,0");
+    std::fs::write(trial.path("cohort/train.csv"), table.join("\n")).expect("table");
+    prepare(&trial.configuration(&[])).expect("prepared");
+    let joined = std::fs::read_to_string(trial.path("work/slices.csv")).expect("table");
+    assert!(joined.contains(&format!("1.3.3,{SLICES},{SLICES},8,1,0,1.4.3.99")), "{joined}");
+    assert!(joined.contains(&format!("1.3.2,{SLICES},{},0,0,1,1.4.2.5", SLICES - 1)), "{joined}");
+}
+
+#[test]
+fn shards_of_each_step_make_what_one_run_makes() {
+    let trial = Trial::new(6, Labelled::All, &[]);
+    let whole = prepared_exams(&trial.configuration(&[]));
+    let apart = trial.configuration(&[&format!("work.dir={}", trial.path("apart").display())]);
+    run(Step::Labels, &apart).expect("labels");
+    for step in &PREPARING[1..] {
+        for shard in ["2/3", "0/3", "1/3"] {
+            super::run(*step, &apart, shard.parse().expect("shard")).expect("done");
+        }
+    }
+    let datasets = super::steps::datasets_of(&apart).expect("exams");
+    let exams: Vec<PreparedExam> = datasets.into_iter().flat_map(|(_, data)| data.exams).collect();
+    assert_eq!(exams, whole);
+    assert!(super::run(Step::Fit, &apart, "0/3".parse().expect("shard")).is_err());
+}
+
+#[test]
+fn each_fold_validates_one_fit() {
+    let trial = Trial::new(8, Labelled::All, &["data.folds=2", "fit.epochs=1", "fit.head_epochs=0"]);
+    let configuration = trial.configuration(&[]);
+    prepare(&configuration).and_then(|_| run(Step::Fit, &configuration)).expect("fitted");
+    let validation = |fold: usize| -> Vec<String> {
+        let path = configuration.experiment().join(format!("fold-{fold}/prepared.csv"));
+        let exams: Vec<PreparedExam> = super::files::table::read(&path, "fit").expect("table");
+        let of_split = exams.into_iter().filter(|exam| exam.split.name() == "validation");
+        of_split.map(|exam| exam.series).collect()
+    };
+    let (first, second) = (validation(0), validation(1));
+    assert_eq!((first.len(), second.len()), (4, 4));
+    assert!(first.iter().all(|series| !second.contains(series)));
+    assert!(configuration.experiment().join("fold-1/network/log.jsonl").is_file());
 }

@@ -1,235 +1,266 @@
-//! Step `volumes`: DICOM to prepared images and their targets, once, so that no fit ever decodes DICOM.
+//! Step `volumes`: DICOM to volumes in Hounsfield units, as NIfTI files that any viewer opens, and a lossless map from
+//! SOP Instance UID to slice.
 //!
-//! Images come from [`Preparer`], the preparation that serves: what is kept here are its values, bit for bit. The files
-//! of one preparation lie in a folder named after its digest, so a changed configuration never meets old images.
+//! Nothing is rounded on the way: voxels are whole numbers, and the outcome keeps the grid to the last bit, which the
+//! single precision of a NIfTI header does not. What is prepared from a stored volume is what is prepared from DICOM.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use dicom_dictionary_std::tags;
-use ndarray::ArrayView3;
+use dicom_object::InMemDicomObject;
+use dicom_object::Tag;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use super::configuration::{LungSource, TrainConfiguration};
-use super::files::{self, CohortFiles, LIMITS, table};
-use super::labels::{Exam, Exclusion, SliceLabel, Split};
-use super::loss::UNLABELLED;
-use super::lung_masks::{LungMasks, nearest};
-use super::progress;
-use crate::dicom::elements;
-use crate::engine::models::manifest::Kind;
-use crate::engine::volume::preparation::Preparer;
-use crate::engine::volume::{Volume, VoxelPoint, nifti, read_series};
+use super::configuration::TrainConfiguration;
+use super::files::{CohortFiles, LIMITS, table};
+use super::labels::Exam;
+use super::stage::{self, Made, Outcome, Stage};
+use crate::dicom::{Uid, elements};
+use crate::engine::volume::{Geometry, PatientPoint, SourceSlice, Volume, nifti, read_series};
 
-/// One row of `prepared.csv`.
+/// What is known of a stored volume, besides its voxels and slices.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct PreparedExam {
-    /// Series Instance UID; the images lie in `<series>.images`, the targets in `<series>.targets`.
-    pub(crate) series: String,
-    /// What the exam is used for.
-    pub(crate) split: Split,
-    /// Embolism in the exam.
-    pub(crate) embolism: bool,
-    /// Prepared slices.
-    pub(crate) slices: usize,
-    /// Prepared slices that carry a label.
-    pub(crate) labelled_slices: usize,
-    /// Prepared slices with embolism.
-    pub(crate) positive_slices: usize,
+pub(crate) struct StoredVolume {
+    /// How it was acquired.
+    pub(crate) acquisition: Acquisition,
     /// The images are marked as synthetic: SyntheticData (0008,001C) is YES.
     pub(crate) synthetic: bool,
-    /// Digest of what else the exam was prepared from: cohort, labels, lungs. Others make another exam.
-    pub(crate) sources_sha256: String,
+    /// Its grid.
+    pub(crate) geometry: Geometry,
 }
 
-/// Folder of prepared images of this configuration.
+/// How a series was acquired, as its first image says; empty or 0 where it does not.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Acquisition {
+    /// Manufacturer (0008,0070).
+    pub(crate) manufacturer: String,
+    /// Manufacturer's Model Name (0008,1090).
+    pub(crate) model: String,
+    /// Convolution Kernel (0018,1210).
+    pub(crate) kernel: String,
+    /// KVP (0018,0060).
+    pub(crate) kilovolts: f64,
+    /// Slice Thickness (0018,0050) in millimetres.
+    pub(crate) slice_thickness_mm: f64,
+}
+
+impl Acquisition {
+    fn of(header: &InMemDicomObject) -> Self {
+        let text = |tag: Tag| elements::text(header, tag).unwrap_or_default();
+        let number = |tag: Tag| elements::number(header, tag).filter(|number| number.is_finite()).unwrap_or_default();
+        Self {
+            manufacturer: text(tags::MANUFACTURER),
+            model: text(tags::MANUFACTURER_MODEL_NAME),
+            kernel: text(tags::CONVOLUTION_KERNEL),
+            kilovolts: number(tags::KVP),
+            slice_thickness_mm: number(tags::SLICE_THICKNESS),
+        }
+    }
+}
+
+/// A row of `volumes.csv`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    series: String,
+    slices: usize,
+    rows: usize,
+    columns: usize,
+    row_mm: f64,
+    column_mm: f64,
+    slice_mm: f64,
+    manufacturer: String,
+    model: String,
+    kernel: String,
+    kilovolts: f64,
+    slice_thickness_mm: f64,
+    synthetic: bool,
+}
+
+/// A row of a series' table of slices, lowest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct SliceRow {
+    slice: usize,
+    sop_instance_uid: String,
+    sop_class_uid: String,
+    instance_number: Option<i64>,
+    x_mm: f64,
+    y_mm: f64,
+    z_mm: f64,
+}
+
+/// The step.
+pub(crate) struct Volumes {
+    folder: PathBuf,
+    /// DICOM files by cohort; `None` where volumes are only read back.
+    files: Option<BTreeMap<String, CohortFiles>>,
+}
+
+/// Folder of the stored volumes.
 pub(crate) fn folder(configuration: &TrainConfiguration) -> PathBuf {
-    let parameters = format!("{:?} {:?} {:?}", configuration.kind, configuration.input, configuration.data.lungs);
-    configuration.work.directory.join("volumes").join(&files::digest(parameters.as_bytes())[..12])
+    configuration.work.dir.join("volumes")
 }
 
-/// Path of an exam's images: 32-bit floating point numbers, little-endian, `[D, H, W]`.
-pub(crate) fn images_path(folder: &Path, series: &str) -> PathBuf {
-    folder.join(format!("{series}.images"))
-}
-
-/// Path of an exam's targets, one byte each: `[D]` (1, 0, 255 for unlabelled) for embolism, `[D, H, W]` (class) for
-/// lungs.
-pub(crate) fn targets_path(folder: &Path, series: &str) -> PathBuf {
-    folder.join(format!("{series}.targets"))
-}
-
-/// Path of an exam's embolus mask on the prepared grid, one byte a pixel, `[D, H, W]`; not there for an exam without
-/// emboli, nor for a cohort without masks.
-pub(crate) fn emboli_path(folder: &Path, series: &str) -> PathBuf {
-    folder.join(format!("{series}.emboli"))
-}
-
-/// Where a cohort keeps the embolus mask of a series, if it has masks.
-fn emboli_truth(exam: &Exam) -> PathBuf {
-    Path::new(&exam.root).join("truth").join(&exam.series).join("clots.nii.gz")
-}
-
-/// Prepares all exams that are not prepared yet. Gives the table of prepared exams and what was excluded.
-pub(crate) fn prepare(
-    configuration: &TrainConfiguration,
-    exams: &[Exam],
-    slices: Vec<SliceLabel>,
-) -> Result<(Vec<PreparedExam>, Vec<Exclusion>), TrainError> {
-    let folder = folder(configuration);
-    files::create_folder(&folder)?;
-    let mut labels: BTreeMap<String, BTreeMap<String, Option<u8>>> = BTreeMap::new();
-    for slice in slices {
-        labels.entry(slice.series).or_default().insert(slice.instance, slice.embolism);
-    }
-    let mut cohorts: BTreeMap<&str, Vec<&Exam>> = BTreeMap::new();
-    for exam in exams {
-        cohorts.entry(&exam.root).or_default().push(exam);
-    }
-    let mut masks = LungMasks::new(configuration)?;
-    let (mut prepared, mut excluded) = (Vec::new(), Vec::new());
-    let bar = progress::bar(exams.len() as u64, "volumes");
-    for (root, exams) in cohorts {
-        let root = Path::new(root);
-        let wanted = exams.iter().map(|exam| (exam.study.as_str(), exam.series.as_str()));
-        let files = CohortFiles::find(root, wanted)?;
+impl Volumes {
+    /// Finds the files of all exams.
+    pub(crate) fn new(configuration: &TrainConfiguration, exams: &[Exam]) -> Result<Self, TrainError> {
+        let mut cohorts: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
         for exam in exams {
-            let empty = BTreeMap::new();
-            let slices = labels.get(&exam.series).unwrap_or(&empty);
-            match prepare_exam(configuration, &folder, exam, slices, &files, &mut masks) {
-                Ok(row) => prepared.push(row),
-                Err(reason) => excluded.push(Exclusion {
-                    series: exam.series.clone(),
-                    step: "volumes".to_owned(),
-                    reason: reason.to_string(),
-                }),
-            }
-            bar.inc(1);
+            cohorts.entry(&exam.root).or_default().push((&exam.study, &exam.series));
         }
+        let find = |(root, wanted): (&str, Vec<(&str, &str)>)| -> Result<(String, CohortFiles), TrainError> {
+            Ok((root.to_owned(), CohortFiles::find(Path::new(root), wanted.into_iter())?))
+        };
+        let files = cohorts.into_iter().map(find).collect::<Result<_, _>>()?;
+        Ok(Self { folder: folder(configuration), files: Some(files) })
     }
-    bar.finish_and_clear();
-    Ok((prepared, excluded))
+
+    /// Volumes that were stored before, whether or not the DICOM files are still at hand.
+    pub(crate) fn stored(configuration: &TrainConfiguration) -> Self {
+        Self { folder: folder(configuration), files: None }
+    }
+
+    fn files(&self, exam: &Exam) -> &[PathBuf] {
+        let cohort = self.files.as_ref().and_then(|files| files.get(&exam.root));
+        cohort.and_then(|cohort| cohort.series(&exam.series)).unwrap_or_default()
+    }
 }
 
-fn prepare_exam(
-    configuration: &TrainConfiguration,
-    folder: &Path,
-    exam: &Exam,
-    labels: &BTreeMap<String, Option<u8>>,
-    files: &CohortFiles,
-    masks: &mut LungMasks,
-) -> Result<PreparedExam, TrainError> {
-    let row_path = folder.join(format!("{}.csv", exam.series));
-    let sources = format!("{} {} {labels:?} {}", exam.root, exam.embolism, masks.identity());
-    let sources_sha256 = files::digest(sources.as_bytes());
-    let masked = configuration.fit.mask_weight > 0.0 && exam.embolism && emboli_truth(exam).is_file();
-    if let Ok(mut rows) = table::read::<PreparedExam>(&row_path, "volumes")
-        && let Some(mut row) = rows.pop()
-        && row.sources_sha256 == sources_sha256
-        && (!masked || emboli_path(folder, &exam.series).is_file())
-    {
-        row.split = exam.split;
-        return Ok(row);
+impl Stage for Volumes {
+    type Input = ();
+    type Output = StoredVolume;
+    type Row = Row;
+    const NAME: &'static str = "volumes";
+
+    fn folder(&self) -> &Path {
+        &self.folder
     }
-    let paths = files.series(&exam.series).unwrap_or_default();
-    let reading = read_series(paths, &LIMITS);
-    let volume = reading.volume.ok_or_else(|| {
-        let reasons: Vec<String> = reading.rejections.iter().map(|rejection| rejection.explanation.clone()).collect();
-        TrainError::Exams(format!("no volume: {}", reasons.join("; ")))
-    })?;
-    let lungs = masks.of(&volume, Path::new(&exam.root), &exam.series)?;
-    let preparer = Preparer::new(&volume, Some(&lungs), &configuration.input)?;
-    let targets = match configuration.kind {
-        Kind::EmbolismClassifier => slice_targets(&volume, &preparer, exam, labels),
-        Kind::LungSegmentation => nearest(&lungs.0, &volume.geometry, preparer.geometry()).into_raw_vec_and_offset().0,
+
+    /// The files by name and length: a file that was replaced by a better copy makes another volume.
+    fn sources(&self, input: &Made<()>) -> Option<String> {
+        self.files.as_ref()?;
+        let length = |path: &PathBuf| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let named: Vec<String> =
+            self.files(&input.exam).iter().map(|path| format!("{} {}", path.display(), length(path))).collect();
+        Some(named.join("\n"))
+    }
+
+    fn make(&self, input: &Made<()>) -> Result<Outcome<StoredVolume>, TrainError> {
+        let reading = read_series(self.files(&input.exam), &LIMITS);
+        let Some(volume) = reading.volume else {
+            let reasons: Vec<&str> = reading.rejections.iter().map(|one| one.explanation.as_str()).collect();
+            return Ok(Outcome::Excluded(format!("no volume: {}", reasons.join("; "))));
+        };
+        store(&self.folder, &input.exam.series, &volume)?;
+        Ok(Outcome::Made(StoredVolume {
+            acquisition: Acquisition::of(&volume.header),
+            synthetic: elements::text(&volume.header, tags::SYNTHETIC_DATA).is_some_and(|value| value == "YES"),
+            geometry: volume.geometry,
+        }))
+    }
+
+    fn row(&self, exam: &Exam, volume: &StoredVolume) -> Row {
+        let [columns, rows, slices] = volume.geometry.size;
+        let [column_mm, row_mm, slice_mm] = volume.geometry.spacing;
+        let Acquisition { manufacturer, model, kernel, kilovolts, slice_thickness_mm } = volume.acquisition.clone();
+        Row {
+            series: exam.series.clone(),
+            slices,
+            rows,
+            columns,
+            row_mm,
+            column_mm,
+            slice_mm,
+            manufacturer,
+            model,
+            kernel,
+            kilovolts,
+            slice_thickness_mm,
+            synthetic: volume.synthetic,
+        }
+    }
+}
+
+fn voxels_path(folder: &Path, series: &str) -> PathBuf {
+    stage::path(folder, series, "nii.gz")
+}
+
+fn slices_path(folder: &Path, series: &str) -> PathBuf {
+    stage::path(folder, series, "slices.csv")
+}
+
+fn store(folder: &Path, series: &str, volume: &Volume) -> Result<(), TrainError> {
+    nifti::write(&voxels_path(folder, series), &volume.hounsfield, &volume.geometry)?;
+    let row = |(slice, source): (usize, &SourceSlice)| SliceRow {
+        slice,
+        sop_instance_uid: source.sop_instance_uid.to_string(),
+        sop_class_uid: source.sop_class_uid.to_string(),
+        instance_number: source.instance_number,
+        x_mm: source.position.0[0],
+        y_mm: source.position.0[1],
+        z_mm: source.position.0[2],
     };
-    let images = preparer.images(0..preparer.slices());
-    files::write_whole(&images_path(folder, &exam.series), bytes_of(images.view()))?;
-    files::write_whole(&targets_path(folder, &exam.series), &targets)?;
-    if masked {
-        let emboli = emboli_on(&volume, &preparer, &emboli_truth(exam))?;
-        files::write_whole(&emboli_path(folder, &exam.series), &emboli)?;
+    let rows: Vec<SliceRow> = volume.slices.iter().enumerate().map(row).collect();
+    table::write(&slices_path(folder, series), &rows)
+}
+
+/// SOP Instance UIDs of a stored volume, lowest slice first.
+pub(crate) fn instances(folder: &Path, series: &str) -> Result<Vec<String>, TrainError> {
+    let rows: Vec<SliceRow> = table::read(&slices_path(folder, series), Volumes::NAME)?;
+    Ok(rows.into_iter().map(|row| row.sop_instance_uid).collect())
+}
+
+/// Reads a stored volume back; of its header nothing is kept.
+pub(crate) fn load(folder: &Path, series: &str, stored: &StoredVolume) -> Result<Volume, TrainError> {
+    let path = voxels_path(folder, series);
+    let (voxels, _) = nifti::read(&path)?;
+    let damaged =
+        |problem: &str| TrainError::table(&path, None, format!("{problem}; remove it and run `volumes` again"));
+    let [columns, rows, slices] = stored.geometry.size;
+    if voxels.dim() != (slices, rows, columns) {
+        return Err(damaged("the volume has another size than it was stored with"));
     }
-    let of_slices = configuration.kind == Kind::EmbolismClassifier;
-    let count = |wanted: fn(u8) -> bool| targets.iter().filter(|target| of_slices && wanted(**target)).count();
-    let row = PreparedExam {
-        series: exam.series.clone(),
-        split: exam.split,
-        embolism: exam.embolism,
-        slices: preparer.slices(),
-        labelled_slices: count(|target| target != UNLABELLED),
-        positive_slices: count(|target| target == 1),
-        synthetic: elements::text(&volume.header, tags::SYNTHETIC_DATA).is_some_and(|value| value == "YES"),
-        sources_sha256,
+    let table: Vec<SliceRow> = table::read(&slices_path(folder, series), Volumes::NAME)?;
+    let slice = |row: SliceRow| {
+        Some(SourceSlice {
+            sop_class_uid: Uid::parse(&row.sop_class_uid).ok()?,
+            sop_instance_uid: Uid::parse(&row.sop_instance_uid).ok()?,
+            instance_number: row.instance_number,
+            position: PatientPoint([row.x_mm, row.y_mm, row.z_mm]),
+        })
     };
-    // Written last: while it is not there, the exam is not prepared.
-    table::write(&row_path, std::slice::from_ref(&row))?;
-    Ok(row)
+    let found: Option<Vec<SourceSlice>> = table.into_iter().map(slice).collect();
+    let found =
+        found.filter(|found| found.len() == slices).ok_or_else(|| damaged("its table of slices is not whole"))?;
+    Ok(Volume {
+        geometry: stored.geometry.clone(),
+        hounsfield: voxels.mapv(|value| value as i16),
+        slices: found,
+        header: InMemDicomObject::new_empty(),
+    })
 }
 
-fn bytes_of(images: ArrayView3<'_, f32>) -> &[u8] {
-    images.to_slice().map_or(&[], bytemuck::cast_slice)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::volume::testing;
 
-/// Labels of source slices on prepared ones: positive if one of its source slices is, unlabelled if all of them are.
-/// Every slice of a negative exam is negative only where its label says so.
-fn slice_targets(
-    volume: &Volume,
-    preparer: &Preparer<'_>,
-    exam: &Exam,
-    labels: &BTreeMap<String, Option<u8>>,
-) -> Vec<u8> {
-    let mut targets = vec![UNLABELLED; preparer.slices()];
-    let mut known: Vec<(usize, u8)> = Vec::new();
-    for (index, slice) in volume.slices.iter().enumerate() {
-        let Some(Some(label)) = labels.get(slice.sop_instance_uid.as_str()) else { continue };
-        known.push((index, *label));
-        if let Some(prepared) = preparer.prepared_slice(index) {
-            let target = &mut targets[prepared];
-            *target = if *target == UNLABELLED { *label } else { (*target).max(*label) };
-        }
-    }
-    // Where slices are thicker than the prepared step, a prepared slice may have no source slice of its own; between
-    // two neighbours that agree it takes their label.
-    if exam.labelled_slices == exam.slices {
-        for prepared in 0..targets.len() {
-            let (before, after) = (targets[..prepared].iter().rev(), targets[prepared + 1..].iter());
-            let nearest =
-                |mut side: Box<dyn Iterator<Item = &u8> + '_>| side.find(|target| **target != UNLABELLED).copied();
-            if targets[prepared] == UNLABELLED
-                && let (Some(before), Some(after)) = (nearest(Box::new(before)), nearest(Box::new(after)))
-                && before == after
-            {
-                targets[prepared] = before;
-            }
-        }
-    }
-    targets
-}
-
-/// An embolus mask on the prepared grid: every prepared pixel that is nearest to a voxel of an embolus.
-fn emboli_on(volume: &Volume, preparer: &Preparer<'_>, path: &Path) -> Result<Vec<u8>, TrainError> {
-    let (voxels, geometry) = nifti::read(path)?;
-    let [columns, rows, slices] = preparer.geometry().size;
-    let mut emboli = vec![0; columns * rows * slices];
-    for ((slice, row, column), _) in voxels.indexed_iter().filter(|(_, value)| **value > 0.5) {
-        let place = geometry.to_patient(VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 });
-        let source = volume.geometry.to_voxel(place).slice.round();
-        let found = preparer.geometry().to_voxel(place);
-        let (row, column) = (found.row.round(), found.column.round());
-        let inside = source >= 0.0 && row >= 0.0 && column >= 0.0 && row < rows as f64 && column < columns as f64;
-        if inside && let Some(slice) = preparer.prepared_slice(source as usize) {
-            emboli[(slice * rows + row as usize) * columns + column as usize] = 1;
-        }
-    }
-    Ok(emboli)
-}
-
-/// The lung masks that this configuration asks for, in words.
-pub(crate) fn lung_source(configuration: &TrainConfiguration) -> &'static str {
-    match configuration.data.lungs {
-        LungSource::Truth => "truth masks",
-        LungSource::Package => "the lung package",
+    #[test]
+    fn a_stored_volume_comes_back_to_the_last_bit() {
+        let folder = tempfile::tempdir().expect("folder");
+        let geometry = testing::geometry([7, 5, 4], [0.1 + 0.2, 1.0 / 3.0, 2.5], testing::PRONE);
+        let volume = testing::volume(geometry, |[x, y, z]| x * 100.0 + y * 30.0 + z * 7.0 - 900.0);
+        store(folder.path(), "1.2", &volume).expect("stored");
+        let acquisition = Acquisition { kernel: "SOFT".to_owned(), kilovolts: 100.0, ..Acquisition::default() };
+        let stored = StoredVolume { acquisition, synthetic: false, geometry: volume.geometry.clone() };
+        let text = toml::to_string(&stored).expect("written");
+        let loaded = load(folder.path(), "1.2", &toml::from_str(&text).expect("read")).expect("loaded");
+        assert_eq!(loaded.geometry, volume.geometry);
+        assert_eq!(loaded.hounsfield, volume.hounsfield);
+        let places = |volume: &Volume| volume.slices.iter().map(|slice| slice.position).collect::<Vec<_>>();
+        assert_eq!(places(&loaded), places(&volume));
+        let expected: Vec<String> = volume.slices.iter().map(|slice| slice.sop_instance_uid.to_string()).collect();
+        assert_eq!(instances(folder.path(), "1.2").expect("table"), expected);
     }
 }

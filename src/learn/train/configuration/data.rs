@@ -16,6 +16,10 @@ pub struct Data {
     pub validation_root: PathBuf,
     /// Cohort for the test; empty to split `root`.
     pub test_root: PathBuf,
+    /// Table of labels in each cohort's folder.
+    pub labels: PathBuf,
+    /// Number of folds; fewer than 2 for one fit.
+    pub folds: usize,
     /// Share of patients for validation.
     pub validation_fraction: f64,
     /// Share of patients for the test.
@@ -43,7 +47,7 @@ pub enum LungSource {
 #[serde(deny_unknown_fields)]
 pub struct Work {
     /// Folder of tables, prepared images and experiments.
-    pub directory: PathBuf,
+    pub dir: PathBuf,
     /// Name of the experiment.
     pub experiment: String,
 }

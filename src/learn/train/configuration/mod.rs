@@ -66,7 +66,7 @@ impl TrainConfiguration {
 
     /// Folder of the experiment: checkpoints, logs, results.
     pub(super) fn experiment(&self) -> PathBuf {
-        self.work.directory.join(&self.work.experiment)
+        self.work.dir.join(&self.work.experiment)
     }
 
     /// The settings as TOML, as they are kept beside the weights.

@@ -42,13 +42,9 @@ pub(crate) struct EmbolismBatch {
 type Drawn = (Vec<f32>, (Vec<u8>, Vec<u8>));
 
 impl<'a> EmbolismTask<'a> {
-    pub(crate) fn new(
-        configuration: &'a TrainConfiguration,
-        training: &'a Dataset,
-        validation: &'a Dataset,
-    ) -> Result<Self, TrainError> {
-        let targets = (0..training.exams.len()).map(|exam| training.targets(exam)).collect::<Result<_, _>>()?;
-        Ok(Self { configuration, training, validation, targets, start: None })
+    pub(crate) fn new(configuration: &'a TrainConfiguration, training: &'a Dataset, validation: &'a Dataset) -> Self {
+        let targets = (0..training.exams.len()).map(|exam| training.slice_labels(exam).to_vec()).collect();
+        Self { configuration, training, validation, targets, start: None }
     }
 }
 
@@ -155,7 +151,7 @@ impl Task for EmbolismTask<'_> {
             let reading = network.head.forward(features);
             let positive = self.validation.exams[exam].embolism;
             exams.push(Scored { score: f64::from(reading.embolism().into_scalar::<f32>()), positive });
-            let targets = self.validation.targets(exam)?;
+            let targets = self.validation.slice_labels(exam);
             slices.extend(scored_slices(reading.slices, some.iter().map(|slice| targets[*slice])));
         }
         let by_chance = 0.5;

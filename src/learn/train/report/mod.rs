@@ -11,10 +11,10 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::Deserialize;
 
 use super::configuration::TrainConfiguration;
+use super::dataset::PreparedExam;
 use super::evaluate::{Evaluation, Prediction};
 use super::labels::Split;
 use super::metrics::Scored;
-use super::volumes::PreparedExam;
 use crate::engine::models::manifest::{IntendedUse, Metric};
 use charts::{Chart, Line};
 

@@ -8,11 +8,11 @@ use super::fitting::{best_embolism, best_lungs};
 use super::{Paths, datasets};
 use crate::engine::models::manifest::{Kind, Metric};
 use crate::learn::train::configuration::TrainConfiguration;
+use crate::learn::train::dataset::PreparedExam;
 use crate::learn::train::evaluate::{self, Evaluation, Prediction};
 use crate::learn::train::files::{self, table};
 use crate::learn::train::labels::Split;
 use crate::learn::train::report::Report;
-use crate::learn::train::volumes::PreparedExam;
 use crate::learn::train::{TrainError, fit, package};
 
 pub(super) fn evaluate_weights(configuration: &TrainConfiguration, paths: &Paths) -> Result<Vec<String>, TrainError> {
@@ -27,7 +27,7 @@ pub(super) fn evaluate_weights(configuration: &TrainConfiguration, paths: &Paths
         Kind::EmbolismClassifier => {
             let network = best_embolism(configuration, paths, &device)?;
             let (evaluation, predictions) = evaluate::embolism(configuration, &network, &splits, &device)?;
-            table::write(&paths.experiment.join("predictions.csv"), &predictions)?;
+            table::write(&paths.fit.join("predictions.csv"), &predictions)?;
             (evaluation, predictions)
         }
     };
@@ -48,16 +48,16 @@ fn write_report(
     evaluation: &Evaluation,
     predictions: &[Prediction],
 ) -> Result<(), TrainError> {
-    let prepared = std::fs::read(&paths.prepared).map_err(TrainError::file("reading", &paths.prepared))?;
+    let prepared = std::fs::read(paths.prepared()).map_err(TrainError::file("reading", &paths.prepared()))?;
     let report = Report {
         configuration,
-        exams: &table::read::<PreparedExam>(&paths.prepared, "volumes")?,
+        exams: &table::read::<PreparedExam>(&paths.prepared(), "fit")?,
         evaluation,
         predictions,
         exams_sha256: &files::digest(&prepared),
-        folder: &paths.experiment,
+        folder: &paths.fit,
     };
-    files::write_whole(&paths.experiment.join("report.html"), report.html().as_bytes())
+    files::write_whole(&paths.fit.join("report.html"), report.html().as_bytes())
 }
 
 pub(super) fn export_package(configuration: &TrainConfiguration, paths: &Paths) -> Result<Vec<String>, TrainError> {

@@ -29,12 +29,21 @@ fn require_both_classes(data: &Dataset, what: &str) -> Result<(), TrainError> {
     Ok(())
 }
 
+/// Fits the weights of the experiment: once, or once a fold.
 pub(super) fn fit_weights(configuration: &TrainConfiguration, paths: &Paths) -> Result<Vec<String>, TrainError> {
+    let line = |fit: &Paths| {
+        let parameters = fit_one(configuration, fit)?;
+        Ok(format!("fit: {parameters} weights, checkpoints in {}", fit.fit.display()))
+    };
+    paths.fits(configuration).iter().map(line).collect()
+}
+
+fn fit_one(configuration: &TrainConfiguration, paths: &Paths) -> Result<usize, TrainError> {
     let datasets = datasets(configuration, paths)?;
     let (training, validation) = (split(&datasets, Split::Train)?, split(&datasets, Split::Validation)?);
     let device = fit::device(&configuration.fit)?;
     require_same_fit(configuration, paths)?;
-    files::write_whole(&paths.experiment.join("train.toml"), configuration.to_toml().as_bytes())?;
+    files::write_whole(&paths.fit.join("train.toml"), configuration.to_toml().as_bytes())?;
     let folder = paths.checkpoints("network");
     let parameters = match configuration.kind {
         Kind::LungSegmentation => {
@@ -44,7 +53,7 @@ pub(super) fn fit_weights(configuration: &TrainConfiguration, paths: &Paths) -> 
         Kind::EmbolismClassifier => {
             require_both_classes(training, "training")?;
             require_both_classes(validation, "validation")?;
-            let mut task = EmbolismTask::new(configuration, training, validation)?;
+            let mut task = EmbolismTask::new(configuration, training, validation);
             if configuration.fit.patch_epochs > 0 {
                 task.start = Some(fit_patches(configuration, paths, &task, &device)?);
             }
@@ -53,22 +62,22 @@ pub(super) fn fit_weights(configuration: &TrainConfiguration, paths: &Paths) -> 
             network.num_params()
         }
     };
-    Ok(vec![format!("fit: {parameters} weights, checkpoints in {}", paths.experiment.display())])
+    Ok(parameters)
 }
 
 /// Refuses to go on with weights that were fitted to other exams, splits or labels, or in another network: figures of
 /// such a mixture would be wrong. Longer or shorter is no other fit.
 fn require_same_fit(configuration: &TrainConfiguration, paths: &Paths) -> Result<(), TrainError> {
-    let prepared = std::fs::read(&paths.prepared).map_err(TrainError::file("reading", &paths.prepared))?;
+    let prepared = std::fs::read(paths.prepared()).map_err(TrainError::file("reading", &paths.prepared()))?;
     let TrainConfiguration { kind, input, encoder, head, lung_network, .. } = configuration;
     let identity = format!("{} {kind:?} {input:?} {encoder:?} {head:?} {lung_network:?}", files::digest(&prepared));
     let identity = files::digest(identity.as_bytes());
-    let path = paths.experiment.join("fit.sha256");
+    let path = paths.fit.join("fit.sha256");
     match std::fs::read_to_string(&path) {
         Ok(before) if before == identity => Ok(()),
         Ok(_) => Err(TrainError::Exams(format!(
             "{} holds weights fitted to other exams, labels or networks: choose another work.experiment, or remove it",
-            paths.experiment.display()
+            paths.fit.display()
         ))),
         Err(_) => files::write_whole(&path, identity.as_bytes()),
     }

@@ -1,43 +1,153 @@
 //! From tables and DICOM to prepared exams.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
 use super::Paths;
 use crate::learn::train::TrainError;
+use crate::learn::train::boxes::{Boxes, Prepared};
 use crate::learn::train::configuration::TrainConfiguration;
 use crate::learn::train::files::table;
-use crate::learn::train::labels::{self, Exam, SliceLabel};
-use crate::learn::train::volumes;
+use crate::learn::train::labels::{self, Exam, Exclusion, Labels, Place};
+use crate::learn::train::lungs::Lungs;
+use crate::learn::train::slices::{Joined, Slices};
+use crate::learn::train::stage::{self, Made, Merged, Shard, Stage};
+use crate::learn::train::supervision;
+use crate::learn::train::volumes::{StoredVolume, Volumes};
+
+/// What an experiment uses an exam for; a row of `splits.csv`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Assignment {
+    series: String,
+    place: Place,
+    slice_labels_used: bool,
+}
+
+/// The same without its key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Assigned {
+    pub(super) place: Place,
+    pub(super) slice_labels: bool,
+}
+
+impl Assignment {
+    pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Assigned>, TrainError> {
+        let rows: Vec<Self> = table::read(path, "labels")?;
+        let assigned = |row: Self| {
+            let Self { series, place, slice_labels_used } = row;
+            (series, Assigned { place, slice_labels: slice_labels_used })
+        };
+        Ok(rows.into_iter().map(assigned).collect())
+    }
+}
 
 pub(super) fn read_labels(configuration: &TrainConfiguration, paths: &Paths) -> Result<Vec<String>, TrainError> {
-    let labels = labels::read(configuration)?;
+    let labels = labels::read(&configuration.data)?;
     table::write(&paths.slices, &labels.slices)?;
     table::write(&paths.excluded_labels, &labels.exclusions)?;
     table::write(&paths.exams, &labels.exams)?;
-    let positive = labels.exams.iter().filter(|exam| exam.embolism).count();
-    let labelled: usize = labels.exams.iter().map(|exam| exam.labelled_slices).sum();
+    let assignments = assign(configuration, &labels);
+    table::write(&paths.splits, &assignments)?;
+    let count = |wanted: fn(&Exam) -> usize| labels.exams.iter().map(wanted).sum::<usize>();
+    let used = assignments.iter().filter(|assignment| assignment.slice_labels_used).count();
     Ok(vec![format!(
-        "labels: {} exams, {positive} with embolism, {labelled} of {} slices labelled; {} exams excluded, see {}",
+        "labels: {} exams, {} with embolism, {} of {} slices labelled, labels of {used} exams used; {} exclusions, see {}",
         labels.exams.len(),
+        count(|exam| usize::from(exam.embolism())),
+        count(|exam| exam.labelled_slices),
         labels.slices.len(),
         labels.exclusions.len(),
         paths.excluded_labels.display()
     )])
 }
 
-pub(super) fn prepare_volumes(configuration: &TrainConfiguration, paths: &Paths) -> Result<Vec<String>, TrainError> {
+fn assign(configuration: &TrainConfiguration, labels: &Labels) -> Vec<Assignment> {
+    let seed = configuration.fit.seed;
+    let places = labels::deal(&labels.exams, &configuration.data, seed);
+    let kept = supervision::exams_with_slice_labels(&labels.exams, &places, configuration.supervision, seed);
+    let assignment = |(exam, place): (&Exam, &Place)| Assignment {
+        series: exam.series.clone(),
+        place: *place,
+        slice_labels_used: kept.contains(exam.series.as_str()),
+    };
+    labels.exams.iter().zip(&places).map(assignment).collect()
+}
+
+/// All labelled exams.
+fn labelled(paths: &Paths) -> Result<Vec<Made<()>>, TrainError> {
     let exams: Vec<Exam> = table::read(&paths.exams, "labels")?;
-    let slices: Vec<SliceLabel> = table::read(&paths.slices, "labels")?;
-    let (prepared, excluded) = volumes::prepare(configuration, &exams, slices)?;
-    if prepared.is_empty() {
-        let reason = excluded.first().map_or_else(String::new, |first| format!("; the first: {}", first.reason));
-        return Err(TrainError::Exams(format!("none of {} exams could be prepared{reason}", exams.len())));
+    Ok(exams.into_iter().map(|exam| Made { exam, value: (), sources_sha256: String::new() }).collect())
+}
+
+pub(super) fn volumes(
+    configuration: &TrainConfiguration,
+    paths: &Paths,
+    shard: Shard,
+) -> Result<Vec<String>, TrainError> {
+    let inputs = labelled(paths)?;
+    let exams: Vec<Exam> = inputs.iter().map(|input| input.exam.clone()).collect();
+    take(&Volumes::new(configuration, &exams)?, inputs, shard, "from DICOM")
+}
+
+pub(super) fn slices(
+    configuration: &TrainConfiguration,
+    paths: &Paths,
+    shard: Shard,
+) -> Result<Vec<String>, TrainError> {
+    take(&joining(configuration, paths)?, stored(configuration, paths)?.made, shard, "joined with their labels")
+}
+
+pub(super) fn lungs(
+    configuration: &TrainConfiguration,
+    paths: &Paths,
+    shard: Shard,
+) -> Result<Vec<String>, TrainError> {
+    let lungs = Lungs::new(configuration)?;
+    take(&lungs, stored(configuration, paths)?.made, shard, lungs.source())
+}
+
+pub(super) fn boxes(
+    configuration: &TrainConfiguration,
+    paths: &Paths,
+    shard: Shard,
+) -> Result<Vec<String>, TrainError> {
+    let lungs = Lungs::new(configuration)?;
+    let found = stage::merge(&lungs, stored(configuration, paths)?.made)?;
+    take(&Boxes::new(configuration, &lungs), found.made, shard, "prepared")
+}
+
+/// Does a step, and merges where all of it was done here.
+fn take<S: Stage>(stage: &S, inputs: Vec<Made<S::Input>>, shard: Shard, how: &str) -> Result<Vec<String>, TrainError> {
+    stage::run(stage, &inputs, shard)?;
+    let folder = stage.folder().display();
+    if shard != Shard::ALL {
+        return Ok(vec![format!("{}: the shard is done, in {folder}", S::NAME)]);
     }
-    table::write(&paths.excluded_volumes, &excluded)?;
-    table::write(&paths.prepared, &prepared)?;
-    Ok(vec![format!(
-        "volumes: {} exams prepared with {}, {} excluded, see {}",
-        prepared.len(),
-        volumes::lung_source(configuration),
-        excluded.len(),
-        paths.excluded_volumes.display()
-    )])
+    let merged = stage::merge(stage, inputs)?;
+    let (made, excluded) = (merged.made.len(), merged.exclusions.len());
+    Ok(vec![format!("{}: {made} exams {how}, {excluded} excluded, in {folder}", S::NAME)])
+}
+
+fn stored(configuration: &TrainConfiguration, paths: &Paths) -> Result<Merged<StoredVolume>, TrainError> {
+    stage::merge(&Volumes::stored(configuration), labelled(paths)?)
+}
+
+fn joining(configuration: &TrainConfiguration, paths: &Paths) -> Result<Slices, TrainError> {
+    Ok(Slices::new(configuration, table::read(&paths.slices, "labels")?))
+}
+
+/// The prepared exams, and what was left out on the way.
+pub(super) fn prepared(
+    configuration: &TrainConfiguration,
+    paths: &Paths,
+    lungs: &Lungs,
+) -> Result<(Vec<Made<Prepared>>, Vec<Exclusion>), TrainError> {
+    let volumes = stored(configuration, paths)?;
+    let joined: Merged<Joined> = stage::merge(&joining(configuration, paths)?, volumes.made.clone())?;
+    let found = stage::merge(lungs, volumes.made)?;
+    let boxes = stage::merge(&Boxes::new(configuration, lungs), found.made)?;
+    let exclusions = [volumes.exclusions, joined.exclusions, found.exclusions, boxes.exclusions].concat();
+    Ok((boxes.made, exclusions))
 }

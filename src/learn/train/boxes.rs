@@ -1,0 +1,183 @@
+//! Step `boxes`: one box around the lungs of each exam, and what lies in it as a network wants it.
+//!
+//! Images come from [`Preparer`], the preparation that serves: what is kept here are its values, bit for bit, so that no
+//! fit decodes or resamples again. The files of one preparation lie in a folder named after its digest, so a changed
+//! configuration never meets old images.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::ArrayView3;
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use super::configuration::TrainConfiguration;
+use super::files;
+use super::labels::Exam;
+use super::lungs::{FoundLungs, Lungs, nearest};
+use super::stage::{self, Made, Outcome, Stage};
+use super::volumes::{self, Acquisition};
+use crate::engine::models::manifest::Kind;
+use crate::engine::volume::preparation::Preparer;
+use crate::engine::volume::{Geometry, LungMask, Volume, VoxelPoint, nifti};
+
+/// What was prepared of an exam.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Prepared {
+    /// Prepared slices.
+    pub(crate) slices: usize,
+    /// For each source slice, lowest first, its prepared slice; -1 for those outside the box.
+    prepared_slice: Vec<i64>,
+    /// The images are marked as synthetic.
+    pub(crate) synthetic: bool,
+    /// How the series was acquired.
+    pub(crate) acquisition: Acquisition,
+    /// The prepared grid.
+    geometry: Geometry,
+}
+
+impl Prepared {
+    /// Prepared slice of each source slice, lowest first; `None` for those outside the box.
+    pub(crate) fn of_source_slices(&self) -> impl Iterator<Item = Option<usize>> + '_ {
+        self.prepared_slice.iter().map(|slice| usize::try_from(*slice).ok())
+    }
+}
+
+/// A row of the step's table: the box in the patient's coordinates (left, back, head) and the stack within.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    series: String,
+    slices: usize,
+    left_low_mm: f64,
+    left_high_mm: f64,
+    back_low_mm: f64,
+    back_high_mm: f64,
+    head_low_mm: f64,
+    head_high_mm: f64,
+}
+
+/// The step.
+pub(crate) struct Boxes<'a> {
+    configuration: &'a TrainConfiguration,
+    folder: PathBuf,
+    lungs: &'a Lungs,
+}
+
+/// Path of an exam's images: 32-bit floating point numbers, little-endian, `[D, H, W]`.
+pub(crate) fn images_path(folder: &Path, series: &str) -> PathBuf {
+    stage::path(folder, series, "images")
+}
+
+/// Path of an exam's lungs on the prepared grid, one byte a pixel (class), `[D, H, W]`; where lungs are learnt.
+pub(crate) fn classes_path(folder: &Path, series: &str) -> PathBuf {
+    stage::path(folder, series, "classes")
+}
+
+/// Path of an exam's embolus mask on the prepared grid, one byte a pixel, `[D, H, W]`; not there for an exam without
+/// emboli, nor for a cohort without masks.
+pub(crate) fn emboli_path(folder: &Path, series: &str) -> PathBuf {
+    stage::path(folder, series, "emboli")
+}
+
+/// Where a cohort keeps the embolus mask of a series, if it has masks.
+fn emboli_truth(exam: &Exam) -> PathBuf {
+    Path::new(&exam.root).join("truth").join(&exam.series).join("clots.nii.gz")
+}
+
+impl<'a> Boxes<'a> {
+    pub(crate) fn new(configuration: &'a TrainConfiguration, lungs: &'a Lungs) -> Self {
+        let parameters = format!("{:?} {:?} {}", configuration.kind, configuration.input, lungs.folder().display());
+        let name = format!("boxes-{}", &files::digest(parameters.as_bytes())[..12]);
+        Self { configuration, folder: configuration.work.dir.join(name), lungs }
+    }
+
+    /// Whether the exam's emboli are drawn and wanted.
+    fn has_emboli(&self, exam: &Exam) -> bool {
+        self.configuration.kind == Kind::EmbolismClassifier && exam.embolism() && emboli_truth(exam).is_file()
+    }
+}
+
+impl Stage for Boxes<'_> {
+    type Input = FoundLungs;
+    type Output = Prepared;
+    type Row = Row;
+    const NAME: &'static str = "boxes";
+
+    fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn sources(&self, input: &Made<FoundLungs>) -> Option<String> {
+        Some(format!("emboli {}", self.has_emboli(&input.exam)))
+    }
+
+    fn make(&self, input: &Made<FoundLungs>) -> Result<Outcome<Prepared>, TrainError> {
+        let (exam, series) = (&input.exam, &input.exam.series);
+        let volume = volumes::load(&volumes::folder(self.configuration), series, &input.value.volume)?;
+        let mask = self.lungs.load(exam, &volume)?;
+        let preparer = match Preparer::new(&volume, Some(&mask), &self.configuration.input) {
+            Ok(preparer) => preparer,
+            Err(error) => return Ok(Outcome::Excluded(error.to_string())),
+        };
+        let images = preparer.images(0..preparer.slices());
+        files::write_whole(&images_path(&self.folder, series), bytes_of(images.view()))?;
+        if self.configuration.kind == Kind::LungSegmentation {
+            files::write_whole(&classes_path(&self.folder, series), &classes_on(&mask, &volume, &preparer))?;
+        }
+        if self.has_emboli(exam) {
+            let emboli = emboli_on(&volume, &preparer, &emboli_truth(exam))?;
+            files::write_whole(&emboli_path(&self.folder, series), &emboli)?;
+        }
+        let place = |slice: usize| preparer.prepared_slice(slice).map_or(-1, |slice| slice as i64);
+        Ok(Outcome::Made(Prepared {
+            slices: preparer.slices(),
+            prepared_slice: (0..volume.slices.len()).map(place).collect(),
+            synthetic: input.value.volume.synthetic,
+            acquisition: input.value.volume.acquisition.clone(),
+            geometry: preparer.geometry().clone(),
+        }))
+    }
+
+    fn row(&self, exam: &Exam, prepared: &Prepared) -> Row {
+        let Geometry { size, spacing, origin, .. } = &prepared.geometry;
+        let [left, back, head]: [[f64; 2]; 3] = std::array::from_fn(|axis| {
+            let half = spacing[axis] / 2.0;
+            [origin.0[axis] - half, origin.0[axis] + spacing[axis] * (size[axis] as f64 - 1.0) + half]
+        });
+        Row {
+            series: exam.series.clone(),
+            slices: prepared.slices,
+            left_low_mm: left[0],
+            left_high_mm: left[1],
+            back_low_mm: back[0],
+            back_high_mm: back[1],
+            head_low_mm: head[0],
+            head_high_mm: head[1],
+        }
+    }
+}
+
+fn bytes_of(images: ArrayView3<'_, f32>) -> &[u8] {
+    images.to_slice().map_or(&[], bytemuck::cast_slice)
+}
+
+fn classes_on(mask: &LungMask, volume: &Volume, preparer: &Preparer<'_>) -> Vec<u8> {
+    nearest(&mask.0, &volume.geometry, preparer.geometry()).into_raw_vec_and_offset().0
+}
+
+/// An embolus mask on the prepared grid: every prepared pixel that is nearest to a voxel of an embolus.
+fn emboli_on(volume: &Volume, preparer: &Preparer<'_>, path: &Path) -> Result<Vec<u8>, TrainError> {
+    let (voxels, geometry) = nifti::read(path)?;
+    let [columns, rows, slices] = preparer.geometry().size;
+    let mut emboli = vec![0; columns * rows * slices];
+    for ((slice, row, column), _) in voxels.indexed_iter().filter(|(_, value)| **value > 0.5) {
+        let place = geometry.to_patient(VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 });
+        let source = volume.geometry.to_voxel(place).slice.round();
+        let found = preparer.geometry().to_voxel(place);
+        let (row, column) = (found.row.round(), found.column.round());
+        let inside = source >= 0.0 && row >= 0.0 && column >= 0.0 && row < rows as f64 && column < columns as f64;
+        if inside && let Some(slice) = preparer.prepared_slice(source as usize) {
+            emboli[(slice * rows + row as usize) * columns + column as usize] = 1;
+        }
+    }
+    Ok(emboli)
+}

@@ -1,0 +1,296 @@
+//! Tables of labels as people write them: RSPECT's `train.csv`, one row a slice, and a hospital's own, one row an exam.
+//!
+//! Columns are found by name. A row that cannot be read costs its exam, which is named with the row's line; a table
+//! that cannot be read ends the step.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use csv::StringRecord;
+
+use super::targets::TargetLabels;
+use crate::engine::models::target::Target;
+use crate::learn::train::TrainError;
+use crate::learn::train::files::table;
+
+/// Labels of one exam as they stand in a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Labelled {
+    pub(super) study: String,
+    /// Empty where the table names studies alone.
+    pub(super) series: String,
+    pub(super) targets: TargetLabels,
+    /// Slice label by SOP Instance UID, `None` for unlabelled; empty where the table has no slices.
+    pub(super) slices: BTreeMap<String, Option<bool>>,
+    /// Why the exam cannot be used, with the line that says so.
+    pub(super) problem: Option<String>,
+}
+
+/// What a table holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Contents {
+    /// In the order of their first row.
+    pub(super) exams: Vec<Labelled>,
+    /// Rows that name no exam: line and problem.
+    pub(super) strays: Vec<(u64, String)>,
+}
+
+/// Reads a table of either layout: RSPECT's if it has a column `SOPInstanceUID`, otherwise one row an exam with
+/// `StudyInstanceUID`, `pe_present_in_exam` and perhaps `SeriesInstanceUID`.
+pub(super) fn read(path: &Path) -> Result<Contents, TrainError> {
+    let mut reader = table::flexible_reader(path)?;
+    let headers = reader.headers().map_err(|error| table::error(path, &error))?.clone();
+    let columns = Columns::find(&headers).map_err(|problem| TrainError::table(path, Some(1), problem))?;
+    let mut contents = Contents::default();
+    let mut places = BTreeMap::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| table::error(path, &error))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        columns.take(&record, line, headers.len(), &mut contents, &mut places);
+    }
+    if contents.exams.is_empty() {
+        return Err(TrainError::table(path, None, "no exams are listed"));
+    }
+    Ok(contents)
+}
+
+/// Where the columns stand.
+struct Columns {
+    study: usize,
+    series: Option<usize>,
+    embolism: Embolism,
+    slices: Option<Slices>,
+    indeterminate: Option<usize>,
+    further: Vec<(Target, usize)>,
+    ratio_below_one: Option<usize>,
+}
+
+/// How the table says whether there is embolism.
+#[derive(Clone, Copy)]
+enum Embolism {
+    /// `negative_exam_for_pe`.
+    Negative(usize),
+    /// `pe_present_in_exam`.
+    Present(usize),
+}
+
+#[derive(Clone, Copy)]
+struct Slices {
+    instance: usize,
+    label: usize,
+}
+
+/// Columns of RSPECT that say more of an exam.
+const FURTHER: [(&str, Target); 6] = [
+    ("leftsided_pe", Target::LeftSidedPe),
+    ("rightsided_pe", Target::RightSidedPe),
+    ("central_pe", Target::CentralPe),
+    ("rv_lv_ratio_gte_1", Target::RvLvRatioGte1),
+    ("chronic_pe", Target::ChronicPe),
+    ("acute_and_chronic_pe", Target::AcuteAndChronicPe),
+];
+
+impl Columns {
+    fn find(headers: &StringRecord) -> Result<Self, String> {
+        let column =
+            |name: &str| headers.iter().position(|header| header.trim().trim_start_matches('\u{feff}') == name);
+        let required = |name: &str| column(name).ok_or_else(|| format!("the column `{name}` is missing"));
+        let study = required("StudyInstanceUID")?;
+        let indeterminate = column("indeterminate");
+        let ratio_below_one = column("rv_lv_ratio_lt_1");
+        let further = FURTHER.iter().filter_map(|(name, target)| Some((*target, column(name)?))).collect();
+        let (series, embolism, slices) =
+            if let (None, Some(present)) = (column("SOPInstanceUID"), column("pe_present_in_exam")) {
+                (column("SeriesInstanceUID"), Embolism::Present(present), None)
+            } else {
+                let slices = Slices { label: required("pe_present_on_image")?, instance: required("SOPInstanceUID")? };
+                let negative = Embolism::Negative(required("negative_exam_for_pe")?);
+                (Some(required("SeriesInstanceUID")?), negative, Some(slices))
+            };
+        Ok(Self { study, series, embolism, slices, indeterminate, further, ratio_below_one })
+    }
+
+    /// Takes one row into the contents.
+    fn take(
+        &self,
+        record: &StringRecord,
+        line: u64,
+        width: usize,
+        contents: &mut Contents,
+        places: &mut BTreeMap<String, usize>,
+    ) {
+        let text = |column: usize| record.get(column).unwrap_or_default().trim();
+        let (study, series) = (text(self.study), self.series.map(text).unwrap_or_default());
+        let key = if series.is_empty() { study } else { series };
+        if key.is_empty() || (self.slices.is_some() && series.is_empty()) {
+            contents.strays.push((line, "the row names no exam".to_owned()));
+            return;
+        }
+        let read = if record.len() == width {
+            self.exam_of(record)
+        } else {
+            Err(format!("{} cells, {width} were expected", record.len()))
+        };
+        let place = places.entry(key.to_owned()).or_insert_with(|| {
+            contents.exams.push(Labelled {
+                study: study.to_owned(),
+                series: series.to_owned(),
+                targets: read.clone().unwrap_or(TargetLabels::of_embolism(false)),
+                slices: BTreeMap::new(),
+                problem: None,
+            });
+            contents.exams.len() - 1
+        });
+        let exam = &mut contents.exams[*place];
+        let outcome = read.and_then(|targets| self.join(exam, record, targets));
+        if let (Err(problem), None) = (outcome, &exam.problem) {
+            exam.problem = Some(format!("line {line}: {problem}"));
+        }
+    }
+
+    /// What a row says of its exam as a whole.
+    fn exam_of(&self, record: &StringRecord) -> Result<TargetLabels, String> {
+        let (name, column) = match self.embolism {
+            Embolism::Negative(column) => ("negative_exam_for_pe", column),
+            Embolism::Present(column) => ("pe_present_in_exam", column),
+        };
+        let said = flag(record, column, name)?.ok_or_else(|| format!("{name} is empty: 0 or 1 was expected"))?;
+        let embolism = said == matches!(self.embolism, Embolism::Present(_));
+        if let Some(column) = self.indeterminate
+            && flag(record, column, "indeterminate")? == Some(true)
+        {
+            return Err("the exam is indeterminate, neither positive nor negative".to_owned());
+        }
+        let mut labels = TargetLabels::of_embolism(embolism);
+        for (target, column) in &self.further {
+            let label = flag(record, *column, target.name())?;
+            labels =
+                labels.with(*target, if *target == Target::RvLvRatioGte1 { self.ratio(record, label)? } else { label });
+        }
+        Ok(labels)
+    }
+
+    /// The ratio of the ventricles was looked at in positive exams only: where neither of its two columns says yes,
+    /// it is not known.
+    fn ratio(&self, record: &StringRecord, at_least_one: Option<bool>) -> Result<Option<bool>, String> {
+        let Some(column) = self.ratio_below_one else { return Ok(at_least_one) };
+        match (at_least_one, flag(record, column, "rv_lv_ratio_lt_1")?) {
+            (Some(true), Some(true)) => Err("the ratio of the ventricles is both below one and not".to_owned()),
+            (Some(true), _) => Ok(Some(true)),
+            (_, Some(true)) => Ok(Some(false)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Adds a row to its exam.
+    fn join(&self, exam: &mut Labelled, record: &StringRecord, targets: TargetLabels) -> Result<(), String> {
+        if exam.problem.is_none() && exam.targets != targets {
+            return Err("the exam's labels differ from those in its earlier rows".to_owned());
+        }
+        let Some(Slices { instance, label }) = self.slices else {
+            // One row an exam: the same again changes nothing.
+            return Ok(());
+        };
+        let label = flag(record, label, "pe_present_on_image")?;
+        let instance = record.get(instance).unwrap_or_default().trim();
+        if instance.is_empty() {
+            return Err("SOPInstanceUID is empty".to_owned());
+        }
+        match exam.slices.insert(instance.to_owned(), label) {
+            Some(before) if before != label => Err("the SOP instance has another label in an earlier row".to_owned()),
+            Some(_) => Err("the SOP instance is listed twice".to_owned()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// 0, 1, or nothing for unlabelled.
+fn flag(record: &StringRecord, column: usize, name: &str) -> Result<Option<bool>, String> {
+    match record.get(column).unwrap_or_default().trim() {
+        "" => Ok(None),
+        "0" => Ok(Some(false)),
+        "1" => Ok(Some(true)),
+        other => Err(format!("{name} = `{other}`: 0, 1 or nothing was expected")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str =
+        "StudyInstanceUID,SeriesInstanceUID,SOPInstanceUID,pe_present_on_image,negative_exam_for_pe,indeterminate";
+
+    fn read_text(text: &str) -> Result<Contents, TrainError> {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("train.csv");
+        std::fs::write(&path, text).expect("written");
+        read(&path)
+    }
+
+    fn exams(rows: &str) -> Vec<Labelled> {
+        read_text(&format!("{HEADER}\n{rows}")).expect("readable").exams
+    }
+
+    #[test]
+    fn an_empty_slice_label_is_unlabelled_and_not_negative() {
+        let exams = exams("1.1,1.2,1.3,,0,0\n1.1,1.2,1.4,1,0,0\n1.1,1.2,1.5,0,0,0\n");
+        assert_eq!(exams.len(), 1);
+        assert_eq!(exams[0].slices.values().copied().collect::<Vec<_>>(), [None, Some(true), Some(false)]);
+        assert!(exams[0].targets.embolism() && exams[0].problem.is_none());
+    }
+
+    #[test]
+    fn a_broken_row_costs_its_exam_alone_and_is_named_by_its_line() {
+        for (row, problem) in [
+            ("1.1,1.2,1.4,2,0,0", "line 3: pe_present_on_image = `2`"),
+            ("1.1,1.2,1.4,0,,0", "line 3: negative_exam_for_pe is empty"),
+            ("1.1,1.2,1.3,0,0,0", "line 3: the SOP instance is listed twice"),
+            ("1.1,1.2,1.3,1,0,0", "line 3: the SOP instance has another label"),
+            ("1.1,1.2,1.4,0,1,0", "line 3: the exam's labels differ"),
+            ("1.1,1.2,1.4,0,0,1", "line 3: the exam is indeterminate"),
+            ("1.1,1.2", "line 3: 2 cells, 6 were expected"),
+            ("1.1,1.2,,0,0,0", "line 3: SOPInstanceUID is empty"),
+        ] {
+            let exams = exams(&format!("1.1,1.2,1.3,0,0,0\n{row}\n2.1,2.2,2.3,0,1,0\n"));
+            let found = exams[0].problem.clone().expect("a problem");
+            assert!(found.starts_with(problem), "{found} does not say {problem}");
+            assert_eq!((exams.len(), &exams[1].problem), (2, &None));
+        }
+    }
+
+    #[test]
+    fn a_row_without_exam_and_a_table_without_exams_are_told() {
+        let contents = read_text(&format!("{HEADER}\n,,1.3,0,0,0\n1.1,1.2,1.3,0,0,0\n")).expect("readable");
+        assert_eq!(contents.strays, [(2, "the row names no exam".to_owned())]);
+        let error = read_text(HEADER).expect_err("empty").to_string();
+        assert!(error.contains("no exams are listed"), "{error}");
+        let error = read_text("StudyInstanceUID,label\n1,1\n").expect_err("no labels").to_string();
+        assert!(error.contains("line 1: the column `pe_present_on_image` is missing"), "{error}");
+    }
+
+    #[test]
+    fn two_columns_are_enough_for_exam_labels() {
+        let contents = read_text("pe_present_in_exam,StudyInstanceUID\n1,1.1\n0,2.1\n,3.1\n0,1.1\n").expect("readable");
+        let [first, second, third] = &contents.exams[..] else { panic!("three exams") };
+        assert!(first.series.is_empty() && first.slices.is_empty());
+        assert!(!second.targets.embolism() && second.problem.is_none());
+        assert!(third.problem.as_deref().is_some_and(|problem| problem.starts_with("line 4: pe_present_in_exam")));
+        assert!(
+            first.problem.as_deref().is_some_and(|problem| problem.starts_with("line 5: the exam's labels differ"))
+        );
+    }
+
+    #[test]
+    fn further_labels_are_known_where_somebody_looked() {
+        let header = format!("{HEADER},leftsided_pe,rv_lv_ratio_gte_1,rv_lv_ratio_lt_1");
+        let contents =
+            read_text(&format!("{header}\n1,1.2,1.3,1,0,0,1,0,1\n2,2.2,2.3,0,1,0,0,0,0\n")).expect("readable");
+        let [positive, negative] = [0, 1].map(|exam| contents.exams[exam].targets);
+        assert_eq!(positive.of(Target::LeftSidedPe), Some(true));
+        assert_eq!(positive.of(Target::RvLvRatioGte1), Some(false));
+        assert_eq!(negative.of(Target::LeftSidedPe), Some(false));
+        assert_eq!(negative.of(Target::RvLvRatioGte1), None);
+        assert_eq!(negative.of(Target::CentralPe), None);
+    }
+}

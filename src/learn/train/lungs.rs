@@ -1,0 +1,217 @@
+//! Step `lungs`: a lung mask for each volume, by the lung package in ONNX Runtime as when serving, or the cohort's own.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use ndarray::Array3;
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use super::configuration::{LungSource, TrainConfiguration};
+use super::labels::Exam;
+use super::stage::{self, Made, Outcome, Stage};
+use super::volumes::{self, StoredVolume};
+use crate::config::Config;
+use crate::engine::analyse::lungs;
+use crate::engine::models::ModelsError;
+use crate::engine::models::manifest::Kind;
+use crate::engine::models::networks::LungNetwork;
+use crate::engine::models::registry::Registry;
+use crate::engine::models::session::Runtime;
+use crate::engine::volume::{BACKGROUND, Geometry, LungMask, Volume, VoxelPoint, nifti};
+
+/// What the step found in an exam.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FoundLungs {
+    /// The volume that the mask lies on.
+    pub(crate) volume: StoredVolume,
+    left_ml: f64,
+    right_ml: f64,
+}
+
+/// A row of the step's table.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    series: String,
+    left_ml: f64,
+    right_ml: f64,
+}
+
+/// The step.
+pub(crate) struct Lungs {
+    folder: PathBuf,
+    volumes: PathBuf,
+    source: Source,
+}
+
+/// A source of lung masks.
+enum Source {
+    /// `truth/<series uid>/lungs.nii.gz`.
+    Truth,
+    /// The lung package.
+    Package(Box<Package>),
+}
+
+/// The lung package, and its network from the first exam on.
+struct Package {
+    config: Config,
+    sha256: String,
+    network: Mutex<Option<LungNetwork>>,
+}
+
+impl Package {
+    fn open(configuration: &TrainConfiguration) -> Result<Self, TrainError> {
+        let mut config = Config::load(None, std::env::vars(), &[])?;
+        if !configuration.data.models_directory.as_os_str().is_empty() {
+            config.models.directory.clone_from(&configuration.data.models_directory);
+        }
+        let registry = Registry::open(&config.models).map_err(ModelsError::from)?;
+        let package = registry.select(Kind::LungSegmentation, &config.models.lungs).map_err(ModelsError::from)?;
+        let sha256 = package.contents().map_err(ModelsError::from)?.identity.sha256;
+        Ok(Self { config, sha256, network: Mutex::new(None) })
+    }
+
+    fn segment(&self, volume: &Volume) -> Result<LungMask, TrainError> {
+        let mut network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
+        let network = match &mut *network {
+            Some(network) => network,
+            none => none.insert(self.load()?),
+        };
+        Ok(lungs::segment(network, volume)?)
+    }
+
+    fn load(&self) -> Result<LungNetwork, TrainError> {
+        let registry = Registry::open(&self.config.models).map_err(ModelsError::from)?;
+        let selected = registry.select(Kind::LungSegmentation, &self.config.models.lungs).map_err(ModelsError::from)?;
+        let runtime = Runtime::start(&self.config.onnxruntime).map_err(ModelsError::Runtime)?;
+        Ok(LungNetwork::load(selected, &runtime)?)
+    }
+}
+
+impl Source {
+    fn open(configuration: &TrainConfiguration) -> Result<Self, TrainError> {
+        match configuration.data.lungs {
+            LungSource::Truth => Ok(Self::Truth),
+            LungSource::Package => Ok(Self::Package(Box::new(Package::open(configuration)?))),
+        }
+    }
+
+    /// What tells masks of one source from those of another.
+    fn identity(&self) -> &str {
+        match self {
+            Self::Truth => "truth",
+            Self::Package(package) => &package.sha256,
+        }
+    }
+}
+
+impl Lungs {
+    /// Opens the source that the configuration names. Masks of one source lie in a folder of its own.
+    pub(crate) fn new(configuration: &TrainConfiguration) -> Result<Self, TrainError> {
+        let source = Source::open(configuration)?;
+        let name: String = source.identity().chars().take(12).collect();
+        let folder = configuration.work.dir.join(format!("lungs-{name}"));
+        Ok(Self { folder, volumes: volumes::folder(configuration), source })
+    }
+
+    /// Where the masks come from, in words.
+    pub(crate) fn source(&self) -> &'static str {
+        match self.source {
+            Source::Truth => "truth masks",
+            Source::Package(_) => "the lung package",
+        }
+    }
+
+    /// The mask of an exam, on the grid of its volume.
+    pub(crate) fn load(&self, exam: &Exam, volume: &Volume) -> Result<LungMask, TrainError> {
+        read_labels(&stage::path(&self.folder, &exam.series, "nii.gz"), &volume.geometry)
+    }
+
+    fn find(&self, exam: &Exam, volume: &Volume) -> Result<LungMask, TrainError> {
+        match &self.source {
+            Source::Truth => {
+                let path = Path::new(&exam.root).join("truth").join(&exam.series).join("lungs.nii.gz");
+                read_labels(&path, &volume.geometry)
+            }
+            Source::Package(package) => package.segment(volume),
+        }
+    }
+}
+
+impl Stage for Lungs {
+    type Input = StoredVolume;
+    type Output = FoundLungs;
+    type Row = Row;
+    const NAME: &'static str = "lungs";
+
+    fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn sources(&self, _: &Made<StoredVolume>) -> Option<String> {
+        Some(self.source.identity().to_owned())
+    }
+
+    /// Networks use all cores for one exam.
+    fn side_by_side(&self) -> bool {
+        matches!(self.source, Source::Truth)
+    }
+
+    fn make(&self, input: &Made<StoredVolume>) -> Result<Outcome<FoundLungs>, TrainError> {
+        let series = &input.exam.series;
+        let volume = volumes::load(&self.volumes, series, &input.value)?;
+        let mask = match self.find(&input.exam, &volume) {
+            Ok(mask) => mask,
+            Err(error @ (TrainError::Nifti(_) | TrainError::Analyse(_))) => {
+                return Ok(Outcome::Excluded(format!("no lungs: {error}")));
+            }
+            Err(error) => return Err(error),
+        };
+        let found = lungs::measure(&mask, &volume.geometry);
+        let [left_ml, right_ml] =
+            [&found.left, &found.right].map(|lung| lung.as_ref().map_or(0.0, |lung| lung.millilitres));
+        if found.left.is_none() && found.right.is_none() {
+            return Ok(Outcome::Excluded("no lungs were found".to_owned()));
+        }
+        nifti::write(&stage::path(&self.folder, series, "nii.gz"), &mask.0, &volume.geometry)?;
+        Ok(Outcome::Made(FoundLungs { volume: input.value.clone(), left_ml, right_ml }))
+    }
+
+    fn row(&self, exam: &Exam, found: &FoundLungs) -> Row {
+        Row { series: exam.series.clone(), left_ml: found.left_ml, right_ml: found.right_ml }
+    }
+}
+
+/// Reads a mask onto a grid.
+fn read_labels(path: &Path, grid: &Geometry) -> Result<LungMask, TrainError> {
+    let (voxels, geometry) = nifti::read(path)?;
+    Ok(LungMask(nearest(&voxels.mapv(|value| value.round() as u8), &geometry, grid)))
+}
+
+/// Labels on one grid to another: the nearest voxel's, background outside.
+pub(crate) fn nearest(labels: &Array3<u8>, from: &Geometry, to: &Geometry) -> Array3<u8> {
+    if same_grid(from, to) {
+        return labels.clone();
+    }
+    let [columns, rows, slices] = to.size;
+    Array3::from_shape_fn((slices, rows, columns), |(slice, row, column)| {
+        let place = VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 };
+        let found = from.to_voxel(to.to_patient(place));
+        let [column, row, slice] = [found.column, found.row, found.slice].map(f64::round);
+        if column < 0.0 || row < 0.0 || slice < 0.0 {
+            return BACKGROUND;
+        }
+        labels.get([slice as usize, row as usize, column as usize]).copied().unwrap_or(BACKGROUND)
+    })
+}
+
+/// True if voxels of both grids lie within a hundredth of a millimetre of each other.
+fn same_grid(one: &Geometry, other: &Geometry) -> bool {
+    let corners = |grid: &Geometry| {
+        let [columns, rows, slices] = grid.size.map(|size| size as f64 - 1.0);
+        [[0.0, 0.0, 0.0], [columns, 0.0, 0.0], [0.0, rows, 0.0], [0.0, 0.0, slices]]
+            .map(|[column, row, slice]| grid.to_patient(VoxelPoint { column, row, slice }).0)
+    };
+    let near = |a: &[f64; 3], b: &[f64; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 0.01);
+    one.size == other.size && corners(one).iter().zip(&corners(other)).all(|(a, b)| near(a, b))
+}
