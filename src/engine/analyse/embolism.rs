@@ -75,7 +75,8 @@ pub fn decide(
     }
 }
 
-fn at_operating_point(probability: f64, point: &OperatingPoint) -> Decision {
+/// What a calibrated probability amounts to at an operating point.
+pub fn at_operating_point(probability: f64, point: &OperatingPoint) -> Decision {
     let [low, high] = point.indeterminate;
     if (low..high).contains(&probability) {
         Decision::Undetermined

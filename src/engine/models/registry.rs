@@ -112,6 +112,11 @@ pub struct Contents {
 }
 
 impl Contents {
+    /// The bytes of each file, in the manifest's order.
+    pub fn files(&self) -> impl Iterator<Item = &[u8]> {
+        self.files.iter().map(|(_, bytes)| bytes.as_slice())
+    }
+
     /// The bytes of the file of a role of a member.
     pub(super) fn bytes(&self, role: Role, member: usize) -> &[u8] {
         self.files.iter().find(|(of, _)| *of == (role, member)).map_or(&[], |(_, bytes)| bytes)

@@ -169,6 +169,16 @@ impl Runtime {
         }
     }
 
+    /// True if networks run on the CPU.
+    pub fn is_cpu(&self) -> bool {
+        matches!(self.device, Device::Cpu)
+    }
+
+    /// Threads that a network runs on.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
     /// Loads a network from the bytes of an ONNX file.
     pub(super) fn load(&self, onnx: &[u8]) -> Result<Network, SessionError> {
         let session = self

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use ndarray::{Array4, ArrayViewD, Axis};
+use ndarray::{ArrayViewD, Axis};
 
 use super::TrainError;
 use super::card;
 use super::configuration::TrainConfiguration;
 use super::dataset::Dataset;
-use super::evaluate::Evaluation;
+use super::evaluate::{Evaluation, batch};
 use super::export::{self, Exported};
 use super::files;
 use super::labels::Split;
@@ -18,16 +18,18 @@ use super::network::{EmbolismNetwork, LungNetwork};
 use crate::config::Config;
 use crate::engine::models::ModelsError;
 use crate::engine::models::manifest::{File, IntendedUse, Kind, Label, Layout, Manifest, Role, Training};
-use crate::engine::models::networks as served;
-use crate::engine::models::registry::Package;
+use crate::engine::models::networks::{self as served, verify};
+use crate::engine::models::registry::{MANIFEST, Package};
 use crate::engine::models::session::Runtime;
 
 /// Largest difference of any output between training and ONNX Runtime.
 const PARITY: f32 = 1e-4;
-/// Slices of a validation exam on which both are compared.
+/// Name and version of the networks that are evaluated.
+const DRAFT: (&str, &str) = ("draft", "0");
+/// Slices of an exam on which both are compared.
 const COMPARED: usize = 12;
 
-/// The networks of a package.
+/// The networks of a fit.
 pub(crate) enum Networks {
     /// Lung segmentation.
     Lungs(LungNetwork),
@@ -35,19 +37,17 @@ pub(crate) enum Networks {
     Embolism(Box<EmbolismNetwork>),
 }
 
-/// Writes `<directory>/<name>/<version>` and gives its path. The package is complete, loads in ONNX Runtime and agrees
-/// with the training program before it gets its name.
-pub(crate) fn write(
+/// Writes the networks of a fit as a package of their own, not calibrated yet, and opens it. They are run from it when
+/// they are evaluated, and [`write`] takes them from it. ONNX Runtime agreed with the training program on them.
+pub(crate) fn write_draft(
     configuration: &TrainConfiguration,
     networks: &Networks,
-    evaluation: &Evaluation,
     datasets: &[(Split, Dataset)],
-    data_sha256: &str,
+    experiment: &Path,
     device: &Device,
-) -> Result<PathBuf, TrainError> {
-    let settings = &configuration.package;
+) -> Result<Package, TrainError> {
     let (channels, size) = (configuration.input.channels(), configuration.input.size);
-    let files: Vec<(Role, &str, Exported)> = match networks {
+    let exported: Vec<(Role, &str, Exported)> = match networks {
         Networks::Lungs(network) => vec![(Role::Network, "lungs.onnx", export::lungs(network, channels, size)?)],
         Networks::Embolism(network) => {
             let features = configuration.encoder.features();
@@ -55,24 +55,77 @@ pub(crate) fn write(
             vec![(Role::Encoder, "encoder.onnx", encoder), (Role::Head, "head.onnx", head)]
         }
     };
-    let manifest = manifest(configuration, &files, evaluation, datasets, data_sha256);
-    let folder = settings.directory.join(&settings.name).join(&settings.version);
-    let scratch = settings.directory.join(format!(".partial-{}", settings.name));
-    let partial = scratch.join(&settings.name).join(&settings.version);
-    remove_folder(&scratch)?;
-    files::create_folder(&partial)?;
-    for (_, path, exported) in &files {
-        files::write_whole(&partial.join(path), &exported.bytes)?;
-    }
-    files::write_whole(&partial.join("model.toml"), manifest.to_toml().as_bytes())?;
-    let metrics = serde_json::to_string_pretty(evaluation).unwrap_or_default();
-    files::write_whole(&partial.join("metrics.json"), metrics.as_bytes())?;
-    files::write_whole(&partial.join("card.md"), card::text(configuration, &manifest).as_bytes())?;
+    let described = exported.iter().map(|(role, path, exported)| File {
+        role: *role,
+        member: 0,
+        path: (*path).to_owned(),
+        sha256: files::digest(&exported.bytes),
+        inputs: vec![exported.input.to_owned()],
+        outputs: exported.outputs.iter().map(|name| (*name).to_owned()).collect(),
+    });
+    let manifest = Manifest {
+        name: DRAFT.0.to_owned(),
+        version: DRAFT.1.to_owned(),
+        intended_use: IntendedUse::Demonstration,
+        ..manifest(configuration, described.collect(), &Evaluation::uncalibrated(configuration.kind), datasets, "")
+    };
     let (_, data) = datasets
         .iter()
         .max_by_key(|(split, _)| *split)
         .ok_or_else(|| TrainError::Exams("no prepared exam to compare training and ONNX Runtime on".to_owned()))?;
-    compare(networks, &partial, data, device)?;
+    let contents = exported.iter().map(|(_, path, exported)| (*path, exported.bytes.as_slice()));
+    let agrees = |package: &Package| compare(networks, package, data, device);
+    let folder = write_folder(&experiment.join("onnx"), &manifest, contents, agrees)?;
+    Ok(Package::open(&folder).map_err(ModelsError::from)?)
+}
+
+/// Opens the networks that [`write_draft`] wrote.
+pub(crate) fn open_draft(experiment: &Path) -> Result<Package, TrainError> {
+    let folder = experiment.join("onnx").join(DRAFT.0).join(DRAFT.1);
+    if !folder.is_dir() {
+        return Err(TrainError::StepMissing { path: folder, step: "evaluate" });
+    }
+    Ok(Package::open(&folder).map_err(ModelsError::from)?)
+}
+
+/// Writes `<directory>/<name>/<version>` of evaluated networks and gives its path. The package is complete and loads in
+/// ONNX Runtime before it gets its name.
+pub(crate) fn write(
+    configuration: &TrainConfiguration,
+    draft: &Package,
+    evaluation: &Evaluation,
+    datasets: &[(Split, Dataset)],
+    data_sha256: &str,
+) -> Result<PathBuf, TrainError> {
+    let manifest = manifest(configuration, draft.manifest().files.clone(), evaluation, datasets, data_sha256);
+    let card = card::text(configuration, &manifest);
+    let metrics = evaluation.to_json();
+    let networks = draft.contents().map_err(ModelsError::from)?;
+    let contents = manifest.files.iter().map(|file| file.path.as_str()).zip(networks.files());
+    let contents = contents.chain([("metrics.json", metrics.as_bytes()), ("card.md", card.as_bytes())]);
+    write_folder(&configuration.package.directory, &manifest, contents, |package| {
+        verify(package, &runtime()?)?;
+        Ok(())
+    })
+}
+
+/// Writes a package beside its place; it goes there once it is whole and was found good.
+fn write_folder<'a>(
+    directory: &Path,
+    manifest: &Manifest,
+    contents: impl Iterator<Item = (&'a str, &'a [u8])>,
+    good: impl FnOnce(&Package) -> Result<(), TrainError>,
+) -> Result<PathBuf, TrainError> {
+    let folder = directory.join(&manifest.name).join(&manifest.version);
+    let scratch = directory.join(format!(".partial-{}", manifest.name));
+    let partial = scratch.join(&manifest.name).join(&manifest.version);
+    remove_folder(&scratch)?;
+    files::create_folder(&partial)?;
+    for (path, bytes) in contents {
+        files::write_whole(&partial.join(path), bytes)?;
+    }
+    files::write_whole(&partial.join(MANIFEST), manifest.to_toml().as_bytes())?;
+    good(&Package::open(&partial).map_err(ModelsError::from)?)?;
     remove_folder(&folder)?;
     if let Some(parent) = folder.parent() {
         files::create_folder(parent)?;
@@ -82,13 +135,17 @@ pub(crate) fn write(
     Ok(folder)
 }
 
+fn runtime() -> Result<Runtime, TrainError> {
+    Ok(Runtime::start(&Config::load(None, std::env::vars(), &[])?.onnxruntime).map_err(ModelsError::Runtime)?)
+}
+
 fn remove_folder(path: &Path) -> Result<(), TrainError> {
     if path.exists() { std::fs::remove_dir_all(path).map_err(TrainError::file("removing", path)) } else { Ok(()) }
 }
 
 fn manifest(
     configuration: &TrainConfiguration,
-    files: &[(Role, &str, Exported)],
+    files: Vec<File>,
     evaluation: &Evaluation,
     datasets: &[(Split, Dataset)],
     data_sha256: &str,
@@ -118,17 +175,7 @@ fn manifest(
         },
         input: configuration.input.clone(),
         patches: None,
-        files: files
-            .iter()
-            .map(|(role, path, exported)| File {
-                role: *role,
-                member: 0,
-                path: (*path).to_owned(),
-                sha256: files::digest(&exported.bytes),
-                inputs: vec![exported.input.to_owned()],
-                outputs: exported.outputs.iter().map(|name| (*name).to_owned()).collect(),
-            })
-            .collect(),
+        files,
         labels: names.iter().enumerate().map(|(index, name)| Label { index, name: (*name).to_owned() }).collect(),
         calibration: evaluation.calibration.clone().into_iter().collect(),
         operating_point: evaluation.operating_point.clone(),
@@ -167,26 +214,21 @@ fn counts(datasets: &[(Split, Dataset)]) -> BTreeMap<String, u64> {
 }
 
 /// Runs the package in ONNX Runtime and the networks in the training program on the same slices.
-fn compare(networks: &Networks, folder: &Path, data: &Dataset, device: &Device) -> Result<(), TrainError> {
-    let package = Package::open(folder).map_err(ModelsError::from)?;
-    let runtime =
-        Runtime::start(&Config::load(None, std::env::vars(), &[])?.onnxruntime).map_err(ModelsError::Runtime)?;
-    let exam = 0;
-    let slices: Vec<usize> = (0..data.exams[exam].slices.min(COMPARED)).collect();
-    let [rows, columns] = data.size();
-    let shape = [slices.len(), data.channels(), rows, columns];
-    let values = data.batch(exam, &slices, |image| image)?;
-    let images = Tensor::<4>::from_data(TensorData::new(values.clone(), shape), device);
-    let input = Array4::from_shape_vec(shape, values).map_err(|error| TrainError::Export(error.to_string()))?;
+fn compare(networks: &Networks, package: &Package, data: &Dataset, device: &Device) -> Result<(), TrainError> {
+    let runtime = runtime()?;
+    let slices: Vec<usize> = (0..data.exams[0].slices.min(COMPARED)).collect();
+    let input = batch(data, 0, &slices)?;
+    let shape: [usize; 4] = input.dim().into();
+    let images = Tensor::<4>::from_data(TensorData::new(input.iter().copied().collect(), shape), device);
     let failed = |source| TrainError::Models(ModelsError::Runtime(source));
     match networks {
         Networks::Lungs(network) => {
-            let mut loaded = served::LungNetwork::load(&package, &runtime)?;
+            let mut loaded = served::LungNetwork::load(package, &runtime)?;
             let logits = loaded.logits(&input.view()).map_err(failed)?;
             agree("logits", network.forward(images), logits.view().into_dyn())
         }
         Networks::Embolism(network) => {
-            let mut loaded = served::EmbolismNetwork::load(&package, &runtime)?;
+            let mut loaded = served::EmbolismNetwork::load(package, &runtime)?;
             let encoded = loaded.encode(&input.view()).map_err(failed)?;
             let expected = network.encoder.forward(images);
             agree("features", expected.features.clone(), encoded.features.view().into_dyn())?;

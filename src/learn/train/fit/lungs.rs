@@ -126,14 +126,19 @@ pub(crate) fn overlaps(
         let found = network.forward(Tensor::<4>::from_data(images, device)).argmax(1);
         let found: Vec<i64> = found.into_data().iter::<i64>().collect();
         let truth = data.masks(exam, some)?.concat();
-        for (found, truth) in found.into_iter().zip(truth) {
-            for (side, overlap) in overlaps.iter_mut().enumerate() {
-                let (found, truth) = (found == side as i64 + 1, usize::from(truth) == side + 1);
-                overlap.found += u64::from(found);
-                overlap.truth += u64::from(truth);
-                overlap.both += u64::from(found && truth);
-            }
-        }
+        add_overlaps(&mut overlaps, found.into_iter().map(|class| class as usize), &truth);
     }
     Ok(overlaps)
+}
+
+/// Counts pixels of classes (1 left, 2 right) that were found beside those of the truth.
+pub(crate) fn add_overlaps(overlaps: &mut [Overlap; 2], found: impl Iterator<Item = usize>, truth: &[u8]) {
+    for (found, truth) in found.zip(truth) {
+        for (side, overlap) in overlaps.iter_mut().enumerate() {
+            let (found, truth) = (found == side + 1, usize::from(*truth) == side + 1);
+            overlap.found += u64::from(found);
+            overlap.truth += u64::from(truth);
+            overlap.both += u64::from(found && truth);
+        }
+    }
 }

@@ -226,11 +226,13 @@ fn course_of(name: &str, epochs: &[Epoch]) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::analyse::findings::Decision;
+    use crate::engine::models::manifest::Kind;
 
     fn evaluation() -> Evaluation {
         let metric = Metric { value: 0.75, interval: Some([0.5, 0.9]) };
         let metrics = BTreeMap::from([("test.exam_auroc".to_owned(), metric)]);
-        Evaluation { metrics, calibration: None, operating_point: None }
+        Evaluation { metrics, ..Evaluation::uncalibrated(Kind::LungSegmentation) }
     }
 
     #[test]
@@ -247,6 +249,7 @@ mod tests {
             embolism: number.is_multiple_of(2),
             logit: 0.0,
             probability: f64::from(number) / 10.0,
+            decision: Decision::Undetermined,
         };
         let predictions: Vec<Prediction> = (0..10).map(|number| prediction(number, Split::Test)).collect();
         let html = Report {

@@ -1,21 +1,26 @@
-//! Step `evaluate`: logits of whole exams, calibration and operating point on validation, figures on the test.
+//! Step `evaluate`: logits of whole exams from the exported networks in ONNX Runtime, calibration and operating point
+//! on validation, figures on the test. What is measured is what is served.
+
+mod running;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::calibration::{Platt, operating_point};
 use super::configuration::TrainConfiguration;
 use super::dataset::Dataset;
-use super::fit::embolism::{encode, scored_slices};
-use super::fit::lungs::overlaps;
 use super::labels::Split;
 use super::metrics::{Confusion, Scored, auroc, average_precision, calibration_error, with_interval};
-use super::network::{EmbolismNetwork, LungNetwork};
-use super::progress;
-use crate::engine::models::manifest::{Calibration, Metric, OperatingPoint};
+use crate::engine::analyse::embolism::at_operating_point;
+use crate::engine::analyse::findings::Decision;
+use crate::engine::models::ModelsError;
+use crate::engine::models::manifest::{Calibration, Kind, Metric, OperatingPoint};
+use crate::engine::models::registry::Package;
+use running::SplitLogits;
+pub(crate) use running::batch;
 
 /// What an evaluation found; `evaluation.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +31,46 @@ pub(crate) struct Evaluation {
     pub(crate) calibration: Option<Calibration>,
     /// Of the embolism classifier.
     pub(crate) operating_point: Option<OperatingPoint>,
+    /// SHA-256 of the package of networks that was run.
+    pub(crate) networks_sha256: String,
+}
+
+impl Evaluation {
+    /// Of networks that were not evaluated yet.
+    pub(crate) fn uncalibrated(kind: Kind) -> Self {
+        let of_classifier = kind == Kind::EmbolismClassifier;
+        let calibration = Calibration {
+            temperature: 1.0,
+            bias: 0.0,
+            isotonic: None,
+            slice_temperature: 1.0,
+            slice_bias: 0.0,
+            slices_fitted: false,
+            targets: BTreeMap::new(),
+        };
+        let chosen = "not chosen yet".to_owned();
+        let point = OperatingPoint { threshold: 0.5, indeterminate: [0.5, 0.5], chosen };
+        Self {
+            metrics: BTreeMap::new(),
+            calibration: of_classifier.then_some(calibration),
+            operating_point: of_classifier.then_some(point),
+            networks_sha256: String::new(),
+        }
+    }
+
+    /// Reads `evaluation.json`.
+    pub(crate) fn read(path: &Path) -> Result<Self, TrainError> {
+        if !path.is_file() {
+            return Err(TrainError::StepMissing { path: path.to_owned(), step: "evaluate" });
+        }
+        let text = std::fs::read_to_string(path).map_err(TrainError::file("reading", path))?;
+        serde_json::from_str(&text).map_err(|error| TrainError::table(path, None, error.to_string()))
+    }
+
+    /// As JSON.
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
 }
 
 /// One row of `predictions.csv`.
@@ -35,27 +80,19 @@ pub(crate) struct Prediction {
     pub(crate) split: Split,
     pub(crate) embolism: bool,
     pub(crate) logit: f64,
+    /// Calibrated.
     pub(crate) probability: f64,
-}
-
-/// Raw logits of the exams of one split.
-struct SplitLogits {
-    split: Split,
-    series: Vec<String>,
-    exams: Vec<Scored>,
-    slices: Vec<Scored>,
+    /// At the operating point.
+    pub(crate) decision: Decision,
 }
 
 /// Evaluates the embolism classifier on whole exams.
 pub(crate) fn embolism(
     configuration: &TrainConfiguration,
-    network: &EmbolismNetwork,
+    networks: &Package,
     splits: &[(Split, Dataset)],
-    device: &Device,
 ) -> Result<(Evaluation, Vec<Prediction>), TrainError> {
-    let logits: Result<Vec<SplitLogits>, TrainError> =
-        splits.iter().map(|(split, data)| split_logits(network, *split, data, device)).collect();
-    let logits = logits?;
+    let logits = running::embolism(networks, splits)?;
     let settings = &configuration.evaluation;
     let nothing = SplitLogits { split: Split::Validation, series: vec![], exams: vec![], slices: vec![] };
     let validation = logits.iter().find(|split| split.split == Split::Validation).unwrap_or(&nothing);
@@ -74,6 +111,7 @@ pub(crate) fn embolism(
             embolism: raw.positive,
             logit: raw.score,
             probability: exam.score,
+            decision: at_operating_point(exam.score, &point),
         }));
     }
     let calibration = Calibration {
@@ -85,28 +123,15 @@ pub(crate) fn embolism(
         slices_fitted: fitted_slice.is_some(),
         targets: BTreeMap::new(),
     };
-    Ok((Evaluation { metrics, calibration: Some(calibration), operating_point: Some(point) }, predictions))
+    let networks_sha256 = digest(networks)?;
+    let evaluation =
+        Evaluation { metrics, calibration: Some(calibration), operating_point: Some(point), networks_sha256 };
+    Ok((evaluation, predictions))
 }
 
-fn split_logits(
-    network: &EmbolismNetwork,
-    split: Split,
-    data: &Dataset,
-    device: &Device,
-) -> Result<SplitLogits, TrainError> {
-    let bar = progress::bar(data.exams.len() as u64, "evaluate");
-    let mut found = SplitLogits { split, series: vec![], exams: vec![], slices: vec![] };
-    for (index, exam) in data.exams.iter().enumerate() {
-        let slices: Vec<usize> = (0..exam.slices).collect();
-        let reading = network.head.forward(encode(&network.encoder, data, index, &slices, device)?);
-        found.series.push(exam.series.clone());
-        let score = f64::from(reading.embolism().into_scalar::<f32>());
-        found.exams.push(Scored { score, positive: exam.embolism });
-        found.slices.extend(scored_slices(reading.slices, data.slice_labels(index).iter().copied()));
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    Ok(found)
+/// SHA-256 of a package.
+pub(crate) fn digest(networks: &Package) -> Result<String, TrainError> {
+    Ok(networks.contents().map_err(ModelsError::from)?.identity.sha256)
 }
 
 fn figures(
@@ -153,21 +178,13 @@ fn figures(
 /// Evaluates the lung network on all prepared slices.
 pub(crate) fn lungs(
     configuration: &TrainConfiguration,
-    network: &LungNetwork,
+    networks: &Package,
     splits: &[(Split, Dataset)],
-    device: &Device,
 ) -> Result<Evaluation, TrainError> {
     let mut metrics = BTreeMap::new();
-    for (split, data) in splits {
-        let bar = progress::bar(data.exams.len() as u64, "evaluate");
-        let mut dice: Vec<[f64; 2]> = Vec::new();
-        for exam in 0..data.exams.len() {
-            dice.push(overlaps(network, data, exam, 1, device)?.map(|side| side.dice()));
-            bar.inc(1);
-        }
-        bar.finish_and_clear();
+    for (split, overlaps) in running::lungs(networks, splits)? {
         for (side, name) in ["left", "right"].into_iter().enumerate() {
-            let values: Vec<f64> = dice.iter().map(|exam| exam[side]).collect();
+            let values: Vec<f64> = overlaps.iter().map(|exam| exam[side].dice()).collect();
             let mean = |values: &[f64]| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
             let metric = with_interval(&values, configuration.evaluation.bootstrap, configuration.fit.seed, mean);
             if let Some(metric) = metric {
@@ -175,5 +192,5 @@ pub(crate) fn lungs(
             }
         }
     }
-    Ok(Evaluation { metrics, calibration: None, operating_point: None })
+    Ok(Evaluation { metrics, calibration: None, operating_point: None, networks_sha256: digest(networks)? })
 }
