@@ -7,7 +7,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::CliError;
-use crate::learn::phantom::{Cohort, Preset, write_cohort};
+use crate::learn::phantom::{Cohort, Preset, Site, write_cohort};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -23,6 +23,9 @@ pub(super) struct Arguments {
     /// Size of the images
     #[arg(long, value_enum, default_value_t = Preset::Light)]
     preset: Preset,
+    /// Where the patients are scanned: `external` has other scanners, doses, patients and less embolism
+    #[arg(long, value_enum, default_value_t = Site::Internal)]
+    site: Site,
     /// Pairs of exams that differ by the emboli alone
     #[arg(long)]
     twins: bool,
@@ -37,6 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
         exams: arguments.exams,
         seed: arguments.seed,
         preset: arguments.preset,
+        site: arguments.site,
         twins: arguments.twins,
         feet_first: arguments.feet_first,
     };

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use dicom_object::open_file;
 use pe_node::engine::volume::nifti;
-use pe_node::learn::phantom::{Cohort, Preset, write_cohort};
+use pe_node::learn::phantom::{Cohort, Preset, Site, write_cohort};
 use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pe-node");
@@ -23,6 +23,7 @@ fn cohort() -> &'static Path {
                 exams: 2,
                 seed: 31,
                 preset: Preset::Light,
+                site: Site::Internal,
                 twins: false,
                 feet_first: false,
             };

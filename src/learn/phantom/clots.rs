@@ -1,15 +1,19 @@
-//! Emboli: filling defects that follow the course of the arteries.
+//! Emboli: filling defects that follow the course of the arteries. Acute ones swim in the contrast or block the artery;
+//! chronic ones lie broadly along one wall with a smooth inner border, or cross a narrow artery as webs (Castañer et al.,
+//! Radiographics 29 (2009) 31, doi 10.1148/rg.291085061).
 
+use super::population::Emboli;
 use super::random::Draws;
 use super::shapes::{Tube, tubes};
 use super::thorax::Side;
 use super::vector::Vector;
-use super::vessels::{Level, Tree};
+use super::vessels::{Branch, Level, Tree};
 
-/// Arteries narrower than this (radius in millimetres) carry no clot: nobody could see it.
-const NARROWEST: f32 = 1.5;
+/// Radius of the bands of a web in millimetres, and their distance along the artery.
+const BAND: f32 = 0.9;
+const BAND_DISTANCE: usize = 3;
 
-/// How much of the artery a clot fills.
+/// How much of the artery an acute clot fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Occlusion {
     /// Free on all sides, with a rim of contrast.
@@ -26,112 +30,161 @@ pub(super) struct Clot {
     pub(super) level: Level,
     /// Sides of the patient the clot lies on.
     pub(super) sides: Vec<Side>,
+    pub(super) chronic: bool,
     pub(super) hounsfield: f32,
     pub(super) tubes: Vec<Tube>,
 }
 
-/// The level of the most proximal clot, with probabilities: half of the exams have nothing larger than segmental.
-fn most_proximal(draws: &mut Draws) -> Level {
-    match draws.between(0.0, 1.0) {
-        share if share < 0.08 => Level::Saddle,
-        share if share < 0.25 => Level::Main,
-        share if share < 0.52 => Level::Lobar,
-        share if share < 0.88 => Level::Segmental,
-        _ => Level::Subsegmental,
+/// Draws the level of the most proximal clot.
+pub(super) fn most_proximal(draws: &mut Draws, emboli: &Emboli) -> Level {
+    let share = draws.between(0.0, 1.0);
+    let index = emboli.levels.iter().position(|&up_to| share < up_to).unwrap_or(emboli.levels.len());
+    Level::ALL[index]
+}
+
+/// How old the emboli of one exam are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Age {
+    Acute,
+    Chronic,
+    Both,
+}
+
+impl Age {
+    /// Only in wide arteries are chronic emboli seen for what they are.
+    fn draw(draws: &mut Draws, emboli: &Emboli, first: Level) -> Self {
+        if emboli.chronic + emboli.mixed <= 0.0 || first > Level::Lobar {
+            return Self::Acute;
+        }
+        match draws.between(0.0, 1.0) {
+            share if share < emboli.chronic => Self::Chronic,
+            share if share < emboli.chronic + emboli.mixed => Self::Both,
+            _ => Self::Acute,
+        }
+    }
+
+    /// Whether the embolus of a number in the exam is chronic.
+    fn chronic(self, number: usize) -> bool {
+        match self {
+            Self::Acute => false,
+            Self::Chronic => true,
+            Self::Both => number.is_multiple_of(2),
+        }
     }
 }
 
-/// Draws the emboli of one exam; `level` demands the level of the most proximal one.
-pub(super) fn draw(draws: &mut Draws, arteries: &Tree, level: Option<Level>) -> Vec<Clot> {
-    let drawn = most_proximal(draws);
-    let first = level.unwrap_or(drawn);
+/// Draws the emboli of one exam, of which `first` is the level of the most proximal one.
+pub(super) fn draw(draws: &mut Draws, arteries: &Tree, first: Level, emboli: &Emboli) -> Vec<Clot> {
+    let age = Age::draw(draws, emboli, first);
     let further = match first {
         Level::Saddle | Level::Main | Level::Lobar => draws.whole(2, 6),
         Level::Segmental => draws.whole(1, 5),
         Level::Subsegmental => draws.whole(1, 3),
     };
-    let mut clots: Vec<Clot> = one(draws, arteries, first).into_iter().collect();
-    for _ in 0..further {
+    let bed = Bed { arteries, narrowest: emboli.narrowest };
+    let mut clots: Vec<Clot> = bed.lodge(draws, first, age.chronic(0)).into_iter().collect();
+    for number in 1..=further {
         let deeper: Vec<Level> = [Level::Lobar, Level::Segmental, Level::Subsegmental]
             .into_iter()
             .filter(|&deeper| deeper >= first)
             .collect();
         let level = *draws.choose(&deeper);
-        clots.extend(one(draws, arteries, level));
+        clots.extend(bed.lodge(draws, level, age.chronic(number)));
     }
     clots
 }
 
-fn one(draws: &mut Draws, arteries: &Tree, level: Level) -> Option<Clot> {
-    let length = match level {
-        Level::Saddle => draws.between(45.0, 80.0),
-        Level::Main => draws.between(22.0, 45.0),
-        Level::Lobar => draws.between(15.0, 38.0),
-        Level::Segmental => draws.between(10.0, 26.0),
-        Level::Subsegmental => draws.between(9.0, 16.0),
-    };
-    let (path, sides) = if level == Level::Saddle {
-        (saddle(draws, arteries, length), Side::BOTH.to_vec())
-    } else {
-        let hosts: Vec<usize> = arteries
-            .branches
-            .iter()
-            .enumerate()
-            .filter(|(_, branch)| branch.level == level && branch.side.is_some() && branch.radius() >= NARROWEST)
-            .map(|(index, _)| index)
-            .collect();
-        if hosts.is_empty() {
-            return None;
-        }
-        let host = *draws.choose(&hosts);
-        (course(draws, arteries, host, length), arteries.branches[host].side.into_iter().collect())
-    };
-    let occlusion = *draws.choose(&match level {
-        Level::Saddle | Level::Main => [Occlusion::Central, Occlusion::Central, Occlusion::Eccentric],
-        Level::Lobar => [Occlusion::Central, Occlusion::Eccentric, Occlusion::Complete],
-        Level::Segmental | Level::Subsegmental => [Occlusion::Central, Occlusion::Complete, Occlusion::Complete],
-    });
-    Some(Clot { level, sides, hounsfield: draws.between(30.0, 90.0), tubes: shape(draws, &path, occlusion) })
+/// The arteries in which emboli lodge: none narrower than `narrowest`.
+struct Bed<'a> {
+    arteries: &'a Tree,
+    narrowest: f32,
 }
 
-/// From the left main artery backwards over the bifurcation into the right one.
-fn saddle(draws: &mut Draws, arteries: &Tree, length: f32) -> Vec<(Vector, f32)> {
-    let main =
-        |side: Side| arteries.branches.iter().find(|branch| branch.level == Level::Main && branch.side == Some(side));
-    let mut path = Vec::new();
-    let left = length * draws.between(0.35, 0.6);
-    for (side, length) in [(Side::Left, left), (Side::Right, length - left)] {
-        let Some(branch) = main(side) else { continue };
-        let part = along(&branch.points, 0.0, length);
-        if side == Side::Left {
-            path.extend(part.into_iter().rev());
+impl Bed<'_> {
+    fn lodge(&self, draws: &mut Draws, level: Level, chronic: bool) -> Option<Clot> {
+        let length = match level {
+            Level::Saddle => draws.between(45.0, 80.0),
+            Level::Main => draws.between(22.0, 45.0),
+            Level::Lobar => draws.between(15.0, 38.0),
+            Level::Segmental => draws.between(10.0, 26.0),
+            Level::Subsegmental => draws.between(9.0, 16.0),
+        };
+        let (path, sides) = if level == Level::Saddle {
+            (self.saddle(draws, length), Side::BOTH.to_vec())
         } else {
-            path.extend(part);
-        }
+            let hosts: Vec<usize> = self
+                .arteries
+                .branches
+                .iter()
+                .enumerate()
+                .filter(|(_, branch)| branch.level == level && branch.side.is_some() && self.holds(branch))
+                .map(|(index, _)| index)
+                .collect();
+            if hosts.is_empty() {
+                return None;
+            }
+            let host = *draws.choose(&hosts);
+            (self.course(draws, host, length), self.arteries.branches[host].side.into_iter().collect())
+        };
+        let (hounsfield, tubes) = if chronic {
+            (draws.between(50.0, 110.0), if level <= Level::Lobar { mural(draws, &path) } else { web(draws, &path) })
+        } else {
+            let occlusion = *draws.choose(&match level {
+                Level::Saddle | Level::Main => [Occlusion::Central, Occlusion::Central, Occlusion::Eccentric],
+                Level::Lobar => [Occlusion::Central, Occlusion::Eccentric, Occlusion::Complete],
+                Level::Segmental | Level::Subsegmental => {
+                    [Occlusion::Central, Occlusion::Complete, Occlusion::Complete]
+                }
+            });
+            (draws.between(30.0, 90.0), acute(draws, &path, occlusion))
+        };
+        Some(Clot { level, sides, chronic, hounsfield, tubes })
     }
-    path
-}
 
-/// Downstream from a place in `host`, on into a daughter where the branch is too short.
-fn course(draws: &mut Draws, arteries: &Tree, host: usize, length: f32) -> Vec<(Vector, f32)> {
-    let branch = &arteries.branches[host];
-    let room = (branch.length() - length).max(0.2 * branch.length());
-    let mut path = along(&branch.points, draws.between(0.0, room), length);
-    let mut left = length - extent(&path);
-    let mut current = host;
-    while left > 2.0 {
-        let daughters = &arteries.branches[current].daughters;
-        let wide: Vec<usize> =
-            daughters.iter().copied().filter(|&daughter| arteries.branches[daughter].radius() >= NARROWEST).collect();
-        if wide.is_empty() {
-            break;
-        }
-        current = *draws.choose(&wide);
-        let part = along(&arteries.branches[current].points, 0.0, left);
-        left -= extent(&part);
-        path.extend(part.into_iter().skip(1));
+    fn holds(&self, branch: &Branch) -> bool {
+        branch.radius() >= self.narrowest
     }
-    path
+
+    /// From the left main artery backwards over the bifurcation into the right one.
+    fn saddle(&self, draws: &mut Draws, length: f32) -> Vec<(Vector, f32)> {
+        let branches = &self.arteries.branches;
+        let main = |side: Side| branches.iter().find(|branch| branch.level == Level::Main && branch.side == Some(side));
+        let mut path = Vec::new();
+        let left = length * draws.between(0.35, 0.6);
+        for (side, length) in [(Side::Left, left), (Side::Right, length - left)] {
+            let Some(branch) = main(side) else { continue };
+            let part = along(&branch.points, 0.0, length);
+            if side == Side::Left {
+                path.extend(part.into_iter().rev());
+            } else {
+                path.extend(part);
+            }
+        }
+        path
+    }
+
+    /// Downstream from a place in `host`, on into a daughter where the branch is too short.
+    fn course(&self, draws: &mut Draws, host: usize, length: f32) -> Vec<(Vector, f32)> {
+        let branches = &self.arteries.branches;
+        let branch = &branches[host];
+        let room = (branch.length() - length).max(0.2 * branch.length());
+        let mut path = along(&branch.points, draws.between(0.0, room), length);
+        let mut left = length - extent(&path);
+        let mut current = host;
+        while left > 2.0 {
+            let daughters = &branches[current].daughters;
+            let wide: Vec<usize> =
+                daughters.iter().copied().filter(|&daughter| self.holds(&branches[daughter])).collect();
+            if wide.is_empty() {
+                break;
+            }
+            current = *draws.choose(&wide);
+            let part = along(&branches[current].points, 0.0, left);
+            left -= extent(&part);
+            path.extend(part.into_iter().skip(1));
+        }
+        path
+    }
 }
 
 fn extent(path: &[(Vector, f32)]) -> f32 {
@@ -157,7 +210,7 @@ fn along(points: &[(Vector, f32)], start: f32, length: f32) -> Vec<(Vector, f32)
 }
 
 /// The clot around its path: tapered ends, an uneven surface.
-fn shape(draws: &mut Draws, path: &[(Vector, f32)], occlusion: Occlusion) -> Vec<Tube> {
+fn acute(draws: &mut Draws, path: &[(Vector, f32)], occlusion: Occlusion) -> Vec<Tube> {
     let (fill, aside) = match occlusion {
         Occlusion::Central => (draws.between(0.6, 0.78), draws.between(0.0, 0.12)),
         Occlusion::Eccentric => (draws.between(0.62, 0.8), draws.between(0.3, 0.42)),
@@ -172,13 +225,42 @@ fn shape(draws: &mut Draws, path: &[(Vector, f32)], occlusion: Occlusion) -> Vec
             let place = 2.0 * (index as f32 + 0.5) / count as f32 - 1.0;
             let taper = (1.0 - place.powi(6)).max(0.25).sqrt();
             let uneven = 1.0 + 0.07 * draws.normal().clamp(-2.0, 2.0);
-            let ahead = (path[(index + 1).min(count - 1)].0 - path[index.saturating_sub(1)].0).unit();
-            let (first, second) = ahead.perpendiculars();
-            let offset = (first * heading.cos() + second * heading.sin()) * (aside * radius);
+            let offset = across(path, index, heading) * (aside * radius);
             (point + offset, (radius * fill * taper * uneven).max(1.15))
         })
         .collect();
     tubes(&rings, 1.0).collect()
+}
+
+/// A broad, smooth layer on one wall: what a round body of the artery's width, moved mostly out of it, leaves inside.
+fn mural(draws: &mut Draws, path: &[(Vector, f32)]) -> Vec<Tube> {
+    let fill = draws.between(0.85, 1.05);
+    let aside = fill + draws.between(0.1, 0.3);
+    let heading = draws.between(0.0, std::f32::consts::TAU);
+    let rings: Vec<(Vector, f32)> = path
+        .iter()
+        .enumerate()
+        .map(|(index, &(point, radius))| {
+            (point + across(path, index, heading) * (aside * radius), (fill * radius).max(1.15))
+        })
+        .collect();
+    tubes(&rings, 1.0).collect()
+}
+
+/// Thin bands from wall to wall.
+fn web(draws: &mut Draws, path: &[(Vector, f32)]) -> Vec<Tube> {
+    let band = |(index, &(point, radius)): (usize, &(Vector, f32))| {
+        let half = across(path, index, draws.between(0.0, std::f32::consts::TAU)) * radius;
+        Tube { from: point + half, to: point + half * -1.0, radii: [BAND; 2] }
+    };
+    path.iter().enumerate().step_by(BAND_DISTANCE).map(band).collect()
+}
+
+/// The unit vector across a path at one of its points, in a direction around it.
+fn across(path: &[(Vector, f32)], index: usize, heading: f32) -> Vector {
+    let ahead = (path[(index + 1).min(path.len() - 1)].0 - path[index.saturating_sub(1)].0).unit();
+    let (first, second) = ahead.perpendiculars();
+    first * heading.cos() + second * heading.sin()
 }
 
 #[cfg(test)]

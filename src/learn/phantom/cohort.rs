@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::truth::{Folders, Written};
-use super::{Exam, PhantomError, Preset, Recipe};
+use super::{Exam, PhantomError, Preset, Recipe, Site};
 
 /// What to write.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub struct Cohort {
     pub seed: u64,
     /// Sampling.
     pub preset: Preset,
+    /// Patients and scanners.
+    pub site: Site,
     /// Exams 2n and 2n + 1 differ by the emboli alone; the first has them.
     pub twins: bool,
     /// All patients lie feet first; otherwise one in ten does.
@@ -47,7 +49,8 @@ impl Cohort {
 
     /// The recipe of one exam.
     pub fn recipe(&self, index: usize) -> Recipe {
-        let recipe = Recipe { feet_first: self.feet_first, ..Recipe::new(self.preset, self.seed, index) };
+        let recipe =
+            Recipe { site: self.site, feet_first: self.feet_first, ..Recipe::new(self.preset, self.seed, index) };
         if self.twins {
             let first = index.is_multiple_of(2);
             Recipe { anatomy: index / 2, pe: Some(first), twin: Some(index ^ 1), ..recipe }
@@ -65,9 +68,11 @@ pub fn write_cohort(cohort: &Cohort, done: impl Fn() + Sync) -> Result<Summary, 
         done();
         Ok(written)
     };
-    // Light exams are small: one a thread. Clinical ones are rendered one after the other, their slices in parallel.
+    // Light and tiny exams are small: one a thread. Clinical ones are rendered one after the other, their slices in parallel.
     let written: Vec<Written> = match cohort.preset {
-        Preset::Light => (0..cohort.count()).into_par_iter().map(write).collect::<Result<_, PhantomError>>()?,
+        Preset::Light | Preset::Tiny => {
+            (0..cohort.count()).into_par_iter().map(write).collect::<Result<_, PhantomError>>()?
+        }
         Preset::Clinical => (0..cohort.count()).map(write).collect::<Result<_, PhantomError>>()?,
     };
     fs::create_dir_all(folders.truth()).map_err(|source| PhantomError::File { path: folders.truth(), source })?;
@@ -102,7 +107,15 @@ mod tests {
     use crate::learn::phantom::Record;
 
     fn cohort(folder: &Path, exams: usize, twins: bool) -> Cohort {
-        Cohort { folder: folder.to_owned(), exams, seed: 11, preset: Preset::Light, twins, feet_first: false }
+        Cohort {
+            folder: folder.to_owned(),
+            exams,
+            seed: 11,
+            preset: Preset::Light,
+            site: Site::Internal,
+            twins,
+            feet_first: false,
+        }
     }
 
     /// All files below a folder with their bytes.

@@ -47,14 +47,16 @@ pub(super) struct Disease {
     pub(super) cuff: f32,
     pub(super) flow: Vec<FlowArtefact>,
     pub(super) motion: Option<Motion>,
+    /// How much more often than at the internal site there is something.
+    more: f32,
     /// Names of the confounders present, as in the table of exams.
     pub(super) names: Vec<&'static str>,
 }
 
 impl Disease {
     /// Draws the findings of one patient; effusions go into the chest.
-    pub(super) fn draw(draws: &mut Draws, thorax: &mut Thorax, arteries: &Tree, bronchi: &[Tube]) -> Self {
-        let mut disease = Self { cuff: draws.between(0.4, 1.0), ..Self::default() };
+    pub(super) fn draw(draws: &mut Draws, thorax: &mut Thorax, arteries: &Tree, bronchi: &[Tube], more: f32) -> Self {
+        let mut disease = Self { more, cuff: draws.between(0.4, 1.0), ..Self::default() };
         disease.effusion(draws, thorax);
         disease.consolidation(draws, thorax);
         disease.atelectasis(draws, thorax);
@@ -68,7 +70,7 @@ impl Disease {
     }
 
     fn effusion(&mut self, draws: &mut Draws, thorax: &mut Thorax) {
-        if !draws.chance(0.28) {
+        if !draws.chance(0.28 * self.more) {
             return;
         }
         self.names.push("effusion");
@@ -83,7 +85,7 @@ impl Disease {
     }
 
     fn consolidation(&mut self, draws: &mut Draws, thorax: &Thorax) {
-        if !draws.chance(0.22) {
+        if !draws.chance(0.22 * self.more) {
             return;
         }
         self.names.push("consolidation");
@@ -98,7 +100,7 @@ impl Disease {
     }
 
     fn atelectasis(&mut self, draws: &mut Draws, thorax: &Thorax) {
-        if !draws.chance(0.35) {
+        if !draws.chance(0.35 * self.more) {
             return;
         }
         self.names.push("atelectasis");
@@ -116,7 +118,7 @@ impl Disease {
     }
 
     fn nodules(&mut self, draws: &mut Draws, thorax: &Thorax) {
-        if !draws.chance(0.3) {
+        if !draws.chance(0.3 * self.more) {
             return;
         }
         self.names.push("nodules");
@@ -130,7 +132,7 @@ impl Disease {
 
     /// Lymph nodes: small ones in everybody, beside the central arteries where they mimic clots; large ones in some.
     fn nodes(&mut self, draws: &mut Draws, arteries: &Tree) {
-        let large = draws.chance(0.28);
+        let large = draws.chance(0.28 * self.more);
         if large {
             self.names.push("nodes");
         }
@@ -156,7 +158,7 @@ impl Disease {
     }
 
     fn cuffing(&mut self, draws: &mut Draws) {
-        if draws.chance(0.25) {
+        if draws.chance(0.25 * self.more) {
             self.names.push("cuffing");
             self.cuff = draws.between(1.2, 2.6);
         }
@@ -164,7 +166,7 @@ impl Disease {
 
     fn mucus(&mut self, draws: &mut Draws, bronchi: &[Tube]) {
         let small: Vec<Tube> = bronchi.iter().copied().filter(|tube| (1.0..2.6).contains(&tube.radii[0])).collect();
-        if !draws.chance(0.2) || small.is_empty() {
+        if !draws.chance(0.2 * self.more) || small.is_empty() {
             return;
         }
         self.names.push("mucus");
@@ -174,7 +176,7 @@ impl Disease {
     }
 
     fn flow(&mut self, draws: &mut Draws, arteries: &Tree) {
-        if !draws.chance(0.25) {
+        if !draws.chance(0.25 * self.more) {
             return;
         }
         self.names.push("flow-artefact");
@@ -192,7 +194,7 @@ impl Disease {
     }
 
     fn motion(&mut self, draws: &mut Draws) {
-        if !draws.chance(0.15) {
+        if !draws.chance(0.15 * self.more) {
             return;
         }
         self.names.push("motion");

@@ -6,6 +6,7 @@ use super::clots::{self, Clot};
 use super::disease::Disease;
 use super::field::Field;
 use super::heart::{Enhancement, Heart};
+use super::population::{Injection, Population};
 use super::random::Draws;
 use super::render;
 use super::scanner::Scanner;
@@ -40,6 +41,10 @@ pub struct Truth {
     pub left: bool,
     /// See `left`.
     pub right: bool,
+    /// Some embolus is acute, some chronic.
+    pub acute: bool,
+    /// See `acute`.
+    pub chronic: bool,
 }
 
 impl Truth {
@@ -94,25 +99,31 @@ pub struct Slice {
 impl Exam {
     /// Draws the exam of a recipe.
     pub fn draw(recipe: &Recipe) -> Self {
-        let draws = |purpose: &str| Draws::of(recipe.seed, recipe.anatomy, purpose);
+        let population = Population::of(recipe.preset, recipe.site);
+        let draws = |purpose: &str| recipe.draws(purpose);
         let mut patient = draws("patient");
         let woman = patient.chance(0.5);
-        let age = patient.whole(22, 89);
-        let size = patient.between(0.95, 1.07) * if woman { 0.96 } else { 1.02 };
+        let age = patient.whole(population.ages[0], population.ages[1]);
+        let size = patient.within(population.sizes) * if woman { 0.96 } else { 1.02 };
         let scale = at(size * patient.between(0.97, 1.04), size * patient.between(0.96, 1.04), size);
-        let heart = Heart::draw(&mut draws("heart"));
-        let mut thorax = Thorax::draw(&mut draws("thorax"), &heart, recipe.asymmetric);
-        let arteries = vessels::arteries(&mut draws("arteries"), &thorax);
+        let embolism = recipe.pe.unwrap_or_else(|| draws("label").chance(population.prevalence));
+        let mut emboli = draws("clots");
+        let drawn = clots::most_proximal(&mut emboli, &population.emboli);
+        let level = recipe.level.unwrap_or(drawn);
+        // A twin without emboli keeps the heart that the emboli of the other strain.
+        let strain = (embolism || recipe.twin.is_some()).then_some(level);
+        let heart = Heart::draw(&mut draws("heart"), &population, strain);
+        let mut thorax = Thorax::draw(&mut draws("thorax"), &heart, population.fat, recipe.asymmetric);
+        let arteries = vessels::arteries(&mut draws("arteries"), &thorax, population.arteries);
         let bronchi = vessels::bronchi(&mut draws("bronchi"), &arteries);
-        let disease = Disease::draw(&mut draws("disease"), &mut thorax, &arteries, &bronchi);
-        let embolism = recipe.pe.unwrap_or_else(|| draws("label").chance(Recipe::PREVALENCE));
-        let clots = if embolism { clots::draw(&mut draws("clots"), &arteries, recipe.level) } else { Vec::new() };
-        let (quality, enhancement, mixing) = inject(&mut draws("contrast"));
+        let disease = Disease::draw(&mut draws("disease"), &mut thorax, &arteries, &bronchi, population.confounders);
+        let clots = if embolism { clots::draw(&mut emboli, &arteries, level, &population.emboli) } else { Vec::new() };
+        let (quality, enhancement, mixing) = inject(&mut draws("contrast"), &population.injection);
         let body = 2.0 * (172.0 + thorax.fat) * scale.x;
         Self {
             veins: vessels::veins(&mut draws("veins"), &thorax),
             skeleton: Skeleton::draw(&mut draws("skeleton"), &thorax),
-            scanner: Scanner::draw(&mut draws("scanner"), recipe.preset, body, recipe.feet_first),
+            scanner: Scanner::draw(&mut draws("scanner"), recipe, body),
             coarse: Field::new(&mut draws("coarse texture"), 13.0),
             fine: Field::new(&mut draws("fine texture"), 3.1),
             recipe: recipe.clone(),
@@ -144,6 +155,8 @@ impl Exam {
             level: self.clots.iter().map(|clot| clot.level).min(),
             left: on(Side::Left),
             right: on(Side::Right),
+            acute: self.clots.iter().any(|clot| !clot.chronic),
+            chronic: self.clots.iter().any(|clot| clot.chronic),
         }
     }
 
@@ -176,11 +189,7 @@ impl Exam {
     /// Renders one slice, 0 being the lowest. A function of the recipe and the index: slices may be rendered in any
     /// order and on any thread.
     pub fn slice(&self, index: usize) -> Slice {
-        render::slice(
-            self,
-            &self.grid(index),
-            &mut Draws::of(self.recipe.seed, self.recipe.anatomy, &format!("noise {index}")),
-        )
+        render::slice(self, &self.grid(index), &mut self.recipe.draws(&format!("noise {index}")))
     }
 
     /// Renders all slices, in parallel, lowest first.
@@ -212,15 +221,15 @@ fn decimal(value: f32) -> f64 {
 }
 
 /// Draws the enhancement.
-fn inject(draws: &mut Draws) -> (Quality, Enhancement, f32) {
+fn inject(draws: &mut Draws, injection: &Injection) -> (Quality, Enhancement, f32) {
     let (quality, pulmonary) = match draws.between(0.0, 1.0) {
-        share if share < 0.03 => (Quality::NonDiagnostic, draws.between(75.0, 115.0)),
-        share if share < 0.17 => (Quality::Poor, draws.between(150.0, 220.0)),
-        _ => (Quality::Good, draws.between(250.0, 500.0)),
+        share if share < injection.non_diagnostic => (Quality::NonDiagnostic, draws.between(75.0, 115.0)),
+        share if share < injection.poor => (Quality::Poor, draws.between(150.0, 220.0)),
+        _ => (Quality::Good, draws.within(injection.good)),
     };
-    let venous = (pulmonary * draws.between(0.55, 0.95)).max(60.0);
+    let venous = (pulmonary * draws.within(injection.venous)).max(60.0);
     let enhancement = Enhancement {
-        cava: pulmonary * draws.between(1.0, 2.4),
+        cava: pulmonary * draws.within(injection.cava),
         pulmonary,
         venous,
         aorta: (venous * draws.between(0.6, 1.0)).max(50.0),

@@ -1,8 +1,19 @@
 //! The heart and the great systemic vessels.
 
+use super::population::{Population, Strain, Ventricles};
 use super::random::Draws;
 use super::shapes::{Ellipsoid, Tube, tubes};
 use super::vector::{Vector, at};
+use super::vessels::Level;
+
+/// From the base of the ventricles to their apex.
+const APEX: Vector = at(0.72, -0.5, -0.42);
+/// Distance of the axes of the two ventricles in millimetres, and thickness of the left one's wall.
+const SEPARATION: f32 = 44.2;
+const LEFT_WALL: f32 = 10.0;
+/// Places of the ventricles among the chambers.
+const RIGHT_VENTRICLE: usize = 1;
+const LEFT_VENTRICLE: usize = 4;
 
 /// Contrast of the compartments of the blood in Hounsfield units.
 #[derive(Debug, Clone, Copy)]
@@ -37,29 +48,49 @@ pub(super) struct Heart {
     pub(super) right_ventricle_dilated: bool,
 }
 
+/// Radii of the blood of the two ventricles: across the septum and along it.
+#[derive(Debug, Clone, Copy)]
+struct Radii {
+    right: [f32; 2],
+    left: f32,
+}
+
+impl Radii {
+    /// Ventricles whose visible widths have a ratio. The wall of the left one cuts into the right one, so that this is
+    /// not the ratio of their radii; a strained left ventricle is the smaller for it.
+    fn showing(ratio: f32, size: f32) -> Self {
+        let left = 22.0 * size * (1.0 - 0.25 * (ratio - 0.9).max(0.0));
+        let across = 2.0 * left * ratio - SEPARATION + left + LEFT_WALL;
+        Self { right: [across, 0.7 * across + 5.0], left }
+    }
+}
+
+impl Strain {
+    /// Draws the ratio of the widths, right to left, with emboli up to a level.
+    fn ratio(&self, draws: &mut Draws, level: Option<Level>) -> f32 {
+        let chance = level.map_or(self.without_emboli, |level| self.levels[level as usize]);
+        if draws.chance(chance) { draws.between(1.08, 1.35) } else { draws.between(0.65, 0.92) }
+    }
+}
+
 impl Heart {
-    /// Draws a heart; the ratio of the ventricles does not depend on emboli.
-    pub(super) fn draw(draws: &mut Draws) -> Self {
-        let size = draws.between(0.92, 1.1);
-        let ratio = draws.between(0.72, 1.25);
-        let left = 22.0 * size;
-        let right = left * ratio;
-        let apex = at(0.72, -0.5, -0.42);
-        let shift = draws.jitter(3.0);
-        let mut chamber = |centre: Vector, axis: Vector, radii: Vector, wall: f32, right: bool| Chamber {
-            blood: Ellipsoid::along(centre + shift + draws.jitter(1.5), axis, radii),
-            wall,
-            right,
+    /// Draws a heart, strained by emboli up to a level where the population has it so.
+    pub(super) fn draw(draws: &mut Draws, population: &Population, strain: Option<Level>) -> Self {
+        let size = draws.within(population.hearts);
+        let (chambers, right_ventricle_dilated) = match population.ventricles {
+            Ventricles::Radii(ratios) => {
+                let ratio = draws.within(ratios);
+                let left = 22.0 * size;
+                let right = left * ratio;
+                (chambers(draws, size, Radii { right: [right * 1.1, right], left }), ratio >= 1.0)
+            }
+            Ventricles::Strained(chances) => {
+                let radii = Radii::showing(chances.ratio(draws, strain), size);
+                let chambers = chambers(draws, size, radii);
+                let dilated = visible_ratio(&chambers) >= 1.0;
+                (chambers, dilated)
+            }
         };
-        let chambers = vec![
-            chamber(at(-31.0, -24.0, -86.0), at(0.0, 0.15, 1.0), at(32.0, 23.0, 25.0) * size, 2.5, true),
-            chamber(at(6.0, -50.0, -94.0), apex, at(48.0 * size, right * 1.1, right), 3.5, true),
-            chamber(at(16.0, -50.0, -68.0), at(0.1, 0.0, 1.0), at(20.0, 14.0, 16.0) * size, 3.5, true),
-            chamber(at(-14.0, -34.0, -90.0), at(1.0, -0.2, 0.0), at(24.0, 16.0, 18.0) * size, 3.0, true),
-            chamber(at(40.0, -20.0, -95.0), apex, at(42.0 * size, left, left), 10.0, false),
-            chamber(at(2.0, 17.0, -62.0), at(1.0, 0.0, 0.0), at(31.0, 16.0, 19.0) * size, 2.5, false),
-            chamber(at(20.0, 4.0, -76.0), at(1.0, -0.6, -0.6), at(24.0, 13.0, 14.0) * size, 4.0, false),
-        ];
         Self {
             chambers,
             aorta: tubes(
@@ -113,7 +144,7 @@ impl Heart {
                     1.0,
                 ))
                 .collect(),
-            right_ventricle_dilated: ratio >= 1.0,
+            right_ventricle_dilated,
         }
     }
 
@@ -121,4 +152,46 @@ impl Heart {
     pub(super) fn envelope(&self) -> Vec<Ellipsoid> {
         self.chambers.iter().map(|chamber| chamber.blood.grown(chamber.wall + 5.0)).collect()
     }
+}
+
+/// The chambers around two ventricles.
+fn chambers(draws: &mut Draws, size: f32, ventricles: Radii) -> Vec<Chamber> {
+    let Radii { right: [across, along], left } = ventricles;
+    let shift = draws.jitter(3.0);
+    let mut chamber = |centre: Vector, axis: Vector, radii: Vector, wall: f32, right: bool| Chamber {
+        blood: Ellipsoid::along(centre + shift + draws.jitter(1.5), axis, radii),
+        wall,
+        right,
+    };
+    vec![
+        chamber(at(-31.0, -24.0, -86.0), at(0.0, 0.15, 1.0), at(32.0, 23.0, 25.0) * size, 2.5, true),
+        chamber(at(6.0, -50.0, -94.0), APEX, at(48.0 * size, across, along), 3.5, true),
+        chamber(at(16.0, -50.0, -68.0), at(0.1, 0.0, 1.0), at(20.0, 14.0, 16.0) * size, 3.5, true),
+        chamber(at(-14.0, -34.0, -90.0), at(1.0, -0.2, 0.0), at(24.0, 16.0, 18.0) * size, 3.0, true),
+        chamber(at(40.0, -20.0, -95.0), APEX, at(42.0 * size, left, left), LEFT_WALL, false),
+        chamber(at(2.0, 17.0, -62.0), at(1.0, 0.0, 0.0), at(31.0, 16.0, 19.0) * size, 2.5, false),
+        chamber(at(20.0, 4.0, -76.0), at(1.0, -0.6, -0.6), at(24.0, 13.0, 14.0) * size, 4.0, false),
+    ]
+}
+
+/// Greatest width of the right ventricle's blood against that of the left one's, across the septum in axial planes,
+/// as a reader measures it.
+fn visible_ratio(chambers: &[Chamber]) -> f32 {
+    let [right, left] = [&chambers[RIGHT_VENTRICLE], &chambers[LEFT_VENTRICLE]];
+    let middle = right.blood.centre().towards(left.blood.centre(), 0.5);
+    let across = at(APEX.y, -APEX.x, 0.0).unit();
+    let along = at(APEX.x, APEX.y, 0.0).unit();
+    let steps = |reach: i16, step: usize| (-reach..=reach).step_by(step).map(f32::from);
+    let mut widest = [0, 0];
+    for (height, forwards) in steps(16, 8).flat_map(|height| steps(24, 6).map(move |forwards| (height, forwards))) {
+        let mut widths = [0, 0];
+        for aside in steps(80, 1) {
+            let point = middle + at(0.0, 0.0, height) + along * forwards + across * aside;
+            let septum = left.blood.grown(left.wall).distance(point) < 0.0;
+            widths[0] += u16::from(!septum && right.blood.distance(point) < 0.0);
+            widths[1] += u16::from(left.blood.distance(point) < 0.0);
+        }
+        widest = [widest[0].max(widths[0]), widest[1].max(widths[1])];
+    }
+    f32::from(widest[0]) / f32::from(widest[1].max(1))
 }

@@ -8,7 +8,7 @@ use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 
 use super::exam::{Exam, Slice};
 use super::truth::Folders;
-use super::{PhantomError, Recipe};
+use super::{PhantomError, Recipe, Site};
 use crate::dicom::Uid;
 use crate::engine::volume::VoxelPoint;
 
@@ -29,13 +29,15 @@ impl Identity {
     pub(super) fn of_recipe(recipe: &Recipe) -> Self {
         // Twins are two studies of one patient, so that no split of patients parts them.
         let (seed, index, anatomy) = (recipe.seed.to_string(), recipe.index.to_string(), recipe.anatomy);
-        let uid = |kind: &str| Uid::derived(["pe-node phantom", recipe.preset.name(), &seed, &index, kind]);
-        Self {
-            study: uid("study"),
-            series: uid("series"),
-            frame_of_reference: uid("frame of reference"),
-            patient: format!("PHANTOM-{seed}-{anatomy}"),
-        }
+        // The internal site is not named: its identifiers are those of before there was another one.
+        let (cohort, patient) = match recipe.site {
+            Site::Internal => (recipe.preset.name().to_owned(), format!("PHANTOM-{seed}-{anatomy}")),
+            Site::External => {
+                (format!("{} external", recipe.preset.name()), format!("PHANTOM-EXTERNAL-{seed}-{anatomy}"))
+            }
+        };
+        let uid = |kind: &str| Uid::derived(["pe-node phantom", &cohort, &seed, &index, kind]);
+        Self { study: uid("study"), series: uid("series"), frame_of_reference: uid("frame of reference"), patient }
     }
 
     pub(super) fn instance(&self, slice: usize) -> Uid {

@@ -18,6 +18,7 @@ mod exam;
 mod field;
 mod heart;
 mod image;
+mod population;
 mod random;
 mod render;
 mod scanner;
@@ -29,6 +30,8 @@ mod vector;
 mod vessels;
 
 use std::path::PathBuf;
+
+use self::random::Draws;
 
 pub use cohort::{Cohort, Summary, write_cohort};
 pub use exam::{Exam, Slice, Truth};
@@ -42,6 +45,9 @@ pub enum Preset {
     Clinical,
     /// 256 x 256 pixels, slices of 2 to 3 mm: for cohorts.
     Light,
+    /// 128 x 128 pixels of 2.6 mm, about 48 slices of 6.4 mm: for learning curves over thousands of exams. No quality
+    /// gate lets such slices pass.
+    Tiny,
 }
 
 impl Preset {
@@ -49,6 +55,25 @@ impl Preset {
         match self {
             Self::Clinical => "clinical",
             Self::Light => "light",
+            Self::Tiny => "tiny",
+        }
+    }
+}
+
+/// Where the patients are scanned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Site {
+    /// The site whose exams a model learns from.
+    Internal,
+    /// A site that no model has seen: other patients, injections, doses and scanners, and less embolism.
+    External,
+}
+
+impl Site {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Internal => "internal",
+            Self::External => "external",
         }
     }
 }
@@ -80,13 +105,15 @@ impl Orientation {
 pub struct Recipe {
     /// Sampling.
     pub preset: Preset,
+    /// Patients and scanners.
+    pub site: Site,
     /// The cohort's seed.
     pub seed: u64,
     /// Identity: the same number gives the same unique identifiers.
     pub index: usize,
     /// The stream everything is drawn from; twins share it.
     pub anatomy: usize,
-    /// Demands or forbids emboli; `None` draws with [`Recipe::PREVALENCE`].
+    /// Demands or forbids emboli; `None` draws with the prevalence of the site.
     pub pe: Option<bool>,
     /// Demands the level of the most proximal embolus, where there is one.
     pub level: Option<Level>,
@@ -99,13 +126,11 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// Share of exams with emboli.
-    pub const PREVALENCE: f32 = 0.45;
-
-    /// The exam of a number in a cohort, everything drawn.
+    /// The exam of a number in a cohort of the internal site, everything drawn.
     pub fn new(preset: Preset, seed: u64, index: usize) -> Self {
         Self {
             preset,
+            site: Site::Internal,
             seed,
             index,
             anatomy: index,
@@ -114,6 +139,14 @@ impl Recipe {
             asymmetric: false,
             feet_first: false,
             twin: None,
+        }
+    }
+
+    /// The stream of one purpose; another site's patients are others.
+    fn draws(&self, purpose: &str) -> Draws {
+        match self.site {
+            Site::Internal => Draws::of(self.seed, self.anatomy, purpose),
+            Site::External => Draws::of(self.seed, self.anatomy, &format!("external {purpose}")),
         }
     }
 }

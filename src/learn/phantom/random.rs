@@ -26,6 +26,11 @@ impl Draws {
         low + (high - low) * self.0.random::<f32>()
     }
 
+    /// Uniform in a range.
+    pub(super) fn within(&mut self, [low, high]: [f32; 2]) -> f32 {
+        self.between(low, high)
+    }
+
     /// Whole numbers from `low` to `high`, both included.
     pub(super) fn whole(&mut self, low: usize, high: usize) -> usize {
         self.0.random_range(low..=high)

@@ -2,7 +2,7 @@
 
 use super::random::Draws;
 use super::shapes::Grid;
-use super::{Orientation, Preset};
+use super::{Orientation, Preset, Recipe, Site};
 
 /// How Hounsfield units become stored numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,13 +26,84 @@ impl Storage {
     }
 }
 
-/// The four ways of storing that scanners are met with.
-const STORAGES: [Storage; 4] = [
-    Storage { signed: true, bits: 16, slope: 1.0, intercept: -1024.0, padding: Some(-2000) },
-    Storage { signed: false, bits: 12, slope: 1.0, intercept: -1024.0, padding: None },
-    Storage { signed: true, bits: 16, slope: 1.0, intercept: 0.0, padding: Some(-2048) },
-    Storage { signed: false, bits: 16, slope: 0.5, intercept: -1200.0, padding: Some(0) },
-];
+/// The scanners of a site and how they are used there.
+struct Fleet {
+    models: [&'static str; 4],
+    /// Names of a smooth and of a sharp kernel.
+    kernels: [&'static str; 2],
+    kilovolts: [u32; 5],
+    /// Noise of a smooth kernel in slices of 2.5 mm, and what the sharpest adds, in Hounsfield units: the dose.
+    noise: [f32; 2],
+    sharp_noise: f32,
+    /// Grain of the noise of the smoothest kernel in millimetres, and how much less the sharpest has; the same of the
+    /// point spread.
+    grain: [f32; 2],
+    blur: [f32; 2],
+    storages: [Storage; 4],
+}
+
+const INTERNAL: Fleet = Fleet {
+    models: ["Imaginary 64", "Imaginary 128", "Fictive Duo", "Notional CT"],
+    kernels: ["SOFT", "SHARP"],
+    kilovolts: [80, 100, 100, 120, 120],
+    noise: [9.0, 20.0],
+    sharp_noise: 9.0,
+    grain: [0.95, 0.5],
+    blur: [0.85, 0.4],
+    // The four ways of storing that scanners are met with.
+    storages: [
+        Storage { signed: true, bits: 16, slope: 1.0, intercept: -1024.0, padding: Some(-2000) },
+        Storage { signed: false, bits: 12, slope: 1.0, intercept: -1024.0, padding: None },
+        Storage { signed: true, bits: 16, slope: 1.0, intercept: 0.0, padding: Some(-2048) },
+        Storage { signed: false, bits: 16, slope: 0.5, intercept: -1200.0, padding: Some(0) },
+    ],
+};
+
+/// Lower doses, iterative reconstruction with its coarse noise, other kernels, other ways of storing.
+const EXTERNAL: Fleet = Fleet {
+    models: ["Elsewhere 320", "Elsewhere Spectral", "Outland 16", "Abroad Dual"],
+    kernels: ["IR30", "IR50"],
+    kilovolts: [70, 90, 90, 110, 140],
+    noise: [12.0, 26.0],
+    sharp_noise: 6.0,
+    grain: [1.7, 0.9],
+    blur: [1.1, 0.6],
+    storages: [
+        Storage { signed: true, bits: 16, slope: 1.0, intercept: -8192.0, padding: Some(-8192) },
+        Storage { signed: false, bits: 12, slope: 1.0, intercept: -1000.0, padding: None },
+        Storage { signed: true, bits: 12, slope: 2.0, intercept: 0.0, padding: None },
+        Storage { signed: false, bits: 16, slope: 1.0, intercept: -2048.0, padding: Some(0) },
+    ],
+};
+
+/// How a preset samples: pixels across, thicknesses, bounds of the field of view in millimetres.
+struct Sampling {
+    size: usize,
+    thicknesses: &'static [f32],
+    field: [f32; 2],
+    /// How far the patient may lie from the middle, against the widest scanner.
+    centring: f32,
+}
+
+impl Sampling {
+    fn of(preset: Preset, site: Site) -> Self {
+        let (size, thicknesses): (usize, &[f32]) = match (preset, site) {
+            (Preset::Light, Site::Internal) => (256, &[2.0, 2.5, 2.5, 3.0]),
+            (Preset::Light, Site::External) => (256, &[1.5, 2.0, 2.0, 3.0]),
+            (Preset::Clinical, Site::Internal) => (512, &[0.6, 1.0, 1.0, 1.25, 1.25, 1.5, 2.0, 3.0]),
+            (Preset::Clinical, Site::External) => (512, &[0.5, 0.75, 0.9, 1.0, 1.5, 2.0, 2.5]),
+            (Preset::Tiny, Site::Internal) => (128, &[6.4]),
+            (Preset::Tiny, Site::External) => (128, &[5.6, 6.0, 6.8]),
+        };
+        let (field, centring) = match (preset, site) {
+            (Preset::Light | Preset::Clinical, _) => ([310.0, 455.0], 1.0),
+            // Both lungs and little more: the smallest pixels that hold them.
+            (Preset::Tiny, Site::Internal) => ([332.8, 332.8], 0.25),
+            (Preset::Tiny, Site::External) => ([345.6, 371.2], 0.25),
+        };
+        Self { size, thicknesses, field, centring }
+    }
+}
 
 /// One acquisition's settings.
 #[derive(Debug, Clone)]
@@ -62,32 +133,35 @@ pub(super) struct Scanner {
 }
 
 impl Scanner {
-    pub(super) fn draw(draws: &mut Draws, preset: Preset, body: f32, feet_first: bool) -> Self {
-        let (size, thickness) = match preset {
-            Preset::Light => (256, *draws.choose(&[2.0, 2.5, 2.5, 3.0])),
-            Preset::Clinical => (512, *draws.choose(&[0.6, 1.0, 1.0, 1.25, 1.25, 1.5, 2.0, 3.0])),
+    /// Draws the acquisition of a body so many millimetres wide.
+    pub(super) fn draw(draws: &mut Draws, recipe: &Recipe, body: f32) -> Self {
+        let fleet = match recipe.site {
+            Site::Internal => INTERNAL,
+            Site::External => EXTERNAL,
         };
-        let field = (body * draws.between(1.0, 1.18)).clamp(310.0, 455.0);
+        let Sampling { size, thicknesses, field, centring } = Sampling::of(recipe.preset, recipe.site);
+        let thickness = *draws.choose(thicknesses);
+        let field = (body * draws.between(1.0, 1.18)).clamp(field[0], field[1]);
         let sharp = draws.between(0.0, 1.0);
         let orientation = match draws.between(0.0, 1.0) {
-            share if feet_first || share < 0.1 => Orientation::FeetFirstSupine,
+            share if recipe.feet_first || share < 0.1 => Orientation::FeetFirstSupine,
             share if share < 0.13 => Orientation::HeadFirstProne,
             _ => Orientation::HeadFirstSupine,
         };
         Self {
-            model: *draws.choose::<&str>(&["Imaginary 64", "Imaginary 128", "Fictive Duo", "Notional CT"]),
-            kernel: if sharp > 0.6 { "SHARP" } else { "SOFT" },
-            kilovolts: *draws.choose(&[80, 100, 100, 120, 120]),
+            model: *draws.choose(&fleet.models),
+            kernel: fleet.kernels[usize::from(sharp > 0.6)],
+            kilovolts: *draws.choose(&fleet.kilovolts),
             size,
             pixel: field / size as f32,
             thickness,
             spacing: if draws.chance(0.15) { 0.8 * thickness } else { thickness },
-            blur: 0.85 - 0.4 * sharp,
-            noise: (draws.between(9.0, 20.0) + 9.0 * sharp) * (2.5 / thickness).powf(0.35),
-            grain: 0.95 - 0.5 * sharp,
-            offset: [draws.between(-8.0, 8.0), draws.between(-10.0, 14.0)],
+            blur: fleet.blur[0] - fleet.blur[1] * sharp,
+            noise: (draws.within(fleet.noise) + fleet.sharp_noise * sharp) * (2.5 / thickness).powf(0.35),
+            grain: fleet.grain[0] - fleet.grain[1] * sharp,
+            offset: [centring * draws.between(-8.0, 8.0), centring * draws.between(-10.0, 14.0)],
             carina: [draws.between(-6.0, 6.0), draws.between(-180.0, 20.0), draws.between(-900.0, 300.0)],
-            storage: *draws.choose(&STORAGES),
+            storage: *draws.choose(&fleet.storages),
             orientation,
             head_first_order: draws.chance(0.6),
         }

@@ -201,6 +201,10 @@ impl Ellipsoid {
         Self { centre, axes: [at(1.0, 0.0, 0.0), at(0.0, 1.0, 0.0), at(0.0, 0.0, 1.0)], radii }
     }
 
+    pub(super) fn centre(&self) -> Vector {
+        self.centre
+    }
+
     /// The ellipsoid with its surface moved outwards by `distance`.
     pub(super) fn grown(self, distance: f32) -> Self {
         Self { radii: self.radii + at(distance, distance, distance), ..self }

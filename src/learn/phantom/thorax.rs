@@ -129,8 +129,8 @@ pub(super) struct Thorax {
 }
 
 impl Thorax {
-    /// Draws a chest around a heart. With `asymmetric`, one half of the diaphragm stands clearly higher.
-    pub(super) fn draw(draws: &mut Draws, heart: &Heart, asymmetric: bool) -> Self {
+    /// Draws a chest around a heart; the fattest have `fat` millimetres beyond 8. With `asymmetric`, one half of the diaphragm stands clearly higher.
+    pub(super) fn draw(draws: &mut Draws, heart: &Heart, fat: f32, asymmetric: bool) -> Self {
         let breath = draws.between(-12.0, 10.0);
         let raised = if asymmetric { draws.between(30.0, 42.0) } else { 0.0 };
         let mut dome = |side: Side, top: f32| Dome {
@@ -141,7 +141,7 @@ impl Thorax {
         let domes = [dome(Side::Left, -96.0 + raised), dome(Side::Right, -84.0)];
         let hilum = |side: Side| Ellipsoid::upright(at(side.sign() * 44.0 + 2.0, 12.0, -32.0), at(16.0, 22.0, 27.0));
         Self {
-            fat: 8.0 + 26.0 * draws.between(0.0, 1.0).powi(2),
+            fat: 8.0 + fat * draws.between(0.0, 1.0).powi(2),
             domes,
             widths: [draws.between(0.94, 1.02), draws.between(0.97, 1.03)],
             oblique: [draws.between(30.0, 50.0), draws.between(22.0, 42.0)],

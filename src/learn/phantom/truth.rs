@@ -120,6 +120,10 @@ pub struct Record {
     pub orientation: &'static str,
     /// Study Instance UID of the exam that differs by the emboli alone, or empty.
     pub twin_study_instance_uid: String,
+    /// `internal` or `external`.
+    pub site: &'static str,
+    /// How many of the emboli are chronic.
+    pub chronic_clots: usize,
 }
 
 /// The clot in one slice.
@@ -199,10 +203,10 @@ impl Exam {
             rv_lv_ratio_gte_1: u8::from(decided && self.heart.right_ventricle_dilated),
             rv_lv_ratio_lt_1: u8::from(decided && !self.heart.right_ventricle_dilated),
             leftsided_pe: u8::from(decided && truth.left),
-            chronic_pe: 0,
+            chronic_pe: u8::from(decided && truth.chronic && !truth.acute),
             true_filling_defect_not_pe: 0,
             rightsided_pe: u8::from(decided && truth.right),
-            acute_and_chronic_pe: 0,
+            acute_and_chronic_pe: u8::from(decided && truth.chronic && truth.acute),
             central_pe: u8::from(decided && truth.level.is_some_and(|level| level <= super::Level::Main)),
             indeterminate: u8::from(truth.indeterminate),
         };
@@ -240,6 +244,8 @@ impl Exam {
             noise_hu: hundredths(scanner.noise),
             orientation: scanner.orientation.code(),
             twin_study_instance_uid: self.twin().map_or_else(String::new, |twin| twin.to_string()),
+            site: self.recipe.site.name(),
+            chronic_clots: self.clots.iter().filter(|clot| clot.chronic).count(),
         };
         Written { record, rows }
     }

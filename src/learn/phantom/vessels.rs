@@ -219,10 +219,10 @@ fn stem(points: &[(Vector, f32)], level: Level, side: Option<Side>) -> Branch {
     Branch { points: points.to_vec(), level, side, daughters: Vec::new() }
 }
 
-/// The pulmonary arteries from the valve to the subsegmental branches.
-pub(super) fn arteries(draws: &mut Draws, thorax: &Thorax) -> Tree {
+/// The pulmonary arteries from the valve to the subsegmental branches; `width` is 1 for those of a healthy adult.
+pub(super) fn arteries(draws: &mut Draws, thorax: &Thorax, width: f32) -> Tree {
     let mut tree = Tree::default();
-    let calibre = draws.between(0.88, 1.12);
+    let calibre = width * draws.between(0.88, 1.12);
     let shift = draws.jitter(2.0);
     let place = |x: f32, y: f32, z: f32, radius: f32| (at(x, y, z) + shift, radius * calibre);
     let trunk = stem(
