@@ -77,11 +77,12 @@ impl Age {
 pub(super) fn draw(draws: &mut Draws, arteries: &Tree, first: Level, emboli: &Emboli) -> Vec<Clot> {
     let age = Age::draw(draws, emboli, first);
     let further = match first {
-        Level::Saddle | Level::Main | Level::Lobar => draws.whole(2, 6),
-        Level::Segmental => draws.whole(1, 5),
-        Level::Subsegmental => draws.whole(1, 3),
+        Level::Saddle | Level::Main | Level::Lobar => emboli.further[0],
+        Level::Segmental => emboli.further[1],
+        Level::Subsegmental => emboli.further[2],
     };
-    let bed = Bed { arteries, narrowest: emboli.narrowest };
+    let further = draws.whole(further[0], further[1]);
+    let bed = Bed { arteries, emboli };
     let mut clots: Vec<Clot> = bed.lodge(draws, first, age.chronic(0)).into_iter().collect();
     for number in 1..=further {
         let deeper: Vec<Level> = [Level::Lobar, Level::Segmental, Level::Subsegmental]
@@ -94,10 +95,10 @@ pub(super) fn draw(draws: &mut Draws, arteries: &Tree, first: Level, emboli: &Em
     clots
 }
 
-/// The arteries in which emboli lodge: none narrower than `narrowest`.
+/// The arteries in which emboli lodge.
 struct Bed<'a> {
     arteries: &'a Tree,
-    narrowest: f32,
+    emboli: &'a Emboli,
 }
 
 impl Bed<'_> {
@@ -108,7 +109,7 @@ impl Bed<'_> {
             Level::Lobar => draws.between(15.0, 38.0),
             Level::Segmental => draws.between(10.0, 26.0),
             Level::Subsegmental => draws.between(9.0, 16.0),
-        };
+        } * self.emboli.length;
         let (path, sides) = if level == Level::Saddle {
             (self.saddle(draws, length), Side::BOTH.to_vec())
         } else {
@@ -142,7 +143,7 @@ impl Bed<'_> {
     }
 
     fn holds(&self, branch: &Branch) -> bool {
-        branch.radius() >= self.narrowest
+        branch.radius() >= self.emboli.narrowest
     }
 
     /// From the left main artery backwards over the bifurcation into the right one.

@@ -47,6 +47,11 @@ pub(super) struct Strain {
 pub(super) struct Emboli {
     /// Shares of the most proximal level up to and with saddle, main, lobar, segmental; the rest is subsegmental.
     pub(super) levels: [f32; 4],
+    /// Emboli beyond the most proximal one, at least and at most, by whether that lies in a lobar or larger artery, in a
+    /// segmental or in a subsegmental one.
+    pub(super) further: [[usize; 2]; 3],
+    /// Length against that drawn by level.
+    pub(super) length: f32,
     /// Arteries narrower than this (radius in millimetres) carry no clot: nobody could see it.
     pub(super) narrowest: f32,
     /// Exams whose emboli are all chronic, and exams with both, of those with a lobar or larger embolus.
@@ -94,7 +99,14 @@ impl Population {
             hearts: [0.92, 1.1],
             ventricles: Ventricles::Radii([0.72, 1.25]),
             arteries: 1.0,
-            emboli: Emboli { levels: [0.08, 0.25, 0.52, 0.88], narrowest: 1.5, chronic: 0.0, mixed: 0.0 },
+            emboli: Emboli {
+                levels: [0.08, 0.25, 0.52, 0.88],
+                further: [[2, 6], [1, 5], [1, 3]],
+                length: 1.0,
+                narrowest: 1.5,
+                chronic: 0.0,
+                mixed: 0.0,
+            },
             injection: Injection {
                 non_diagnostic: 0.03,
                 poor: 0.17,
@@ -116,7 +128,14 @@ impl Population {
             hearts: [0.98, 1.2],
             ventricles: Ventricles::Strained(STRAIN),
             arteries: 1.0,
-            emboli: Emboli { levels: [0.06, 0.2, 0.48, 0.88], narrowest: 1.5, chronic: 0.14, mixed: 0.1 },
+            emboli: Emboli {
+                levels: [0.06, 0.2, 0.48, 0.88],
+                further: [[2, 6], [1, 5], [1, 3]],
+                length: 1.0,
+                narrowest: 1.5,
+                chronic: 0.14,
+                mixed: 0.1,
+            },
             injection: Injection {
                 non_diagnostic: 0.03,
                 poor: 0.2,
@@ -132,7 +151,14 @@ impl Population {
     /// share of what is left lets a small network that has all labels miss some.
     fn seen_in_thick_slices(self) -> Self {
         let [saddle, main, ..] = self.emboli.levels;
-        let emboli = Emboli { levels: [saddle, main, 0.75, 1.0], narrowest: 3.2, chronic: 0.14, mixed: 0.1 };
-        Self { ventricles: Ventricles::Strained(STRAIN), arteries: 1.35, emboli, ..self }
+        let emboli = Emboli {
+            levels: [saddle + 0.06, main + 0.3, 0.9, 1.0],
+            further: [[3, 7], [2, 5], [1, 3]],
+            length: 1.25,
+            narrowest: 3.2,
+            chronic: 0.14,
+            mixed: 0.1,
+        };
+        Self { ventricles: Ventricles::Strained(STRAIN), arteries: 1.6, emboli, ..self }
     }
 }
