@@ -44,13 +44,27 @@ pub(super) fn most_proximal(draws: &mut Draws, emboli: &Emboli) -> Level {
 
 /// How old the emboli of one exam are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Age {
+pub enum Age {
+    /// All acute.
     Acute,
+    /// All chronic.
     Chronic,
+    /// Some acute, some chronic.
     Both,
 }
 
 impl Age {
+    /// The age of some emboli; `None` without any.
+    pub(super) fn of(clots: &[Clot]) -> Option<Self> {
+        let any = |chronic: bool| clots.iter().any(|clot| clot.chronic == chronic);
+        match (any(false), any(true)) {
+            (false, false) => None,
+            (true, false) => Some(Self::Acute),
+            (false, true) => Some(Self::Chronic),
+            (true, true) => Some(Self::Both),
+        }
+    }
+
     /// Only in wide arteries are chronic emboli seen for what they are.
     fn draw(draws: &mut Draws, emboli: &Emboli, first: Level) -> Self {
         if emboli.chronic + emboli.mixed <= 0.0 || first > Level::Lobar {

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::clots::{self, Clot};
+use super::clots::{self, Age, Clot};
 use super::disease::Disease;
 use super::field::Field;
 use super::heart::{Enhancement, Heart};
@@ -41,10 +41,8 @@ pub struct Truth {
     pub left: bool,
     /// See `left`.
     pub right: bool,
-    /// Some embolus is acute, some chronic.
-    pub acute: bool,
-    /// See `acute`.
-    pub chronic: bool,
+    /// How old the emboli are; `None` where there is none.
+    pub age: Option<Age>,
 }
 
 impl Truth {
@@ -155,8 +153,7 @@ impl Exam {
             level: self.clots.iter().map(|clot| clot.level).min(),
             left: on(Side::Left),
             right: on(Side::Right),
-            acute: self.clots.iter().any(|clot| !clot.chronic),
-            chronic: self.clots.iter().any(|clot| clot.chronic),
+            age: Age::of(&self.clots),
         }
     }
 

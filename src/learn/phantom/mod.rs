@@ -33,6 +33,7 @@ use std::path::PathBuf;
 
 use self::random::Draws;
 
+pub use clots::Age;
 pub use cohort::{Cohort, Summary, write_cohort};
 pub use exam::{Exam, Slice, Truth};
 pub use truth::{Folders, Record};

@@ -9,6 +9,7 @@ use nifti::writer::WriterOptions;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::clots::Age;
 use super::exam::{Exam, Quality};
 use super::image::{self, Identity};
 use super::{PhantomError, Recipe};
@@ -203,10 +204,10 @@ impl Exam {
             rv_lv_ratio_gte_1: u8::from(decided && self.heart.right_ventricle_dilated),
             rv_lv_ratio_lt_1: u8::from(decided && !self.heart.right_ventricle_dilated),
             leftsided_pe: u8::from(decided && truth.left),
-            chronic_pe: u8::from(decided && truth.chronic && !truth.acute),
+            chronic_pe: u8::from(decided && truth.age == Some(Age::Chronic)),
             true_filling_defect_not_pe: 0,
             rightsided_pe: u8::from(decided && truth.right),
-            acute_and_chronic_pe: u8::from(decided && truth.chronic && truth.acute),
+            acute_and_chronic_pe: u8::from(decided && truth.age == Some(Age::Both)),
             central_pe: u8::from(decided && truth.level.is_some_and(|level| level <= super::Level::Main)),
             indeterminate: u8::from(truth.indeterminate),
         };
