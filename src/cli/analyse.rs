@@ -69,13 +69,18 @@ fn analyse(request: &Request, setup: &Setup, models: &mut Models) -> Result<Repl
         software_version: env!("CARGO_PKG_VERSION"),
     };
     let result = analyse_series(&request.files, models, &options).map_err(|error| CliError::failed(&error))?;
+    let mut summary = result.summary;
+    let Some(output) = &request.output else {
+        summary.results.clear();
+        return Ok(Reply::Done { summary: Box::new(summary), files: Vec::new() });
+    };
     let mut files = Vec::with_capacity(result.objects.len());
     for (position, object) in result.objects.iter().enumerate() {
         let file = format!("{position}-{}.dcm", object.kind.name());
-        write(&request.output, &file, object)?;
+        write(output, &file, object)?;
         files.push(file);
     }
-    Ok(Reply::Done { summary: Box::new(result.summary), files })
+    Ok(Reply::Done { summary: Box::new(summary), files })
 }
 
 fn write(folder: &Path, file: &str, object: &crate::engine::report::ResultObject) -> Result<(), CliError> {

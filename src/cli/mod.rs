@@ -41,7 +41,7 @@ enum Command {
     Config(config::Arguments),
     /// Analyse studies on disk: table, result objects, pictures
     Predict(predict::Arguments),
-    /// List and verify model packages
+    /// Model packages: list, verify, import, promote, roll back, try beside the active one
     Models(models::Arguments),
     /// Write synthetic CT pulmonary angiograms with ground truth
     Phantom(phantom::Arguments),

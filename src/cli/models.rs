@@ -1,14 +1,20 @@
-//! `pe-node models list|verify`.
+//! `pe-node models list|verify|import|promote|rollback|shadow`.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 
 use super::{CliError, Settings};
 use crate::config::Config;
+use crate::engine::models::ModelIdentity;
+use crate::engine::models::folder::{Folder, FolderError};
+use crate::engine::models::import::{Imported, Incoming};
 use crate::engine::models::manifest::Kind;
 use crate::engine::models::networks::verify;
-use crate::engine::models::registry::{Entry, Registry};
+use crate::engine::models::registry::{Choice, Entry, Package, Registry, RegistryError, configured, setting};
 use crate::engine::models::session::Runtime;
 
 #[derive(Debug, Args)]
@@ -19,7 +25,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List the model packages and say which are active
+    /// List the model packages: which are active, which runs beside, what was promoted when
     List(Settings),
     /// Load every package, or the ones named, and check digests, tensors and a trial run
     Verify {
@@ -29,34 +35,98 @@ enum Action {
         #[command(flatten)]
         settings: Settings,
     },
+    /// Take a package into the folder of packages, once it was verified; what is active stays active
+    Import {
+        /// A package's folder, or with --manifest an ONNX file
+        path: PathBuf,
+        /// The manifest (model.toml) of a single ONNX file; path and digest of the file may be left out
+        #[arg(long, value_name = "FILE")]
+        manifest: Option<PathBuf>,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Make a package the active one of its kind; a running node changes to it between two exams
+    Promote {
+        #[arg(value_name = "NAME/VERSION")]
+        package: String,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Go back to the package that was active before
+    Rollback {
+        #[arg(value_parser = PossibleValuesParser::new(KINDS.map(|(name, _)| name)))]
+        kind: String,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Have a candidate run beside the active package: its results are recorded and go nowhere
+    Shadow {
+        #[arg(value_name = "NAME/VERSION", required_unless_present = "off", conflicts_with = "off")]
+        package: Option<String>,
+        /// No candidate any more
+        #[arg(long)]
+        off: bool,
+        #[command(flatten)]
+        settings: Settings,
+    },
+}
+
+/// Kinds of packages as the configuration and as manifests call them.
+const KINDS: [(&str, Kind); 4] = [
+    ("lungs", Kind::LungSegmentation),
+    ("embolism", Kind::EmbolismClassifier),
+    ("lung-segmentation", Kind::LungSegmentation),
+    ("embolism-classifier", Kind::EmbolismClassifier),
+];
+
+impl From<FolderError> for CliError {
+    fn from(error: FolderError) -> Self {
+        match error {
+            FolderError::Registry(_)
+            | FolderError::ReadOnly { .. }
+            | FolderError::NothingBefore { .. }
+            | FolderError::ShadowOfItself(_) => Self::Usage(error.to_string()),
+            _ => Self::failed(&error),
+        }
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     match &arguments.action {
         Action::List(settings) => list(&settings.load()?),
         Action::Verify { packages, settings } => verify_all(packages, &settings.load()?),
+        Action::Import { path, manifest, settings } => import(path, manifest.as_deref(), &settings.load()?),
+        Action::Promote { package, settings } => promote(package, &settings.load()?),
+        Action::Rollback { kind, settings } => {
+            let kind = KINDS.iter().find(|(name, _)| name == kind).map(|(_, kind)| *kind);
+            roll_back(kind.unwrap_or(Kind::EmbolismClassifier), &settings.load()?)
+        }
+        Action::Shadow { package, settings, .. } => shadow(package.as_deref(), &settings.load()?),
     }
 }
 
-fn open(config: &Config) -> Result<Registry, CliError> {
-    Registry::open(&config.models).map_err(|error| CliError::Usage(error.to_string()))
+fn usage(error: impl std::fmt::Display) -> CliError {
+    CliError::Usage(error.to_string())
 }
 
 fn list(config: &Config) -> Result<ExitCode, CliError> {
-    let registry = open(config)?;
+    let registry = Registry::open(&config.models).map_err(usage)?;
     println!("{}", registry.directory().display());
-    let selections =
-        [(Kind::LungSegmentation, &config.models.lungs), (Kind::EmbolismClassifier, &config.models.embolism)];
-    let active: Vec<String> = selections
-        .iter()
-        .filter_map(|(kind, wanted)| registry.select(*kind, wanted).ok())
-        .map(|package| format!("{}/{}", package.manifest().name, package.manifest().version))
-        .collect();
+    let chosen = [Kind::LungSegmentation, Kind::EmbolismClassifier]
+        .map(|kind| (kind, registry.choose(kind, configured(&config.models, kind))));
+    let is_active = |id: &str| chosen.iter().any(|(_, one)| one.as_ref().is_ok_and(|(package, _)| package.id() == id));
+    let is_shadow = |id: &str| registry.activation().shadow().is_some_and(|candidate| candidate.package == id);
     for Entry { id, package } in registry.entries() {
-        let mark = if active.contains(id) { '*' } else { ' ' };
         match package {
             Ok(package) => {
                 let manifest = package.manifest();
+                let mark = if is_active(id) {
+                    '*'
+                } else if is_shadow(id) {
+                    '~'
+                } else {
+                    ' '
+                };
                 println!(
                     "{mark} {id}  {}  {}  trained on: {}",
                     manifest.kind, manifest.intended_use, manifest.training.data
@@ -65,16 +135,51 @@ fn list(config: &Config) -> Result<ExitCode, CliError> {
             Err(error) => println!("! {id}  {error}"),
         }
     }
-    for (kind, wanted) in selections {
-        if let Err(error) = registry.select(kind, wanted) {
-            println!("! {error}");
-        }
+    for (kind, choice) in &chosen {
+        tell_choice(&registry, *kind, choice, config);
+    }
+    if let Some(candidate) = registry.activation().shadow() {
+        println!("{}: {} runs beside since {} (shadow)", candidate.kind, candidate.package, candidate.since);
+    }
+    if !registry.activation().history().is_empty() {
+        println!("history:");
+    }
+    for event in registry.activation().history() {
+        println!(
+            "  {}  {:<11}  {}  {}  sha256 {}",
+            event.at,
+            event.action.name(),
+            event.kind,
+            event.package,
+            event.sha256
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Says which package of a kind is active, and why.
+fn tell_choice(registry: &Registry, kind: Kind, choice: &Result<(&Package, Choice), RegistryError>, config: &Config) {
+    match choice {
+        Ok((package, Choice::Configured)) => {
+            println!("{kind}: {} is active: {}", package.id(), named_by_the_configuration(config, kind));
+        }
+        Ok((package, Choice::Promoted)) => {
+            let since = registry.activation().active(kind).map(|event| format!(" since {}", event.at));
+            println!("{kind}: {} is active{}", package.id(), since.unwrap_or_default());
+        }
+        Ok((package, Choice::Newest)) => {
+            println!("{kind}: {} is active: the newest, and nothing was promoted", package.id());
+        }
+        Err(error) => println!("! {error}"),
+    }
+}
+
+fn named_by_the_configuration(config: &Config, kind: Kind) -> String {
+    format!("the configuration names it ({} = \"{}\")", setting(kind), configured(&config.models, kind))
+}
+
 fn verify_all(wanted: &[String], config: &Config) -> Result<ExitCode, CliError> {
-    let registry = open(config)?;
+    let registry = Registry::open(&config.models).map_err(usage)?;
     let named = |entry: &&Entry| {
         wanted.is_empty() || wanted.iter().any(|name| *name == entry.id || entry.id.split('/').next() == Some(name))
     };
@@ -82,7 +187,7 @@ fn verify_all(wanted: &[String], config: &Config) -> Result<ExitCode, CliError> 
     if entries.is_empty() {
         return Err(CliError::Usage(format!("there is no such package in {}", registry.directory().display())));
     }
-    let runtime = Runtime::start(&config.onnxruntime).map_err(|error| CliError::Usage(error.to_string()))?;
+    let runtime = Runtime::start(&config.onnxruntime).map_err(usage)?;
     let mut broken = false;
     for Entry { id, package } in entries {
         let outcome = match package {
@@ -98,4 +203,82 @@ fn verify_all(wanted: &[String], config: &Config) -> Result<ExitCode, CliError> 
         }
     }
     Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn import(path: &Path, manifest: Option<&Path>, config: &Config) -> Result<ExitCode, CliError> {
+    let incoming = match manifest {
+        Some(manifest) => Incoming::from_network(path, manifest)?,
+        None => Incoming::from_folder(path)?,
+    };
+    let folder = Folder::open(&config.models)?;
+    let runtime = Runtime::start(&config.onnxruntime).map_err(usage)?;
+    let Imported { identity, new } = folder.import(&incoming, &runtime, Timestamp::now())?;
+    let id = format!("{}/{}", identity.name, identity.version);
+    println!("{id}  sha256 {}  {}", identity.sha256, if new { "imported" } else { "was there already" });
+    let registry = Registry::open(&config.models).map_err(usage)?;
+    let kind = registry.package(&id).map_err(usage)?.manifest().kind;
+    match registry.choose(kind, configured(&config.models, kind)) {
+        Ok((active, _)) if active.id() == id => println!("it is the active {kind}"),
+        Ok((active, _)) => {
+            println!("{} stays the active {kind}; `pe-node models promote {id}` changes that", active.id());
+        }
+        Err(error) => println!("! {error}"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn promote(id: &str, config: &Config) -> Result<ExitCode, CliError> {
+    let folder = Folder::open(&config.models)?;
+    let package = folder.registry().package(id).map_err(usage)?;
+    let identity = tried(package, config)?;
+    let new = folder.promote(package, &identity, Timestamp::now())?;
+    let kind = package.manifest().kind;
+    println!(
+        "{id}  {}",
+        if new { format!("is the active {kind} now") } else { format!("is the active {kind} already") }
+    );
+    warn_of_the_configuration(kind, config);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn roll_back(kind: Kind, config: &Config) -> Result<ExitCode, CliError> {
+    let folder = Folder::open(&config.models)?;
+    let package = folder.before(kind)?;
+    tried(package, config)?;
+    folder.roll_back(kind, Timestamp::now())?;
+    println!("{}  is the active {kind} again", package.id());
+    warn_of_the_configuration(kind, config);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn shadow(id: Option<&str>, config: &Config) -> Result<ExitCode, CliError> {
+    let folder = Folder::open(&config.models)?;
+    let Some(id) = id else {
+        let removed = folder.remove_shadow()?;
+        println!("{}", if removed { "no candidate runs beside any more" } else { "no candidate ran beside" });
+        return Ok(ExitCode::SUCCESS);
+    };
+    let package = folder.registry().package(id).map_err(usage)?;
+    let identity = tried(package, config)?;
+    let new = folder.set_shadow(package, &identity, Timestamp::now())?;
+    let kind = package.manifest().kind;
+    println!("{id}  {} beside the active {kind}", if new { "runs from now on" } else { "runs already" });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Loads and runs a package before anything is said about it.
+fn tried(package: &Package, config: &Config) -> Result<ModelIdentity, CliError> {
+    let runtime = Runtime::start(&config.onnxruntime).map_err(usage)?;
+    verify(package, &runtime).map_err(|error| CliError::Failed(format!("{error}; nothing was changed")))
+}
+
+/// What the configuration names has precedence over what is promoted.
+fn warn_of_the_configuration(kind: Kind, config: &Config) {
+    let named = configured(&config.models, kind);
+    if !named.is_empty() {
+        let setting = setting(kind);
+        eprintln!(
+            "pe-node: {setting} = \"{named}\" in the configuration takes precedence: set it to \"\" to go by promotion"
+        );
+    }
 }

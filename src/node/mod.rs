@@ -1,7 +1,7 @@
 //! Everything that waits: network, disk, queue.
 //!
 //! `archive < queue < assembly < dimse, dicomweb < deliver < worker < web`.
-//! [`shutdown`] and [`telemetry`] know of none of them and serve all.
+//! [`shutdown`], [`telemetry`] and [`models`] know of none of them and serve all.
 
 pub mod archive;
 pub mod arrivals;
@@ -9,6 +9,7 @@ pub mod assembly;
 pub mod deliver;
 pub mod dicomweb;
 pub mod dimse;
+pub mod models;
 pub mod queue;
 pub mod serve;
 pub mod shutdown;

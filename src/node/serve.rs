@@ -11,13 +11,14 @@ use super::archive::{Archive, ArchiveError};
 use super::assembly::Assembly;
 use super::deliver::{self, DeliverError, Deliveries};
 use super::dimse::scp;
+use super::models::ModelFolder;
 use super::queue::{Queue, QueueError};
 use super::shutdown::Shutdown;
-use super::web::{self, DestinationEntry, LayersError, ModelEntry};
+use super::web::{self, DestinationEntry, LayersError};
+use super::worker::shadow::Shadow;
 use super::worker::{Worker, WorkerError};
-use crate::config::{Config, DestinationConfig, ModelsConfig, Transport};
-use crate::engine::models::manifest::{IntendedUse, Kind};
-use crate::engine::models::registry::{Entry, Package, Registry, RegistryError};
+use crate::config::{Config, DestinationConfig, Transport};
+use crate::engine::models::registry::RegistryError;
 
 /// Why the node cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -88,13 +89,14 @@ pub struct Node {
     assembly: Assembly,
     worker: Worker,
     deliveries: Deliveries,
-    models: Vec<ModelEntry>,
+    models: ModelFolder,
+    shadow: Shadow,
 }
 
 impl Node {
     /// Opens everything that can fail at the start, so that what is wrong is said before anything is accepted.
     pub async fn start(config: Config, doors: Doors) -> Result<Self, ServeError> {
-        let models = models(&config.models)?;
+        let models = ModelFolder::open(&config.models)?;
         let archive = Archive::open(&config.storage).await?;
         let allow = config.models.allow_demonstration;
         let queue = Queue::open(&archive, &config.analysis, &config.destinations, allow).await?;
@@ -106,22 +108,24 @@ impl Node {
             queue: queue.clone(),
         };
         let deliveries = Deliveries::new(&config.destinations, &delivering)?;
-        let worker = Worker::start(archive.clone(), queue.clone(), &config).await?;
-        Ok(Self { config, doors, archive, queue, assembly, worker, deliveries, models })
+        let worker = Worker::start(archive.clone(), queue.clone(), &config, models.wanted()).await?;
+        let shadow = Shadow::new(archive.clone(), queue.clone(), &config, models.wanted())?;
+        Ok(Self { config, doors, archive, queue, assembly, worker, deliveries, models, shadow })
     }
 
     /// Runs until `shutdown`, then drains: nothing new is accepted, what was begun is finished or given back to the
     /// queue. A part that ends by itself stops the others.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), ServeError> {
-        let Self { config, doors, archive, queue, assembly, worker, deliveries, models } = self;
+        let Self { config, doors, archive, queue, assembly, worker, deliveries, models, shadow } = self;
         let router = web::router(web::Services {
             config: config.http.clone(),
             limits: config.limits,
             archive: archive.clone(),
             queue: queue.clone(),
             events: Arc::new(assembly.clone()),
-            analysis: worker.ready(),
-            models,
+            analysis: worker.analysis(),
+            models: models.entries(),
+            shadow: shadow.status(),
             destinations: config.destinations.iter().map(DestinationEntry::from).collect(),
         })?;
         let dimse = scp::Services {
@@ -135,7 +139,9 @@ impl Node {
         parts.spawn(web::serve(doors.http, router, shutdown.clone()));
         let stop = shutdown.clone();
         parts.spawn(async move { assembly.run(stop).await });
+        parts.spawn(models.run(shutdown.clone()));
         parts.spawn(worker.run(shutdown.clone()));
+        parts.spawn(shadow.run(shutdown.clone()));
         if !config.destinations.is_empty() {
             parts.spawn(deliveries.run(shutdown.clone()));
         }
@@ -161,55 +167,5 @@ impl From<&DestinationConfig> for DestinationEntry {
             Transport::Stow { url, .. } => ("stow", url.clone()),
         };
         Self { name: config.name.clone(), kind, address, attempts: config.attempts }
-    }
-}
-
-/// All packages of the configured folder. That the active ones exist is checked here; that they load, by the analysis
-/// process.
-fn models(config: &ModelsConfig) -> Result<Vec<ModelEntry>, ServeError> {
-    let registry = Registry::open(config)?;
-    let active = [
-        registry.select(Kind::LungSegmentation, &config.lungs)?,
-        registry.select(Kind::EmbolismClassifier, &config.embolism)?,
-    ];
-    Ok(registry.entries().iter().map(|entry| listed(entry, &active)).collect())
-}
-
-fn listed(entry: &Entry, active: &[&Package]) -> ModelEntry {
-    let (name, version) = entry.id.split_once('/').unwrap_or((&entry.id, ""));
-    let listed = ModelEntry {
-        name: name.to_owned(),
-        version: version.to_owned(),
-        kind: None,
-        intended_use: None,
-        sha256: None,
-        active: false,
-        error: None,
-    };
-    let package = match &entry.package {
-        Ok(package) => package,
-        Err(error) => return ModelEntry { error: Some(error.to_string()), ..listed },
-    };
-    let manifest = package.manifest();
-    let (sha256, error) = match package.contents() {
-        Ok(contents) => (Some(contents.identity.sha256), None),
-        Err(error) => (None, Some(error.to_string())),
-    };
-    let kind = match manifest.kind {
-        Kind::LungSegmentation => "lung-segmentation",
-        Kind::EmbolismClassifier => "embolism-classifier",
-    };
-    let intended_use = match manifest.intended_use {
-        IntendedUse::Demonstration => "demonstration",
-        IntendedUse::Research => "research",
-        IntendedUse::Clinical => "clinical",
-    };
-    ModelEntry {
-        kind: Some(kind.to_owned()),
-        intended_use: Some(intended_use.to_owned()),
-        sha256,
-        active: active.iter().any(|active| std::ptr::eq(*active, package)),
-        error,
-        ..listed
     }
 }

@@ -66,6 +66,11 @@ pub fn count_job(state: &'static str) {
     counter!("pe_node_jobs_finished_total", "state" => state).increment(1);
 }
 
+/// Counts a series that a candidate model was shown. `outcome` is `seen` or `failed`.
+pub fn count_shadow(outcome: &'static str) {
+    counter!("pe_node_shadow_total", "outcome" => outcome).increment(1);
+}
+
 /// Records how long a stage of an analysis took.
 pub fn record_stage(stage: &str, duration: Duration) {
     histogram!("pe_node_stage_seconds", "stage" => stage.to_owned()).record(duration.as_secs_f64());
@@ -106,6 +111,11 @@ fn describe() {
     );
     describe_counter!("pe_node_received_bytes_total", "Bytes of received data sets, by door");
     describe_counter!("pe_node_jobs_finished_total", "Analyses ended, by state");
+    describe_counter!("pe_node_shadow_total", "Series that a candidate model was shown, by outcome (seen, failed)");
+    describe_gauge!(
+        "pe_node_models_refused",
+        "1 if the packages that were promoted last are not the ones that analyse"
+    );
     describe_histogram!("pe_node_stage_seconds", "Duration of an analysis by stage, in seconds");
     describe_counter!("pe_node_deliveries_total", "Attempts to deliver a result, by destination and outcome");
     describe_gauge!("pe_node_archived", "What the archive holds, results included, by kind (study, series, instance)");

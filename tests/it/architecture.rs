@@ -27,6 +27,7 @@ const LAYERS: &[&[&str]] = &[
     &["engine::pipeline"],
     &["engine"],
     &["learn", "node::telemetry", "node::shutdown"],
+    &["node::models"],
     &["node::archive"],
     &["node::arrivals"],
     &["node::queue"],

@@ -11,6 +11,7 @@ use pe_node::node::arrivals::{Feed, StoreEvents};
 use pe_node::node::queue::Queue;
 use pe_node::node::shutdown::Shutdown;
 use pe_node::node::web::{self, Services};
+use pe_node::node::worker::Analysis;
 
 /// Nobody assembles series in this test.
 struct Deaf;
@@ -31,7 +32,9 @@ async fn door(folder: &std::path::Path, shutdown: Shutdown) -> SocketAddr {
     config.storage.path = folder.join("archive");
     let archive = Archive::open(&config.storage).await.expect("archive");
     let queue = Queue::open(&archive, &config.analysis, &config.destinations, false).await.expect("queue");
-    let (_, analysis) = tokio::sync::watch::channel(None);
+    let (_, analysis) = tokio::sync::watch::channel(Analysis::default());
+    let (_, models) = tokio::sync::watch::channel(Vec::new());
+    let (_, shadow) = tokio::sync::watch::channel(None);
     let router = web::router(Services {
         config: config.http,
         limits: config.limits,
@@ -39,7 +42,8 @@ async fn door(folder: &std::path::Path, shutdown: Shutdown) -> SocketAddr {
         queue,
         events: Arc::new(Deaf),
         analysis,
-        models: Vec::new(),
+        models,
+        shadow,
         destinations: Vec::new(),
     })
     .expect("router");

@@ -3,5 +3,6 @@
 mod architecture;
 mod dicomweb;
 mod dimse;
+mod models;
 mod predict;
 mod report;

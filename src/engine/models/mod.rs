@@ -1,11 +1,15 @@
-//! Model packages: what they are ([`manifest`]), which is active ([`registry`]), and running them ([`networks`]).
+//! Model packages: what they are ([`manifest`]), which is active ([`registry`], [`activation`]), how they come and are
+//! promoted ([`folder`], [`import`]), and running them ([`networks`]).
 //!
 //! A package is a folder `<name>/<version>` with a manifest, one or more ONNX files and a card. The manifest carries
 //! the parameters of the preparation and the digests of the files, so a network is only ever fed with images prepared
 //! as those it learnt from, and only ever the network that was tested. [`session`] is the one file that knows ONNX
 //! Runtime.
 
+pub mod activation;
 mod calibration;
+pub mod folder;
+pub mod import;
 mod library;
 pub mod manifest;
 pub mod networks;

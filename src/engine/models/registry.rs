@@ -1,5 +1,8 @@
 //! The folder of model packages: `<directory>/<name>/<version>/model.toml` and the files it names.
 //!
+//! Which of them is active: what the configuration names; else what was promoted last ([`activation`](super::activation));
+//! else, while nothing was, the newest version of the only package of its kind.
+//!
 //! Nothing is taken on trust: paths are plain names inside the package's folder, and a file's bytes go to the runtime
 //! only after their digest was found to be the manifest's.
 
@@ -9,6 +12,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::ModelIdentity;
+use super::activation::{Activation, Candidate};
 use super::manifest::{File, Kind, Manifest, Role};
 use super::validation::{ManifestError, is_token};
 use crate::config::ModelsConfig;
@@ -67,6 +71,44 @@ pub enum RegistryError {
         /// Digest in the manifest.
         expected: String,
     },
+    /// What was promoted cannot be read.
+    #[error(
+        "{path}: {problem}; restore the file, or remove it, and the newest version of the only package of each kind is \
+         active again",
+        path = path.display()
+    )]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The package that was asked for is none.
+    #[error("{problem}")]
+    Unusable {
+        /// Which, and what is wrong with it.
+        problem: String,
+    },
+    /// What was promoted is no longer there or no longer whole.
+    #[error(
+        "{package} is active by promotion and cannot be used: {problem}; import it again, promote another, or roll back"
+    )]
+    Lost {
+        /// `name/version`.
+        package: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// There is no package of that name and version.
+    #[error("there is no model package {wanted} in {directory}; it has {present}", directory = directory.display())]
+    Unknown {
+        /// `name/version` as asked for.
+        wanted: String,
+        /// The folder.
+        directory: PathBuf,
+        /// What there is.
+        present: String,
+    },
     /// No package fits the selection.
     #[error("{setting} = \"{wanted}\": {problem}")]
     Selection {
@@ -84,6 +126,71 @@ pub enum RegistryError {
 pub struct Registry {
     directory: PathBuf,
     entries: Vec<Entry>,
+    activation: Activation,
+}
+
+/// Why a package is the active one of its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The configuration names it.
+    Configured,
+    /// It was promoted.
+    Promoted,
+    /// It is the newest version of the only package of its kind, and nothing was ever promoted.
+    Newest,
+}
+
+/// The packages that analyse exams, as `name/version`, and the candidate that runs beside them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lineup {
+    /// Finds the lungs.
+    pub lungs: String,
+    /// Finds embolism.
+    pub embolism: String,
+    /// Runs beside the one of its kind; none if it is that one.
+    pub shadow: Option<Candidate>,
+}
+
+impl Lineup {
+    /// The package of a kind.
+    pub fn package(&self, kind: Kind) -> &str {
+        match kind {
+            Kind::LungSegmentation => &self.lungs,
+            Kind::EmbolismClassifier => &self.embolism,
+        }
+    }
+
+    /// The settings that name exactly these packages, whatever is promoted later.
+    pub fn settings(&self, config: &ModelsConfig) -> ModelsConfig {
+        ModelsConfig { lungs: self.lungs.clone(), embolism: self.embolism.clone(), ..config.clone() }
+    }
+
+    /// The same with the candidate in the place of the package beside which it runs, if there is a candidate.
+    pub fn with_the_candidate(&self) -> Option<Self> {
+        let candidate = self.shadow.as_ref()?;
+        let mut lineup = self.clone();
+        match candidate.kind {
+            Kind::LungSegmentation => lineup.lungs.clone_from(&candidate.package),
+            Kind::EmbolismClassifier => lineup.embolism.clone_from(&candidate.package),
+        }
+        Some(lineup)
+    }
+}
+
+/// The setting that names the package of a kind, without its section.
+pub fn setting(kind: Kind) -> &'static str {
+    match kind {
+        Kind::LungSegmentation => "models.lungs",
+        Kind::EmbolismClassifier => "models.embolism",
+    }
+}
+
+/// What the configuration says about the package of a kind; empty if nothing.
+pub fn configured(config: &ModelsConfig, kind: Kind) -> &str {
+    match kind {
+        Kind::LungSegmentation => &config.lungs,
+        Kind::EmbolismClassifier => &config.embolism,
+    }
 }
 
 /// One package's folder and what its manifest says.
@@ -127,16 +234,11 @@ impl Registry {
     /// Lists the packages of the configured folder: `models.directory`, or if that is empty `onnx` beside the binary
     /// or in a folder above it, or else `./onnx`.
     pub fn open(config: &ModelsConfig) -> Result<Self, RegistryError> {
-        let candidates = if config.directory.as_os_str().is_empty() {
-            let binary = std::env::current_exe().ok();
-            let beside = binary.as_deref().and_then(Path::parent).map(|folder| folder.join("onnx"));
-            beside.into_iter().chain([PathBuf::from("onnx")]).collect()
-        } else {
-            vec![config.directory.clone()]
-        };
-        let directory = candidates.iter().find(|path| path.is_dir()).ok_or_else(|| RegistryError::NoDirectory {
-            searched: candidates.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "),
-        })?;
+        Self::of(&directory(config)?)
+    }
+
+    /// Lists the packages of a folder.
+    pub(super) fn of(directory: &Path) -> Result<Self, RegistryError> {
         let mut entries = Vec::new();
         for name in folders(directory)? {
             for version in folders(&directory.join(&name))? {
@@ -147,7 +249,7 @@ impl Registry {
             }
         }
         entries.sort_by(|a, b| by_name_then_version(&a.id, &b.id));
-        Ok(Self { directory: directory.clone(), entries })
+        Ok(Self { directory: directory.to_owned(), entries, activation: Activation::read(directory)? })
     }
 
     /// The folder.
@@ -160,17 +262,65 @@ impl Registry {
         &self.entries
     }
 
-    /// The package that a selection names: `name/version`, `name` for its newest version, or nothing for the newest
-    /// version of the only package of the kind.
+    /// What was promoted, rolled back and set beside.
+    pub fn activation(&self) -> &Activation {
+        &self.activation
+    }
+
+    /// The package of a name and version.
+    pub fn package(&self, id: &str) -> Result<&Package, RegistryError> {
+        let entry = self.entries.iter().find(|entry| entry.id == id);
+        let entry = entry.ok_or_else(|| RegistryError::Unknown {
+            wanted: id.to_owned(),
+            directory: self.directory.clone(),
+            present: self.entries.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>().join(", "),
+        })?;
+        entry.package.as_ref().map_err(|error| RegistryError::Unusable { problem: error.to_string() })
+    }
+
+    /// The packages that analyse exams with these settings, and the candidate beside them.
+    pub fn lineup(&self, config: &ModelsConfig) -> Result<Lineup, RegistryError> {
+        let chosen = |kind| self.select(kind, configured(config, kind)).map(Package::id);
+        let mut lineup = Lineup {
+            lungs: chosen(Kind::LungSegmentation)?,
+            embolism: chosen(Kind::EmbolismClassifier)?,
+            shadow: None,
+        };
+        let differs = |candidate: &&Candidate| lineup.package(candidate.kind) != candidate.package;
+        lineup.shadow = self.activation.shadow().filter(differs).cloned();
+        Ok(lineup)
+    }
+
+    /// The package that a selection names: `name/version`, `name` for its newest version, or nothing for the one that
+    /// was promoted, or else the newest version of the only package of the kind.
     ///
     /// A broken package is never passed over in favour of an older one: it is an error until it is removed or another
     /// one is named.
     pub fn select(&self, kind: Kind, wanted: &str) -> Result<&Package, RegistryError> {
-        let setting = match kind {
-            Kind::LungSegmentation => "models.lungs",
-            Kind::EmbolismClassifier => "models.embolism",
-        };
-        let refused = |problem: String| RegistryError::Selection { setting, wanted: wanted.to_owned(), problem };
+        self.choose(kind, wanted).map(|(package, _)| package)
+    }
+
+    /// As [`Self::select`], with the reason.
+    pub fn choose(&self, kind: Kind, wanted: &str) -> Result<(&Package, Choice), RegistryError> {
+        if !wanted.is_empty() {
+            return Ok((self.fitting(kind, wanted)?, Choice::Configured));
+        }
+        match self.activation.active(kind) {
+            Some(event) => {
+                let lost = |error: RegistryError| RegistryError::Lost {
+                    package: event.package.clone(),
+                    problem: error.to_string(),
+                };
+                let package = self.package(&event.package).map_err(lost)?;
+                Ok((package, Choice::Promoted))
+            }
+            None => Ok((self.fitting(kind, "")?, Choice::Newest)),
+        }
+    }
+
+    fn fitting(&self, kind: Kind, wanted: &str) -> Result<&Package, RegistryError> {
+        let refused =
+            |problem: String| RegistryError::Selection { setting: setting(kind), wanted: wanted.to_owned(), problem };
         let folder = self.directory.display();
         let mut fitting: Vec<&Entry> = self
             .entries
@@ -201,6 +351,11 @@ impl Registry {
 }
 
 impl Package {
+    /// `name/version`.
+    pub fn id(&self) -> String {
+        format!("{}/{}", self.manifest.name, self.manifest.version)
+    }
+
     /// Reads the manifest of the package in a folder called `<name>/<version>`.
     pub fn open(directory: &Path) -> Result<Self, RegistryError> {
         let part = |path: Option<&Path>| {
@@ -247,7 +402,7 @@ impl Package {
         let found = hexadecimal(&Sha256::digest(&bytes));
         if found != file.sha256 {
             return Err(RegistryError::Digest {
-                package: format!("{}/{}", self.manifest.name, self.manifest.version),
+                package: self.id(),
                 file: file.path.clone(),
                 found,
                 expected: file.sha256.clone(),
@@ -255,6 +410,20 @@ impl Package {
         }
         Ok(bytes)
     }
+}
+
+/// The configured folder of packages.
+pub(super) fn directory(config: &ModelsConfig) -> Result<PathBuf, RegistryError> {
+    let candidates = if config.directory.as_os_str().is_empty() {
+        let binary = std::env::current_exe().ok();
+        let beside = binary.as_deref().and_then(Path::parent).map(|folder| folder.join("onnx"));
+        beside.into_iter().chain([PathBuf::from("onnx")]).collect()
+    } else {
+        vec![config.directory.clone()]
+    };
+    candidates.iter().find(|path| path.is_dir()).cloned().ok_or_else(|| RegistryError::NoDirectory {
+        searched: candidates.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "),
+    })
 }
 
 fn folders(directory: &Path) -> Result<Vec<String>, RegistryError> {

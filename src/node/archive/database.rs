@@ -13,6 +13,7 @@ use super::error::ArchiveError;
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "archive", include_str!("../../../migrations/0001_archive.sql")),
     (2, "queue", include_str!("../../../migrations/0002_queue.sql")),
+    (3, "shadow", include_str!("../../../migrations/0003_shadow.sql")),
 ];
 
 /// Readers at the same time; more wait.

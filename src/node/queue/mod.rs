@@ -5,12 +5,15 @@
 //! archive's index and deliveries change in one transaction, so each job has one result set, nobody sees a part of one,
 //! and each result is owed to each destination once.
 //!
+//! What a candidate model says beside the active ones is kept apart (`shadow`) and touches none of this.
+//!
 //! A job of a series whose instances have grown since is outdated: it is dropped, begun or not.
 
 mod deliveries;
 mod error;
 mod job;
 mod jobs;
+mod shadow;
 mod state;
 mod views;
 
@@ -26,6 +29,7 @@ use crate::node::archive::{Archive, Database};
 pub use deliveries::Delivery;
 pub use error::QueueError;
 pub use job::{Job, JobId, Member, Selection, instances_sha256};
+pub use shadow::{Comparison, Opinion, ShadowCase, ShadowView};
 pub use state::{DeliveryFailure, DeliveryState, JobState, backoff};
 pub use views::{Counts, DeliveryView, JobView, ResultView, SeriesProgress, SeriesView, StudyView};
 

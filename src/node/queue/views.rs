@@ -10,6 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use super::Queue;
 use super::error::{QueueError, database};
 use super::job::JobId;
+use super::shadow::ShadowView;
 use super::state::{DeliveryState, JobState};
 use crate::dicom::Uid;
 use crate::engine::analyse::findings::{Decision, ModelIdentity, Probability, Provider};
@@ -80,6 +81,8 @@ pub struct SeriesView {
     pub results: Vec<ResultView>,
     /// Their deliveries, one entry a destination and object.
     pub deliveries: Vec<DeliveryView>,
+    /// What candidate models said beside: recorded for comparison, no part of the results, never sent.
+    pub shadow: Vec<ShadowView>,
 }
 
 /// A result object.
@@ -154,7 +157,7 @@ pub struct Counts {
     pub deliveries: BTreeMap<String, BTreeMap<DeliveryState, u64>>,
 }
 
-fn as_map<S: Serializer>(pairs: &[(String, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_map<S: Serializer>(pairs: &[(String, u64)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
 }
 
@@ -286,9 +289,9 @@ impl Queue {
         let receiving = row.get::<i64, _>("assembled_revision") < row.get::<i64, _>("revision");
         let state = row.get::<Option<&str>, _>("state").and_then(JobState::parse);
         let summary = summary(job.as_ref(), row.get("summary"))?;
-        let (results, deliveries) = match &job {
-            Some(job) => (self.results(job).await?, self.deliveries(job).await?),
-            None => (Vec::new(), Vec::new()),
+        let (results, deliveries, shadow) = match &job {
+            Some(job) => (self.results(job).await?, self.deliveries(job).await?, self.shadows(job).await?),
+            None => (Vec::new(), Vec::new(), Vec::new()),
         };
         let summary = summary.as_ref();
         Ok(SeriesView {
@@ -311,6 +314,7 @@ impl Queue {
             error: row.get("error"),
             results,
             deliveries,
+            shadow,
         })
     }
 
@@ -364,15 +368,15 @@ fn no_deliveries() -> BTreeMap<DeliveryState, u64> {
     DeliveryState::ALL.iter().map(|state| (*state, 0)).collect()
 }
 
-fn uid(row: &SqliteRow, column: &str) -> Result<Uid, sqlx::Error> {
+pub(super) fn uid(row: &SqliteRow, column: &str) -> Result<Uid, sqlx::Error> {
     Uid::parse(row.try_get(column)?).map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
-fn time(milliseconds: i64) -> Timestamp {
+pub(super) fn time(milliseconds: i64) -> Timestamp {
     Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-fn summary(job: Option<&JobId>, json: Option<&str>) -> Result<Option<Summary>, QueueError> {
+pub(super) fn summary(job: Option<&JobId>, json: Option<&str>) -> Result<Option<Summary>, QueueError> {
     let job = || job.map(ToString::to_string).unwrap_or_default();
     json.map(serde_json::from_str).transpose().map_err(|source| QueueError::Summary { job: job(), source })
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Web;
+use super::{Web, models};
 use crate::dicom::Uid;
 use crate::node::dicomweb::problem::Problem;
 use crate::node::queue::{JobId, QueueError};
@@ -38,7 +38,8 @@ pub(super) fn router() -> Router<Web> {
         .route("/jobs/{job}", get(job))
         .route("/jobs/{job}/retry", post(retry_job))
         .route("/deliveries/retry", post(retry_deliveries))
-        .route("/models", get(models))
+        .route("/models", get(models::list))
+        .route("/shadow", get(models::comparisons))
         .route("/destinations", get(destinations))
 }
 
@@ -108,11 +109,6 @@ fn require_same_origin(headers: &HeaderMap) -> Result<(), Problem> {
 fn done(headers: &HeaderMap, answer: serde_json::Value) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     if accept.contains("text/html") { Redirect::to("/").into_response() } else { Json(answer).into_response() }
-}
-
-async fn models(State(web): State<Web>) -> Response {
-    let provider = web.0.analysis.borrow().as_ref().map(|ready| ready.provider.clone());
-    Json(json!({ "provider": provider, "models": web.0.models })).into_response()
 }
 
 async fn destinations(State(web): State<Web>) -> Result<Response, Problem> {

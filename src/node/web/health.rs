@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Web;
+use crate::node::worker::Analysis;
 use crate::node::worker::protocol::Ready;
 
 /// What is needed to take and analyse exams, and whether it is there.
@@ -26,6 +27,9 @@ pub(super) struct Check {
     pub(super) ready: bool,
     /// Why not, or which.
     pub(super) detail: String,
+    /// What somebody should look at although the node works.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) warning: Option<String>,
 }
 
 pub(super) async fn alive() -> Json<serde_json::Value> {
@@ -42,21 +46,28 @@ impl Web {
     /// Looks at everything that is needed.
     pub(super) async fn readiness(&self) -> Readiness {
         let check = |name, result: Result<String, String>| match result {
-            Ok(detail) => Check { name, ready: true, detail },
-            Err(detail) => Check { name, ready: false, detail },
+            Ok(detail) => Check { name, ready: true, detail, warning: None },
+            Err(detail) => Check { name, ready: false, detail, warning: None },
         };
         let archive = self.0.archive.check_space().await;
         let queue = self.0.queue.counts().await;
+        let analysis = self.0.analysis.borrow().clone();
         let checks = vec![
             check("archive", archive.map(|()| "takes objects".to_owned()).map_err(|error| error.to_string())),
             check("queue", queue.map(|_| "answers".to_owned()).map_err(|error| error.to_string())),
-            check("analysis", analysis(self.0.analysis.borrow().as_ref())),
+            Check { warning: warning(&analysis), ..check("analysis", ready_with(analysis.ready.as_ref())) },
         ];
         Readiness { ready: checks.iter().all(|check| check.ready), checks }
     }
 }
 
-fn analysis(ready: Option<&Ready>) -> Result<String, String> {
+/// The promoted packages are not in use.
+fn warning(analysis: &Analysis) -> Option<String> {
+    let reason = analysis.refused.as_ref()?;
+    Some(format!("{} go on, the promoted packages are not taken: {reason}", analysis.packages.join(" and ")))
+}
+
+fn ready_with(ready: Option<&Ready>) -> Result<String, String> {
     let Ready { provider, models } =
         ready.ok_or("the analysis process has ended; the next exam starts it again, the log says why it ended")?;
     let models: Vec<String> = models.iter().map(|model| format!("{}/{}", model.name, model.version)).collect();

@@ -15,8 +15,12 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(super) async fn page(State(web): State<Web>) -> Result<Response, Problem> {
     let counts = web.0.queue.counts().await.map_err(|error| Problem::reading(&error))?;
     set(&counts);
-    let ready = web.0.analysis.borrow().is_some();
+    let (ready, refused) = {
+        let analysis = web.0.analysis.borrow();
+        (analysis.ready.is_some(), analysis.refused.is_some())
+    };
     gauge!("pe_node_analysis_ready").set(f64::from(u8::from(ready)));
+    gauge!("pe_node_models_refused").set(f64::from(u8::from(refused)));
     gauge!("pe_node_free_bytes").set(web.0.archive.free_bytes().await? as f64);
     web.0.metrics.run_upkeep();
     Ok(([(header::CONTENT_TYPE, TEXT_FORMAT)], web.0.metrics.render()).into_response())

@@ -6,6 +6,7 @@ mod dashboard;
 mod health;
 mod layers;
 mod metrics;
+mod models;
 mod stall;
 #[cfg(test)]
 mod tests;
@@ -25,9 +26,11 @@ use crate::dicom::bounded::Limits;
 use crate::node::archive::Archive;
 use crate::node::arrivals::StoreEvents;
 use crate::node::dicomweb::{self, target};
+use crate::node::models::ModelEntry;
 use crate::node::queue::Queue;
 use crate::node::telemetry;
-use crate::node::worker::protocol::Ready;
+use crate::node::worker::Analysis;
+use crate::node::worker::shadow::ShadowStatus;
 
 /// What the HTTP door works with.
 pub struct Services {
@@ -41,31 +44,14 @@ pub struct Services {
     pub queue: Queue,
     /// Who hears of stored objects.
     pub events: Arc<dyn StoreEvents>,
-    /// What runs the networks, and which; `None` while nothing does.
-    pub analysis: watch::Receiver<Option<Ready>>,
-    /// What was found in the folder of model packages at the start.
-    pub models: Vec<ModelEntry>,
+    /// What runs the networks, and which.
+    pub analysis: watch::Receiver<Analysis>,
+    /// What is in the folder of model packages.
+    pub models: watch::Receiver<Vec<ModelEntry>>,
+    /// The candidate that runs beside.
+    pub shadow: watch::Receiver<Option<ShadowStatus>>,
     /// Where results are sent.
     pub destinations: Vec<DestinationEntry>,
-}
-
-/// A model package, as the API lists it.
-#[derive(Debug, Clone, Serialize)]
-pub struct ModelEntry {
-    /// Name of the package.
-    pub name: String,
-    /// Version of the package.
-    pub version: String,
-    /// `lung-segmentation` or `embolism-classifier`; absent if the manifest cannot be read.
-    pub kind: Option<String>,
-    /// `demonstration`, `research` or `clinical`.
-    pub intended_use: Option<String>,
-    /// SHA-256 over manifest and files, once they were verified.
-    pub sha256: Option<String>,
-    /// True if it analyses exams.
-    pub active: bool,
-    /// Why it cannot be used, if it cannot.
-    pub error: Option<String>,
 }
 
 /// A destination, as the API lists it; without secrets.
@@ -88,18 +74,19 @@ struct Web(Arc<Shared>);
 struct Shared {
     archive: Archive,
     queue: Queue,
-    analysis: watch::Receiver<Option<Ready>>,
-    models: Vec<ModelEntry>,
+    analysis: watch::Receiver<Analysis>,
+    models: watch::Receiver<Vec<ModelEntry>>,
+    shadow: watch::Receiver<Option<ShadowStatus>>,
     destinations: Vec<DestinationEntry>,
     metrics: PrometheusHandle,
 }
 
 /// All routes of the HTTP door.
 pub fn router(services: Services) -> Result<Router, LayersError> {
-    let Services { config, limits, archive, queue, events, analysis, models, destinations } = services;
+    let Services { config, limits, archive, queue, events, analysis, models, shadow, destinations } = services;
     let dicomweb = dicomweb::router(archive.clone(), limits, events, config.maximum_uploads);
     let metrics = telemetry::metrics();
-    let web = Web(Arc::new(Shared { archive, queue, analysis, models, destinations, metrics }));
+    let web = Web(Arc::new(Shared { archive, queue, analysis, models, shadow, destinations, metrics }));
     let router = Router::new()
         .route("/", get(dashboard::page))
         .route("/healthz", get(health::alive))

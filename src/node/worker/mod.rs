@@ -4,34 +4,40 @@
 //! watched from outside, so a crash, a hang or a lack of memory costs one attempt of one job and never the node. It
 //! ends when its standard input does, that is, whenever the node ends, however the node ends.
 //!
+//! Other models take over between two jobs (`succession`); a candidate runs beside in the pauses ([`shadow`]).
+//!
 //! The bytes of results are durable before the job is recorded, and results are listed in the archive together with
 //! its end. Dying in between costs an attempt that does not count, and leaves no result that anybody could see.
 
+mod instances;
 mod process;
 pub mod protocol;
 mod results;
+pub mod shadow;
+mod succession;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::Config;
 use crate::dicom::Uid;
+use crate::engine::models::registry::Lineup;
 use crate::engine::pipeline::{Status, Summary};
-use crate::node::archive::{Archive, ArchiveError, Scope, Unfiled};
+use crate::node::archive::{Archive, ArchiveError, Unfiled};
+use crate::node::models::Wanted;
 use crate::node::queue::{Job, JobState, Queue, QueueError};
 use crate::node::shutdown::Shutdown;
 use crate::node::telemetry;
 use process::Process;
 pub use process::{Launch, ProcessError};
 use protocol::{Ready, Reply, Request, Setup};
+use succession::{Succession, Successor};
 
-/// How long a running analysis may go on after the node was told to stop; then it is given back.
-const DRAIN: Duration = Duration::from_secs(20);
 /// Pause after an error of the database.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
 /// Longest sleep, in case an event was missed.
@@ -96,7 +102,19 @@ pub struct Worker {
     launch: Launch,
     folder: PathBuf,
     process: Option<Process>,
-    ready: watch::Sender<Option<Ready>>,
+    wanted: watch::Receiver<Wanted>,
+    analysis: watch::Sender<Analysis>,
+}
+
+/// Where the analysis stands, for whoever asks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Analysis {
+    /// What runs the networks, and which; `None` from when the process is lost until the next one is ready.
+    pub ready: Option<Ready>,
+    /// The packages that analyse exams, as `name/version`: lungs, then embolism.
+    pub packages: Vec<String>,
+    /// Why these are not the ones that were promoted last, if they are not.
+    pub refused: Option<String>,
 }
 
 /// How an attempt ended, if not by an error.
@@ -109,17 +127,13 @@ enum Outcome {
 impl Worker {
     /// Starts the analysis process of this binary and loads the models. What the settings ask for and cannot be had,
     /// a CUDA device for instance, is an error here and not in the first job.
-    pub async fn start(archive: Archive, queue: Queue, config: &Config) -> Result<Self, WorkerError> {
-        let program = std::env::current_exe()
-            .map_err(|source| ProcessError::Start { program: PathBuf::from("pe-node"), source })?;
-        let launch = Launch {
-            program,
-            arguments: vec!["analyse".into()],
-            timeout: Duration::from_secs(config.analysis.timeout_seconds),
-            memory_limit_mib: config.analysis.memory_limit_mib,
-            drain: DRAIN,
-        };
-        Self::start_with(archive, queue, config, launch).await
+    pub async fn start(
+        archive: Archive,
+        queue: Queue,
+        config: &Config,
+        wanted: watch::Receiver<Wanted>,
+    ) -> Result<Self, WorkerError> {
+        Self::start_with(archive, queue, config, Launch::of_this_program(config)?, wanted).await
     }
 
     /// As [`Worker::start`], with another program in place of this one.
@@ -128,36 +142,40 @@ impl Worker {
         queue: Queue,
         config: &Config,
         launch: Launch,
+        mut wanted: watch::Receiver<Wanted>,
     ) -> Result<Self, WorkerError> {
-        let setup = Setup {
-            models: config.models.clone(),
-            onnxruntime: config.onnxruntime.clone(),
-            limits: config.limits,
-            report: config.report.clone(),
-            ignore_quality: config.analysis.ignore_quality,
-            log: config.log.clone(),
-        };
+        let lineup = wanted.borrow_and_update().lineup.clone();
+        let setup = Setup::of(config, lineup.settings(&config.models));
         let folder = config.storage.path.join("work");
         empty(&folder)?;
         let process = Process::start(&launch, &setup).await?;
-        let ready = process.ready.clone();
-        tracing::info!(provider = ready.provider.0, models = ?names(&ready), "the analysis is ready");
-        let ready = watch::Sender::new(Some(ready));
-        Ok(Self { archive, queue, setup, launch, folder, process: Some(process), ready })
+        tracing::info!(provider = process.ready.provider.0, models = ?names(&process.ready), "the analysis is ready");
+        let analysis = Analysis {
+            ready: Some(process.ready.clone()),
+            packages: vec![lineup.lungs.clone(), lineup.embolism.clone()],
+            refused: None,
+        };
+        let analysis = watch::Sender::new(analysis);
+        Ok(Self { archive, queue, setup, launch, folder, process: Some(process), wanted, analysis })
     }
 
-    /// What runs the networks, and which; `None` from when the analysis process is lost until the next one is ready.
-    pub fn ready(&self) -> watch::Receiver<Option<Ready>> {
-        self.ready.subscribe()
+    /// Where the analysis stands.
+    pub fn analysis(&self) -> watch::Receiver<Analysis> {
+        self.analysis.subscribe()
     }
 
     /// Works on jobs until told to stop. A job that is under way then has some seconds to end before it is given back.
     pub async fn run(mut self, shutdown: Shutdown) {
         let mut changes = self.queue.changes();
+        let (mut successions, _follower) = self.follow();
         while !shutdown.is_cancelled() {
             changes.mark_unchanged();
+            while let Ok(succession) = successions.try_recv() {
+                self.succeed(succession).await;
+            }
             let step = self.step(&shutdown).await;
-            self.ready.send_replace(self.process.as_ref().map(|process| process.ready.clone()));
+            let ready = self.process.as_ref().map(|process| process.ready.clone());
+            self.analysis.send_modify(|analysis| analysis.ready = ready);
             let rest = match step {
                 Ok(rest) => rest,
                 Err(error) => {
@@ -171,12 +189,47 @@ impl Worker {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 _ = changes.changed() => {}
+                Some(succession) = successions.recv() => self.succeed(succession).await,
                 () = sleep(rest.min(LONGEST_SLEEP)) => {}
             }
         }
         if let Some(process) = self.process.take() {
             process.kill().await;
         }
+    }
+
+    /// Has other models loaded whenever they are wanted.
+    fn follow(&self) -> (mpsc::Receiver<Succession>, AbortOnDropHandle<()>) {
+        let working = Lineup {
+            lungs: self.setup.models.lungs.clone(),
+            embolism: self.setup.models.embolism.clone(),
+            shadow: None,
+        };
+        succession::follow(self.wanted.clone(), working, self.launch.clone(), self.setup.clone())
+    }
+
+    /// Takes over the process with other models, or notes why there is none.
+    async fn succeed(&mut self, succession: Succession) {
+        let refused = match succession {
+            Succession::Loaded(successor) => {
+                let Successor { process, setup } = *successor;
+                tracing::info!(models = ?names(&process.ready), "these models analyse from now on");
+                let packages = vec![setup.models.lungs.clone(), setup.models.embolism.clone()];
+                let ready = Some(process.ready.clone());
+                self.setup = setup;
+                if let Some(former) = self.process.replace(process) {
+                    former.kill().await;
+                }
+                self.analysis.send_modify(|analysis| (analysis.ready, analysis.packages) = (ready, packages));
+                None
+            }
+            Succession::Refused(reason) => {
+                tracing::error!(reason, working = ?self.analysis.borrow().packages, "the promoted models are not taken; the former ones go on");
+                Some(reason)
+            }
+            Succession::AsBefore => None,
+        };
+        self.analysis.send_modify(|analysis| analysis.refused = refused);
     }
 
     /// Does one job if one is due, and then returns zero; else how long until the next one is.
@@ -237,13 +290,14 @@ impl Worker {
     async fn attempt(&mut self, job: &Job, shutdown: &Shutdown) -> Result<Outcome, WorkerError> {
         // Results need room too; better to wait for it than to analyse in vain.
         self.archive.check_space().await?;
-        let files = self.files(job).await?;
+        let series = (&job.study_instance_uid, &job.series_instance_uid);
+        let files = instances::files(&self.archive, series, &job.instances).await?;
         let output = self.folder.join(job.id.to_string());
         empty(&output)?;
         let request = Request {
             job: job.id.to_string(),
             files,
-            output: output.clone(),
+            output: Some(output.clone()),
             instances_sha256: job.instances_sha256.clone(),
             predecessor: job.predecessor.clone(),
             time: job.created_at,
@@ -276,16 +330,6 @@ impl Worker {
         // What remains is removed at the next start.
         let _ = std::fs::remove_dir_all(&output);
         outcome
-    }
-
-    /// The files of a job's instances. Instances that came later are left out.
-    async fn files(&self, job: &Job) -> Result<Vec<PathBuf>, WorkerError> {
-        let scope = Scope::Series(job.study_instance_uid.clone(), job.series_instance_uid.clone());
-        let stored = self.archive.instances(&scope).await?;
-        let mut paths: HashMap<Uid, PathBuf> =
-            stored.into_iter().map(|instance| (instance.sop_instance_uid, instance.path)).collect();
-        let path = |uid: &Uid| paths.remove(uid).ok_or_else(|| WorkerError::Missing(uid.clone()));
-        job.instances.iter().map(path).collect()
     }
 }
 

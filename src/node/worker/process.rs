@@ -11,11 +11,14 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::{interval, timeout};
 
 use super::protocol::{Ready, Reply, Request, Setup};
+use crate::config::Config;
 
 /// How often the memory of the process is looked at.
 const MEMORY_INTERVAL: Duration = Duration::from_millis(250);
 /// How long models may take to load.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a running analysis may go on after the node was told to stop; then it is given back.
+const DRAIN: Duration = Duration::from_secs(20);
 
 /// Why the analysis process gave no answer. Each costs one attempt of the job it had.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +65,21 @@ pub struct Launch {
     pub memory_limit_mib: u64,
     /// How long a running analysis may go on after the node was told to stop; then it is given back.
     pub drain: Duration,
+}
+
+impl Launch {
+    /// The analysis process of this program, as the settings bound it.
+    pub(super) fn of_this_program(config: &Config) -> Result<Self, ProcessError> {
+        let program = std::env::current_exe()
+            .map_err(|source| ProcessError::Start { program: PathBuf::from("pe-node"), source })?;
+        Ok(Self {
+            program,
+            arguments: vec!["analyse".into()],
+            timeout: Duration::from_secs(config.analysis.timeout_seconds),
+            memory_limit_mib: config.analysis.memory_limit_mib,
+            drain: DRAIN,
+        })
+    }
 }
 
 /// A running analysis process with its models loaded. Dropped, it is killed.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{LogConfig, ModelsConfig, OnnxRuntimeConfig, ReportConfig};
+use crate::config::{Config, LogConfig, ModelsConfig, OnnxRuntimeConfig, ReportConfig};
 use crate::dicom::bounded::Limits;
 use crate::engine::models::{ModelIdentity, Provider};
 use crate::engine::pipeline::{ResultReference, Summary};
@@ -28,6 +28,20 @@ pub struct Setup {
     pub log: LogConfig,
 }
 
+impl Setup {
+    /// The settings of a configuration, with these models.
+    pub(super) fn of(config: &Config, models: ModelsConfig) -> Self {
+        Self {
+            models,
+            onnxruntime: config.onnxruntime.clone(),
+            limits: config.limits,
+            report: config.report.clone(),
+            ignore_quality: config.analysis.ignore_quality,
+            log: config.log.clone(),
+        }
+    }
+}
+
 /// One series to analyse.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
@@ -35,8 +49,8 @@ pub struct Request {
     pub job: String,
     /// Its images.
     pub files: Vec<PathBuf>,
-    /// An empty folder for the result objects.
-    pub output: PathBuf,
+    /// An empty folder for the result objects; without one none is written, and the summary names none.
+    pub output: Option<PathBuf>,
     /// Digest of the instance set.
     pub instances_sha256: String,
     /// The report on fewer instances of the series, if there is one.

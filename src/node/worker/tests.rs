@@ -12,12 +12,13 @@ use crate::node::archive::testing::{received, slice, uid};
 use crate::node::queue::{Selection, SeriesProgress, SeriesView};
 
 /// What a node on a temporary folder needs; the analysis process is a script.
-struct Node {
-    folder: tempfile::TempDir,
-    config: Config,
-    archive: Archive,
-    queue: Queue,
-    launch: Launch,
+pub(super) struct Node {
+    pub(super) folder: tempfile::TempDir,
+    pub(super) config: Config,
+    pub(super) archive: Archive,
+    pub(super) queue: Queue,
+    pub(super) launch: Launch,
+    pub(super) wanted: watch::Sender<Wanted>,
 }
 
 const READY: &str = r#"read setup; echo '{"reply":"ready","provider":"script","models":[]}'"#;
@@ -25,7 +26,7 @@ const READY: &str = r#"read setup; echo '{"reply":"ready","provider":"script","m
 impl Node {
     /// A node with one queued job of two slices. `script` stands for the analysis process; `$REPLY` is the answer that
     /// names the report and the file `report.dcm`, which lies in `$FOLDER`.
-    async fn new(script: &str) -> Self {
+    pub(super) async fn new(script: &str) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         let overrides = [
             format!("storage.path=\"{}\"", folder.path().join("data").display()),
@@ -35,13 +36,6 @@ impl Node {
         let config = Config::load(None, std::iter::empty(), &overrides).expect("settings");
         let archive = Archive::open(&config.storage).await.expect("archive");
         let queue = Queue::open(&archive, &config.analysis, &[], true).await.expect("queue");
-        let mut members = Vec::new();
-        for number in 1..=2 {
-            archive.store(slice("1", "1.1", number, &[])).await.expect("store");
-            members.push((uid(&format!("1.1.{number}")), format!("{number:064}")));
-        }
-        let selection = Selection::Analyse(members);
-        queue.decide(&uid("1"), &uid("1.1"), 2, &selection, Timestamp::now()).await.expect("decide");
         write(report(), &folder.path().join("report.dcm"));
         let reply = Reply::Done { summary: Box::new(summary()), files: vec!["report.dcm".to_owned()] };
         let prelude = format!(
@@ -56,16 +50,48 @@ impl Node {
             memory_limit_mib: 0,
             drain: Duration::from_millis(100),
         };
-        Self { folder, config, archive, queue, launch }
+        let wanted = watch::Sender::new(Wanted::default());
+        let node = Self { folder, config, archive, queue, launch, wanted };
+        node.receive("1").await;
+        node
     }
 
-    async fn worker(&self) -> Result<Worker, WorkerError> {
-        Worker::start_with(self.archive.clone(), self.queue.clone(), &self.config, self.launch.clone()).await
+    /// A study with a queued job of two slices.
+    pub(super) async fn receive(&self, study: &str) {
+        let series = format!("{study}.1");
+        let mut members = Vec::new();
+        for number in 1..=2 {
+            self.archive.store(slice(study, &series, number, &[])).await.expect("store");
+            members.push((uid(&format!("{series}.{number}")), format!("{number:064}")));
+        }
+        let selection = Selection::Analyse(members);
+        self.queue.decide(&uid(study), &uid(&series), 2, &selection, Timestamp::now()).await.expect("decide");
     }
 
-    async fn series(&self) -> SeriesView {
-        let study = self.queue.study(&uid("1")).await.expect("study").expect("known");
+    pub(super) async fn worker(&self) -> Result<Worker, WorkerError> {
+        let (archive, queue) = (self.archive.clone(), self.queue.clone());
+        Worker::start_with(archive, queue, &self.config, self.launch.clone(), self.wanted.subscribe()).await
+    }
+
+    pub(super) async fn series(&self) -> SeriesView {
+        self.series_of("1").await
+    }
+
+    async fn series_of(&self, study: &str) -> SeriesView {
+        let study = self.queue.study(&uid(study)).await.expect("study").expect("known");
         study.series.into_iter().next().expect("series")
+    }
+
+    /// Waits for the end of a study's job.
+    async fn analysed(&self, study: &str) -> SeriesView {
+        let mut changes = self.queue.changes();
+        loop {
+            let series = self.series_of(study).await;
+            if series.state == SeriesProgress::Job(JobState::Analysed) {
+                return series;
+            }
+            changes.changed().await.expect("change");
+        }
     }
 }
 
@@ -84,7 +110,7 @@ fn write(object: InMemDicomObject, path: &Path) {
     object.with_meta(meta).expect("meta").write_to_file(path).expect("write");
 }
 
-fn summary() -> Summary {
+pub(super) fn summary() -> Summary {
     Summary {
         study_instance_uid: Some(uid("1")),
         series_instance_uid: Some(uid("1.1")),
@@ -106,17 +132,18 @@ fn summary() -> Summary {
     }
 }
 
-fn script(on_request: &str) -> String {
+pub(super) fn script(on_request: &str) -> String {
     format!("{READY}; while read request; do {on_request}; done")
 }
 
-const WELL_DONE: &str = r#"cp "$FOLDER/report.dcm" "$(echo "$request" | output)"; echo "noise"; echo "$REPLY""#;
+pub(super) const WELL_DONE: &str =
+    r#"cp "$FOLDER/report.dcm" "$(echo "$request" | output)"; echo "noise"; echo "$REPLY""#;
 
 #[tokio::test]
 async fn a_job_ends_with_its_results_in_the_archive() {
     let node = Node::new(&script(WELL_DONE)).await;
     let mut worker = node.worker().await.expect("worker");
-    assert_eq!(worker.ready().borrow().as_ref().map(|ready| ready.provider.0.as_str()), Some("script"));
+    assert_eq!(worker.analysis().borrow().ready.as_ref().map(|ready| ready.provider.0.as_str()), Some("script"));
     let rest = worker.step(&Shutdown::new()).await.expect("step");
     assert!(rest.is_zero());
     let series = node.series().await;
@@ -257,4 +284,67 @@ async fn models_that_cannot_be_loaded_are_an_error_at_start() {
     let node = Node::new(r#"read setup; echo '{"reply":"unable","reason":"no CUDA device 0"}'"#).await;
     let error = node.worker().await.err().expect("an error").to_string();
     assert!(error.contains("no CUDA device 0"), "{error}");
+}
+
+/// Models that answer under the name of the wanted package; those called `broken` do not load. A request is answered
+/// once `$FOLDER/hold` is gone.
+const NAMED: &str = r#"read setup
+package=$(echo "$setup" | sed 's/.*"embolism":"\([^"]*\)".*/\1/')
+case "$package" in broken/*) echo '{"reply":"unable","reason":"its tensors do not fit"}'; exit 1;; esac
+model='{"name":"'${package%/*}'","version":"'${package#*/}'","sha256":"aa"}'
+echo '{"reply":"ready","provider":"script","models":['$model']}'
+while read request; do
+  while [ -e "$FOLDER/hold" ]; do sleep 0.02; done
+  cp "$FOLDER/report.dcm" "$(echo "$request" | output)"; echo "${REPLY/'"models":[]'/'"models":['$model']'}"
+done"#;
+
+fn lineup(embolism: &str) -> Wanted {
+    let lineup = Lineup { lungs: "lungs/1".to_owned(), embolism: embolism.to_owned(), shadow: None };
+    Wanted { lineup, problem: None }
+}
+
+async fn until(state: &mut watch::Receiver<Analysis>, wanted: impl FnMut(&Analysis) -> bool) {
+    tokio::time::timeout(Duration::from_secs(20), state.wait_for(wanted)).await.expect("in time").expect("open");
+}
+
+#[tokio::test]
+async fn promoted_models_take_over_between_two_jobs_and_broken_ones_do_not() {
+    let node = Node::new(NAMED).await;
+    node.wanted.send_replace(lineup("old/1"));
+    let hold = node.folder.path().join("hold");
+    std::fs::write(&hold, "").expect("write");
+    let worker = node.worker().await.expect("worker");
+    let mut state = worker.analysis();
+    let shutdown = Shutdown::new();
+    let run = tokio::spawn(worker.run(shutdown.clone()));
+    let version = |series: &SeriesView| series.models.iter().map(|model| model.name.clone()).collect::<Vec<_>>();
+
+    // Promoted while a job is under way: that one ends as it began.
+    let mut changes = node.queue.changes();
+    while node.series().await.state != SeriesProgress::Job(JobState::Running) {
+        changes.changed().await.expect("change");
+    }
+    node.wanted.send_replace(lineup("new/1"));
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(state.borrow().packages[1], "old/1", "the job has not ended");
+    std::fs::remove_file(&hold).expect("remove");
+    assert_eq!(version(&node.analysed("1").await), ["old"]);
+    until(&mut state, |analysis| analysis.packages[1] == "new/1").await;
+    node.receive("2").await;
+    assert_eq!(version(&node.analysed("2").await), ["new"]);
+
+    // One that does not load leaves the former at work, and says so until something else is wanted.
+    node.wanted.send_replace(lineup("broken/1"));
+    until(&mut state, |analysis| analysis.refused.as_ref().is_some_and(|why| why.contains("tensors do not fit"))).await;
+    node.receive("3").await;
+    assert_eq!(version(&node.analysed("3").await), ["new"]);
+    node.wanted.send_modify(|wanted| wanted.problem = Some("active.toml cannot be read".to_owned()));
+    until(&mut state, |analysis| analysis.refused.as_ref().is_some_and(|why| why.contains("active.toml"))).await;
+    node.wanted.send_replace(lineup("new/1"));
+    until(&mut state, |analysis| analysis.refused.is_none()).await;
+    for study in ["1", "2", "3"] {
+        assert_eq!(node.series_of(study).await.attempts, 1, "no attempt was lost");
+    }
+    shutdown.cancel();
+    run.await.expect("run");
 }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::engine::analyse::findings::Decision;
+use crate::engine::analyse::findings::{Decision, Probability};
 use crate::node::dicomweb::target::ROOT;
 use crate::node::queue::{DeliveryState, JobState, SeriesProgress, SeriesView, StudyView};
 
@@ -75,6 +75,7 @@ impl<'a> Card<'a> {
                         }
                     }
                     (self.facts())
+                    (self.shadow())
                     (self.ways_back())
                 }
                 @if let Some(image) = self.key_image() { (image) }
@@ -88,7 +89,6 @@ impl<'a> Card<'a> {
 
     /// Colour and headline.
     fn verdict(&self) -> (&'static str, String) {
-        let percent = self.series.probability.map(|value| format!(", {:.1} %", value.percent())).unwrap_or_default();
         match (self.series.state, self.series.decision) {
             (SeriesProgress::Receiving, _) => ("busy", "Receiving".to_owned()),
             (SeriesProgress::Job(JobState::Queued), _) => ("busy", "Waiting for analysis".to_owned()),
@@ -97,13 +97,15 @@ impl<'a> Card<'a> {
                 ("alarm", format!("Analysis failed after {} attempts", self.series.attempts))
             }
             (SeriesProgress::Job(JobState::Rejected), _) => ("warn", "Not analysed".to_owned()),
-            (SeriesProgress::Job(JobState::Analysed), Some(Decision::Present)) => {
-                ("alarm", format!("▲ Embolism present{percent}"))
+            (SeriesProgress::Job(JobState::Analysed), decision) => {
+                let decision = decision.unwrap_or(Decision::Undetermined);
+                let class = match decision {
+                    Decision::Present => "alarm",
+                    Decision::Absent => "good",
+                    Decision::Undetermined => "warn",
+                };
+                (class, headline(decision, self.series.probability))
             }
-            (SeriesProgress::Job(JobState::Analysed), Some(Decision::Absent)) => {
-                ("good", format!("○ Embolism absent{percent}"))
-            }
-            (SeriesProgress::Job(JobState::Analysed), _) => ("warn", format!("? Undetermined{percent}")),
         }
     }
 
@@ -128,6 +130,26 @@ impl<'a> Card<'a> {
                             (count) " " (state.name())
                         }
                     }
+                }
+            }
+        }
+    }
+
+    /// What candidates said beside, told apart from the result.
+    fn shadow(&self) -> Markup {
+        html! {
+            @for said in &self.series.shadow {
+                p.shadow {
+                    b { "Shadow " } (said.package) ": "
+                    @match (&said.error, said.opinion.decision) {
+                        (Some(error), _) => { span.alarm { "failed: " (error) } }
+                        (None, Some(decision)) => {
+                            (headline(decision, said.opinion.probability))
+                            @if self.series.decision.is_some_and(|active| active != decision) { b { " (differs)" } }
+                        }
+                        (None, None) => { "not analysed" }
+                    }
+                    ". No part of the result, never sent."
                 }
             }
         }
@@ -184,6 +206,17 @@ impl<'a> Card<'a> {
             }
         })
     }
+}
+
+/// A decision in words, with its probability.
+fn headline(decision: Decision, probability: Option<Probability>) -> String {
+    let text = match decision {
+        Decision::Present => "▲ Embolism present",
+        Decision::Absent => "○ Embolism absent",
+        Decision::Undetermined => "? Undetermined",
+    };
+    let percent = probability.map(|value| format!(", {:.1} %", value.percent())).unwrap_or_default();
+    format!("{text}{percent}")
 }
 
 fn urgency(series: &SeriesView) -> Urgency {

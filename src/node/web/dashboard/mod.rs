@@ -106,6 +106,7 @@ fn status(readiness: &Readiness, cards: &[Card<'_>]) -> Markup {
                 @for check in &readiness.checks {
                     li.quiet[check.ready].alarm[!check.ready] {
                         (if check.ready { "✓" } else { "✗" }) " " (check.name) ": " (check.detail)
+                        @if let Some(warning) = &check.warning { ". " b.warn { (warning) } }
                     }
                 }
             }

@@ -20,9 +20,11 @@ use crate::config::{Config, StorageConfig};
 use crate::dicom::Uid;
 use crate::node::archive::{Archive, Stored};
 use crate::node::arrivals::{Feed, StoreEvents};
+use crate::node::models::ModelEntry;
 use crate::node::queue::Queue;
 use crate::node::shutdown::Shutdown;
-use crate::node::worker::protocol::Ready;
+use crate::node::worker::Analysis;
+use crate::node::worker::shadow::ShadowStatus;
 
 /// What was heard: series of stored objects, and the end of a request as an empty text.
 type Heard = Arc<Mutex<Vec<String>>>;
@@ -56,7 +58,9 @@ struct Door {
     archive: Archive,
     queue: Queue,
     heard: Heard,
-    analysis: watch::Sender<Option<Ready>>,
+    analysis: watch::Sender<Analysis>,
+    models: watch::Sender<Vec<ModelEntry>>,
+    shadow: watch::Sender<Option<ShadowStatus>>,
     shutdown: Shutdown,
     _folder: tempfile::TempDir,
 }
@@ -75,7 +79,9 @@ impl Door {
         let archive = Archive::open(&storage).await.expect("archive");
         let queue = Queue::open(&archive, &config.analysis, &config.destinations, false).await.expect("queue");
         let heard = Heard::default();
-        let (analysis, state) = watch::channel(None);
+        let (analysis, state) = watch::channel(Analysis::default());
+        let (models, packages) = watch::channel(Vec::new());
+        let (shadow, candidate) = watch::channel(None);
         let services = Services {
             config: config.http.clone(),
             limits: config.limits,
@@ -83,7 +89,8 @@ impl Door {
             queue: queue.clone(),
             events: Arc::new(Listener(Arc::clone(&heard))),
             analysis: state,
-            models: Vec::new(),
+            models: packages,
+            shadow: candidate,
             destinations: vec![DestinationEntry {
                 name: "pacs".to_owned(),
                 kind: "dicom",
@@ -96,7 +103,7 @@ impl Door {
         let shutdown = Shutdown::new();
         tokio::spawn(serve(listener, router(services).expect("router"), shutdown.clone()));
         let client = Client::new();
-        Self { client, address, archive, queue, heard, analysis, shutdown, _folder: folder }
+        Self { client, address, archive, queue, heard, analysis, models, shadow, shutdown, _folder: folder }
     }
 
     fn url(&self, path: &str) -> String {

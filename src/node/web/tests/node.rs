@@ -1,5 +1,11 @@
 use super::*;
+use crate::engine::analyse::findings::{Decision, Probability};
 use crate::engine::models::Provider;
+use crate::engine::models::activation::Candidate;
+use crate::engine::models::manifest::Kind;
+use crate::engine::pipeline::{Status, Summary};
+use crate::node::queue::Selection;
+use crate::node::worker::protocol::Ready;
 
 #[tokio::test]
 async fn the_node_is_alive_before_it_is_ready_and_says_what_is_missing() {
@@ -13,7 +19,8 @@ async fn the_node_is_alive_before_it_is_ready_and_says_what_is_missing() {
     assert_eq!(waiting.len(), 1);
     assert_eq!(waiting[0]["name"], "analysis");
     let provider = Provider("CPUExecutionProvider".to_owned());
-    door.analysis.send_replace(Some(Ready { provider, models: Vec::new() }));
+    let ready = Some(Ready { provider, models: Vec::new() });
+    door.analysis.send_modify(|analysis| analysis.ready = ready);
     assert_eq!(json(door.get("/readyz")).await["ready"], true);
 }
 
@@ -47,6 +54,111 @@ async fn the_api_lists_what_there_is() {
     assert_eq!(door.get("/api/v1/jobs/none").send().await.expect("answer").status(), 404);
     assert_eq!(door.queue.counts().await.expect("counts").studies, 1);
     assert!(door.archive.free_bytes().await.expect("space") > 0);
+}
+
+#[tokio::test]
+async fn packages_are_listed_with_the_part_they_have_and_with_what_stands_against_them() {
+    let door = Door::open().await;
+    let entry = |version: &str| ModelEntry {
+        name: "embolism".to_owned(),
+        version: version.to_owned(),
+        kind: Some("embolism-classifier".to_owned()),
+        intended_use: None,
+        sha256: None,
+        error: None,
+    };
+    door.models.send_replace(vec![entry("1"), entry("2"), entry("3")]);
+    let since = jiff::Timestamp::UNIX_EPOCH;
+    door.shadow.send_replace(Some(ShadowStatus { package: "embolism/2".to_owned(), since, error: None }));
+    door.analysis.send_modify(|analysis| {
+        analysis.packages = vec!["lungs/1".to_owned(), "embolism/1".to_owned()];
+        analysis.refused = Some("embolism/3: its tensors do not fit".to_owned());
+    });
+    let answer = json(door.get("/api/v1/models")).await;
+    let part = |index: usize| (answer["models"][index]["active"].clone(), answer["models"][index]["shadow"].clone());
+    assert_eq!(
+        [0, 1, 2].map(part),
+        [(true.into(), false.into()), (false.into(), true.into()), (false.into(), false.into())]
+    );
+    assert_eq!(answer["refused"], "embolism/3: its tensors do not fit");
+    assert_eq!(answer["shadow"]["package"], "embolism/2");
+    let readiness: serde_json::Value = door.get("/readyz").send().await.expect("answer").json().await.expect("JSON");
+    let warning = readiness["checks"][2]["warning"].as_str().expect("warning").to_owned();
+    assert!(warning.contains("lungs/1 and embolism/1 go on") && warning.contains("do not fit"), "{warning}");
+    assert!(door.get("/").send().await.expect("answer").text().await.expect("text").contains("do not fit"));
+    let metrics = door.get("/metrics").send().await.expect("answer").text().await.expect("text");
+    assert!(metrics.contains("pe_node_models_refused 1"), "{metrics}");
+}
+
+/// A candidate's summary, by probability and decision.
+fn said(probability: f64, decision: Decision) -> Summary {
+    Summary {
+        study_instance_uid: None,
+        series_instance_uid: None,
+        status: Status::Analysed,
+        rejections: Vec::new(),
+        probability: Probability::new(probability),
+        decision: Some(decision),
+        left_lung_ml: None,
+        right_lung_ml: None,
+        provider: None,
+        models: Vec::new(),
+        demonstration: false,
+        timings_ms: vec![("embolism".to_owned(), 1500)],
+        results: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_candidates_results_are_shown_apart_and_listed_for_comparison() {
+    let door = Door::open().await;
+    let candidate = Candidate {
+        package: "embolism/2".to_owned(),
+        kind: Kind::EmbolismClassifier,
+        sha256: "ab".repeat(32),
+        since: jiff::Timestamp::UNIX_EPOCH,
+    };
+    for (study, outcome) in [("1.2.3", Ok(said(0.75, Decision::Present))), ("1.2.4", Err("no such tensor".to_owned()))]
+    {
+        let series = format!("{study}.4");
+        door.keep(&[slice(study, &series, 1)]).await;
+        let [study, series] = [study, &series].map(|text| Uid::parse(text).expect("uid"));
+        let members = door.archive.members(&study, &series).await.expect("members");
+        let members = members.into_iter().map(|one| (one.sop_instance_uid, one.sha256)).collect();
+        let now = jiff::Timestamp::now();
+        door.queue.decide(&study, &series, 1, &Selection::Analyse(members), now).await.expect("decide");
+        let job = door.queue.claim(now).await.expect("claim").expect("due");
+        door.queue.finish(&job, &said(0.25, Decision::Absent), &[], now).await.expect("finish");
+        let case = door.queue.next_shadow_case(&candidate).await.expect("case").expect("one");
+        door.queue.record_shadow(&case, &candidate, &outcome, now).await.expect("record");
+        door.queue.record_shadow(&case, &candidate, &Err("again".to_owned()), now).await.expect("a repetition");
+    }
+    assert_eq!(door.queue.next_shadow_case(&candidate).await.expect("case"), None);
+
+    let series = json(door.get("/api/v1/studies/1.2.3")).await["series"][0].clone();
+    assert_eq!((&series["probability"], &series["decision"]), (&0.25.into(), &"absent".into()));
+    let shadow = &series["shadow"][0];
+    assert_eq!((&shadow["probability"], &shadow["decision"]), (&0.75.into(), &"present".into()));
+    assert_eq!((&shadow["package"], &shadow["timings_ms"]["embolism"]), (&"embolism/2".into(), &1500.into()));
+    let page = door.get("/").send().await.expect("answer").text().await.expect("text");
+    for shown in ["Embolism absent, 25.0 %", "Embolism present, 75.0 %", "(differs)", "never sent", "no such tensor"] {
+        assert!(page.contains(shown), "{shown} is missing in {page}");
+    }
+    let listed = json(door.get("/api/v1/shadow")).await;
+    let agreement = &listed["agreement"][0];
+    assert_eq!((&agreement["series"], &agreement["failed"], &agreement["agree"]), (&2.into(), &1.into(), &0.into()));
+    assert_eq!(agreement["mean_absolute_difference"], 0.5);
+    let answer = door.get("/api/v1/shadow?format=csv").send().await.expect("answer");
+    assert_eq!(answer.headers()["content-type"], "text/csv; charset=utf-8");
+    let text = answer.text().await.expect("text");
+    let rows: Vec<&str> = text.lines().collect();
+    assert!(rows[0].starts_with("study_instance_uid,series_instance_uid,recorded_at,active_models"), "{text}");
+    let row = rows.iter().find(|row| row.starts_with("1.2.3,")).expect("a row");
+    assert!(
+        row.contains(",analysed,0.25,absent,embolism/2,") && row.contains(",analysed,0.75,present,false,1.5,1.5,"),
+        "{row}"
+    );
+    assert_eq!(door.queue.counts().await.expect("counts").instances, 2, "no object was made");
 }
 
 #[tokio::test]

@@ -1,0 +1,248 @@
+//! Which package is active, as `active.toml` in the folder of packages says.
+//!
+//! The file is a log, and what is active follows from it: a promotion puts a package on top of those of its kind, a
+//! rollback takes the top away. Nothing is ever removed from it, so it also tells which package made the results of
+//! any day. This file knows the rules; [`folder`](super::folder) writes.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::manifest::Kind;
+use super::registry::RegistryError;
+
+/// Name of the file in the folder of packages.
+pub const STATE: &str = "active.toml";
+/// Version of the file's format.
+const SCHEMA: u32 = 1;
+
+/// What was promoted and rolled back in a folder of packages, oldest first, and which candidate runs beside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Activation {
+    schema: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shadow: Option<Candidate>,
+    #[serde(default)]
+    history: Vec<Event>,
+}
+
+/// One change of the active package of a kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// When.
+    pub at: Timestamp,
+    /// What happened.
+    pub action: Action,
+    /// Kind of the package.
+    pub kind: Kind,
+    /// The package that was active from then on, as `name/version`.
+    pub package: String,
+    /// Its digest, as [`ModelIdentity`](super::ModelIdentity) has it.
+    pub sha256: String,
+}
+
+/// How a package became active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// It was in use, as the newest version of the only package of its kind, when the first change came.
+    Found,
+    /// By promotion.
+    Promoted,
+    /// By a rollback of the one after it.
+    RolledBack,
+}
+
+impl Action {
+    /// The name in file and lists.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::Promoted => "promoted",
+            Self::RolledBack => "rolled-back",
+        }
+    }
+}
+
+/// A package that runs beside the active one of its kind; its results are recorded and go nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Candidate {
+    /// The package, as `name/version`.
+    pub package: String,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its digest.
+    pub sha256: String,
+    /// Since when; exams analysed before are not its business.
+    pub since: Timestamp,
+}
+
+impl Default for Activation {
+    fn default() -> Self {
+        Self { schema: SCHEMA, shadow: None, history: Vec::new() }
+    }
+}
+
+impl Activation {
+    /// Reads the state of a folder; without a file nothing was ever promoted.
+    pub(super) fn read(directory: &Path) -> Result<Self, RegistryError> {
+        let path = directory.join(STATE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Self::parse(&text).map_err(|problem| RegistryError::State { path, problem }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(source) => Err(RegistryError::Read { path, source }),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let state: Self = toml::from_str(text).map_err(|error| error.to_string().trim().replace('\n', " "))?;
+        if state.schema != SCHEMA {
+            return Err(format!("schema {}: this program knows {SCHEMA}", state.schema));
+        }
+        Ok(state)
+    }
+
+    /// The text of the file.
+    pub(super) fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        let text = toml::to_string_pretty(self)?;
+        Ok(format!("# Written by `pe-node models`; what is active follows from the history.\n{text}"))
+    }
+
+    /// All changes, oldest first.
+    pub fn history(&self) -> &[Event] {
+        &self.history
+    }
+
+    /// How the active package of a kind became so, if anything was promoted.
+    pub fn active(&self, kind: Kind) -> Option<&Event> {
+        self.stack(kind).pop()
+    }
+
+    /// The package that a rollback leads back to.
+    pub fn before(&self, kind: Kind) -> Option<&Event> {
+        let mut stack = self.stack(kind);
+        stack.pop()?;
+        stack.pop()
+    }
+
+    /// The candidate that runs beside.
+    pub fn shadow(&self) -> Option<&Candidate> {
+        self.shadow.as_ref()
+    }
+
+    /// Packages of a kind, the active one on top.
+    fn stack(&self, kind: Kind) -> Vec<&Event> {
+        let mut stack: Vec<&Event> = Vec::new();
+        for event in self.history.iter().filter(|event| event.kind == kind) {
+            match event.action {
+                Action::Found | Action::Promoted => stack.push(event),
+                Action::RolledBack => {
+                    stack.pop();
+                }
+            }
+        }
+        stack
+    }
+
+    /// Puts a package on top of its kind. False if it is there already. A candidate that is promoted is none any more.
+    pub(super) fn put_on_top(&mut self, event: Event) -> bool {
+        if self.active(event.kind).is_some_and(|top| top.package == event.package) {
+            return false;
+        }
+        self.shadow.take_if(|candidate| candidate.package == event.package);
+        self.history.push(event);
+        true
+    }
+
+    /// Takes the top of a kind away, at a time. Gives the package that is active from then on, if there is one below.
+    pub(super) fn roll_back(&mut self, kind: Kind, at: Timestamp) -> Option<Event> {
+        let Event { package, sha256, .. } = self.before(kind)?.clone();
+        let event = Event { at, action: Action::RolledBack, kind, package, sha256 };
+        self.history.push(event.clone());
+        Some(event)
+    }
+
+    /// Sets or removes the candidate. False if that changes nothing.
+    pub(super) fn set_shadow(&mut self, candidate: Option<Candidate>) -> bool {
+        let package = |candidate: &Option<Candidate>| candidate.as_ref().map(|one| one.package.clone());
+        let changes = package(&self.shadow) != package(&candidate);
+        if changes {
+            self.shadow = candidate;
+        }
+        changes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(second: i64, action: Action, kind: Kind, package: &str) -> Event {
+        let at = Timestamp::from_second(second).expect("time");
+        Event { at, action, kind, package: package.to_owned(), sha256: "ab".repeat(32) }
+    }
+
+    fn promoted(packages: &[&str]) -> Activation {
+        let mut state = Activation::default();
+        for (second, package) in packages.iter().enumerate() {
+            assert!(state.put_on_top(event(second as i64, Action::Promoted, Kind::EmbolismClassifier, package)));
+        }
+        state
+    }
+
+    fn active(state: &Activation) -> Option<&str> {
+        state.active(Kind::EmbolismClassifier).map(|event| event.package.as_str())
+    }
+
+    #[test]
+    fn a_rollback_leads_back_one_promotion_at_a_time_and_no_further_than_the_first() {
+        let mut state = promoted(&["a/1", "a/2", "b/1"]);
+        let now = Timestamp::from_second(9).expect("time");
+        for expected in ["a/2", "a/1"] {
+            let event = state.roll_back(Kind::EmbolismClassifier, now).expect("one before");
+            assert_eq!((event.package.as_str(), active(&state)), (expected, Some(expected)));
+        }
+        assert_eq!(state.roll_back(Kind::EmbolismClassifier, now), None);
+        assert_eq!((active(&state), state.history().len()), (Some("a/1"), 5), "the log keeps everything");
+        // What is promoted after a rollback stands on what was rolled back to.
+        state.put_on_top(event(10, Action::Promoted, Kind::EmbolismClassifier, "c/1"));
+        assert_eq!(state.before(Kind::EmbolismClassifier).map(|event| event.package.as_str()), Some("a/1"));
+    }
+
+    #[test]
+    fn kinds_do_not_mix_and_a_repeated_promotion_changes_nothing() {
+        let mut state = promoted(&["a/1"]);
+        assert!(!state.put_on_top(event(5, Action::Promoted, Kind::EmbolismClassifier, "a/1")));
+        assert!(state.active(Kind::LungSegmentation).is_none());
+        state.put_on_top(event(6, Action::Found, Kind::LungSegmentation, "lungs/1"));
+        assert_eq!(active(&state), Some("a/1"));
+        assert!(state.before(Kind::LungSegmentation).is_none());
+    }
+
+    #[test]
+    fn a_candidate_that_is_promoted_runs_beside_nothing_any_more() {
+        let mut state = promoted(&["a/1"]);
+        let candidate = Candidate {
+            package: "a/2".to_owned(),
+            kind: Kind::EmbolismClassifier,
+            sha256: "cd".repeat(32),
+            since: Timestamp::UNIX_EPOCH,
+        };
+        assert!(state.set_shadow(Some(candidate.clone())));
+        assert!(!state.set_shadow(Some(candidate)), "a repetition");
+        assert_eq!(Activation::parse(&state.to_toml().expect("text")), Ok(state.clone()));
+        state.put_on_top(event(7, Action::Promoted, Kind::EmbolismClassifier, "a/2"));
+        assert_eq!(state.shadow(), None);
+    }
+
+    #[test]
+    fn a_file_of_another_format_or_with_unknown_keys_is_refused() {
+        assert!(Activation::parse("schema = 2").expect_err("schema").contains("this program knows 1"));
+        assert!(Activation::parse("schema = 1\nactive = \"a/1\"").expect_err("key").contains("active"));
+        assert_eq!(Activation::parse("schema = 1"), Ok(Activation::default()));
+    }
+}

@@ -1,0 +1,251 @@
+//! Changes of the folder of packages: promotion, rollback, the candidate beside, and what an import puts there.
+//!
+//! One change at a time: [`Folder`] holds a lock that no other process has. Files are written beside their place, made
+//! durable and renamed, so whoever reads the folder meanwhile, a running node above all, finds the old state or the new
+//! one and nothing between.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::activation::{Action, Activation, Candidate, Event, STATE};
+use super::manifest::Kind;
+use super::registry::{Package, Registry, RegistryError, directory};
+use super::{ModelIdentity, ModelsError};
+use crate::config::ModelsConfig;
+
+/// Name of the lock in the folder of packages; no package is called so.
+const LOCK: &str = ".lock";
+
+/// Why a change of the folder was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// The packages.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A package does not load or does not run.
+    #[error(transparent)]
+    Models(#[from] ModelsError),
+    /// The folder is not this user's to change, as that of the bundled packages may be.
+    #[error(
+        "the folder of model packages {directory} cannot be changed ({source}); set models.directory to a folder of \
+         your own and import the packages in use there first", directory = directory.display()
+    )]
+    ReadOnly {
+        /// The folder.
+        directory: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The disk.
+    #[error("{action} {path}: {source}; nothing was changed", path = path.display())]
+    Disk {
+        /// What was being done.
+        action: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The state cannot be written down.
+    #[error("writing down what is active: {0}")]
+    State(#[from] toml::ser::Error),
+    /// There is nothing to go back to.
+    #[error("there is no {kind} before {active}; promote another with `pe-node models promote`")]
+    NothingBefore {
+        /// Kind of the package.
+        kind: Kind,
+        /// The active one, or that nothing was promoted.
+        active: String,
+    },
+    /// The candidate is the active package.
+    #[error("{0} is active; a candidate is another package than the one it runs beside")]
+    ShadowOfItself(String),
+    /// Another package has the name and version.
+    #[error(
+        "{package} is there already with the SHA-256 {present}, this one has {new}; a package is never replaced: give \
+         this one another version"
+    )]
+    Taken {
+        /// `name/version`.
+        package: String,
+        /// Digest of the package in the folder, or why it has none.
+        present: String,
+        /// Digest of the new one.
+        new: String,
+    },
+    /// What was to be imported is no package.
+    #[error("{path} cannot be imported: {problem}", path = path.display())]
+    Unfit {
+        /// The folder or file.
+        path: PathBuf,
+        /// What is wrong with it and what to do.
+        problem: String,
+    },
+}
+
+impl FolderError {
+    /// An error of the disk.
+    pub(super) fn disk(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Disk { action, path: path.to_owned(), source }
+    }
+}
+
+/// The folder of packages, changed by nobody else as long as this lives.
+#[derive(Debug)]
+pub struct Folder {
+    pub(super) registry: Registry,
+    config: ModelsConfig,
+    /// The system lets go of it when the process ends, however it ends.
+    _lock: File,
+}
+
+impl Folder {
+    /// Waits for the lock of the configured folder. A folder that the settings name is made if it is not there.
+    ///
+    /// # Errors
+    /// [`FolderError::ReadOnly`] where nothing can be written.
+    pub fn open(config: &ModelsConfig) -> Result<Self, FolderError> {
+        let named = &config.directory;
+        if !named.as_os_str().is_empty() && !named.exists() {
+            fs::create_dir_all(named).map_err(unwritable(named))?;
+        }
+        let directory = directory(config)?;
+        let path = directory.join(LOCK);
+        let lock = File::options().create(true).truncate(false).write(true).open(&path);
+        let lock = lock.map_err(unwritable(&directory))?;
+        lock.lock().map_err(FolderError::disk("taking the lock", &path))?;
+        Ok(Self { registry: Registry::of(&directory)?, config: config.clone(), _lock: lock })
+    }
+
+    /// The packages and what is active.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Makes a package that was verified the active one of its kind. False if it was so already.
+    pub fn promote(&self, package: &Package, identity: &ModelIdentity, now: Timestamp) -> Result<bool, FolderError> {
+        let kind = package.manifest().kind;
+        self.change(|state| {
+            self.write_down_what_is_found(state, kind, now);
+            let event = Event {
+                at: now,
+                action: Action::Promoted,
+                kind,
+                package: package.id(),
+                sha256: identity.sha256.clone(),
+            };
+            Ok(state.put_on_top(event))
+        })
+    }
+
+    /// The package that was active before the one that is.
+    pub fn before(&self, kind: Kind) -> Result<&Package, FolderError> {
+        let state = self.registry.activation();
+        let active = state.active(kind).map_or("this one: nothing was promoted", |event| event.package.as_str());
+        let before = state.before(kind);
+        let before = before.ok_or_else(|| FolderError::NothingBefore { kind, active: active.to_owned() })?;
+        Ok(self.registry.package(&before.package)?)
+    }
+
+    /// Makes the package that [`Self::before`] gives the active one.
+    pub fn roll_back(&self, kind: Kind, now: Timestamp) -> Result<(), FolderError> {
+        self.before(kind)?;
+        self.change(|state| Ok(state.roll_back(kind, now))).map(drop)
+    }
+
+    /// Sets a package that was verified beside the active one of its kind, in the place of any other. False if it was
+    /// so already.
+    pub fn set_shadow(&self, package: &Package, identity: &ModelIdentity, now: Timestamp) -> Result<bool, FolderError> {
+        let kind = package.manifest().kind;
+        if self.registry.lineup(&self.config)?.package(kind) == package.id() {
+            return Err(FolderError::ShadowOfItself(package.id()));
+        }
+        let candidate = Candidate { package: package.id(), kind, sha256: identity.sha256.clone(), since: now };
+        self.change(|state| Ok(state.set_shadow(Some(candidate))))
+    }
+
+    /// Has no candidate run any more. False if none did.
+    pub fn remove_shadow(&self) -> Result<bool, FolderError> {
+        self.change(|state| Ok(state.set_shadow(None)))
+    }
+
+    /// Writes down the package that is active without a promotion, so that a new one that comes into the folder does
+    /// not take its place, and a rollback finds it.
+    pub(super) fn keep_what_is_active(&self, kind: Kind, now: Timestamp) -> Result<(), FolderError> {
+        self.change(|state| {
+            self.write_down_what_is_found(state, kind, now);
+            Ok(())
+        })
+    }
+
+    fn write_down_what_is_found(&self, state: &mut Activation, kind: Kind, now: Timestamp) {
+        if state.active(kind).is_some() {
+            return;
+        }
+        let found = self.registry.select(kind, "").and_then(|package| Ok((package.id(), package.contents()?)));
+        if let Ok((package, contents)) = found {
+            let sha256 = contents.identity.sha256;
+            state.put_on_top(Event { at: now, action: Action::Found, kind, package, sha256 });
+        }
+    }
+
+    /// Changes the state and writes it, unless it stays as it was.
+    fn change<T>(&self, edit: impl FnOnce(&mut Activation) -> Result<T, FolderError>) -> Result<T, FolderError> {
+        let before = self.registry.activation();
+        let mut state = before.clone();
+        let answer = edit(&mut state)?;
+        if state != *before {
+            write_whole(&self.registry.directory().join(STATE), state.to_toml()?.as_bytes())?;
+        }
+        Ok(answer)
+    }
+}
+
+/// Says that the folder is not to be written where that is why, and else what happened.
+fn unwritable(directory: &Path) -> impl FnOnce(io::Error) -> FolderError {
+    let directory = directory.to_owned();
+    move |source| match source.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            FolderError::ReadOnly { directory, source }
+        }
+        _ => FolderError::Disk { action: "writing in", path: directory, source },
+    }
+}
+
+/// Writes a file beside its place, durably, and renames it.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let written = || -> io::Result<()> {
+        // The node may run as another user than whoever promotes: the file is for all to read.
+        let mut draft = tempfile::Builder::new()
+            .prefix(".state-")
+            .permissions(Permissions::from_mode(0o644))
+            .tempfile_in(folder)?;
+        draft.write_all(bytes)?;
+        draft.as_file().sync_all()?;
+        draft.persist(path)?;
+        File::open(folder)?.sync_all()
+    };
+    written().map_err(FolderError::disk("writing", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_written_names_the_setting_that_helps() {
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem] {
+            let error = unwritable(Path::new("/usr/share/pe-node/onnx"))(kind.into());
+            assert!(matches!(error, FolderError::ReadOnly { .. }));
+            let text = error.to_string();
+            assert!(text.contains("set models.directory") && text.contains("/usr/share/pe-node/onnx"), "{text}");
+        }
+        let error = unwritable(Path::new("/x"))(io::ErrorKind::StorageFull.into());
+        assert!(matches!(error, FolderError::Disk { .. }));
+    }
+}

@@ -1,0 +1,272 @@
+//! The folder of model packages as the running node sees it. It is looked at again and again, and on SIGHUP at once;
+//! whoever works with it is told of changes.
+//!
+//! The node follows what is written in `active.toml` and nothing else: a package that somebody copies into the folder
+//! waits for its promotion or for the next start of the node.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use super::shutdown::Shutdown;
+use crate::config::ModelsConfig;
+use crate::engine::models::activation::Activation;
+use crate::engine::models::registry::{Entry, Lineup, MANIFEST, Package, Registry, RegistryError};
+
+/// Pause between two looks at the folder.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// A model package, as the API lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ModelEntry {
+    /// Name of the package.
+    pub name: String,
+    /// Version of the package.
+    pub version: String,
+    /// `lung-segmentation` or `embolism-classifier`; absent if the manifest cannot be read.
+    pub kind: Option<String>,
+    /// `demonstration`, `research` or `clinical`.
+    pub intended_use: Option<String>,
+    /// SHA-256 over manifest and files, once they were verified.
+    pub sha256: Option<String>,
+    /// Why it cannot be used, if it cannot.
+    pub error: Option<String>,
+}
+
+/// Which packages are to analyse exams.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The packages, and the candidate beside them.
+    pub lineup: Lineup,
+    /// Why these are the last that could be made out and not those that were promoted since.
+    pub problem: Option<String>,
+}
+
+/// The folder, watched.
+#[derive(Debug)]
+pub struct ModelFolder {
+    config: ModelsConfig,
+    seen: Contents,
+    wanted: watch::Sender<Wanted>,
+    entries: watch::Sender<Vec<ModelEntry>>,
+}
+
+/// What tells one state of the folder from another, without reading networks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Contents {
+    activation: Activation,
+    /// Manifests with the time of their last change.
+    manifests: BTreeMap<String, Option<SystemTime>>,
+}
+
+impl Contents {
+    fn of(registry: &Registry) -> Self {
+        let changed = |entry: &Entry| {
+            let manifest = registry.directory().join(Path::new(&entry.id)).join(MANIFEST);
+            (entry.id.clone(), std::fs::metadata(manifest).and_then(|metadata| metadata.modified()).ok())
+        };
+        Self { activation: registry.activation().clone(), manifests: registry.entries().iter().map(changed).collect() }
+    }
+}
+
+impl ModelFolder {
+    /// Looks at the folder for the first time.
+    ///
+    /// # Errors
+    /// There is no folder, or it does not say which packages are active. That they load, the analysis process finds out.
+    pub fn open(config: &ModelsConfig) -> Result<Self, RegistryError> {
+        let registry = Registry::open(config)?;
+        let wanted = Wanted { lineup: registry.lineup(config)?, problem: None };
+        Ok(Self {
+            config: config.clone(),
+            seen: Contents::of(&registry),
+            wanted: watch::Sender::new(wanted),
+            entries: watch::Sender::new(registry.entries().iter().map(listed).collect()),
+        })
+    }
+
+    /// Which packages are to analyse exams. It tells of a change, and of a wish to try again what was refused.
+    pub fn wanted(&self) -> watch::Receiver<Wanted> {
+        self.wanted.subscribe()
+    }
+
+    /// All packages in the folder.
+    pub fn entries(&self) -> watch::Receiver<Vec<ModelEntry>> {
+        self.entries.subscribe()
+    }
+
+    /// Watches until `shutdown`.
+    pub async fn run(mut self, shutdown: Shutdown) {
+        let mut hangup = match signal(SignalKind::hangup()) {
+            Ok(hangup) => Some(hangup),
+            Err(error) => {
+                tracing::warn!(%error, "SIGHUP is not listened to; promotions are noticed all the same");
+                None
+            }
+        };
+        loop {
+            let asked = async {
+                match &mut hangup {
+                    Some(hangup) => drop(hangup.recv().await),
+                    None => std::future::pending().await,
+                }
+            };
+            let asked = tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = sleep(PAUSE) => false,
+                () = asked => true,
+            };
+            let look = spawn_blocking(move || {
+                self.look(asked);
+                self
+            });
+            match look.await {
+                Ok(folder) => self = folder,
+                // The runtime ends, or a fault of this program: the node goes on with the packages that it has.
+                Err(error) => {
+                    tracing::error!(%error, "the folder of model packages is no longer watched");
+                    return shutdown.cancelled().await;
+                }
+            }
+        }
+    }
+
+    /// Looks once. `asked`: somebody wants it to be told again even if nothing changed.
+    fn look(&mut self, asked: bool) {
+        let registry = match Registry::open(&self.config) {
+            Ok(registry) => registry,
+            Err(error) => return self.publish(Err(error), asked),
+        };
+        let seen = Contents::of(&registry);
+        if asked || seen.activation != self.seen.activation || self.wanted.borrow().problem.is_some() {
+            self.publish(registry.lineup(&self.config), asked);
+        }
+        if asked || seen != self.seen {
+            self.entries.send_replace(registry.entries().iter().map(listed).collect());
+        }
+        self.seen = seen;
+    }
+
+    fn publish(&self, lineup: Result<Lineup, RegistryError>, asked: bool) {
+        let former = self.wanted.borrow().clone();
+        let wanted = match lineup {
+            Ok(lineup) => Wanted { lineup, problem: None },
+            Err(error) => Wanted { problem: Some(error.to_string()), ..former.clone() },
+        };
+        if wanted != former || asked {
+            self.wanted.send_replace(wanted);
+        }
+    }
+}
+
+fn listed(entry: &Entry) -> ModelEntry {
+    let (name, version) = entry.id.split_once('/').unwrap_or((&entry.id, ""));
+    let package: Result<&Package, String> = entry.package.as_ref().map_err(ToString::to_string);
+    let contents = package.clone().and_then(|package| package.contents().map_err(|error| error.to_string()));
+    let manifest = package.ok().map(Package::manifest);
+    ModelEntry {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        kind: manifest.map(|manifest| manifest.kind.to_string()),
+        intended_use: manifest.map(|manifest| manifest.intended_use.to_string()),
+        sha256: contents.as_ref().ok().map(|contents| contents.identity.sha256.clone()),
+        error: contents.err(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::engine::models::activation::STATE;
+    use crate::engine::models::folder::Folder;
+    use crate::engine::models::manifest::Kind;
+
+    /// The fixture packages, the classifier in two versions.
+    fn packages() -> (tempfile::TempDir, ModelsConfig) {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/models");
+        for (name, version) in
+            [("fixture-lungs", "1.0.0"), ("fixture-embolism", "1.0.0"), ("fixture-embolism", "0.9.0")]
+        {
+            copy(&fixtures.join(name).join("1.0.0"), &folder.path().join(name).join(version), version);
+        }
+        let config = Config::load(None, std::iter::empty(), &[]).expect("defaults").models;
+        let directory = folder.path().to_owned();
+        (folder, ModelsConfig { directory, ..config })
+    }
+
+    fn copy(from: &Path, to: &Path, version: &str) {
+        fs::create_dir_all(to).expect("folder");
+        for entry in fs::read_dir(from).expect("fixture").flatten() {
+            fs::copy(entry.path(), to.join(entry.file_name())).expect("copy");
+        }
+        let manifest = to.join(MANIFEST);
+        let text = fs::read_to_string(&manifest).expect("manifest");
+        fs::write(manifest, text.replacen("version = \"1.0.0\"", &format!("version = \"{version}\""), 1))
+            .expect("write");
+    }
+
+    fn promote(config: &ModelsConfig, id: &str) {
+        let folder = Folder::open(config).expect("folder");
+        let package = folder.registry().package(id).expect("package");
+        let identity = package.contents().expect("contents").identity;
+        folder.promote(package, &identity, Timestamp::now()).expect("promoted");
+    }
+
+    #[test]
+    fn a_promotion_is_seen_and_told_once() {
+        let (_folder, config) = packages();
+        let mut watched = ModelFolder::open(&config).expect("folder");
+        let mut wanted = watched.wanted();
+        assert_eq!(wanted.borrow().lineup.embolism, "fixture-embolism/1.0.0");
+        promote(&config, "fixture-embolism/0.9.0");
+        watched.look(false);
+        assert!(wanted.has_changed().expect("open"));
+        assert_eq!(wanted.borrow_and_update().lineup.package(Kind::EmbolismClassifier), "fixture-embolism/0.9.0");
+        watched.look(false);
+        assert!(!wanted.has_changed().expect("open"), "told twice");
+        watched.look(true);
+        assert!(wanted.has_changed().expect("open"), "asked for");
+    }
+
+    #[test]
+    fn a_package_that_somebody_copies_into_the_folder_is_listed_and_not_followed() {
+        let (folder, config) = packages();
+        let mut watched = ModelFolder::open(&config).expect("folder");
+        let wanted = watched.wanted();
+        let from = folder.path().join("fixture-embolism/0.9.0");
+        copy(&from, &folder.path().join("fixture-embolism/2.0.0"), "0.9.0");
+        watched.look(false);
+        assert!(!wanted.has_changed().expect("open"));
+        let entries = watched.entries().borrow().clone();
+        let broken = entries.iter().find(|entry| entry.version == "2.0.0").expect("listed");
+        assert!(broken.error.as_ref().is_some_and(|error| error.contains("must be called <name>/<version>")));
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_read_leaves_the_packages_as_they_were_and_says_why() {
+        let (folder, config) = packages();
+        let mut watched = ModelFolder::open(&config).expect("folder");
+        let before = watched.wanted().borrow().clone();
+        fs::write(folder.path().join(STATE), "schema = 9").expect("write");
+        watched.look(false);
+        let wanted = watched.wanted().borrow().clone();
+        assert_eq!(wanted.lineup, before.lineup);
+        assert!(wanted.problem.is_some_and(|problem| problem.contains("active.toml")));
+        fs::remove_file(folder.path().join(STATE)).expect("remove");
+        watched.look(false);
+        assert_eq!(*watched.wanted().borrow(), before);
+    }
+}

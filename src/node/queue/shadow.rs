@@ -1,0 +1,247 @@
+//! What a candidate model says beside the active ones: which analysed series it has yet to see, and its results.
+//!
+//! Only reading touches the tables of jobs and results, and a candidate's result is written after the job's own was: it
+//! can neither change nor delay, nor become an object or a delivery.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::Queue;
+use super::error::{QueueError, database};
+use super::job::JobId;
+use super::state::JobState;
+use super::views::{summary, time, uid};
+use crate::dicom::Uid;
+use crate::engine::analyse::findings::{Decision, ModelIdentity, Probability, Provider};
+use crate::engine::models::activation::Candidate;
+use crate::engine::pipeline::{Status, Summary};
+use crate::engine::volume::Reason;
+
+/// A job that the active models are done with and that a candidate has not seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShadowCase {
+    /// The job.
+    pub job: JobId,
+    /// Study of the series.
+    pub study_instance_uid: Uid,
+    /// The series.
+    pub series_instance_uid: Uid,
+    /// The instances that were analysed.
+    pub instances: Vec<Uid>,
+    /// Digest of the instance set.
+    pub instances_sha256: String,
+    /// When the job was made.
+    pub created_at: Timestamp,
+}
+
+/// What one set of models said of a series, in short.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Opinion {
+    /// Analysed or rejected; absent if it failed.
+    pub status: Option<Status>,
+    /// Codes of all reasons for a rejection.
+    pub reasons: Vec<Reason>,
+    /// Calibrated exam probability, from 0 to 1.
+    pub probability: Option<Probability>,
+    /// The decision.
+    pub decision: Option<Decision>,
+    /// Models that took part.
+    pub models: Vec<ModelIdentity>,
+    /// Execution provider of the networks.
+    pub provider: Option<Provider>,
+    /// Milliseconds of each stage.
+    #[serde(serialize_with = "super::views::as_map")]
+    pub timings_ms: Vec<(String, u64)>,
+}
+
+/// What a candidate said of a series.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ShadowView {
+    /// The candidate, as `name/version`.
+    pub package: String,
+    /// Its digest.
+    pub sha256: String,
+    /// What it said.
+    #[serde(flatten)]
+    pub opinion: Opinion,
+    /// What it failed of, if it failed.
+    pub error: Option<String>,
+    /// When.
+    pub recorded_at: Timestamp,
+}
+
+/// A candidate's result beside the active one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// Study Instance UID.
+    pub study_instance_uid: Uid,
+    /// Series Instance UID.
+    pub series_instance_uid: Uid,
+    /// The job.
+    pub job: JobId,
+    /// What the active models said: what stands in the results.
+    pub active: Opinion,
+    /// What the candidate said.
+    pub shadow: ShadowView,
+}
+
+impl From<Option<Summary>> for Opinion {
+    fn from(summary: Option<Summary>) -> Self {
+        summary.map_or_else(
+            || Self {
+                status: None,
+                reasons: Vec::new(),
+                probability: None,
+                decision: None,
+                models: Vec::new(),
+                provider: None,
+                timings_ms: Vec::new(),
+            },
+            |summary| Self {
+                status: Some(summary.status),
+                reasons: summary.rejections.iter().map(|rejection| rejection.reason).collect(),
+                probability: summary.probability,
+                decision: summary.decision,
+                models: summary.models,
+                provider: summary.provider,
+                timings_ms: summary.timings_ms,
+            },
+        )
+    }
+}
+
+impl Comparison {
+    /// True if both came to the same: the same decision, or rejected both.
+    pub fn agrees(&self) -> bool {
+        let (active, shadow) = (&self.active, &self.shadow.opinion);
+        shadow.status.is_some() && (active.status, active.decision) == (shadow.status, shadow.decision)
+    }
+}
+
+impl Queue {
+    /// True if nothing is to be analysed at this time and nothing is being analysed.
+    pub async fn is_idle(&self, now: Timestamp) -> Result<bool, QueueError> {
+        let busy: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM jobs WHERE state = 'running' OR (state = 'queued' AND not_before <= $1)",
+        )
+        .bind(now.as_millisecond())
+        .fetch_one(self.database.readers())
+        .await
+        .map_err(database("looking for work"))?;
+        Ok(busy == 0)
+    }
+
+    /// The oldest job that ended in an analysis since the candidate runs beside, and that it has not seen.
+    pub async fn next_shadow_case(&self, candidate: &Candidate) -> Result<Option<ShadowCase>, QueueError> {
+        let failing = "looking for a series that the candidate has not seen";
+        // A job without an attempt was decided on by its headers alone.
+        let row = sqlx::query(
+            "SELECT id, study_instance_uid, series_instance_uid, instances, instances_sha256, created_at FROM jobs \
+             WHERE state IN ($1, $2) AND attempts > 0 AND updated_at >= $3 AND NOT EXISTS \
+             (SELECT 1 FROM shadow_results s WHERE s.job_id = jobs.id AND s.package = $4 AND s.sha256 = $5) \
+             ORDER BY updated_at, id LIMIT 1",
+        )
+        .bind(JobState::Analysed.name())
+        .bind(JobState::Rejected.name())
+        .bind(candidate.since.as_millisecond())
+        .bind(&candidate.package)
+        .bind(&candidate.sha256)
+        .fetch_optional(self.database.readers())
+        .await
+        .map_err(database(failing))?;
+        row.as_ref().map(case).transpose().map_err(database(failing))
+    }
+
+    /// Records what a candidate said of a series, or what it failed of. A repetition changes nothing.
+    pub async fn record_shadow(
+        &self,
+        case: &ShadowCase,
+        candidate: &Candidate,
+        outcome: &Result<Summary, String>,
+        now: Timestamp,
+    ) -> Result<(), QueueError> {
+        let failing = "recording the result of a candidate";
+        let json = outcome.as_ref().ok().map(serde_json::to_string).transpose();
+        let json = json.map_err(|source| QueueError::Summary { job: case.job.to_string(), source })?;
+        let mut transaction = self.database.write().await.map_err(database(failing))?;
+        sqlx::query(
+            "INSERT INTO shadow_results (job_id, package, sha256, summary, error, recorded_at) \
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (job_id, package, sha256) DO NOTHING",
+        )
+        .bind(&case.job.0)
+        .bind(&candidate.package)
+        .bind(&candidate.sha256)
+        .bind(json)
+        .bind(outcome.as_ref().err())
+        .bind(now.as_millisecond())
+        .execute(&mut *transaction)
+        .await
+        .map_err(database(failing))?;
+        transaction.commit().await.map_err(database(failing))?;
+        self.announce();
+        Ok(())
+    }
+
+    /// What candidates said of a job, the newest first.
+    pub(super) async fn shadows(&self, job: &JobId) -> Result<Vec<ShadowView>, QueueError> {
+        let rows = sqlx::query(
+            "SELECT job_id, package, sha256, summary, error, recorded_at FROM shadow_results WHERE job_id = $1 \
+             ORDER BY recorded_at DESC, package",
+        )
+        .bind(&job.0)
+        .fetch_all(self.database.readers())
+        .await
+        .map_err(database("listing results of candidates"))?;
+        rows.iter().map(view).collect()
+    }
+
+    /// What candidates said, beside what the active models said, the newest first.
+    pub async fn comparisons(&self, limit: u32) -> Result<Vec<Comparison>, QueueError> {
+        let failing = "listing results of candidates";
+        let rows = sqlx::query(
+            "SELECT s.job_id, s.package, s.sha256, s.summary, s.error, s.recorded_at, j.study_instance_uid, \
+             j.series_instance_uid, j.summary AS active FROM shadow_results s JOIN jobs j ON j.id = s.job_id \
+             ORDER BY s.recorded_at DESC, s.job_id, s.package LIMIT $1",
+        )
+        .bind(i64::from(limit))
+        .fetch_all(self.database.readers())
+        .await
+        .map_err(database(failing))?;
+        let comparison = |row: &SqliteRow| {
+            let job = JobId(row.get("job_id"));
+            Ok(Comparison {
+                study_instance_uid: uid(row, "study_instance_uid").map_err(database(failing))?,
+                series_instance_uid: uid(row, "series_instance_uid").map_err(database(failing))?,
+                active: summary(Some(&job), row.get("active"))?.into(),
+                shadow: view(row)?,
+                job,
+            })
+        };
+        rows.iter().map(comparison).collect()
+    }
+}
+
+fn case(row: &SqliteRow) -> Result<ShadowCase, sqlx::Error> {
+    Ok(ShadowCase {
+        job: JobId(row.try_get("id")?),
+        study_instance_uid: uid(row, "study_instance_uid")?,
+        series_instance_uid: uid(row, "series_instance_uid")?,
+        instances: serde_json::from_str(row.try_get("instances")?)
+            .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+        instances_sha256: row.try_get("instances_sha256")?,
+        created_at: time(row.try_get("created_at")?),
+    })
+}
+
+fn view(row: &SqliteRow) -> Result<ShadowView, QueueError> {
+    let job = JobId(row.get("job_id"));
+    Ok(ShadowView {
+        package: row.get("package"),
+        sha256: row.get("sha256"),
+        opinion: summary(Some(&job), row.get("summary"))?.into(),
+        error: row.get("error"),
+        recorded_at: time(row.get("recorded_at")),
+    })
+}

@@ -1,0 +1,192 @@
+//! `/api/v1/models` and `/api/v1/shadow`: the packages, and what a candidate says beside the active ones.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::Web;
+use crate::engine::analyse::findings::Probability;
+use crate::node::dicomweb::problem::Problem;
+use crate::node::models::ModelEntry;
+use crate::node::queue::{Comparison, Opinion};
+
+/// Most series of one answer.
+const MAXIMUM: u32 = 100_000;
+
+/// A package with the part that it has in the node.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    entry: &'a ModelEntry,
+    /// True if it analyses exams.
+    active: bool,
+    /// True if it runs beside.
+    shadow: bool,
+}
+
+/// All packages, and why not the promoted ones are active where they are not.
+pub(super) async fn list(State(web): State<Web>) -> Response {
+    let (analysis, shadow) = (web.0.analysis.borrow().clone(), web.0.shadow.borrow().clone());
+    let entries = web.0.models.borrow().clone();
+    let models: Vec<Listed<'_>> = entries
+        .iter()
+        .map(|entry| {
+            let id = format!("{}/{}", entry.name, entry.version);
+            let shadow = shadow.as_ref().is_some_and(|status| status.package == id);
+            Listed { entry, active: analysis.packages.contains(&id), shadow }
+        })
+        .collect();
+    let provider = analysis.ready.map(|ready| ready.provider);
+    Json(json!({ "provider": provider, "models": models, "refused": analysis.refused, "shadow": shadow }))
+        .into_response()
+}
+
+/// How many comparisons are wanted, and in which form.
+#[derive(Debug, Deserialize)]
+pub(super) struct Wish {
+    #[serde(default = "Wish::usual")]
+    limit: u32,
+    #[serde(default)]
+    format: Format,
+}
+
+impl Wish {
+    fn usual() -> u32 {
+        1000
+    }
+}
+
+/// Forms of a table.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Format {
+    #[default]
+    Json,
+    Csv,
+}
+
+/// What candidates said beside what the active models said, the newest first.
+pub(super) async fn comparisons(State(web): State<Web>, Query(wish): Query<Wish>) -> Result<Response, Problem> {
+    let comparisons = web.0.queue.comparisons(wish.limit.min(MAXIMUM)).await?;
+    match wish.format {
+        Format::Json => {
+            let agreement = agreement(&comparisons);
+            Ok(Json(json!({ "agreement": agreement, "series": comparisons })).into_response())
+        }
+        Format::Csv => {
+            let table = table(&comparisons).map_err(|error| Problem::reading(&error))?;
+            let disposition = "attachment; filename=\"shadow.csv\"";
+            Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8"), (header::CONTENT_DISPOSITION, disposition)], table)
+                .into_response())
+        }
+    }
+}
+
+/// How far a candidate and the active models agree.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+struct Agreement {
+    /// The candidate, as `name/version`.
+    package: String,
+    /// Series that it was shown.
+    series: u64,
+    /// Of these it failed so many.
+    failed: u64,
+    /// The same decision, or rejected by both.
+    agree: u64,
+    /// Series with a probability of both.
+    both_probabilities: u64,
+    /// Mean absolute difference of the two probabilities, where there are both.
+    mean_absolute_difference: Option<f64>,
+}
+
+fn agreement(comparisons: &[Comparison]) -> Vec<Agreement> {
+    let mut by_candidate: BTreeMap<(&str, &str), (Agreement, f64)> = BTreeMap::new();
+    for comparison in comparisons {
+        let shadow = &comparison.shadow;
+        let key = (shadow.package.as_str(), shadow.sha256.as_str());
+        let (agreement, difference) = by_candidate.entry(key).or_default();
+        agreement.series += 1;
+        agreement.failed += u64::from(shadow.error.is_some());
+        agreement.agree += u64::from(comparison.agrees());
+        if let (Some(active), Some(candidate)) = (comparison.active.probability, shadow.opinion.probability) {
+            agreement.both_probabilities += 1;
+            *difference += (active.value() - candidate.value()).abs();
+        }
+    }
+    let finished = |((package, _), (agreement, difference)): ((&str, &str), (Agreement, f64))| Agreement {
+        package: package.to_owned(),
+        mean_absolute_difference: (agreement.both_probabilities > 0)
+            .then(|| difference / agreement.both_probabilities as f64),
+        ..agreement
+    };
+    by_candidate.into_iter().map(finished).collect()
+}
+
+/// One row of the table: what both said of a series.
+#[derive(Serialize)]
+struct Row<'a> {
+    study_instance_uid: &'a str,
+    series_instance_uid: &'a str,
+    recorded_at: String,
+    active_models: String,
+    active_status: String,
+    active_probability: Option<f64>,
+    active_decision: String,
+    shadow_package: &'a str,
+    shadow_sha256: &'a str,
+    shadow_status: String,
+    shadow_probability: Option<f64>,
+    shadow_decision: String,
+    agree: bool,
+    active_seconds: f64,
+    shadow_seconds: f64,
+    shadow_error: &'a str,
+}
+
+impl<'a> From<&'a Comparison> for Row<'a> {
+    fn from(comparison: &'a Comparison) -> Self {
+        let (active, shadow) = (&comparison.active, &comparison.shadow);
+        let models = active.models.iter().map(|model| format!("{}/{}", model.name, model.version));
+        Self {
+            study_instance_uid: comparison.study_instance_uid.as_str(),
+            series_instance_uid: comparison.series_instance_uid.as_str(),
+            recorded_at: shadow.recorded_at.to_string(),
+            active_models: models.collect::<Vec<_>>().join(" "),
+            active_status: name(active.status),
+            active_probability: active.probability.map(Probability::value),
+            active_decision: name(active.decision),
+            shadow_package: &shadow.package,
+            shadow_sha256: &shadow.sha256,
+            shadow_status: shadow.error.as_ref().map_or_else(|| name(shadow.opinion.status), |_| "failed".to_owned()),
+            shadow_probability: shadow.opinion.probability.map(Probability::value),
+            shadow_decision: name(shadow.opinion.decision),
+            agree: comparison.agrees(),
+            active_seconds: seconds(active),
+            shadow_seconds: seconds(&shadow.opinion),
+            shadow_error: shadow.error.as_deref().unwrap_or_default(),
+        }
+    }
+}
+
+/// The name that JSON has for a value; empty for none.
+fn name(value: Option<impl Serialize>) -> String {
+    let text = value.and_then(|value| serde_json::to_value(value).ok());
+    text.and_then(|text| text.as_str().map(ToOwned::to_owned)).unwrap_or_default()
+}
+
+fn seconds(opinion: &Opinion) -> f64 {
+    opinion.timings_ms.iter().map(|(_, milliseconds)| milliseconds).sum::<u64>() as f64 / 1000.0
+}
+
+fn table(comparisons: &[Comparison]) -> Result<Vec<u8>, csv::Error> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for comparison in comparisons {
+        writer.serialize(Row::from(comparison))?;
+    }
+    writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))
+}

@@ -1,0 +1,281 @@
+//! A candidate model beside the active ones: it sees the series that they are done with, and what it says is recorded.
+//!
+//! It works in the pauses: it begins when nothing is to be analysed, and is ended as soon as something is, so that no
+//! exam waits for it. It has a process of its own, writes no object, and whatever becomes of it costs nothing else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::process::{Launch, Process, ProcessError};
+use super::protocol::{Reply, Request, Setup};
+use super::{AFTER_ERROR, LONGEST_SLEEP, WorkerError, instances};
+use crate::config::Config;
+use crate::engine::models::activation::Candidate;
+use crate::engine::models::registry::Lineup;
+use crate::engine::pipeline::Summary;
+use crate::node::archive::Archive;
+use crate::node::models::Wanted;
+use crate::node::queue::{Queue, QueueError, ShadowCase};
+use crate::node::shutdown::Shutdown;
+use crate::node::telemetry;
+
+/// Pause after a candidate that does not start.
+const AFTER_REFUSAL: Duration = Duration::from_mins(1);
+
+/// Where the candidate stands, as the API says it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShadowStatus {
+    /// The candidate, as `name/version`.
+    pub package: String,
+    /// Since when it runs beside.
+    pub since: Timestamp,
+    /// Why it does not run, if it does not.
+    pub error: Option<String>,
+}
+
+/// The candidate's own worker.
+pub struct Shadow {
+    archive: Archive,
+    queue: Queue,
+    setup: Setup,
+    launch: Launch,
+    wanted: watch::Receiver<Wanted>,
+    status: watch::Sender<Option<ShadowStatus>>,
+}
+
+/// What the loop keeps from one series to the next.
+#[derive(Default)]
+struct Running {
+    /// What the process was started for.
+    lineup: Lineup,
+    process: Option<Process>,
+    /// After a refusal, when the next start is tried.
+    not_before: Option<Instant>,
+}
+
+/// Why a series was not seen by the candidate. Where it is the candidate's doing, that is its result.
+enum Unseen {
+    /// Something else is to be done: the series is seen later.
+    GivenWay,
+    /// The candidate cannot start.
+    Refused(String),
+    /// The candidate failed of this series.
+    Failed(String),
+    /// The database or the disk.
+    Node(WorkerError),
+}
+
+impl Shadow {
+    /// Prepares the worker of the candidate; whether there is one, `wanted` says.
+    pub fn new(
+        archive: Archive,
+        queue: Queue,
+        config: &Config,
+        wanted: watch::Receiver<Wanted>,
+    ) -> Result<Self, WorkerError> {
+        let launch = Launch::of_this_program(config)?;
+        Ok(Self::with(archive, queue, config, launch, wanted))
+    }
+
+    /// As [`Shadow::new`], with another program in place of this one.
+    pub fn with(
+        archive: Archive,
+        queue: Queue,
+        config: &Config,
+        launch: Launch,
+        wanted: watch::Receiver<Wanted>,
+    ) -> Self {
+        let setup = Setup::of(config, config.models.clone());
+        Self { archive, queue, setup, launch, wanted, status: watch::Sender::new(None) }
+    }
+
+    /// Where the candidate stands; `None` without one.
+    pub fn status(&self) -> watch::Receiver<Option<ShadowStatus>> {
+        self.status.subscribe()
+    }
+
+    /// Works until `shutdown`, and anew after a fault of this program: nothing else may end by it.
+    pub async fn run(self, shutdown: Shutdown) {
+        let shadow = Arc::new(self);
+        while let Err(error) = tokio::spawn(Arc::clone(&shadow).work(shutdown.clone())).await {
+            tracing::error!(%error, "the candidate's worker ended by a fault of this program and begins anew");
+            sleep(AFTER_ERROR).await;
+        }
+    }
+
+    async fn work(self: Arc<Self>, shutdown: Shutdown) {
+        let mut changes = self.queue.changes();
+        let mut wanted = self.wanted.clone();
+        let mut running = Running::default();
+        while !shutdown.is_cancelled() {
+            changes.mark_unchanged();
+            let lineup = wanted.borrow_and_update().lineup.clone();
+            let rest = self.step(&mut running, &lineup, &shutdown).await.unwrap_or_else(|error| {
+                tracing::error!(%error, "the candidate waits for the queue");
+                AFTER_ERROR
+            });
+            if rest.is_zero() {
+                continue;
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                _ = changes.changed() => {}
+                changed = wanted.changed() => match changed {
+                    // Tried again at once, even if it is the same candidate: somebody may have asked for it.
+                    Ok(()) => running.not_before = None,
+                    Err(_) => shutdown.cancelled().await,
+                },
+                () = sleep(rest) => {}
+            }
+        }
+    }
+
+    /// Has the candidate see one series, if there is a candidate, a series and a pause, and then returns zero; else how
+    /// long there is nothing to do unless something changes.
+    async fn step(&self, running: &mut Running, lineup: &Lineup, shutdown: &Shutdown) -> Result<Duration, QueueError> {
+        if running.lineup != *lineup {
+            *running = Running { lineup: lineup.clone(), ..Running::default() };
+        }
+        let Some((candidate, lineup)) = lineup.shadow.as_ref().zip(lineup.with_the_candidate()) else {
+            self.status.send_replace(None);
+            return Ok(LONGEST_SLEEP);
+        };
+        let status = |error| Some(ShadowStatus { package: candidate.package.clone(), since: candidate.since, error });
+        if let Some(rest) = running.not_before.map(|then| then.saturating_duration_since(Instant::now()))
+            && !rest.is_zero()
+        {
+            return Ok(rest);
+        }
+        running.not_before = None;
+        self.status.send_if_modified(|shown| {
+            let other = shown.as_ref().map(|shown| (&shown.package, shown.since))
+                != Some((&candidate.package, candidate.since));
+            if other {
+                *shown = status(None);
+            }
+            other
+        });
+        if !self.queue.is_idle(Timestamp::now()).await? {
+            return self.until_due().await;
+        }
+        let Some(case) = self.queue.next_shadow_case(candidate).await? else { return Ok(LONGEST_SLEEP) };
+        let seen = tokio::select! {
+            seen = self.see(running, candidate, &lineup, &case) => seen,
+            () = self.something_to_analyse() => Err(Unseen::GivenWay),
+            () = shutdown.cancelled() => Err(Unseen::GivenWay),
+        };
+        let outcome = match seen {
+            Ok(summary) => Ok(summary),
+            Err(Unseen::GivenWay) => {
+                tracing::debug!(candidate = candidate.package, "the candidate gives way");
+                return Ok(Duration::ZERO);
+            }
+            // Whoever stops the node may stop its child at the same time.
+            Err(Unseen::Failed(_)) if shutdown.is_cancelled() => return Ok(Duration::ZERO),
+            Err(Unseen::Failed(error)) => Err(error),
+            Err(Unseen::Refused(error)) => {
+                tracing::error!(candidate = candidate.package, error, "the candidate does not run");
+                self.status.send_replace(status(Some(error)));
+                running.not_before = Some(Instant::now() + AFTER_REFUSAL);
+                return Ok(AFTER_REFUSAL);
+            }
+            Err(Unseen::Node(error)) => {
+                tracing::error!(%error, "the candidate waits");
+                return Ok(AFTER_ERROR);
+            }
+        };
+        self.status.send_replace(status(None));
+        if let Err(error) = &outcome {
+            tracing::warn!(job = %case.job, candidate = candidate.package, error, "the candidate failed");
+        }
+        telemetry::count_shadow(if outcome.is_ok() { "seen" } else { "failed" });
+        self.queue.record_shadow(&case, candidate, &outcome, Timestamp::now()).await?;
+        Ok(Duration::ZERO)
+    }
+
+    /// Has the candidate analyse a series. Dropped in the middle, its process ends.
+    async fn see(
+        &self,
+        running: &mut Running,
+        candidate: &Candidate,
+        lineup: &Lineup,
+        case: &ShadowCase,
+    ) -> Result<Summary, Unseen> {
+        let series = (&case.study_instance_uid, &case.series_instance_uid);
+        let files = match instances::files(&self.archive, series, &case.instances).await {
+            Ok(files) => files,
+            Err(error @ WorkerError::Missing(_)) => return Err(Unseen::Failed(error.to_string())),
+            Err(error) => return Err(Unseen::Node(error)),
+        };
+        let mut process = match running.process.take() {
+            Some(process) => process,
+            None => self.start(candidate, lineup).await?,
+        };
+        let request = Request {
+            job: format!("{} (shadow)", case.job),
+            files,
+            output: None,
+            instances_sha256: case.instances_sha256.clone(),
+            predecessor: None,
+            time: case.created_at,
+        };
+        let reply = process.analyse(&request).await.map_err(|error| Unseen::Failed(error.to_string()))?;
+        running.process = Some(process);
+        match reply {
+            Reply::Done { summary, .. } => Ok(*summary),
+            Reply::Failed { error } => Err(Unseen::Failed(error)),
+            other => Err(Unseen::Failed(format!("the analysis process answered {other:?} to a series"))),
+        }
+    }
+
+    async fn start(&self, candidate: &Candidate, lineup: &Lineup) -> Result<Process, Unseen> {
+        let setup = Setup { models: lineup.settings(&self.setup.models), ..self.setup.clone() };
+        let refused = |error: ProcessError| Unseen::Refused(error.to_string());
+        let process = Process::start(&self.launch, &setup).await.map_err(refused)?;
+        let loaded =
+            process.ready.models.iter().find(|model| format!("{}/{}", model.name, model.version) == candidate.package);
+        match loaded {
+            Some(model) if model.sha256 == candidate.sha256 => {
+                tracing::info!(candidate = candidate.package, "the candidate is loaded");
+                Ok(process)
+            }
+            _ => Err(Unseen::Refused(format!(
+                "{} is not the package that was set beside: its SHA-256 is another; set it beside anew",
+                candidate.package
+            ))),
+        }
+    }
+
+    /// Returns as soon as there is something for the active models to do.
+    async fn something_to_analyse(&self) {
+        let mut changes = self.queue.changes();
+        loop {
+            changes.mark_unchanged();
+            match self.queue.is_idle(Timestamp::now()).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => return tracing::error!(%error, "the candidate waits for the queue"),
+            }
+            let rest = self.until_due().await.unwrap_or(AFTER_ERROR);
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { return },
+                () = sleep(rest) => {}
+            }
+        }
+    }
+
+    /// How long until the next job is due, at most the longest sleep.
+    async fn until_due(&self) -> Result<Duration, QueueError> {
+        let due = self.queue.next_due().await?;
+        let rest = due.and_then(|due| Duration::try_from(due.duration_since(Timestamp::now())).ok());
+        Ok(rest.unwrap_or(LONGEST_SLEEP).clamp(Duration::from_millis(50), LONGEST_SLEEP))
+    }
+}
+
+#[cfg(test)]
+mod tests;

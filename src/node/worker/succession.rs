@@ -1,0 +1,70 @@
+//! From one set of models to the next. When others are wanted, a second analysis process loads them while the first
+//! works on; the worker takes it over between two jobs. If it cannot load them, the first goes on.
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::process::{Launch, Process};
+use super::protocol::Setup;
+use crate::engine::models::registry::Lineup;
+use crate::node::models::Wanted;
+
+/// What the wish for other models has come to.
+#[derive(Debug)]
+pub(super) enum Succession {
+    /// They are loaded.
+    Loaded(Box<Successor>),
+    /// They cannot be had, for this reason; the former ones go on.
+    Refused(String),
+    /// The ones that work are wanted again.
+    AsBefore,
+}
+
+/// A process with its models loaded.
+#[derive(Debug)]
+pub(super) struct Successor {
+    pub(super) process: Process,
+    pub(super) setup: Setup,
+}
+
+/// Follows what is wanted, beginning after `working`, until dropped.
+pub(super) fn follow(
+    wanted: watch::Receiver<Wanted>,
+    working: Lineup,
+    launch: Launch,
+    setup: Setup,
+) -> (mpsc::Receiver<Succession>, AbortOnDropHandle<()>) {
+    let (sender, receiver) = mpsc::channel(1);
+    (receiver, AbortOnDropHandle::new(tokio::spawn(run(wanted, working, launch, setup, sender))))
+}
+
+async fn run(
+    mut wanted: watch::Receiver<Wanted>,
+    mut working: Lineup,
+    launch: Launch,
+    setup: Setup,
+    sender: mpsc::Sender<Succession>,
+) {
+    while wanted.changed().await.is_ok() {
+        let Wanted { lineup, problem } = wanted.borrow_and_update().clone();
+        let same = (&lineup.lungs, &lineup.embolism) == (&working.lungs, &working.embolism);
+        let succession = match problem {
+            Some(problem) => Succession::Refused(problem),
+            None if same => Succession::AsBefore,
+            None => {
+                tracing::info!(lungs = lineup.lungs, embolism = lineup.embolism, "loading other models");
+                let setup = Setup { models: lineup.settings(&setup.models), ..setup.clone() };
+                match Process::start(&launch, &setup).await {
+                    Ok(process) => {
+                        working = lineup;
+                        Succession::Loaded(Box::new(Successor { process, setup }))
+                    }
+                    Err(error) => Succession::Refused(error.to_string()),
+                }
+            }
+        };
+        if sender.send(succession).await.is_err() {
+            return;
+        }
+    }
+}
