@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use pe_node::learn::phantom::{Cohort, Preset, write_cohort};
+use pe_node::learn::phantom::{Cohort, Preset, Site, write_cohort};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -192,8 +192,15 @@ fn version(series: &Value) -> String {
 
 fn phantoms(folder: &Path, exams: usize) -> Vec<PathBuf> {
     let folder = folder.join("phantoms");
-    let cohort =
-        Cohort { folder: folder.clone(), exams, seed: 404, preset: Preset::Light, twins: false, feet_first: false };
+    let cohort = Cohort {
+        folder: folder.clone(),
+        exams,
+        seed: 404,
+        preset: Preset::Light,
+        site: Site::Internal,
+        twins: false,
+        feet_first: false,
+    };
     write_cohort(&cohort, || ()).expect("phantoms");
     let mut studies: Vec<PathBuf> =
         fs::read_dir(folder.join("train")).expect("studies").map(|entry| entry.expect("study").path()).collect();
