@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-MEASUREMENTS = ("ingest", "latency", "durability", "accuracy")
+MEASUREMENTS = ("ingest", "latency", "durability", "accuracy", "training_speed")
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or MEASUREMENTS:

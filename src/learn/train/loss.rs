@@ -1,7 +1,42 @@
 //! Losses that are never undefined: a term without labels is absent, not the mean of nothing.
+//!
+//! What is learnt of exams is a mean over exams of what each says by itself ([`embolism`]). So it does not matter which
+//! exams share a batch: the mean over batches, weighted by their exams, is the loss of them all together, however a step
+//! is divided over devices or accumulated.
 
 use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Int, Tensor, TensorData};
+
+/// A slice or a target that carries no label, or a cell of an exam without mask.
+pub(crate) const UNLABELLED: u8 = 255;
+
+/// The terms of a loss with their weights: they add up to it.
+pub(crate) struct Terms(Vec<(&'static str, Tensor<1>)>);
+
+impl Terms {
+    /// The terms that are there.
+    pub(crate) fn new(terms: impl IntoIterator<Item = (&'static str, Option<Tensor<1>>)>) -> Self {
+        Self(terms.into_iter().filter_map(|(name, term)| Some((name, term?))).collect())
+    }
+
+    /// The same with one more, if it is there.
+    #[must_use]
+    pub(crate) fn with(mut self, name: &'static str, term: Option<Tensor<1>>) -> Self {
+        self.0.extend(term.map(|term| (name, term)));
+        self
+    }
+
+    /// The loss, `[1]`; `None` where nothing is known to learn from.
+    pub(crate) fn total(&self) -> Option<Tensor<1>> {
+        self.0.iter().map(|(_, term)| term.clone()).reduce(|sum, term| sum + term)
+    }
+
+    /// The terms' values.
+    pub(crate) fn values(&self) -> Vec<(&'static str, f64)> {
+        let value = |term: &Tensor<1>| f64::from(term.clone().inner().into_scalar::<f32>());
+        self.0.iter().map(|(name, term)| (*name, value(term))).collect()
+    }
+}
 
 /// Binary cross entropy of each logit against its target, 0 or 1.
 fn cross_entropies(logits: Tensor<1>, targets: &[f32]) -> Tensor<1> {
@@ -11,38 +46,92 @@ fn cross_entropies(logits: Tensor<1>, targets: &[f32]) -> Tensor<1> {
     relu(logits.clone()) - logits * targets + softplus
 }
 
-/// Exam and slice terms of one step.
-pub(crate) struct EmbolismTargets<'a> {
-    /// 1 for a positive exam, 0 for a negative one.
-    pub(crate) exams: &'a [f32],
-    /// 1, 0, or [`UNLABELLED`].
-    pub(crate) slices: &'a [u8],
-    /// Weight of the exams' term.
-    pub(crate) exam_weight: f64,
-    /// Weight of the labelled slices' term.
-    pub(crate) slice_weight: f64,
-}
-
-/// A slice that carries no label, or a cell of an exam without mask.
-pub(crate) const UNLABELLED: u8 = 255;
-
-/// `exam_weight * BCE(exams) + slice_weight * mean BCE(labelled slices)` (Hu et al. 2025); without a labelled slice, the
-/// exams' term alone at full weight, so that exam labels train at the same pace.
-pub(crate) fn embolism(exams: Tensor<1>, slices: Tensor<1>, targets: &EmbolismTargets<'_>) -> Tensor<1> {
-    let of_exams = cross_entropies(exams, targets.exams).mean();
-    if targets.slice_weight == 0.0 || targets.slices.iter().all(|label| *label == UNLABELLED) {
-        return of_exams.mul_scalar(targets.exam_weight + targets.slice_weight);
+/// The sum of the logits' cross entropies, each with its weight; `None` where all weights are 0.
+fn weighted(logits: Tensor<1>, labels: &[u8], weights: Vec<f32>) -> Option<Tensor<1>> {
+    if weights.iter().all(|weight| *weight == 0.0) {
+        return None;
     }
-    of_exams.mul_scalar(targets.exam_weight) + labelled(slices, targets.slices, targets.slice_weight)
+    let targets: Vec<f32> = labels.iter().map(|label| f32::from(u8::from(*label == 1))).collect();
+    let weights = Tensor::<1>::from_data(TensorData::new(weights, [labels.len()]), &logits.device());
+    Some((cross_entropies(logits, &targets) * weights).sum())
 }
 
-/// `weight * mean BCE` of the logits that carry a label; 0 without any.
-pub(crate) fn labelled(logits: Tensor<1>, labels: &[u8], weight: f64) -> Tensor<1> {
-    let targets: Vec<f32> = labels.iter().map(|label| f32::from(u8::from(*label == 1))).collect();
-    let known: Vec<f32> = labels.iter().map(|label| f32::from(u8::from(*label != UNLABELLED))).collect();
-    let count: f32 = known.iter().sum();
-    let known = Tensor::<1>::from_data(TensorData::new(known, [labels.len()]), &logits.device());
-    (cross_entropies(logits, &targets) * known).sum().mul_scalar(weight / f64::from(count.max(1.0)))
+/// What is known of the exams of a batch: 1, 0, or [`UNLABELLED`].
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ExamLabels {
+    /// Exams.
+    pub(crate) exams: usize,
+    /// For each exam, a label for each of its logits, embolism first.
+    pub(crate) targets: Vec<u8>,
+    /// For each exam, a label for each of its slices, the same number of all.
+    pub(crate) slices: Vec<u8>,
+}
+
+/// How much each term counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weights {
+    /// Embolism in the exam.
+    pub(crate) exam: f64,
+    /// Embolism in its slices.
+    pub(crate) slice: f64,
+    /// The further targets of the exam.
+    pub(crate) target: f64,
+}
+
+impl ExamLabels {
+    fn known(labels: &[u8]) -> usize {
+        labels.iter().filter(|label| **label != UNLABELLED).count()
+    }
+
+    /// Labels of each exam: targets and slices.
+    fn each(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let (targets, slices) = (self.targets.len() / self.exams, self.slices.len() / self.exams);
+        (0..self.exams)
+            .map(move |exam| (&self.targets[exam * targets..][..targets], &self.slices[exam * slices..][..slices]))
+    }
+
+    /// Weights of the logits of all exams, and of those of all slices.
+    fn weights(&self, weights: Weights) -> (Vec<f32>, Vec<f32>) {
+        let share = |weight: f64, count: usize| (weight / (count.max(1) * self.exams) as f64) as f32;
+        let of_known = |label: &u8, weight: f32| if *label == UNLABELLED { 0.0 } else { weight };
+        let (mut of_targets, mut of_slices) = (Vec::new(), Vec::new());
+        for (targets, slices) in self.each() {
+            let labelled = Self::known(slices);
+            let exam = if labelled > 0 { weights.exam } else { weights.exam + weights.slice };
+            of_targets.push(of_known(&targets[0], share(exam, 1)));
+            let further = share(weights.target, Self::known(&targets[1..]));
+            of_targets.extend(targets[1..].iter().map(|label| of_known(label, further)));
+            of_slices.extend(slices.iter().map(|label| of_known(label, share(weights.slice, labelled))));
+        }
+        (of_targets, of_slices)
+    }
+}
+
+/// The mean over exams of `exam * BCE(embolism) + slice * mean BCE(labelled slices) + target * mean BCE(known further
+/// targets)` (the first two are those of Hu et al. 2025). An exam without a labelled slice counts with the weight of both
+/// on its own label, so that it teaches as much as another; without a known further target that term is 0.
+///
+/// `exams` are logits `[E, T]`, `slices` those of all slices of all exams, `[E * D]`.
+pub(crate) fn embolism(exams: Tensor<2>, slices: Tensor<1>, labels: &ExamLabels, weights: Weights) -> Terms {
+    let [count, targets] = exams.dims();
+    let (of_targets, of_slices) = labels.weights(weights);
+    let only = |main: bool| {
+        let weight = |(place, weight): (usize, &f32)| if (place % targets == 0) == main { *weight } else { 0.0 };
+        of_targets.iter().enumerate().map(weight).collect()
+    };
+    let exams = exams.reshape([count * targets]);
+    Terms::new([
+        ("exam", weighted(exams.clone(), &labels.targets, only(true))),
+        ("slice", weighted(slices, &labels.slices, of_slices)),
+        ("target", weighted(exams, &labels.targets, only(false))),
+    ])
+}
+
+/// `weight * mean BCE` of the logits that carry a label; `None` without any.
+pub(crate) fn labelled(logits: Tensor<1>, labels: &[u8], weight: f64) -> Option<Tensor<1>> {
+    let count = ExamLabels::known(labels).max(1);
+    let weight = |label: &u8| if *label == UNLABELLED { 0.0 } else { (weight / count as f64) as f32 };
+    weighted(logits, labels, labels.iter().map(weight).collect())
 }
 
 /// Cells of the evidence map against embolus masks, `of_slice` cells each: the cross entropies of a slice's cells, for
@@ -67,9 +156,7 @@ pub(crate) fn evidence(logits: Tensor<1>, cells: &[u8], of_slice: usize) -> Opti
             _ => usual / positive,
         })
         .collect();
-    let targets: Vec<f32> = cells.iter().map(|cell| f32::from(u8::from(*cell == 1))).collect();
-    let weights = Tensor::<1>::from_data(TensorData::new(weights, [cells.len()]), &logits.device());
-    Some((cross_entropies(logits, &targets) * weights).sum())
+    weighted(logits, cells, weights)
 }
 
 /// Cross entropy plus soft Dice of the classes other than background (Milletari et al. 2016). Logits `[N, K, H, W]`,
@@ -99,29 +186,77 @@ mod tests {
         Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), &Device::default())
     }
 
-    fn loss(exam: f32, slices: &[f32], labels: &[u8], weights: [f64; 2]) -> f32 {
-        let targets =
-            EmbolismTargets { exams: &[1.0], slices: labels, exam_weight: weights[0], slice_weight: weights[1] };
-        embolism(tensor(&[exam]), tensor(slices), &targets).into_scalar()
+    fn entropy(logit: f32, target: f32) -> f32 {
+        (1.0 + (-logit).exp()).ln() + (1.0 - target) * logit
     }
+
+    /// Loss of exams with their logits and labels.
+    fn loss(exams: &[(&[f32], &[u8])], slices: &[(&[f32], &[u8])], weights: Weights) -> f32 {
+        let joined = |parts: &[(&[f32], &[u8])]| -> (Vec<f32>, Vec<u8>) {
+            (
+                parts.iter().flat_map(|part| part.0.to_vec()).collect(),
+                parts.iter().flat_map(|part| part.1.to_vec()).collect(),
+            )
+        };
+        let ((logits, targets), (slice_logits, slices)) = (joined(exams), joined(slices));
+        let labels = ExamLabels { exams: exams.len(), targets, slices };
+        let logits = tensor(&logits).reshape([exams.len(), logits.len() / exams.len()]);
+        embolism(logits, tensor(&slice_logits), &labels, weights).total().expect("labels").into_scalar()
+    }
+
+    const PUBLISHED: Weights = Weights { exam: 0.05, slice: 0.95, target: 0.0 };
 
     #[test]
     fn the_terms_are_weighted_as_published() {
-        let entropy = |logit: f32, target: f32| (1.0 + (-logit).exp()).ln() + (1.0 - target) * logit;
         let expected = 0.05 * entropy(0.5, 1.0) + 0.95 * f32::midpoint(entropy(1.0, 1.0), entropy(-2.0, 0.0));
-        let found = loss(0.5, &[1.0, -2.0, 7.0], &[1, 0, UNLABELLED], [0.05, 0.95]);
+        let found = loss(&[(&[0.5], &[1])], &[(&[1.0, -2.0, 7.0], &[1, 0, UNLABELLED])], PUBLISHED);
         assert!((found - expected).abs() < 1e-5, "{found} {expected}");
     }
 
     #[test]
     fn without_slice_labels_the_exam_term_stands_alone_and_is_finite() {
-        let found = loss(0.0, &[3.0, -3.0], &[UNLABELLED; 2], [0.05, 0.95]);
+        let found = loss(&[(&[0.0], &[1])], &[(&[3.0, -3.0], &[UNLABELLED; 2])], PUBLISHED);
         assert!((found - std::f32::consts::LN_2).abs() < 1e-6, "{found}");
     }
 
     #[test]
+    fn what_an_exam_teaches_does_not_depend_on_the_exams_beside_it() {
+        let labelled = (&[0.5][..], &[1][..], &[2.0, -1.0][..], &[1, 0][..]);
+        let unlabelled = (&[-1.0][..], &[1][..], &[2.0, -1.0][..], &[UNLABELLED; 2][..]);
+        let alone = |(exam, label, slices, labels)| loss(&[(exam, label)], &[(slices, labels)], PUBLISHED);
+        let together = loss(
+            &[(labelled.0, labelled.1), (unlabelled.0, unlabelled.1)],
+            &[(labelled.2, labelled.3), (unlabelled.2, unlabelled.3)],
+            PUBLISHED,
+        );
+        let mean = f32::midpoint(alone(labelled), alone(unlabelled));
+        assert!((together - mean).abs() < 1e-6, "{together} {mean}");
+    }
+
+    #[test]
+    fn further_targets_count_where_they_are_known() {
+        let weights = Weights { exam: 1.0, slice: 0.0, target: 0.5 };
+        let found = loss(&[(&[0.5, 1.0, 9.0, -2.0], &[1, 1, UNLABELLED, 0])], &[(&[], &[])], weights);
+        let expected = entropy(0.5, 1.0) + 0.5 * f32::midpoint(entropy(1.0, 1.0), entropy(-2.0, 0.0));
+        assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+        let unknown = loss(&[(&[0.5, 1.0], &[1, UNLABELLED])], &[(&[], &[])], weights);
+        assert!((unknown - entropy(0.5, 1.0)).abs() < 1e-5, "{unknown}");
+    }
+
+    #[test]
+    fn the_terms_add_up_to_the_loss() {
+        let labels = ExamLabels { exams: 1, targets: vec![1, 0], slices: vec![1, 0] };
+        let weights = Weights { exam: 0.05, slice: 0.95, target: 0.1 };
+        let terms = embolism(tensor(&[0.5, 1.0]).reshape([1, 2]), tensor(&[1.0, -2.0]), &labels, weights);
+        let names: Vec<&str> = terms.values().iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["exam", "slice", "target"]);
+        let sum: f64 = terms.values().iter().map(|(_, value)| value).sum();
+        assert!((sum - f64::from(terms.total().expect("labels").into_scalar::<f32>())).abs() < 1e-6, "{sum}");
+    }
+
+    #[test]
     fn extreme_logits_do_not_overflow() {
-        assert!(loss(-300.0, &[300.0, -300.0], &[0, 1], [0.5, 0.5]).is_finite());
+        assert!(loss(&[(&[-300.0], &[1])], &[(&[300.0, -300.0], &[0, 1])], PUBLISHED).is_finite());
     }
 
     #[test]

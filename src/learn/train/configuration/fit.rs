@@ -12,17 +12,19 @@ pub struct Fit {
     pub seed: u64,
     /// `auto`, `cpu` or `cuda:N`.
     pub device: String,
+    /// Numbers of the CUDA devices that learn together, each from its own batches; empty for `device` alone.
+    pub devices: Vec<usize>,
     /// Passes over the training exams.
     pub epochs: usize,
     /// Time limit; 0 for none.
     pub maximum_minutes: f64,
-    /// Exams in one step.
+    /// Exams in one batch.
     pub exams_per_step: usize,
     /// Slices drawn of each.
     pub slices_per_exam: usize,
     /// Neighbouring slices drawn together.
     pub run_length: usize,
-    /// Steps whose gradients are added up.
+    /// Batches, of each device, whose gradients are averaged to one step.
     pub accumulate: usize,
     /// Highest learning rate.
     pub learning_rate: f64,
@@ -40,6 +42,8 @@ pub struct Fit {
     pub slice_weight: f64,
     /// Weight of the term of evidence cells against embolus masks.
     pub mask_weight: f64,
+    /// Weight of the term of what is known of an exam beside embolism.
+    pub target_weight: f64,
     /// Share of positive exams among those drawn; 0 to draw as they come.
     pub positive_share: f64,
     /// Epochs without a better figure before the end; 0 for no early stop.
@@ -74,6 +78,12 @@ pub struct Augmentation {
     pub scale: f64,
     /// Largest rotation.
     pub rotation_degrees: f64,
+    /// Largest displacement of an elastic deformation in millimetres.
+    pub elastic_mm: f64,
+    /// Distance of the points that it displaces in millimetres.
+    pub elastic_grid_mm: f64,
+    /// Largest standard deviation of a blur in millimetres.
+    pub blur_mm: f64,
     /// Largest offset of the intensity, which runs from 0 to 1.
     pub offset: f64,
     /// Largest change of the contrast.
@@ -82,8 +92,12 @@ pub struct Augmentation {
     pub noise: f64,
     /// Largest change of the exponent of a power law over the intensity.
     pub gamma: f64,
-    /// Chance of exchanging left and right.
+    /// Chance of exchanging left and right, in images and labels.
     pub flip: f64,
+    /// Chance of hiding a box of the image.
+    pub cutout: f64,
+    /// Largest side of it in millimetres.
+    pub cutout_mm: f64,
 }
 
 impl Fit {
@@ -107,9 +121,14 @@ impl Fit {
             ("fit.exam_weight", self.exam_weight),
             ("fit.slice_weight", self.slice_weight),
             ("fit.mask_weight", self.mask_weight),
+            ("fit.target_weight", self.target_weight),
             ("fit.positive_share", self.positive_share),
         ] {
             share(key, value)?;
+        }
+        let repeated = |number: &usize| self.devices.iter().filter(|other| *other == number).count() > 1;
+        if self.devices.iter().any(repeated) {
+            return Err(format!("fit.devices = {:?}: each number once was expected", self.devices));
         }
         if self.exam_weight + self.slice_weight <= 0.0 {
             return Err("fit.exam_weight and fit.slice_weight are both 0: nothing would be learnt".to_owned());
@@ -135,6 +154,29 @@ impl Fit {
 
 impl Augmentation {
     pub(super) fn validate(&self) -> Result<(), String> {
-        share("augmentation.flip", self.flip)
+        share("augmentation.flip", self.flip)?;
+        share("augmentation.cutout", self.cutout)?;
+        for (key, value) in [
+            ("shift_mm", self.shift_mm),
+            ("rotation_degrees", self.rotation_degrees),
+            ("elastic_mm", self.elastic_mm),
+            ("blur_mm", self.blur_mm),
+            ("offset", self.offset),
+            ("factor", self.factor),
+            ("noise", self.noise),
+            ("gamma", self.gamma),
+            ("cutout_mm", self.cutout_mm),
+        ] {
+            in_range(key, value, 0.0..=1000.0)?;
+        }
+        in_range("scale", self.scale, 0.0..=0.9)?;
+        in_range("elastic_grid_mm", self.elastic_grid_mm, 5.0..=1000.0)
     }
+}
+
+fn in_range(key: &str, value: f64, range: std::ops::RangeInclusive<f64>) -> Result<(), String> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(format!("augmentation.{key} = {value}: a number from {} to {} was expected", range.start(), range.end()))
 }

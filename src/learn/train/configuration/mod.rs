@@ -83,9 +83,6 @@ impl TrainConfiguration {
         self.evaluation.validate()?;
         self.package.validate()?;
         self.head.validate()?;
-        if self.kind == Kind::LungSegmentation && self.augmentation.flip > 0.0 {
-            return Err("augmentation.flip: 0 was expected for lungs, whose classes are sides".to_owned());
-        }
         match self.kind {
             Kind::EmbolismClassifier => network::multiples_of(8, self.input.size),
             Kind::LungSegmentation => self.lung_network.validate(self.input.size),

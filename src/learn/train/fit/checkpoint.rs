@@ -1,11 +1,17 @@
 //! Weights, optimiser and progress on disk, replaced as a whole or not at all.
+//!
+//! Each epoch that matters, the last and the best, has files of its own, which nobody changes. `progress.json` names
+//! them; it is written when they are on disk and before older ones are removed, so a kill at any moment leaves the state
+//! before the epoch or the state after it.
 
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
+use burn::optim::OptimizerRecord;
 use serde::{Deserialize, Serialize};
 
 use super::Optimiser;
+use super::log::EpochLine;
 use crate::learn::train::TrainError;
 use crate::learn::train::files;
 
@@ -14,14 +20,18 @@ use crate::learn::train::files;
 pub(crate) struct Progress {
     /// Epochs done.
     pub(crate) epoch: usize,
-    /// Steps done.
+    /// Steps of the optimiser done.
     pub(crate) steps: usize,
     /// Seconds spent.
     pub(crate) seconds: f64,
     /// Best validation figure so far, if there is one.
     pub(crate) best: Option<f64>,
-    /// Epoch that gave it, from 1.
+    /// Epoch that gave it, from 1; 0 for the weights that the fit began with.
     pub(crate) best_epoch: usize,
+    /// What the weights were before, in a fit that goes on where another ended: the digest of its best weights.
+    pub(crate) begun_with: String,
+    /// The lines of the log.
+    pub(crate) log: Vec<EpochLine>,
 }
 
 /// The checkpoints of one fit.
@@ -35,77 +45,130 @@ impl Checkpoints {
         Ok(Self { folder: folder.to_owned() })
     }
 
-    /// Keeps the network as the best so far.
-    pub(crate) fn save_best<M: Module>(&self, network: &M) -> Result<(), TrainError> {
-        self.write("best.bpk", |path| network.clone().save_file(path).map_err(|error| error.to_string()))
-    }
-
-    /// Keeps all that a resumed fit needs. The progress names its generation of files and is written last.
+    /// Keeps what the progress names: the weights of its last epoch, with what a resumed fit needs, and the best.
     pub(crate) fn save<M: Module>(
         &self,
         network: &M,
         optimiser: &Optimiser<M>,
         progress: &Progress,
     ) -> Result<(), TrainError> {
-        let generation = progress.epoch % 2;
-        self.write(&format!("last-{generation}.bpk"), |path| {
-            network.clone().save_file(path).map_err(|error| error.to_string())
-        })?;
-        self.write(&format!("optimiser-{generation}.bpk"), |path| {
-            optimiser.inner().save(path).map_err(|error| error.to_string())
-        })?;
-        let progress = Progress { steps: optimiser.steps(), ..progress.clone() };
-        let text = serde_json::to_string_pretty(&progress).unwrap_or_default();
-        files::write_whole(&self.folder.join("progress.json"), text.as_bytes())
+        self.save_weights(network, progress.epoch)?;
+        let path = self.folder.join(optimiser_name(progress.epoch));
+        optimiser.inner().save(&path).map_err(|error| failed(&path, &error))?;
+        self.write_progress(progress)?;
+        self.remove_others(progress);
+        Ok(())
     }
 
-    /// Loads the last checkpoint into network and optimiser; `None` if there is none.
+    /// Keeps weights that no fit of this folder has changed as its best.
+    pub(crate) fn save_unfitted<M: Module>(&self, network: &M, begun_with: &str) -> Result<(), TrainError> {
+        let progress = Progress { begun_with: begun_with.to_owned(), ..Progress::default() };
+        self.save_weights(network, progress.epoch)?;
+        self.write_progress(&progress)?;
+        self.remove_others(&progress);
+        Ok(())
+    }
+
+    /// Loads the last checkpoint into network and optimiser; `None` if there is none, or if it is one of a fit that
+    /// began with other weights.
     pub(crate) fn resume<M: Module>(
         &self,
         network: &mut M,
         optimiser: &mut Optimiser<M>,
+        begun_with: &str,
     ) -> Result<Option<Progress>, TrainError> {
         let Some(progress) = self.progress()? else { return Ok(None) };
-        let generation = progress.epoch % 2;
-        *network = self.load(&format!("last-{generation}.bpk"), network.clone())?;
-        let path = self.folder.join(format!("optimiser-{generation}.bpk"));
-        let record = burn::optim::OptimizerRecord::load(&path)
-            .map_err(|error| TrainError::Checkpoint { path: path.clone(), problem: error.to_string() })?;
-        optimiser.restore(|fresh| fresh.load_record(record), progress.steps);
+        if progress.begun_with != begun_with {
+            tracing::info!("{}: begun anew, from other weights than before", self.folder.display());
+            return Ok(None);
+        }
+        if progress.epoch > 0 {
+            *network = self.load(progress.epoch, network.clone())?;
+            let path = self.folder.join(optimiser_name(progress.epoch));
+            let record = OptimizerRecord::load(&path).map_err(|error| failed(&path, &error))?;
+            optimiser.restore(|fresh| fresh.load_record(record), progress.steps);
+        }
         Ok(Some(progress))
+    }
+
+    /// How far the fit has come; `None` before its first epoch.
+    pub(crate) fn progress(&self) -> Result<Option<Progress>, TrainError> {
+        let path = self.folder.join("progress.json");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| failed(&path, &error)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(TrainError::file("reading", &path)(error)),
+        }
     }
 
     /// The weights of the last epoch.
     pub(crate) fn last<M: Module>(&self, network: M) -> Result<M, TrainError> {
-        let generation = self.progress()?.unwrap_or_default().epoch % 2;
-        self.load(&format!("last-{generation}.bpk"), network)
-    }
-
-    fn progress(&self) -> Result<Option<Progress>, TrainError> {
-        let path = self.folder.join("progress.json");
-        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
-        serde_json::from_str(&text)
-            .map(Some)
-            .map_err(|error| TrainError::Checkpoint { path, problem: error.to_string() })
+        self.load(self.fitted()?.epoch, network)
     }
 
     /// The best weights so far.
     pub(crate) fn best<M: Module>(&self, network: M) -> Result<M, TrainError> {
-        self.load("best.bpk", network)
+        self.load(self.fitted()?.best_epoch, network)
     }
 
-    fn load<M: Module>(&self, name: &str, network: M) -> Result<M, TrainError> {
-        let path = self.folder.join(name);
-        if !path.is_file() {
-            return Err(TrainError::StepMissing { path, step: "fit" });
+    /// Digest of the file of the best weights.
+    pub(crate) fn best_digest(&self) -> Result<String, TrainError> {
+        self.digest(self.fitted()?.best_epoch)
+    }
+
+    /// Digest of the file of the last epoch's weights.
+    pub(crate) fn last_digest(&self) -> Result<String, TrainError> {
+        self.digest(self.fitted()?.epoch)
+    }
+
+    fn digest(&self, epoch: usize) -> Result<String, TrainError> {
+        let path = self.folder.join(weights_name(epoch));
+        let bytes = std::fs::read(&path).map_err(TrainError::file("reading", &path))?;
+        Ok(files::digest(&bytes))
+    }
+
+    fn fitted(&self) -> Result<Progress, TrainError> {
+        let missing = || TrainError::StepMissing { path: self.folder.join("progress.json"), step: "fit" };
+        self.progress()?.ok_or_else(missing)
+    }
+
+    fn load<M: Module>(&self, epoch: usize, network: M) -> Result<M, TrainError> {
+        let path = self.folder.join(weights_name(epoch));
+        network.try_load_file(&path).map_err(|error| failed(&path, &error))
+    }
+
+    fn save_weights<M: Module>(&self, network: &M, epoch: usize) -> Result<(), TrainError> {
+        let path = self.folder.join(weights_name(epoch));
+        network.clone().save_file(&path).map_err(|error| failed(&path, &error))
+    }
+
+    fn write_progress(&self, progress: &Progress) -> Result<(), TrainError> {
+        let text = serde_json::to_string_pretty(progress).unwrap_or_default();
+        files::write_whole(&self.folder.join("progress.json"), text.as_bytes())
+    }
+
+    /// Removes weights and optimisers that the progress does not name: those of earlier epochs, and what a kill left.
+    fn remove_others(&self, progress: &Progress) {
+        let kept = [weights_name(progress.epoch), optimiser_name(progress.epoch), weights_name(progress.best_epoch)];
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.contains(".bpk") && !kept.iter().any(|kept| *kept == name) {
+                // A file that stays costs room and nothing else.
+                let _ = std::fs::remove_file(&path);
+            }
         }
-        let loaded = network.try_load_file(&path);
-        loaded.map_err(|error| TrainError::Checkpoint { path, problem: error.to_string() })
     }
+}
 
-    fn write(&self, name: &str, save: impl FnOnce(&Path) -> Result<(), String>) -> Result<(), TrainError> {
-        let (path, partial) = (self.folder.join(name), self.folder.join(format!("partial-{name}")));
-        save(&partial).map_err(|problem| TrainError::Checkpoint { path: partial.clone(), problem })?;
-        std::fs::rename(&partial, &path).map_err(TrainError::file("renaming", &partial))
-    }
+fn weights_name(epoch: usize) -> String {
+    format!("weights-{epoch}.bpk")
+}
+
+fn optimiser_name(epoch: usize) -> String {
+    format!("optimiser-{epoch}.bpk")
+}
+
+fn failed(path: &Path, error: &dyn std::fmt::Display) -> TrainError {
+    TrainError::Checkpoint { path: path.to_owned(), problem: error.to_string() }
 }

@@ -6,12 +6,14 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::Task;
+use super::{Task, require_numbers};
+use crate::engine::models::target::Target;
 use crate::learn::train::TrainError;
 use crate::learn::train::augmentation::Variation;
 use crate::learn::train::configuration::{Fit, TrainConfiguration};
 use crate::learn::train::dataset::Dataset;
-use crate::learn::train::loss::{self, EmbolismTargets, UNLABELLED};
+use crate::learn::train::labels::TargetLabels;
+use crate::learn::train::loss::{self, ExamLabels, Terms, UNLABELLED, Weights};
 use crate::learn::train::metrics::{Scored, auroc};
 use crate::learn::train::network::{CELL, EmbolismNetwork, Encoded, Encoder, Head};
 
@@ -25,21 +27,32 @@ pub(crate) struct EmbolismTask<'a> {
     pub(crate) validation: &'a Dataset,
     /// Slice targets of each training exam.
     pub(crate) targets: Vec<Vec<u8>>,
-    /// Weights to begin with, where patches have been learnt from.
-    pub(crate) start: Option<EmbolismNetwork>,
+    /// What patches have been learnt from, if any were.
+    pub(crate) start: Option<Start>,
+}
+
+/// Weights of an earlier fit to go on from.
+pub(crate) struct Start {
+    pub(crate) network: EmbolismNetwork,
+    /// Digest of their file.
+    pub(crate) digest: String,
 }
 
 /// Slices of some exams, the same number of each, row by row.
 pub(crate) struct EmbolismBatch {
     images: Vec<f32>,
-    exams: Vec<f32>,
-    slices: Vec<u8>,
+    labels: ExamLabels,
     /// Evidence cells that an embolus touches; empty where masks are not asked for.
     cells: Vec<u8>,
 }
 
-/// What is drawn from one exam: images, slice labels, evidence cells.
-type Drawn = (Vec<f32>, (Vec<u8>, Vec<u8>));
+/// What is drawn from one exam.
+struct Drawn {
+    images: Vec<f32>,
+    targets: Vec<u8>,
+    slices: Vec<u8>,
+    cells: Vec<u8>,
+}
 
 impl<'a> EmbolismTask<'a> {
     pub(crate) fn new(configuration: &'a TrainConfiguration, training: &'a Dataset, validation: &'a Dataset) -> Self {
@@ -49,6 +62,22 @@ impl<'a> EmbolismTask<'a> {
 }
 
 impl EmbolismTask<'_> {
+    /// Draws slices of an exam and varies them.
+    fn draw(&self, exam: usize, mut random: ChaCha8Rng) -> Result<Drawn, TrainError> {
+        let (data, labels) = (self.training, &self.targets[exam]);
+        let (size, settings) = (data.size(), &self.configuration.augmentation);
+        let variation = Variation::draw(&mut random, settings, size, self.configuration.input.spacing_mm);
+        let slices = drawn_slices(labels, &self.configuration.fit, &mut random);
+        let images = data.batch(exam, &slices, |image| variation.image(&image, size, &mut random))?;
+        require_numbers(&images, &data.exams[exam].series)?;
+        Ok(Drawn {
+            images,
+            targets: target_labels(data.exams[exam].targets, &self.configuration.head.targets, variation.flips()),
+            cells: self.cells(exam, &slices, &variation)?,
+            slices: slices.iter().map(|slice| labels[*slice]).collect(),
+        })
+    }
+
     /// Evidence cells of the drawn slices that an embolus touches, where masks are asked for.
     fn cells(&self, exam: usize, slices: &[usize], variation: &Variation) -> Result<Vec<u8>, TrainError> {
         let size = self.training.size();
@@ -77,7 +106,7 @@ impl Task for EmbolismTask<'_> {
 
     fn network(&self, device: &Device) -> EmbolismNetwork {
         match &self.start {
-            Some(start) => super::begun(start, device),
+            Some(start) => super::begun(&start.network, device),
             None => network(self.configuration, device),
         }
     }
@@ -92,54 +121,49 @@ impl Task for EmbolismTask<'_> {
 
     fn load(&self, exams: &[usize], random: &mut ChaCha8Rng) -> Result<EmbolismBatch, TrainError> {
         let seeds: Vec<(usize, ChaCha8Rng)> = exams.iter().map(|exam| (*exam, super::fork(random))).collect();
-        let parts: Result<Vec<Drawn>, TrainError> = seeds
-            .into_par_iter()
-            .map(|(exam, mut random)| {
-                let (data, targets) = (self.training, &self.targets[exam]);
-                let size = data.size();
-                let settings = &self.configuration.augmentation;
-                let variation = Variation::draw(&mut random, settings, size, self.configuration.input.spacing_mm);
-                let slices = drawn_slices(targets, &self.configuration.fit, &mut random);
-                let images = data.batch(exam, &slices, |image| variation.image(&image, size, &mut random))?;
-                let cells = self.cells(exam, &slices, &variation)?;
-                Ok((images, (slices.iter().map(|slice| targets[*slice]).collect(), cells)))
-            })
-            .collect();
-        let (images, targets): (Vec<Vec<f32>>, Vec<(Vec<u8>, Vec<u8>)>) = parts?.into_iter().unzip();
-        let (slices, cells): (Vec<Vec<u8>>, Vec<Vec<u8>>) = targets.into_iter().unzip();
-        let labels = exams.iter().map(|exam| f32::from(u8::from(self.training.exams[*exam].embolism))).collect();
-        Ok(EmbolismBatch { images: images.concat(), exams: labels, slices: slices.concat(), cells: cells.concat() })
+        let drawn: Result<Vec<Drawn>, TrainError> =
+            seeds.into_par_iter().map(|(exam, random)| self.draw(exam, random)).collect();
+        let drawn = drawn?;
+        let joined = |of: fn(&Drawn) -> &[u8]| drawn.iter().map(of).collect::<Vec<_>>().concat();
+        Ok(EmbolismBatch {
+            images: drawn.iter().map(|exam| exam.images.as_slice()).collect::<Vec<_>>().concat(),
+            labels: ExamLabels {
+                exams: drawn.len(),
+                targets: joined(|exam| &exam.targets),
+                slices: joined(|exam| &exam.slices),
+            },
+            cells: joined(|exam| &exam.cells),
+        })
     }
 
-    fn loss(&self, network: &EmbolismNetwork, batch: EmbolismBatch, device: &Device) -> Tensor<1> {
+    fn slices(&self, batch: &EmbolismBatch) -> usize {
+        batch.labels.slices.len()
+    }
+
+    fn loss(&self, network: &EmbolismNetwork, batch: EmbolismBatch, device: &Device) -> Terms {
+        let EmbolismBatch { images, labels, cells } = batch;
         let [rows, columns] = self.training.size();
-        let shape = [batch.slices.len(), self.training.channels(), rows, columns];
-        let images = Tensor::<4>::from_data(TensorData::new(batch.images, shape), device);
+        let shape = [labels.slices.len(), self.training.channels(), rows, columns];
+        let images = Tensor::<4>::from_data(TensorData::new(images, shape), device);
         let Encoded { features, evidence } = network.encoder.forward(images);
-        let each = batch.slices.len() / batch.exams.len();
-        let readings: Vec<_> = (0..batch.exams.len())
+        let each = labels.slices.len() / labels.exams;
+        let (exams, slices) = (0..labels.exams)
             .map(|exam| network.head.forward(features.clone().narrow(0, exam * each, each)))
-            .collect();
-        let (exams, slices) = readings.into_iter().map(|reading| (reading.embolism(), reading.slices)).unzip();
+            .map(|reading| (reading.exam.unsqueeze::<2>(), reading.slices))
+            .unzip();
         let fit = &self.configuration.fit;
-        let targets = EmbolismTargets {
-            exams: &batch.exams,
-            slices: &batch.slices,
-            exam_weight: fit.exam_weight,
-            slice_weight: fit.slice_weight,
-        };
-        let of_labels = loss::embolism(Tensor::cat(exams, 0), Tensor::cat(slices, 0), &targets);
-        if batch.cells.is_empty() {
+        let weights = Weights { exam: fit.exam_weight, slice: fit.slice_weight, target: fit.target_weight };
+        let of_labels = loss::embolism(Tensor::cat(exams, 0), Tensor::cat(slices, 0), &labels, weights);
+        if cells.is_empty() {
             return of_labels;
         }
-        match loss::evidence(
-            evidence.reshape([batch.cells.len()]),
-            &batch.cells,
-            batch.cells.len() / batch.slices.len(),
-        ) {
-            Some(of_cells) => of_labels + of_cells.mul_scalar(fit.mask_weight),
-            None => of_labels,
-        }
+        let of_slice = cells.len() / labels.slices.len();
+        let of_cells = loss::evidence(evidence.reshape([cells.len()]), &cells, of_slice);
+        of_labels.with("mask", of_cells.map(|term| term.mul_scalar(fit.mask_weight)))
+    }
+
+    fn begun_with(&self) -> Option<&str> {
+        self.start.as_ref().map(|start| start.digest.as_str())
     }
 
     fn validate(&self, network: &EmbolismNetwork, device: &Device) -> Result<Vec<(&'static str, f64)>, TrainError> {
@@ -160,6 +184,12 @@ impl Task for EmbolismTask<'_> {
             ("slice_auroc", auroc(&slices).unwrap_or(by_chance)),
         ])
     }
+}
+
+/// What is known of an exam, target by target; of its mirror image where it is flipped.
+pub(super) fn target_labels(exam: TargetLabels, targets: &[Target], flipped: bool) -> Vec<u8> {
+    let label = |target: Target| exam.of(if flipped { target.mirrored() } else { target });
+    targets.iter().map(|target| label(*target).map_or(UNLABELLED, u8::from)).collect()
 }
 
 /// Fresh weights of encoder and head.
@@ -275,6 +305,15 @@ mod tests {
         mask[6 + 5] = 1;
         mask[2 * 6] = 1;
         assert_eq!(touched(&mask, [4, 6]), [0, 0, 1, 1, 0, 0]);
+    }
+
+    #[test]
+    fn a_flip_exchanges_the_sides_of_the_targets() {
+        let known =
+            TargetLabels::of_embolism(true).with(Target::LeftSidedPe, Some(true)).with(Target::CentralPe, Some(false));
+        let targets = [Target::PulmonaryEmbolism, Target::LeftSidedPe, Target::RightSidedPe, Target::CentralPe];
+        assert_eq!(target_labels(known, &targets, false), [1, 1, UNLABELLED, 0]);
+        assert_eq!(target_labels(known, &targets, true), [1, UNLABELLED, 1, 0]);
     }
 
     #[test]

@@ -8,11 +8,11 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::Task;
-use super::embolism::{balanced, encode};
+use super::embolism::{balanced, encode, target_labels};
 use crate::learn::train::TrainError;
 use crate::learn::train::configuration::{Fit, TrainConfiguration};
 use crate::learn::train::dataset::Dataset;
-use crate::learn::train::loss::{self, EmbolismTargets};
+use crate::learn::train::loss::{self, ExamLabels, Terms, Weights};
 use crate::learn::train::metrics::{Scored, auroc};
 use crate::learn::train::network::{EmbolismNetwork, Encoder, Head};
 use crate::learn::train::progress;
@@ -20,6 +20,9 @@ use crate::learn::train::progress;
 /// Features of whole exams.
 pub(crate) struct HeadTask {
     start: Head,
+    /// Digest of the network that it is a part of.
+    network_digest: String,
+    weights: Weights,
     training: Vec<ExamFeatures>,
     validation: Vec<ExamFeatures>,
 }
@@ -30,15 +33,15 @@ pub(crate) struct ExamFeatures {
     values: Vec<f32>,
     slices: usize,
     positive: bool,
+    targets: Vec<u8>,
 }
 
 impl HeadTask {
-    /// Encodes validation exams and as many training exams as the configuration asks for.
+    /// Encodes, with the network of this digest, validation exams and as many training exams as the configuration asks for.
     pub(crate) fn new(
         configuration: &TrainConfiguration,
-        network: &EmbolismNetwork,
-        training: &Dataset,
-        validation: &Dataset,
+        (network, network_digest): (&EmbolismNetwork, &str),
+        [training, validation]: [&Dataset; 2],
         device: &Device,
     ) -> Result<Self, TrainError> {
         let positive: Vec<bool> = training.exams.iter().map(|exam| exam.embolism).collect();
@@ -54,20 +57,34 @@ impl HeadTask {
                 .iter()
                 .map(|exam| {
                     bar.inc(1);
-                    features(&encoder, data, *exam, device)
+                    let targets = target_labels(data.exams[*exam].targets, &configuration.head.targets, false);
+                    features(&encoder, data, *exam, targets, device)
                 })
                 .collect()
         };
         let (training, validation) = (encoded(training, &chosen)?, encoded(validation, &all)?);
         bar.finish_and_clear();
-        Ok(Self { start: network.head.clone(), training, validation })
+        let weights = Weights { exam: 1.0, slice: 0.0, target: configuration.fit.target_weight };
+        Ok(Self {
+            start: network.head.clone(),
+            network_digest: network_digest.to_owned(),
+            weights,
+            training,
+            validation,
+        })
     }
 }
 
-fn features(encoder: &Encoder, data: &Dataset, exam: usize, device: &Device) -> Result<ExamFeatures, TrainError> {
+fn features(
+    encoder: &Encoder,
+    data: &Dataset,
+    exam: usize,
+    targets: Vec<u8>,
+    device: &Device,
+) -> Result<ExamFeatures, TrainError> {
     let slices: Vec<usize> = (0..data.exams[exam].slices).collect();
     let values = encode(encoder, data, exam, &slices, device)?.into_data().iter::<f32>().collect();
-    Ok(ExamFeatures { values, slices: slices.len(), positive: data.exams[exam].embolism })
+    Ok(ExamFeatures { values, slices: slices.len(), positive: data.exams[exam].embolism, targets })
 }
 
 fn tensor(exam: &ExamFeatures, device: &Device) -> Tensor<2> {
@@ -93,12 +110,23 @@ impl Task for HeadTask {
         Ok(exams.iter().map(|exam| self.training[*exam].clone()).collect())
     }
 
-    fn loss(&self, head: &Head, batch: Vec<ExamFeatures>, device: &Device) -> Tensor<1> {
-        let exams: Vec<f32> = batch.iter().map(|exam| f32::from(u8::from(exam.positive))).collect();
-        let logits: Vec<Tensor<1>> = batch.iter().map(|exam| head.forward(tensor(exam, device)).embolism()).collect();
-        let logits = Tensor::cat(logits, 0);
-        let nothing = EmbolismTargets { exams: &exams, slices: &[], exam_weight: 1.0, slice_weight: 0.0 };
-        loss::embolism(logits.clone(), logits, &nothing)
+    fn slices(&self, batch: &Vec<ExamFeatures>) -> usize {
+        batch.iter().map(|exam| exam.slices).sum()
+    }
+
+    fn loss(&self, head: &Head, batch: Vec<ExamFeatures>, device: &Device) -> Terms {
+        let logits = batch.iter().map(|exam| head.forward(tensor(exam, device)).exam.unsqueeze::<2>()).collect();
+        let targets = batch.iter().flat_map(|exam| exam.targets.clone()).collect();
+        let labels = ExamLabels { exams: batch.len(), targets, slices: Vec::new() };
+        loss::embolism(Tensor::cat(logits, 0), Tensor::zeros([0], device), &labels, self.weights)
+    }
+
+    fn begun_with(&self) -> Option<&str> {
+        Some(&self.network_digest)
+    }
+
+    fn begins_fitted(&self) -> bool {
+        true
     }
 
     fn validate(&self, head: &Head, device: &Device) -> Result<Vec<(&'static str, f64)>, TrainError> {

@@ -6,12 +6,13 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::Task;
+use super::{Task, require_numbers};
+use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG};
 use crate::learn::train::TrainError;
 use crate::learn::train::augmentation::Variation;
 use crate::learn::train::configuration::TrainConfiguration;
 use crate::learn::train::dataset::Dataset;
-use crate::learn::train::loss;
+use crate::learn::train::loss::{self, Terms};
 use crate::learn::train::network::LungNetwork;
 
 /// Slices that enter the network at once when nothing is learnt.
@@ -74,8 +75,10 @@ impl Task for LungTask<'_> {
                     .map(|_| random.random_range(0..data.exams[exam].slices))
                     .collect();
                 let images = data.batch(exam, &slices, |image| variation.image(&image, size, &mut random))?;
+                require_numbers(&images, &data.exams[exam].series)?;
                 let masks = data.masks(exam, &slices)?;
-                Ok((images, masks.iter().flat_map(|mask| variation.mask(mask, size)).collect()))
+                let classes = masks.iter().flat_map(|mask| variation.mask(mask, size));
+                Ok((images, classes.map(|class| if variation.flips() { mirrored(class) } else { class }).collect()))
             })
             .collect();
         let (images, classes): (Vec<Vec<f32>>, Vec<Vec<u8>>) = parts?.into_iter().unzip();
@@ -83,13 +86,17 @@ impl Task for LungTask<'_> {
         Ok(LungBatch { images: images.concat(), classes: classes.concat(), slices })
     }
 
-    fn loss(&self, network: &LungNetwork, batch: LungBatch, device: &Device) -> Tensor<1> {
+    fn slices(&self, batch: &LungBatch) -> usize {
+        batch.slices
+    }
+
+    fn loss(&self, network: &LungNetwork, batch: LungBatch, device: &Device) -> Terms {
         let [rows, columns] = self.training.size();
         let shape = [batch.slices, self.training.channels(), rows, columns];
         let images = Tensor::<4>::from_data(TensorData::new(batch.images, shape), device);
         let classes: Vec<i64> = batch.classes.into_iter().map(i64::from).collect();
         let classes = Tensor::<4, Int>::from_data(TensorData::new(classes, [batch.slices, 1, rows, columns]), device);
-        loss::segmentation(network.forward(images), classes)
+        Terms::new([("segmentation", Some(loss::segmentation(network.forward(images), classes)))])
     }
 
     fn validate(&self, network: &LungNetwork, device: &Device) -> Result<Vec<(&'static str, f64)>, TrainError> {
@@ -106,6 +113,15 @@ impl Task for LungTask<'_> {
             ("dice_right", mean(1)),
             ("dice_worst", worst),
         ])
+    }
+}
+
+/// The class of the mirror image: left and right change places.
+fn mirrored(class: u8) -> u8 {
+    match class {
+        LEFT_LUNG => RIGHT_LUNG,
+        RIGHT_LUNG => LEFT_LUNG,
+        other => other,
     }
 }
 

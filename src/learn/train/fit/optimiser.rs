@@ -12,6 +12,7 @@ pub(crate) struct Optimiser<M> {
     settings: Fit,
     steps: usize,
     learning_rate: f64,
+    gradient_norm: f64,
     network: std::marker::PhantomData<M>,
 }
 
@@ -23,6 +24,7 @@ impl<M: Module> Optimiser<M> {
             settings: settings.clone(),
             steps: 0,
             learning_rate: 0.0,
+            gradient_norm: 0.0,
             network: std::marker::PhantomData,
         }
     }
@@ -30,6 +32,11 @@ impl<M: Module> Optimiser<M> {
     /// Learning rate of the last step.
     pub(crate) fn learning_rate(&self) -> f64 {
         self.learning_rate
+    }
+
+    /// Joint norm of the gradients of the last step, before they were clipped.
+    pub(crate) fn gradient_norm(&self) -> f64 {
+        self.gradient_norm
     }
 
     /// Steps taken so far.
@@ -41,7 +48,7 @@ impl<M: Module> Optimiser<M> {
     pub(crate) fn step(&mut self, network: M, mut gradients: GradientsParams, done: f64) -> M {
         self.steps += 1;
         self.learning_rate = learning_rate(&self.settings, self.steps, done);
-        clip(&network, &mut gradients, self.settings.gradient_norm);
+        self.gradient_norm = clip(&network, &mut gradients, self.settings.gradient_norm);
         self.inner.step(self.learning_rate, network, gradients)
     }
 
@@ -65,8 +72,8 @@ fn learning_rate(settings: &Fit, step: usize, done: f64) -> f64 {
     scheduled * warm
 }
 
-/// Scales all gradients so that their joint Euclidean norm is at most `largest`.
-fn clip<M: Module>(network: &M, gradients: &mut GradientsParams, largest: f64) {
+/// Scales all gradients so that their joint Euclidean norm is at most `largest`. Gives the norm as it was.
+fn clip<M: Module>(network: &M, gradients: &mut GradientsParams, largest: f64) -> f64 {
     struct Squares<'a>(&'a GradientsParams, Option<Tensor<1>>);
     impl ModuleVisitor for Squares<'_> {
         fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
@@ -90,6 +97,7 @@ fn clip<M: Module>(network: &M, gradients: &mut GradientsParams, largest: f64) {
     if norm > largest {
         network.visit(&mut Scale(gradients, largest / norm));
     }
+    norm
 }
 
 #[cfg(test)]
@@ -116,7 +124,7 @@ mod tests {
         let input = Tensor::<2>::ones([4, 3], &device) * 100.0;
         let gradients = layer.forward(input).sum().backward();
         let mut gradients = GradientsParams::from_grads(gradients, &layer);
-        clip(&layer, &mut gradients, 1.0);
+        assert!(clip(&layer, &mut gradients, 1.0) > 100.0);
         let weight = gradients.get::<2>(layer.weight.id).expect("weight");
         let bias = gradients.get::<1>(layer.bias.as_ref().expect("bias").id).expect("bias");
         let square = |tensor: Tensor<1>| tensor.clone().mul(tensor).sum().into_scalar::<f32>();

@@ -10,12 +10,12 @@ use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::Task;
 use super::embolism::{EmbolismTask, balanced, touched};
+use super::{Task, require_numbers};
 use crate::learn::train::TrainError;
 use crate::learn::train::augmentation::{Variation, Window};
 use crate::learn::train::configuration::Fit;
-use crate::learn::train::loss::{self, UNLABELLED};
+use crate::learn::train::loss::{self, Terms, UNLABELLED};
 use crate::learn::train::network::{CELL, EmbolismNetwork};
 
 /// Passes over the training exams in an epoch: patches are cheap beside the validation that ends it.
@@ -60,6 +60,7 @@ impl PatchTask<'_> {
         };
         let window = Window { origin, size: [side, side] };
         let image = data.batch(exam, &[slice], |image| variation.window(&image, size, window, random))?;
+        require_numbers(&image, &data.exams[exam].series)?;
         let cells = match mask {
             Some(mask) => touched(&window.cut(&mask, size), window.size),
             None => vec![UNLABELLED; side * side / (CELL * CELL)],
@@ -100,7 +101,11 @@ impl Task for PatchTask<'_> {
         Ok(PatchBatch { patches: cells.len(), images: images.concat(), cells: cells.concat() })
     }
 
-    fn loss(&self, network: &EmbolismNetwork, batch: PatchBatch, device: &Device) -> Tensor<1> {
+    fn slices(&self, batch: &PatchBatch) -> usize {
+        batch.patches
+    }
+
+    fn loss(&self, network: &EmbolismNetwork, batch: PatchBatch, device: &Device) -> Terms {
         let side = self.settings().patch_size;
         let shape = [batch.patches, self.0.training.channels(), side, side];
         let images = Tensor::<4>::from_data(TensorData::new(batch.images, shape), device);
@@ -109,11 +114,11 @@ impl Task for PatchTask<'_> {
         let logits = encoded.features.narrow(1, 0, 1).reshape([batch.patches]);
         let each = batch.cells.len() / batch.patches;
         let labels: Vec<u8> = batch.cells.chunks(each).map(label).collect();
-        let of_patches = loss::labelled(logits, &labels, self.settings().slice_weight);
-        match loss::evidence(evidence, &batch.cells, each) {
-            Some(of_cells) => of_patches + of_cells.mul_scalar(self.settings().mask_weight),
-            None => of_patches,
-        }
+        let of_cells = loss::evidence(evidence, &batch.cells, each);
+        Terms::new([
+            ("slice", loss::labelled(logits, &labels, self.settings().slice_weight)),
+            ("mask", of_cells.map(|term| term.mul_scalar(self.settings().mask_weight))),
+        ])
     }
 
     fn validate(&self, network: &EmbolismNetwork, device: &Device) -> Result<Vec<(&'static str, f64)>, TrainError> {

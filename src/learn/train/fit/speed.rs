@@ -37,7 +37,7 @@ fn steps(configuration: &TrainConfiguration, count: usize) -> (usize, Vec<f64>) 
             let started = Instant::now();
             let images = Tensor::<4>::from_data(TensorData::new(pixels.clone(), shape), &device);
             let logits = encoder.forward(images).features.narrow(1, 0, 1).reshape([SLICES]);
-            let loss = loss::labelled(logits, &labels, 1.0);
+            let loss = loss::labelled(logits, &labels, 1.0).expect("labels");
             assert!(loss.clone().inner().into_scalar::<f32>().is_finite());
             let gradients = GradientsParams::from_grads(loss.backward(), &encoder);
             encoder = optimiser.step(encoder.clone(), gradients, 0.0);

@@ -9,11 +9,11 @@ use crate::learn::train::TrainError;
 use crate::learn::train::configuration::TrainConfiguration;
 use crate::learn::train::dataset::Dataset;
 use crate::learn::train::files;
-use crate::learn::train::fit::embolism::EmbolismTask;
+use crate::learn::train::fit::embolism::{EmbolismTask, Start};
 use crate::learn::train::fit::head::HeadTask;
 use crate::learn::train::fit::lungs::LungTask;
 use crate::learn::train::fit::patches::PatchTask;
-use crate::learn::train::fit::{self, Checkpoints, Task};
+use crate::learn::train::fit::{self, Checkpoints, Devices};
 use crate::learn::train::labels::Split;
 use crate::learn::train::network::{EmbolismNetwork, LungNetwork};
 
@@ -41,24 +41,24 @@ pub(super) fn fit_weights(configuration: &TrainConfiguration, paths: &Paths) -> 
 fn fit_one(configuration: &TrainConfiguration, paths: &Paths) -> Result<usize, TrainError> {
     let datasets = datasets(configuration, paths)?;
     let (training, validation) = (split(&datasets, Split::Train)?, split(&datasets, Split::Validation)?);
-    let device = fit::device(&configuration.fit)?;
+    let devices = Devices::new(&configuration.fit)?;
     require_same_fit(configuration, paths)?;
     files::write_whole(&paths.fit.join("train.toml"), configuration.to_toml().as_bytes())?;
     let folder = paths.checkpoints("network");
     let parameters = match configuration.kind {
         Kind::LungSegmentation => {
             let task = LungTask { configuration, training, validation };
-            fit::run(&task, &configuration.fit, &folder, &device)?.num_params()
+            fit::run(&task, &configuration.fit, &folder, &devices)?.num_params()
         }
         Kind::EmbolismClassifier => {
             require_both_classes(training, "training")?;
             require_both_classes(validation, "validation")?;
             let mut task = EmbolismTask::new(configuration, training, validation);
             if configuration.fit.patch_epochs > 0 {
-                task.start = Some(fit_patches(configuration, paths, &task, &device)?);
+                task.start = Some(fit_patches(configuration, paths, &task, &devices)?);
             }
-            let network = fit::run(&task, &configuration.fit, &folder, &device)?;
-            fit_head(configuration, paths, &network, [training, validation], &device)?;
+            let network = fit::run(&task, &configuration.fit, &folder, &devices)?;
+            fit_head(configuration, paths, &network, [training, validation], &devices)?;
             network.num_params()
         }
     };
@@ -89,34 +89,32 @@ fn fit_patches(
     configuration: &TrainConfiguration,
     paths: &Paths,
     task: &EmbolismTask<'_>,
-    device: &Device,
-) -> Result<EmbolismNetwork, TrainError> {
+    devices: &Devices,
+) -> Result<Start, TrainError> {
     let folder = paths.checkpoints("patches");
-    fit::run(&PatchTask(task), &fit::patches::settings(&configuration.fit), &folder, device)?;
-    Checkpoints::new(&folder)?.last(fit::embolism::network(configuration, device))
+    fit::run(&PatchTask(task), &fit::patches::settings(&configuration.fit), &folder, devices)?;
+    let checkpoints = Checkpoints::new(&folder)?;
+    let network = checkpoints.last(fit::embolism::network(configuration, devices.main()))?;
+    Ok(Start { network, digest: checkpoints.last_digest()? })
 }
 
-/// Fits the head to whole stacks; keeps it only if it is better on validation than the head it began as.
+/// Fits the head to whole stacks, on from the network's own head, which stays if it is the better one on validation.
 fn fit_head(
     configuration: &TrainConfiguration,
     paths: &Paths,
     network: &EmbolismNetwork,
     [training, validation]: [&Dataset; 2],
-    device: &Device,
+    devices: &Devices,
 ) -> Result<(), TrainError> {
     let settings = fit::head::settings(&configuration.fit);
     let folder = paths.checkpoints("head");
-    let checkpoints = Checkpoints::new(&folder)?;
+    let digest = Checkpoints::new(&paths.checkpoints("network"))?.best_digest()?;
     if settings.epochs == 0 || configuration.fit.head_exams == 0 {
-        return checkpoints.save_best(&network.head);
+        return Checkpoints::new(&folder)?.save_unfitted(&network.head, &digest);
     }
-    let task = HeadTask::new(configuration, network, training, validation, device)?;
-    let before = task.validate(&network.head, device)?[0].1;
-    let head = fit::run(&task, &settings, &folder, device)?;
-    let after = task.validate(&head, device)?[0].1;
-    tracing::info!("the head on whole stacks: validation exam AUROC {before:.4} before, {after:.4} after its own fit");
-    if after < before {
-        checkpoints.save_best(&network.head)?;
+    if !fit::is_done(&settings, &folder, &digest)? {
+        let task = HeadTask::new(configuration, (network, &digest), [training, validation], devices.main())?;
+        fit::run(&task, &settings, &folder, devices)?;
     }
     Ok(())
 }
