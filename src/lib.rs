@@ -14,7 +14,7 @@
 //!                                                         v
 //!                slices -> volume -> analyse(quality, lungs, embolism, evidence) -> Findings -> report(SR, SC, SEG)
 //!                                       ^ models (packages, ONNX Runtime)
-//!  phantom --> RSPECT layout --> train(volumes, lungs, fit, evaluate, export) --> model package --> models
+//!  phantom --> RSPECT layout --> train(labels ... boxes, fit, evaluate, export) --> package --> models
 //! ```
 //!
 //! Imports go one way: `dicom < engine < node < cli` and `dicom < engine < learn < cli`; a test holds every `use` line

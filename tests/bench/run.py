@@ -3,7 +3,14 @@
 import importlib
 import sys
 
-MEASUREMENTS = ("ingest", "latency", "durability", "accuracy", "training_speed")
+MEASUREMENTS = (
+    "ingest",
+    "latency",
+    "durability",
+    "accuracy",
+    "training_speed",
+    "learning_curve",
+)
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or MEASUREMENTS:
