@@ -8,6 +8,7 @@ MEASUREMENTS = (
     "latency",
     "durability",
     "accuracy",
+    "gradcam",
     "training_speed",
     "learning_curve",
 )

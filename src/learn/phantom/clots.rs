@@ -280,11 +280,15 @@ fn across(path: &[(Vector, f32)], index: usize, heading: f32) -> Vector {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Exam, Preset, Recipe};
+    use super::super::{Exam, Preset, Recipe, Site};
     use super::*;
 
+    fn recipe(index: usize) -> Recipe {
+        Recipe::new(Preset::Light, 77, index)
+    }
+
     fn exam(index: usize, level: Option<Level>) -> Exam {
-        Exam::draw(&Recipe { pe: Some(true), level, ..Recipe::new(Preset::Light, 77, index) })
+        Exam::draw(&Recipe { pe: Some(true), level, ..recipe(index) })
     }
 
     #[test]
@@ -299,6 +303,36 @@ mod tests {
         let count = 60;
         let small = (0..count).filter(|&index| exam(index, None).truth().level >= Some(Level::Segmental)).count();
         assert!((count * 2 / 5..=count * 3 / 5).contains(&small), "{small} of {count}");
+    }
+
+    /// How far the middle of a clot lies from the nearest centre line, against the artery's radius there.
+    fn aside(exam: &Exam, clot: &Clot) -> f32 {
+        let middle = clot.tubes[clot.tubes.len() / 2].from;
+        let lines = exam.arteries.branches.iter().flat_map(|branch| along(&branch.points, 0.0, branch.length()));
+        let nearest = lines.min_by(|a, b| (a.0 - middle).length().total_cmp(&(b.0 - middle).length())).unwrap();
+        (nearest.0 - middle).length() / nearest.1
+    }
+
+    #[test]
+    fn chronic_emboli_lie_along_the_wall_and_the_exam_says_so() {
+        let mut ages = Vec::new();
+        for index in 0..40 {
+            let recipe = Recipe { site: Site::External, level: Some(Level::Lobar), pe: Some(true), ..recipe(index) };
+            let exam = Exam::draw(&recipe);
+            ages.extend(exam.truth().age);
+            for clot in exam.clots.iter().filter(|clot| clot.level == Level::Lobar) {
+                let aside = aside(&exam, clot);
+                assert!(if clot.chronic { aside > 0.6 } else { aside < 0.6 }, "exam {index}: {clot:?} at {aside}");
+            }
+        }
+        for age in [Age::Acute, Age::Chronic, Age::Both] {
+            assert!(ages.contains(&age), "{age:?}");
+        }
+    }
+
+    #[test]
+    fn no_embolus_of_the_internal_site_is_chronic() {
+        assert!((0..20).all(|index| exam(index, None).truth().age == Some(Age::Acute)));
     }
 
     #[test]

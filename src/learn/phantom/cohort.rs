@@ -198,6 +198,34 @@ mod tests {
     }
 
     #[test]
+    fn every_positive_exam_of_tiny_slices_shows_an_embolus() {
+        for site in [Site::Internal, Site::External] {
+            for index in 0..12 {
+                let exam = Exam::draw(&Recipe { site, pe: Some(true), ..Recipe::new(Preset::Tiny, 4, index) });
+                let size = exam.geometry().size;
+                assert!(size[..2] == [128, 128] && (40..=60).contains(&size[2]), "{size:?}");
+                assert!(exam.slices().any(|slice| slice.shows_clot), "exam {index}, {site:?}");
+                assert!(exam.slice(0).lungs.iter().all(|&label| label == 0), "exam {index}, {site:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_site_has_other_patients_and_scanners() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |site: Site| {
+            let recipe = Recipe { site, ..Recipe::new(Preset::Tiny, 9, 0) };
+            Exam::draw(&recipe).write(&Folders::below(folder.path())).unwrap()
+        };
+        let [internal, external] = [Site::Internal, Site::External].map(write);
+        assert_eq!([internal.site, external.site], ["internal", "external"]);
+        assert_ne!(internal.patient_id, external.patient_id);
+        assert_ne!(internal.study_instance_uid, external.study_instance_uid);
+        assert_ne!(internal.scanner, external.scanner);
+        assert_ne!(internal.kernel, external.kernel);
+    }
+
+    #[test]
     fn the_slice_table_has_all_columns_of_rspect() {
         let folder = tempfile::tempdir().unwrap();
         let summary = write_cohort(&cohort(folder.path(), 1, false), || ()).unwrap();
@@ -219,9 +247,9 @@ mod tests {
     #[test]
     fn dciodvfy_finds_no_error_in_the_images() {
         let folder = tempfile::tempdir().unwrap();
-        // Exams of all four ways of storing, and of both presets.
-        let exams = (0..8).map(|index| Recipe::new(Preset::Light, 11, index));
-        for recipe in exams.chain([Recipe::new(Preset::Clinical, 11, 0)]) {
+        // Exams of all ways of storing of both sites, and of two presets.
+        let of = |site: Site| (0..8).map(move |index| Recipe { site, ..Recipe::new(Preset::Light, 11, index) });
+        for recipe in of(Site::Internal).chain(of(Site::External)).chain([Recipe::new(Preset::Clinical, 11, 0)]) {
             Exam::draw(&recipe).write_slice(&Folders::below(folder.path()), 40).unwrap();
         }
         for path in files(&folder.path().join("train")).keys() {

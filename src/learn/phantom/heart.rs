@@ -195,3 +195,85 @@ fn visible_ratio(chambers: &[Chamber]) -> f32 {
     }
     f32::from(widest[0]) / f32::from(widest[1].max(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::exam::Quality;
+    use super::super::{Exam, Preset, Recipe, Site};
+    use super::*;
+    use crate::engine::volume::PatientPoint;
+
+    fn recipe(index: usize) -> Recipe {
+        Recipe { site: Site::External, pe: Some(true), ..Recipe::new(Preset::Light, 3, index) }
+    }
+
+    /// Hounsfield units at points of the anatomy, from the stored numbers of the slices.
+    fn reader(exam: &Exam) -> impl FnMut(Vector) -> f32 {
+        let mut slices: Vec<Option<Vec<u16>>> = vec![None; exam.slice_count()];
+        let (geometry, storage) = (exam.geometry(), exam.scanner.storage);
+        move |point| {
+            let scaled = [point.x * exam.scale.x, point.y * exam.scale.y, point.z * exam.scale.z];
+            let place = std::array::from_fn(|axis| f64::from(scaled[axis] + exam.scanner.carina[axis]));
+            let voxel = geometry.to_voxel(PatientPoint(place));
+            let [slice, row, column] = [voxel.slice, voxel.row, voxel.column].map(|index| index.round() as usize);
+            let stored = slices[slice].get_or_insert_with(|| exam.slice(slice).stored)[row * geometry.size[0] + column];
+            let number = if storage.signed { f32::from(stored as i16) } else { f32::from(stored) };
+            number * storage.slope + storage.intercept
+        }
+    }
+
+    /// The ratio of the ventricles' greatest widths across the septum, as the image shows their blood.
+    fn measured(exam: &Exam) -> f32 {
+        let [right, left] = [RIGHT_VENTRICLE, LEFT_VENTRICLE].map(|index| exam.heart.chambers[index].blood.centre());
+        let across = at(APEX.y, -APEX.x, 0.0).unit() * -1.0;
+        let along = at(APEX.x, APEX.y, 0.0).unit();
+        let mut hounsfield = reader(exam);
+        let mut width = |centre: Vector, blood: f32| {
+            let bright = |hounsfield: f32| hounsfield > 0.5 * (blood + 105.0);
+            let mut run = |point: Vector, step: f32| {
+                (1..100).take_while(|&count| bright(hounsfield(point + across * (step * count as f32)))).count()
+            };
+            [-12.0, 0.0, 12.0]
+                .into_iter()
+                .flat_map(|height| [-10.0, 0.0, 10.0].map(|forwards| centre + at(0.0, 0.0, height) + along * forwards))
+                .map(|point| run(point, 0.5) + run(point, -0.5))
+                .max()
+                .unwrap_or(0) as f32
+        };
+        width(right, exam.enhancement.pulmonary) / width(left, exam.enhancement.venous)
+    }
+
+    #[test]
+    fn a_reader_measures_the_ratio_of_the_ventricles_that_the_label_says() {
+        let exams: Vec<Exam> = (0..40).map(|index| Exam::draw(&recipe(index))).collect();
+        // Little noise and enough contrast to find the border of the blood by a threshold.
+        let clear = |exam: &&Exam| {
+            exam.quality == Quality::Good && exam.enhancement.venous > 240.0 && exam.disease.motion.is_none()
+        };
+        let clear: Vec<&Exam> = exams.iter().filter(clear).collect();
+        let agree = clear.iter().filter(|exam| exam.heart.right_ventricle_dilated == (measured(exam) >= 1.0)).count();
+        let dilated = clear.iter().filter(|exam| exam.heart.right_ventricle_dilated).count();
+        assert!(dilated >= 3 && clear.len() >= dilated + 3, "{dilated} of {}", clear.len());
+        assert!(agree * 10 >= clear.len() * 9, "{agree} of {}", clear.len());
+    }
+
+    #[test]
+    fn central_emboli_strain_the_right_ventricle_more_often_than_none() {
+        let dilated = |pe: bool| {
+            let draw = |index| Exam::draw(&Recipe { pe: Some(pe), level: Some(Level::Saddle), ..recipe(index) });
+            (0..30).filter(|&index| draw(index).heart.right_ventricle_dilated).count()
+        };
+        assert!(dilated(true) > dilated(false) + 8);
+    }
+
+    #[test]
+    fn a_twin_without_emboli_keeps_the_strained_heart() {
+        for index in 0..8 {
+            let [with, without] = [true, false].map(|pe| {
+                Exam::draw(&Recipe { pe: Some(pe), twin: Some(1), level: Some(Level::Main), ..recipe(index) })
+            });
+            assert_eq!(with.heart.right_ventricle_dilated, without.heart.right_ventricle_dilated);
+            assert_eq!(with.slice(60).lungs, without.slice(60).lungs);
+        }
+    }
+}

@@ -153,12 +153,14 @@ impl Population {
         let [saddle, main, ..] = self.emboli.levels;
         let emboli = Emboli {
             levels: [saddle + 0.06, main + 0.3, 0.9, 1.0],
-            further: [[3, 7], [2, 5], [1, 3]],
-            length: 1.25,
+            further: [[6, 10], [2, 5], [1, 3]],
+            length: 1.7,
             narrowest: 3.2,
             chronic: 0.14,
             mixed: 0.1,
         };
-        Self { ventricles: Ventricles::Strained(STRAIN), arteries: 1.6, emboli, ..self }
+        let injection =
+            Injection { good: self.injection.good.map(|hounsfield| 0.7 * hounsfield + 250.0), ..self.injection };
+        Self { ventricles: Ventricles::Strained(STRAIN), arteries: 1.6, emboli, injection, ..self }
     }
 }

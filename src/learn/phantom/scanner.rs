@@ -80,6 +80,8 @@ const EXTERNAL: Fleet = Fleet {
 struct Sampling {
     size: usize,
     thicknesses: &'static [f32],
+    /// Distance of slices that leave gaps between them.
+    gapped: Option<f32>,
     field: [f32; 2],
     /// How far the patient may lie from the middle, against the widest scanner.
     centring: f32,
@@ -92,8 +94,8 @@ impl Sampling {
             (Preset::Light, Site::External) => (256, &[1.5, 2.0, 2.0, 3.0]),
             (Preset::Clinical, Site::Internal) => (512, &[0.6, 1.0, 1.0, 1.25, 1.25, 1.5, 2.0, 3.0]),
             (Preset::Clinical, Site::External) => (512, &[0.5, 0.75, 0.9, 1.0, 1.5, 2.0, 2.5]),
-            (Preset::Tiny, Site::Internal) => (128, &[6.4]),
-            (Preset::Tiny, Site::External) => (128, &[5.6, 6.0, 6.8]),
+            (Preset::Tiny, Site::Internal) => (128, &[1.5]),
+            (Preset::Tiny, Site::External) => (128, &[1.0, 2.0, 2.5]),
         };
         let (field, centring) = match (preset, site) {
             (Preset::Light | Preset::Clinical, _) => ([310.0, 455.0], 1.0),
@@ -101,7 +103,8 @@ impl Sampling {
             (Preset::Tiny, Site::Internal) => ([332.8, 332.8], 0.25),
             (Preset::Tiny, Site::External) => ([345.6, 371.2], 0.25),
         };
-        Self { size, thicknesses, field, centring }
+        let gapped = (preset == Preset::Tiny).then_some(6.4);
+        Self { size, thicknesses, gapped, field, centring }
     }
 }
 
@@ -139,7 +142,7 @@ impl Scanner {
             Site::Internal => INTERNAL,
             Site::External => EXTERNAL,
         };
-        let Sampling { size, thicknesses, field, centring } = Sampling::of(recipe.preset, recipe.site);
+        let Sampling { size, thicknesses, gapped, field, centring } = Sampling::of(recipe.preset, recipe.site);
         let thickness = *draws.choose(thicknesses);
         let field = (body * draws.between(1.0, 1.18)).clamp(field[0], field[1]);
         let sharp = draws.between(0.0, 1.0);
@@ -155,7 +158,7 @@ impl Scanner {
             size,
             pixel: field / size as f32,
             thickness,
-            spacing: if draws.chance(0.15) { 0.8 * thickness } else { thickness },
+            spacing: gapped.unwrap_or(if draws.chance(0.15) { 0.8 * thickness } else { thickness }),
             blur: fleet.blur[0] - fleet.blur[1] * sharp,
             noise: (draws.within(fleet.noise) + fleet.sharp_noise * sharp) * (2.5 / thickness).powf(0.35),
             grain: fleet.grain[0] - fleet.grain[1] * sharp,
