@@ -17,6 +17,9 @@
 //!  phantom --> RSPECT layout --> train(labels ... boxes, fit, evaluate, export) --> package --> models
 //! ```
 //!
+//! Which models analyse stands in a file in the folder of packages. A running node follows it, and changes over between
+//! two jobs; a candidate may run beside, in the pauses, and what it says goes nowhere but into the database.
+//!
 //! Imports go one way: `dicom < engine < node < cli` and `dicom < engine < learn < cli`; a test holds every `use` line
 //! to it. [`engine`] is pure apart from reading the files it is given: no network, no clock, no async runtime.
 //! [`node`] is everything that waits. [`learn`] is offline.

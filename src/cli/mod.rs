@@ -1,6 +1,7 @@
 //! The command line: what the user typed, resolved once, handed to the part that does it. One file a subcommand.
 
 mod analyse;
+mod archive;
 mod config;
 mod demo;
 mod echo;
@@ -43,6 +44,8 @@ enum Command {
     Predict(predict::Arguments),
     /// Model packages: list, verify, import, promote, roll back, try beside the active one
     Models(models::Arguments),
+    /// Give stored studies with labels to training
+    Archive(archive::Arguments),
     /// Write synthetic CT pulmonary angiograms with ground truth
     Phantom(phantom::Arguments),
     /// Learn a model from labelled exams and write its package
@@ -115,6 +118,7 @@ pub fn main() -> ExitCode {
         Command::Config(arguments) => config::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Models(arguments) => models::run(&arguments),
+        Command::Archive(arguments) => archive::run(&arguments),
         Command::Phantom(arguments) => phantom::run(&arguments),
         #[cfg(feature = "train")]
         Command::Train(arguments) => train::run(&arguments),

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::builder::PossibleValuesParser;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
 use super::{CliError, Settings};
@@ -54,8 +53,7 @@ enum Action {
     },
     /// Go back to the package that was active before
     Rollback {
-        #[arg(value_parser = PossibleValuesParser::new(KINDS.map(|(name, _)| name)))]
-        kind: String,
+        kind: KindName,
         #[command(flatten)]
         settings: Settings,
     },
@@ -71,13 +69,23 @@ enum Action {
     },
 }
 
-/// Kinds of packages as the configuration and as manifests call them.
-const KINDS: [(&str, Kind); 4] = [
-    ("lungs", Kind::LungSegmentation),
-    ("embolism", Kind::EmbolismClassifier),
-    ("lung-segmentation", Kind::LungSegmentation),
-    ("embolism-classifier", Kind::EmbolismClassifier),
-];
+/// A kind of packages, as the configuration calls it or as manifests do.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum KindName {
+    #[value(alias = "lung-segmentation")]
+    Lungs,
+    #[value(alias = "embolism-classifier")]
+    Embolism,
+}
+
+impl From<KindName> for Kind {
+    fn from(name: KindName) -> Self {
+        match name {
+            KindName::Lungs => Self::LungSegmentation,
+            KindName::Embolism => Self::EmbolismClassifier,
+        }
+    }
+}
 
 impl From<FolderError> for CliError {
     fn from(error: FolderError) -> Self {
@@ -97,10 +105,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
         Action::Verify { packages, settings } => verify_all(packages, &settings.load()?),
         Action::Import { path, manifest, settings } => import(path, manifest.as_deref(), &settings.load()?),
         Action::Promote { package, settings } => promote(package, &settings.load()?),
-        Action::Rollback { kind, settings } => {
-            let kind = KINDS.iter().find(|(name, _)| name == kind).map(|(_, kind)| *kind);
-            roll_back(kind.unwrap_or(Kind::EmbolismClassifier), &settings.load()?)
-        }
+        Action::Rollback { kind, settings } => roll_back((*kind).into(), &settings.load()?),
         Action::Shadow { package, settings, .. } => shadow(package.as_deref(), &settings.load()?),
     }
 }

@@ -1,6 +1,6 @@
 //! Everything that waits: network, disk, queue.
 //!
-//! `archive < queue < assembly < dimse, dicomweb < deliver < worker < web`.
+//! `archive < queue < export, assembly < dimse, dicomweb < deliver < worker < web`.
 //! [`shutdown`], [`telemetry`] and [`models`] know of none of them and serve all.
 
 pub mod archive;
@@ -9,6 +9,7 @@ pub mod assembly;
 pub mod deliver;
 pub mod dicomweb;
 pub mod dimse;
+pub mod export;
 pub mod models;
 pub mod queue;
 pub mod serve;

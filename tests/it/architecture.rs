@@ -31,6 +31,7 @@ const LAYERS: &[&[&str]] = &[
     &["node::archive"],
     &["node::arrivals"],
     &["node::queue"],
+    &["node::export"],
     &["node::assembly"],
     &["node::dimse", "node::dicomweb"],
     &["node::deliver"],

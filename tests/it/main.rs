@@ -1,8 +1,10 @@
 //! Integration tests: one binary, so that one link step serves them all.
 
 mod architecture;
+mod archive;
 mod dicomweb;
 mod dimse;
 mod models;
+mod node;
 mod predict;
 mod report;

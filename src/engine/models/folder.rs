@@ -19,6 +19,8 @@ use crate::config::ModelsConfig;
 
 /// Name of the lock in the folder of packages; no package is called so.
 const LOCK: &str = ".lock";
+/// How files and folders begin that are not in their place yet; no package is called so.
+pub(super) const DRAFT: &str = ".draft-";
 
 /// Why a change of the folder was not made.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +120,7 @@ impl Folder {
         let lock = File::options().create(true).truncate(false).write(true).open(&path);
         let lock = lock.map_err(unwritable(&directory))?;
         lock.lock().map_err(FolderError::disk("taking the lock", &path))?;
+        remove_drafts(&directory)?;
         Ok(Self { registry: Registry::of(&directory)?, config: config.clone(), _lock: lock })
     }
 
@@ -205,6 +208,18 @@ impl Folder {
     }
 }
 
+/// Removes what a change left behind that did not end.
+fn remove_drafts(directory: &Path) -> Result<(), FolderError> {
+    for entry in fs::read_dir(directory).map_err(FolderError::disk("listing", directory))? {
+        let path = entry.map_err(FolderError::disk("listing", directory))?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(DRAFT)) {
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.map_err(FolderError::disk("removing the unfinished", &path))?;
+        }
+    }
+    Ok(())
+}
+
 /// Says that the folder is not to be written where that is why, and else what happened.
 fn unwritable(directory: &Path) -> impl FnOnce(io::Error) -> FolderError {
     let directory = directory.to_owned();
@@ -221,10 +236,8 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let written = || -> io::Result<()> {
         // The node may run as another user than whoever promotes: the file is for all to read.
-        let mut draft = tempfile::Builder::new()
-            .prefix(".state-")
-            .permissions(Permissions::from_mode(0o644))
-            .tempfile_in(folder)?;
+        let mut draft =
+            tempfile::Builder::new().prefix(DRAFT).permissions(Permissions::from_mode(0o644)).tempfile_in(folder)?;
         draft.write_all(bytes)?;
         draft.as_file().sync_all()?;
         draft.persist(path)?;

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::ModelIdentity;
-use super::folder::{Folder, FolderError};
+use super::folder::{DRAFT, Folder, FolderError};
 use super::manifest::Manifest;
 use super::networks::verify;
 use super::registry::{MANIFEST, Package};
@@ -22,8 +22,6 @@ use super::session::Runtime;
 use super::validation::is_token;
 use crate::dicom::hexadecimal;
 
-/// How folders begin that packages are prepared in; no package is called so.
-const DRAFT: &str = ".import-";
 /// Kinds of files that are taken along beside the networks: what people read.
 const DOCUMENTS: [&str; 9] = ["md", "txt", "json", "csv", "html", "svg", "png", "pdf", "toml"];
 
@@ -100,7 +98,6 @@ impl Folder {
     /// The package is no good, or another one has its name and version; nothing has changed then.
     pub fn import(&self, incoming: &Incoming, runtime: &Runtime, now: Timestamp) -> Result<Imported, FolderError> {
         let directory = self.registry.directory();
-        self.remove_drafts()?;
         let draft = tempfile::Builder::new()
             .prefix(DRAFT)
             .permissions(Permissions::from_mode(0o755))
@@ -133,18 +130,6 @@ impl Folder {
                 new: new.sha256,
             }),
         }
-    }
-
-    /// Removes what an import left behind that did not end.
-    fn remove_drafts(&self) -> Result<(), FolderError> {
-        let directory = self.registry.directory();
-        for entry in fs::read_dir(directory).map_err(FolderError::disk("listing", directory))? {
-            let path = entry.map_err(FolderError::disk("listing", directory))?.path();
-            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(DRAFT)) {
-                fs::remove_dir_all(&path).map_err(FolderError::disk("removing the unfinished import", &path))?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -180,7 +165,7 @@ fn read_manifest(path: &Path) -> Result<String, FolderError> {
     fs::read_to_string(path).map_err(|error| FolderError::Unfit {
         path: path.to_owned(),
         problem: match error.kind() {
-            std::io::ErrorKind::NotFound => {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
                 "there is no such file; a package is a folder with a model.toml, a single network needs --manifest"
                     .to_owned()
             }

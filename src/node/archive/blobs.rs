@@ -10,6 +10,9 @@ use sha2::{Digest, Sha256};
 use super::error::ArchiveError;
 use crate::dicom::hexadecimal;
 
+/// Folder of the blobs below that of the archive.
+pub(super) const FOLDER: &str = "blobs";
+
 /// The name of a blob: 32 bytes of digest. It is computed, never received, so it is safe in a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct BlobName([u8; 32]);
@@ -33,6 +36,11 @@ impl BlobName {
             *byte = pair[0] << 4 | pair[1];
         }
         Some(Self(bytes))
+    }
+
+    /// The file of this name below the folder of all blobs.
+    pub(super) fn path_in(self, blobs: &Path) -> PathBuf {
+        blobs.join(format!("{:02x}", self.0[0])).join(format!("{}.dcm", self.to_text()))
     }
 
     /// The name as 64 hexadecimal digits.
@@ -99,7 +107,7 @@ pub(super) struct FileSystemBlobs {
 impl FileSystemBlobs {
     /// Opens the folder, creating what is missing; no second process can open it at the same time.
     pub(super) fn open(folder: &Path, minimum_free_bytes: u64) -> Result<Self, ArchiveError> {
-        let blobs = folder.join("blobs");
+        let blobs = folder.join(FOLDER);
         let incoming = folder.join("incoming");
         for path in [folder, &blobs, &incoming] {
             fs::create_dir_all(path).map_err(ArchiveError::disk("creating the folder", path))?;
@@ -146,7 +154,7 @@ impl BlobStore for FileSystemBlobs {
     }
 
     fn path(&self, name: BlobName) -> PathBuf {
-        self.shard(name).join(format!("{}.dcm", name.to_text()))
+        name.path_in(&self.blobs)
     }
 
     fn free_bytes(&self) -> Result<u64, ArchiveError> {

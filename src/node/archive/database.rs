@@ -16,6 +16,9 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "shadow", include_str!("../../../migrations/0003_shadow.sql")),
 ];
 
+/// The version that this program's tables have.
+pub(super) const LATEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
+
 /// Readers at the same time; more wait.
 const READERS: u32 = 4;
 

@@ -36,6 +36,17 @@ pub enum ArchiveError {
     /// The index could not be brought to this version of the program.
     #[error("preparing the tables of the index: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// The index is that of another version of the program.
+    #[error(
+        "the tables of the index have version {found}, this program reads {wanted}; start the node once with this \
+         program, or use the one that the node runs"
+    )]
+    Version {
+        /// The index's.
+        found: i64,
+        /// This program's.
+        wanted: i64,
+    },
     /// The node is stopping, or one of its tasks ended before its time.
     #[error("the archive no longer accepts work: the node is stopping")]
     Closed,

@@ -17,6 +17,7 @@ mod matching;
 mod part10;
 mod progress;
 mod query;
+mod reader;
 mod sql;
 mod text;
 
@@ -35,6 +36,7 @@ use index::{Entry, Identity, Index};
 pub use instance::{Origin, ReceivedInstance, Scope, Stored, StoredInstance};
 pub use progress::{SeriesMember, UnassembledSeries};
 pub use query::{Level, Query};
+pub use reader::ArchiveReader;
 use sql::SqlIndex;
 
 /// The archive; cheap to clone.

@@ -85,7 +85,7 @@ impl From<&ArchiveError> for Answer {
             ArchiveError::Unfit(why) => Self::new(Status::DOES_NOT_MATCH, why.as_str()),
             // Both pass or are repaired by an operator; the object itself is not at fault.
             ArchiveError::Disk { .. } => Self::new(Status::OUT_OF_RESOURCES, "the disk failed"),
-            ArchiveError::Index { .. } | ArchiveError::Migration(_) => {
+            ArchiveError::Index { .. } | ArchiveError::Migration(_) | ArchiveError::Version { .. } => {
                 Self::new(Status::OUT_OF_RESOURCES, "the index failed")
             }
             ArchiveError::Closed | ArchiveError::InUse(_) => {

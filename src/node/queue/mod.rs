@@ -11,6 +11,7 @@
 
 mod deliveries;
 mod error;
+pub mod holdings;
 mod job;
 mod jobs;
 mod shadow;

@@ -127,7 +127,27 @@ fn agreement(comparisons: &[Comparison]) -> Vec<Agreement> {
     by_candidate.into_iter().map(finished).collect()
 }
 
-/// One row of the table: what both said of a series.
+/// The columns of the table; they stand also where there is no row.
+const COLUMNS: [&str; 16] = [
+    "study_instance_uid",
+    "series_instance_uid",
+    "recorded_at",
+    "active_models",
+    "active_status",
+    "active_probability",
+    "active_decision",
+    "shadow_package",
+    "shadow_sha256",
+    "shadow_status",
+    "shadow_probability",
+    "shadow_decision",
+    "agree",
+    "active_seconds",
+    "shadow_seconds",
+    "shadow_error",
+];
+
+/// One row of the table, in the order of its columns: what both said of a series.
 #[derive(Serialize)]
 struct Row<'a> {
     study_instance_uid: &'a str,
@@ -184,7 +204,8 @@ fn seconds(opinion: &Opinion) -> f64 {
 }
 
 fn table(comparisons: &[Comparison]) -> Result<Vec<u8>, csv::Error> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    writer.write_record(COLUMNS)?;
     for comparison in comparisons {
         writer.serialize(Row::from(comparison))?;
     }

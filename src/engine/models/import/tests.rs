@@ -113,8 +113,12 @@ fn what_is_broken_leaves_nothing_behind() {
     assert!(error.contains("head.onnx is not there"), "{error}");
     let error = Incoming::from_folder(sources.path()).expect_err("no package").to_string();
     assert!(error.contains("model.toml"), "{error}");
-    // One that was killed on the way.
-    fs::create_dir_all(config.directory.join(".import-x/fixture-embolism/2.0.0")).expect("folder");
+    let network = fixture("fixture-lungs").join("network.onnx");
+    let error = Incoming::from_folder(&network).expect_err("no package").to_string();
+    assert!(error.contains("--manifest"), "{error}");
+    // Changes that were killed on the way.
+    fs::create_dir_all(config.directory.join(".draft-x/fixture-embolism/2.0.0")).expect("folder");
+    fs::write(config.directory.join(".draft-y"), "schema").expect("write");
     import(&config, &Incoming::from_folder(&classifier(sources.path(), "1.0.1")).expect("package")).expect("imported");
     assert_eq!(names(&config).into_iter().filter(|name| name != STATE).collect::<Vec<_>>(), before);
 }

@@ -112,6 +112,8 @@ fn said(probability: f64, decision: Decision) -> Summary {
 #[tokio::test]
 async fn a_candidates_results_are_shown_apart_and_listed_for_comparison() {
     let door = Door::open().await;
+    let empty = door.get("/api/v1/shadow?format=csv").send().await.expect("answer").text().await.expect("text");
+    assert!(empty.starts_with("study_instance_uid,") && empty.lines().count() == 1, "{empty}");
     let candidate = Candidate {
         package: "embolism/2".to_owned(),
         kind: Kind::EmbolismClassifier,
