@@ -80,6 +80,14 @@ pub enum TrainError {
         /// What went wrong.
         problem: String,
     },
+    /// Weights to begin with cannot be had from a file.
+    #[error("encoder.weights = {path}: {problem}", path = path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        problem: String,
+    },
     /// The loss is no longer a finite number.
     #[error("the loss of step {step} of epoch {epoch} is not a finite number; lower fit.learning_rate")]
     Diverged {

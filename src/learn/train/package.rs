@@ -50,8 +50,7 @@ pub(crate) fn write_draft(
     let exported: Vec<(Role, &str, Exported)> = match networks {
         Networks::Lungs(network) => vec![(Role::Network, "lungs.onnx", export::lungs(network, channels, size)?)],
         Networks::Embolism(network) => {
-            let features = configuration.encoder.features();
-            let [encoder, head] = export::embolism(network, channels, size, features)?;
+            let [encoder, head] = export::embolism(network, channels, size)?;
             vec![(Role::Encoder, "encoder.onnx", encoder), (Role::Head, "head.onnx", head)]
         }
     };

@@ -16,7 +16,9 @@ use crate::engine::volume::preparation::Preparation;
 pub(super) use data::{Data, LungSource, Supervision, Work};
 pub(super) use evaluation::{Evaluation, Package};
 pub(super) use fit::{Augmentation, Fit};
-pub(super) use network::{EncoderConfiguration, HeadConfiguration, LungConfiguration};
+pub(super) use network::{
+    Architecture, EncoderConfiguration, HeadConfiguration, LungConfiguration, Multipliers, SequenceKind,
+};
 
 /// The commented defaults, which are also the reference of every key.
 pub(super) const DEFAULTS: &str = include_str!("../../../../configs/train.toml");
@@ -84,7 +86,7 @@ impl TrainConfiguration {
         self.package.validate()?;
         self.head.validate()?;
         match self.kind {
-            Kind::EmbolismClassifier => network::multiples_of(8, self.input.size),
+            Kind::EmbolismClassifier => self.encoder.validate(self.input.size),
             Kind::LungSegmentation => self.lung_network.validate(self.input.size),
         }
     }

@@ -1,5 +1,7 @@
 //! What the networks are made of.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::at_least_one;
@@ -9,10 +11,45 @@ use crate::engine::models::target::Target;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EncoderConfiguration {
-    /// Channels at half, quarter and eighth of the input's resolution.
+    /// Which network.
+    pub architecture: Architecture,
+    /// Channels of a published architecture, as a multiple of the published ones.
+    pub width: f64,
+    /// Its blocks, likewise.
+    pub depth: f64,
+    /// A file of weights to begin with; empty for random ones.
+    pub weights: PathBuf,
+    /// The pyramid's channels at half, quarter and eighth of the input's resolution.
     pub widths: [usize; 3],
-    /// Residual blocks at each of these resolutions.
+    /// Its residual blocks at each of these resolutions.
     pub blocks: [usize; 3],
+}
+
+/// What looks at slices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Architecture {
+    /// Residual blocks at three resolutions, of any size.
+    Pyramid,
+    /// He et al. 2016.
+    Resnet18,
+    /// The same, deeper.
+    Resnet34,
+    /// The same, with bottlenecks.
+    Resnet50,
+    /// Tan and Le 2019.
+    Efficientnet,
+    /// Dosovitskiy et al. 2021, with a convolutional stem.
+    Vit,
+    /// Convolutions, then attention: Dai et al. 2021.
+    Hybrid,
+}
+
+/// Multiples of the published sizes of an architecture.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Multipliers {
+    width: f64,
+    depth: f64,
 }
 
 /// Exam head of the embolism classifier.
@@ -21,10 +58,26 @@ pub struct EncoderConfiguration {
 pub struct HeadConfiguration {
     /// What is said of an exam, in the order of [`Target::ALL`], embolism first.
     pub targets: Vec<Target>,
+    /// What a slice learns of the others before it is read.
+    pub sequence: SequenceKind,
     /// Channels of the sequence along the slices.
     pub width: usize,
-    /// Neighbouring slices that each step sees, an odd number.
+    /// `attention`: neighbouring slices that each step sees, an odd number.
     pub context: usize,
+    /// `recurrent`: slices that a state goes back.
+    pub steps: usize,
+}
+
+/// What a slice learns of the others before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SequenceKind {
+    /// Of its neighbours.
+    Attention,
+    /// Of those below and above, one after another.
+    Recurrent,
+    /// Nothing.
+    None,
 }
 
 /// Lung network.
@@ -35,16 +88,53 @@ pub struct LungConfiguration {
     pub widths: Vec<usize>,
 }
 
+/// Channels come in multiples of this, so that groups and attention heads divide them.
+const CHANNEL_STEP: f64 = 8.0;
+
+impl Multipliers {
+    /// Of a published number of channels.
+    pub(crate) fn channels(self, published: usize) -> usize {
+        ((self.width * published as f64 / CHANNEL_STEP).round().max(1.0) * CHANNEL_STEP) as usize
+    }
+
+    /// Of a published number of blocks.
+    pub(crate) fn blocks(self, published: usize) -> usize {
+        (self.depth * published as f64).ceil().max(1.0) as usize
+    }
+}
+
 impl EncoderConfiguration {
-    /// Length of the feature vector of a slice.
-    pub(crate) fn features(&self) -> usize {
-        1 + self.widths[0] + self.widths[2]
+    pub(crate) fn multipliers(&self) -> Multipliers {
+        Multipliers { width: self.width, depth: self.depth }
+    }
+
+    /// Slices have `size` rows and columns.
+    pub(super) fn validate(&self, size: [usize; 2]) -> Result<(), String> {
+        multiples_of(8, size)?;
+        for (key, value) in [("encoder.width", self.width), ("encoder.depth", self.depth)] {
+            if !(0.01..=10.0).contains(&value) {
+                return Err(format!("{key} = {value}: a number from 0.01 to 10 was expected"));
+            }
+            if self.architecture == Architecture::Pyramid && value != 1.0 {
+                return Err(format!("{key} = {value}: the pyramid is sized by encoder.widths and encoder.blocks; 1 was expected"));
+            }
+        }
+        let resnet =
+            matches!(self.architecture, Architecture::Resnet18 | Architecture::Resnet34 | Architecture::Resnet50);
+        if !resnet && !self.weights.as_os_str().is_empty() {
+            return Err(format!(
+                "encoder.weights = {:?}: weights from a file are for ResNets; nothing was expected for {:?}",
+                self.weights.display().to_string(),
+                self.architecture
+            ));
+        }
+        at_least_one(&self.widths.map(|width| ("encoder.widths", width)))
     }
 }
 
 impl HeadConfiguration {
     pub(super) fn validate(&self) -> Result<(), String> {
-        at_least_one(&[("head.width", self.width)])?;
+        at_least_one(&[("head.width", self.width), ("head.steps", self.steps)])?;
         if self.context.is_multiple_of(2) {
             return Err(format!("head.context = {}: an odd number was expected", self.context));
         }
@@ -72,7 +162,7 @@ impl LungConfiguration {
 }
 
 /// Slices of `size` rows and columns can be halved as often as a network halves them.
-pub(super) fn multiples_of(multiple: usize, size: [usize; 2]) -> Result<(), String> {
+fn multiples_of(multiple: usize, size: [usize; 2]) -> Result<(), String> {
     if size.iter().any(|length| *length == 0 || !length.is_multiple_of(multiple)) {
         return Err(format!("input.size = {size:?}: multiples of {multiple} were expected"));
     }
@@ -82,10 +172,33 @@ pub(super) fn multiples_of(multiple: usize, size: [usize; 2]) -> Result<(), Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::learn::train::configuration::TrainConfiguration;
+
+    #[test]
+    fn multiples_of_published_sizes_are_never_nothing() {
+        let size = Multipliers { width: 0.125, depth: 0.25 };
+        assert_eq!([64, 512, 16].map(|channels| size.channels(channels)), [8, 64, 8]);
+        assert_eq!([2, 6].map(|blocks| size.blocks(blocks)), [1, 2]);
+        assert_eq!(Multipliers { width: 1.0, depth: 1.0 }.channels(112), 112);
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_the_architecture_are_refused() {
+        let problem = |settings: &[&str]| {
+            let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+            TrainConfiguration::load(None, &settings).expect_err("refused").to_string()
+        };
+        assert!(problem(&["encoder.width=0.5"]).contains("encoder.blocks"));
+        assert!(problem(&["encoder.weights=file.pth"]).contains("ResNets"));
+        assert!(problem(&["encoder.architecture=resnet18", "encoder.depth=0"]).contains("encoder.depth"));
+        assert!(problem(&["encoder.architecture=resnet19"]).contains("resnet18"));
+        assert!(problem(&["head.sequence=recurrent", "head.steps=0"]).contains("head.steps"));
+    }
 
     #[test]
     fn targets_begin_with_embolism_and_keep_their_order() {
-        let head = |targets: &[Target]| HeadConfiguration { targets: targets.to_vec(), width: 8, context: 3 };
+        let defaults = TrainConfiguration::load(None, &[]).expect("defaults").head;
+        let head = |targets: &[Target]| HeadConfiguration { targets: targets.to_vec(), ..defaults.clone() };
         assert_eq!(head(&Target::ALL).validate(), Ok(()));
         assert_eq!(head(&[Target::PulmonaryEmbolism]).validate(), Ok(()));
         for wrong in [

@@ -27,11 +27,11 @@ pub(crate) struct EmbolismTask<'a> {
     pub(crate) validation: &'a Dataset,
     /// Slice targets of each training exam.
     pub(crate) targets: Vec<Vec<u8>>,
-    /// What patches have been learnt from, if any were.
+    /// Weights to begin with, where there is a file of them or patches have been learnt from.
     pub(crate) start: Option<Start>,
 }
 
-/// Weights of an earlier fit to go on from.
+/// Weights to go on from: of an earlier fit, or of a file.
 pub(crate) struct Start {
     pub(crate) network: EmbolismNetwork,
     /// Digest of their file.
@@ -55,9 +55,15 @@ struct Drawn {
 }
 
 impl<'a> EmbolismTask<'a> {
-    pub(crate) fn new(configuration: &'a TrainConfiguration, training: &'a Dataset, validation: &'a Dataset) -> Self {
+    /// # Errors
+    /// The file of weights to begin with does not fit.
+    pub(crate) fn new(
+        configuration: &'a TrainConfiguration,
+        training: &'a Dataset,
+        validation: &'a Dataset,
+    ) -> Result<Self, TrainError> {
         let targets = (0..training.exams.len()).map(|exam| training.slice_labels(exam).to_vec()).collect();
-        Self { configuration, training, validation, targets, start: None }
+        Ok(Self { configuration, training, validation, targets, start: from_file(configuration)? })
     }
 }
 
@@ -195,10 +201,23 @@ pub(super) fn target_labels(exam: TargetLabels, targets: &[Target], flipped: boo
 /// Fresh weights of encoder and head.
 pub(crate) fn network(configuration: &TrainConfiguration, device: &Device) -> EmbolismNetwork {
     let channels = configuration.input.channels();
-    EmbolismNetwork {
-        encoder: Encoder::new(&configuration.encoder, channels, configuration.input.size, device),
-        head: Head::new(&configuration.head, configuration.encoder.features(), device),
+    let encoder = Encoder::new(&configuration.encoder, channels, configuration.input.size, device);
+    let head = Head::new(&configuration.head, encoder.features(), device);
+    EmbolismNetwork { encoder, head }
+}
+
+/// Weights to begin with where the configuration names a file of them.
+fn from_file(configuration: &TrainConfiguration) -> Result<Option<Start>, TrainError> {
+    let path = &configuration.encoder.weights;
+    if path.as_os_str().is_empty() {
+        return Ok(None);
     }
+    let device = Device::flex();
+    device.seed(configuration.fit.seed);
+    let mut network = network(configuration, &device);
+    network.encoder.load(configuration.input.channels(), path)?;
+    let bytes = std::fs::read(path).map_err(TrainError::file("reading", path))?;
+    Ok(Some(Start { network, digest: files::digest(&bytes) }))
 }
 
 /// Logits of the slices that carry a label, beside their labels.

@@ -80,7 +80,7 @@ impl Task for PatchTask<'_> {
     type Batch = PatchBatch;
 
     fn network(&self, device: &Device) -> EmbolismNetwork {
-        super::embolism::network(self.0.configuration, device)
+        self.0.network(device)
     }
 
     fn plan(&self, random: &mut ChaCha8Rng) -> Vec<Vec<usize>> {

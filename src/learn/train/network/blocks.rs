@@ -3,7 +3,7 @@
 use burn::module::{Initializer, Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig2d};
-use burn::tensor::activation::relu;
+use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Tensor};
@@ -21,6 +21,15 @@ pub(crate) fn convolution(channels: [usize; 2], kernel: usize, stride: usize, de
         .init(device)
 }
 
+/// Each channel convolved for itself, with a square kernel of odd size.
+pub(crate) fn depthwise(channels: usize, kernel: usize, device: &Device) -> Conv2d {
+    let margin = kernel / 2;
+    Conv2dConfig::new([channels, channels], [kernel, kernel])
+        .with_padding(PaddingConfig2d::Explicit(margin, margin, margin, margin))
+        .with_groups(channels)
+        .init(device)
+}
+
 /// A convolution whose output is normalised over the batch while it is fitted (Ioffe and Szegedy 2015). Once fitted,
 /// [`Normalised::folded`] makes it a plain convolution of the same values, which is what is exported and served.
 #[derive(Module, Debug)]
@@ -33,6 +42,25 @@ impl Normalised {
     pub(crate) fn new(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Self {
         let normalisation = Some(BatchNormConfig::new(channels[1]).init(device));
         Self { convolution: convolution(channels, kernel, stride, device), normalisation }
+    }
+
+    /// The same without the convolution's own offset, which the normalisation takes away again; the channels in as many
+    /// groups as wanted.
+    pub(crate) fn grouped(channels: [usize; 2], kernel: usize, stride: usize, groups: usize, device: &Device) -> Self {
+        let margin = kernel / 2;
+        let convolution = Conv2dConfig::new(channels, [kernel, kernel])
+            .with_stride([stride, stride])
+            .with_padding(PaddingConfig2d::Explicit(margin, margin, margin, margin))
+            .with_groups(groups)
+            .with_bias(false)
+            .with_initializer(Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: false })
+            .init(device);
+        Self { convolution, normalisation: Some(BatchNormConfig::new(channels[1]).init(device)) }
+    }
+
+    /// Number of channels it gives.
+    pub(crate) fn outputs(&self) -> usize {
+        self.convolution.weight.dims()[0]
     }
 
     /// `[N, C, H, W]` to `[N, C', H', W']`.
@@ -83,9 +111,14 @@ impl Residual {
     }
 }
 
+/// One block after the other.
+pub(crate) fn through<B>(blocks: &[B], input: Tensor<4>, forward: impl Fn(&B, Tensor<4>) -> Tensor<4>) -> Tensor<4> {
+    blocks.iter().fold(input, |input, block| forward(block, input))
+}
+
 /// Every block folded.
-pub(crate) fn all_folded(blocks: Vec<Residual>) -> Vec<Residual> {
-    blocks.into_iter().map(Residual::folded).collect()
+pub(crate) fn all_folded<B>(blocks: Vec<B>, folded: impl Fn(B) -> B) -> Vec<B> {
+    blocks.into_iter().map(folded).collect()
 }
 
 /// Learnt numbers that multiply a tensor.
@@ -93,13 +126,24 @@ pub(crate) fn scales(count: [usize; 1], value: f64, device: &Device) -> Param<Te
     Initializer::Constant { value }.init(count, device)
 }
 
-/// Doubles rows and columns by linear interpolation.
-pub(crate) fn doubled(input: Tensor<4>) -> Tensor<4> {
+/// Rows and columns brought to a size by linear interpolation.
+pub(crate) fn resized(input: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
     let [_, _, rows, columns] = input.dims();
-    let options = InterpolateOptions::new(InterpolateMode::Bilinear)
-        .with_align_corners(false)
-        .with_output_size([2 * rows, 2 * columns]);
+    if [rows, columns] == size {
+        return input;
+    }
+    let options = InterpolateOptions::new(InterpolateMode::Bilinear).with_align_corners(false).with_output_size(size);
     interpolate(input, options)
+}
+
+/// The smooth rectifier `x * sigmoid(x)` (SiLU, Hendrycks and Gimpel 2016; "Swish").
+pub(crate) fn silu(input: Tensor<4>) -> Tensor<4> {
+    input.clone() * sigmoid(input)
+}
+
+/// The Gaussian rectifier in its approximation `x * sigmoid(1.702 x)` (GELU, Hendrycks and Gimpel 2016, section 2).
+pub(crate) fn gelu(input: Tensor<4>) -> Tensor<4> {
+    input.clone() * sigmoid(input.mul_scalar(1.702))
 }
 
 /// Logits squeezed into a range whose exponentials are safe; near zero it is the identity.

@@ -1,4 +1,4 @@
-//! An exam from the features of its slices: local context along the stack, then attention pooling.
+//! An exam from the features of its slices: what slices say together, then attention pooling.
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::PaddingConfig2d;
@@ -7,18 +7,42 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor};
 
 use super::blocks::{bounded, scales};
-use crate::learn::train::configuration::HeadConfiguration;
+use super::recurrence::Recurrence;
+use crate::learn::train::configuration::{HeadConfiguration, SequenceKind};
 
 /// The stack of slices is an image of D rows and one column, so that convolutions give the context along it.
 #[derive(Module, Debug)]
 pub(crate) struct Head {
     embed: Conv2d,
-    context: Conv2d,
-    context_scale: Param<Tensor<1>>,
+    /// Absent where each slice is read for itself.
+    sequence: Option<Sequence>,
     read: Conv2d,
     attend: Conv2d,
     slice_to_exam: Param<Tensor<1>>,
     slice_to_attention: Param<Tensor<1>>,
+}
+
+/// What a slice learns of the others before it is read.
+#[derive(Module, Debug)]
+enum Sequence {
+    /// Of its neighbours.
+    Context(Context),
+    /// Of those below and above, one after another.
+    Recurrence(Recurrence),
+}
+
+/// A convolution along the stack, added to what it is given.
+#[derive(Module, Debug)]
+struct Context {
+    convolution: Conv2d,
+    scale: Param<Tensor<1>>,
+}
+
+impl Context {
+    fn forward(&self, embedded: Tensor<4>) -> Tensor<4> {
+        let context = relu(self.convolution.forward(embedded.clone()));
+        embedded + context * self.scale.val().reshape([1, 1, 1, 1])
+    }
 }
 
 /// What the head gives for one exam of D slices.
@@ -47,13 +71,22 @@ impl Head {
                 .with_padding(PaddingConfig2d::Explicit(kernel[0] / 2, 0, kernel[0] / 2, 0))
                 .init(device)
         };
+        let (sequence, state) = match configuration.sequence {
+            SequenceKind::Attention => {
+                let convolution = along([width, width], [configuration.context, 1]);
+                (Some(Sequence::Context(Context { convolution, scale: scales([1], 0.1, device) })), width)
+            }
+            SequenceKind::Recurrent => {
+                (Some(Sequence::Recurrence(Recurrence::new(width, configuration.steps, device))), 2 * width)
+            }
+            SequenceKind::None => (None, width),
+        };
         let quiet = Initializer::Normal { mean: 0.0, std: 0.02 };
         let reading =
-            |outputs| Conv2dConfig::new([width, outputs], [1, 1]).with_initializer(quiet.clone()).init(device);
+            |outputs| Conv2dConfig::new([state, outputs], [1, 1]).with_initializer(quiet.clone()).init(device);
         Self {
             embed: along([1, width], [1, features]),
-            context: along([width, width], [configuration.context, 1]),
-            context_scale: scales([1], 0.1, device),
+            sequence,
             read: reading(targets),
             attend: reading(1),
             slice_to_exam: scales([targets], 1.0, device),
@@ -69,11 +102,12 @@ impl Head {
         let logits = features.clone().select(1, first).reshape([1, 1, slices, 1]);
         let weighted = |weight: &Param<Tensor<1>>| logits.clone() * weight.val().reshape([1, -1, 1, 1]);
 
-        // One new axis at a time: the exporter follows a dynamic axis past no more than one that it has to infer.
-        let image = features.reshape([1, slices, length]).reshape([1, 1, slices, length]);
-        let embedded = relu(self.embed.forward(image));
-        let context = relu(self.context.forward(embedded.clone()));
-        let state = embedded + context * self.context_scale.val().reshape([1, 1, 1, 1]);
+        let embedded = relu(self.embed.forward(features.reshape([1, 1, slices, length])));
+        let state = match &self.sequence {
+            Some(Sequence::Context(context)) => context.forward(embedded),
+            Some(Sequence::Recurrence(recurrence)) => recurrence.forward(embedded),
+            None => embedded,
+        };
 
         let odds = bounded(weighted(&self.slice_to_attention) + self.attend.forward(state.clone())).exp();
         let attention = odds.clone() / odds.sum_dim(2);

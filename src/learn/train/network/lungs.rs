@@ -5,7 +5,7 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
-use super::blocks::{Normalised, Residual, all_folded, convolution, doubled};
+use super::blocks::{Normalised, Residual, all_folded, convolution, resized};
 use crate::learn::train::configuration::LungConfiguration;
 
 /// Classes of the lung network: background, left lung, right lung.
@@ -48,19 +48,19 @@ impl LungNetwork {
         levels.pop();
         for (level, (up, decode)) in self.up.iter().zip(&self.decode).enumerate().rev() {
             let skipped = levels.swap_remove(level);
-            image = decode.forward(relu(skipped + doubled(up.forward(image))));
+            let [_, _, rows, columns] = skipped.dims();
+            image = decode.forward(relu(skipped + resized(up.forward(image), [rows, columns])));
         }
         self.classify.forward(image)
     }
 
     /// The same network without normalisation: as it is exported.
     pub(crate) fn folded(self) -> Self {
-        let folded = |layers: Vec<Normalised>| layers.into_iter().map(Normalised::folded).collect();
         Self {
-            down: folded(self.down),
-            encode: all_folded(self.encode),
-            up: folded(self.up),
-            decode: all_folded(self.decode),
+            down: all_folded(self.down, Normalised::folded),
+            encode: all_folded(self.encode, Residual::folded),
+            up: all_folded(self.up, Normalised::folded),
+            decode: all_folded(self.decode, Residual::folded),
             classify: self.classify,
         }
     }

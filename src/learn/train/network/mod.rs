@@ -4,10 +4,16 @@
 //! exported and served, so that a slice's result depends on no other slice. Exponentials are taken of bounded logits
 //! ([`blocks::bounded`]), so that no maximum has to be subtracted.
 
+mod backbone;
 pub(crate) mod blocks;
 mod encoder;
 mod head;
 mod lungs;
+mod neck;
+#[cfg(test)]
+mod parity;
+mod recurrence;
+mod weights;
 
 pub(crate) use encoder::{CELL, Encoded, Encoder};
 pub(crate) use head::Head;

@@ -53,7 +53,7 @@ fn fit_one(configuration: &TrainConfiguration, paths: &Paths) -> Result<usize, T
         Kind::EmbolismClassifier => {
             require_both_classes(training, "training")?;
             require_both_classes(validation, "validation")?;
-            let mut task = EmbolismTask::new(configuration, training, validation);
+            let mut task = EmbolismTask::new(configuration, training, validation)?;
             if configuration.fit.patch_epochs > 0 {
                 task.start = Some(fit_patches(configuration, paths, &task, &devices)?);
             }

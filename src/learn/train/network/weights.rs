@@ -1,0 +1,327 @@
+//! Weights to begin with, from a file: ResNets with torchvision's names, as learnt from ImageNet for instance.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::store::burn_pack::Tensor as Stored;
+use burn::store::{ModuleSnapshot, ModuleStore, PytorchStore, SafetensorsStore, bridge};
+use burn::tensor::TensorData;
+
+use super::backbone::{Backbone, Resnet};
+use crate::learn::train::TrainError;
+
+/// Mean and standard deviation of the colours that torchvision's networks learnt from, each from 0 to 1.
+const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// Names listed in a message.
+const LISTED: usize = 4;
+
+/// Sets the backbone's weights to those of a safetensors or PyTorch file.
+///
+/// # Errors
+/// The file cannot be read, is of another architecture, or the backbone is no ResNet.
+pub(super) fn load(backbone: &mut Backbone, channels: usize, path: &Path) -> Result<(), TrainError> {
+    let failed = |problem: String| TrainError::Weights { path: path.to_owned(), problem };
+    let Backbone::Resnet(network) = backbone else {
+        return Err(failed("weights from a file are for ResNets; leave encoder.weights empty for others".to_owned()));
+    };
+    let (named, unused) = placed(read(path).map_err(failed)?).map_err(failed)?;
+    let named = adapted(named, channels).map_err(failed)?;
+    let tensors = named.len();
+    apply(network, named).map_err(failed)?;
+    tracing::info!("{}: {tensors} tensors begin the encoder; not used: {}", path.display(), listed(&unused));
+    Ok(())
+}
+
+fn listed(names: &[String]) -> String {
+    let some = names.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => "none".to_owned(),
+        count if count > LISTED => format!("{some} and {} more", count - LISTED),
+        _ => some,
+    }
+}
+
+/// Tensors by the file's names.
+fn read(path: &Path) -> Result<BTreeMap<String, Stored>, String> {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("safetensors") => {
+            let mut store = SafetensorsStore::from_file(path);
+            store.get_all_tensors().cloned().map_err(|error| error.to_string())
+        }
+        Some("pth" | "pt") => {
+            let mut store = PytorchStore::from_file(path);
+            store.get_all_tensors().cloned().map_err(|error| error.to_string())
+        }
+        _ => Err("a file that ends in .safetensors, .pth or .pt was expected".to_owned()),
+    }
+}
+
+/// Values by the network's own names, and the names of what it has no use for: the classifier, and counters.
+fn placed(stored: BTreeMap<String, Stored>) -> Result<(BTreeMap<String, TensorData>, Vec<String>), String> {
+    let first =
+        stored.keys().find_map(|name| name.strip_suffix("conv1.weight").filter(|start| !start.contains("layer")));
+    let prefix = first.ok_or("it holds no `conv1.weight`: torchvision's names of a ResNet were expected")?.to_owned();
+    let (mut named, mut unused) = (BTreeMap::new(), Vec::new());
+    for (name, tensor) in stored {
+        match name.strip_prefix(&prefix).and_then(own_name) {
+            Some(own) => {
+                let data = bridge::into_data(tensor).map_err(|error| format!("reading `{name}`: {error}"))?;
+                named.insert(own, data.convert::<f32>());
+            }
+            None => unused.push(name),
+        }
+    }
+    Ok((named, unused))
+}
+
+/// The network's own name of what torchvision names otherwise.
+fn own_name(name: &str) -> Option<String> {
+    let parts: Vec<&str> = name.split('.').collect();
+    let (place, rest) = match parts.as_slice() {
+        rest @ ["conv1" | "bn1", _] => ("stem".to_owned(), rest),
+        [stage, block, rest @ ..] => {
+            let stage = stage.strip_prefix("layer")?.parse::<usize>().ok()?.checked_sub(1)?;
+            (format!("stages.{stage}.{block}"), rest)
+        }
+        _ => return None,
+    };
+    let (place, layer, parameter) = match rest {
+        ["downsample", "0", parameter] => (format!("{place}.shortcut"), "conv", *parameter),
+        ["downsample", "1", parameter] => (format!("{place}.shortcut"), "bn", *parameter),
+        [layer, parameter] => {
+            let kind = layer.trim_end_matches(|character: char| character.is_ascii_digit());
+            let number = layer[kind.len()..].parse::<usize>().ok()?.checked_sub(1)?;
+            let place = if place == "stem" { place } else { format!("{place}.convolutions.{number}") };
+            (place, kind, *parameter)
+        }
+        _ => return None,
+    };
+    match (layer, parameter) {
+        ("conv", "weight") => Some(format!("{place}.convolution.weight")),
+        ("bn", "weight") => Some(format!("{place}.normalisation.gamma")),
+        ("bn", "bias") => Some(format!("{place}.normalisation.beta")),
+        ("bn", "running_mean" | "running_var") => Some(format!("{place}.normalisation.{parameter}")),
+        _ => None,
+    }
+}
+
+const KERNEL: &str = "stem.convolution.weight";
+const STEM_MEAN: &str = "stem.normalisation.running_mean";
+
+/// The first convolution made to read `channels` grey channels from 0 to 1 in place of three normalised colours: each
+/// reads an equal share of the sum over the colours, so that a grey image, given to every channel, is read as the
+/// network read it. What colours were shifted by is taken up by the mean that the normalisation takes away.
+fn adapted(mut named: BTreeMap<String, TensorData>, channels: usize) -> Result<BTreeMap<String, TensorData>, String> {
+    let missing = |name: &str| format!("it holds no tensor for `{name}`");
+    let kernel = named.remove(KERNEL).ok_or_else(|| missing(KERNEL))?;
+    let means = named.remove(STEM_MEAN).ok_or_else(|| missing(STEM_MEAN))?;
+    let [outputs, 3, rows, columns] = kernel.shape().to_vec()[..] else {
+        return Err(format!("`conv1.weight` has the shape {:?}; three colours were expected", kernel.shape().to_vec()));
+    };
+    let area = rows * columns;
+    let values: Vec<f32> = kernel.iter::<f32>().collect();
+    let mut adapted = Vec::with_capacity(outputs * channels * area);
+    let mut shifted: Vec<f32> = means.iter::<f32>().collect();
+    for (output, colours) in values.chunks(3 * area).enumerate() {
+        let of_colour = |colour: usize, place: usize| colours[colour * area + place] / DEVIATION[colour];
+        let grey: Vec<f32> = (0..area)
+            .map(|place| (0..3).map(|colour| of_colour(colour, place)).sum::<f32>() / channels as f32)
+            .collect();
+        adapted.extend(grey.repeat(channels));
+        let shift: f32 =
+            (0..3).map(|colour| MEAN[colour] * (0..area).map(|place| of_colour(colour, place)).sum::<f32>()).sum();
+        shifted.get_mut(output).into_iter().for_each(|mean| *mean += shift);
+    }
+    named.insert(KERNEL.to_owned(), TensorData::new(adapted, [outputs, channels, rows, columns]));
+    let count = shifted.len();
+    named.insert(STEM_MEAN.to_owned(), TensorData::new(shifted, [count]));
+    Ok(named)
+}
+
+fn apply(network: &mut Resnet, named: BTreeMap<String, TensorData>) -> Result<(), String> {
+    let stored = named.into_iter().map(|(name, data)| bridge::from_data(data, name, None)).collect();
+    // Into a copy: a file that does not fit leaves the network as it was.
+    let mut filled = network.clone();
+    let result = filled.apply(stored, None, None, true);
+    if let Some(error) = result.errors.first() {
+        return Err(format!("{error}; is it a file of this architecture?"));
+    }
+    let missing: Vec<String> =
+        result.missing.into_iter().map(|(name, _)| name).filter(|name| !name.ends_with(".training")).collect();
+    if !missing.is_empty() || !result.unused.is_empty() {
+        return Err(format!(
+            "it is of another architecture: it lacks {}; and has besides {}",
+            listed(&missing),
+            listed(&result.unused)
+        ));
+    }
+    *network = filled;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::module::Module;
+    use burn::tensor::module::conv2d;
+    use burn::tensor::ops::ConvOptions;
+    use burn::tensor::{Device, Distribution, Tensor};
+
+    use super::*;
+    use crate::learn::train::configuration::{Architecture, EncoderConfiguration, TrainConfiguration};
+
+    fn backbone(architecture: Architecture, channels: usize) -> Backbone {
+        let configuration = TrainConfiguration::load(None, &[]).expect("defaults").encoder;
+        let configuration = EncoderConfiguration { architecture, width: 0.125, ..configuration };
+        Backbone::new(&configuration, channels, &Device::flex())
+    }
+
+    /// Names and shapes of a ResNet in torchvision, an eighth as wide, as `state_dict()` lists them.
+    fn state(blocks: [usize; 4], bottleneck: bool) -> Vec<(String, Vec<usize>)> {
+        let mut state = Vec::new();
+        let mut layer = |convolution: String, normalisation: String, shape: [usize; 4]| {
+            state.push((format!("{convolution}.weight"), shape.to_vec()));
+            for parameter in ["weight", "bias", "running_mean", "running_var"] {
+                state.push((format!("{normalisation}.{parameter}"), vec![shape[0]]));
+            }
+        };
+        layer("conv1".to_owned(), "bn1".to_owned(), [8, 3, 7, 7]);
+        let mut inputs = 8;
+        for (stage, count) in blocks.into_iter().enumerate() {
+            let width = 8 << stage;
+            let outputs = if bottleneck { 4 * width } else { width };
+            for block in 0..count {
+                let place = format!("layer{}.{block}", stage + 1);
+                let shapes = if bottleneck {
+                    vec![[width, inputs, 1, 1], [width, width, 3, 3], [outputs, width, 1, 1]]
+                } else {
+                    vec![[width, inputs, 3, 3], [width, width, 3, 3]]
+                };
+                for (number, shape) in shapes.into_iter().enumerate() {
+                    layer(format!("{place}.conv{}", number + 1), format!("{place}.bn{}", number + 1), shape);
+                }
+                if block == 0 && (stage > 0 || inputs != outputs) {
+                    let shape = [outputs, inputs, 1, 1];
+                    layer(format!("{place}.downsample.0"), format!("{place}.downsample.1"), shape);
+                }
+                inputs = outputs;
+            }
+        }
+        state.push(("fc.weight".to_owned(), vec![5, inputs]));
+        state.push(("fc.bias".to_owned(), vec![5]));
+        state
+    }
+
+    /// A value for each place of each tensor, all different and none negative.
+    fn value(tensor: usize, place: usize) -> f32 {
+        0.25 + ((tensor * 31 + place) % 101) as f32 / 256.0
+    }
+
+    /// A safetensors file: the length of a header, the header in JSON, values.
+    fn write(path: &Path, state: &[(String, Vec<usize>)]) {
+        let (mut header, mut values) = (serde_json::Map::new(), Vec::<u8>::new());
+        for (index, (name, shape)) in state.iter().enumerate() {
+            let begin = values.len();
+            let count = shape.iter().product::<usize>();
+            values.extend((0..count).flat_map(|place| value(index, place).to_le_bytes()));
+            let entry = serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [begin, values.len()]});
+            header.insert(name.clone(), entry);
+        }
+        let header = serde_json::Value::Object(header).to_string();
+        let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &values].concat();
+        std::fs::write(path, bytes).expect("file");
+    }
+
+    fn file(folder: &tempfile::TempDir, state: &[(String, Vec<usize>)]) -> std::path::PathBuf {
+        let path = folder.path().join("weights.safetensors");
+        write(&path, state);
+        path
+    }
+
+    fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+        tensor.into_data().iter::<f32>().collect()
+    }
+
+    #[test]
+    fn every_tensor_of_a_resnet_finds_its_place() {
+        let folder = tempfile::tempdir().expect("folder");
+        for (architecture, blocks, bottleneck) in [
+            (Architecture::Resnet18, [2, 2, 2, 2], false),
+            (Architecture::Resnet34, [3, 4, 6, 3], false),
+            (Architecture::Resnet50, [3, 4, 6, 3], true),
+        ] {
+            let state = state(blocks, bottleneck);
+            let mut backbone = backbone(architecture, 3);
+            load(&mut backbone, 3, &file(&folder, &state)).expect("loaded");
+            let Backbone::Resnet(network) = backbone else { panic!("a ResNet was expected") };
+            let tensors: BTreeMap<String, Stored> =
+                network.collect(None, None, true).into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
+            let mut compared = 0;
+            for (index, (name, shape)) in state.iter().enumerate().filter(|(_, (name, _))| name.starts_with("layer")) {
+                let found = bridge::to_data(&tensors[&own_name(name).expect("a place")]).expect("values");
+                assert_eq!(found.shape().to_vec(), *shape, "{name}");
+                assert!(found.iter::<f32>().enumerate().all(|(place, found)| found == value(index, place)), "{name}");
+                compared += 1;
+            }
+            assert_eq!(compared, state.len() - 7, "all but the stem and the classifier");
+        }
+    }
+
+    #[test]
+    fn grey_channels_are_read_as_colours_were() {
+        let folder = tempfile::tempdir().expect("folder");
+        let state = state([2, 2, 2, 2], false);
+        let path = file(&folder, &state);
+        let device = Device::flex();
+        let image = Tensor::<4>::random([1, 1, 32, 32], Distribution::Uniform(0.0, 1.0), &device);
+        let colours: Vec<Tensor<4>> =
+            (0..3).map(|colour| image.clone().sub_scalar(MEAN[colour]).div_scalar(DEVIATION[colour])).collect();
+        let tensor = |name: &str| {
+            let index = state.iter().position(|(found, _)| found == name).expect("name");
+            let count = state[index].1.iter().product();
+            TensorData::new((0..count).map(|place| value(index, place)).collect::<Vec<f32>>(), state[index].1.clone())
+        };
+        let options = ConvOptions::new([2, 2], [3, 3], [1, 1], 1);
+        let kernel = Tensor::<4>::from_data(tensor("conv1.weight"), &device);
+        let convolved = conv2d(Tensor::cat(colours, 1), kernel, None, options);
+        let of_channel = |name: &str| Tensor::<1>::from_data(tensor(name), &device).reshape([1, 8, 1, 1]);
+        let deviation = of_channel("bn1.running_var").add_scalar(1e-5).sqrt();
+        let expected = (convolved - of_channel("bn1.running_mean")) / deviation * of_channel("bn1.weight")
+            + of_channel("bn1.bias");
+        for channels in [1, 3, 5] {
+            let mut backbone = backbone(Architecture::Resnet18, channels);
+            load(&mut backbone, channels, &path).expect("loaded");
+            let Backbone::Resnet(network) = backbone else { panic!("a ResNet was expected") };
+            let found = network.valid().stem.forward(image.clone().repeat_dim(1, channels));
+            // Away from the border, where padding with nothing means black and not the mean colour.
+            let inside = |map: Tensor<4>| values(map.narrow(2, 2, 12).narrow(3, 2, 12));
+            let pairs = inside(found).into_iter().zip(inside(expected.clone()));
+            let difference = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(difference < 2e-3, "{channels} channels: {difference}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_file_says_what_is_wrong_with_it() {
+        let folder = tempfile::tempdir().expect("folder");
+        let problem = |architecture, path: &Path| {
+            load(&mut backbone(architecture, 3), 3, path).expect_err("a wrong file").to_string()
+        };
+        let path = file(&folder, &state([2, 2, 2, 2], false));
+        let other = problem(Architecture::Resnet34, &path);
+        assert!(other.contains("another architecture") && other.contains("stages.0.2"), "{other}");
+        let other = problem(Architecture::Resnet50, &path);
+        assert!(other.contains("architecture"), "{other}");
+        assert!(problem(Architecture::Vit, &path).contains("for ResNets"));
+        write(&path, &[("weight".to_owned(), vec![2, 2])]);
+        assert!(problem(Architecture::Resnet18, &path).contains("conv1.weight"));
+        for (name, bytes) in [("cut.safetensors", &b"abc"[..]), ("cut.pth", b"abc"), ("weights.bin", b"")] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).expect("file");
+            let problem = problem(Architecture::Resnet18, &path);
+            assert!(problem.contains(name), "{problem}");
+        }
+        assert!(problem(Architecture::Resnet18, Path::new("absent.pth")).contains("absent.pth"));
+    }
+}
