@@ -99,7 +99,8 @@ fn named(mut model: ModelProto, names: &Names) -> Result<ModelProto, String> {
     let rename = |name: &mut String| {
         if name.starts_with("tensor_") {
             let number = new.len();
-            *name = new.entry(std::mem::take(name)).or_insert_with(|| format!("value_{number}")).clone();
+            let named = new.entry(name.clone()).or_insert_with(|| format!("value_{number}"));
+            name.clone_from(named);
         }
     };
     let values = graph.input.iter_mut().chain(&mut graph.output).map(|value| &mut value.name);

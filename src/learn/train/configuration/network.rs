@@ -115,8 +115,10 @@ impl EncoderConfiguration {
             if !(0.01..=10.0).contains(&value) {
                 return Err(format!("{key} = {value}: a number from 0.01 to 10 was expected"));
             }
-            if self.architecture == Architecture::Pyramid && value != 1.0 {
-                return Err(format!("{key} = {value}: the pyramid is sized by encoder.widths and encoder.blocks; 1 was expected"));
+            if self.architecture == Architecture::Pyramid && (value - 1.0).abs() > 0.0 {
+                return Err(format!(
+                    "{key} = {value}: the pyramid is sized by encoder.widths and encoder.blocks; 1 was expected"
+                ));
             }
         }
         let resnet =

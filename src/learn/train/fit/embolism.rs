@@ -12,6 +12,7 @@ use crate::learn::train::TrainError;
 use crate::learn::train::augmentation::Variation;
 use crate::learn::train::configuration::{Fit, TrainConfiguration};
 use crate::learn::train::dataset::Dataset;
+use crate::learn::train::files;
 use crate::learn::train::labels::TargetLabels;
 use crate::learn::train::loss::{self, ExamLabels, Terms, UNLABELLED, Weights};
 use crate::learn::train::metrics::{Scored, auroc};

@@ -53,10 +53,7 @@ fn a_training_step_is_timed() {
     let count = std::env::var("PE_NODE_STEPS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
     for (name, overrides) in [
         ("pyramid", &[][..]),
-        (
-            "residual",
-            &["input.size=[96, 96]", "encoder.widths=[24, 48, 96]", "encoder.blocks=[2, 2, 1]"],
-        ),
+        ("residual", &["input.size=[96, 96]", "encoder.widths=[24, 48, 96]", "encoder.blocks=[2, 2, 1]"]),
     ] {
         let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
         let configuration = TrainConfiguration::load(None, &overrides).expect("valid");

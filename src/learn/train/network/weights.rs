@@ -324,4 +324,40 @@ mod tests {
         }
         assert!(problem(Architecture::Resnet18, Path::new("absent.pth")).contains("absent.pth"));
     }
+
+    /// 32-bit floats of a file.
+    fn floats(path: &Path) -> Vec<f32> {
+        let bytes = std::fs::read(path).expect("file");
+        bytes.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect()
+    }
+
+    /// A column of `tests/bench/results/networks.md`: ResNets whose weights PyTorch wrote, and what they make of an image.
+    #[test]
+    #[ignore = "a measurement: tests/bench/networks.py runs it, with files that PyTorch writes"]
+    fn a_file_of_pytorch_is_read_as_pytorch_reads_it() {
+        let folder = std::path::PathBuf::from(std::env::var_os("PE_NODE_NETWORKS").expect("a folder of files"));
+        for (architecture, name) in [
+            (Architecture::Resnet18, "resnet18"),
+            (Architecture::Resnet34, "resnet34"),
+            (Architecture::Resnet50, "resnet50"),
+        ] {
+            let mut backbone = Backbone::new(
+                &EncoderConfiguration {
+                    architecture,
+                    ..TrainConfiguration::load(None, &[]).expect("defaults").encoder
+                },
+                1,
+                &Device::flex(),
+            );
+            load(&mut backbone, 1, &folder.join(format!("{name}.pth"))).expect("loaded");
+            let image = TensorData::new(floats(&folder.join(format!("{name}.image"))), [2, 1, 64, 96]);
+            let found = values(backbone.valid().folded().forward(Tensor::from_data(image, &Device::flex())).coarsest);
+            let expected = floats(&folder.join(format!("{name}.map")));
+            assert_eq!(found.len(), expected.len());
+            let largest = expected.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
+            let difference = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest;
+            println!("{}", serde_json::json!({ "architecture": name, "difference": difference }));
+            assert!(difference < 1e-4, "{name}: {difference}");
+        }
+    }
 }

@@ -60,7 +60,9 @@ impl Backbone {
     pub(crate) fn new(configuration: &EncoderConfiguration, channels: usize, device: &Device) -> Self {
         let size = configuration.multipliers();
         match configuration.architecture {
-            Architecture::Pyramid => Self::Pyramid(Pyramid::new(configuration.widths, configuration.blocks, channels, device)),
+            Architecture::Pyramid => {
+                Self::Pyramid(Pyramid::new(configuration.widths, configuration.blocks, channels, device))
+            }
             Architecture::Resnet18 => Self::Resnet(Resnet::new(&resnet::RESNET_18, size, channels, device)),
             Architecture::Resnet34 => Self::Resnet(Resnet::new(&resnet::RESNET_34, size, channels, device)),
             Architecture::Resnet50 => Self::Resnet(Resnet::new(&resnet::RESNET_50, size, channels, device)),

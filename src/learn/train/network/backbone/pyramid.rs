@@ -21,8 +21,7 @@ pub(crate) struct Pyramid {
 impl Pyramid {
     pub(super) fn new(widths: [usize; 3], blocks: [usize; 3], channels: usize, device: &Device) -> Self {
         let [fine, middle, coarse] = widths;
-        let blocks =
-            |level: usize, width| (0..blocks[level]).map(|_| Residual::new(width, device)).collect();
+        let blocks = |level: usize, width| (0..blocks[level]).map(|_| Residual::new(width, device)).collect();
         Self {
             stem: Normalised::new([channels, fine], 5, 2, device),
             fine: blocks(0, fine),

@@ -1,0 +1,65 @@
+"""Every slice encoder at full size: the same numbers in burn and in ONNX Runtime, the time of a slice in both, and
+whether `onnx.checker` accepts what is exported; ResNets begun with a file that PyTorch wrote answer as in PyTorch."""
+
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import onnx
+from common import ROOT, write_table
+
+BENCH_PYTHON = ROOT / "target" / "venv-bench" / "bin" / "python"
+RESNETS = ("resnet18", "resnet34", "resnet50")
+
+
+def measured(test, folder):
+    """The JSON lines of a measurement among the library's tests."""
+    command = ["cargo", "test", "--release", "--lib", "--", "--ignored", "--nocapture", "--exact", f"learn::train::network::{test}"]
+    environment = {**os.environ, "PE_NODE_NETWORKS": str(folder)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stdout + done.stderr)
+    return [json.loads(line[line.index("{") :]) for line in done.stdout.splitlines() if '{"' in line]
+
+
+def checked(files):
+    for path in files:
+        onnx.checker.check_model(path, full_check=True)
+    return "accepted"
+
+
+def main():
+    subprocess.run([ROOT / "tests" / "bench" / "install.sh"], check=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        networks = measured("parity::networks_of_full_size_are_compared_and_timed", folder)
+        for resnet in RESNETS:
+            subprocess.run([BENCH_PYTHON, ROOT / "tests" / "bench" / "torch_resnet.py", resnet, folder], check=True)
+        begun = {line["architecture"]: line["difference"] for line in measured("weights::tests::a_file_of_pytorch_is_read_as_pytorch_reads_it", folder)}
+        rows = [
+            (
+                line["architecture"],
+                f"{line['parameters'] / 1e6:.2f} M",
+                line["features"],
+                f"{line['encoder_difference']:.0e}",
+                f"{line['head_difference']:.0e}",
+                checked(line["files"]),
+                f"{line['burn_ms']:.0f}",
+                f"{line['onnxruntime_ms']:.0f}",
+                f"{begun[line['architecture']]:.0e}" if line["architecture"] in begun else "",
+            )
+            for line in networks
+        ]
+    columns = ("encoder", "weights", "features", "burn - ONNX Runtime, encoder", "head", "onnx.checker", "burn, ms a slice", "ONNX Runtime, ms a slice", "begun from a .pth, burn - PyTorch")
+    notes = (
+        "Slices of 144 x 192 pixels and 3 channels, 4 at once, best of three; weights and normalisation statistics are random.",
+        "Differences are the largest of any output, over several numbers of slices.",
+        "The last column: the coarsest feature map of a grey image, as a share of its largest value.",
+    )
+    write_table("networks", "Slice encoders", columns, rows, notes)
+
+
+if __name__ == "__main__":
+    main()
