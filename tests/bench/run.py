@@ -10,6 +10,7 @@ MEASUREMENTS = (
     "accuracy",
     "gradcam",
     "training_speed",
+    "networks",
     "learning_curve",
 )
 
