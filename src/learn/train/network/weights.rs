@@ -261,7 +261,13 @@ mod tests {
             for (index, (name, shape)) in state.iter().enumerate().filter(|(_, (name, _))| name.starts_with("layer")) {
                 let found = bridge::to_data(&tensors[&own_name(name).expect("a place")]).expect("values");
                 assert_eq!(found.shape().to_vec(), *shape, "{name}");
-                assert!(found.iter::<f32>().enumerate().all(|(place, found)| found == value(index, place)), "{name}");
+                assert!(
+                    found
+                        .iter::<f32>()
+                        .enumerate()
+                        .all(|(place, found)| found.to_bits() == value(index, place).to_bits()),
+                    "{name}"
+                );
                 compared += 1;
             }
             assert_eq!(compared, state.len() - 7, "all but the stem and the classifier");
