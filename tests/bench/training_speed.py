@@ -89,15 +89,15 @@ def waiting():
     binary = ROOT / "target/release/pe-node"
     with tempfile.TemporaryDirectory() as folder:
         cohort, work = Path(folder) / "cohort", Path(folder) / "work"
-        subprocess.run([binary, "phantom", "--out", cohort, "--exams", "12", "--seed", "5", "--preset", "light"], check=True, capture_output=True)
-        settings = [f"data.root={cohort}", "data.lungs=truth", f"work.dir={work}", "data.test_fraction=0", "data.validation_fraction=0.34"]
-        settings += ["fit.epochs=3", "fit.head_epochs=0", "fit.positive_share=0", "fit.device=cpu"]
+        subprocess.run([binary, "phantom", "--out", cohort, "--exams", "16", "--seed", "5", "--twins"], check=True, capture_output=True)
+        settings = [f"data.root={cohort}", "data.lungs=truth", f"work.dir={work}", "data.test_fraction=0", "data.validation_fraction=0.25"]
+        settings += ["fit.epochs=3", "fit.head_epochs=0", "fit.device=cpu"]
         flags = [flag for setting in settings for flag in ("--set", setting)]
         for step in ("labels", "volumes", "slices", "lungs", "boxes", "fit"):
             subprocess.run([binary, "train", step, *flags], check=True, capture_output=True)
         lines = [json.loads(line) for line in (work / "experiment/network/log.jsonl").read_text().splitlines()]
     shares, speed = [100 * line["wait_share"] for line in lines], [line["slices_per_second"] for line in lines]
-    return f"The fit itself waits for its loader for {spread(shares, 1)} % of an epoch at {spread(speed)} slices/s (12 phantoms, default settings)."
+    return f"The fit itself waits for its loader for {spread(shares, 1)} % of an epoch at {spread(speed)} slices/s (16 phantoms, default settings)."
 
 
 def main():

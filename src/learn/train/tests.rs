@@ -289,6 +289,54 @@ fn a_fit_that_was_stopped_goes_on_as_if_it_had_not_been() {
     }
 }
 
+#[test]
+fn a_head_is_fitted_anew_when_its_network_is_another_one() {
+    let trial = Trial::new(6, Labelled::All, &["fit.epochs=1", "fit.head_epochs=1"]);
+    let fitted = |rate: &str| {
+        let configuration = trial.configuration(&[rate]);
+        run(Step::Fit, &configuration).expect("fitted");
+        let progress = |fitted: &str| -> serde_json::Value {
+            let path = configuration.experiment().join(fitted).join("progress.json");
+            serde_json::from_slice(&std::fs::read(path).expect("progress")).expect("JSON")
+        };
+        let best = progress("network")["best_epoch"].as_u64().expect("a number");
+        let weights = configuration.experiment().join(format!("network/weights-{best}.bpk"));
+        let digest = super::files::digest(&std::fs::read(weights).expect("weights"));
+        assert_eq!(progress("head")["begun_with"], digest.as_str(), "the head goes on from the best network");
+        (digest, losses_of(&configuration, "head").len())
+    };
+    prepare(&trial.configuration(&[])).expect("prepared");
+    let one = fitted("fit.learning_rate=1e-3");
+    std::fs::remove_dir_all(trial.configuration(&[]).experiment().join("network")).expect("removed");
+    let two = fitted("fit.learning_rate=5e-3");
+    assert_ne!(one.0, two.0);
+    assert_eq!((one.1, two.1), (1, 1));
+}
+
+#[test]
+fn targets_beside_embolism_are_learnt_where_they_are_known() {
+    let targets = r#"head.targets=["pulmonary-embolism", "left-sided-pe", "right-sided-pe", "chronic-pe"]"#;
+    let trial = Trial::new(6, Labelled::All, &[targets, "fit.epochs=1", "fit.head_epochs=1"]);
+    let table = trial.path("cohort").join("train.csv");
+    let text = std::fs::read_to_string(&table).expect("table");
+    let mut lines = text.lines();
+    let mut more = format!("{},leftsided_pe,rightsided_pe\n", lines.next().expect("header"));
+    for line in lines {
+        // The last exam says nothing of its sides.
+        let sides = if line.starts_with("1.2.5,") { "," } else { "1,0" };
+        let sides = if line.ends_with(",1") { "0,0" } else { sides };
+        let _ = writeln!(more, "{line},{sides}");
+    }
+    std::fs::write(&table, more).expect("table");
+    let configuration = trial.configuration(&[]);
+    prepare(&configuration).and_then(|_| run(Step::Fit, &configuration)).expect("fitted");
+    for fitted in ["network", "head"] {
+        let log = std::fs::read_to_string(configuration.experiment().join(fitted).join("log.jsonl")).expect("log");
+        let line: serde_json::Value = serde_json::from_str(log.lines().next().expect("a line")).expect("JSON");
+        assert!(line["loss_target"].as_f64().is_some_and(|loss| loss > 0.0), "{fitted}: {line}");
+    }
+}
+
 fn losses(configuration: &TrainConfiguration) -> Vec<f64> {
     losses_of(configuration, "network")
 }

@@ -54,7 +54,7 @@ impl Checkpoints {
     ) -> Result<(), TrainError> {
         self.save_weights(network, progress.epoch)?;
         let path = self.folder.join(optimiser_name(progress.epoch));
-        optimiser.inner().save(&path).map_err(|error| failed(&path, &error))?;
+        optimiser.inner().save(&path).map_err(|error| unwritten(&path, &error))?;
         self.write_progress(progress)?;
         self.remove_others(progress);
         Ok(())
@@ -139,7 +139,7 @@ impl Checkpoints {
 
     fn save_weights<M: Module>(&self, network: &M, epoch: usize) -> Result<(), TrainError> {
         let path = self.folder.join(weights_name(epoch));
-        network.clone().save_file(&path).map_err(|error| failed(&path, &error))
+        network.clone().save_file(&path).map_err(|error| unwritten(&path, &error))
     }
 
     fn write_progress(&self, progress: &Progress) -> Result<(), TrainError> {
@@ -167,6 +167,13 @@ fn weights_name(epoch: usize) -> String {
 
 fn optimiser_name(epoch: usize) -> String {
     format!("optimiser-{epoch}.bpk")
+}
+
+fn unwritten(path: &Path, error: &dyn std::fmt::Display) -> TrainError {
+    failed(
+        path,
+        &format!("{error}; make room and run the step again: it goes on from the last checkpoint that is whole"),
+    )
 }
 
 fn failed(path: &Path, error: &dyn std::fmt::Display) -> TrainError {

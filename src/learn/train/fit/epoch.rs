@@ -14,12 +14,13 @@ use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Device;
 use indicatif::ProgressBar;
+use rayon::prelude::*;
 
 use super::log::EpochLine;
 use super::{Clock, Devices, Optimiser, Task, random_at};
 use crate::learn::train::TrainError;
 
-/// Batches that wait for the device.
+/// Batches that wait for the device, at least.
 const AHEAD: usize = 2;
 
 /// A batch and how much it counts in its step, from 0 to 1.
@@ -129,8 +130,8 @@ pub(super) fn run<T: Task>(
     Ok((network, line))
 }
 
-/// A thread that reads the batches of all steps in their order, a few ahead; it ends with the first that cannot be read,
-/// or when nobody takes them any more.
+/// A thread that reads the batches of all steps in their order, some ahead; it ends with the first that cannot be read,
+/// or when nobody takes them any more. Where there are more cores than exams in a batch it reads several at once.
 fn loader<'scope, T: Task>(
     scope: &'scope Scope<'scope, '_>,
     task: &'scope T,
@@ -138,17 +139,26 @@ fn loader<'scope, T: Task>(
     seed: u64,
     epoch: usize,
 ) -> Receiver<Result<Loaded<T::Batch>, TrainError>> {
-    let (sender, receiver) = sync_channel(AHEAD);
+    let shares = steps.iter().flat_map(|step| {
+        let all: usize = step.iter().map(Vec::len).sum();
+        step.iter().map(move |exams| (exams, exams.len() as f64 / all as f64))
+    });
+    let batches: Vec<(usize, (&Vec<usize>, f64))> = shares.enumerate().collect();
+    let exams = batches.first().map_or(1, |(_, (exams, _))| exams.len().max(1));
+    let together = (rayon::current_num_threads() / exams).max(1);
+    let (sender, receiver) = sync_channel(AHEAD.max(together));
+    let load = move |(number, (exams, share)): &(usize, (&Vec<usize>, f64))| {
+        let batch = task.load(exams, &mut random_at(seed, epoch, *number))?;
+        Ok(Loaded { batch, share: *share })
+    };
     scope.spawn(move || {
-        let shared = steps.iter().flat_map(|step| {
-            let all: usize = step.iter().map(Vec::len).sum();
-            step.iter().map(move |exams| (exams, exams.len() as f64 / all as f64))
-        });
-        for (number, (exams, share)) in shared.enumerate() {
-            let loaded = task.load(exams, &mut random_at(seed, epoch, number)).map(|batch| Loaded { batch, share });
-            let failed = loaded.is_err();
-            if sender.send(loaded).is_err() || failed {
-                return;
+        for some in batches.chunks(together) {
+            let loaded: Vec<Result<Loaded<T::Batch>, TrainError>> = some.par_iter().map(load).collect();
+            for loaded in loaded {
+                let failed = loaded.is_err();
+                if sender.send(loaded).is_err() || failed {
+                    return;
+                }
             }
         }
     });

@@ -158,3 +158,13 @@ pub(crate) fn add_overlaps(overlaps: &mut [Overlap; 2], found: impl Iterator<Ite
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mirror_image_of_a_left_lung_is_a_right_one() {
+        assert_eq!([0, LEFT_LUNG, RIGHT_LUNG].map(mirrored), [0, RIGHT_LUNG, LEFT_LUNG]);
+    }
+}

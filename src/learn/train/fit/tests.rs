@@ -1,5 +1,6 @@
 //! The loop itself, on a network of four weights.
 
+use burn::module::Initializer;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, TensorData};
 use rand::RngExt;
@@ -47,8 +48,8 @@ impl Task for Toy {
     type Batch = Vec<usize>;
 
     fn network(&self, device: &Device) -> Linear {
-        device.seed(3);
-        LinearConfig::new(3, 1).init(device)
+        // Nothing drawn: tests that run beside this one draw from the same device.
+        LinearConfig::new(3, 1).with_initializer(Initializer::Constant { value: 0.1 }).init(device)
     }
 
     fn plan(&self, random: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
