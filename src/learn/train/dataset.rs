@@ -219,3 +219,28 @@ impl Dataset {
         Ok(batch)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// A training exam of twenty slices, so many of them labelled.
+    pub(crate) fn prepared_exam(index: usize, embolism: bool, labelled_slices: usize) -> PreparedExam {
+        let targets = TargetLabels::of_embolism(embolism);
+        PreparedExam {
+            study: format!("1.{index}"),
+            series: format!("2.{index}"),
+            root: String::new(),
+            split: Split::Train,
+            embolism,
+            targets,
+            slices: 20,
+            labelled_source_slices: labelled_slices,
+            labelled_slices,
+            positive_slices: 0,
+            synthetic: true,
+            sources_sha256: String::new(),
+            slice_labels: vec![UNLABELLED; 20],
+        }
+    }
+}

@@ -44,8 +44,12 @@ pub struct Fit {
     pub mask_weight: f64,
     /// Weight of the term of what is known of an exam beside embolism.
     pub target_weight: f64,
+    /// Draws of each training exam in an epoch, on average.
+    pub passes: usize,
     /// Share of positive exams among those drawn; 0 to draw as they come.
     pub positive_share: f64,
+    /// Share of exams with slice labels among those drawn; 0 to draw as they come.
+    pub labelled_share: f64,
     /// Epochs without a better figure before the end; 0 for no early stop.
     pub patience: usize,
     /// One of so many slices of a validation exam is looked at during the fit.
@@ -104,6 +108,7 @@ impl Fit {
     pub(super) fn validate(&self) -> Result<(), String> {
         at_least_one(&[
             ("fit.epochs", self.epochs),
+            ("fit.passes", self.passes),
             ("fit.exams_per_step", self.exams_per_step),
             ("fit.slices_per_exam", self.slices_per_exam),
             ("fit.run_length", self.run_length),
@@ -123,6 +128,7 @@ impl Fit {
             ("fit.mask_weight", self.mask_weight),
             ("fit.target_weight", self.target_weight),
             ("fit.positive_share", self.positive_share),
+            ("fit.labelled_share", self.labelled_share),
         ] {
             share(key, value)?;
         }

@@ -1,16 +1,14 @@
 //! Fitting encoder and head together, to runs of slices drawn from each exam.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use rand::RngExt;
-use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::{Task, require_numbers};
+use super::{Task, draw, require_numbers};
 use crate::engine::models::target::Target;
 use crate::learn::train::TrainError;
 use crate::learn::train::augmentation::Variation;
-use crate::learn::train::configuration::{Fit, TrainConfiguration};
+use crate::learn::train::configuration::TrainConfiguration;
 use crate::learn::train::dataset::Dataset;
 use crate::learn::train::files;
 use crate::learn::train::labels::TargetLabels;
@@ -74,7 +72,7 @@ impl EmbolismTask<'_> {
         let (data, labels) = (self.training, &self.targets[exam]);
         let (size, settings) = (data.size(), &self.configuration.augmentation);
         let variation = Variation::draw(&mut random, settings, size, self.configuration.input.spacing_mm);
-        let slices = drawn_slices(labels, &self.configuration.fit, &mut random);
+        let slices = draw::slices(labels, &self.configuration.fit, &mut random);
         let images = data.batch(exam, &slices, |image| variation.image(&image, size, &mut random))?;
         require_numbers(&images, &data.exams[exam].series)?;
         Ok(Drawn {
@@ -120,9 +118,8 @@ impl Task for EmbolismTask<'_> {
 
     fn plan(&self, random: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
         let settings = &self.configuration.fit;
-        let mut order =
-            balanced(&self.training.exams.iter().map(|exam| exam.embolism).collect::<Vec<_>>(), settings, random);
-        order.truncate(self.training.exams.len().max(1));
+        let order: Vec<usize> =
+            (0..settings.passes).flat_map(|_| draw::exams(&self.training.exams, settings, random)).collect();
         order.chunks(settings.exams_per_step).map(<[usize]>::to_vec).collect()
     }
 
@@ -252,72 +249,9 @@ pub(crate) fn encode(
     Ok(Tensor::cat(features?, 0))
 }
 
-/// Exams in the order in which they are drawn: with a wanted share of positive ones, each class in shuffled rounds.
-pub(super) fn balanced(positive: &[bool], settings: &Fit, random: &mut ChaCha8Rng) -> Vec<usize> {
-    let mut all: Vec<usize> = (0..positive.len()).collect();
-    all.shuffle(random);
-    let (mut positives, mut negatives): (Vec<usize>, Vec<usize>) = all.iter().partition(|exam| positive[**exam]);
-    if settings.positive_share == 0.0 || positives.is_empty() || negatives.is_empty() {
-        return all;
-    }
-    let (mut next_positive, mut next_negative) = (0, 0);
-    let mut next = |exams: &mut Vec<usize>, place: &mut usize| {
-        if *place == exams.len() {
-            exams.shuffle(random);
-            *place = 0;
-        }
-        *place += 1;
-        exams[*place - 1]
-    };
-    let mut due = 0.0;
-    (0..positive.len())
-        .map(|_| {
-            due += settings.positive_share;
-            if due >= 1.0 {
-                due -= 1.0;
-                next(&mut positives, &mut next_positive)
-            } else {
-                next(&mut negatives, &mut next_negative)
-            }
-        })
-        .collect()
-}
-
-/// Runs of neighbouring slices: half of them around slices with embolism, where the exam has any, the rest anywhere.
-fn drawn_slices(targets: &[u8], settings: &Fit, random: &mut ChaCha8Rng) -> Vec<usize> {
-    let positives: Vec<usize> = (0..targets.len()).filter(|slice| targets[*slice] == 1).collect();
-    let runs = settings.slices_per_exam / settings.run_length;
-    let latest = targets.len().saturating_sub(settings.run_length);
-    (0..runs)
-        .flat_map(|run| {
-            let first = match positives.choose(random) {
-                Some(slice) if run < runs.div_ceil(2) => {
-                    slice.saturating_sub(random.random_range(0..settings.run_length)).min(latest)
-                }
-                _ => random.random_range(0..=latest),
-            };
-            (first..first + settings.run_length).map(|slice| slice.min(targets.len() - 1))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::learn::train::fit::random_at;
-
-    fn settings() -> Fit {
-        let overrides = ["fit.slices_per_exam=8", "fit.run_length=4", "fit.positive_share=0.5"];
-        TrainConfiguration::load(None, &overrides.map(str::to_owned)).expect("valid").fit
-    }
-
-    #[test]
-    fn half_of_the_drawn_exams_are_positive_though_few_are() {
-        let positive: Vec<bool> = (0..100).map(|exam| exam < 10).collect();
-        let drawn = balanced(&positive, &settings(), &mut random_at(1, 0, 0));
-        assert_eq!(drawn.len(), 100);
-        assert_eq!(drawn.iter().filter(|exam| positive[**exam]).count(), 50);
-    }
 
     #[test]
     fn a_cell_is_touched_by_any_of_its_pixels() {
@@ -334,24 +268,5 @@ mod tests {
         let targets = [Target::PulmonaryEmbolism, Target::LeftSidedPe, Target::RightSidedPe, Target::CentralPe];
         assert_eq!(target_labels(known, &targets, false), [1, 1, UNLABELLED, 0]);
         assert_eq!(target_labels(known, &targets, true), [1, UNLABELLED, 1, 0]);
-    }
-
-    #[test]
-    fn a_class_alone_is_drawn_as_it_comes() {
-        let mut drawn = balanced(&[true; 5], &settings(), &mut random_at(1, 0, 0));
-        drawn.sort_unstable();
-        assert_eq!(drawn, [0, 1, 2, 3, 4]);
-    }
-
-    #[test]
-    fn a_positive_exam_shows_a_positive_slice_in_every_draw() {
-        let mut targets = vec![0; 60];
-        targets[41] = 1;
-        for step in 0..50 {
-            let slices = drawn_slices(&targets, &settings(), &mut random_at(1, 0, step));
-            assert_eq!(slices.len(), 8);
-            assert!(slices.contains(&41) && slices.iter().all(|slice| *slice < 60));
-        }
-        assert_eq!(drawn_slices(&[UNLABELLED; 2], &settings(), &mut random_at(1, 0, 0)), [0, 1, 1, 1, 0, 1, 1, 1]);
     }
 }

@@ -7,8 +7,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::Task;
-use super::embolism::{balanced, encode, target_labels};
+use super::embolism::{encode, target_labels};
+use super::{Task, draw};
 use crate::learn::train::TrainError;
 use crate::learn::train::configuration::{Fit, TrainConfiguration};
 use crate::learn::train::dataset::Dataset;
@@ -44,8 +44,9 @@ impl HeadTask {
         [training, validation]: [&Dataset; 2],
         device: &Device,
     ) -> Result<Self, TrainError> {
-        let positive: Vec<bool> = training.exams.iter().map(|exam| exam.embolism).collect();
-        let mut chosen = balanced(&positive, &configuration.fit, &mut super::random_at(configuration.fit.seed, 0, 0));
+        // Exam labels are what the head learns from: which exams have slice labels does not matter.
+        let all_alike = Fit { labelled_share: 0.0, ..configuration.fit.clone() };
+        let mut chosen = draw::exams(&training.exams, &all_alike, &mut super::random_at(configuration.fit.seed, 0, 0));
         let mut seen = std::collections::BTreeSet::new();
         chosen.retain(|exam| seen.insert(*exam));
         chosen.truncate(configuration.fit.head_exams);

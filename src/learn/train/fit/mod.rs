@@ -7,6 +7,7 @@
 
 mod checkpoint;
 mod devices;
+mod draw;
 pub(crate) mod embolism;
 mod epoch;
 pub(crate) mod head;

@@ -10,8 +10,8 @@ use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::embolism::{EmbolismTask, balanced, touched};
-use super::{Task, require_numbers};
+use super::embolism::{EmbolismTask, touched};
+use super::{Task, draw, require_numbers};
 use crate::learn::train::TrainError;
 use crate::learn::train::augmentation::{Variation, Window};
 use crate::learn::train::configuration::Fit;
@@ -84,8 +84,8 @@ impl Task for PatchTask<'_> {
     }
 
     fn plan(&self, random: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
-        let positive: Vec<bool> = self.0.training.exams.iter().map(|exam| exam.embolism).collect();
-        let order: Vec<usize> = (0..PASSES).flat_map(|_| balanced(&positive, self.settings(), random)).collect();
+        let order: Vec<usize> =
+            (0..PASSES).flat_map(|_| draw::exams(&self.0.training.exams, self.settings(), random)).collect();
         order.chunks(self.settings().patches_per_step.div_ceil(OF_EXAM)).map(<[usize]>::to_vec).collect()
     }
 
