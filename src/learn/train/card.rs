@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 
 use super::configuration::TrainConfiguration;
-use crate::engine::models::manifest::{IntendedUse, Kind, Manifest};
+use super::evaluate::Evaluation;
+use super::labels::Split;
+use crate::engine::models::manifest::{Calibration, IntendedUse, Kind, Manifest, Metric};
 
 /// The card of a package as Markdown.
-pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest) -> String {
+pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest, evaluation: &Evaluation) -> String {
     let mut card = String::new();
     let training = &manifest.training;
     let _ = writeln!(card, "# {} {}\n\n{}\n", manifest.name, manifest.version, purpose(manifest));
@@ -53,34 +55,69 @@ pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest) -> S
             fit.exam_weight, fit.slice_weight
         );
     }
-    card.push_str("\n## Figures\n\n| figure | value | 95 % interval |\n|---|---|---|\n");
-    for (name, metric) in &manifest.metrics {
-        let interval = metric.interval.map_or_else(String::new, |[low, high]| format!("{low:.3} to {high:.3}"));
-        let _ = writeln!(card, "| {name} | {:.3} | {interval} |", metric.value);
+    card.push_str("\n## Figures\n");
+    for split in [Split::Test, Split::Validation] {
+        card.push_str(&figures(manifest, split));
     }
-    if let (Some(calibration), Some(point)) = (manifest.calibration.first(), &manifest.operating_point) {
-        let _ = writeln!(
-            card,
-            "\nCalibration: probability = sigmoid(logit / {:.3} + {:.3}). Operating point: {:.3}, undetermined from {:.3} \
-             to {:.3}: {}.",
-            calibration.temperature,
-            calibration.bias,
-            point.threshold,
-            point.indeterminate[0],
-            point.indeterminate[1],
-            point.chosen
-        );
-    }
-    if manifest.calibration.iter().any(|calibration| !calibration.slices_fitted) {
-        card.push_str("\nSlices are not calibrated: the validation exams have no labelled slices of both classes.\n");
-    }
+    card.push_str(&calibration(manifest, evaluation));
     let _ = writeln!(
         card,
         "\nCheckpoint, calibration and operating point were chosen on the validation exams, so validation figures flatter \
-         the model; test figures, where there are any, do not.\n\n## Limits\n\n{}",
+         the model; test figures, where there are any, do not. Intervals are of 95 %, by drawing exams anew.\n\n\
+         ## Limits\n\n{}",
         limits(manifest)
     );
     card
+}
+
+/// The figures of one split, and on how many exams they were found.
+fn figures(manifest: &Manifest, split: Split) -> String {
+    let of_split = |name: &str| manifest.metrics.get(&format!("{}.{name}", split.name())).map(|metric| metric.value);
+    let Some(exams) = of_split("exams") else { return String::new() };
+    let with = of_split("positive_exams").map_or_else(String::new, |count| format!(", {count:.0} with embolism"));
+    let mut text =
+        format!("\nOn {exams:.0} {} exams{with}:\n\n| figure | value | 95 % interval |\n|---|---|---|\n", split.name());
+    for (name, metric) in &manifest.metrics {
+        let Some(name) = name.strip_prefix(split.name()).and_then(|rest| rest.strip_prefix('.')) else { continue };
+        let Metric { value, interval } = metric;
+        let interval = interval.map_or_else(String::new, |[low, high]| format!("{low:.3} to {high:.3}"));
+        let value =
+            if value.fract() == 0.0 && interval.is_empty() { format!("{value:.0}") } else { format!("{value:.3}") };
+        let _ = writeln!(text, "| {} | {value} | {interval} |", name.replace('_', " "));
+    }
+    text
+}
+
+/// How logits become probabilities and decisions, and what the exams did not allow.
+fn calibration(manifest: &Manifest, evaluation: &Evaluation) -> String {
+    let mut text = String::new();
+    for (member, calibration) in manifest.calibration.iter().enumerate() {
+        let whose = if manifest.calibration.len() > 1 { format!(" of member {member}") } else { String::new() };
+        let _ = writeln!(text, "\nCalibration{whose}: {}.", formula(calibration));
+    }
+    for note in &evaluation.notes {
+        let _ = writeln!(text, "\n- {note}.");
+    }
+    if let Some(point) = &manifest.operating_point {
+        let [low, high] = point.indeterminate;
+        let _ = writeln!(
+            text,
+            "\nOperating point: {:.3}, undetermined from {low:.3} to {high:.3}: {}.",
+            point.threshold, point.chosen
+        );
+    }
+    if manifest.calibration.iter().any(|calibration| !calibration.slices_fitted) {
+        text.push_str("\nSlices are not calibrated: the validation exams have no labelled slices of both classes.\n");
+    }
+    text
+}
+
+fn formula(calibration: &Calibration) -> String {
+    let Calibration { temperature, bias, isotonic, .. } = calibration;
+    match isotonic {
+        Some(_) => "probability = isotonic map of the logit (its knots stand in model.toml)".to_owned(),
+        None => format!("probability = sigmoid(logit / {temperature:.3} + {bias:.3})"),
+    }
 }
 
 fn purpose(manifest: &Manifest) -> &'static str {

@@ -44,7 +44,7 @@ pub(crate) struct PreparedExam {
     pub(crate) sources_sha256: String,
     /// Label of each prepared slice: 1, 0, or [`UNLABELLED`].
     #[serde(skip)]
-    slice_labels: Vec<u8>,
+    pub(crate) slice_labels: Vec<u8>,
 }
 
 /// What decides which slice labels of an exam are used.

@@ -1,9 +1,4 @@
-//! Figures of binary classification, with bootstrap intervals over exams.
-
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
-use crate::engine::models::manifest::Metric;
+//! Figures of binary classification.
 
 /// A score and the truth it is held against.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -108,25 +103,42 @@ pub(crate) fn calibration_error(scored: &[Scored]) -> f64 {
         / scored.len().max(1) as f64
 }
 
-/// The figure and its 95 % percentile interval over resampled items; `None` if it is not defined on all of them.
-pub(crate) fn with_interval<T: Copy>(
-    items: &[T],
-    resamplings: usize,
-    seed: u64,
-    figure: impl Fn(&[T]) -> Option<f64>,
-) -> Option<Metric> {
-    let value = figure(items)?;
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let mut values: Vec<f64> = (0..resamplings)
-        .filter_map(|_| {
-            let drawn: Vec<T> = items.iter().map(|_| items[random.random_range(0..items.len())]).collect();
-            figure(&drawn)
-        })
-        .collect();
-    values.sort_by(f64::total_cmp);
-    let at = |share: f64| values[((share * values.len() as f64) as usize).min(values.len() - 1)];
-    let interval = (!values.is_empty()).then(|| [at(0.025), at(0.975)]);
-    Some(Metric { value, interval })
+/// Wilson's 95 % interval (1927) of a share; `None` of nothing.
+pub(crate) fn wilson_interval(hits: u64, all: u64) -> Option<[f64; 2]> {
+    let (hits, all, z) = (hits as f64, all as f64, 1.959_964);
+    let share = hits / all;
+    let centre = (share + z * z / (2.0 * all)) / (1.0 + z * z / all);
+    let half = z / (1.0 + z * z / all) * (share * (1.0 - share) / all + z * z / (4.0 * all * all)).sqrt();
+    (all > 0.0).then(|| [(centre - half).max(0.0), (centre + half).min(1.0)])
+}
+
+/// Mean squared distance of probability and truth (Brier 1950); `None` without exams.
+pub(crate) fn brier_score(scored: &[Scored]) -> Option<f64> {
+    let squared = |one: &Scored| (one.score - f64::from(u8::from(one.positive))).powi(2);
+    (!scored.is_empty()).then(|| scored.iter().map(squared).sum::<f64>() / scored.len() as f64)
+}
+
+/// The highest sensitivity of any threshold whose specificity is at least the given one; `None` if a class is missing.
+pub(crate) fn sensitivity_at(scored: &[Scored], specificity: f64) -> Option<f64> {
+    let mut order: Vec<&Scored> = scored.iter().collect();
+    order.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let positives = scored.iter().filter(|one| one.positive).count() as f64;
+    let negatives = scored.len() as f64 - positives;
+    if positives == 0.0 || negatives == 0.0 {
+        return None;
+    }
+    let (mut found, mut alarms, mut best) = (0.0, 0.0, 0.0);
+    for tied in order.chunk_by(|a, b| a.score.total_cmp(&b.score).is_eq()) {
+        let tied_positives = tied.iter().filter(|one| one.positive).count() as f64;
+        found += tied_positives;
+        alarms += tied.len() as f64 - tied_positives;
+        // A share such as 1 - 2 / 20 lies a rounding error below 0.9.
+        if 1.0 - alarms / negatives + 1e-12 < specificity {
+            break;
+        }
+        best = found / positives;
+    }
+    Some(best)
 }
 
 #[cfg(test)]
@@ -167,14 +179,38 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_holds_the_figure_and_shrinks_with_more_exams() {
-        let few: Vec<_> = (0..40_u32).map(|n| Scored { score: f64::from(n % 7), positive: n % 3 == 0 }).collect();
-        let many: Vec<_> = few.iter().copied().cycle().take(800).collect();
-        let width = |scored: &[Scored]| {
-            let [low, high] = with_interval(scored, 400, 1, auroc).expect("figure").interval.expect("interval");
-            assert!(low <= auroc(scored).expect("figure") && auroc(scored).expect("figure") <= high);
-            high - low
-        };
-        assert!(width(&many) < width(&few) / 2.0);
+    fn sensitivity_at_a_specificity_is_that_of_the_lowest_threshold_that_reaches_it() {
+        // Ten negatives at 0.0 to 0.9; positives at 0.95, 0.85 and 0.3.
+        let mut some: Vec<Scored> = (0..10).map(|n| Scored { score: f64::from(n) / 10.0, positive: false }).collect();
+        some.extend(scored(&[(0.95, true), (0.85, true), (0.3, true)]));
+        assert_eq!(sensitivity_at(&some, 1.0), Some(1.0 / 3.0));
+        assert_eq!(sensitivity_at(&some, 0.9), Some(2.0 / 3.0), "one false alarm, at 0.9, is allowed");
+        assert_eq!(sensitivity_at(&some, 0.3), Some(1.0), "the positive at 0.3 is tied with a negative");
+        assert_eq!(sensitivity_at(&some, 0.4), Some(2.0 / 3.0));
+        assert_eq!(sensitivity_at(&scored(&[(0.9, true)]), 0.9), None);
+    }
+
+    #[test]
+    fn the_interval_of_a_share_is_wilsons() {
+        // 17 of 20, computed by hand from Wilson's formula.
+        let [low, high] = wilson_interval(17, 20).expect("exams");
+        assert!((low - 0.6396).abs() < 1e-3 && (high - 0.9476).abs() < 1e-3, "{low} {high}");
+        let [low, high] = wilson_interval(0, 10).expect("exams");
+        assert!(low.abs() < 1e-12 && (high - 0.2775).abs() < 1e-3);
+        assert_eq!(wilson_interval(0, 0), None);
+    }
+
+    #[test]
+    fn the_brier_score_is_the_mean_squared_distance_from_the_truth() {
+        let score = brier_score(&scored(&[(0.8, true), (0.4, false)])).expect("exams");
+        assert!((score - (0.04 + 0.16) / 2.0).abs() < 1e-12);
+        assert_eq!(brier_score(&[]), None);
+    }
+
+    #[test]
+    fn the_calibration_error_weighs_the_distance_of_each_bin_by_its_exams() {
+        // Bin 0.2 to 0.3: three exams of 0.25, one positive: off by 1/12. Bin 0.9 to 1: one of 0.95, positive.
+        let some = scored(&[(0.25, true), (0.25, false), (0.25, false), (0.95, true)]);
+        assert!((calibration_error(&some) - (3.0 / 12.0 + 0.05) / 4.0).abs() < 1e-12);
     }
 }

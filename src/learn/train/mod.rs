@@ -17,6 +17,7 @@
 //! for those that carry them.
 
 mod augmentation;
+mod bootstrap;
 mod boxes;
 mod calibration;
 mod card;

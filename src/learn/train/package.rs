@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::engine::models::ModelsError;
 use crate::engine::models::manifest::{File, IntendedUse, Kind, Label, Layout, Manifest, Role, Training};
 use crate::engine::models::networks::{self as served, verify};
-use crate::engine::models::registry::{MANIFEST, Package};
+use crate::engine::models::registry::{Contents, MANIFEST, Package};
 use crate::engine::models::session::Runtime;
 
 /// Largest difference of any output between training and ONNX Runtime.
@@ -37,12 +37,29 @@ pub(crate) enum Networks {
     Embolism(Box<EmbolismNetwork>),
 }
 
+/// The exams of each split that has any.
+pub(crate) type Splits = [(Split, Dataset)];
+
+/// The networks of one fit, exported, and its exams.
+pub(crate) struct ExportedFit {
+    /// Not calibrated.
+    pub(crate) draft: Package,
+    pub(crate) datasets: Vec<(Split, Dataset)>,
+}
+
+impl ExportedFit {
+    /// Its exams of a split, where there are any.
+    pub(crate) fn exams(&self, wanted: Split) -> Option<&Dataset> {
+        self.datasets.iter().find(|(split, _)| *split == wanted).map(|(_, data)| data)
+    }
+}
+
 /// Writes the networks of a fit as a package of their own, not calibrated yet, and opens it. They are run from it when
 /// they are evaluated, and [`write`] takes them from it. ONNX Runtime agreed with the training program on them.
 pub(crate) fn write_draft(
     configuration: &TrainConfiguration,
     networks: &Networks,
-    datasets: &[(Split, Dataset)],
+    datasets: &Splits,
     experiment: &Path,
     device: &Device,
 ) -> Result<Package, TrainError> {
@@ -66,7 +83,13 @@ pub(crate) fn write_draft(
         name: DRAFT.0.to_owned(),
         version: DRAFT.1.to_owned(),
         intended_use: IntendedUse::Demonstration,
-        ..manifest(configuration, described.collect(), &Evaluation::uncalibrated(configuration.kind), datasets, "")
+        ..manifest(
+            configuration,
+            described.collect(),
+            &Evaluation::uncalibrated(configuration.kind),
+            [datasets].into_iter(),
+            "",
+        )
     };
     let (_, data) = datasets
         .iter()
@@ -87,22 +110,30 @@ pub(crate) fn open_draft(experiment: &Path) -> Result<Package, TrainError> {
     Ok(Package::open(&folder).map_err(ModelsError::from)?)
 }
 
-/// Writes `<directory>/<name>/<version>` of evaluated networks and gives its path. The package is complete and loads in
-/// ONNX Runtime before it gets its name.
+/// Writes `<directory>/<name>/<version>` of the evaluated networks of one fit, or of an ensemble of fits, and gives its
+/// path. The package is complete and loads in ONNX Runtime before it gets its name.
 pub(crate) fn write(
     configuration: &TrainConfiguration,
-    draft: &Package,
+    directory: &Path,
+    fits: &[ExportedFit],
     evaluation: &Evaluation,
-    datasets: &[(Split, Dataset)],
     data_sha256: &str,
 ) -> Result<PathBuf, TrainError> {
-    let manifest = manifest(configuration, draft.manifest().files.clone(), evaluation, datasets, data_sha256);
-    let card = card::text(configuration, &manifest);
+    let networks: Vec<Contents> =
+        fits.iter().map(|fit| fit.draft.contents()).collect::<Result<_, _>>().map_err(ModelsError::from)?;
+    let of_member = |(member, fit): (usize, &ExportedFit)| {
+        let path = |path: &str| if fits.len() > 1 { format!("member-{member}-{path}") } else { path.to_owned() };
+        let files = fit.draft.manifest().files.iter();
+        files.map(|file| File { member, path: path(&file.path), ..file.clone() }).collect::<Vec<_>>()
+    };
+    let files = fits.iter().enumerate().flat_map(of_member).collect();
+    let manifest = manifest(configuration, files, evaluation, fits.iter().map(|fit| &fit.datasets[..]), data_sha256);
+    let card = card::text(configuration, &manifest, evaluation);
     let metrics = evaluation.to_json();
-    let networks = draft.contents().map_err(ModelsError::from)?;
-    let contents = manifest.files.iter().map(|file| file.path.as_str()).zip(networks.files());
+    let paths = manifest.files.iter().map(|file| file.path.as_str());
+    let contents = paths.zip(networks.iter().flat_map(Contents::files));
     let contents = contents.chain([("metrics.json", metrics.as_bytes()), ("card.md", card.as_bytes())]);
-    write_folder(&configuration.package.directory, &manifest, contents, |package| {
+    write_folder(directory, &manifest, contents, |package| {
         verify(package, &runtime()?)?;
         Ok(())
     })
@@ -142,19 +173,19 @@ fn remove_folder(path: &Path) -> Result<(), TrainError> {
     if path.exists() { std::fs::remove_dir_all(path).map_err(TrainError::file("removing", path)) } else { Ok(()) }
 }
 
-fn manifest(
+fn manifest<'a>(
     configuration: &TrainConfiguration,
     files: Vec<File>,
     evaluation: &Evaluation,
-    datasets: &[(Split, Dataset)],
+    fits: impl Iterator<Item = &'a Splits> + Clone,
     data_sha256: &str,
 ) -> Manifest {
-    let names: &[&str] = match configuration.kind {
-        Kind::LungSegmentation => &["background", "left-lung", "right-lung"],
-        Kind::EmbolismClassifier => &["pulmonary-embolism"],
+    let names: Vec<&str> = match configuration.kind {
+        Kind::LungSegmentation => vec!["background", "left-lung", "right-lung"],
+        Kind::EmbolismClassifier => configuration.head.targets.iter().map(|target| target.name()).collect(),
     };
     let package = &configuration.package;
-    let synthetic = datasets.iter().any(|(_, data)| data.exams.iter().any(|exam| exam.synthetic));
+    let synthetic = fits.clone().flatten().any(|(_, data)| data.exams.iter().any(|exam| exam.synthetic));
     if synthetic && package.intended_use != IntendedUse::Demonstration {
         tracing::warn!(
             "some exams are synthetic, so the package is for demonstration, not for {} (package.intended_use)",
@@ -176,7 +207,7 @@ fn manifest(
         patches: None,
         files,
         labels: names.iter().enumerate().map(|(index, name)| Label { index, name: (*name).to_owned() }).collect(),
-        calibration: evaluation.calibration.clone().into_iter().collect(),
+        calibration: evaluation.calibration.clone(),
         operating_point: evaluation.operating_point.clone(),
         training: Training {
             data: package.data.clone(),
@@ -184,30 +215,57 @@ fn manifest(
             configuration_sha256: files::digest(configuration.to_toml().as_bytes()),
             data_sha256: data_sha256.to_owned(),
             seed: configuration.fit.seed,
-            counts: counts(datasets),
+            counts: counts(fits),
         },
         metrics: evaluation.metrics.clone(),
     }
 }
 
+/// What results must not be used for, in a sentence.
+pub(crate) fn notice(configuration: &TrainConfiguration, synthetic: bool) -> &'static str {
+    match configuration.package.intended_use {
+        _ if synthetic => {
+            "Demonstration only: learnt and measured on synthetic images. Nothing here says how it does on patients."
+        }
+        IntendedUse::Demonstration => "Demonstration only: not for decisions about patients.",
+        IntendedUse::Research => "Research use only: not for decisions about patients.",
+        IntendedUse::Clinical => {
+            "Figures hold for exams like these; what is put to clinical use is the site's own decision."
+        }
+    }
+}
+
 /// The commit of the working tree that the program runs in, where there is one.
-fn commit() -> String {
+pub(crate) fn commit() -> String {
     let output = std::process::Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=40"]).output();
     let text = output.ok().filter(|output| output.status.success()).map(|output| output.stdout).unwrap_or_default();
     let text = String::from_utf8_lossy(&text).trim().to_owned();
     if text.is_empty() { "unknown".to_owned() } else { text }
 }
 
-fn counts(datasets: &[(Split, Dataset)]) -> BTreeMap<String, u64> {
+/// Exams and slices of each split. Of folds, whose exams change places, the validation exams of all and the test.
+fn counts<'a>(fits: impl Iterator<Item = &'a Splits> + Clone) -> BTreeMap<String, u64> {
+    let folds = fits.clone().count();
     let mut counts = BTreeMap::new();
-    for (split, data) in datasets {
-        let name = format!("{split:?}").to_lowercase();
-        let mut insert = |what: &str, count: usize| counts.insert(format!("{name}_{what}"), count as u64);
-        insert("exams", data.exams.len());
-        insert("positive_exams", data.exams.iter().filter(|exam| exam.embolism).count());
-        insert("slices", data.exams.iter().map(|exam| exam.slices).sum());
-        insert("labelled_slices", data.exams.iter().map(|exam| exam.labelled_slices).sum());
-        insert("positive_slices", data.exams.iter().map(|exam| exam.positive_slices).sum());
+    if folds > 1 {
+        counts.insert("folds".to_owned(), folds as u64);
+    }
+    for (fold, datasets) in fits.enumerate() {
+        for (split, data) in datasets {
+            let name = match split {
+                Split::Validation if folds > 1 => "out_of_fold",
+                Split::Train if folds > 1 => continue,
+                Split::Test if fold > 0 => continue,
+                split => split.name(),
+            };
+            let mut add =
+                |what: &str, count: usize| *counts.entry(format!("{name}_{what}")).or_default() += count as u64;
+            add("exams", data.exams.len());
+            add("positive_exams", data.exams.iter().filter(|exam| exam.embolism).count());
+            add("slices", data.exams.iter().map(|exam| exam.slices).sum());
+            add("labelled_slices", data.exams.iter().map(|exam| exam.labelled_slices).sum());
+            add("positive_slices", data.exams.iter().map(|exam| exam.positive_slices).sum());
+        }
     }
     counts
 }
@@ -234,8 +292,8 @@ fn compare(networks: &Networks, package: &Package, data: &Dataset, device: &Devi
             agree("evidence", expected.evidence, encoded.evidence.insert_axis(Axis(1)).view().into_dyn())?;
             let read = loaded.read(&encoded.features.view()).map_err(failed)?;
             let expected = network.head.forward(expected.features);
-            agree("slice logits", expected.slices.clone(), read.slices.view().into_dyn())?;
-            agree("exam logits", expected.exam.clone(), read.exam.view().into_dyn())?;
+            agree("slice logits", expected.slices, read.slices.view().into_dyn())?;
+            agree("exam logits", expected.exam, read.exam.view().into_dyn())?;
             agree("attention", expected.attention, read.attention.view().into_dyn())
         }
     }

@@ -13,6 +13,7 @@ mod summary;
 use image::RgbImage;
 
 use super::Context;
+pub use palette::overlay as evidence_colour;
 
 /// Width of every picture in pixels.
 const WIDTH: u32 = 1088;

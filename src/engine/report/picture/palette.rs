@@ -26,7 +26,7 @@ static COLOURS: LazyLock<Vec<Colour>> = LazyLock::new(|| {
 });
 
 /// Colour and opacity of an evidence from 0 to 1.
-pub(super) fn overlay(evidence: f64) -> (Colour, f32) {
+pub fn overlay(evidence: f64) -> (Colour, f32) {
     let step = (evidence.clamp(0.0, 1.0) * 255.0).round() as usize;
     let share = ((evidence - VISIBLE_FROM) / (OPAQUE_FROM - VISIBLE_FROM)).clamp(0.0, 1.0);
     (COLOURS[step], (share * OPACITY) as f32)

@@ -11,12 +11,28 @@ use crate::engine::models::manifest::IntendedUse;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
+    /// From logits to probabilities.
+    pub calibration: CalibrationMethod,
     /// Resamplings for intervals.
     pub bootstrap: usize,
     /// Wanted on validation exams.
     pub sensitivity: f64,
     /// Share of validation exams in the indeterminate band.
     pub indeterminate_share: f64,
+    /// Another experiment in the same work folder; empty for none.
+    pub compare_with: String,
+}
+
+/// How logits become probabilities, fitted on validation exams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CalibrationMethod {
+    /// A divisor and a bias (Platt 1999; Guo et al. 2017, arXiv:1706.04599).
+    Temperature,
+    /// A map that never falls and follows the exams; for hundreds of them. Single slices are calibrated by temperature.
+    Isotonic,
+    /// Logits as they are.
+    None,
 }
 
 /// What is written at the end.

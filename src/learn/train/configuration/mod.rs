@@ -14,7 +14,7 @@ use crate::config::layers::Layered;
 use crate::engine::models::manifest::Kind;
 use crate::engine::volume::preparation::Preparation;
 pub(super) use data::{Data, LungSource, Supervision, Work};
-pub(super) use evaluation::{Evaluation, Package};
+pub(super) use evaluation::{CalibrationMethod, Evaluation, Package};
 pub(super) use fit::{Augmentation, Fit};
 pub(super) use network::{
     Architecture, EncoderConfiguration, HeadConfiguration, LungConfiguration, Multipliers, SequenceKind,

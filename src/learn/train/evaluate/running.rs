@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ndarray::{Array4, Axis, concatenate};
+use ndarray::{Array2, Array3, Array4, Axis, concatenate};
 use rayon::prelude::*;
 
 use crate::config::Config;
@@ -13,35 +13,28 @@ use crate::engine::models::session::{Runtime, SessionError};
 use crate::learn::train::dataset::Dataset;
 use crate::learn::train::fit::lungs::{Overlap, add_overlaps};
 use crate::learn::train::labels::Split;
-use crate::learn::train::loss::UNLABELLED;
-use crate::learn::train::metrics::Scored;
 use crate::learn::train::{TrainError, progress};
 
-/// Raw logits of the exams of one split, in their order.
-pub(super) struct SplitLogits {
-    pub(super) split: Split,
-    pub(super) series: Vec<String>,
-    pub(super) exams: Vec<Scored>,
-    /// Of the slices that carry a label.
-    pub(super) slices: Vec<Scored>,
-}
+/// A classifier on all cores.
+pub(super) struct Classifier(Vec<EmbolismNetwork>);
 
-/// Logits of whole exams.
-pub(super) fn embolism(package: &Package, splits: &[(Split, Dataset)]) -> Result<Vec<SplitLogits>, TrainError> {
-    let mut networks = sessions(|runtime| EmbolismNetwork::load(package, runtime))?;
-    splits
-        .iter()
-        .map(|(split, data)| {
-            let logits = side_by_side(&mut networks, data.exams.len(), |network, exam| logits_of(network, data, exam))?;
-            let mut found = SplitLogits { split: *split, series: vec![], exams: vec![], slices: vec![] };
-            for (exam, (row, logits)) in data.exams.iter().zip(&logits).enumerate() {
-                found.series.push(row.series.clone());
-                found.exams.push(Scored { score: f64::from(logits.exam[0]), positive: row.embolism });
-                found.slices.extend(labelled(logits.slices.iter().copied(), data.slice_labels(exam)));
-            }
-            Ok(found)
-        })
-        .collect()
+impl Classifier {
+    /// Loads the networks of a package.
+    pub(super) fn load(package: &Package) -> Result<Self, TrainError> {
+        Ok(Self(sessions(|runtime| EmbolismNetwork::load(package, runtime))?))
+    }
+
+    /// Raw logits of whole exams, in their order.
+    pub(super) fn logits(&mut self, data: &Dataset) -> Result<Vec<ExamLogits>, TrainError> {
+        side_by_side(&mut self.0, data.exams.len(), |network, exam| logits_of(network, data, exam))
+    }
+
+    /// Evidence logits of one exam, `[D, h, w]`.
+    pub(super) fn evidence(&mut self, data: &Dataset, exam: usize) -> Result<Array3<f32>, TrainError> {
+        let Some(network) = self.0.first_mut() else { return Ok(Array3::zeros((0, 0, 0))) };
+        let (_, evidence) = encode(network, data, exam)?;
+        Ok(evidence)
+    }
 }
 
 /// Overlaps of left and right lung with the truth, exam by exam.
@@ -100,14 +93,23 @@ fn side_by_side<N: Send, T: Send>(
 }
 
 fn logits_of(network: &mut EmbolismNetwork, data: &Dataset, exam: usize) -> Result<ExamLogits, TrainError> {
-    let slices: Vec<usize> = (0..data.exams[exam].slices).collect();
-    let mut features = Vec::new();
-    for some in slices.chunks(BATCH) {
-        features.push(network.encode(&batch(data, exam, some)?.view()).map_err(failed)?.features);
-    }
-    let features: Vec<_> = features.iter().map(|batch| batch.view()).collect();
-    let features = concatenate(Axis(0), &features).map_err(|error| TrainError::Export(error.to_string()))?;
+    let (features, _) = encode(network, data, exam)?;
     network.read(&features.view()).map_err(failed)
+}
+
+/// Features `[D, F]` and evidence `[D, h, w]` of all slices of an exam.
+fn encode(
+    network: &mut EmbolismNetwork,
+    data: &Dataset,
+    exam: usize,
+) -> Result<(Array2<f32>, Array3<f32>), TrainError> {
+    let slices: Vec<usize> = (0..data.exams[exam].slices).collect();
+    let encode = |some: &[usize]| network.encode(&batch(data, exam, some)?.view()).map_err(failed);
+    let encoded = slices.chunks(BATCH).map(encode).collect::<Result<Vec<_>, _>>()?;
+    let features: Vec<_> = encoded.iter().map(|batch| batch.features.view()).collect();
+    let evidence: Vec<_> = encoded.iter().map(|batch| batch.evidence.view()).collect();
+    let shapes = |error: ndarray::ShapeError| TrainError::Export(error.to_string());
+    Ok((concatenate(Axis(0), &features).map_err(shapes)?, concatenate(Axis(0), &evidence).map_err(shapes)?))
 }
 
 fn overlaps_of(network: &mut LungNetwork, data: &Dataset, exam: usize) -> Result<[Overlap; 2], TrainError> {
@@ -136,14 +138,6 @@ pub(crate) fn batch(data: &Dataset, exam: usize, slices: &[usize]) -> Result<Arr
 
 fn failed(source: SessionError) -> TrainError {
     TrainError::Models(ModelsError::Runtime(source))
-}
-
-/// Logits of the slices that carry a label, beside their labels.
-fn labelled<'a>(logits: impl Iterator<Item = f32> + 'a, targets: &'a [u8]) -> impl Iterator<Item = Scored> + 'a {
-    logits
-        .zip(targets)
-        .filter(|(_, target)| **target != UNLABELLED)
-        .map(|(logit, target)| Scored { score: f64::from(logit), positive: *target == 1 })
 }
 
 #[cfg(test)]

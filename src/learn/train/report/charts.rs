@@ -18,19 +18,32 @@ pub(super) struct Line {
     pub(super) points: Vec<(f64, f64)>,
 }
 
+/// The area between two lines over the same places, which the line of the same number runs through.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Band {
+    /// Number of the line whose colour it takes.
+    pub(super) line: usize,
+    /// Place, lower end, upper end.
+    pub(super) points: Vec<(f64, f64, f64)>,
+}
+
 /// What a chart shows.
-pub(super) struct Chart<'a> {
-    pub(super) title: &'a str,
+pub(super) struct Chart {
+    pub(super) title: String,
     /// Names of the axes, x first.
-    pub(super) axes: [&'a str; 2],
+    pub(super) axes: [String; 2],
     pub(super) lines: Vec<Line>,
+    /// 95 % intervals.
+    pub(super) bands: Vec<Band>,
+    /// Single places, such as the operating point.
+    pub(super) marks: Vec<(f64, f64)>,
     /// Draws the diagonal: chance in a ROC curve, perfection in a reliability diagram.
     pub(super) diagonal: bool,
     /// Both axes go from 0 to 1.
     pub(super) unit: bool,
 }
 
-impl Chart<'_> {
+impl Chart {
     /// The chart as an `<svg>` element. One without points says so.
     pub(super) fn svg(&self) -> Markup {
         let mut svg = String::new();
@@ -47,21 +60,31 @@ impl Chart<'_> {
         area.fill(&WHITE)?;
         let [x, y] = self.ranges();
         let mut chart = ChartBuilder::on(&area)
-            .caption(self.title, ("sans-serif", 15))
+            .caption(&self.title, ("sans-serif", 15))
             .margin(10)
             .x_label_area_size(38)
             .y_label_area_size(48)
             .build_cartesian_2d(x.clone(), y.clone())?;
-        chart.configure_mesh().x_desc(self.axes[0]).y_desc(self.axes[1]).light_line_style(WHITE).draw()?;
+        chart.configure_mesh().x_desc(&self.axes[0]).y_desc(&self.axes[1]).light_line_style(WHITE).draw()?;
         if self.diagonal {
             let ends = [(x.start.max(y.start), x.start.max(y.start)), (x.end.min(y.end), x.end.min(y.end))];
             chart.draw_series(LineSeries::new(ends, RGBColor(150, 150, 150)))?;
+        }
+        for band in &self.bands {
+            let there = band.points.iter().map(|(x, _, high)| (*x, *high));
+            let back = band.points.iter().rev().map(|(x, low, _)| (*x, *low));
+            let area: Vec<(f64, f64)> = there.chain(back).collect();
+            let colour = COLOURS[band.line % COLOURS.len()];
+            chart.draw_series(std::iter::once(Polygon::new(area, colour.mix(0.15).filled())))?;
         }
         for (line, colour) in self.lines.iter().zip(COLOURS.iter().cycle()) {
             chart
                 .draw_series(LineSeries::new(line.points.iter().copied(), colour.stroke_width(2)))?
                 .label(&line.name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+        }
+        for place in &self.marks {
+            chart.draw_series(std::iter::once(Circle::new(*place, 4, BLACK.filled())))?;
         }
         chart
             .configure_series_labels()

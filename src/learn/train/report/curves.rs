@@ -1,6 +1,7 @@
 //! The points of curves.
 
-use super::super::metrics::Scored;
+use super::super::bootstrap::{Resampling, quantile};
+use super::super::metrics::{Confusion, Scored};
 
 /// Scores by falling value, in groups of equal ones: positives and negatives called at or above each.
 fn calls(scored: &[Scored]) -> Vec<(f64, f64)> {
@@ -28,11 +29,68 @@ pub(super) fn receiver_operating_characteristic(scored: &[Scored]) -> Vec<(f64, 
     std::iter::once((0.0, 0.0)).chain(points).collect()
 }
 
+/// Where a threshold lies on the receiver operating characteristic; `None` if a class is missing.
+pub(super) fn call_at(scored: &[Scored], threshold: f64) -> Option<(f64, f64)> {
+    let calls = Confusion::at(scored, threshold);
+    let share = |hits: u64, others: u64| hits as f64 / (hits + others) as f64;
+    let place = (share(calls.false_positive, calls.true_negative), share(calls.true_positive, calls.false_negative));
+    (place.0.is_finite() && place.1.is_finite()).then_some(place)
+}
+
 /// (recall, precision) at each threshold. Empty without positives.
 pub(super) fn precision_recall(scored: &[Scored]) -> Vec<(f64, f64)> {
     let calls = calls(scored);
     let Some(&(positives, _)) = calls.last().filter(|all| all.0 > 0.0) else { return Vec::new() };
     calls.iter().map(|(found, alarms)| (found / positives, found / (found + alarms))).collect()
+}
+
+/// Places at which bands are drawn.
+const PLACES: usize = 100;
+
+/// The 95 % interval of a curve at evenly spaced places from 0 to 1 over exams drawn anew: place, lower end, upper end.
+/// Empty where the curve is.
+pub(super) fn band(
+    scored: &[Scored],
+    resampling: Resampling,
+    curve: fn(&[Scored]) -> Vec<(f64, f64)>,
+) -> Vec<(f64, f64, f64)> {
+    if curve(scored).is_empty() {
+        return Vec::new();
+    }
+    let place = |index: usize| index as f64 / PLACES as f64;
+    let draws: Vec<Vec<f64>> = resampling
+        .each(scored, |drawn| {
+            let points = curve(drawn);
+            if points.is_empty() {
+                Vec::new()
+            } else {
+                (0..=PLACES).map(|index| height(&points, place(index))).collect()
+            }
+        })
+        .into_iter()
+        .filter(|heights| !heights.is_empty())
+        .collect();
+    if draws.is_empty() {
+        return Vec::new();
+    }
+    (0..=PLACES)
+        .map(|index| {
+            let mut values: Vec<f64> = draws.iter().map(|heights| heights[index]).collect();
+            values.sort_by(f64::total_cmp);
+            (place(index), quantile(&values, 0.025), quantile(&values, 0.975))
+        })
+        .collect()
+}
+
+/// Height of a curve of rising places at a place: between its points on a straight line, the highest where it rises
+/// straight up, that of its ends beyond them.
+fn height(points: &[(f64, f64)], place: f64) -> f64 {
+    let above = points.partition_point(|(x, _)| *x <= place);
+    match (above.checked_sub(1).map(|below| points[below]), points.get(above)) {
+        (Some((low, from)), Some((high, to))) => from + (to - from) * (place - low) / (high - low),
+        (Some((_, last)), None) => last,
+        (None, first) => first.map_or(0.0, |(_, y)| *y),
+    }
 }
 
 /// Reliability diagram in ten bins of equal width: (mean probability, share of positives) of each that holds any.
@@ -63,6 +121,8 @@ mod tests {
         let some = scored(&[(0.9, true), (0.8, false), (0.3, true), (0.1, false)]);
         let roc = receiver_operating_characteristic(&some);
         assert_eq!(roc, [(0.0, 0.0), (0.0, 0.5), (0.5, 0.5), (0.5, 1.0), (1.0, 1.0)]);
+        assert_eq!(call_at(&some, 0.5), Some((0.5, 0.5)));
+        assert_eq!(call_at(&some[..1], 0.5), None);
         assert_eq!(precision_recall(&some), [(0.5, 1.0), (0.5, 0.5), (1.0, 2.0 / 3.0), (1.0, 0.5)]);
     }
 
@@ -76,5 +136,28 @@ mod tests {
     #[test]
     fn bins_without_exams_have_no_point_and_certainty_belongs_to_the_last() {
         assert_eq!(reliability(&scored(&[(1.0, true), (0.05, false)])), [(0.05, 0.0), (1.0, 1.0)]);
+    }
+
+    #[test]
+    fn a_band_holds_its_curve_and_is_narrow_where_there_are_many_exams() {
+        let many: Vec<Scored> = (0..600_u32)
+            .map(|n| Scored { score: f64::from(n * 37 % 101), positive: n * 37 % 101 > 40 + n % 30 })
+            .collect();
+        let band = band(&many, Resampling { count: 200, seed: 1 }, receiver_operating_characteristic);
+        let curve = receiver_operating_characteristic(&many);
+        assert_eq!(band.len(), PLACES + 1);
+        let inside =
+            band.iter().filter(|(x, low, high)| (low - 1e-9..=high + 1e-9).contains(&height(&curve, *x))).count();
+        assert!(inside >= 95, "{inside} of 101 places");
+        assert!(band.iter().all(|(_, low, high)| low <= high && high - low < 0.25));
+        assert!(super::band(&many[..1], Resampling { count: 9, seed: 1 }, precision_recall).len() <= PLACES + 1);
+    }
+
+    #[test]
+    fn between_its_points_a_curve_is_straight_and_at_a_step_it_is_high() {
+        let points = [(0.0, 0.0), (0.0, 0.5), (0.5, 0.5), (1.0, 1.0)];
+        for (place, expected) in [(0.0, 0.5), (0.25, 0.5), (0.75, 0.75), (1.0, 1.0), (2.0, 1.0)] {
+            assert!((height(&points, place) - expected).abs() < 1e-12);
+        }
     }
 }

@@ -2,73 +2,115 @@
 
 use super::fitting::{best_embolism, best_lungs};
 use super::{Paths, datasets};
-use crate::engine::models::manifest::{Kind, Metric};
+use crate::engine::models::manifest::Kind;
+use crate::learn::train::bootstrap::Resampling;
 use crate::learn::train::configuration::TrainConfiguration;
-use crate::learn::train::dataset::PreparedExam;
+use crate::learn::train::dataset::{Dataset, PreparedExam};
 use crate::learn::train::evaluate::{self, Evaluation, Prediction};
 use crate::learn::train::files::{self, table};
 use crate::learn::train::labels::Split;
-use crate::learn::train::package::{self, Networks};
-use crate::learn::train::report::Report;
+use crate::learn::train::package::{self, ExportedFit, Networks};
+use crate::learn::train::report::{self, Case, Course, Report};
 use crate::learn::train::{TrainError, fit};
 
 pub(super) fn evaluate_weights(configuration: &TrainConfiguration, paths: &Paths) -> Result<Vec<String>, TrainError> {
-    let device = fit::device(&configuration.fit)?;
-    let mut datasets = datasets(configuration, paths)?;
-    let networks = match configuration.kind {
-        Kind::LungSegmentation => Networks::Lungs(best_lungs(configuration, paths, &device)?),
-        Kind::EmbolismClassifier => Networks::Embolism(Box::new(best_embolism(configuration, paths, &device)?)),
-    };
-    let draft = package::write_draft(configuration, &networks, &datasets, &paths.fit, &device)?;
-    datasets.retain(|(split, _)| *split != Split::Train);
-    let (evaluation, predictions) = match configuration.kind {
-        Kind::LungSegmentation => (evaluate::lungs(configuration, &draft, &datasets)?, Vec::new()),
-        Kind::EmbolismClassifier => {
-            let (evaluation, predictions) = evaluate::embolism(configuration, &draft, &datasets)?;
-            table::write(&paths.fit.join("predictions.csv"), &predictions)?;
-            (evaluation, predictions)
+    let fits = paths.fits(configuration);
+    let fits = fits.iter().map(|fit| exported(configuration, fit)).collect::<Result<Vec<_>, _>>()?;
+    let evaluation = match (configuration.kind, &fits[..]) {
+        (Kind::LungSegmentation, [fit]) => {
+            let of_fit = |(split, _): &&(Split, Dataset)| *split != Split::Train;
+            let datasets: Vec<_> = fit.datasets.iter().filter(of_fit).cloned().collect();
+            let evaluation = evaluate::lungs(configuration, &fit.draft, &datasets)?;
+            write_report(configuration, paths, &fits, &evaluation, (&[], Vec::new()))?;
+            evaluation
+        }
+        (Kind::LungSegmentation, _) => {
+            let problem = "data.folds: folds of a lung network make no package; set data.folds = 0";
+            return Err(TrainError::Exams(problem.to_owned()));
+        }
+        (Kind::EmbolismClassifier, fits) => {
+            let outcome = evaluate::embolism(configuration, fits)?;
+            table::write(&paths.fit.join("predictions.csv"), &outcome.predictions)?;
+            table::write(&paths.fit.join("targets.csv"), &outcome.targets)?;
+            let cases = evaluate::cases(fits, &outcome)?;
+            write_report(configuration, paths, fits, &outcome.evaluation, (&outcome.predictions, cases))?;
+            outcome.evaluation
         }
     };
-    write_report(configuration, paths, &evaluation, &predictions)?;
     files::write_whole(&paths.evaluation(), evaluation.to_json().as_bytes())?;
-    let shown = |(name, metric): (&String, &Metric)| {
-        let interval = metric.interval.map_or_else(String::new, |[low, high]| format!(" ({low:.3} to {high:.3})"));
-        format!("{name} {:.3}{interval}", metric.value)
+    Ok(evaluation.lines())
+}
+
+/// Exports the best weights of a fit.
+fn exported(configuration: &TrainConfiguration, fit: &Paths) -> Result<ExportedFit, TrainError> {
+    let device = fit::device(&configuration.fit)?;
+    let datasets = datasets(configuration, fit)?;
+    let networks = match configuration.kind {
+        Kind::LungSegmentation => Networks::Lungs(best_lungs(configuration, fit, &device)?),
+        Kind::EmbolismClassifier => Networks::Embolism(Box::new(best_embolism(configuration, fit, &device)?)),
     };
-    Ok(evaluation.metrics.iter().map(shown).collect())
+    let draft = package::write_draft(configuration, &networks, &datasets, &fit.fit, &device)?;
+    Ok(ExportedFit { draft, datasets })
 }
 
 /// The experiment on one page.
 fn write_report(
     configuration: &TrainConfiguration,
     paths: &Paths,
+    fits: &[ExportedFit],
     evaluation: &Evaluation,
-    predictions: &[Prediction],
+    (predictions, cases): (&[Prediction], Vec<Case>),
 ) -> Result<(), TrainError> {
-    let prepared = std::fs::read(paths.prepared()).map_err(TrainError::file("reading", &paths.prepared()))?;
+    let folders = paths.fits(configuration);
+    let name = |number: usize| if fits.len() > 1 { format!("fold {number}") } else { String::new() };
+    let exams = std::fs::read(&paths.exams).map_err(TrainError::file("reading", &paths.exams))?;
+    let prepared: Vec<&PreparedExam> =
+        fits.iter().flat_map(|fit| &fit.datasets).flat_map(|(_, data)| &data.exams).collect();
+    let counts = fits.iter().enumerate().flat_map(|(number, fit)| {
+        let named = move |mut row: Vec<String>| {
+            row[0] = format!("{} {}", name(number), row[0]).trim().to_owned();
+            row
+        };
+        report::counts(&fit.datasets).into_iter().map(named)
+    });
+    let synthetic = prepared.iter().any(|exam| exam.synthetic);
     let report = Report {
-        configuration,
-        exams: &table::read::<PreparedExam>(&paths.prepared(), "fit")?,
+        title: format!("Experiment {}", configuration.work.experiment),
+        notice: package::notice(configuration, synthetic),
+        about: vec![
+            ("Images", configuration.package.data.clone()),
+            ("Networks, SHA-256", evaluation.networks_sha256.join(", ")),
+            ("Table of exams, SHA-256", files::digest(&exams)),
+            ("Program", format!("{} {}", env!("CARGO_PKG_VERSION"), package::commit())),
+        ],
         evaluation,
         predictions,
-        exams_sha256: &files::digest(&prepared),
-        folder: &paths.fit,
+        attributes: report::attributes(&prepared, &configuration.work.dir.join("volumes.csv"))?,
+        cases,
+        courses: folders.iter().enumerate().flat_map(|(number, fit)| Course::read(&fit.fit, &name(number))).collect(),
+        counts: counts.collect(),
+        exclusions: table::read(&folders[0].excluded(), "fit")?,
+        configuration: configuration.to_toml(),
+        resampling: Resampling { count: configuration.evaluation.bootstrap, seed: configuration.fit.seed },
     };
     files::write_whole(&paths.fit.join("report.html"), report.html().as_bytes())
 }
 
 pub(super) fn export_package(configuration: &TrainConfiguration, paths: &Paths) -> Result<Vec<String>, TrainError> {
     let evaluation = Evaluation::read(&paths.evaluation())?;
-    let draft = package::open_draft(&paths.fit)?;
-    if evaluate::digest(&draft)? != evaluation.networks_sha256 {
+    let open = |fit: &Paths| -> Result<ExportedFit, TrainError> {
+        Ok(ExportedFit { draft: package::open_draft(&fit.fit)?, datasets: datasets(configuration, fit)? })
+    };
+    let fits = paths.fits(configuration).iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    if evaluate::digests(&fits)? != evaluation.networks_sha256 {
         return Err(TrainError::Exams(format!(
             "{} is of other networks than those in {}: run `pe-node train evaluate` again",
             paths.evaluation().display(),
             paths.fit.display()
         )));
     }
-    let datasets = datasets(configuration, paths)?;
     let exams = std::fs::read(&paths.exams).map_err(TrainError::file("reading", &paths.exams))?;
-    let folder = package::write(configuration, &draft, &evaluation, &datasets, &files::digest(&exams))?;
+    let directory = &configuration.package.directory;
+    let folder = package::write(configuration, directory, &fits, &evaluation, &files::digest(&exams))?;
     Ok(vec![format!("export: {}", folder.display())])
 }

@@ -1,24 +1,82 @@
 //! From logits to probabilities and decisions, on validation exams alone.
 
+mod isotonic;
+
+use super::configuration::CalibrationMethod;
 use super::metrics::{Confusion, Scored};
-use crate::engine::models::manifest::OperatingPoint;
+use crate::engine::models::manifest::{OperatingPoint, TargetCalibration};
+
+/// Exams of either class below which what was chosen on them is said to be uncertain, and below which an isotonic map,
+/// which has as many parameters as it finds steps, is not fitted.
+const FEW: usize = 20;
+
+/// How logits of one kind become probabilities, and what has to be said of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Fitted {
+    /// The map.
+    pub(crate) map: TargetCalibration,
+    /// False where logits were left as they are.
+    pub(crate) calibrated: bool,
+    /// How it was found, in words.
+    pub(crate) said: String,
+}
+
+/// Fits what the configuration asks for, or less where the exams do not carry it. `what` names the logits.
+pub(crate) fn fit(method: CalibrationMethod, logits: &[Scored], what: &str) -> Fitted {
+    let positives = logits.iter().filter(|one| one.positive).count();
+    let negatives = logits.len() - positives;
+    let found_on = format!("{} of validation ({positives} positive)", logits.len());
+    let unchanged = |why: &str| Fitted {
+        map: Platt::IDENTITY.into(),
+        calibrated: false,
+        said: format!("{what}: not calibrated, {why}"),
+    };
+    if method == CalibrationMethod::None {
+        return unchanged("as evaluation.calibration = \"none\" asks");
+    }
+    if positives == 0 || negatives == 0 {
+        return unchanged(&format!("for {found_on} are of one class"));
+    }
+    let Some(platt) = Platt::fit(logits) else {
+        return unchanged(&format!("for on {found_on} the logits do not rise with the truth"));
+    };
+    let few = positives.min(negatives) < FEW;
+    if method == CalibrationMethod::Isotonic && !few {
+        let said = format!("{what}: isotonic map fitted to {found_on}");
+        return Fitted { map: isotonic::fit(logits), calibrated: true, said };
+    }
+    let instead = if method == CalibrationMethod::Isotonic {
+        format!(", as an isotonic map needs {FEW} of each class")
+    } else {
+        String::new()
+    };
+    let uncertain = if few { "; so few leave it uncertain" } else { "" };
+    let said = format!("{what}: temperature and bias fitted to {found_on}{instead}{uncertain}");
+    Fitted { map: platt.into(), calibrated: true, said }
+}
 
 /// `sigmoid(logit / temperature + bias)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Platt {
-    pub(crate) temperature: f64,
-    pub(crate) bias: f64,
+struct Platt {
+    temperature: f64,
+    bias: f64,
+}
+
+impl From<Platt> for TargetCalibration {
+    fn from(Platt { temperature, bias }: Platt) -> Self {
+        Self { temperature, bias, isotonic: None }
+    }
 }
 
 impl Platt {
     /// Leaves logits as they are.
-    pub(crate) const IDENTITY: Self = Self { temperature: 1.0, bias: 0.0 };
+    const IDENTITY: Self = Self { temperature: 1.0, bias: 0.0 };
     /// Steepest slope that is believed; beyond it the classes are separated and the data say nothing of the slope.
     const SLOPES: [f64; 2] = [0.05, 5.0];
 
     /// Fits slope and bias by Newton's method with Platt's (1999) smoothed targets, which keep separated classes
     /// finite. `None` if a class is missing or the scores do not rise with the truth.
-    pub(crate) fn fit(logits: &[Scored]) -> Option<Self> {
+    fn fit(logits: &[Scored]) -> Option<Self> {
         let positives = logits.iter().filter(|one| one.positive).count() as f64;
         let negatives = logits.len() as f64 - positives;
         if positives == 0.0 || negatives == 0.0 {
@@ -76,16 +134,6 @@ impl Platt {
         }
         f64::midpoint(low, high)
     }
-
-    /// The probability of a logit.
-    pub(crate) fn probability(&self, logit: f64) -> f64 {
-        sigmoid(logit / self.temperature + self.bias)
-    }
-
-    /// Logits to probabilities.
-    pub(crate) fn apply(&self, logits: &[Scored]) -> Vec<Scored> {
-        logits.iter().map(|one| Scored { score: self.probability(one.score), ..*one }).collect()
-    }
 }
 
 fn sigmoid(logit: f64) -> f64 {
@@ -116,9 +164,10 @@ pub(crate) fn operating_point(validation: &[Scored], sensitivity: f64, undetermi
     };
     let [low, high] = [indeterminate[0].min(threshold), indeterminate[1].max(threshold)];
     let table = Confusion::at(validation, threshold);
+    let few = if thresholds.len() < FEW { ", so few that it is uncertain" } else { "" };
     let chosen = format!(
         "highest threshold with a sensitivity of {sensitivity} on {} validation exams ({} of {} positive and {} of {} \
-         negative exams called rightly); the band around it holds {:.0} % of them",
+         negative exams called rightly{few}); the band around it holds {:.0} % of them",
         validation.len(),
         table.true_positive,
         table.true_positive + table.false_negative,
@@ -140,7 +189,8 @@ mod tests {
             .map(|positive| Scored { score: if positive { 2.4 } else { 2.0 }, positive })
             .collect();
         let fitted = Platt::fit(&logits).expect("a fit");
-        assert!(fitted.probability(2.4) > 0.6 && fitted.probability(2.0) < 0.4, "{fitted:?}");
+        let probability = |logit: f64| sigmoid(logit / fitted.temperature + fitted.bias);
+        assert!(probability(2.4) > 0.6 && probability(2.0) < 0.4, "{fitted:?}");
     }
 
     #[test]
@@ -176,5 +226,42 @@ mod tests {
         assert!(low <= point.threshold && point.threshold <= high);
         let inside = validation.iter().filter(|one| (low..=high).contains(&one.score)).count();
         assert!((9..=11).contains(&inside), "{inside}");
+    }
+
+    fn balanced(count: usize) -> Vec<Scored> {
+        (0..count)
+            .map(|n| Scored { score: (n % 10) as f64 + if n % 2 == 0 { 1.5 } else { 0.0 }, positive: n % 2 == 0 })
+            .collect()
+    }
+
+    #[test]
+    fn what_the_exams_do_not_carry_is_not_fitted_and_that_is_said() {
+        let said = |method, logits: &[Scored]| {
+            let fitted = fit(method, logits, "exams");
+            (fitted.calibrated, fitted.map.isotonic.is_some(), fitted.said)
+        };
+        let (calibrated, isotonic, words) = said(CalibrationMethod::Isotonic, &balanced(200));
+        assert!(calibrated && isotonic && words.contains("200 of validation (100 positive)"), "{words}");
+        let (calibrated, isotonic, words) = said(CalibrationMethod::Isotonic, &balanced(30));
+        assert!(calibrated && !isotonic && words.contains("needs 20 of each class"), "{words}");
+        let (calibrated, _, words) = said(CalibrationMethod::Temperature, &balanced(30));
+        assert!(calibrated && words.contains("uncertain"), "{words}");
+        let (calibrated, _, words) = said(CalibrationMethod::None, &balanced(30));
+        assert!(!calibrated && words.contains("not calibrated"), "{words}");
+        let (calibrated, _, words) = said(CalibrationMethod::Temperature, &balanced(30)[..1]);
+        assert!(!calibrated && words.contains("one class"), "{words}");
+        let falling: Vec<Scored> = balanced(100).into_iter().map(|one| Scored { score: -one.score, ..one }).collect();
+        let (calibrated, _, words) = said(CalibrationMethod::Isotonic, &falling);
+        assert!(!calibrated && words.contains("do not rise"), "{words}");
+    }
+
+    #[test]
+    fn tied_exams_fall_on_one_side_of_the_threshold() {
+        let tied = [Scored { score: 0.7, positive: true }, Scored { score: 0.7, positive: false }];
+        let point = operating_point(&tied, 0.9, 0.0);
+        assert!((point.threshold - 0.35).abs() < 1e-12, "between the tied exams and 0");
+        assert!(point.chosen.contains("1 of 1 positive and 0 of 1 negative") && point.chosen.contains("uncertain"));
+        let none = operating_point(&tied[1..], 0.9, 0.1);
+        assert!((none.threshold - 0.5).abs() < 1e-12 && none.chosen.contains("no validation exam is positive"));
     }
 }

@@ -1,0 +1,191 @@
+//! Intervals by drawing exams anew (Efron 1979, percentile method), and differences of two models on the same exams.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use super::metrics::Scored;
+use crate::engine::models::manifest::Metric;
+
+/// How often exams are drawn anew, and by which seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Resampling {
+    /// Draws.
+    pub(crate) count: usize,
+    /// Of the draws.
+    pub(crate) seed: u64,
+}
+
+impl Resampling {
+    /// Draws as many items as there are, with replacement, again and again; what `of` makes of each draw, in order.
+    pub(crate) fn each<T: Copy + Sync, R: Send>(self, items: &[T], of: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
+        let draw = |number: usize| {
+            let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+            random.set_stream(number as u64);
+            let drawn: Vec<T> = items.iter().map(|_| items[random.random_range(0..items.len())]).collect();
+            of(&drawn)
+        };
+        (0..self.count).into_par_iter().map(draw).collect()
+    }
+
+    /// A figure and its 95 % interval; `None` if it is not defined on all items.
+    pub(crate) fn metric<T: Copy + Sync>(
+        self,
+        items: &[T],
+        figure: impl Fn(&[T]) -> Option<f64> + Sync,
+    ) -> Option<Metric> {
+        let value = figure(items)?;
+        Some(Metric { value, interval: self.interval(self.each(items, figure)) })
+    }
+
+    /// Figures by name with their intervals: those that are defined on all items.
+    pub(crate) fn metrics<T: Copy + Sync>(
+        self,
+        items: &[T],
+        figures: impl Fn(&[T]) -> Vec<(&'static str, f64)> + Sync,
+    ) -> Vec<(&'static str, Metric)> {
+        let draws = self.each(items, &figures);
+        let found = |draw: &Vec<(&'static str, f64)>, name| {
+            draw.iter().find(|(other, _)| *other == name).map(|(_, value)| *value)
+        };
+        figures(items)
+            .into_iter()
+            .map(|(name, value)| {
+                let interval = self.interval(draws.iter().map(|draw| found(draw, name)).collect());
+                (name, Metric { value, interval })
+            })
+            .collect()
+    }
+
+    /// The 95 % interval of drawn values; `None` where a figure was undefined in more than half of the draws, as with
+    /// one positive exam.
+    fn interval(self, draws: Vec<Option<f64>>) -> Option<[f64; 2]> {
+        let mut values: Vec<f64> = draws.into_iter().flatten().collect();
+        if values.is_empty() || 2 * values.len() < self.count {
+            return None;
+        }
+        values.sort_by(f64::total_cmp);
+        Some([quantile(&values, 0.025), quantile(&values, 0.975)])
+    }
+}
+
+/// The value below which the given share of sorted values lies.
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
+    sorted[((share * sorted.len() as f64) as usize).min(sorted.len() - 1)]
+}
+
+/// Scores of two models for one exam.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Paired {
+    /// Of either model.
+    pub(crate) scores: [f64; 2],
+    /// The truth.
+    pub(crate) positive: bool,
+}
+
+/// By how much a figure of the first model exceeds that of the second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Difference {
+    /// With its two-sided 95 % interval.
+    pub(crate) metric: Metric,
+    /// Lower end of the one-sided 95 % interval: the first model is not inferior where it lies above minus the margin.
+    pub(crate) at_least: f64,
+}
+
+/// Compares two models on the same exams, which are drawn in pairs; `None` if the figure is not defined.
+pub(crate) fn difference(
+    pairs: &[Paired],
+    resampling: Resampling,
+    figure: impl Fn(&[Scored]) -> Option<f64> + Sync,
+) -> Option<Difference> {
+    let of = |pairs: &[Paired], model: usize| {
+        let scored = |pair: &Paired| Scored { score: pair.scores[model], positive: pair.positive };
+        figure(&pairs.iter().map(scored).collect::<Vec<_>>())
+    };
+    let difference = |pairs: &[Paired]| Some(of(pairs, 0)? - of(pairs, 1)?);
+    let value = difference(pairs)?;
+    let draws = resampling.each(pairs, difference);
+    let mut values: Vec<f64> = draws.iter().copied().flatten().collect();
+    values.sort_by(f64::total_cmp);
+    let at_least = if values.is_empty() { f64::NEG_INFINITY } else { quantile(&values, 0.05) };
+    Some(Difference { metric: Metric { value, interval: resampling.interval(draws) }, at_least })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::metrics::auroc;
+    use super::*;
+
+    const RESAMPLING: Resampling = Resampling { count: 400, seed: 1 };
+
+    fn exams(count: u32) -> Vec<Scored> {
+        (0..count).map(|n| Scored { score: f64::from(n * 7 % 10), positive: n % 3 == 0 }).collect()
+    }
+
+    #[test]
+    fn the_interval_holds_the_figure_and_shrinks_with_more_exams() {
+        let width = |scored: &[Scored]| {
+            let metric = RESAMPLING.metric(scored, auroc).expect("figure");
+            let [low, high] = metric.interval.expect("interval");
+            assert!(low <= metric.value && metric.value <= high);
+            high - low
+        };
+        assert!(width(&exams(800)) < width(&exams(40)) / 2.0);
+    }
+
+    #[test]
+    fn the_interval_of_a_share_is_that_of_the_binomial_distribution() {
+        let items: Vec<bool> = (0..400).map(|n| n % 4 == 0).collect();
+        let share = |items: &[bool]| Some(items.iter().filter(|item| **item).count() as f64 / items.len() as f64);
+        let metric = Resampling { count: 2000, seed: 5 }.metric(&items, share).expect("figure");
+        let [low, high] = metric.interval.expect("interval");
+        // 0.25 ± 1.96 sqrt(0.25 x 0.75 / 400)
+        assert!((low - 0.2076).abs() < 0.006 && (high - 0.2924).abs() < 0.006, "{low} {high}");
+    }
+
+    #[test]
+    fn a_figure_that_most_draws_lack_has_no_interval() {
+        let one = [Scored { score: 1.0, positive: true }, Scored { score: 0.0, positive: false }];
+        // Half of the draws of two exams hold one class alone.
+        assert_eq!(RESAMPLING.metric(&one, |_| None), None);
+        let rare: Vec<Scored> = (0..3).map(|n| Scored { score: f64::from(n), positive: n == 0 }).collect();
+        let only_positives = |drawn: &[Scored]| drawn.iter().filter(|one| one.positive).count().checked_sub(1);
+        let metric = RESAMPLING.metric(&rare, |drawn| (only_positives(drawn)? == 0).then_some(1.0));
+        assert_eq!(metric.map(|metric| metric.interval), Some(None), "one positive alone is in 12 of 27 draws");
+    }
+
+    #[test]
+    fn all_figures_share_their_draws() {
+        let metrics =
+            RESAMPLING.metrics(&exams(60), |drawn| auroc(drawn).into_iter().map(|value| ("auroc", value)).collect());
+        assert_eq!(metrics, [("auroc", RESAMPLING.metric(&exams(60), auroc).expect("figure"))]);
+    }
+
+    #[test]
+    fn a_paired_comparison_is_narrower_than_its_parts() {
+        let pairs: Vec<Paired> = exams(200)
+            .iter()
+            .enumerate()
+            .map(|(n, exam)| {
+                // The second model errs a little more, on some of the same exams.
+                let second = exam.score + if n % 5 == 0 { 1.5 } else { 0.0 };
+                Paired { scores: [exam.score, second], positive: exam.positive }
+            })
+            .collect();
+        let found = difference(&pairs, RESAMPLING, auroc).expect("defined");
+        let [low, high] = found.metric.interval.expect("interval");
+        let [first_low, first_high] =
+            RESAMPLING.metric(&exams(200), auroc).and_then(|metric| metric.interval).expect("one");
+        assert!(low <= found.metric.value && found.metric.value <= high && low <= found.at_least);
+        assert!(high - low < (first_high - first_low) / 2.0, "{low} to {high}");
+    }
+
+    #[test]
+    fn a_model_does_not_differ_from_itself() {
+        let pairs: Vec<Paired> =
+            exams(50).iter().map(|one| Paired { scores: [one.score; 2], positive: one.positive }).collect();
+        let found = difference(&pairs, RESAMPLING, auroc).expect("defined");
+        assert_eq!(found, Difference { metric: Metric { value: 0.0, interval: Some([0.0, 0.0]) }, at_least: 0.0 });
+        assert_eq!(difference(&pairs[1..3], RESAMPLING, auroc), None, "one class");
+    }
+}

@@ -1,0 +1,185 @@
+//! Figures of what was said of exams and slices, each with the split that it was found on in its name.
+
+use std::collections::BTreeMap;
+
+use super::members::Answer;
+use crate::engine::models::manifest::Metric;
+use crate::engine::models::target::Target;
+use crate::learn::train::bootstrap::Resampling;
+use crate::learn::train::labels::Split;
+use crate::learn::train::metrics::{
+    Confusion, Scored, auroc, average_precision, brier_score, calibration_error, sensitivity_at,
+};
+
+/// All figures of validation and test.
+pub(super) fn all(answers: &[Answer<'_>], threshold: f64, resampling: Resampling) -> BTreeMap<String, Metric> {
+    let mut metrics = BTreeMap::new();
+    for split in [Split::Validation, Split::Test] {
+        let answers: Vec<&Answer> = answers.iter().filter(|answer| answer.split() == split).collect();
+        if answers.is_empty() {
+            continue;
+        }
+        let mut insert = |name: String, metric| metrics.insert(format!("{}.{name}", split.name()), metric);
+        let exams: Vec<Scored> = answers.iter().map(|answer| answer.scored()).collect();
+        for (name, metric) in of_exams(&exams, threshold, resampling) {
+            insert(name, metric);
+        }
+        let slices: Vec<Scored> = answers.iter().flat_map(|answer| &answer.slices).copied().collect();
+        for (name, metric) in of_slices(&slices) {
+            insert(name.to_owned(), metric);
+        }
+        let targets = answers[0].targets.iter().map(|(target, ..)| *target).enumerate().skip(1);
+        for (index, target) in targets {
+            for (name, metric) in of_target(&answers, index, target, resampling) {
+                insert(format!("{target}.{name}"), metric);
+            }
+        }
+    }
+    metrics
+}
+
+fn plain(value: f64) -> Metric {
+    Metric { value, interval: None }
+}
+
+fn counts(scored: &[Scored]) -> [f64; 2] {
+    [scored.len(), scored.iter().filter(|one| one.positive).count()].map(|count| count as f64)
+}
+
+/// Figures of exam probabilities at a threshold, with intervals over exams. A figure that these exams do not define,
+/// such as an area where all are positive, is left out.
+pub(crate) fn of_exams(exams: &[Scored], threshold: f64, resampling: Resampling) -> Vec<(String, Metric)> {
+    let [count, positive] = counts(exams);
+    let table = Confusion::at(exams, threshold);
+    let counts = [
+        ("exams", count),
+        ("positive_exams", positive),
+        ("true_positives", table.true_positive as f64),
+        ("false_negatives", table.false_negative as f64),
+        ("true_negatives", table.true_negative as f64),
+        ("false_positives", table.false_positive as f64),
+    ];
+    let figures = resampling.metrics(exams, |exams| {
+        let of_probabilities = [
+            ("auroc", auroc(exams)),
+            ("average_precision", average_precision(exams)),
+            ("sensitivity_at_90_specificity", sensitivity_at(exams, 0.9)),
+            ("brier_score", brier_score(exams)),
+            ("calibration_error", (!exams.is_empty()).then(|| calibration_error(exams))),
+        ];
+        let defined = of_probabilities.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        defined.chain(Confusion::at(exams, threshold).figures()).collect()
+    });
+    let counts = counts.into_iter().map(|(name, value)| (name.to_owned(), plain(value)));
+    counts.chain(figures.into_iter().map(|(name, metric)| (format!("exam_{name}"), metric))).collect()
+}
+
+/// Slices of one exam are alike, so that an interval over slices would be too narrow: they have none.
+fn of_slices(slices: &[Scored]) -> Vec<(&'static str, Metric)> {
+    let [count, positive] = counts(slices);
+    let figures = [
+        ("labelled_slices", (count > 0.0).then_some(count)),
+        ("positive_slices", (count > 0.0).then_some(positive)),
+        ("slice_auroc", auroc(slices)),
+        ("slice_average_precision", average_precision(slices)),
+    ];
+    figures.into_iter().filter_map(|(name, value)| Some((name, plain(value?)))).collect()
+}
+
+fn of_target(
+    answers: &[&Answer<'_>],
+    index: usize,
+    target: Target,
+    resampling: Resampling,
+) -> Vec<(&'static str, Metric)> {
+    let scored = |answer: &&Answer<'_>| {
+        Some(Scored { score: answer.targets[index].2, positive: answer.exam.targets.of(target)? })
+    };
+    let exams: Vec<Scored> = answers.iter().filter_map(scored).collect();
+    let [count, positive] = counts(&exams);
+    let mut metrics = vec![("exams", plain(count)), ("positive_exams", plain(positive))];
+    let figures: [(_, fn(&[Scored]) -> Option<f64>); 3] =
+        [("auroc", auroc), ("average_precision", average_precision), ("brier_score", brier_score)];
+    metrics.extend(figures.into_iter().filter_map(|(name, figure)| Some((name, resampling.metric(&exams, figure)?))));
+    metrics
+}
+
+/// How far the members of an ensemble are apart on the test exams: mean and standard deviation of their areas, and
+/// mean spread of their probabilities.
+pub(super) fn of_members(answers: &[Answer<'_>]) -> BTreeMap<String, Metric> {
+    let test: Vec<&Answer> = answers.iter().filter(|answer| answer.split() == Split::Test).collect();
+    let members = test.first().map_or(0, |answer| answer.members.len());
+    let of_member = |member: usize| {
+        let scored = |answer: &&Answer| Scored { score: answer.members[member], positive: answer.exam.embolism };
+        auroc(&test.iter().map(scored).collect::<Vec<_>>())
+    };
+    let areas: Vec<f64> = (0..members).filter_map(of_member).collect();
+    let spreads: Vec<f64> = test.iter().filter_map(|answer| answer.spread()).collect();
+    let figures = [
+        ("test.members", (members > 0).then_some(members as f64)),
+        ("test.members_exam_auroc_mean", mean(&areas)),
+        ("test.members_exam_auroc_deviation", deviation(&areas)),
+        ("test.exam_spread_mean", mean(&spreads)),
+    ];
+    figures.into_iter().filter_map(|(name, value)| Some((name.to_owned(), plain(value?)))).collect()
+}
+
+/// `None` without values.
+pub(super) fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// Standard deviation (Bessel's); `None` for fewer than two values.
+pub(super) fn deviation(values: &[f64]) -> Option<f64> {
+    let mean = mean(values).filter(|_| values.len() > 1)?;
+    Some((values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (values.len() as f64 - 1.0)).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_figures_of_the_authors_and_more_are_there_and_those_undefined_are_left_out() {
+        let exams: Vec<Scored> =
+            (0..40_u32).map(|n| Scored { score: f64::from(n) / 40.0, positive: n % 3 == 0 || n > 30 }).collect();
+        let resampling = Resampling { count: 50, seed: 1 };
+        let found: BTreeMap<String, Metric> = of_exams(&exams, 0.5, resampling).into_iter().collect();
+        for name in [
+            "true_positives",
+            "false_negatives",
+            "true_negatives",
+            "false_positives",
+            "exam_sensitivity",
+            "exam_specificity",
+            "exam_ppv",
+            "exam_npv",
+            "exam_auroc",
+            "exam_accuracy",
+            "exam_balanced_accuracy",
+            "exam_f1",
+            "exam_kappa",
+            "exam_mcc",
+            "exam_average_precision",
+            "exam_calibration_error",
+            "exam_brier_score",
+            "exam_sensitivity_at_90_specificity",
+            "exams",
+            "positive_exams",
+        ] {
+            assert!(found.contains_key(name), "{name} is missing of {:?}", found.keys());
+        }
+        let cells =
+            ["true_positives", "false_negatives", "true_negatives", "false_positives"].map(|name| found[name].value);
+        assert!((cells.iter().sum::<f64>() - 40.0).abs() < 1e-12);
+        let one_class: Vec<(String, Metric)> = of_exams(&exams[..1], 0.5, resampling);
+        assert!(!one_class.iter().any(|(name, _)| name == "exam_auroc" || name == "exam_specificity"));
+        assert!(one_class.iter().all(|(_, metric)| metric.value.is_finite()));
+    }
+
+    #[test]
+    fn the_deviation_is_that_of_a_sample() {
+        assert!((deviation(&[1.0, 3.0]).expect("two") - 2.0_f64.sqrt()).abs() < 1e-12);
+        assert_eq!((deviation(&[1.0]), mean(&[])), (None, None));
+    }
+}

@@ -1,0 +1,256 @@
+//! From the logits of one network, or of the members of an ensemble, to what is said of an exam.
+
+use std::collections::BTreeMap;
+
+use super::figures::deviation;
+use super::{Prediction, TargetPrediction, at_operating_point};
+use crate::engine::models::manifest::{Calibration, OperatingPoint};
+use crate::engine::models::networks::ExamLogits;
+use crate::engine::models::target::Target;
+use crate::learn::train::calibration;
+use crate::learn::train::configuration::CalibrationMethod;
+use crate::learn::train::dataset::PreparedExam;
+use crate::learn::train::labels::Split;
+use crate::learn::train::loss::UNLABELLED;
+use crate::learn::train::metrics::Scored;
+
+/// Leaves logits as they are.
+pub(super) fn uncalibrated() -> Calibration {
+    Calibration {
+        temperature: 1.0,
+        bias: 0.0,
+        isotonic: None,
+        slice_temperature: 1.0,
+        slice_bias: 0.0,
+        slices_fitted: false,
+        targets: BTreeMap::new(),
+    }
+}
+
+/// Calibrates one network on its own validation exams: exams, slices, and each further target. Says how.
+pub(super) fn calibrate(
+    method: CalibrationMethod,
+    targets: &[Target],
+    exams: &[PreparedExam],
+    logits: &[ExamLogits],
+) -> (Calibration, Vec<String>) {
+    let of_target = |index: usize, target: Target| -> Vec<Scored> {
+        let scored = |(exam, logits): (&PreparedExam, &ExamLogits)| {
+            Some(Scored { score: f64::from(logits.exam[index]), positive: exam.targets.of(target)? })
+        };
+        exams.iter().zip(logits).filter_map(scored).collect()
+    };
+    let slices: Vec<Scored> = exams
+        .iter()
+        .zip(logits)
+        .flat_map(|(exam, logits)| labelled(logits.slices.iter().map(|logit| f64::from(*logit)), &exam.slice_labels))
+        .collect();
+    let exam = calibration::fit(method, &of_target(0, Target::PulmonaryEmbolism), "exams");
+    // The map of slices and cells has no isotonic form.
+    let of_slices = match method {
+        CalibrationMethod::None => CalibrationMethod::None,
+        CalibrationMethod::Temperature | CalibrationMethod::Isotonic => CalibrationMethod::Temperature,
+    };
+    let slice = calibration::fit(of_slices, &slices, "slices");
+    let mut notes = vec![exam.said, slice.said];
+    let mut further = BTreeMap::new();
+    for (index, target) in targets.iter().enumerate().skip(1) {
+        let fitted = calibration::fit(method, &of_target(index, *target), target.name());
+        notes.push(fitted.said);
+        if fitted.calibrated {
+            further.insert(*target, fitted.map);
+        }
+    }
+    let calibration = Calibration {
+        temperature: exam.map.temperature,
+        bias: exam.map.bias,
+        isotonic: exam.map.isotonic,
+        slice_temperature: slice.map.temperature,
+        slice_bias: slice.map.bias,
+        slices_fitted: slice.calibrated,
+        targets: further,
+    };
+    (calibration, notes)
+}
+
+/// A sentence about one of several members.
+pub(super) fn named(member: usize, members: usize, said: String) -> String {
+    if members > 1 { format!("member {member}: {said}") } else { said }
+}
+
+/// What one network, or an ensemble, says of an exam, beside what is known of it.
+#[derive(Debug, Clone)]
+pub(super) struct Answer<'a> {
+    pub(super) exam: &'a PreparedExam,
+    /// Mean logit and mean calibrated probability of each target.
+    pub(super) targets: Vec<(Target, f64, f64)>,
+    /// Probabilities of embolism, one a member.
+    pub(super) members: Vec<f64>,
+    /// Mean calibrated probability of each labelled slice, beside its label.
+    pub(super) slices: Vec<Scored>,
+    /// The member that answered alone although there are others.
+    alone: Option<usize>,
+}
+
+impl<'a> Answer<'a> {
+    /// The answer of networks to one exam, each calibrated for itself: what an ensemble says is the mean of what its
+    /// members say.
+    pub(super) fn new(
+        exam: &'a PreparedExam,
+        targets: &[Target],
+        calibration: &[Calibration],
+        logits: &[&ExamLogits],
+        alone: Option<usize>,
+    ) -> Self {
+        let members = || calibration.iter().zip(logits);
+        let mean = |of: &dyn Fn(&Calibration, &ExamLogits) -> f64| {
+            members().map(|(calibration, logits)| of(calibration, logits)).sum::<f64>() / logits.len() as f64
+        };
+        let probability = |calibration: &Calibration, index: usize, target: Target, logit: f64| match index {
+            0 => calibration.exam(logit),
+            _ => calibration.target(target, logit),
+        };
+        let of_target = |(index, target): (usize, &Target)| {
+            let logit = |logits: &ExamLogits| f64::from(logits.exam[index]);
+            let said = mean(&|calibration, logits| probability(calibration, index, *target, logit(logits)));
+            (*target, mean(&|_, logits| logit(logits)), said)
+        };
+        let slices = (0..exam.slices)
+            .map(|slice| mean(&|calibration, logits| calibration.slice(f64::from(logits.slices[slice]))));
+        Self {
+            exam,
+            targets: targets.iter().enumerate().map(of_target).collect(),
+            members: members().map(|(calibration, logits)| calibration.exam(f64::from(logits.exam[0]))).collect(),
+            slices: labelled(slices, &exam.slice_labels).collect(),
+            alone,
+        }
+    }
+
+    pub(super) fn split(&self) -> Split {
+        self.exam.split
+    }
+
+    /// Mean logit and mean probability of embolism.
+    fn embolism(&self) -> (f64, f64) {
+        self.targets.first().map_or((f64::NAN, f64::NAN), |(_, logit, probability)| (*logit, *probability))
+    }
+
+    pub(super) fn scored(&self) -> Scored {
+        Scored { score: self.embolism().1, positive: self.exam.embolism }
+    }
+
+    /// Standard deviation of the members' probabilities (Bessel's); `None` for a single one.
+    pub(super) fn spread(&self) -> Option<f64> {
+        deviation(&self.members)
+    }
+
+    pub(super) fn prediction(&self, point: &OperatingPoint) -> Prediction {
+        let (logit, probability) = self.embolism();
+        Prediction {
+            series: self.exam.series.clone(),
+            split: self.exam.split,
+            embolism: self.exam.embolism,
+            logit: Some(logit),
+            probability,
+            spread: self.spread(),
+            decision: at_operating_point(probability, point),
+            member: self.alone,
+            study: self.exam.study.clone(),
+        }
+    }
+
+    /// What is said beside embolism.
+    pub(super) fn of_targets(&self) -> impl Iterator<Item = TargetPrediction> + '_ {
+        self.targets.iter().skip(1).map(|(target, logit, probability)| TargetPrediction {
+            series: self.exam.series.clone(),
+            split: self.exam.split,
+            target: *target,
+            label: self.exam.targets.of(*target),
+            logit: *logit,
+            probability: *probability,
+        })
+    }
+}
+
+/// What is said of the slices that carry a label, beside the labels.
+fn labelled<'a>(said: impl Iterator<Item = f64> + 'a, labels: &'a [u8]) -> impl Iterator<Item = Scored> + 'a {
+    said.zip(labels)
+        .filter(|(_, label)| **label != UNLABELLED)
+        .map(|(score, label)| Scored { score, positive: *label == 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::arr1;
+
+    use super::*;
+    use crate::learn::train::labels::TargetLabels;
+
+    fn exam(number: u32, embolism: bool, left: Option<bool>, slice_labels: &[u8]) -> PreparedExam {
+        PreparedExam {
+            study: format!("1.{number}"),
+            series: format!("2.{number}"),
+            root: String::new(),
+            split: Split::Validation,
+            embolism,
+            targets: TargetLabels::of_embolism(embolism).with(Target::LeftSidedPe, left),
+            slices: slice_labels.len(),
+            labelled_source_slices: 0,
+            labelled_slices: 0,
+            positive_slices: 0,
+            synthetic: true,
+            sources_sha256: String::new(),
+            slice_labels: slice_labels.to_vec(),
+        }
+    }
+
+    fn logits(embolism: f32, left: f32, slices: &[f32]) -> ExamLogits {
+        ExamLogits { slices: arr1(slices), exam: arr1(&[embolism, left]), attention: arr1(slices) }
+    }
+
+    const TARGETS: [Target; 2] = [Target::PulmonaryEmbolism, Target::LeftSidedPe];
+
+    #[test]
+    fn every_target_is_calibrated_on_the_exams_that_say_it() {
+        let exams: Vec<PreparedExam> =
+            (0..60).map(|n| exam(n, n % 2 == 0, (n % 3 > 0).then_some(n % 4 == 0), &[UNLABELLED; 2])).collect();
+        let said: Vec<ExamLogits> = (0..60_u32)
+            .map(|n| {
+                let noise = (n % 5) as f32 - 2.0;
+                logits(
+                    noise + if n % 2 == 0 { 1.0 } else { -1.0 },
+                    noise + if n % 4 == 0 { 2.0 } else { 0.0 },
+                    &[0.0; 2],
+                )
+            })
+            .collect();
+        let (calibration, notes) = calibrate(CalibrationMethod::Temperature, &TARGETS, &exams, &said);
+        assert!(calibration.targets.contains_key(&Target::LeftSidedPe) && !calibration.slices_fitted);
+        assert!(notes[0].starts_with("exams:") && notes[0].contains("60 of validation (30 positive)"), "{notes:?}");
+        assert!(notes[1].contains("slices: not calibrated"), "{notes:?}");
+        assert!(notes[2].contains("left-sided-pe:") && notes[2].contains("40 of validation"), "{notes:?}");
+        let (plain, _) = calibrate(CalibrationMethod::None, &TARGETS, &exams, &said);
+        assert_eq!(plain, uncalibrated());
+    }
+
+    #[test]
+    fn an_ensemble_says_the_mean_of_its_calibrated_members() {
+        let exam = exam(1, true, Some(false), &[1, 0, UNLABELLED]);
+        let calibrations = [uncalibrated(), Calibration { temperature: 2.0, slice_bias: 1.0, ..uncalibrated() }];
+        let (one, two) = (logits(2.0, -1.0, &[0.0, 1.0, 2.0]), logits(-2.0, 3.0, &[1.0, -1.0, 0.0]));
+        let answer = Answer::new(&exam, &TARGETS, &calibrations, &[&one, &two], None);
+        let sigmoid = |logit: f64| 1.0 / (1.0 + (-logit).exp());
+        let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        let members = [sigmoid(2.0), sigmoid(-1.0)];
+        near(answer.scored().score, members.iter().sum::<f64>() / 2.0);
+        near(answer.spread().expect("two members"), (members[0] - members[1]).abs() / 2.0_f64.sqrt());
+        near(answer.slices[0].score, f64::midpoint(sigmoid(0.0), sigmoid(2.0)));
+        assert_eq!(answer.slices.len(), 2, "unlabelled slices are not scored");
+        let target = answer.of_targets().next().expect("left");
+        near(target.probability, f64::midpoint(sigmoid(-1.0), sigmoid(3.0)));
+        assert_eq!((target.target, target.label), (Target::LeftSidedPe, Some(false)));
+        let alone = Answer::new(&exam, &TARGETS, &calibrations[..1], &[&one], Some(0));
+        let point = OperatingPoint { threshold: 0.5, indeterminate: [0.5, 0.5], chosen: String::new() };
+        assert_eq!((alone.spread(), alone.prediction(&point).member), (None, Some(0)));
+    }
+}

@@ -1,0 +1,177 @@
+//! Figures as tables: which exams, which value, which interval.
+
+use maud::{Markup, html};
+
+use super::Report;
+use super::markup::{interval, number, table};
+use crate::engine::analyse::findings::Decision;
+use crate::engine::models::manifest::Metric;
+use crate::engine::models::target::Target;
+use crate::learn::train::labels::Split;
+
+/// Names in tables of what stands in `evaluation.json`, in the order of the page.
+const NAMES: &[(&str, &str)] = &[
+    ("exam_auroc", "AUROC"),
+    ("exam_average_precision", "Average precision"),
+    ("exam_sensitivity_at_90_specificity", "Sensitivity at 90 % specificity"),
+    ("exam_brier_score", "Brier score"),
+    ("exam_calibration_error", "Expected calibration error"),
+    ("exam_sensitivity", "Sensitivity"),
+    ("exam_specificity", "Specificity"),
+    ("exam_ppv", "Positive predictive value"),
+    ("exam_npv", "Negative predictive value"),
+    ("exam_accuracy", "Accuracy"),
+    ("exam_balanced_accuracy", "Balanced accuracy"),
+    ("exam_f1", "F1"),
+    ("exam_kappa", "Cohen's kappa"),
+    ("exam_mcc", "Matthews correlation"),
+    ("exam_auroc_difference", "AUROC, difference from the other experiment"),
+    ("exam_auroc_difference_at_least", "The same, one-sided 95 % lower bound"),
+    ("members", "Networks of the ensemble"),
+    ("members_exam_auroc_mean", "AUROC of single networks, mean"),
+    ("members_exam_auroc_deviation", "AUROC of single networks, standard deviation"),
+    ("exam_spread_mean", "Spread of the networks' probabilities, mean"),
+    ("slice_auroc", "AUROC of slices"),
+    ("slice_average_precision", "Average precision of slices"),
+    ("labelled_slices", "Slices with a label"),
+    ("positive_slices", "Slices with embolism"),
+    ("pointing_rate", "Greatest evidence within 5 mm of an embolus"),
+    ("pointing_chance", "The same by chance"),
+    ("clots_found", "Emboli under high evidence"),
+    ("clots", "Emboli"),
+    ("dice_left", "Dice of the left lung"),
+    ("dice_right", "Dice of the right lung"),
+];
+/// The splits of a page, the one that counts first.
+const SPLITS: [Split; 2] = [Split::Test, Split::Validation];
+
+impl Report<'_> {
+    fn metric(&self, split: Split, name: &str) -> Option<&Metric> {
+        self.evaluation.metrics.get(&format!("{}.{name}", split.name()))
+    }
+
+    /// The split whose figures stand at the top: the test, or validation where there is no test.
+    pub(super) fn main_split(&self) -> Split {
+        let there = |split: &Split| self.metric(*split, "exams").is_some();
+        SPLITS.into_iter().find(there).unwrap_or(Split::Test)
+    }
+
+    /// A split and how many exams it has.
+    pub(super) fn exams_of(&self, split: Split) -> String {
+        let count = |name: &str| self.metric(split, name).map(|metric| metric.value);
+        let exams = count("exams").unwrap_or_default();
+        let positive = count("positive_exams").map_or_else(String::new, |count| format!(", {count:.0} with embolism"));
+        format!("{exams:.0} {} exams{positive}", split.name())
+    }
+
+    /// The few figures that a reader looks for first.
+    pub(super) fn key_figures(&self) -> Markup {
+        let split = self.main_split();
+        let shown = [
+            ("exam_auroc", "AUROC"),
+            ("exam_sensitivity", "Sensitivity at the operating point"),
+            ("exam_specificity", "Specificity at the operating point"),
+            ("exam_sensitivity_at_90_specificity", "Sensitivity at 90 % specificity"),
+            ("exam_calibration_error", "Calibration error"),
+            ("dice_left", "Dice, left lung"),
+            ("dice_right", "Dice, right lung"),
+        ];
+        html! {
+            p { "On " strong { (self.exams_of(split)) } ", with 95 % intervals over exams:" }
+            div.key {
+                @for (name, label) in shown {
+                    @if let Some(metric) = self.metric(split, name) {
+                        div { b { (number(metric.value)) } span { (label) } span { (interval(metric)) } }
+                    }
+                }
+            }
+        }
+    }
+
+    /// All figures, split by split.
+    pub(super) fn figures(&self) -> Markup {
+        let splits: Vec<Split> = SPLITS.into_iter().filter(|split| self.metric(*split, "exams").is_some()).collect();
+        let cells = |name: &str| -> Vec<String> {
+            let of_split = |split: &Split| match self.metric(*split, name) {
+                Some(metric) => [number(metric.value), interval(metric)],
+                None => [String::new(), String::new()],
+            };
+            splits.iter().flat_map(of_split).collect()
+        };
+        let head: Vec<String> =
+            splits.iter().flat_map(|split| [self.exams_of(*split), "95 % interval".to_owned()]).collect();
+        let rows = |named: Vec<(String, String)>| {
+            let rows = named.into_iter().map(|(name, label)| std::iter::once(label).chain(cells(&name)).collect());
+            rows.filter(|row: &Vec<String>| row[1..].iter().any(|cell| !cell.is_empty())).collect::<Vec<Vec<String>>>()
+        };
+        let head = |first: &str| std::iter::once(first.to_owned()).chain(head.clone()).collect::<Vec<_>>();
+        let main = NAMES.iter().map(|(name, label)| ((*name).to_owned(), (*label).to_owned())).collect();
+        let targets = Target::ALL.into_iter().skip(1).flat_map(|target| {
+            let figures = [
+                ("exams", "exams that say it"),
+                ("positive_exams", "of them positive"),
+                ("auroc", "AUROC"),
+                ("average_precision", "average precision"),
+                ("brier_score", "Brier score"),
+            ];
+            figures.map(|(name, label)| (format!("{target}.{name}"), format!("{target}: {label}")))
+        });
+        let targets = rows(targets.collect());
+        html! {
+            h2 #figures { "Figures" }
+            @if self.evaluation.metrics.keys().any(|name| name.starts_with("validation.")) {
+                p.quiet {
+                    "Checkpoint, calibration and operating point were chosen on the validation exams, so their figures "
+                    "flatter the model; those of the test exams do not. Intervals come from exams drawn anew; slices of one "
+                    "exam are alike, so that their figures have none."
+                }
+            }
+            (table(&head("exam probability"), rows(main)))
+            @if !targets.is_empty() {
+                h3 { "Beside embolism" }
+                (table(&head("target"), targets))
+            }
+        }
+    }
+
+    /// Calls at the operating point, as tables of two by two.
+    pub(super) fn calls(&self) -> Markup {
+        let Some(point) = &self.evaluation.operating_point else { return html! {} };
+        let count = |split: Split, name: &str| {
+            self.metric(split, name).map_or_else(|| "-".to_owned(), |metric| format!("{:.0}", metric.value))
+        };
+        let undetermined = |split: Split| {
+            let of_split = self.predictions.iter().filter(|one| one.split == split);
+            of_split.filter(|one| one.decision == Decision::Undetermined).count()
+        };
+        let [low, high] = point.indeterminate;
+        html! {
+            h2 #calls { "Calls at the operating point" }
+            p {
+                "Embolism is called from a probability of " (number(point.threshold)) ": " (point.chosen) ". From "
+                (number(low)) " to " (number(high)) " the answer is undetermined; the tables count such exams on the side of "
+                "the threshold on which they lie."
+            }
+            div.side {
+                @for split in SPLITS.into_iter().filter(|split| self.metric(*split, "true_positives").is_some()) {
+                    div {
+                        h3 { (self.exams_of(split)) ", " (undetermined(split)) " undetermined" }
+                        table.confusion {
+                            tr { th { "" } th { "called present" } th { "called absent" } }
+                            tr {
+                                th { "embolism" }
+                                td.right { b { (count(split, "true_positives")) } "found" }
+                                td.wrong { b { (count(split, "false_negatives")) } "missed" }
+                            }
+                            tr {
+                                th { "none" }
+                                td.wrong { b { (count(split, "false_positives")) } "false alarms" }
+                                td.right { b { (count(split, "true_negatives")) } "rightly cleared" }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

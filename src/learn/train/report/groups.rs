@@ -1,0 +1,168 @@
+//! Exams apart by what is known of them beside the label: clot level, scanner, kernel, slice thickness.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+
+use super::Report;
+use super::markup::{number, table};
+use crate::learn::train::evaluate::Prediction;
+use crate::learn::train::metrics::{Confusion, Scored, auroc, wilson_interval};
+
+/// Groups of an attribute that are shown, the largest first.
+const MOST: usize = 12;
+/// Clot levels from the heart outwards.
+const LEVELS: [&str; 6] = ["saddle", "central", "main", "lobar", "segmental", "subsegmental"];
+
+/// What is known of exams beside their labels.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Attributes {
+    /// Names, in the order of the page.
+    names: Vec<String>,
+    /// Values by series and name.
+    values: BTreeMap<(String, String), String>,
+}
+
+impl Attributes {
+    /// Adds what is known of a series; an empty value is none.
+    pub(crate) fn add(&mut self, series: &str, name: &str, value: impl Into<String>) {
+        let value = value.into();
+        if value.is_empty() {
+            return;
+        }
+        if !self.names.iter().any(|known| known == name) {
+            self.names.push(name.to_owned());
+        }
+        self.values.insert((series.to_owned(), name.to_owned()), value);
+    }
+
+    /// What is known of a series, by name.
+    pub(crate) fn of<'a>(&'a self, series: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let value = |name: &'a String| Some((name.as_str(), self.get(series, name)?));
+        self.names.iter().filter_map(value)
+    }
+
+    fn get(&self, series: &str, name: &str) -> Option<&str> {
+        self.values.get(&(series.to_owned(), name.to_owned())).map(String::as_str)
+    }
+}
+
+/// Exams that share a value.
+#[derive(Debug, Clone, PartialEq)]
+struct Group {
+    value: String,
+    scored: Vec<Scored>,
+}
+
+/// The groups of an attribute, in an order that a reader expects, and how many more exams are in smaller groups.
+fn groups(predictions: &[&Prediction], attributes: &Attributes, name: &str) -> (Vec<Group>, usize) {
+    let mut found: BTreeMap<&str, Vec<Scored>> = BTreeMap::new();
+    for prediction in predictions {
+        if let Some(value) = attributes.get(&prediction.series, name) {
+            found.entry(value).or_default().push(prediction.scored());
+        }
+    }
+    let mut groups: Vec<Group> =
+        found.into_iter().map(|(value, scored)| Group { value: value.to_owned(), scored }).collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.scored.len()));
+    let others = groups.iter().skip(MOST).map(|group| group.scored.len()).sum();
+    groups.truncate(MOST);
+    let level = |group: &Group| LEVELS.iter().position(|level| group.value.starts_with(level));
+    let size = |group: &Group| group.value.split(' ').next().and_then(|number| number.parse::<f64>().ok());
+    groups.sort_by(|a, b| {
+        let by_level = level(a).cmp(&level(b));
+        let by_size = size(a).partial_cmp(&size(b)).unwrap_or(std::cmp::Ordering::Equal);
+        by_level.then(by_size).then(a.value.cmp(&b.value))
+    });
+    (groups, others)
+}
+
+/// `17 of 20: 0.850 (0.640 to 0.948)`; nothing without exams.
+fn share(hits: u64, all: u64) -> String {
+    match wilson_interval(hits, all) {
+        Some([low, high]) => format!("{hits} of {all}: {:.3} ({low:.3} to {high:.3})", hits as f64 / all as f64),
+        None => "-".to_owned(),
+    }
+}
+
+fn row(group: &Group, threshold: f64) -> Vec<String> {
+    let calls = Confusion::at(&group.scored, threshold);
+    vec![
+        group.value.clone(),
+        group.scored.len().to_string(),
+        share(calls.true_positive, calls.true_positive + calls.false_negative),
+        share(calls.true_negative, calls.true_negative + calls.false_positive),
+        auroc(&group.scored).map_or_else(|| "-".to_owned(), number),
+    ]
+}
+
+impl Report<'_> {
+    /// A table an attribute.
+    pub(super) fn groups(&self) -> Markup {
+        let (Some(point), split) = (&self.evaluation.operating_point, self.main_split()) else { return html! {} };
+        let predictions: Vec<&Prediction> = self.predictions.iter().filter(|one| one.split == split).collect();
+        let tables: Vec<_> = self
+            .attributes
+            .names
+            .iter()
+            .map(|name| (name, groups(&predictions, &self.attributes, name)))
+            .filter(|(_, (groups, _))| !groups.is_empty())
+            .collect();
+        if tables.is_empty() {
+            return html! {};
+        }
+        let head = |name: &str| {
+            [name, "exams", "sensitivity (95 %)", "specificity (95 %)", "AUROC"].map(str::to_owned).to_vec()
+        };
+        html! {
+            h2 #groups { "By clot level and acquisition" }
+            p.quiet { "On " (self.exams_of(split)) ", at the operating point; Wilson's intervals." }
+            @for (name, (groups, others)) in tables {
+                (table(&head(name), groups.iter().map(|group| row(group, point.threshold)).collect()))
+                @if others > 0 { p.quiet { (others) " more exams are in smaller groups." } }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::evaluate::tests::prediction;
+    use super::*;
+
+    #[test]
+    fn levels_go_from_the_heart_outwards_and_thicknesses_by_size() {
+        let predictions: Vec<Prediction> = (0..6).map(|n| prediction(n, true, 0.5)).collect();
+        let mut attributes = Attributes::default();
+        for (prediction, (level, thickness)) in predictions.iter().zip([
+            ("subsegmental", "10 mm"),
+            ("main", "0.75 mm"),
+            ("segmental", "2 mm"),
+            ("saddle", "2 mm"),
+            ("lobar", "1 mm"),
+            ("", ""),
+        ]) {
+            attributes.add(&prediction.series, "clot level", level);
+            attributes.add(&prediction.series, "slice thickness", thickness);
+        }
+        let all: Vec<&Prediction> = predictions.iter().collect();
+        let values =
+            |name: &str| groups(&all, &attributes, name).0.into_iter().map(|group| group.value).collect::<Vec<_>>();
+        assert_eq!(values("clot level"), ["saddle", "main", "lobar", "segmental", "subsegmental"]);
+        assert_eq!(values("slice thickness"), ["0.75 mm", "1 mm", "2 mm", "10 mm"]);
+        assert_eq!(
+            attributes.of("2.25.1").collect::<Vec<_>>(),
+            [("clot level", "main"), ("slice thickness", "0.75 mm")]
+        );
+    }
+
+    #[test]
+    fn a_row_counts_calls_within_its_group_alone() {
+        let scored =
+            [(0.9, true), (0.2, true), (0.1, false)].map(|(score, positive)| Scored { score, positive }).to_vec();
+        let cells = row(&Group { value: "B60".to_owned(), scored }, 0.5);
+        assert_eq!(cells[..2], ["B60", "3"]);
+        assert!(cells[2].starts_with("1 of 2: 0.500 (") && cells[3].starts_with("1 of 1: 1.000 ("), "{cells:?}");
+        assert_eq!(cells[4], "1.000");
+    }
+}

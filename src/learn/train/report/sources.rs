@@ -1,0 +1,134 @@
+//! What a report says of exams beside the figures: how they were taken, how many there are, why some were left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::groups::Attributes;
+use crate::learn::train::TrainError;
+use crate::learn::train::dataset::{Dataset, PreparedExam};
+use crate::learn::train::files::table;
+use crate::learn::train::labels::{Exclusion, Split};
+
+/// The part of a row of `truth/exams.csv` that is asked for.
+#[derive(Debug, Deserialize)]
+struct Truth {
+    series_instance_uid: String,
+    most_proximal_level: String,
+}
+
+/// The part of a row of `volumes.csv` that is asked for.
+#[derive(Debug, Deserialize)]
+struct Acquired {
+    series: String,
+    manufacturer: String,
+    model: String,
+    kernel: String,
+    kilovolts: f64,
+    slice_thickness_mm: f64,
+}
+
+/// What is known of exams: clot levels where a cohort has `truth/exams.csv`, and how they were acquired where the step
+/// `volumes` wrote so.
+pub(crate) fn attributes(exams: &[&PreparedExam], volumes: &Path) -> Result<Attributes, TrainError> {
+    let wanted: BTreeSet<&str> = exams.iter().map(|exam| exam.series.as_str()).collect();
+    let roots: BTreeSet<&str> = exams.iter().map(|exam| exam.root.as_str()).collect();
+    let mut attributes = Attributes::default();
+    for root in roots {
+        for row in rows::<Truth>(&Path::new(root).join("truth").join("exams.csv"))? {
+            attributes.add(&row.series_instance_uid, "clot level", row.most_proximal_level);
+        }
+    }
+    for row in rows::<Acquired>(volumes)?.into_iter().filter(|row| wanted.contains(row.series.as_str())) {
+        let Acquired { series, manufacturer, model, kernel, kilovolts, slice_thickness_mm } = row;
+        add_acquisition(&mut attributes, &series, [&manufacturer, &model, &kernel], kilovolts, slice_thickness_mm);
+    }
+    Ok(attributes)
+}
+
+/// Adds how a series was acquired: manufacturer, model and kernel, tube voltage, slice thickness; 0 for unknown.
+pub(crate) fn add_acquisition(
+    attributes: &mut Attributes,
+    series: &str,
+    [manufacturer, model, kernel]: [&str; 3],
+    kilovolts: f64,
+    slice_thickness_mm: f64,
+) {
+    attributes.add(series, "scanner", format!("{manufacturer} {model}").trim());
+    attributes.add(series, "kernel", kernel);
+    let known = |value: f64, unit: &str| if value > 0.0 { format!("{value} {unit}") } else { String::new() };
+    attributes.add(series, "tube voltage", known(kilovolts, "kV"));
+    attributes.add(series, "slice thickness", known((slice_thickness_mm * 100.0).round() / 100.0, "mm"));
+}
+
+/// Rows of a table that need not be there.
+fn rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, TrainError> {
+    if path.is_file() { table::read(path, "volumes") } else { Ok(Vec::new()) }
+}
+
+/// A row a split: exams, with embolism, slices, with a label, of them with embolism.
+pub(crate) fn counts(datasets: &[(Split, Dataset)]) -> Vec<Vec<String>> {
+    let row = |(split, data): &(Split, Dataset)| {
+        let sum = |of: fn(&PreparedExam) -> usize| data.exams.iter().map(of).sum::<usize>();
+        let counts = [
+            data.exams.len(),
+            sum(|exam| usize::from(exam.embolism)),
+            sum(|exam| exam.slices),
+            sum(|exam| exam.labelled_slices),
+            sum(|exam| exam.positive_slices),
+        ];
+        std::iter::once(split.name().to_owned()).chain(counts.map(|count| count.to_string())).collect()
+    };
+    datasets.iter().map(row).collect()
+}
+
+/// Step, reason and number of exclusions, the most frequent first. Reasons that differ in numbers alone are one.
+pub(super) fn by_reason(exclusions: &[Exclusion]) -> Vec<Vec<String>> {
+    let mut found: BTreeMap<(&str, String), usize> = BTreeMap::new();
+    for exclusion in exclusions {
+        *found.entry((&exclusion.step, without_numbers(&exclusion.reason))).or_default() += 1;
+    }
+    let mut rows: Vec<_> = found.into_iter().collect();
+    rows.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    rows.into_iter().map(|((step, reason), count)| vec![step.to_owned(), reason, count.to_string()]).collect()
+}
+
+/// `N` in the place of each number or identifier.
+fn without_numbers(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '0'..='9' if plain.ends_with('N') => {}
+            // Between digits a point belongs to the number.
+            '0'..='9' if plain.ends_with("N.") => {
+                plain.pop();
+            }
+            '0'..='9' => plain.push('N'),
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_that_differ_in_numbers_are_one() {
+        assert_eq!(without_numbers("line 12: 3.5 mm in 1.2.840.1."), "line N: N mm in N.");
+        let of = |reason: &str| Exclusion::new("volumes", "1.2", reason);
+        let rows = by_reason(&[of("indeterminate"), of("too thick: 5.0 mm"), of("too thick: 7.5 mm")]);
+        assert_eq!(rows, [["volumes", "too thick: N mm", "2"], ["volumes", "indeterminate", "1"]]);
+    }
+
+    #[test]
+    fn an_unknown_acquisition_makes_no_group() {
+        let mut attributes = Attributes::default();
+        add_acquisition(&mut attributes, "1.2", ["ACME", "One", ""], 0.0, 1.004);
+        let known: Vec<(&str, &str)> = attributes.of("1.2").collect();
+        assert_eq!(known, [("scanner", "ACME One"), ("slice thickness", "1 mm")]);
+    }
+}
