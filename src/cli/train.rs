@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::CliError;
 use crate::config::Config;
-use crate::learn::train::{self, Shard, Step, TrainConfiguration, TrainError};
+use crate::learn::train::{self, Elsewhere, Shard, Step, TrainConfiguration, TrainError};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -23,6 +23,51 @@ pub(super) struct Arguments {
     /// Do only the exams whose place in the table, divided by N, leaves I; steps volumes, slices, lungs and boxes
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
+    #[command(flatten)]
+    elsewhere: ElsewhereArguments,
+}
+
+/// `evaluate` on studies of another place, through the analysis that serves, without any training folder.
+#[derive(Debug, Args)]
+struct ElsewhereArguments {
+    /// With evaluate: table of labels, StudyInstanceUID and pe_present_in_exam or mask (NIfTI); perhaps
+    /// SeriesInstanceUID, level
+    #[arg(long, value_name = "CSV", requires = "images")]
+    labels: Option<PathBuf>,
+    /// Folder with the studies that --labels names, nested in any way
+    #[arg(long, value_name = "DIR", requires = "labels")]
+    images: Option<PathBuf>,
+    /// Package to evaluate on them; the one that the configuration exports if none is named
+    #[arg(long, value_name = "DIR", requires = "labels")]
+    package: Option<PathBuf>,
+    /// Folder for report, tables and figures; <labels>-evaluation beside the table if none is named
+    #[arg(long, value_name = "DIR", requires = "labels")]
+    out: Option<PathBuf>,
+    /// Analyse series that the quality gate rejects too
+    #[arg(long, requires = "labels")]
+    ignore_quality: bool,
+}
+
+impl ElsewhereArguments {
+    /// What was asked for, if it was.
+    fn request(&self, step: Step) -> Result<Option<Elsewhere>, CliError> {
+        let (Some(labels), Some(images)) = (&self.labels, &self.images) else { return Ok(None) };
+        if step != Step::Evaluate {
+            return Err(CliError::Usage("--labels goes with the step evaluate alone".to_owned()));
+        }
+        if !images.exists() {
+            return Err(CliError::Usage(format!("{}: there is no such folder", images.display())));
+        }
+        let stem = labels.file_stem().unwrap_or_default().to_string_lossy();
+        let beside = labels.with_file_name(format!("{stem}-evaluation"));
+        Ok(Some(Elsewhere {
+            labels: labels.clone(),
+            images: images.clone(),
+            package: self.package.clone(),
+            out: self.out.clone().unwrap_or(beside),
+            ignore_quality: self.ignore_quality,
+        }))
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
@@ -30,11 +75,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     crate::node::telemetry::start_logging(&Config::load(None, std::env::vars(), &[])?.log)
         .map_err(|error| CliError::Usage(error.to_string()))?;
     let configuration = TrainConfiguration::load(arguments.config.as_deref(), &arguments.overrides)?;
-    let lines =
-        train::run(step, &configuration, arguments.shard.unwrap_or(Shard::ALL)).map_err(|error| match error {
-            TrainError::Configuration(error) => CliError::from(error),
-            error => CliError::failed(&error),
-        })?;
+    let lines = match arguments.elsewhere.request(step)? {
+        Some(request) => train::evaluate_elsewhere(&configuration, &request),
+        None => train::run(step, &configuration, arguments.shard.unwrap_or(Shard::ALL)),
+    };
+    let lines = lines.map_err(|error| match error {
+        TrainError::Configuration(error) => CliError::from(error),
+        error => CliError::failed(&error),
+    })?;
     for line in lines {
         println!("{line}");
     }

@@ -4,6 +4,7 @@ mod architecture;
 mod archive;
 mod dicomweb;
 mod dimse;
+mod evaluate;
 mod models;
 mod node;
 mod predict;

@@ -54,6 +54,11 @@ impl Models {
         let registry = Registry::open(models)?;
         let lungs = registry.select(Kind::LungSegmentation, &models.lungs)?;
         let embolism = registry.select(Kind::EmbolismClassifier, &models.embolism)?;
+        Self::of(lungs, embolism, onnxruntime)
+    }
+
+    /// Starts ONNX Runtime and loads two packages, wherever they lie.
+    pub fn of(lungs: &Package, embolism: &Package, onnxruntime: &OnnxRuntimeConfig) -> Result<Self, ModelsError> {
         let runtime = Runtime::start(onnxruntime).map_err(ModelsError::Runtime)?;
         Ok(Self {
             lungs: LungNetwork::load(lungs, &runtime)?,

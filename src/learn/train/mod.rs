@@ -46,5 +46,6 @@ mod volumes;
 
 pub use configuration::TrainConfiguration;
 pub use error::TrainError;
+pub use evaluate::{Elsewhere, evaluate_elsewhere};
 pub use stage::Shard;
 pub use steps::{Step, run};

@@ -47,7 +47,7 @@ pub(crate) struct Acquisition {
 }
 
 impl Acquisition {
-    fn of(header: &InMemDicomObject) -> Self {
+    pub(crate) fn of(header: &InMemDicomObject) -> Self {
         let text = |tag: Tag| elements::text(header, tag).unwrap_or_default();
         let number = |tag: Tag| elements::number(header, tag).filter(|number| number.is_finite()).unwrap_or_default();
         Self {
@@ -61,9 +61,9 @@ impl Acquisition {
 }
 
 /// A row of `volumes.csv`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
-    series: String,
+    pub(crate) series: String,
     slices: usize,
     rows: usize,
     columns: usize,
@@ -76,6 +76,14 @@ pub(crate) struct Row {
     kilovolts: f64,
     slice_thickness_mm: f64,
     synthetic: bool,
+}
+
+impl Row {
+    /// How the series was acquired.
+    pub(crate) fn acquisition(self) -> Acquisition {
+        let Self { manufacturer, model, kernel, kilovolts, slice_thickness_mm, .. } = self;
+        Acquisition { manufacturer, model, kernel, kilovolts, slice_thickness_mm }
+    }
 }
 
 /// A row of a series' table of slices, lowest first.

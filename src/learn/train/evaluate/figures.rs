@@ -48,7 +48,7 @@ fn counts(scored: &[Scored]) -> [f64; 2] {
 
 /// Figures of exam probabilities at a threshold, with intervals over exams. A figure that these exams do not define,
 /// such as an area where all are positive, is left out.
-pub(crate) fn of_exams(exams: &[Scored], threshold: f64, resampling: Resampling) -> Vec<(String, Metric)> {
+pub(super) fn of_exams(exams: &[Scored], threshold: f64, resampling: Resampling) -> Vec<(String, Metric)> {
     let [count, positive] = counts(exams);
     let table = Confusion::at(exams, threshold);
     let counts = [
@@ -75,7 +75,7 @@ pub(crate) fn of_exams(exams: &[Scored], threshold: f64, resampling: Resampling)
 }
 
 /// Slices of one exam are alike, so that an interval over slices would be too narrow: they have none.
-fn of_slices(slices: &[Scored]) -> Vec<(&'static str, Metric)> {
+pub(super) fn of_slices(slices: &[Scored]) -> Vec<(&'static str, Metric)> {
     let [count, positive] = counts(slices);
     let figures = [
         ("labelled_slices", (count > 0.0).then_some(count)),

@@ -5,6 +5,7 @@
 //! operating point comes from all folds together, and the test exams are answered by the mean of all members.
 
 mod comparison;
+mod elsewhere;
 mod figures;
 mod members;
 mod pictures;
@@ -30,6 +31,7 @@ use crate::engine::models::ModelsError;
 use crate::engine::models::manifest::{Calibration, Kind, Metric, OperatingPoint};
 use crate::engine::models::registry::Package;
 use crate::engine::models::target::Target;
+pub use elsewhere::{Elsewhere, evaluate_elsewhere};
 use members::Answer;
 pub(crate) use pictures::cases;
 pub(crate) use running::batch;

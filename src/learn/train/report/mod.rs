@@ -21,7 +21,7 @@ pub(crate) use cases::{Case, Picture, worst};
 use charts::{Band, Chart, Line};
 pub(crate) use course::Course;
 pub(crate) use groups::Attributes;
-pub(crate) use sources::{attributes, counts};
+pub(crate) use sources::{add_acquisition, attributes, counts};
 
 const STYLE: &str = include_str!("style.css");
 

@@ -11,6 +11,7 @@ use crate::learn::train::TrainError;
 use crate::learn::train::dataset::{Dataset, PreparedExam};
 use crate::learn::train::files::table;
 use crate::learn::train::labels::{Exclusion, Split};
+use crate::learn::train::volumes::{self, Acquisition};
 
 /// The part of a row of `truth/exams.csv` that is asked for.
 #[derive(Debug, Deserialize)]
@@ -19,20 +20,9 @@ struct Truth {
     most_proximal_level: String,
 }
 
-/// The part of a row of `volumes.csv` that is asked for.
-#[derive(Debug, Deserialize)]
-struct Acquired {
-    series: String,
-    manufacturer: String,
-    model: String,
-    kernel: String,
-    kilovolts: f64,
-    slice_thickness_mm: f64,
-}
-
 /// What is known of exams: clot levels where a cohort has `truth/exams.csv`, and how they were acquired where the step
 /// `volumes` wrote so.
-pub(crate) fn attributes(exams: &[&PreparedExam], volumes: &Path) -> Result<Attributes, TrainError> {
+pub(crate) fn attributes(exams: &[&PreparedExam], acquired: &Path) -> Result<Attributes, TrainError> {
     let wanted: BTreeSet<&str> = exams.iter().map(|exam| exam.series.as_str()).collect();
     let roots: BTreeSet<&str> = exams.iter().map(|exam| exam.root.as_str()).collect();
     let mut attributes = Attributes::default();
@@ -41,25 +31,19 @@ pub(crate) fn attributes(exams: &[&PreparedExam], volumes: &Path) -> Result<Attr
             attributes.add(&row.series_instance_uid, "clot level", row.most_proximal_level);
         }
     }
-    for row in rows::<Acquired>(volumes)?.into_iter().filter(|row| wanted.contains(row.series.as_str())) {
-        let Acquired { series, manufacturer, model, kernel, kilovolts, slice_thickness_mm } = row;
-        add_acquisition(&mut attributes, &series, [&manufacturer, &model, &kernel], kilovolts, slice_thickness_mm);
+    for row in rows::<volumes::Row>(acquired)?.into_iter().filter(|row| wanted.contains(row.series.as_str())) {
+        add_acquisition(&mut attributes, &row.series.clone(), &row.acquisition());
     }
     Ok(attributes)
 }
 
-/// Adds how a series was acquired: manufacturer, model and kernel, tube voltage, slice thickness; 0 for unknown.
-pub(crate) fn add_acquisition(
-    attributes: &mut Attributes,
-    series: &str,
-    [manufacturer, model, kernel]: [&str; 3],
-    kilovolts: f64,
-    slice_thickness_mm: f64,
-) {
+/// Adds how a series was acquired, as far as it is known.
+pub(crate) fn add_acquisition(attributes: &mut Attributes, series: &str, acquisition: &Acquisition) {
+    let Acquisition { manufacturer, model, kernel, kilovolts, slice_thickness_mm } = acquisition;
     attributes.add(series, "scanner", format!("{manufacturer} {model}").trim());
-    attributes.add(series, "kernel", kernel);
+    attributes.add(series, "kernel", kernel.as_str());
     let known = |value: f64, unit: &str| if value > 0.0 { format!("{value} {unit}") } else { String::new() };
-    attributes.add(series, "tube voltage", known(kilovolts, "kV"));
+    attributes.add(series, "tube voltage", known(*kilovolts, "kV"));
     attributes.add(series, "slice thickness", known((slice_thickness_mm * 100.0).round() / 100.0, "mm"));
 }
 
@@ -127,7 +111,13 @@ mod tests {
     #[test]
     fn an_unknown_acquisition_makes_no_group() {
         let mut attributes = Attributes::default();
-        add_acquisition(&mut attributes, "1.2", ["ACME", "One", ""], 0.0, 1.004);
+        let acquisition = Acquisition {
+            manufacturer: "ACME".to_owned(),
+            model: "One".to_owned(),
+            slice_thickness_mm: 1.004,
+            ..Acquisition::default()
+        };
+        add_acquisition(&mut attributes, "1.2", &acquisition);
         let known: Vec<(&str, &str)> = attributes.of("1.2").collect();
         assert_eq!(known, [("scanner", "ACME One"), ("slice thickness", "1 mm")]);
     }

@@ -68,7 +68,8 @@ fn write_report(
         fits.iter().flat_map(|fit| &fit.datasets).flat_map(|(_, data)| &data.exams).collect();
     let counts = fits.iter().enumerate().flat_map(|(number, fit)| {
         let named = move |mut row: Vec<String>| {
-            row[0] = format!("{} {}", name(number), row[0]).trim().to_owned();
+            let named = format!("{} {}", name(number), row[0]);
+            named.trim().clone_into(&mut row[0]);
             row
         };
         report::counts(&fit.datasets).into_iter().map(named)

@@ -1,0 +1,181 @@
+//! Labels of studies from elsewhere: one row a study.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use csv::StringRecord;
+
+use crate::learn::train::TrainError;
+use crate::learn::train::files::table;
+use crate::learn::train::labels::Exclusion;
+
+/// One study of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Labelled {
+    pub(super) study: String,
+    /// The series to analyse; empty for whichever can be.
+    pub(super) series: String,
+    /// Embolism; `None` where the mask says it.
+    pub(super) embolism: Option<bool>,
+    /// Level of the most proximal embolus, or empty.
+    pub(super) level: String,
+    /// NIfTI mask of the emboli.
+    pub(super) mask: Option<PathBuf>,
+}
+
+/// What a table holds.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub(super) studies: Vec<Labelled>,
+    /// Rows that say nothing that can be used, with their lines.
+    pub(super) exclusions: Vec<Exclusion>,
+}
+
+/// Reads a table with the columns `StudyInstanceUID` and `pe_present_in_exam` (0 or 1) or `mask` (a NIfTI file, its path
+/// from the table's folder), or both, and perhaps `SeriesInstanceUID` and `level`. Where there is a mask and no label,
+/// the mask says whether there is embolism.
+///
+/// # Errors
+/// A table without these columns or without rows. A broken row is an exclusion.
+pub(super) fn read(path: &Path) -> Result<Contents, TrainError> {
+    let mut reader = table::flexible_reader(path)?;
+    let headers = reader.headers().map_err(|error| table::error(path, &error))?.clone();
+    let columns = Columns::find(&headers).map_err(|problem| TrainError::table(path, Some(1), problem))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut contents = Contents::default();
+    let mut lines: BTreeMap<String, u64> = BTreeMap::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| table::error(path, &error))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        match columns.read(&record, folder) {
+            Err((study, problem)) => {
+                contents.exclusions.push(Exclusion::new("labels", &study, format!("line {line}: {problem}")));
+            }
+            Ok(labelled) => match lines.insert(labelled.study.clone(), line) {
+                None => contents.studies.push(labelled),
+                Some(first) => contents.repeated(&labelled, first, line),
+            },
+        }
+    }
+    if lines.is_empty() && contents.exclusions.is_empty() {
+        return Err(TrainError::table(path, None, "no studies are listed"));
+    }
+    Ok(contents)
+}
+
+impl Contents {
+    /// A study that stands in the table again: harmless if it says the same, otherwise nobody knows what is true.
+    fn repeated(&mut self, again: &Labelled, first: u64, line: u64) {
+        if self.studies.contains(again) {
+            return;
+        }
+        self.studies.retain(|study| study.study != again.study);
+        let reason = format!("line {line}: the row contradicts line {first}");
+        self.exclusions.push(Exclusion::new("labels", &again.study, reason));
+    }
+}
+
+/// Where the columns stand.
+struct Columns {
+    study: usize,
+    series: Option<usize>,
+    present: Option<usize>,
+    level: Option<usize>,
+    mask: Option<usize>,
+}
+
+impl Columns {
+    fn find(headers: &StringRecord) -> Result<Self, String> {
+        let column =
+            |name: &str| headers.iter().position(|header| header.trim().trim_start_matches('\u{feff}') == name);
+        let found = Self {
+            study: column("StudyInstanceUID").ok_or("the column `StudyInstanceUID` is missing")?,
+            series: column("SeriesInstanceUID"),
+            present: column("pe_present_in_exam"),
+            level: column("level"),
+            mask: column("mask"),
+        };
+        if found.present.is_none() && found.mask.is_none() {
+            return Err("one of the columns `pe_present_in_exam` and `mask` is needed".to_owned());
+        }
+        Ok(found)
+    }
+
+    /// One row; what it says of which study, or what is wrong with it.
+    fn read(&self, record: &StringRecord, folder: &Path) -> Result<Labelled, (String, String)> {
+        let text = |column: usize| record.get(column).unwrap_or_default().trim();
+        let optional = |column: Option<usize>| column.map(text).unwrap_or_default();
+        let study = text(self.study);
+        let problem = |problem: String| Err((study.to_owned(), problem));
+        if study.is_empty() {
+            return problem("the row names no study".to_owned());
+        }
+        let embolism = match optional(self.present) {
+            "" => None,
+            "0" => Some(false),
+            "1" => Some(true),
+            other => return problem(format!("pe_present_in_exam = `{other}`: 0 or 1 was expected")),
+        };
+        let mask = Some(optional(self.mask)).filter(|path| !path.is_empty()).map(|path| folder.join(path));
+        if embolism.is_none() && mask.is_none() {
+            return problem("the row has neither a label nor a mask".to_owned());
+        }
+        Ok(Labelled {
+            study: study.to_owned(),
+            series: optional(self.series).to_owned(),
+            embolism,
+            level: optional(self.level).to_owned(),
+            mask,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Contents, TrainError> {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("labels.csv");
+        std::fs::write(&path, text).expect("written");
+        read(&path)
+    }
+
+    #[test]
+    fn two_columns_are_enough_and_a_mask_may_stand_for_the_label() {
+        let found = parsed("StudyInstanceUID,pe_present_in_exam\n1.2,1\n1.3,0\n").expect("readable").studies;
+        assert_eq!(found.iter().map(|study| study.embolism).collect::<Vec<_>>(), [Some(true), Some(false)]);
+        let found =
+            parsed("\u{feff}StudyInstanceUID,mask,level\n1.2,masks/a.nii.gz,lobar\n").expect("readable").studies;
+        assert!(found[0].mask.as_ref().is_some_and(|path| path.ends_with("masks/a.nii.gz")));
+        assert_eq!((found[0].embolism, found[0].level.as_str()), (None, "lobar"));
+    }
+
+    #[test]
+    fn broken_rows_are_left_out_with_their_lines_and_contradictions_cost_the_study() {
+        let text = "StudyInstanceUID,pe_present_in_exam\n1.2,1\n1.3,yes\n,1\n1.4,\n1.2,1\n1.5,0\n1.5,1\n";
+        let Contents { studies, exclusions } = parsed(text).expect("readable");
+        assert_eq!(studies.iter().map(|study| study.study.as_str()).collect::<Vec<_>>(), ["1.2"]);
+        let reasons: Vec<&str> = exclusions.iter().map(|exclusion| exclusion.reason.as_str()).collect();
+        assert!(reasons[0].contains("line 3: pe_present_in_exam = `yes`"), "{reasons:?}");
+        assert!(reasons[1].contains("line 4: the row names no study"), "{reasons:?}");
+        assert!(reasons[2].contains("line 5: the row has neither"), "{reasons:?}");
+        assert!(
+            reasons[3].contains("line 8: the row contradicts line 7") && exclusions[3].series == "1.5",
+            "{reasons:?}"
+        );
+    }
+
+    #[test]
+    fn a_table_that_cannot_say_anything_is_refused() {
+        for (text, problem) in [
+            ("pe_present_in_exam\n1\n", "`StudyInstanceUID` is missing"),
+            ("StudyInstanceUID,label\n1.2,1\n", "`pe_present_in_exam` and `mask`"),
+            ("StudyInstanceUID,pe_present_in_exam\n", "no studies are listed"),
+            ("", "`StudyInstanceUID` is missing"),
+        ] {
+            let error = parsed(text).expect_err("refused").to_string();
+            assert!(error.contains(problem), "{error}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! One labelled study through the analysis that serves.
+
+use std::cmp::Reverse;
+
+use jiff::ZonedDateTime;
+
+use super::labels::Labelled;
+use super::masks::{self, MaskTruth};
+use crate::config::Config;
+use crate::dicom::bounded;
+use crate::engine::analyse::embolism::at_operating_point;
+use crate::engine::analyse::findings::Findings;
+use crate::engine::models::networks::Models;
+use crate::engine::pipeline::{Options, SeriesResult, analyse_series};
+use crate::engine::volume::SeriesFiles;
+use crate::learn::train::evaluate::Prediction;
+use crate::learn::train::files::LIMITS;
+use crate::learn::train::labels::Split;
+use crate::learn::train::report::Picture;
+use crate::learn::train::volumes::Acquisition;
+
+/// How a study ended.
+pub(super) enum Outcome {
+    Answered(Box<Answered>),
+    /// What stood against it, and at which step.
+    LeftOut {
+        step: &'static str,
+        reason: String,
+    },
+}
+
+/// A study that was analysed.
+pub(super) struct Answered {
+    pub(super) prediction: Prediction,
+    /// Its slice of greatest evidence.
+    pub(super) picture: Option<Picture>,
+    pub(super) acquisition: Acquisition,
+    /// The images are marked as synthetic.
+    pub(super) synthetic: bool,
+    /// Source slices.
+    pub(super) images: usize,
+    /// What its mask says, where it has one.
+    pub(super) truth: Option<MaskTruth>,
+}
+
+/// Analyses the named series of a study, or its series one after another, the one with most images first, until one can
+/// be analysed.
+pub(super) fn analyse(study: &Labelled, series: &[SeriesFiles], models: &mut Models, ignore_quality: bool) -> Outcome {
+    let left_out = |step, reason: String| Outcome::LeftOut { step, reason };
+    let named = |one: &&SeriesFiles| study.series.is_empty() || study.series == one.series_instance_uid.as_str();
+    let mut candidates: Vec<&SeriesFiles> = series.iter().filter(named).collect();
+    if candidates.is_empty() {
+        let what = if series.is_empty() { "no images of the study were found" } else { "the study has no such series" };
+        return left_out("images", what.to_owned());
+    }
+    candidates.sort_by_key(|one| Reverse(one.files.len()));
+    let mut reasons = Vec::new();
+    for candidate in candidates {
+        match analysed(candidate, models, ignore_quality) {
+            Err(reason) => reasons.push(reason),
+            Ok((result, findings)) => {
+                return match answer(study, candidate, &result, &findings) {
+                    Ok(answered) => Outcome::Answered(Box::new(answered)),
+                    Err(reason) => left_out("mask", reason),
+                };
+            }
+        }
+    }
+    left_out("analysis", reasons.join("; "))
+}
+
+/// The findings of a series, or why there are none.
+fn analysed(
+    series: &SeriesFiles,
+    models: &mut Models,
+    ignore_quality: bool,
+) -> Result<(SeriesResult, Findings), String> {
+    let config = Config::load(None, std::env::vars(), &[]).map_err(|error| error.to_string())?;
+    let options = Options {
+        limits: &LIMITS,
+        report: &config.report,
+        ignore_quality,
+        allow_demonstration: true,
+        // Result objects are not kept: nothing is keyed by them.
+        instance_set_digest: series.series_instance_uid.as_str(),
+        predecessor: None,
+        time: &ZonedDateTime::now(),
+        software_version: env!("CARGO_PKG_VERSION"),
+    };
+    let mut result = analyse_series(&series.files, models, &options).map_err(|error| format!("failed: {error}"))?;
+    let Some(findings) = result.findings.take() else {
+        let rejections = result.summary.rejections.iter();
+        let reasons: Vec<String> =
+            rejections.map(|rejection| format!("{}: {}", rejection.reason, rejection.explanation)).collect();
+        return Err(format!("rejected: {}", reasons.join(", ")));
+    };
+    Ok((result, findings))
+}
+
+fn answer(
+    study: &Labelled,
+    series: &SeriesFiles,
+    result: &SeriesResult,
+    findings: &Findings,
+) -> Result<Answered, String> {
+    let truth = match (&study.mask, &result.geometry) {
+        (Some(path), Some(geometry)) => Some(masks::compare(path, geometry, findings)?),
+        _ => None,
+    };
+    let of_mask = truth.as_ref().map(|truth| truth.embolism);
+    let embolism = match (study.embolism, of_mask) {
+        (Some(false), Some(true)) => return Err("labels conflict: no embolism, and a mask that has some".to_owned()),
+        (Some(label), _) | (None, Some(label)) => label,
+        (None, None) => return Err("the study has neither a label nor a mask".to_owned()),
+    };
+    let probability = findings.probability.value();
+    let point = findings.classifier.operating_point.as_ref().ok_or("the package has no operating point")?;
+    let prediction = Prediction {
+        series: series.series_instance_uid.to_string(),
+        split: Split::Test,
+        embolism,
+        logit: None,
+        probability,
+        spread: None,
+        decision: at_operating_point(probability, point),
+        member: None,
+        study: study.study.clone(),
+    };
+    let caption = findings
+        .key_slices
+        .first()
+        .map(|key| format!("Slice {} of {}, of greatest evidence.", key.slice + 1, result.slices.len()));
+    let key = result.pictures.as_ref().and_then(|pictures| pictures.key_slices.first());
+    let header = series.files.iter().find_map(|path| bounded::open(path, &LIMITS).ok());
+    Ok(Answered {
+        prediction,
+        picture: key.zip(caption).and_then(|(image, caption)| Picture::new(image, caption)),
+        acquisition: header.map(|header| Acquisition::of(&header)).unwrap_or_default(),
+        synthetic: findings.synthetic,
+        images: result.slices.len(),
+        truth,
+    })
+}
