@@ -7,7 +7,7 @@
 //!                  --lungs---> lung masks
 //!                  --boxes---> what lies around the lungs, by the preparation that serves
 //!                  --fit-----> checkpoints, log.jsonl
-//!                  --evaluate> evaluation.json, predictions.csv, report.html
+//!                  --evaluate> ONNX networks, evaluation.json, predictions.csv, targets.csv, report.html
 //!                  --export--> package: model.toml, *.onnx, card.md, metrics.json
 //! ```
 //!

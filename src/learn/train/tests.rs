@@ -8,13 +8,15 @@ use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::tags;
 
 use super::dataset::{Dataset, PreparedExam};
-use super::labels::{Cohort, Exam};
+use super::evaluate::{Evaluation, Prediction, TargetPrediction};
+use super::labels::{Cohort, Exam, Split};
 use super::{Shard, Step, TrainConfiguration, TrainError};
 use crate::config::Config;
 use crate::engine::models::manifest::IntendedUse;
 use crate::engine::models::networks;
 use crate::engine::models::registry::Package;
 use crate::engine::models::session::Runtime;
+use crate::engine::models::target::Target;
 use crate::engine::volume::preparation::Preparer;
 use crate::engine::volume::{LEFT_LUNG, LungMask, RIGHT_LUNG, Volume, nifti, read_series, testing};
 
@@ -524,4 +526,48 @@ fn each_fold_validates_one_fit() {
     assert_eq!((first.len(), second.len()), (4, 4));
     assert!(first.iter().all(|series| !second.contains(series)));
     assert!(configuration.experiment().join("fold-1/network/log.jsonl").is_file());
+}
+
+#[test]
+fn folds_are_evaluated_as_one_ensemble() {
+    let folds = ["data.folds=2", "data.test_fraction=0.34", "fit.epochs=1", "fit.head_epochs=0"];
+    let trial = Trial::new(12, Labelled::All, &folds);
+    let configuration = trial.configuration(&["head.targets=[\"pulmonary-embolism\", \"left-sided-pe\"]"]);
+    prepare(&configuration).and_then(|_| run(Step::Fit, &configuration)).expect("fitted");
+    let lines = run(Step::Evaluate, &configuration).expect("evaluated");
+    assert!(lines.iter().any(|line| line.starts_with("test.members_exam_auroc_mean")), "{lines:?}");
+    let folder = configuration.experiment();
+    let evaluation = Evaluation::read(&folder.join("evaluation.json")).expect("figures");
+    assert_eq!((evaluation.calibration.len(), evaluation.networks_sha256.len()), (2, 2));
+    assert!(evaluation.notes.iter().any(|note| note.starts_with("member 1: exams")), "{:?}", evaluation.notes);
+    let predictions: Vec<Prediction> =
+        super::files::table::read(&folder.join("predictions.csv"), "evaluate").expect("table");
+    for one in &predictions {
+        let of_fold = one.split == Split::Validation;
+        assert_eq!((one.member.is_some(), one.spread.is_some()), (of_fold, !of_fold), "{one:?}");
+    }
+    let of = |split| predictions.iter().filter(|one| one.split == split).count();
+    assert_eq!((of(Split::Validation), of(Split::Test)), (8, 4), "every exam is answered once");
+    let targets: Vec<TargetPrediction> =
+        super::files::table::read(&folder.join("targets.csv"), "evaluate").expect("table");
+    assert_eq!(targets.len(), predictions.len());
+    assert!(targets.iter().all(|one| one.target == Target::LeftSidedPe && one.label.is_none()));
+    let report = std::fs::read_to_string(folder.join("report.html")).expect("report");
+    assert!(report.contains("fold 1 validation") && report.contains("Loss: network, fold 1"));
+}
+
+#[test]
+fn what_was_evaluated_is_what_is_exported() {
+    let trial = Trial::new(8, Labelled::All, &["package.name=trial", "fit.epochs=1", "fit.head_epochs=0"]);
+    let configuration = trial.configuration(&["evaluation.calibration=none"]);
+    run(Step::All, &configuration).expect("trained");
+    let package = Package::open(&trial.path("onnx/trial/0.1.0")).expect("package");
+    assert!(!package.manifest().calibration[0].slices_fitted);
+    let path = configuration.experiment().join("evaluation.json");
+    let mut evaluation = Evaluation::read(&path).expect("figures");
+    assert!(evaluation.notes[0].contains("evaluation.calibration = \"none\""), "{:?}", evaluation.notes);
+    evaluation.networks_sha256 = vec!["0".repeat(64)];
+    std::fs::write(&path, evaluation.to_json()).expect("written");
+    let error = run(Step::Export, &configuration).expect_err("other networks").to_string();
+    assert!(error.contains("run `pe-node train evaluate` again"), "{error}");
 }
