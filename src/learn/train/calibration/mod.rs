@@ -25,7 +25,7 @@ pub(crate) struct Fitted {
 pub(crate) fn fit(method: CalibrationMethod, logits: &[Scored], what: &str) -> Fitted {
     let positives = logits.iter().filter(|one| one.positive).count();
     let negatives = logits.len() - positives;
-    let found_on = format!("{} of validation ({positives} positive)", logits.len());
+    let found_on = format!("{} from validation ({positives} positive)", logits.len());
     let unchanged = |why: &str| Fitted {
         map: Platt::IDENTITY.into(),
         calibrated: false,
@@ -241,7 +241,7 @@ mod tests {
             (fitted.calibrated, fitted.map.isotonic.is_some(), fitted.said)
         };
         let (calibrated, isotonic, words) = said(CalibrationMethod::Isotonic, &balanced(200));
-        assert!(calibrated && isotonic && words.contains("200 of validation (100 positive)"), "{words}");
+        assert!(calibrated && isotonic && words.contains("200 from validation (100 positive)"), "{words}");
         let (calibrated, isotonic, words) = said(CalibrationMethod::Isotonic, &balanced(30));
         assert!(calibrated && !isotonic && words.contains("needs 20 of each class"), "{words}");
         let (calibrated, _, words) = said(CalibrationMethod::Temperature, &balanced(30));

@@ -226,9 +226,9 @@ mod tests {
             .collect();
         let (calibration, notes) = calibrate(CalibrationMethod::Temperature, &TARGETS, &exams, &said);
         assert!(calibration.targets.contains_key(&Target::LeftSidedPe) && !calibration.slices_fitted);
-        assert!(notes[0].starts_with("exams:") && notes[0].contains("60 of validation (30 positive)"), "{notes:?}");
+        assert!(notes[0].starts_with("exams:") && notes[0].contains("60 from validation (30 positive)"), "{notes:?}");
         assert!(notes[1].contains("slices: not calibrated"), "{notes:?}");
-        assert!(notes[2].contains("left-sided-pe:") && notes[2].contains("40 of validation"), "{notes:?}");
+        assert!(notes[2].contains("left-sided-pe:") && notes[2].contains("40 from validation"), "{notes:?}");
         let (plain, _) = calibrate(CalibrationMethod::None, &TARGETS, &exams, &said);
         assert_eq!(plain, uncalibrated());
     }

@@ -14,25 +14,41 @@ pub(super) fn interval(metric: &Metric) -> String {
     metric.interval.map_or_else(String::new, |[low, high]| format!("{low:.3} to {high:.3}"))
 }
 
-/// A table; cells that begin with a digit stand to the right.
+/// True for what stands to the right in a table: a number, an interval, a share, or that there is none.
+fn is_number(cell: &str) -> bool {
+    let whole = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    cell.is_empty() || cell == "-" || whole(cell) || cell.parse::<f64>().is_ok() || cell.contains(" to ")
+}
+
+/// A table; after the first column, those of numbers stand to the right.
 pub(super) fn table(head: &[String], rows: Vec<Vec<String>>) -> Markup {
-    let is_number = |cell: &str| {
-        cell.trim_start_matches(['-', '+']).starts_with(|first: char| first.is_ascii_digit()) && !cell.contains('.')
-            || cell.parse::<f64>().is_ok()
-            || cell.contains(" to ")
-    };
+    let of_numbers =
+        |place: usize| place > 0 && rows.iter().filter_map(|row| row.get(place)).all(|cell| is_number(cell));
+    let numbers: Vec<bool> = (0..head.len()).map(of_numbers).collect();
+    let right = |place: usize| numbers.get(place) == Some(&true);
     html! {
         div.wide {
             table {
-                tr { @for cell in head { th { (cell) } } }
-                @for row in rows {
-                    tr {
-                        @for (place, cell) in row.iter().enumerate() {
-                            td.number[place > 0 && is_number(cell)] { (cell) }
-                        }
-                    }
+                tr { @for (place, cell) in head.iter().enumerate() { th.number[right(place)] { (cell) } } }
+                @for row in &rows {
+                    tr { @for (place, cell) in row.iter().enumerate() { td.number[right(place)] { (cell) } } }
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_of_numbers_stand_to_the_right_and_those_with_words_do_not() {
+        let rows = [["AUROC", "0.9", "0.8 to 1.0", "12 mm"], ["F1", "-", "", "B60"]];
+        let rows = rows.map(|row| row.map(str::to_owned).to_vec()).to_vec();
+        let page = table(&["figure", "value", "interval", "note"].map(str::to_owned), rows).into_string();
+        assert_eq!(page.matches("<td class=\"number\">").count(), 4);
+        assert_eq!(page.matches("<th class=\"number\">").count(), 2);
+        assert_eq!([2.0, 0.5, 1.0].map(number), ["2", "0.500", "1.000"]);
     }
 }

@@ -31,7 +31,9 @@ pub(super) fn evaluate_weights(configuration: &TrainConfiguration, paths: &Paths
         (Kind::EmbolismClassifier, fits) => {
             let outcome = evaluate::embolism(configuration, fits)?;
             table::write(&paths.fit.join("predictions.csv"), &outcome.predictions)?;
-            table::write(&paths.fit.join("targets.csv"), &outcome.targets)?;
+            if !outcome.targets.is_empty() {
+                table::write(&paths.fit.join("targets.csv"), &outcome.targets)?;
+            }
             let cases = evaluate::cases(fits, &outcome)?;
             write_report(configuration, paths, fits, &outcome.evaluation, (&outcome.predictions, cases))?;
             outcome.evaluation
