@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use super::{CliError, Settings};
 use crate::config::Config;
 use crate::dicom::hexadecimal;
+use crate::engine::analyse::findings::TargetFinding;
 use crate::engine::models::Models;
 use crate::engine::pipeline::{Options, SeriesResult, Status, analyse_series};
 use crate::engine::volume::{Rejection, SeriesFiles, group_by_series};
@@ -54,6 +55,10 @@ struct Row {
     left_lung_ml: Option<String>,
     right_lung_ml: Option<String>,
     seconds: String,
+    /// Standard deviation of the probability over the networks of an ensemble.
+    probability_spread: Option<String>,
+    /// Probabilities of the classifier's further targets: `name=probability`, joined by semicolons.
+    targets: String,
 }
 
 /// Finds the series, analyses one after another, and writes a row for each as soon as it is done.
@@ -177,7 +182,14 @@ fn row(series: &SeriesFiles, outcome: &Result<SeriesResult, CliError>, elapsed: 
         left_lung_ml: summary.and_then(|summary| summary.left_lung_ml).map(millilitres),
         right_lung_ml: summary.and_then(|summary| summary.right_lung_ml).map(millilitres),
         seconds: format!("{:.2}", elapsed.as_secs_f64()),
+        probability_spread: summary.and_then(|summary| summary.probability_spread).map(|spread| format!("{spread:.6}")),
+        targets: summary.map(|summary| targets(&summary.targets)).unwrap_or_default(),
     }
+}
+
+fn targets(findings: &[TargetFinding]) -> String {
+    let of_target = |finding: &TargetFinding| format!("{}={:.6}", finding.target, finding.probability.value());
+    findings.iter().map(of_target).collect::<Vec<_>>().join(";")
 }
 
 /// The row of a file that could not be placed in a series.
@@ -192,6 +204,8 @@ fn unreadable(rejection: &Rejection) -> Row {
         left_lung_ml: None,
         right_lung_ml: None,
         seconds: "0.00".to_owned(),
+        probability_spread: None,
+        targets: String::new(),
     }
 }
 

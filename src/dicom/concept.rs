@@ -29,6 +29,11 @@ pub mod sct {
 
     /// Pulmonary embolism.
     pub const PULMONARY_EMBOLISM: Concept = Concept::new("59282003", "SCT", "Pulmonary embolism");
+    /// Chronic pulmonary embolism.
+    pub const CHRONIC_PULMONARY_EMBOLISM: Concept =
+        Concept::new("133971000119108", "SCT", "Chronic pulmonary embolism");
+    /// Standard deviation.
+    pub const STANDARD_DEVIATION: Concept = Concept::new("386136009", "SCT", "Standard Deviation");
     /// Pulmonary artery.
     pub const PULMONARY_ARTERY: Concept = Concept::new("81040000", "SCT", "Pulmonary artery");
     /// Lung.

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::analyse::embolism::{classify, decide};
 use super::analyse::evidence::explain;
-use super::analyse::findings::{Decision, Findings, Lung, Lungs, ModelIdentity, Probability, Provider};
+use super::analyse::findings::{
+    Decision, Evidence, Findings, Lung, Lungs, ModelIdentity, Probability, Provider, TargetFinding,
+};
 use super::analyse::quality::{gate_chest, gate_images};
 use super::analyse::{AnalyseError, lungs};
 use super::models::Models;
@@ -90,6 +92,12 @@ pub struct Summary {
     pub rejections: Vec<Rejection>,
     /// Calibrated exam probability, when analysed.
     pub probability: Option<Probability>,
+    /// Its standard deviation over the networks of an ensemble, when one analysed.
+    #[serde(default)]
+    pub probability_spread: Option<f64>,
+    /// What else the classifier says of the exam, when analysed.
+    #[serde(default)]
+    pub targets: Vec<TargetFinding>,
     /// Decision, when analysed.
     pub decision: Option<Decision>,
     /// Volume of the left lung, whenever the lung stage ran.
@@ -186,18 +194,24 @@ fn find(
     options: &Options,
 ) -> Result<Findings, PipelineError> {
     let classification = stages.time("embolism", || classify(&mut models.embolism, volume, mask))?;
-    let (evidence, key_slices) =
-        stages.time("evidence", || explain(&classification, volume, mask, options.report.key_slices));
+    let evidence = stages.time("evidence", || {
+        classification.slices.map(|of_slices| {
+            let (map, key_slices) = explain(&of_slices, volume, mask, options.report.key_slices);
+            Evidence { slices: of_slices.slices, key_slices, map }
+        })
+    });
+    let probability = classification.exam.probability;
     let synthetic = text(&volume.header, tags::SYNTHETIC_DATA).is_some_and(|value| value == "YES");
     let classifier = models.embolism.manifest().clone();
     let intended_use = classifier.intended_use.min(models.lungs.manifest().intended_use);
     Ok(Findings {
-        probability: classification.probability,
-        decision: decide(classification.probability, &classifier, intended_use, synthetic, options.allow_demonstration),
-        slices: classification.slices,
-        key_slices,
-        lungs,
+        probability,
+        spread: classification.exam.spread,
+        decision: decide(probability, &classifier, intended_use, synthetic, options.allow_demonstration),
+        targets: classification.targets,
         evidence,
+        field: classification.field,
+        lungs,
         reasons: rejections.iter().map(|rejection| rejection.reason).collect(),
         synthetic,
         intended_use,
@@ -214,6 +228,8 @@ fn summary(reading: &SeriesReading) -> Summary {
         status: Status::Rejected,
         rejections: Vec::new(),
         probability: None,
+        probability_spread: None,
+        targets: Vec::new(),
         decision: None,
         left_lung_ml: None,
         right_lung_ml: None,
@@ -239,6 +255,8 @@ impl SeriesResult {
     fn take_findings(&mut self, findings: Findings, objects: Vec<ResultObject>) {
         self.summary.status = Status::Analysed;
         self.summary.probability = Some(findings.probability);
+        self.summary.probability_spread = findings.spread;
+        self.summary.targets.clone_from(&findings.targets);
         self.summary.decision = Some(findings.decision);
         self.summary.models.clone_from(&findings.models);
         self.summary.demonstration |= findings.classifier.intended_use == IntendedUse::Demonstration;

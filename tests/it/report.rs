@@ -140,6 +140,32 @@ fn the_report_says_what_limits_it() {
 }
 
 #[test]
+fn a_report_without_evidence_says_so_and_shows_no_map() {
+    let scene = Scene::new(&Setup { without_evidence: true, ..Setup::default() });
+    let results = report::results(&scene.context()).expect("results");
+    let kinds: Vec<_> = results.objects.iter().map(|result| result.kind).collect();
+    assert_eq!(kinds, [ResultKind::Sr, ResultKind::Sc, ResultKind::Seg], "nothing is selected as key");
+    assert!(results.pictures.key_slices.is_empty());
+    let report = &of_kind(&results.objects, ResultKind::Sr).object;
+    let comments = values_named(report, "121106").join("\n");
+    assert!(comments.contains("no evidence and no key slices"), "{comments}");
+    assert_eq!(values_named(report, "122157"), ["87.31"], "the exam alone has a probability");
+}
+
+#[test]
+fn an_ensemble_says_how_far_its_networks_spread_and_further_targets_stand_under_their_codes() {
+    let scene = Scene::new(&Setup { ensemble: true, ..Setup::default() });
+    let results = report::results(&scene.context()).expect("results").objects;
+    let report = &of_kind(&results, ResultKind::Sr).object;
+    assert!(values_named(report, "386136009")[0].contains("standard deviation of 4.21 %"));
+    let sided = values_named(report, "59282003").join("\n");
+    assert!(sided.contains("left-sided embolism: probability 12.5 %"), "{sided}");
+    assert!(values_named(report, "133971000119108")[0].contains("3.1 %"));
+    let comments = values_named(report, "121106").join("\n");
+    assert!(comments.contains("Not calibrated: the probabilities of chronic embolism."), "{comments}");
+}
+
+#[test]
 fn frames_of_the_segmentation_lie_exactly_where_their_source_slices_say() {
     let mut scene = Scene::new(&Setup::default());
     // Slices off the regular grid by what a scanner rounds, with as many digits as a decimal string holds.
@@ -183,7 +209,7 @@ fn no_segmentation_is_made_of_an_empty_mask_and_the_report_stands_alone() {
 #[test]
 fn findings_of_another_volume_are_refused() {
     let mut scene = Scene::new(&Setup::default());
-    scene.findings.key_slices[0].slice = 99;
+    scene.findings.evidence.as_mut().expect("evidence").key_slices[0].slice = 99;
     assert!(report::results(&scene.context()).is_err());
     let mut scene = Scene::new(&Setup::default());
     scene.lungs.0[[18, 75, 95]] = 1;
@@ -245,6 +271,8 @@ fn every_object_passes_its_gates_in_every_orientation_and_state() {
             },
             [false, false],
         ),
+        ("ensemble", Setup { ensemble: true, ..present.clone() }, [false, false]),
+        ("without evidence", Setup { without_evidence: true, ensemble: true, ..present.clone() }, [false, true]),
         (
             "ISO 2022",
             Setup {

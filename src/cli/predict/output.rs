@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::cli::CliError;
-use crate::engine::analyse::findings::Findings;
+use crate::engine::analyse::findings::Evidence;
 use crate::engine::pipeline::SeriesResult;
 use crate::engine::report::Pictures;
 use crate::engine::volume::{SourceSlice, nifti};
@@ -38,11 +38,10 @@ pub(super) fn write(folder: &Path, result: &SeriesResult) -> Result<(), CliError
         let path = folder.join(format!("{stem}.png"));
         picture.save(&path).map_err(|error| failed(&path, &error))?;
     }
-    if let Some(findings) = &result.findings {
-        let evidence = &findings.evidence;
-        nifti::write(&folder.join("evidence.nii.gz"), &evidence.cells, &evidence.geometry)
+    if let Some(evidence) = result.findings.as_ref().and_then(|findings| findings.evidence.as_ref()) {
+        nifti::write(&folder.join("evidence.nii.gz"), &evidence.map.cells, &evidence.map.geometry)
             .map_err(|error| CliError::failed(&error))?;
-        write_slices(&folder.join("slices.csv"), findings, &result.slices)?;
+        write_slices(&folder.join("slices.csv"), evidence, &result.slices)?;
     }
     Ok(())
 }
@@ -73,9 +72,9 @@ fn is_result(name: &str) -> bool {
     }
 }
 
-fn write_slices(path: &Path, findings: &Findings, slices: &[SourceSlice]) -> Result<(), CliError> {
+fn write_slices(path: &Path, evidence: &Evidence, slices: &[SourceSlice]) -> Result<(), CliError> {
     let mut writer = csv::Writer::from_path(path).map_err(|error| failed(path, &error))?;
-    for finding in &findings.slices {
+    for finding in &evidence.slices {
         let row = SliceRow {
             sop_instance_uid: slices[finding.slice].sop_instance_uid.as_str(),
             pe_probability: format!("{:.6}", finding.probability.value()),

@@ -1,19 +1,31 @@
-//! The embolism classifier: encoder over all prepared slices, head over their features, calibration, decision.
+//! The embolism classifier: every network of the package over all prepared slices, calibration, decision.
 
-use ndarray::{Array2, Array3, Axis, concatenate};
+use ndarray::Array3;
 
 use super::AnalyseError;
-use super::findings::{Decision, Probability, SliceFinding};
-use crate::engine::models::manifest::{Calibration, IntendedUse, Manifest, OperatingPoint};
-use crate::engine::models::networks::{BATCH, EmbolismNetwork};
+use super::ensemble::{self, SliceMeans};
+use super::findings::{AnalysedField, Decision, Probability, SliceFinding, TargetFinding};
+use crate::engine::models::manifest::{IntendedUse, Manifest, OperatingPoint};
+use crate::engine::models::networks::EmbolismNetwork;
 use crate::engine::volume::preparation::Preparer;
-use crate::engine::volume::{Geometry, LungMask, Volume};
+use crate::engine::volume::{Geometry, LungMask, Volume, VoxelPoint};
 
-/// What the classifier says of an exam, slice by slice of the prepared grid.
+/// What the classifier says of an exam.
 #[derive(Debug, Clone)]
 pub struct Classification {
-    /// Calibrated probability of the exam.
-    pub probability: Probability,
+    /// Of embolism.
+    pub exam: TargetFinding,
+    /// Of the further targets.
+    pub targets: Vec<TargetFinding>,
+    /// What it says slice by slice; `None` if it looks at exams as a whole.
+    pub slices: Option<SliceClassification>,
+    /// What it looked at.
+    pub field: AnalysedField,
+}
+
+/// What the classifier says slice by slice of the prepared grid.
+#[derive(Debug, Clone)]
+pub struct SliceClassification {
     /// One entry a source slice inside the analysed range, lowest first.
     pub slices: Vec<SliceFinding>,
     /// For each entry of `slices`, the prepared slice it takes its values from.
@@ -34,27 +46,53 @@ pub fn classify(
     lungs: &LungMask,
 ) -> Result<Classification, AnalyseError> {
     let preparer = Preparer::new(volume, Some(lungs), &network.manifest().input)?;
-    let (features, evidence) = encode(network, &preparer)?;
-    let exam = network.read(&features.view()).map_err(AnalyseError::embolism)?;
+    let readings =
+        network.read_exam(preparer.slices(), |range| Ok(preparer.batch(range))).map_err(AnalyseError::embolism)?;
     let manifest = network.manifest();
-    let calibration = Calibrated::of(manifest)?;
-    let slices = exam.slices.iter().map(|logit| calibration.slice(*logit)).collect::<Result<Vec<_>, _>>()?;
-    let (_, rows, columns) = evidence.dim();
+    let slices = ensemble::slices(manifest, &readings)?;
+    let mut targets = ensemble::targets(manifest, &readings)?;
+    Ok(Classification {
+        exam: targets.remove(0),
+        targets,
+        slices: slices.map(|means| on_source_slices(means, &preparer, volume)),
+        field: field(&preparer, volume),
+    })
+}
+
+/// Every source slice inside the analysed range with the values of the nearest prepared one.
+fn on_source_slices(means: SliceMeans, preparer: &Preparer, volume: &Volume) -> SliceClassification {
+    let (_, rows, columns) = means.evidence.dim();
     let prepared: Vec<(usize, usize)> =
         (0..volume.slices.len()).filter_map(|slice| Some((slice, preparer.prepared_slice(slice)?))).collect();
-    let attention = shares(&prepared, exam.attention.as_slice().unwrap_or_default());
+    let attention = shares(&prepared, means.attention.as_slice().unwrap_or_default());
     let findings = prepared.iter().zip(attention).map(|((slice, prepared), attention)| SliceFinding {
         slice: *slice,
-        probability: slices[*prepared],
+        probability: means.probabilities[*prepared],
         attention,
     });
-    Ok(Classification {
-        probability: calibration.exam(exam.exam[0])?,
+    SliceClassification {
         slices: findings.collect(),
         prepared_slices: prepared.iter().map(|(_, prepared)| *prepared).collect(),
-        evidence: evidence.mapv(|logit| calibration.cell(logit)),
+        evidence: means.evidence,
         geometry: preparer.cell_geometry(rows, columns),
-    })
+    }
+}
+
+/// The outline of the middle prepared slice on the nearest image.
+fn field(preparer: &Preparer, volume: &Volume) -> AnalysedField {
+    let [columns, rows, slices] = preparer.geometry().size.map(|size| size as f64 - 1.0);
+    let source = |column: f64, row: f64| {
+        let point = VoxelPoint { column, row, slice: (slices / 2.0).floor() };
+        volume.geometry.to_voxel(preparer.geometry().to_patient(point))
+    };
+    let within = |value: f64, size: usize| value.clamp(0.0, size as f64 - 1.0);
+    let size = volume.geometry.size;
+    let corners = [[0.0, 0.0], [columns, 0.0], [columns, rows], [0.0, rows]].map(|[column, row]| {
+        let place = source(column, row);
+        [within(place.column, size[0]), within(place.row, size[1])]
+    });
+    let slice = within(source(columns / 2.0, rows / 2.0).slice.round(), size[2]) as usize;
+    AnalysedField { slice, corners }
 }
 
 /// What a probability amounts to at the package's operating point.
@@ -85,47 +123,6 @@ pub fn at_operating_point(probability: f64, point: &OperatingPoint) -> Decision 
     } else {
         Decision::Absent
     }
-}
-
-fn encode(network: &mut EmbolismNetwork, preparer: &Preparer) -> Result<(Array2<f32>, Array3<f32>), AnalyseError> {
-    let (mut features, mut evidence) = (Vec::new(), Vec::new());
-    for first in (0..preparer.slices()).step_by(BATCH) {
-        let batch = preparer.batch(first..(first + BATCH).min(preparer.slices()));
-        let encoded = network.encode(&batch.view()).map_err(AnalyseError::embolism)?;
-        features.push(encoded.features);
-        evidence.push(encoded.evidence);
-    }
-    let features: Vec<_> = features.iter().map(|batch| batch.view()).collect();
-    let evidence: Vec<_> = evidence.iter().map(|batch| batch.view()).collect();
-    let one_network = "all batches come from one network, whose shapes were checked";
-    Ok((concatenate(Axis(0), &features).expect(one_network), concatenate(Axis(0), &evidence).expect(one_network)))
-}
-
-/// From logits to probabilities by temperature and bias.
-struct Calibrated<'a>(&'a Calibration);
-
-impl<'a> Calibrated<'a> {
-    fn of(manifest: &'a Manifest) -> Result<Self, AnalyseError> {
-        let missing = || AnalyseError::Calibration("the manifest has none".to_owned());
-        manifest.calibration.first().map(Self).ok_or_else(missing)
-    }
-
-    fn exam(&self, logit: f32) -> Result<Probability, AnalyseError> {
-        probability(self.0.exam(f64::from(logit)), logit)
-    }
-
-    fn slice(&self, logit: f32) -> Result<Probability, AnalyseError> {
-        probability(self.0.slice(f64::from(logit)), logit)
-    }
-
-    /// A cell is calibrated as a slice, because its logits are pooled to the slice's.
-    fn cell(&self, logit: f32) -> f32 {
-        self.0.slice(f64::from(logit)) as f32
-    }
-}
-
-fn probability(value: f64, logit: f32) -> Result<Probability, AnalyseError> {
-    Probability::new(value).ok_or_else(|| AnalyseError::Calibration(format!("{logit} is no logit")))
 }
 
 /// Divides the attention of each prepared slice among the source slices that take its values. What falls on prepared
@@ -194,17 +191,6 @@ mod tests {
         let (probability, clinical) = (Probability::new(0.99).expect("probability"), manifest("clinical"));
         let least = clinical.intended_use.min(IntendedUse::Demonstration);
         assert_eq!(decide(probability, &clinical, least, false, false), Decision::Undetermined);
-    }
-
-    #[test]
-    fn calibration_divides_by_the_temperature_and_adds_the_bias() {
-        let manifest = manifest("research");
-        let calibrated = Calibrated::of(&manifest).expect("calibration");
-        let sigmoid = |logit: f64| 1.0 / (1.0 + (-logit).exp());
-        assert!((calibrated.exam(3.0).expect("finite").value() - sigmoid(3.0 / 2.0 + 0.5)).abs() < 1e-12);
-        assert!((calibrated.slice(3.0).expect("finite").value() - sigmoid(3.0 / 1.5 - 0.25)).abs() < 1e-12);
-        assert!((f64::from(calibrated.cell(3.0)) - sigmoid(3.0 / 1.5 - 0.25)).abs() < 1e-6);
-        assert!(calibrated.exam(f32::NAN).is_err());
     }
 
     #[test]

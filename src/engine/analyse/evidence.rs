@@ -5,7 +5,7 @@ mod outline;
 
 use ndarray::{Array2, ArrayView2, Axis};
 
-use super::embolism::Classification;
+use super::embolism::SliceClassification;
 use super::findings::{EvidenceMap, KeySlice, SliceFinding};
 use crate::engine::volume::{BACKGROUND, Geometry, LungMask, Volume, VoxelPoint};
 
@@ -21,7 +21,7 @@ const OUTLINE_SHARE: f32 = 0.5;
 /// The evidence of a classification inside lungs and hilar region, and at most `count` slices to show, greatest
 /// evidence first, never none.
 pub fn explain(
-    classification: &Classification,
+    classification: &SliceClassification,
     volume: &Volume,
     lungs: &LungMask,
     count: usize,
@@ -79,7 +79,7 @@ fn region(slice: usize, geometry: &Geometry, volume: &Volume, lungs: &LungMask) 
 }
 
 /// Indices into `classification.slices`: greatest evidence first, then greatest probability, apart from one another.
-fn chosen(classification: &Classification, peaks: &[Option<Peak>], slice_mm: f64, count: usize) -> Vec<usize> {
+fn chosen(classification: &SliceClassification, peaks: &[Option<Peak>], slice_mm: f64, count: usize) -> Vec<usize> {
     let evidence = |index: usize| peaks[classification.prepared_slices[index]].map_or(0.0, |peak| peak.value);
     let slices = &classification.slices;
     let mut order: Vec<usize> = (0..slices.len()).collect();
@@ -187,14 +187,13 @@ mod tests {
     }
 
     /// Evidence on a grid of 4 mm cells and 4 mm steps that is aligned to the patient.
-    fn classification(evidence: Array3<f32>) -> Classification {
+    fn classification(evidence: Array3<f32>) -> SliceClassification {
         let slices = (0..30).map(|slice| SliceFinding {
             slice,
             probability: Probability::new(0.5 + 0.01 * slice as f64).expect("probability"),
             attention: 1.0 / 30.0,
         });
-        Classification {
-            probability: Probability::new(0.9).expect("probability"),
+        SliceClassification {
             slices: slices.collect(),
             prepared_slices: (0..30).map(|slice| slice / 2).collect(),
             evidence,

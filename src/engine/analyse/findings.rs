@@ -6,6 +6,7 @@ use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::models::manifest::{IntendedUse, Manifest};
+use crate::engine::models::target::Target;
 pub use crate::engine::models::{ModelIdentity, Provider};
 use crate::engine::volume::preparation::Preparation;
 use crate::engine::volume::{Geometry, Reason, VoxelPoint};
@@ -52,6 +53,19 @@ impl fmt::Display for Decision {
             Self::Undetermined => "undetermined",
         })
     }
+}
+
+/// What a classifier says of one target in the exam.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetFinding {
+    /// Which one.
+    pub target: Target,
+    /// Mean over all members of the classifier.
+    pub probability: Probability,
+    /// Standard deviation over the members; `None` for a single network.
+    pub spread: Option<f64>,
+    /// False if there was nothing to calibrate it on: the probability is then the network's own.
+    pub calibrated: bool,
 }
 
 /// Volumes of the lungs and a point inside each, on the source grid.
@@ -108,21 +122,51 @@ pub struct EvidenceMap {
     pub geometry: Geometry,
 }
 
-/// All that an analysis found in one series.
+/// What a classifier that looks at slices shows of its reasons.
 #[derive(Debug, Clone)]
-pub struct Findings {
-    /// Calibrated probability of embolism in the exam.
-    pub probability: Probability,
-    /// What it amounts to at the operating point.
-    pub decision: Decision,
+pub struct Evidence {
     /// One entry a source slice inside the analysed range, lowest first.
     pub slices: Vec<SliceFinding>,
     /// The slices to show, greatest evidence first; never empty.
     pub key_slices: Vec<KeySlice>,
+    /// Evidence cell by cell.
+    pub map: EvidenceMap,
+}
+
+/// What the classifier looked at, on one image: the outline of its field on the middle slice of the analysed range.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnalysedField {
+    /// Index into `Volume::slices`.
+    pub slice: usize,
+    /// Corners, one after the other, as (column, row) in pixels within the image.
+    pub corners: [[f64; 2]; 4],
+}
+
+impl AnalysedField {
+    /// The middle of the field.
+    pub fn middle(&self) -> VoxelPoint {
+        let mean = |axis: usize| self.corners.iter().map(|corner| corner[axis]).sum::<f64>() / 4.0;
+        VoxelPoint { column: mean(0), row: mean(1), slice: self.slice as f64 }
+    }
+}
+
+/// All that an analysis found in one series.
+#[derive(Debug, Clone)]
+pub struct Findings {
+    /// Calibrated probability of embolism in the exam: the mean over all members of the classifier.
+    pub probability: Probability,
+    /// Standard deviation of that probability over the members; `None` for a single network.
+    pub spread: Option<f64>,
+    /// What it amounts to at the operating point.
+    pub decision: Decision,
+    /// What else the classifier says of the exam.
+    pub targets: Vec<TargetFinding>,
+    /// What the answer rests on; `None` if the classifier looks at exams as a whole and cannot say.
+    pub evidence: Option<Evidence>,
+    /// What the classifier looked at.
+    pub field: AnalysedField,
     /// Lung volumes.
     pub lungs: Lungs,
-    /// Evidence cell by cell.
-    pub evidence: EvidenceMap,
     /// Reasons found by the quality gate; not empty only when they were overridden by request.
     pub reasons: Vec<Reason>,
     /// True if the images say that they are synthetic (0008,001C).

@@ -12,11 +12,11 @@ mod regions;
 mod runs;
 
 use ndarray::parallel::prelude::*;
-use ndarray::{Array2, Array3, Array4, ArrayView2, Axis, concatenate};
+use ndarray::{Array2, Array3, Array4, ArrayView2, Axis};
 
 use super::AnalyseError;
 use super::findings::{Lung, Lungs};
-use crate::engine::models::networks::{BATCH, LungClasses, LungNetwork};
+use crate::engine::models::networks::{LungClasses, LungNetwork};
 use crate::engine::volume::preparation::{Preparer, Upsampler};
 use crate::engine::volume::{BACKGROUND, Geometry, LEFT_LUNG, LungMask, RIGHT_LUNG, Volume, VoxelPoint};
 
@@ -39,17 +39,11 @@ pub fn measure(mask: &LungMask, geometry: &Geometry) -> Lungs {
     Lungs { left: measure_side(mask, geometry, LEFT_LUNG), right: measure_side(mask, geometry, RIGHT_LUNG) }
 }
 
-/// What the network says of each voxel of the source, batch by batch; logits are interpolated, then compared.
+/// What the network says of each voxel of the source; logits are interpolated, then compared.
 fn network_labels(network: &mut LungNetwork, volume: &Volume) -> Result<Array3<u8>, AnalyseError> {
     let preparer = Preparer::new(volume, None, &network.manifest().input)?;
-    let mut batches: Vec<Array4<f32>> = Vec::new();
-    for first in (0..preparer.slices()).step_by(BATCH) {
-        let batch = preparer.batch(first..(first + BATCH).min(preparer.slices()));
-        batches.push(network.logits(&batch.view()).map_err(AnalyseError::lungs)?);
-    }
-    let views: Vec<_> = batches.iter().map(|batch| batch.view()).collect();
-    let logits = concatenate(Axis(0), &views).expect("all batches come from one network, whose shapes were checked");
-    drop(batches);
+    let logits =
+        network.read_stack(preparer.slices(), |range| Ok(preparer.batch(range))).map_err(AnalyseError::lungs)?;
     let [rows, columns] = network.manifest().input.size;
     let upsampler = preparer.upsampler(rows, columns);
     let mut labels = Array3::from_elem(volume.hounsfield.dim(), BACKGROUND);

@@ -1,9 +1,10 @@
 //! From a volume to findings: quality gate, lungs, embolism, evidence.
 //!
 //! Each stage is a function of the volume and of what the stages before it found. Networks are run in batches of
-//! prepared slices, so that memory is bounded by the volume itself and one batch.
+//! prepared slices or in patches, so that memory is bounded by the volume itself and one batch.
 
 pub mod embolism;
+mod ensemble;
 pub mod evidence;
 pub mod findings;
 pub mod lungs;

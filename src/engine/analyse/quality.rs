@@ -133,6 +133,8 @@ fn mediastinal_level(volume: &Volume, lungs: &LungMask) -> Option<f64> {
     const SOFT_TISSUE: f64 = -30.0;
     const FEWEST_CELLS: usize = 500;
     let grid = Preparation {
+        normalisation: None,
+        colour: None,
         window: WINDOW,
         size: [112, 144],
         spacing_mm: CELL,

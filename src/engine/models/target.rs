@@ -54,6 +54,19 @@ impl Target {
         }
     }
 
+    /// What it means, in words for a reader.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::PulmonaryEmbolism => "pulmonary embolism",
+            Self::LeftSidedPe => "left-sided embolism",
+            Self::RightSidedPe => "right-sided embolism",
+            Self::CentralPe => "central embolism",
+            Self::RvLvRatioGte1 => "RV/LV ratio of 1 or more",
+            Self::ChronicPe => "chronic embolism",
+            Self::AcuteAndChronicPe => "acute and chronic embolism",
+        }
+    }
+
     /// Its place in [`Self::ALL`].
     pub fn index(self) -> usize {
         self as usize

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::manifest::{Calibration, File, Kind, Layout, Manifest, OperatingPoint, Patches, Role};
 use super::target::Target;
-use crate::engine::volume::preparation::Preparation;
+use crate::engine::volume::preparation::{Preparation, check};
 
 /// Rows and columns of a prepared slice beyond which a network would not fit into memory.
 const LARGEST_SLICE: usize = 2048;
@@ -156,7 +156,8 @@ fn preparation(input: &Preparation) -> Result<(), ManifestError> {
     }
     ensure(input.neighbours <= MOST_NEIGHBOURS, "input.neighbours", || {
         format!("{}: at most {MOST_NEIGHBOURS} was expected", input.neighbours)
-    })
+    })?;
+    check(input).map_err(|error| value("input", error.to_string()))
 }
 
 /// Each member must have each role of the layout once, in files of their own.

@@ -10,10 +10,13 @@ use super::sr::{ContentItem, Relationship, SrDocument, device_observer, language
 use crate::dicom::concept::dcm;
 use crate::engine::report::ResultKind;
 
-/// The selection of the key source slices, greatest evidence first.
-pub(super) fn build(context: &Context, header: &Header) -> Document {
-    let identity = header.identity(ResultKind::Kos, uids::KEY_OBJECT_SELECTION_DOCUMENT_STORAGE);
+/// The selection of the key source slices, greatest evidence first, if there are any.
+pub(super) fn build(context: &Context, header: &Header) -> Option<Document> {
     let images: Vec<Reference> = context.key_slices().iter().map(|key| header.source(key.slice)).collect();
+    if images.is_empty() {
+        return None;
+    }
+    let identity = header.identity(ResultKind::Kos, uids::KEY_OBJECT_SELECTION_DOCUMENT_STORAGE);
     let description = "Slices of greatest evidence for pulmonary embolism, greatest first. Automatic selection.";
     let root = ContentItem::container(&dcm::OF_INTEREST, Some("2010"))
         .child(Relationship::HasConceptModifier, language())
@@ -26,5 +29,5 @@ pub(super) fn build(context: &Context, header: &Header) -> Document {
         .with_items(tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE, vec![header.evidence(&images, None)])
         .with_requests(header)
         .with_root(root);
-    Document { identity, data_set }
+    Some(Document { identity, data_set })
 }

@@ -47,9 +47,9 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// The key slices that results show: as many as the settings ask for, at least one.
+    /// The key slices that results show: as many as the settings ask for, at least one; none without evidence.
     fn key_slices(&self) -> &'a [KeySlice] {
-        let all = self.findings.key_slices.as_slice();
+        let all = self.findings.evidence.as_ref().map_or(&[][..], |evidence| &evidence.key_slices);
         &all[..all.len().min(self.settings.key_slices.max(1))]
     }
 }
@@ -105,7 +105,7 @@ pub enum ReportError {
 /// What one analysis gives to its readers.
 #[derive(Debug, Clone)]
 pub struct Results {
-    /// SR, SC (one or, by setting, several), SEG unless no lung was found, KOS.
+    /// SR, SC (one or, by setting, several), SEG unless no lung was found, KOS unless there are no key slices.
     pub objects: Vec<ResultObject>,
     /// The frames of the SC.
     pub pictures: Pictures,
@@ -121,7 +121,7 @@ pub fn results(context: &Context) -> Result<Results, ReportError> {
     let documents = std::iter::once(report)
         .chain(secondary_capture::build(context, &header, &pictures))
         .chain(segmentation)
-        .chain(std::iter::once(key_objects::build(context, &header)));
+        .chain(key_objects::build(context, &header));
     let objects = documents.map(header::Document::into_result).collect::<Result<_, _>>()?;
     Ok(Results { objects, pictures })
 }
@@ -136,7 +136,8 @@ fn check(context: &Context) -> Result<(), ReportError> {
     if context.volume.slices.len() != shape.0 {
         return inconsistent(format!("{} slices are named, the volume has {}", context.volume.slices.len(), shape.0));
     }
-    if context.findings.key_slices.is_empty() {
+    let evidence = context.findings.evidence.as_ref();
+    if evidence.is_some_and(|evidence| evidence.key_slices.is_empty()) {
         return inconsistent("no key slice was given".to_owned());
     }
     for (name, label, lung) in
@@ -148,9 +149,9 @@ fn check(context: &Context) -> Result<(), ReportError> {
             return inconsistent(format!("the {name} lung has {found} voxels in the mask and {named} in the findings"));
         }
     }
-    let key_slices = context.findings.key_slices.iter().map(|key_slice| key_slice.slice);
-    let slices = context.findings.slices.iter().map(|finding| finding.slice);
-    match key_slices.chain(slices).find(|slice| *slice >= shape.0) {
+    let key_slices = evidence.into_iter().flat_map(|evidence| evidence.key_slices.iter().map(|key| key.slice));
+    let slices = evidence.into_iter().flat_map(|evidence| evidence.slices.iter().map(|finding| finding.slice));
+    match key_slices.chain(slices).chain([context.findings.field.slice]).find(|slice| *slice >= shape.0) {
         Some(slice) => inconsistent(format!("slice {slice} is named, the volume has {}", shape.0)),
         None => Ok(()),
     }

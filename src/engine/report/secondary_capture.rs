@@ -24,8 +24,7 @@ pub(super) fn build(context: &Context, header: &Header, pictures: &Pictures) -> 
 fn multi_frame(context: &Context, header: &Header, pictures: &Pictures) -> Document {
     let identity = header.identity(ResultKind::Sc, uids::MULTI_FRAME_TRUE_COLOR_SECONDARY_CAPTURE_IMAGE_STORAGE);
     let (labels, frames): (Vec<String>, Vec<&RgbImage>) = pictures.named().unzip();
-    let all: Vec<usize> = context.key_slices().iter().map(|key_slice| key_slice.slice).collect();
-    let data_set = common(context, header, &identity, &all)
+    let data_set = common(context, header, &identity, &sources(context))
         .with(tags::NUMBER_OF_FRAMES, frames.len().to_string())
         .with(tags::FRAME_INCREMENT_POINTER, tags::FRAME_LABEL_VECTOR)
         .with(tags::FRAME_LABEL_VECTOR, texts(labels.iter().map(|label| label.to_uppercase())));
@@ -33,18 +32,24 @@ fn multi_frame(context: &Context, header: &Header, pictures: &Pictures) -> Docum
 }
 
 fn single_frame(context: &Context, header: &Header, pictures: &Pictures) -> Vec<Document> {
-    let sources = |index: usize| -> Vec<usize> {
-        let keys = context.key_slices().iter().map(|key_slice| key_slice.slice);
-        if index == 0 { keys.collect() } else { keys.skip(index - 1).take(1).collect() }
-    };
+    let all = sources(context);
+    let shown = |index: usize| if index == 0 { all.as_slice() } else { &all[index - 1..index] };
     let documents = pictures.named().enumerate().map(|(index, (_, frame))| {
         let class = uids::SECONDARY_CAPTURE_IMAGE_STORAGE;
         let identity = header.numbered_identity(ResultKind::Sc, class, index + 1);
         let data_set =
-            common(context, header, &identity, &sources(index)).with(tags::INSTANCE_NUMBER, (index + 1).to_string());
+            common(context, header, &identity, shown(index)).with(tags::INSTANCE_NUMBER, (index + 1).to_string());
         Document { identity, data_set: with_pixels(data_set, &[frame]) }
     });
     documents.collect()
+}
+
+/// The slices that the pictures show: the key slices, or without any all, which the answer rests on alike.
+fn sources(context: &Context) -> Vec<usize> {
+    match context.key_slices() {
+        [] => (0..context.volume.slices.len()).collect(),
+        key_slices => key_slices.iter().map(|key_slice| key_slice.slice).collect(),
+    }
 }
 
 /// SC equipment, general image and SC image modules.
@@ -53,7 +58,11 @@ fn common(context: &Context, header: &Header, identity: &Identity, slices: &[usi
         header.source(*slice).item().with_concept(tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE, &dcm::SOURCE_IMAGE)
     });
     let banner = statements::banner(context.findings).map_or_else(String::new, |text| format!("{text}. "));
-    let description = format!("{banner}Summary and evidence for pulmonary embolism over key slices, window 100/700");
+    let shown = match context.findings.evidence {
+        Some(_) => "Summary and evidence for pulmonary embolism over key slices, window 100/700",
+        None => "Summary, window 100/700. The classifier gives no evidence and no key slices",
+    };
+    let description = format!("{banner}{shown}");
     header
         .compose(identity, "OT", "PE heat maps")
         .with(tags::IMAGE_TYPE, "DERIVED\\SECONDARY")

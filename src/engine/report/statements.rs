@@ -1,8 +1,12 @@
 //! What must be said beside the numbers, once for report and pictures.
 
 use super::Context;
-use crate::engine::analyse::findings::{Decision, Findings, ModelIdentity};
+use crate::engine::analyse::findings::{Decision, Findings, ModelIdentity, TargetFinding};
 use crate::engine::models::manifest::{Calibration, IntendedUse, Manifest, OperatingPoint};
+
+/// What must be said where a classifier shows no reasons.
+pub(super) const NO_EVIDENCE: &str = "The classifier looks at the exam as a whole: it gives no probabilities of slices, \
+                                      no evidence and no key slices.";
 
 /// The line that stands on every picture; `None` for packages that a site put to clinical use.
 pub(super) fn banner(findings: &Findings) -> Option<&'static str> {
@@ -37,7 +41,9 @@ pub(super) fn all(context: &Context) -> Vec<String> {
         .into_iter()
         .chain(findings.synthetic.then(|| "The images say that they are synthetic.".to_owned()))
         .chain(undetermined(findings))
-        .chain(uncalibrated_slices(&findings.classifier))
+        .chain(uncalibrated_slices(findings))
+        .chain(findings.evidence.is_none().then(|| NO_EVIDENCE.to_owned()))
+        .chain(uncalibrated_targets(findings))
         .chain(quality(findings))
         .collect()
 }
@@ -61,9 +67,38 @@ pub(super) fn undetermined(findings: &Findings) -> Option<String> {
 }
 
 /// That values of slices are no calibrated probabilities, if they are not.
-fn uncalibrated_slices(classifier: &Manifest) -> Option<String> {
-    let fitted = classifier.calibration.iter().all(|calibration| calibration.slices_fitted);
-    (!fitted).then(|| "The probabilities of single slices are not calibrated: no labelled slices to fit on.".to_owned())
+fn uncalibrated_slices(findings: &Findings) -> Option<String> {
+    let fitted = findings.classifier.calibration.iter().all(|calibration| calibration.slices_fitted);
+    (findings.evidence.is_some() && !fitted)
+        .then(|| "The probabilities of single slices are not calibrated: no labelled slices to fit on.".to_owned())
+}
+
+/// Which further targets have no calibrated probability, if any.
+fn uncalibrated_targets(findings: &Findings) -> Option<String> {
+    let names: Vec<&str> =
+        findings.targets.iter().filter(|finding| !finding.calibrated).map(|finding| finding.target.meaning()).collect();
+    (!names.is_empty()).then(|| format!("Not calibrated: the probabilities of {}.", names.join(", ")))
+}
+
+/// How far the networks of an ensemble differ, if there are several.
+pub(super) fn spread(findings: &Findings) -> Option<String> {
+    let (spread, members) = (findings.spread?, findings.classifier.members());
+    Some(format!("Mean of {members} networks, whose probabilities have a standard deviation of {} %.", percent(spread)))
+}
+
+/// What else the classifier says of the exam, in one sentence, if anything.
+pub(super) fn targets(findings: &Findings) -> Option<String> {
+    let of_target = |finding: &TargetFinding| format!("{} {}", finding.target.meaning(), target(finding));
+    let all: Vec<String> = findings.targets.iter().map(of_target).collect();
+    (!all.is_empty()).then(|| format!("Also estimated: {}.", all.join(", ")))
+}
+
+/// The probability of a further target in words.
+pub(super) fn target(finding: &TargetFinding) -> String {
+    let calibrated = if finding.calibrated { "" } else { " (not calibrated)" };
+    let spread =
+        finding.spread.map_or_else(String::new, |spread| format!(" (standard deviation {} %)", percent(spread)));
+    format!("{} %{spread}{calibrated}", finding.probability.percent())
 }
 
 /// Which quality findings were overridden, if any.
@@ -82,7 +117,8 @@ pub(super) fn operating_point(point: &OperatingPoint) -> String {
 
 /// The calibration in one line.
 pub(super) fn calibration(calibration: &Calibration) -> String {
-    let exam = format!("exam temperature {} bias {}", calibration.temperature, calibration.bias);
+    let map = if calibration.isotonic.is_some() { " and an isotonic map" } else { "" };
+    let exam = format!("exam temperature {} bias {}{map}", calibration.temperature, calibration.bias);
     if !calibration.slices_fitted {
         return format!("{exam}; slices not calibrated");
     }

@@ -16,11 +16,18 @@ use super::{Geometry, LungMask, PatientPoint, Volume, VoxelPoint};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preparation {
-    /// Lowest and highest Hounsfield unit kept; they map linearly to 0 and 1.
+    /// Lowest and highest Hounsfield unit kept; they map linearly to 0 and 1 unless `normalisation` says otherwise.
     pub window: [f64; 2],
+    /// How values within the window are scaled, where it is not from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalisation: Option<Normalisation>,
+    /// Each slice as the three channels of a colour image, where the network was made for those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub colour: Option<Colour>,
     /// Rows and columns of a prepared slice.
     pub size: [usize; 2],
-    /// Pixel distance of a prepared slice in millimetres, the same along rows and columns.
+    /// Pixel distance of a prepared slice in millimetres, the same along rows and columns; the greatest for
+    /// [`Crop::LungSquare`].
     pub spacing_mm: f64,
     /// Distance of prepared slices in millimetres. Thinner source slices are averaged over it, thicker ones are
     /// interpolated linearly between their neighbours.
@@ -34,8 +41,42 @@ pub struct Preparation {
 impl Preparation {
     /// Number of channels of the network's input.
     pub fn channels(&self) -> usize {
-        2 * self.neighbours + 1
+        if self.colour.is_some() { 3 } else { 2 * self.neighbours + 1 }
     }
+
+    /// Hounsfield units within the window to what the network is given: (value - offset) x scale.
+    fn scaling(&self) -> (f32, f32) {
+        let [low, high] = self.window.map(|end| end as f32);
+        self.normalisation.map_or((low, 1.0 / (high - low)), |Normalisation { mean, standard_deviation }| {
+            (mean as f32, 1.0 / standard_deviation as f32)
+        })
+    }
+}
+
+/// A z-score over Hounsfield units: (value - mean) / standard deviation, after the window has clipped the value.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Normalisation {
+    /// In Hounsfield units.
+    pub mean: f64,
+    /// In Hounsfield units; positive.
+    pub standard_deviation: f64,
+}
+
+/// A slice as a colour image: three channels of the same values, each (value - mean) / standard deviation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Colour {
+    /// A channel each.
+    #[serde(default)]
+    pub mean: [f64; 3],
+    /// A channel each; positive.
+    #[serde(default = "ones")]
+    pub standard_deviation: [f64; 3],
+}
+
+fn ones() -> [f64; 3] {
+    [1.0; 3]
 }
 
 /// What the prepared grid is centred on.
@@ -44,6 +85,9 @@ impl Preparation {
 pub enum Crop {
     /// The bounding box of both lungs, in plane; the stack spans the lungs plus one step on each side.
     LungBox,
+    /// As `lung-box`, with pixels as fine as it takes for the longer side of the box to fill the prepared slice, and
+    /// never coarser than `spacing_mm`.
+    LungSquare,
     /// The centre of the body (voxels above -300 HU, table excluded as far as possible), in plane; the whole stack.
     Body,
     /// The centre of the image, in plane; the whole stack.
@@ -127,10 +171,12 @@ impl<'a> Preparer<'a> {
         reached.contains(&slice).then(|| slice.round().clamp(0.0, self.slices() as f64 - 1.0) as usize)
     }
 
-    /// Prepared slices `range` with their neighbours as channels: `[n, C, H, W]`, values from 0 to 1. Channel
-    /// `neighbours` is the slice itself, lower channels are slices nearer the feet; beyond the ends of the stack the
+    /// Prepared slices `range` with their neighbours as channels: `[n, C, H, W]`. Channel `neighbours` is the slice itself, lower channels are slices nearer the feet; beyond the ends of the stack the
     /// last slice repeats.
     pub fn batch(&self, range: Range<usize>) -> Array4<f32> {
+        if let Some(colour) = &self.preparation.colour {
+            return in_colour(&self.images(range), colour);
+        }
         let neighbours = self.preparation.neighbours;
         let last = self.slices().saturating_sub(1);
         let first = range.start.saturating_sub(neighbours);
@@ -152,11 +198,11 @@ impl<'a> Preparer<'a> {
     pub fn images(&self, range: Range<usize>) -> Array3<f32> {
         let [height, width] = self.preparation.size;
         let [low, high] = self.preparation.window.map(|end| end as f32);
-        let scale = 1.0 / (high - low);
+        let (offset, scale) = self.preparation.scaling();
         let mut images = Array3::zeros((range.len(), height, width));
         images.axis_iter_mut(Axis(0)).into_par_iter().zip(range).for_each(|(mut image, slice)| {
             self.resampler.slice(&self.volume.hounsfield.view(), slice, f32::from(AIR), image.view_mut());
-            image.mapv_inplace(|hounsfield| (hounsfield.clamp(low, high) - low) * scale);
+            image.mapv_inplace(|hounsfield| (hounsfield.clamp(low, high) - offset) * scale);
         });
         images
     }
@@ -165,6 +211,18 @@ impl<'a> Preparer<'a> {
     pub fn upsampler(&self, rows: usize, columns: usize) -> Upsampler {
         Upsampler::new(&self.cell_geometry(rows, columns), &self.volume.geometry)
     }
+}
+
+/// Images `[n, H, W]` as colour images `[n, 3, H, W]`.
+fn in_colour(images: &Array3<f32>, colour: &Colour) -> Array4<f32> {
+    let (slices, height, width) = images.dim();
+    let mut batch = Array4::zeros((slices, 3, height, width));
+    for (channel, (mean, deviation)) in colour.mean.into_iter().zip(colour.standard_deviation).enumerate() {
+        let (offset, scale) = (mean as f32, 1.0 / deviation as f32);
+        let mut of_channel = batch.index_axis_mut(Axis(1), channel);
+        of_channel.zip_mut_with(images, |target, value| *target = (value - offset) * scale);
+    }
+    batch
 }
 
 /// Maps over one grid to the slices of another, one slice at a time: linear along all three axes.
@@ -192,7 +250,7 @@ impl Upsampler {
     }
 }
 
-fn check(preparation: &Preparation) -> Result<(), PreparationError> {
+pub(in crate::engine) fn check(preparation: &Preparation) -> Result<(), PreparationError> {
     let invalid = |what: String| Err(PreparationError::Parameter(what));
     let [low, high] = preparation.window;
     if !(low.is_finite() && high.is_finite() && low < high) {
@@ -200,6 +258,16 @@ fn check(preparation: &Preparation) -> Result<(), PreparationError> {
     }
     if preparation.size.contains(&0) {
         return invalid(format!("size = {:?}: positive numbers were expected", preparation.size));
+    }
+    let normalised = preparation.normalisation.map(|of| (of.mean, of.standard_deviation));
+    let colours = preparation.colour.into_iter().flat_map(|of| of.mean.into_iter().zip(of.standard_deviation));
+    for (mean, deviation) in normalised.into_iter().chain(colours) {
+        if !(mean.is_finite() && deviation.is_finite() && deviation > 0.0) {
+            return invalid(format!("mean {mean}, standard deviation {deviation}: a positive deviation was expected"));
+        }
+    }
+    if preparation.colour.is_some() && preparation.neighbours > 0 {
+        return invalid("colour images have no neighbours: neighbours = 0 was expected".to_owned());
     }
     for (name, value) in [("spacing_mm", preparation.spacing_mm), ("slice_step_mm", preparation.slice_step_mm)] {
         if !(value.is_finite() && value > 0.0) {
@@ -218,19 +286,22 @@ fn prepared_geometry(
 ) -> Result<Geometry, PreparationError> {
     let stack = stack_extent(&volume.geometry);
     let step = preparation.slice_step_mm;
+    let [height, width] = preparation.size;
+    let mut pixel = preparation.spacing_mm;
     let (centre, [low, high]) = match preparation.crop {
         Crop::None => (image_centre(&volume.geometry), stack),
         Crop::Body => (body_centre(volume).unwrap_or_else(|| image_centre(&volume.geometry)), stack),
-        Crop::LungBox => {
+        Crop::LungBox | Crop::LungSquare => {
             let Extent { low, high } =
                 lungs.and_then(|mask| lung_extent(mask, &volume.geometry)).ok_or(PreparationError::NoLungs)?;
+            if preparation.crop == Crop::LungSquare {
+                pixel = pixel.min(((high[0] - low[0]) / width as f64).max((high[1] - low[1]) / height as f64));
+            }
             let centre = [f64::midpoint(low[0], high[0]), f64::midpoint(low[1], high[1])];
             (centre, [(low[2] - step).max(stack[0]), (high[2] + step).min(stack[1])])
         }
     };
     let slices = ((high - low) / step + 1e-6).floor().max(0.0) as usize + 1;
-    let [height, width] = preparation.size;
-    let pixel = preparation.spacing_mm;
     let first = |middle: f64, count: usize, distance: f64| middle - (count as f64 - 1.0) / 2.0 * distance;
     Ok(Geometry {
         size: [width, height, slices],
@@ -268,6 +339,8 @@ mod tests {
     fn preparation(crop: Crop) -> Preparation {
         Preparation {
             window: [-1000.0, 1000.0],
+            normalisation: None,
+            colour: None,
             size: [40, 50],
             spacing_mm: 2.0,
             slice_step_mm: 2.0,
@@ -343,6 +416,50 @@ mod tests {
         }
         assert_eq!(level(0, 0).to_bits(), level(0, 1).to_bits());
         assert_eq!(level(8, 2).to_bits(), level(8, 1).to_bits());
+    }
+
+    #[test]
+    fn values_are_scaled_as_the_network_learnt_them() {
+        let volume = volume(geometry([20, 20, 9], [2.0, 2.0, 2.0], SUPINE), |_| 300.0);
+        let value = |parameters: &Preparation, channel: usize| {
+            Preparer::new(&volume, None, parameters).expect("prepares").batch(4..5)[(0, channel, 5, 5)]
+        };
+        let plain = Preparation { size: [10, 10], neighbours: 0, ..preparation(Crop::None) };
+        assert_eq!(value(&plain, 0).to_bits(), ((300.0_f32 + 1000.0) * (1.0 / 2000.0)).to_bits());
+        let normalisation = Some(Normalisation { mean: 100.0, standard_deviation: 50.0 });
+        let z_score = Preparation { window: [-100.0, 250.0], normalisation, ..plain.clone() };
+        assert!((value(&z_score, 0) - 3.0).abs() < 1e-6, "clipped to 250, then (250 - 100) / 50");
+        let colour = Some(Colour { mean: [0.5, 0.25, 0.0], standard_deviation: [0.1, 0.2, 1.0] });
+        let coloured = Preparation { colour, ..plain.clone() };
+        assert_eq!(coloured.channels(), 3);
+        for (channel, expected) in [1.5, 2.0, 0.65].into_iter().enumerate() {
+            assert!((value(&coloured, channel) - expected).abs() < 1e-5);
+        }
+        for wrong in [
+            Preparation { neighbours: 1, ..coloured.clone() },
+            Preparation { normalisation: Some(Normalisation { mean: 0.0, standard_deviation: 0.0 }), ..plain.clone() },
+        ] {
+            assert!(matches!(Preparer::new(&volume, None, &wrong), Err(PreparationError::Parameter(_))));
+        }
+    }
+
+    #[test]
+    fn the_lung_square_fills_the_slice_with_the_longer_side_of_the_box() {
+        let volume = volume(geometry([60, 50, 40], [1.0, 1.0, 1.0], SUPINE), patient);
+        let mut lungs = LungMask(Array3::zeros((40, 50, 60)));
+        for slice in 10..=20 {
+            lungs.0[(slice, 20, 12)] = RIGHT_LUNG;
+            lungs.0[(slice, 30, 41)] = LEFT_LUNG;
+        }
+        let wide = |spacing_mm: f64| {
+            let parameters = Preparation { spacing_mm, size: [20, 20], ..preparation(Crop::LungSquare) };
+            Preparer::new(&volume, Some(&lungs), &parameters).expect("prepares").geometry().spacing
+        };
+        let extent = lung_extent(&lungs, &volume.geometry).expect("lungs");
+        let longer = extent.high[0] - extent.low[0];
+        assert!(longer >= 29.0);
+        assert!((wide(9.0)[0] - longer / 20.0).abs() < 1e-9 && (wide(9.0)[1] - longer / 20.0).abs() < 1e-9);
+        assert!((wide(1.0)[0] - 1.0).abs() < 1e-9, "never coarser than it was told");
     }
 
     #[test]

@@ -73,6 +73,8 @@ async fn sender(destinations: &[DestinationConfig]) -> (tempfile::TempDir, Servi
         status: Status::Analysed,
         rejections: Vec::new(),
         probability: None,
+        probability_spread: None,
+        targets: Vec::new(),
         decision: None,
         left_lung_ml: None,
         right_lung_ml: None,

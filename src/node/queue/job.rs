@@ -84,6 +84,8 @@ pub(super) fn rejected(study_instance_uid: &Uid, series_instance_uid: &Uid, reje
         status: Status::Rejected,
         rejections: rejections.to_vec(),
         probability: None,
+        probability_spread: None,
+        targets: Vec::new(),
         decision: None,
         left_lung_ml: None,
         right_lung_ml: None,

@@ -57,6 +57,8 @@ fn summary(demonstration: bool) -> Summary {
     Summary {
         status: Status::Analysed,
         probability: Probability::new(0.25),
+        probability_spread: None,
+        targets: Vec::new(),
         decision: Some(Decision::Absent),
         timings_ms: vec![("read".to_owned(), 7), ("lungs".to_owned(), 5)],
         demonstration,

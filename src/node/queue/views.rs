@@ -13,7 +13,7 @@ use super::job::JobId;
 use super::shadow::ShadowView;
 use super::state::{DeliveryState, JobState};
 use crate::dicom::Uid;
-use crate::engine::analyse::findings::{Decision, ModelIdentity, Probability, Provider};
+use crate::engine::analyse::findings::{Decision, ModelIdentity, Probability, Provider, TargetFinding};
 use crate::engine::pipeline::Summary;
 use crate::engine::volume::{Reason, Rejection};
 
@@ -56,6 +56,10 @@ pub struct SeriesView {
     pub rejections: Vec<Rejection>,
     /// Calibrated exam probability, from 0 to 1.
     pub probability: Option<Probability>,
+    /// Its standard deviation over the networks of an ensemble.
+    pub probability_spread: Option<f64>,
+    /// What else the classifier says of the exam.
+    pub targets: Vec<TargetFinding>,
     /// The decision.
     pub decision: Option<Decision>,
     /// Volume of the left lung.
@@ -302,6 +306,8 @@ impl Queue {
             reasons: summary.map_or_else(Vec::new, |s| s.rejections.iter().map(|one| one.reason).collect()),
             rejections: summary.map_or_else(Vec::new, |s| s.rejections.clone()),
             probability: summary.and_then(|s| s.probability),
+            probability_spread: summary.and_then(|s| s.probability_spread),
+            targets: summary.map_or_else(Vec::new, |s| s.targets.clone()),
             decision: summary.and_then(|s| s.decision),
             left_lung_ml: summary.and_then(|s| s.left_lung_ml),
             right_lung_ml: summary.and_then(|s| s.right_lung_ml),

@@ -117,6 +117,8 @@ pub(super) fn summary() -> Summary {
         status: Status::Analysed,
         rejections: Vec::new(),
         probability: None,
+        probability_spread: None,
+        targets: Vec::new(),
         decision: None,
         left_lung_ml: None,
         right_lung_ml: None,

@@ -12,9 +12,11 @@ use ndarray::{Array3, Axis};
 use pe_node::config::{Config, ReportConfig};
 use pe_node::dicom::Uid;
 use pe_node::engine::analyse::findings::{
-    Decision, EvidenceMap, Findings, KeySlice, Lung, Lungs, ModelIdentity, Probability, Provider, SliceFinding,
+    AnalysedField, Decision, Evidence, EvidenceMap, Findings, KeySlice, Lung, Lungs, ModelIdentity, Probability,
+    Provider, SliceFinding, TargetFinding,
 };
 use pe_node::engine::models::manifest::Manifest;
+use pe_node::engine::models::target::Target;
 use pe_node::engine::report::Context;
 use pe_node::engine::volume::{
     Geometry, LEFT_LUNG, LungMask, PatientPoint, RIGHT_LUNG, Reason, SourceSlice, Volume, VoxelPoint,
@@ -38,6 +40,10 @@ pub(super) struct Setup {
     pub(super) character_set: Option<&'static str>,
     pub(super) patient_name: &'static str,
     pub(super) left_lung: bool,
+    /// As by a classifier that looks at exams as a whole.
+    pub(super) without_evidence: bool,
+    /// As by several networks that say more than embolism.
+    pub(super) ensemble: bool,
 }
 
 impl Default for Setup {
@@ -53,6 +59,8 @@ impl Default for Setup {
             character_set: Some("ISO_IR 100"),
             patient_name: "M\u{fc}ller^J\u{f6}rg",
             left_lung: true,
+            without_evidence: false,
+            ensemble: false,
         }
     }
 }
@@ -243,12 +251,20 @@ fn findings(setup: &Setup, geometry: &Geometry, lungs: &Array3<u8>) -> Findings 
     Findings {
         probability: probability(setup.probability),
         decision: setup.decision,
-        slices: slices
-            .map(|slice| SliceFinding { slice, probability: probability(share(slice)), attention: 1.0 / 33.0 })
-            .collect(),
-        key_slices: key_slices.to_vec(),
+        spread: setup.ensemble.then_some(0.0421),
+        targets: if setup.ensemble { further_targets() } else { Vec::new() },
+        evidence: (!setup.without_evidence).then(|| Evidence {
+            slices: slices
+                .map(|slice| SliceFinding { slice, probability: probability(share(slice)), attention: 1.0 / 33.0 })
+                .collect(),
+            key_slices: key_slices.to_vec(),
+            map: evidence(),
+        }),
+        field: AnalysedField {
+            slice: geometry.size[2] / 2,
+            corners: [[20.0, 15.0], [170.0, 15.0], [170.0, 130.0], [20.0, 130.0]],
+        },
         lungs: Lungs { left: lung_of(LEFT_LUNG), right: lung_of(RIGHT_LUNG) },
-        evidence: evidence(),
         reasons: setup.reasons.clone(),
         synthetic: setup.synthetic,
         intended_use: manifest(setup).intended_use,
@@ -256,6 +272,18 @@ fn findings(setup: &Setup, geometry: &Geometry, lungs: &Array3<u8>) -> Findings 
         models: vec![model("lungs-unet", "0.3.0", "ab12"), model("embolism-phantom", "0.2.1", "cd34")],
         provider: Provider("CPUExecutionProvider".to_owned()),
     }
+}
+
+fn further_targets() -> Vec<TargetFinding> {
+    let finding = |(target, value)| TargetFinding {
+        target,
+        probability: Probability::new(value).expect("probability"),
+        spread: Some(0.01),
+        calibrated: target != Target::ChronicPe,
+    };
+    [(Target::LeftSidedPe, 0.125), (Target::RightSidedPe, 0.81), (Target::CentralPe, 0.2), (Target::ChronicPe, 0.031)]
+        .map(finding)
+        .to_vec()
 }
 
 /// Twelve points around the clot.

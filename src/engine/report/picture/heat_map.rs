@@ -6,7 +6,7 @@ use image::{Rgb, RgbImage};
 use super::canvas::{ALERT, Area, Canvas, Font, LINE, MUTED, TEXT, WARNING, mix};
 use super::orientation::{letters, opposite};
 use super::{Context, HEIGHT, WIDTH, palette, sampling};
-use crate::engine::analyse::findings::{Decision, KeySlice};
+use crate::engine::analyse::findings::{Decision, EvidenceMap, KeySlice};
 use crate::engine::report::statements;
 use crate::engine::volume::{Volume, VoxelPoint};
 
@@ -22,11 +22,11 @@ const COLOUR_BAR: Area = Area::new(PANEL.0, 626, PANEL.1, 18);
 const MAGNIFICATION: f64 = 2.0;
 
 /// Draws the `index`-th key slice.
-pub(super) fn draw(context: &Context, index: usize) -> RgbImage {
+pub(super) fn draw(context: &Context, map: &EvidenceMap, index: usize) -> RgbImage {
     let key_slice = &context.key_slices()[index];
     let view = View::whole(context.volume, key_slice.slice, IMAGE);
     let mut canvas = Canvas::new(WIDTH, HEIGHT);
-    draw_slice(&mut canvas, context, &view, true);
+    draw_slice(&mut canvas, context.volume, &view, Some(map));
     draw_marks(&mut canvas, &view, key_slice);
     draw_orientation(&mut canvas, context.volume);
     draw_scale(&mut canvas, &view);
@@ -99,14 +99,13 @@ impl View {
     }
 }
 
-fn draw_slice(canvas: &mut Canvas, context: &Context, view: &View, with_evidence: bool) {
-    let volume = context.volume;
+fn draw_slice(canvas: &mut Canvas, volume: &Volume, view: &View, map: Option<&EvidenceMap>) {
     for (x, y) in view.area.pixels() {
         let point = view.voxel(x, y);
         let grey = sampling::grey(volume, point);
         let mut colour = Rgb([grey; 3]);
-        if with_evidence {
-            let evidence = sampling::evidence(&context.findings.evidence, volume.geometry.to_patient(point));
+        if let Some(map) = map {
+            let evidence = sampling::evidence(map, volume.geometry.to_patient(point));
             let (over, opacity) = palette::overlay(evidence);
             colour = mix(colour, over, opacity);
         }
@@ -193,7 +192,7 @@ fn draw_inset(canvas: &mut Canvas, context: &Context, key_slice: &KeySlice, whol
     let view = whole.closer(centre, INSET);
     canvas.text(INSET.left, INSET.top - 40, "Greatest evidence, no overlay,", Font::SMALL, MUTED);
     canvas.text(INSET.left, INSET.top - 22, "magnified 2 times; W 700 L 100", Font::SMALL, MUTED);
-    draw_slice(canvas, context, &view, false);
+    draw_slice(canvas, context.volume, &view, None);
     canvas.frame(INSET, LINE);
     let outlined = whole.pixel(centre);
     let half = f64::from(INSET.width) / 2.0 / MAGNIFICATION;

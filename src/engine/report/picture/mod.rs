@@ -25,7 +25,7 @@ const HEIGHT: u32 = 768;
 pub struct Pictures {
     /// One page: decision, probability, lungs, models, quality.
     pub summary: RgbImage,
-    /// A heat map a key slice, greatest evidence first.
+    /// A heat map a key slice, greatest evidence first; none without evidence.
     pub key_slices: Vec<RgbImage>,
 }
 
@@ -39,9 +39,8 @@ impl Pictures {
 
 /// Draws the pictures. The findings must fit the volume, as [`super::results`] checks.
 pub(super) fn draw(context: &Context) -> Pictures {
-    let count = context.key_slices().len();
-    Pictures {
-        summary: summary::draw(context),
-        key_slices: (0..count).map(|index| heat_map::draw(context, index)).collect(),
-    }
+    let key_slices = context.findings.evidence.iter().flat_map(|evidence| {
+        (0..context.key_slices().len()).map(|index| heat_map::draw(context, &evidence.map, index))
+    });
+    Pictures { summary: summary::draw(context), key_slices: key_slices.collect() }
 }

@@ -57,6 +57,10 @@ fn draw_decision(canvas: &mut Canvas, findings: &Findings) -> i32 {
     canvas.text(number_left, 142, &number, Font::HUGE_BOLD, TEXT);
     draw_probability_bar(canvas, findings, Area::new(left, 186, width, 26), colour);
     let mut top = 240;
+    let further = statements::spread(findings).into_iter().chain(statements::targets(findings));
+    for text in further {
+        top = canvas.paragraph(left, top, width, &text, Font::SMALL, TEXT);
+    }
     for text in statements::undetermined(findings).into_iter().chain(statements::quality(findings)) {
         top = canvas.paragraph(left, top, width, &text, Font::SMALL, WARNING);
     }
@@ -101,8 +105,13 @@ fn draw_lungs(canvas: &mut Canvas, findings: &Findings, top: i32) -> i32 {
     top + 44
 }
 
-/// The probability of each slice along the body, with the key slices marked; answers where it ends.
+/// The probability of each slice along the body, with the key slices marked, or that there is none; answers where it
+/// ends.
 fn draw_slices(canvas: &mut Canvas, context: &Context, top: i32) -> i32 {
+    let Some(evidence) = &context.findings.evidence else {
+        canvas.text(COLUMN.0, top, "Probability by slice", Font::MEDIUM, MUTED);
+        return canvas.paragraph(COLUMN.0, top + 26, COLUMN.1, statements::NO_EVIDENCE, Font::SMALL, WARNING);
+    };
     canvas.text(COLUMN.0, top, "Probability by slice, from below (left) to above", Font::MEDIUM, MUTED);
     let plot = Area::new(PLOT.0, top + 36, PLOT.1, PLOT.2);
     canvas.fill(plot, mix(LINE, Rgb([0, 0, 0]), 0.65));
@@ -114,7 +123,7 @@ fn draw_slices(canvas: &mut Canvas, context: &Context, top: i32) -> i32 {
         canvas.fill(Area::new(plot.left, height, plot.width, 1), LINE);
         canvas.text(plot.left - 6 - Font::SMALL.width(label), height - 8, label, Font::SMALL, MUTED);
     }
-    for pair in context.findings.slices.windows(2) {
+    for pair in evidence.slices.windows(2) {
         let ends = [&pair[0], &pair[1]].map(|finding| [x(finding.slice), y(finding.probability.value())]);
         canvas.line(ends[0], ends[1], 1.6, ACCENT);
     }
@@ -132,24 +141,32 @@ fn draw_slices(canvas: &mut Canvas, context: &Context, top: i32) -> i32 {
     plot.bottom() + 20
 }
 
-/// The coronal plane through the greatest evidence, under the greatest evidence of each line of sight.
+/// The coronal plane through the greatest evidence, under the greatest evidence of each line of sight; without evidence
+/// the plane through the middle of what was analysed.
 fn draw_coronal(canvas: &mut Canvas, context: &Context) {
     let volume = context.volume;
     let [low, high] = bounds(context);
-    let peak = volume.geometry.to_patient(context.key_slices()[0].peak);
+    let evidence = context.findings.evidence.as_ref();
+    let place =
+        context.key_slices().first().map_or_else(|| context.findings.field.middle(), |key_slice| key_slice.peak);
+    let peak = volume.geometry.to_patient(place);
     let extent = [high[0] - low[0], high[2] - low[2]];
     let step = (extent[0] / f64::from(CORONAL.width)).max(extent[1] / f64::from(CORONAL.height));
     let middle = [f64::midpoint(low[0], high[0]), f64::midpoint(low[2], high[2])];
-    let map = &context.findings.evidence;
-    let projected = map.cells.fold_axis(Axis(1), 0.0_f32, |greatest, cell| greatest.max(*cell)).insert_axis(Axis(1));
+    let projected = evidence.map(|evidence| {
+        let cells = &evidence.map.cells;
+        cells.fold_axis(Axis(1), 0.0_f32, |greatest, cell| greatest.max(*cell)).insert_axis(Axis(1))
+    });
+    let colour = |place: PatientPoint| {
+        let cell = VoxelPoint { row: 0.0, ..evidence?.map.geometry.to_voxel(place) };
+        sampling::interpolate(&projected.as_ref()?.view(), cell)
+    };
     for (x, y) in CORONAL.pixels() {
         let right = f64::from(x - CORONAL.left) - f64::from(CORONAL.width - 1) / 2.0;
         let down = f64::from(y - CORONAL.top) - f64::from(CORONAL.height - 1) / 2.0;
         let place = PatientPoint([middle[0] + right * step, peak.0[1], middle[1] - down * step]);
         let grey = sampling::grey(volume, volume.geometry.to_voxel(place));
-        let cell = VoxelPoint { row: 0.0, ..map.geometry.to_voxel(place) };
-        let evidence = sampling::interpolate(&projected.view(), cell).unwrap_or(0.0);
-        let (over, opacity) = palette::overlay(evidence);
+        let (over, opacity) = palette::overlay(colour(place).unwrap_or(0.0));
         canvas.blend(x, y, mix(Rgb([grey; 3]), over, opacity), 1.0);
     }
     canvas.frame(CORONAL, LINE);
@@ -157,10 +174,18 @@ fn draw_coronal(canvas: &mut Canvas, context: &Context) {
     canvas.text_on_image(CORONAL.left + 6, middle, "R", Font::LARGE_BOLD, TEXT);
     canvas.text_on_image(CORONAL.right() - 18, middle, "L", Font::LARGE_BOLD, TEXT);
     canvas.text_on_image(CORONAL.left + CORONAL.width / 2 - 5, CORONAL.top + 6, "H", Font::LARGE_BOLD, TEXT);
-    canvas.text(CORONAL.left, CORONAL.top - 30, "Where the evidence is", Font::MEDIUM, MUTED);
-    let caption = "Coronal plane through the greatest evidence; colours: greatest evidence from front to back";
+    let (title, caption) = match evidence {
+        Some(_) => (
+            "Where the evidence is",
+            "Coronal plane through the greatest evidence; colours: greatest evidence from front to back",
+        ),
+        None => ("What was analysed", "Coronal plane through the middle of what the classifier looked at; no evidence"),
+    };
+    canvas.text(CORONAL.left, CORONAL.top - 30, title, Font::MEDIUM, MUTED);
     canvas.paragraph(CORONAL.left, CORONAL.bottom() + 6, CORONAL.width, caption, Font::SMALL, MUTED);
-    palette::draw_bar(canvas, COLOUR_BAR);
+    if evidence.is_some() {
+        palette::draw_bar(canvas, COLOUR_BAR);
+    }
 }
 
 /// The box around the volume in the patient: lowest and highest coordinates in millimetres.
@@ -199,6 +224,11 @@ fn draw_small_print(canvas: &mut Canvas, context: &Context, top: i32) {
     let program = format!("pe-node {}, networks run on {}", context.software_version, findings.provider.0);
     top = canvas.paragraph(left, top, width, &program, Font::SMALL, TEXT);
     let synthetic = if findings.synthetic { "The images are marked as synthetic. " } else { "" };
-    let advice = format!("{synthetic}Evidence shows what the network responded to; it is not an outline of a clot.");
+    let advice = if findings.evidence.is_some() {
+        "Evidence shows what the network responded to; it is not an outline of a clot."
+    } else {
+        ""
+    };
+    let advice = format!("{synthetic}{advice}");
     canvas.paragraph(left, top + 6, width, &advice, Font::SMALL, MUTED);
 }

@@ -14,16 +14,21 @@ const LONGEST: usize = 1024;
 /// The embolism classifier with its operating point and calibration, as modifiers of a measurement group.
 pub(super) fn classifier(context: &Context) -> Vec<ContentItem> {
     let manifest = &context.findings.classifier;
-    let calibration = manifest.calibration.first().map(statements::calibration);
+    let several = manifest.calibration.len() > 1;
+    let calibrations = manifest.calibration.iter().enumerate().map(|(member, calibration)| {
+        let name = if several { format!("calibration-of-network-{}", member + 1) } else { "calibration".to_owned() };
+        format!("{name}={}", statements::calibration(calibration))
+    });
     let operating_point = manifest.operating_point.as_ref();
     let parameters = [
         operating_point.map(|point| format!("threshold={}", statements::operating_point(point))),
         operating_point.map(|point| format!("threshold-chosen={}", point.chosen)),
-        calibration.map(|text| format!("calibration={text}")),
+        several.then(|| format!("networks={}", manifest.members())),
         Some(format!("intended-use={}", statements::intended_use(manifest))),
         Some(format!("training-data={}", manifest.training.data)),
     ];
-    identification(context, statements::classifier(context.findings), parameters.into_iter().flatten())
+    let parameters = parameters.into_iter().flatten().chain(calibrations);
+    identification(context, statements::classifier(context.findings), parameters)
 }
 
 /// The lung segmentation network, as modifiers of a measurement group.

@@ -6,7 +6,7 @@ use super::super::header::{Header, Reference};
 use super::content::{ContentItem, Relationship};
 use crate::dicom::concept::{dcm, sct, ucum};
 use crate::dicom::{Concept, Uid};
-use crate::engine::analyse::findings::Probability;
+use crate::engine::analyse::findings::{AnalysedField, Probability};
 use crate::engine::report::ResultKind;
 use crate::engine::volume::{Geometry, VoxelPoint};
 
@@ -14,20 +14,34 @@ use Relationship::{Contains, HasConceptModifier, HasObservationContext, Inferred
 
 /// A place on one image of the source.
 pub(super) struct Place {
-    /// (column, row) in pixels from the corner of the image: voxel centres lie at halves (PS3.3 C.10.5.1.2).
-    at: [f32; 2],
+    form: Form,
     /// The image.
     pub(super) image: Reference,
+}
+
+/// Points are (column, row) in pixels from the corner of the image: voxel centres lie at halves (PS3.3 C.10.5.1.2).
+enum Form {
+    Point([f32; 2]),
+    Outline(Vec<[f32; 2]>),
 }
 
 impl Place {
     /// The place of a voxel, on the image of `slice`.
     pub(super) fn new(header: &Header, geometry: &Geometry, point: VoxelPoint, slice: usize) -> Self {
-        Self { at: on_image(geometry, [point.column, point.row]), image: header.source(slice) }
+        Self { form: Form::Point(on_image(geometry, [point.column, point.row])), image: header.source(slice) }
+    }
+
+    /// All that the classifier looked at, by its outline on one image.
+    pub(super) fn field(header: &Header, geometry: &Geometry, field: &AnalysedField) -> Self {
+        let corners = field.corners.map(|corner| on_image(geometry, corner));
+        Self { form: Form::Outline(corners.to_vec()), image: header.source(field.slice) }
     }
 
     fn item(&self) -> ContentItem {
-        ContentItem::point(None, self.at, &self.image)
+        match &self.form {
+            Form::Point(at) => ContentItem::point(None, *at, &self.image),
+            Form::Outline(vertices) => ContentItem::outline(None, vertices, &self.image),
+        }
     }
 }
 

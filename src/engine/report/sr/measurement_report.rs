@@ -11,7 +11,8 @@ use super::{algorithm, device_observer, image_library, language};
 use crate::dicom::Concept;
 use crate::dicom::concept::{dcm, sct, ucum, umls};
 use crate::dicom::elements;
-use crate::engine::analyse::findings::{Decision, KeySlice, Lung};
+use crate::engine::analyse::findings::{Decision, KeySlice, Lung, TargetFinding};
+use crate::engine::models::target::Target;
 use crate::engine::volume::VoxelPoint;
 
 use Relationship::{Contains, HasConceptModifier, HasObservationContext};
@@ -27,13 +28,30 @@ pub(super) fn content(context: &Context, header: &Header, segmentation: Option<&
         .children(Contains, evaluations(context))
 }
 
-/// What must be said beside the numbers. It stands apart from the measurement groups because viewers draw the comments
-/// of a group over the image.
+/// What must be said beside the numbers, and what has no place on an image. It stands apart from the measurement groups
+/// because viewers draw the comments of a group over the image, and none of a report with a group without coordinates.
 fn evaluations(context: &Context) -> Option<ContentItem> {
-    let statements = statements::all(context);
-    let comments = statements.iter().map(|text| ContentItem::text(&dcm::COMMENT, text));
+    let findings = context.findings;
+    let comments = statements::all(context).into_iter().map(|text| ContentItem::text(&dcm::COMMENT, &text));
+    let spread = statements::spread(findings).map(|text| ContentItem::text(&sct::STANDARD_DEVIATION, &text));
+    let items: Vec<ContentItem> = comments.chain(spread).chain(findings.targets.iter().filter_map(target)).collect();
     let container = ContentItem::container(&umls::QUALITATIVE_EVALUATIONS, None);
-    (!statements.is_empty()).then(|| container.children(Contains, comments))
+    (!items.is_empty()).then(|| container.children(Contains, items))
+}
+
+/// A further target that has a code: its probability, named by the concept. It is no finding, since nothing decides on
+/// it. Central embolism, the ratio of the ventricles and acute on chronic embolism have no code that is widely used;
+/// they are told by the API and the tables alone.
+fn target(finding: &TargetFinding) -> Option<ContentItem> {
+    let (concept, side) = match finding.target {
+        Target::LeftSidedPe => (&sct::PULMONARY_EMBOLISM, Some(&sct::LEFT)),
+        Target::RightSidedPe => (&sct::PULMONARY_EMBOLISM, Some(&sct::RIGHT)),
+        Target::ChronicPe => (&sct::CHRONIC_PULMONARY_EMBOLISM, None),
+        _ => return None,
+    };
+    let text = format!("{}: probability {}", finding.target.meaning(), statements::target(finding));
+    let side = side.map(|side| ContentItem::code(&sct::LATERALITY, side));
+    Some(ContentItem::text(concept, &text).children(HasConceptModifier, side))
 }
 
 /// The imaging procedure as the study names it, or as configured; never the algorithm.
@@ -70,12 +88,20 @@ impl Groups<'_> {
             .children(Contains, self.lungs(segmentation))
     }
 
-    /// What is said of the exam. The finding is named only when embolism is present: readers that overlook the
+    /// What is said of the exam, shown at the greatest evidence or, without any, around all that was analysed. The finding is named only when embolism is present: readers that overlook the
     /// decision take a named finding for a present one.
     fn exam(&self, algorithm: &[ContentItem]) -> ContentItem {
         let findings = self.context.findings;
         let key_slices = self.context.key_slices();
-        let images: Vec<Reference> = key_slices.iter().map(|key| self.header.source(key.slice)).collect();
+        let field = &findings.field;
+        let place = key_slices.first().map_or_else(
+            || Place::field(self.header, &self.context.volume.geometry, field),
+            |key_slice| self.peak(key_slice),
+        );
+        let images: Vec<Reference> = match key_slices {
+            [] => vec![self.header.source(field.slice)],
+            key_slices => key_slices.iter().map(|key| self.header.source(key.slice)).collect(),
+        };
         let decision = match findings.decision {
             Decision::Present => sct::PRESENT,
             Decision::Absent => sct::ABSENT,
@@ -83,16 +109,12 @@ impl Groups<'_> {
         };
         let present = findings.decision == Decision::Present;
         let finding = present.then(|| ContentItem::code(&dcm::FINDING, &sct::PULMONARY_EMBOLISM));
-        let number = key_slices
-            .iter()
-            .take(1)
-            .map(|key_slice| probability(findings.probability).inferred_from(&self.peak(key_slice)));
         group(self.header, "1501", "Exam: pulmonary embolism", "exam")
             .child(Contains, ContentItem::code(&sct::FINDING_CATEGORY, &sct::MORPHOLOGICALLY_ABNORMAL))
             .children(Contains, finding)
             .child(HasConceptModifier, finding_site(&sct::PULMONARY_ARTERY, None))
             .with_algorithm(algorithm)
-            .children(Contains, number)
+            .child(Contains, probability(findings.probability).inferred_from(&place))
             .child(Contains, ContentItem::code(&sct::PULMONARY_EMBOLISM, &decision))
             .measured_on(&images)
     }

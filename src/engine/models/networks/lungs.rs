@@ -1,0 +1,218 @@
+//! Networks that segment the lungs: slice by slice, or by patches that slide over the stack.
+
+use std::ops::Range;
+
+use ndarray::{Array3, Array4, Array5, ArrayView4, Axis, Slice, Zip};
+
+use super::loading::{Extent, Loader, Part, shaped};
+use super::patches::{Place, places};
+use super::{BATCH, ModelsError};
+use crate::engine::models::ModelIdentity;
+use crate::engine::models::manifest::{Layout, Manifest, Patches, Role};
+use crate::engine::models::registry::Package;
+use crate::engine::models::session::{Runtime, SessionError};
+
+/// A package that segments the lungs, of the layout `slices` or `patches`.
+#[derive(Debug)]
+pub struct LungNetwork {
+    manifest: Manifest,
+    identity: ModelIdentity,
+    classes: LungClasses,
+    members: Vec<Part>,
+}
+
+/// Where each class lies along the class axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LungClasses {
+    /// Neither lung.
+    pub background: usize,
+    /// The patient's left lung.
+    pub left: usize,
+    /// The patient's right lung.
+    pub right: usize,
+}
+
+impl LungNetwork {
+    /// Loads and checks a package.
+    pub fn load(package: &Package, runtime: &Runtime) -> Result<Self, ModelsError> {
+        let loader = Loader::new(package, runtime)?;
+        let manifest = loader.manifest().clone();
+        let [rows, columns] = manifest.input.size;
+        let input = match &manifest.patches {
+            Some(Patches { size, .. }) => [1, 1].into_iter().chain(*size).map(Extent::Size).collect(),
+            None => {
+                let slice = [manifest.input.channels(), rows, columns].map(Extent::Size);
+                std::iter::once(Extent::Dynamic).chain(slice).collect::<Vec<_>>()
+            }
+        };
+        let members = loader.members(|member| loader.part(Role::Network, member, &input))?;
+        let class = |name| manifest.class(name).ok_or_else(|| loader.unfit("model.toml", format!("no label `{name}`")));
+        let classes =
+            LungClasses { background: class("background")?, left: class("left-lung")?, right: class("right-lung")? };
+        let mut loaded = Self { identity: loader.identity(), manifest, classes, members };
+        loaded.trial().map_err(|(file, problem)| loader.unfit(&file, problem))?;
+        Ok(loaded)
+    }
+
+    /// What the package says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Name, version and digest of the package.
+    pub fn identity(&self) -> &ModelIdentity {
+        &self.identity
+    }
+
+    /// Where each class lies along the class axis.
+    pub fn classes(&self) -> LungClasses {
+        self.classes
+    }
+
+    /// Class logits `[N, classes, H, W]` of a prepared stack of N slices, the mean of all members. `batch` gives any
+    /// range of the stack as `[n, C, H, W]`, lowest slice first.
+    ///
+    /// # Errors
+    /// Those of `batch`, or the network failed.
+    pub fn read_stack<E: From<SessionError>>(
+        &mut self,
+        slices: usize,
+        batch: impl FnMut(Range<usize>) -> Result<Array4<f32>, E>,
+    ) -> Result<Array4<f32>, E> {
+        match (self.manifest.layout, self.manifest.patches) {
+            (Layout::Patches, Some(patches)) => self.read_patches(slices, patches, batch),
+            _ => self.read_slices(slices, batch),
+        }
+    }
+
+    /// Class logits `[N, classes, H, W]` of prepared slices `[N, C, H, W]`.
+    ///
+    /// # Errors
+    /// The network failed.
+    pub fn logits(&mut self, images: &ArrayView4<'_, f32>) -> Result<Array4<f32>, SessionError> {
+        let part = |range: Range<usize>| Ok(images.slice_axis(Axis(0), Slice::from(range)).to_owned());
+        self.read_stack(images.len_of(Axis(0)), part)
+    }
+
+    fn read_slices<E: From<SessionError>>(
+        &mut self,
+        slices: usize,
+        mut batch: impl FnMut(Range<usize>) -> Result<Array4<f32>, E>,
+    ) -> Result<Array4<f32>, E> {
+        let mut logits = self.nothing(slices);
+        let share = 1.0 / self.members.len() as f32;
+        for first in (0..slices).step_by(BATCH) {
+            let range = first..(first + BATCH).min(slices);
+            let images = batch(range.clone())?;
+            for member in &mut self.members {
+                let found = slice_logits(member, &self.manifest, &images.view())?;
+                logits.slice_axis_mut(Axis(0), Slice::from(range.clone())).scaled_add(share, &found);
+            }
+        }
+        Ok(logits)
+    }
+
+    /// One row of patches after the other, lowest first: besides the logits, no more than one patch's slices are held.
+    fn read_patches<E: From<SessionError>>(
+        &mut self,
+        slices: usize,
+        Patches { size, overlap, weights }: Patches,
+        mut batch: impl FnMut(Range<usize>) -> Result<Array4<f32>, E>,
+    ) -> Result<Array4<f32>, E> {
+        let mut logits = self.nothing(slices);
+        let [rows, columns] = self.manifest.input.size;
+        let [deep, high, wide] = [(slices, size[0]), (rows, size[1]), (columns, size[2])]
+            .map(|(length, size)| places(length, size, overlap, weights));
+        for depth in deep {
+            let images = batch(depth.range.clone())?;
+            // A stack lower than a patch stands between zeros, as nnU-Net pads.
+            let mut slab = Array3::zeros((size[0], rows, columns));
+            let filled = depth.first..depth.first + depth.range.len();
+            slab.slice_axis_mut(Axis(0), Slice::from(filled)).assign(&images.index_axis(Axis(1), 0));
+            for height in &high {
+                for width in &wide {
+                    let patch = slab.slice_each_axis(|axis| in_plane(axis.axis, height, width));
+                    let patch = patch.insert_axis(Axis(0)).insert_axis(Axis(0)).to_owned();
+                    self.add_patch(&patch, [&depth, height, width], &mut logits)?;
+                }
+            }
+        }
+        Ok(logits)
+    }
+
+    /// Adds what the members say of a patch `[1, 1, D, H, W]` to the logits of the stack.
+    fn add_patch(
+        &mut self,
+        patch: &Array5<f32>,
+        [depth, height, width]: [&Place; 3],
+        logits: &mut Array4<f32>,
+    ) -> Result<(), SessionError> {
+        let share = 1.0 / self.members.len() as f32;
+        for member in &mut self.members {
+            let found = patch_logits(member, &self.manifest, patch)?;
+            for (offset, slice) in depth.range.clone().enumerate() {
+                let of_slice = found.index_axis(Axis(1), depth.first + offset);
+                let mut sums = logits.index_axis_mut(Axis(0), slice);
+                let sums = sums.slice_each_axis_mut(|axis| in_plane(axis.axis, height, width));
+                Zip::indexed(sums).and(of_slice).for_each(|(_, row, column), sum, logit| {
+                    *sum += logit * (share * depth.shares[offset] * height.shares[row] * width.shares[column]);
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn nothing(&self, slices: usize) -> Array4<f32> {
+        let [rows, columns] = self.manifest.input.size;
+        Array4::zeros((slices, self.manifest.labels.len(), rows, columns))
+    }
+
+    /// Every member on something blank: the file at fault and its problem.
+    fn trial(&mut self) -> Result<(), (String, String)> {
+        let [rows, columns] = self.manifest.input.size;
+        for member in &mut self.members {
+            let outcome = match &self.manifest.patches {
+                Some(Patches { size: [slices, rows, columns], .. }) => {
+                    let blank = Array5::zeros((1, 1, *slices, *rows, *columns));
+                    patch_logits(member, &self.manifest, &blank).map(drop)
+                }
+                None => {
+                    let blank = Array4::zeros((2, self.manifest.input.channels(), rows, columns));
+                    slice_logits(member, &self.manifest, &blank.view()).map(drop)
+                }
+            };
+            outcome.map_err(|error| (member.path().to_owned(), error.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+/// The part that a patch covers of an array whose rows and columns are its second and third axis.
+fn in_plane(axis: Axis, height: &Place, width: &Place) -> Slice {
+    match axis {
+        Axis(1) => Slice::from(height.range.clone()),
+        Axis(2) => Slice::from(width.range.clone()),
+        _ => Slice::from(..),
+    }
+}
+
+/// Class logits `[N, classes, H, W]` of prepared slices `[N, C, H, W]`.
+fn slice_logits(
+    member: &mut Part,
+    manifest: &Manifest,
+    images: &ArrayView4<'_, f32>,
+) -> Result<Array4<f32>, SessionError> {
+    let [rows, columns] = manifest.input.size;
+    let [logits] = member.run(images.view().into_dyn())?;
+    let expected = [images.len_of(Axis(0)), manifest.labels.len(), rows, columns];
+    shaped(logits, member.output(0), &expected.map(Some))
+}
+
+/// Class logits `[classes, D, H, W]` of a patch `[1, 1, D, H, W]`.
+fn patch_logits(member: &mut Part, manifest: &Manifest, patch: &Array5<f32>) -> Result<Array4<f32>, SessionError> {
+    let (_, _, slices, rows, columns) = patch.dim();
+    let [logits] = member.run(patch.view().into_dyn())?;
+    let expected = [1, manifest.labels.len(), slices, rows, columns];
+    let logits: Array5<f32> = shaped(logits, member.output(0), &expected.map(Some))?;
+    Ok(logits.index_axis_move(Axis(0), 0))
+}
