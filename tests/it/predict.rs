@@ -34,7 +34,12 @@ fn cohort() -> &'static Path {
 }
 
 fn predict(paths: &[&Path], more: &[&str]) -> Output {
-    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models");
+    predict_with("fixtures/models", paths, more)
+}
+
+/// Predicts with the packages of a folder of the project.
+fn predict_with(models: &str, paths: &[&Path], more: &[&str]) -> Output {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join(models);
     Command::new(BINARY)
         .arg("predict")
         .args(paths)
@@ -91,11 +96,59 @@ fn a_cohort_becomes_a_table_and_a_folder_of_results_a_series() {
     }
 }
 
+/// A study of the cohort.
+fn study() -> PathBuf {
+    fs::read_dir(cohort().join("train")).expect("studies").next().expect("a study").expect("entry").path()
+}
+
+#[test]
+fn patches_and_an_exam_network_give_a_probability_and_no_evidence() {
+    let out = tempfile::tempdir().expect("temporary folder");
+    let more = ["--set", "models.lungs=fixture-patches", "--set", "models.embolism=fixture-exam", "--out"];
+    let done =
+        predict_with("fixtures/layouts", &[&study()], &[&more[..], &[&out.path().display().to_string()]].concat());
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let row = rows(&String::from_utf8_lossy(&done.stdout)).remove(0);
+    assert_eq!(row["status"], "analysed", "{row:?}");
+    assert!((0.05..=0.9).contains(&number(&row, "pe_probability")), "within the isotonic map: {row:?}");
+    assert!(row["targets"].starts_with("chronic-pe=0."), "{row:?}");
+    assert_eq!(row["probability_spread"], "");
+    let folder = out.path().join(&row["series_instance_uid"]);
+    for (name, there) in [
+        ("sr.dcm", true),
+        ("sc.dcm", true),
+        ("seg.dcm", true),
+        ("lungs.nii.gz", true),
+        ("summary.png", true),
+        ("kos.dcm", false),
+        ("evidence.nii.gz", false),
+        ("slices.csv", false),
+        ("key-1.png", false),
+    ] {
+        assert_eq!(folder.join(name).is_file(), there, "{name}");
+    }
+    lungs_agree(&folder, &row);
+}
+
+#[test]
+fn an_ensemble_gives_the_spread_of_its_networks_and_evidence() {
+    let out = tempfile::tempdir().expect("temporary folder");
+    let more = ["--set", "models.lungs=fixture-patches", "--set", "models.embolism=fixture-ensemble", "--out"];
+    let done =
+        predict_with("fixtures/layouts", &[&study()], &[&more[..], &[&out.path().display().to_string()]].concat());
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let row = rows(&String::from_utf8_lossy(&done.stdout)).remove(0);
+    assert!((0.0..=0.5).contains(&number(&row, "probability_spread")), "{row:?}");
+    let folder = out.path().join(&row["series_instance_uid"]);
+    for name in ["sr.dcm", "kos.dcm", "evidence.nii.gz", "slices.csv", "key-1.png"] {
+        assert!(folder.join(name).is_file(), "{name}");
+    }
+}
+
 #[test]
 fn results_beside_the_images_remove_none_of_them() {
     let root = tempfile::tempdir().expect("temporary folder");
-    let study = fs::read_dir(cohort().join("train")).expect("studies").next().expect("a study").expect("entry").path();
-    let series = fs::read_dir(&study).expect("series").next().expect("a series").expect("entry").path();
+    let series = fs::read_dir(study()).expect("series").next().expect("a series").expect("entry").path();
     let copied = root.path().join(series.file_name().expect("name"));
     fs::create_dir(&copied).expect("folder");
     for entry in fs::read_dir(&series).expect("images") {

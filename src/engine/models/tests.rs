@@ -1,5 +1,7 @@
 //! Packages that are as they should be, and each way in which one is not. The packages are those of `fixtures/`.
 
+mod layouts;
+
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};

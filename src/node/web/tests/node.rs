@@ -98,6 +98,8 @@ fn said(probability: f64, decision: Decision) -> Summary {
         status: Status::Analysed,
         rejections: Vec::new(),
         probability: Probability::new(probability),
+        probability_spread: None,
+        targets: Vec::new(),
         decision: Some(decision),
         left_lung_ml: None,
         right_lung_ml: None,
