@@ -279,6 +279,8 @@ def known_codes():
                 found.setdefault((scheme, value), set()).add(meaning.lower())
     # TID 1501 has a meaning of its own for this one.
     found[("SCT", "276214006")].add("finding category")
+    # In SNOMED CT, but in no context group of DICOM.
+    found[("SCT", "133971000119108")] = {"chronic pulmonary embolism"}
     return found
 
 
