@@ -11,7 +11,7 @@ use pe_node::dicom::elements::{self, DataSet};
 use pe_node::engine::analyse::findings::Decision;
 use pe_node::engine::report::{self, ResultKind, ResultObject};
 use pe_node::engine::volume::Reason;
-use scene::{Scene, Setup};
+use scene::{Classifier, Scene, Setup};
 
 const MIRRORED: [[f64; 3]; 2] = [[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]];
 const PRONE: [[f64; 3]; 2] = [[-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]];
@@ -141,7 +141,7 @@ fn the_report_says_what_limits_it() {
 
 #[test]
 fn a_report_without_evidence_says_so_and_shows_no_map() {
-    let scene = Scene::new(&Setup { without_evidence: true, ..Setup::default() });
+    let scene = Scene::new(&Setup { classifier: Classifier::Exam, ..Setup::default() });
     let results = report::results(&scene.context()).expect("results");
     let kinds: Vec<_> = results.objects.iter().map(|result| result.kind).collect();
     assert_eq!(kinds, [ResultKind::Sr, ResultKind::Sc, ResultKind::Seg], "nothing is selected as key");
@@ -154,7 +154,7 @@ fn a_report_without_evidence_says_so_and_shows_no_map() {
 
 #[test]
 fn an_ensemble_says_how_far_its_networks_spread_and_further_targets_stand_under_their_codes() {
-    let scene = Scene::new(&Setup { ensemble: true, ..Setup::default() });
+    let scene = Scene::new(&Setup { classifier: Classifier::Ensemble, ..Setup::default() });
     let results = report::results(&scene.context()).expect("results").objects;
     let report = &of_kind(&results, ResultKind::Sr).object;
     assert!(values_named(report, "386136009")[0].contains("standard deviation of 4.21 %"));
@@ -271,8 +271,8 @@ fn every_object_passes_its_gates_in_every_orientation_and_state() {
             },
             [false, false],
         ),
-        ("ensemble", Setup { ensemble: true, ..present.clone() }, [false, false]),
-        ("without evidence", Setup { without_evidence: true, ensemble: true, ..present.clone() }, [false, true]),
+        ("ensemble", Setup { classifier: Classifier::Ensemble, ..present.clone() }, [false, false]),
+        ("without evidence", Setup { classifier: Classifier::Exam, ..present.clone() }, [false, true]),
         (
             "ISO 2022",
             Setup {

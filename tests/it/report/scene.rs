@@ -40,10 +40,18 @@ pub(super) struct Setup {
     pub(super) character_set: Option<&'static str>,
     pub(super) patient_name: &'static str,
     pub(super) left_lung: bool,
-    /// As by a classifier that looks at exams as a whole.
-    pub(super) without_evidence: bool,
-    /// As by several networks that say more than embolism.
-    pub(super) ensemble: bool,
+    pub(super) classifier: Classifier,
+}
+
+/// What kind of classifier gave the findings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Classifier {
+    /// One network that looks at slices and knows of embolism alone.
+    Slices,
+    /// Several, with further targets.
+    Ensemble,
+    /// Several, with further targets, that look at exams as a whole.
+    Exam,
 }
 
 impl Default for Setup {
@@ -59,8 +67,7 @@ impl Default for Setup {
             character_set: Some("ISO_IR 100"),
             patient_name: "M\u{fc}ller^J\u{f6}rg",
             left_lung: true,
-            without_evidence: false,
-            ensemble: false,
+            classifier: Classifier::Slices,
         }
     }
 }
@@ -248,12 +255,13 @@ fn findings(setup: &Setup, geometry: &Geometry, lungs: &Array3<u8>) -> Findings 
         version: version.to_owned(),
         sha256: seed.repeat(16),
     };
+    let several = setup.classifier != Classifier::Slices;
     Findings {
         probability: probability(setup.probability),
         decision: setup.decision,
-        spread: setup.ensemble.then_some(0.0421),
-        targets: if setup.ensemble { further_targets() } else { Vec::new() },
-        evidence: (!setup.without_evidence).then(|| Evidence {
+        spread: several.then_some(0.0421),
+        targets: if several { further_targets() } else { Vec::new() },
+        evidence: (setup.classifier != Classifier::Exam).then(|| Evidence {
             slices: slices
                 .map(|slice| SliceFinding { slice, probability: probability(share(slice)), attention: 1.0 / 33.0 })
                 .collect(),

@@ -38,12 +38,11 @@ impl LungNetwork {
         let loader = Loader::new(package, runtime)?;
         let manifest = loader.manifest().clone();
         let [rows, columns] = manifest.input.size;
-        let input = match &manifest.patches {
-            Some(Patches { size, .. }) => [1, 1].into_iter().chain(*size).map(Extent::Size).collect(),
-            None => {
-                let slice = [manifest.input.channels(), rows, columns].map(Extent::Size);
-                std::iter::once(Extent::Dynamic).chain(slice).collect::<Vec<_>>()
-            }
+        let input: Vec<Extent> = if let Some(Patches { size, .. }) = &manifest.patches {
+            [1, 1].into_iter().chain(*size).map(Extent::Size).collect()
+        } else {
+            let slice = [manifest.input.channels(), rows, columns].map(Extent::Size);
+            std::iter::once(Extent::Dynamic).chain(slice).collect()
         };
         let members = loader.members(|member| loader.part(Role::Network, member, &input))?;
         let class = |name| manifest.class(name).ok_or_else(|| loader.unfit("model.toml", format!("no label `{name}`")));
@@ -171,15 +170,12 @@ impl LungNetwork {
     fn trial(&mut self) -> Result<(), (String, String)> {
         let [rows, columns] = self.manifest.input.size;
         for member in &mut self.members {
-            let outcome = match &self.manifest.patches {
-                Some(Patches { size: [slices, rows, columns], .. }) => {
-                    let blank = Array5::zeros((1, 1, *slices, *rows, *columns));
-                    patch_logits(member, &self.manifest, &blank).map(drop)
-                }
-                None => {
-                    let blank = Array4::zeros((2, self.manifest.input.channels(), rows, columns));
-                    slice_logits(member, &self.manifest, &blank.view()).map(drop)
-                }
+            let outcome = if let Some(Patches { size: [slices, rows, columns], .. }) = &self.manifest.patches {
+                let blank = Array5::zeros((1, 1, *slices, *rows, *columns));
+                patch_logits(member, &self.manifest, &blank).map(drop)
+            } else {
+                let blank = Array4::zeros((2, self.manifest.input.channels(), rows, columns));
+                slice_logits(member, &self.manifest, &blank.view()).map(drop)
             };
             outcome.map_err(|error| (member.path().to_owned(), error.to_string()))?;
         }

@@ -56,7 +56,7 @@ fn weight(weights: PatchWeights, index: usize, size: usize) -> f64 {
     let from_middle = (index as f64 - (size as f64 - 1.0) / 2.0).abs();
     match weights {
         PatchWeights::Gaussian => (-0.5 * (from_middle / (size as f64 / 8.0)).powi(2)).exp(),
-        PatchWeights::Triangular => (size as f64 + 1.0) / 2.0 - from_middle,
+        PatchWeights::Triangular => 1.0 + (size as f64 - 1.0) / 2.0 - from_middle,
     }
 }
 
