@@ -67,6 +67,8 @@ fn summary(status: Status) -> Summary {
         status,
         rejections: if status == Status::Rejected { vec![rejection] } else { Vec::new() },
         probability: None,
+        probability_spread: None,
+        targets: Vec::new(),
         decision: None,
         left_lung_ml: None,
         right_lung_ml: None,
