@@ -392,7 +392,9 @@ def capture_rules(path, data_set, source):
     unknown = [one for one in data_set.SourceImageSequence if one.ReferencedSOPInstanceUID not in source]
     if unknown or not data_set.SourceImageSequence:
         problems.append("source images are missing or unknown")
-    if "NumberOfFrames" in data_set and len(data_set.FrameLabelVector) != data_set.NumberOfFrames:
+    labels = data_set.get("FrameLabelVector") or []
+    # A single label is no list.
+    if "NumberOfFrames" in data_set and len([labels] if isinstance(labels, str) else labels) != data_set.NumberOfFrames:
         problems.append("not one label a frame")
     return problems, []
 

@@ -124,7 +124,6 @@ fn what_does_not_fit_its_layout_is_refused_with_the_reason() {
         ("fixture-exam", "colour = {", "# colour = {", "takes 1 x 8 x 3 x 128 x 128, the manifest prepares"),
         ("fixture-exam", "standard_deviation = [1.0, 1.0, 1.0]", "standard_deviation = [1.0, 0.0, 1.0]", "deviation"),
         ("fixture-ensemble", "member = 1", "member = 2", "files, 6 were expected"),
-        ("fixture-ensemble", "[[calibration]]\ntemperature = 4.0", "[[labels]]\ntemperature = 4.0", "labels"),
         ("fixture-ensemble", "path = \"head-1.onnx\"", "path = \"head-0.onnx\"", "a path stands more than once"),
     ];
     for (name, from, to, reason) in cases {
