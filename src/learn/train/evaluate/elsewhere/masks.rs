@@ -81,12 +81,14 @@ pub(super) fn compare(path: &Path, geometry: &Geometry, findings: &Findings) -> 
             *slice = true;
         }
     }
-    let scored = findings
-        .slices
-        .iter()
+    let evidence = findings.evidence.as_ref();
+    let scored = evidence
+        .into_iter()
+        .flat_map(|evidence| &evidence.slices)
         .map(|slice| Scored { score: slice.probability.value(), positive: touched.get(slice.slice) == Some(&true) });
     let embolism = pieces.iter().any(|piece| *piece > 0);
-    Ok(MaskTruth { embolism, slices: scored.collect(), hits: hits(&pieces, &grid, &findings.evidence) })
+    let hits = evidence.map_or_else(Hits::default, |evidence| hits(&pieces, &grid, &evidence.map));
+    Ok(MaskTruth { embolism, slices: scored.collect(), hits })
 }
 
 fn voxel(slice: usize, row: usize, column: usize) -> VoxelPoint {

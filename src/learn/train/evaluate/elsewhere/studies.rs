@@ -121,14 +121,15 @@ fn answer(
         embolism,
         logit: None,
         probability,
-        spread: None,
+        spread: findings.spread,
         decision: at_operating_point(probability, point),
         member: None,
         study: study.study.clone(),
     };
     let caption = findings
-        .key_slices
-        .first()
+        .evidence
+        .as_ref()
+        .and_then(|evidence| evidence.key_slices.first())
         .map(|key| format!("Slice {} of {}, of greatest evidence.", key.slice + 1, result.slices.len()));
     let key = result.pictures.as_ref().and_then(|pictures| pictures.key_slices.first());
     let header = series.files.iter().find_map(|path| bounded::open(path, &LIMITS).ok());
