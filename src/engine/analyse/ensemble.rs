@@ -90,12 +90,12 @@ fn mean(probabilities: &[Probability]) -> Result<Probability, AnalyseError> {
     probability(mean.clamp(0.0, 1.0), mean)
 }
 
-/// Standard deviation over all members; `None` for a single one.
+/// Standard deviation of the members as a sample of all networks that could have been fitted; `None` for a single one.
 fn spread(probabilities: &[Probability]) -> Option<f64> {
     let count = probabilities.len() as f64;
     let mean = probabilities.iter().map(|probability| probability.value()).sum::<f64>() / count;
     let squares: f64 = probabilities.iter().map(|probability| (probability.value() - mean).powi(2)).sum();
-    (probabilities.len() > 1).then(|| (squares / count).sqrt())
+    (probabilities.len() > 1).then(|| (squares / (count - 1.0)).sqrt())
 }
 
 #[cfg(test)]
@@ -139,7 +139,7 @@ mod tests {
         let found = targets(&manifest(), &readings).expect("found");
         assert_eq!(found[0].target, Target::PulmonaryEmbolism);
         assert!((found[0].probability.value() - f64::midpoint(low, high)).abs() < 1e-12);
-        assert!((found[0].spread.expect("two members") - (high - low) / 2.0).abs() < 1e-12);
+        assert!((found[0].spread.expect("two members") - (high - low) / 2.0_f64.sqrt()).abs() < 1e-12);
         let means = slices(&manifest(), &readings).expect("found").expect("slices");
         assert!((means.probabilities[0].value() - f64::midpoint(low, high)).abs() < 1e-12);
         assert!((f64::from(means.evidence[(0, 0, 0)]) - f64::midpoint(low, high)).abs() < 1e-6);
