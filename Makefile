@@ -47,8 +47,6 @@ viewer: build peers
 
 evidence: build peers viewer
 	$(PE_NODE_PYTHON) tests/bench/run.py
-	tests/bench/install.sh
-	target/venv-bench/bin/python tests/bench/run.py third_party
 
 # What the build needs beyond Rust and a C compiler.
 tools:
