@@ -10,7 +10,9 @@ use crate::dicom::{Uid, hexadecimal};
 use crate::engine::pipeline::{ResultReference, Status, Summary};
 use crate::engine::volume::Rejection;
 
-/// The identity of a job: a function of series and instance set alone, so the same input never makes two jobs.
+/// The identity of a job: a function of series and instance set alone, so the same input never makes two jobs, whatever
+/// was promoted meanwhile. The models that end it stand in its summary and in its results, so there is one result set for
+/// series, instance set and models.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobId(pub(super) String);
