@@ -8,6 +8,8 @@ mod backbone;
 pub(crate) mod blocks;
 mod encoder;
 mod head;
+#[cfg(test)]
+mod learning;
 mod lungs;
 mod neck;
 #[cfg(test)]
