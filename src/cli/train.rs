@@ -40,7 +40,7 @@ struct ElsewhereArguments {
     /// Package to evaluate on them; the one that the configuration exports if none is named
     #[arg(long, value_name = "DIR", requires = "labels")]
     package: Option<PathBuf>,
-    /// Folder for report, tables and figures; <labels>-evaluation beside the table if none is named
+    /// Folder for report, tables and figures; NAME-evaluation beside a table NAME.csv if none is named
     #[arg(long, value_name = "DIR", requires = "labels")]
     out: Option<PathBuf>,
     /// Analyse series that the quality gate rejects too

@@ -55,7 +55,7 @@ impl ExportedFit {
 }
 
 /// Writes the networks of a fit as a package of their own, not calibrated yet, and opens it. They are run from it when
-/// they are evaluated, and [`write`] takes them from it. ONNX Runtime agreed with the training program on them.
+/// they are evaluated, and [`write()`] takes them from it. ONNX Runtime agreed with the training program on them.
 pub(crate) fn write_draft(
     configuration: &TrainConfiguration,
     networks: &Networks,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::tags;
+use ndarray::Array4;
 
 use super::dataset::{Dataset, PreparedExam};
 use super::evaluate::{Evaluation, Prediction, TargetPrediction};
@@ -15,7 +16,7 @@ use crate::config::Config;
 use crate::engine::models::manifest::IntendedUse;
 use crate::engine::models::networks;
 use crate::engine::models::registry::Package;
-use crate::engine::models::session::Runtime;
+use crate::engine::models::session::{Runtime, SessionError};
 use crate::engine::models::target::Target;
 use crate::engine::volume::preparation::Preparer;
 use crate::engine::volume::{LEFT_LUNG, LungMask, RIGHT_LUNG, Volume, nifti, read_series, testing};
@@ -532,7 +533,8 @@ fn each_fold_validates_one_fit() {
 fn folds_are_evaluated_as_one_ensemble() {
     let folds = ["data.folds=2", "data.test_fraction=0.34", "fit.epochs=1", "fit.head_epochs=0"];
     let trial = Trial::new(12, Labelled::All, &folds);
-    let configuration = trial.configuration(&["head.targets=[\"pulmonary-embolism\", \"left-sided-pe\"]"]);
+    let configuration =
+        trial.configuration(&["head.targets=[\"pulmonary-embolism\", \"left-sided-pe\"]", "package.name=trial"]);
     prepare(&configuration).and_then(|_| run(Step::Fit, &configuration)).expect("fitted");
     let lines = run(Step::Evaluate, &configuration).expect("evaluated");
     assert!(lines.iter().any(|line| line.starts_with("test.members_exam_auroc_mean")), "{lines:?}");
@@ -554,6 +556,16 @@ fn folds_are_evaluated_as_one_ensemble() {
     assert!(targets.iter().all(|one| one.target == Target::LeftSidedPe && one.label.is_none()));
     let report = std::fs::read_to_string(folder.join("report.html")).expect("report");
     assert!(report.contains("fold 1 validation") && report.contains("Loss: network, fold 1"));
+    run(Step::Export, &configuration).expect("exported");
+    let package = Package::open(&trial.path("onnx/trial/0.1.0")).expect("package");
+    let mut network = networks::EmbolismNetwork::load(&package, &runtime()).expect("loads");
+    assert_eq!(network.manifest().calibration.len(), 2);
+    let [rows, columns] = configuration.input.size;
+    let channels = configuration.input.channels();
+    let blank =
+        |range: std::ops::Range<usize>| Ok::<_, SessionError>(Array4::zeros((range.len(), channels, rows, columns)));
+    let readings = network.read_exam(5, blank).expect("read");
+    assert_eq!(readings.iter().map(|reading| reading.targets.len()).collect::<Vec<_>>(), [2, 2], "each fold answers");
 }
 
 #[test]
