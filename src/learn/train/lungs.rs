@@ -16,7 +16,7 @@ use crate::engine::analyse::lungs;
 use crate::engine::models::ModelsError;
 use crate::engine::models::manifest::Kind;
 use crate::engine::models::networks::LungNetwork;
-use crate::engine::models::registry::Registry;
+use crate::engine::models::registry::{self, Registry};
 use crate::engine::models::session::Runtime;
 use crate::engine::volume::{BACKGROUND, Geometry, LungMask, Volume, VoxelPoint, nifti};
 
@@ -55,6 +55,8 @@ enum Source {
 /// The lung package, and its network from the first exam on.
 struct Package {
     config: Config,
+    /// The packages as they were when the step began: a promotion in between must not change which one runs.
+    registry: Registry,
     sha256: String,
     network: Mutex<Option<LungNetwork>>,
 }
@@ -66,9 +68,8 @@ impl Package {
             config.models.directory.clone_from(&configuration.data.models_directory);
         }
         let registry = Registry::open(&config.models).map_err(ModelsError::from)?;
-        let package = registry.select(Kind::LungSegmentation, &config.models.lungs).map_err(ModelsError::from)?;
-        let sha256 = package.contents().map_err(ModelsError::from)?.identity.sha256;
-        Ok(Self { config, sha256, network: Mutex::new(None) })
+        let contents = selected(&registry, &config)?.contents().map_err(ModelsError::from)?;
+        Ok(Self { registry, sha256: contents.identity.sha256, config, network: Mutex::new(None) })
     }
 
     fn segment(&self, volume: &Volume) -> Result<LungMask, TrainError> {
@@ -81,11 +82,13 @@ impl Package {
     }
 
     fn load(&self) -> Result<LungNetwork, TrainError> {
-        let registry = Registry::open(&self.config.models).map_err(ModelsError::from)?;
-        let selected = registry.select(Kind::LungSegmentation, &self.config.models.lungs).map_err(ModelsError::from)?;
         let runtime = Runtime::start(&self.config.onnxruntime).map_err(ModelsError::Runtime)?;
-        Ok(LungNetwork::load(selected, &runtime)?)
+        Ok(LungNetwork::load(selected(&self.registry, &self.config)?, &runtime)?)
     }
+}
+
+fn selected<'a>(registry: &'a Registry, config: &Config) -> Result<&'a registry::Package, TrainError> {
+    Ok(registry.select(Kind::LungSegmentation, &config.models.lungs).map_err(ModelsError::from)?)
 }
 
 impl Source {
