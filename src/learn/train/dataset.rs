@@ -66,14 +66,12 @@ impl PreparedExam {
     pub(crate) fn new(prepared: &Made<Prepared>, labels: &Path, usage: Use) -> Result<Self, TrainError> {
         let (exam, value) = (&prepared.exam, &prepared.value);
         let mut source = slices::labels(labels, &exam.series)?;
-        let complete = source.iter().all(Option::is_some);
         if !usage.slice_labels {
             source.fill(None);
         } else if usage.split != Split::Test {
             source = supervision::used_slice_labels(&exam.series, source, usage.supervision, usage.seed);
         }
-        let complete = complete && source.iter().all(Option::is_some);
-        let slice_labels = on_prepared(&source, value, complete);
+        let slice_labels = on_prepared(&source, value);
         let count = |wanted: fn(u8) -> bool| slice_labels.iter().filter(|label| wanted(**label)).count();
         Ok(Self {
             study: exam.study.clone(),
@@ -98,7 +96,7 @@ impl PreparedExam {
 ///
 /// Where slices are thicker than the prepared step, a prepared slice may have no source slice of its own; in an exam
 /// that is labelled throughout it takes the label of its two neighbours where they agree.
-fn on_prepared(source: &[Option<bool>], prepared: &Prepared, complete: bool) -> Vec<u8> {
+fn on_prepared(source: &[Option<bool>], prepared: &Prepared) -> Vec<u8> {
     let mut labels = vec![UNLABELLED; prepared.slices];
     for (label, place) in source.iter().zip(prepared.of_source_slices()) {
         if let (Some(label), Some(place)) = (label, place)
@@ -108,7 +106,7 @@ fn on_prepared(source: &[Option<bool>], prepared: &Prepared, complete: bool) -> 
             *found = if *found == UNLABELLED { label } else { label.max(*found) };
         }
     }
-    if complete {
+    if source.iter().all(Option::is_some) {
         let known = |label: &&u8| **label != UNLABELLED;
         for place in 0..labels.len() {
             let before = labels[..place].iter().rfind(known).copied();
