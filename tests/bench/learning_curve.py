@@ -18,7 +18,7 @@ from conftest import BINARY
 WORK = Path(os.environ.get("PE_NODE_EVIDENCE_WORK", ROOT / "target" / "evidence")) / "learning-curve"
 CONFIGURATION = ROOT / "configs" / "learning-curve.toml"
 COHORTS = {
-    "train": ["--exams", "400", "--seed", "7001"],
+    "train": ["--exams", "1200", "--seed", "7001"],
     "validation": ["--exams", "150", "--seed", "7002"],
     "internal": ["--exams", "1100", "--seed", "7003"],
     "external": ["--exams", "1100", "--seed", "7004", "--site", "external"],

@@ -1,7 +1,7 @@
 """Other people's networks, as PyTorch exports them, in the node: a U-Net of lungmask's shape (layout `slices`), an
 nnU-Net-shaped 3D network (`patches`) and the published CoAtNet classifier (`exam`, by deploy/export-published-model.py).
 
-Weights are random. The last layer of the two segmentations alone is fitted, by least squares, to the lungs of a
+Weights are random. The last layer of the two segmentations alone is fitted, by logistic regression, to the lungs of a
 phantom, since a node that finds no lungs goes no further. Each network is exported to ONNX, put into a package,
 checked by `pe-node models verify` and run by `pe-node predict`; what the node gives is held against PyTorch on slices
 that are prepared here, independently. The grids are those of the phantom's images, where preparing is clipping and
@@ -103,14 +103,32 @@ class PlainUNet(nn.Module):
 
 
 def fit_last_layer(network, images, labels):
-    """Least squares from the features of the last layer to scores of +-4 for each class."""
-    features = network.features(images).flatten(2).transpose(0, 1).flatten(1).double()
-    wanted = torch.stack([(labels == label).double() * 8.0 - 4.0 for label in range(3)]).flatten(1)
-    design = torch.cat([features, torch.ones(1, features.shape[1], dtype=torch.double)])
-    regular = 1e-3 * features.shape[1] * torch.eye(len(design), dtype=torch.double)
-    solution = torch.linalg.solve(design @ design.T + regular, design @ wanted.T)
-    network.last.weight.copy_(solution[:-1].T.reshape(network.last.weight.shape))
-    network.last.bias.copy_(solution[-1])
+    """Logistic regression of the three classes, which count alike, on the features of the last layer. Batch
+    normalisation takes its statistics from the same images first, or random features would be badly scaled."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None
+    network.train()
+    network(images)
+    network.eval()
+    features, labels = network.features(images).flatten(2).transpose(0, 1).flatten(1), labels.flatten().long()
+    mean, deviation = features.mean(1), features.std(1) + 1e-6
+    scaled = ((features - mean[:, None]) / deviation[:, None]).T
+    weights = 1.0 / torch.bincount(labels, minlength=3).float()
+    layer = nn.Linear(len(features), 3)
+    optimiser = torch.optim.LBFGS(layer.parameters(), max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss():
+        optimiser.zero_grad()
+        value = functional.cross_entropy(layer(scaled), labels, weights) + 1e-5 * layer.weight.square().sum()
+        value.backward()
+        return value
+
+    with torch.enable_grad():
+        optimiser.step(loss)
+    weight = layer.weight.detach() / deviation
+    network.last.weight.copy_(weight.reshape(network.last.weight.shape))
+    network.last.bias.copy_(layer.bias.detach() - weight @ mean)
 
 
 def places(length, size):

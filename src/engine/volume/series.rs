@@ -1,6 +1,6 @@
 //! Folders and files to studies and series.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -36,13 +36,14 @@ pub struct Grouping {
 }
 
 /// Finds DICOM files among `paths` and in folders below them, and groups them by study and series. A path that does
-/// not exist is listed as unreadable. Links to folders are not followed.
+/// not exist is listed as unreadable. Links are followed, and a folder that several ways lead to counts once.
 pub fn group_by_series(paths: &[PathBuf], limits: &Limits) -> Grouping {
-    let mut files = Vec::new();
-    let mut grouping = Grouping::default();
+    let mut walk = Walk::default();
     for path in paths {
-        collect_files(path, &mut files, &mut grouping.unreadable);
+        walk.collect(path);
     }
+    let Walk { mut files, unreadable, .. } = walk;
+    let mut grouping = Grouping { unreadable, ..Grouping::default() };
     files.sort();
     files.dedup();
     let identities: Vec<Result<Option<(Uid, Uid)>, Rejection>> =
@@ -66,29 +67,35 @@ pub fn group_by_series(paths: &[PathBuf], limits: &Limits) -> Grouping {
     grouping
 }
 
-fn collect_files(path: &Path, files: &mut Vec<PathBuf>, unreadable: &mut Vec<(PathBuf, Rejection)>) {
-    let mut fail = |error: std::io::Error| {
-        unreadable.push((path.to_owned(), Rejection::new(Reason::Unreadable, error.to_string())));
-    };
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => {}
-        Ok(metadata) => {
-            if metadata.is_file() {
-                files.push(path.to_owned());
-            }
-            return;
+/// A way through folders.
+#[derive(Default)]
+struct Walk {
+    files: Vec<PathBuf>,
+    unreadable: Vec<(PathBuf, Rejection)>,
+    /// Folders that were seen, by their path without links: a link may lead back to where it lies.
+    seen: BTreeSet<PathBuf>,
+}
+
+impl Walk {
+    fn collect(&mut self, path: &Path) {
+        if let Err(error) = self.enter(path) {
+            self.unreadable.push((path.to_owned(), Rejection::new(Reason::Unreadable, error.to_string())));
         }
-        Err(error) => return fail(error),
     }
-    let entries = match std::fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) => return fail(error),
-    };
-    for entry in entries.flatten() {
-        let linked_folder = entry.file_type().is_ok_and(|kind| kind.is_symlink()) && entry.path().is_dir();
-        if !linked_folder {
-            collect_files(&entry.path(), files, unreadable);
+
+    fn enter(&mut self, path: &Path) -> std::io::Result<()> {
+        let metadata = std::fs::metadata(path)?;
+        if metadata.is_file() {
+            self.files.push(path.to_owned());
         }
+        if !metadata.is_dir() || !self.seen.insert(path.canonicalize()?) {
+            return Ok(());
+        }
+        let mut entries: Vec<PathBuf> = std::fs::read_dir(path)?.flatten().map(|entry| entry.path()).collect();
+        // In the order of names, so that it does not depend on the disk which of two ways into a folder counts.
+        entries.sort();
+        entries.iter().for_each(|entry| self.collect(entry));
+        Ok(())
     }
 }
 
@@ -159,6 +166,23 @@ mod tests {
             unreadable,
             [(absent, Reason::Unreadable), (path("cut"), Reason::Truncated), (path("rubbish.dcm"), Reason::Unreadable)]
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn linked_folders_are_read_once_and_a_way_in_a_circle_ends() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = |name: &str| folder.path().join(name);
+        let source = volume(geometry([8, 8, 4], [1.0, 1.0, 1.0], SUPINE), |_| 0.0);
+        std::fs::create_dir_all(path("elsewhere/study")).expect("folder");
+        std::fs::create_dir(path("cohort")).expect("folder");
+        write_series(&source, &path("elsewhere/study"), |_, _| ());
+        for (target, link) in [("elsewhere/study", "cohort/a"), ("elsewhere", "cohort/b"), ("cohort", "cohort/back")] {
+            std::os::unix::fs::symlink(path(target), path(link)).expect("link");
+        }
+        let grouping = group_by_series(&[path("cohort")], &LIMITS);
+        let files: Vec<usize> = grouping.series.iter().map(|series| series.files.len()).collect();
+        assert_eq!((files, grouping.unreadable.len()), (vec![4], 0));
     }
 
     #[test]

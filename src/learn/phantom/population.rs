@@ -153,15 +153,15 @@ impl Population {
     fn on_a_coarse_grid(self) -> Self {
         let [saddle, main, ..] = self.emboli.levels;
         let emboli = Emboli {
-            levels: [saddle + 0.14, main + 0.4, 0.94, 1.0],
+            levels: [saddle + 0.1, main + 0.36, 0.93, 1.0],
             further: [[6, 10], [2, 5], [1, 3]],
             length: 1.7,
             narrowest: 3.2,
-            chronic: 0.1,
+            chronic: 0.12,
             mixed: 0.1,
         };
         let injection =
             Injection { good: self.injection.good.map(|hounsfield| 0.7 * hounsfield + 250.0), ..self.injection };
-        Self { ventricles: Ventricles::Strained(STRAIN), arteries: 1.75, emboli, injection, ..self }
+        Self { ventricles: Ventricles::Strained(STRAIN), arteries: 1.7, emboli, injection, ..self }
     }
 }
