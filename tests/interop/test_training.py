@@ -18,7 +18,7 @@ SETTINGS = {
     "data.test_fraction": "0",
     "data.validation_fraction": "0.34",
     "input.size": "[64, 80]",
-    "input.spacing_mm": "5",
+    "input.spacing_mm": "2.5",
     "input.slice_step_mm": "6",
     "encoder.widths": "[8, 8, 8]",
     "fit.device": "cpu",

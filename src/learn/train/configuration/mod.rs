@@ -17,7 +17,7 @@ pub(super) use data::{Data, LungSource, Supervision, Work};
 pub(super) use evaluation::{CalibrationMethod, Evaluation, Package};
 pub(super) use fit::{Augmentation, Fit};
 pub(super) use network::{
-    Architecture, EncoderConfiguration, HeadConfiguration, LungConfiguration, Multipliers, SequenceKind,
+    Architecture, CELL, EncoderConfiguration, HeadConfiguration, LungConfiguration, Multipliers, SequenceKind,
 };
 
 /// The commented defaults, which are also the reference of every key.
@@ -86,7 +86,7 @@ impl TrainConfiguration {
         self.package.validate()?;
         self.head.validate()?;
         match self.kind {
-            Kind::EmbolismClassifier => self.encoder.validate(self.input.size),
+            Kind::EmbolismClassifier => self.encoder.validate(&self.input),
             Kind::LungSegmentation => self.lung_network.validate(self.input.size),
         }
     }

@@ -5,7 +5,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::at_least_one;
+use crate::engine::models::networks::WIDEST_CELL_MM;
 use crate::engine::models::target::Target;
+use crate::engine::volume::preparation::Preparation;
+
+/// Pixels along the side of an evidence cell, whatever the encoder.
+pub(in super::super) const CELL: usize = 2;
 
 /// Slice encoder of the embolism classifier.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -109,8 +114,17 @@ impl EncoderConfiguration {
     }
 
     /// Slices have `size` rows and columns.
-    pub(super) fn validate(&self, size: [usize; 2]) -> Result<(), String> {
-        multiples_of(8, size)?;
+    /// Slices are prepared as `input` says.
+    pub(super) fn validate(&self, input: &Preparation) -> Result<(), String> {
+        multiples_of(8, input.size)?;
+        let widest = WIDEST_CELL_MM / CELL as f64;
+        if input.spacing_mm > widest {
+            return Err(format!(
+                "input.spacing_mm = {}: at most {widest} was expected, as the evidence is read in cells of {CELL} pixels \
+                 that a node takes up to {WIDEST_CELL_MM} mm wide",
+                input.spacing_mm
+            ));
+        }
         for (key, value) in [("encoder.width", self.width), ("encoder.depth", self.depth)] {
             if !(0.01..=10.0).contains(&value) {
                 return Err(format!("{key} = {value}: a number from 0.01 to 10 was expected"));
@@ -195,6 +209,7 @@ mod tests {
         assert!(problem(&["encoder.architecture=resnet18", "encoder.depth=0"]).contains("encoder.depth"));
         assert!(problem(&["encoder.architecture=resnet19"]).contains("resnet18"));
         assert!(problem(&["head.sequence=recurrent", "head.steps=0"]).contains("head.steps"));
+        assert!(problem(&["input.spacing_mm=2.6"]).contains("at most 2.5 was expected"), "no node would take it");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::members::Answer;
+use super::{Prediction, TargetPrediction};
 use crate::engine::models::manifest::Metric;
 use crate::engine::models::target::Target;
 use crate::learn::train::bootstrap::Resampling;
@@ -27,12 +28,6 @@ pub(super) fn all(answers: &[Answer<'_>], threshold: f64, resampling: Resampling
         let slices: Vec<Scored> = answers.iter().flat_map(|answer| &answer.slices).copied().collect();
         for (name, metric) in of_slices(&slices) {
             insert(name.to_owned(), metric);
-        }
-        let targets = answers[0].targets.iter().map(|(target, ..)| *target).enumerate().skip(1);
-        for (index, target) in targets {
-            for (name, metric) in of_target(&answers, index, target, resampling) {
-                insert(format!("{target}.{name}"), metric);
-            }
         }
     }
     metrics
@@ -86,26 +81,37 @@ pub(super) fn of_slices(slices: &[Scored]) -> Vec<(&'static str, Metric)> {
     figures.into_iter().filter_map(|(name, value)| Some((name, plain(value?)))).collect()
 }
 
-fn of_target(
-    answers: &[&Answer<'_>],
-    index: usize,
-    target: Target,
-    resampling: Resampling,
-) -> Vec<(&'static str, Metric)> {
-    let scored = |answer: &&Answer<'_>| {
-        Some(Scored { score: answer.targets[index].2, positive: answer.exam.targets.of(target)? })
+/// Figures of what is said beside embolism, target by target, of the exams whose label is known.
+pub(super) fn of_targets(targets: &[TargetPrediction], resampling: Resampling) -> BTreeMap<String, Metric> {
+    let mut groups: BTreeMap<(Split, Target), Vec<Scored>> = BTreeMap::new();
+    for one in targets {
+        let known = one.label.map(|positive| Scored { score: one.probability, positive });
+        groups.entry((one.split, one.target)).or_default().extend(known);
+    }
+    let named = |((split, target), exams): ((Split, Target), Vec<Scored>)| {
+        let figures = of_target(&exams, resampling).into_iter();
+        figures.map(move |(name, metric)| (format!("{}.{target}.{name}", split.name()), metric))
     };
-    let exams: Vec<Scored> = answers.iter().filter_map(scored).collect();
-    let [count, positive] = counts(&exams);
+    groups.into_iter().flat_map(named).collect()
+}
+
+fn of_target(exams: &[Scored], resampling: Resampling) -> Vec<(&'static str, Metric)> {
+    let [count, positive] = counts(exams);
     let mut metrics = vec![("exams", plain(count)), ("positive_exams", plain(positive))];
     let figures: [(_, fn(&[Scored]) -> Option<f64>); 3] =
         [("auroc", auroc), ("average_precision", average_precision), ("brier_score", brier_score)];
-    metrics.extend(figures.into_iter().filter_map(|(name, figure)| Some((name, resampling.metric(&exams, figure)?))));
+    metrics.extend(figures.into_iter().filter_map(|(name, figure)| Some((name, resampling.metric(exams, figure)?))));
     metrics
 }
 
-/// How far the members of an ensemble are apart on the test exams: mean and standard deviation of their areas, and
-/// mean spread of their probabilities.
+/// Mean spread of the members' probabilities on the test exams, where an ensemble answered.
+pub(super) fn of_spread(predictions: &[Prediction]) -> Option<(String, Metric)> {
+    let test = predictions.iter().filter(|one| one.split == Split::Test);
+    let spreads: Vec<f64> = test.filter_map(|one| one.spread).collect();
+    Some(("test.exam_spread_mean".to_owned(), plain(mean(&spreads)?)))
+}
+
+/// How far the members of an ensemble are apart on the test exams: mean and standard deviation of their areas.
 pub(super) fn of_members(answers: &[Answer<'_>]) -> BTreeMap<String, Metric> {
     let test: Vec<&Answer> = answers.iter().filter(|answer| answer.split() == Split::Test).collect();
     let members = test.first().map_or(0, |answer| answer.members.len());
@@ -114,12 +120,10 @@ pub(super) fn of_members(answers: &[Answer<'_>]) -> BTreeMap<String, Metric> {
         auroc(&test.iter().map(scored).collect::<Vec<_>>())
     };
     let areas: Vec<f64> = (0..members).filter_map(of_member).collect();
-    let spreads: Vec<f64> = test.iter().filter_map(|answer| answer.spread()).collect();
     let figures = [
         ("test.members", (members > 0).then_some(members as f64)),
         ("test.members_exam_auroc_mean", mean(&areas)),
         ("test.members_exam_auroc_deviation", deviation(&areas)),
-        ("test.exam_spread_mean", mean(&spreads)),
     ];
     figures.into_iter().filter_map(|(name, value)| Some((name.to_owned(), plain(value?)))).collect()
 }

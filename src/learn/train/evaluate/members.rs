@@ -166,7 +166,7 @@ impl<'a> Answer<'a> {
             split: self.exam.split,
             target: *target,
             label: self.exam.targets.of(*target),
-            logit: *logit,
+            logit: Some(*logit),
             probability: *probability,
         })
     }

@@ -125,8 +125,8 @@ pub(crate) struct TargetPrediction {
     pub(crate) target: Target,
     /// The label; empty where nobody said.
     pub(crate) label: Option<bool>,
-    /// Mean of the members' logits.
-    pub(crate) logit: f64,
+    /// Mean of the members' logits; empty where a package gave its probability alone.
+    pub(crate) logit: Option<f64>,
     /// Calibrated; the mean of the members.
     pub(crate) probability: f64,
 }
@@ -170,6 +170,7 @@ pub(crate) fn embolism(configuration: &TrainConfiguration, fits: &[ExportedFit])
         metrics.extend(figures::of_members(&answers));
     }
     let predictions: Vec<Prediction> = answers.iter().map(|answer| answer.prediction(&point)).collect();
+    metrics.extend(figures::of_spread(&predictions));
     if !settings.compare_with.is_empty() {
         let path = configuration.work.dir.join(&settings.compare_with).join("predictions.csv");
         let other = table::read(&path, "evaluate")?;
@@ -177,7 +178,8 @@ pub(crate) fn embolism(configuration: &TrainConfiguration, fits: &[ExportedFit])
         metrics.extend(differences);
         notes.push(said);
     }
-    let targets = answers.iter().flat_map(Answer::of_targets).collect();
+    let targets: Vec<TargetPrediction> = answers.iter().flat_map(Answer::of_targets).collect();
+    metrics.extend(figures::of_targets(&targets, resampling));
     let networks_sha256 = digests(fits)?;
     let evaluation = Evaluation { metrics, calibration, operating_point: Some(point), networks_sha256, notes };
     Ok(Outcome { evaluation, predictions, targets })

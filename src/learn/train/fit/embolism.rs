@@ -8,13 +8,13 @@ use super::{Task, draw, require_numbers};
 use crate::engine::models::target::Target;
 use crate::learn::train::TrainError;
 use crate::learn::train::augmentation::Variation;
-use crate::learn::train::configuration::TrainConfiguration;
+use crate::learn::train::configuration::{CELL, TrainConfiguration};
 use crate::learn::train::dataset::Dataset;
 use crate::learn::train::files;
 use crate::learn::train::labels::TargetLabels;
 use crate::learn::train::loss::{self, ExamLabels, Terms, UNLABELLED, Weights};
 use crate::learn::train::metrics::{Scored, auroc};
-use crate::learn::train::network::{CELL, EmbolismNetwork, Encoded, Encoder, Head};
+use crate::learn::train::network::{EmbolismNetwork, Encoded, Encoder, Head};
 
 /// Slices that enter the encoder at once when nothing is learnt.
 const BATCH: usize = 16;

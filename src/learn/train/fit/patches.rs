@@ -14,9 +14,9 @@ use super::embolism::{EmbolismTask, touched};
 use super::{Task, draw, require_numbers};
 use crate::learn::train::TrainError;
 use crate::learn::train::augmentation::{Variation, Window};
-use crate::learn::train::configuration::Fit;
+use crate::learn::train::configuration::{CELL, Fit};
 use crate::learn::train::loss::{self, Terms, UNLABELLED};
-use crate::learn::train::network::{CELL, EmbolismNetwork};
+use crate::learn::train::network::EmbolismNetwork;
 
 /// Passes over the training exams in an epoch: patches are cheap beside the validation that ends it.
 const PASSES: usize = 8;

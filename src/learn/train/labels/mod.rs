@@ -18,6 +18,7 @@ use super::files::CohortFiles;
 use crate::engine::models::target::Target;
 pub(crate) use split::{Place, Split, deal};
 use table::Labelled;
+pub(crate) use table::{Further, flag, place};
 pub(crate) use targets::TargetLabels;
 
 /// Which of the configured cohorts an exam comes from.

@@ -61,8 +61,7 @@ struct Columns {
     embolism: Embolism,
     slices: Option<Slices>,
     indeterminate: Option<usize>,
-    further: Vec<(Target, usize)>,
-    ratio_below_one: Option<usize>,
+    further: Further,
 }
 
 /// How the table says whether there is embolism.
@@ -90,15 +89,57 @@ const FURTHER: [(&str, Target); 6] = [
     ("acute_and_chronic_pe", Target::AcuteAndChronicPe),
 ];
 
+/// Where those of them stand that a table has.
+pub(crate) struct Further {
+    columns: Vec<(&'static str, Target, usize)>,
+    ratio_below_one: Option<usize>,
+}
+
+impl Further {
+    pub(crate) fn find(headers: &StringRecord) -> Self {
+        let column = |name: &str| place(headers, name);
+        Self {
+            columns: FURTHER.iter().filter_map(|(name, target)| Some((*name, *target, column(name)?))).collect(),
+            ratio_below_one: column("rv_lv_ratio_lt_1"),
+        }
+    }
+
+    /// What a row says beside embolism.
+    pub(crate) fn read(&self, record: &StringRecord) -> Result<Vec<(Target, bool)>, String> {
+        let mut known = Vec::new();
+        for (name, target, column) in &self.columns {
+            let said = flag(record, *column, name)?;
+            let said = if *target == Target::RvLvRatioGte1 { self.ratio(record, said)? } else { said };
+            known.extend(said.map(|said| (*target, said)));
+        }
+        Ok(known)
+    }
+
+    /// The ratio of the ventricles was looked at in positive exams only: where neither of its two columns says yes,
+    /// it is not known.
+    fn ratio(&self, record: &StringRecord, at_least_one: Option<bool>) -> Result<Option<bool>, String> {
+        let Some(column) = self.ratio_below_one else { return Ok(at_least_one) };
+        match (at_least_one, flag(record, column, "rv_lv_ratio_lt_1")?) {
+            (Some(true), Some(true)) => Err("the ratio of the ventricles is both below one and not".to_owned()),
+            (Some(true), _) => Ok(Some(true)),
+            (_, Some(true)) => Ok(Some(false)),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The place of a column. Spreadsheet programs begin a table with a byte order mark.
+pub(crate) fn place(headers: &StringRecord, name: &str) -> Option<usize> {
+    headers.iter().position(|header| header.trim().trim_start_matches('\u{feff}') == name)
+}
+
 impl Columns {
     fn find(headers: &StringRecord) -> Result<Self, String> {
-        let column =
-            |name: &str| headers.iter().position(|header| header.trim().trim_start_matches('\u{feff}') == name);
+        let column = |name: &str| place(headers, name);
         let required = |name: &str| column(name).ok_or_else(|| format!("the column `{name}` is missing"));
         let study = required("StudyInstanceUID")?;
         let indeterminate = column("indeterminate");
-        let ratio_below_one = column("rv_lv_ratio_lt_1");
-        let further = FURTHER.iter().filter_map(|(name, target)| Some((*target, column(name)?))).collect();
+        let further = Further::find(headers);
         let (series, embolism, slices) =
             if let (None, Some(present)) = (column("SOPInstanceUID"), column("pe_present_in_exam")) {
                 (column("SeriesInstanceUID"), Embolism::Present(present), None)
@@ -107,7 +148,7 @@ impl Columns {
                 let negative = Embolism::Negative(required("negative_exam_for_pe")?);
                 (Some(required("SeriesInstanceUID")?), negative, Some(slices))
             };
-        Ok(Self { study, series, embolism, slices, indeterminate, further, ratio_below_one })
+        Ok(Self { study, series, embolism, slices, indeterminate, further })
     }
 
     /// Takes one row into the contents.
@@ -161,25 +202,8 @@ impl Columns {
         {
             return Err("the exam is indeterminate, neither positive nor negative".to_owned());
         }
-        let mut labels = TargetLabels::of_embolism(embolism);
-        for (target, column) in &self.further {
-            let label = flag(record, *column, target.name())?;
-            labels =
-                labels.with(*target, if *target == Target::RvLvRatioGte1 { self.ratio(record, label)? } else { label });
-        }
-        Ok(labels)
-    }
-
-    /// The ratio of the ventricles was looked at in positive exams only: where neither of its two columns says yes,
-    /// it is not known.
-    fn ratio(&self, record: &StringRecord, at_least_one: Option<bool>) -> Result<Option<bool>, String> {
-        let Some(column) = self.ratio_below_one else { return Ok(at_least_one) };
-        match (at_least_one, flag(record, column, "rv_lv_ratio_lt_1")?) {
-            (Some(true), Some(true)) => Err("the ratio of the ventricles is both below one and not".to_owned()),
-            (Some(true), _) => Ok(Some(true)),
-            (_, Some(true)) => Ok(Some(false)),
-            _ => Ok(None),
-        }
+        let known = self.further.read(record)?.into_iter();
+        Ok(known.fold(TargetLabels::of_embolism(embolism), |labels, (target, said)| labels.with(target, Some(said))))
     }
 
     /// Adds a row to its exam.
@@ -205,7 +229,7 @@ impl Columns {
 }
 
 /// 0, 1, or nothing for unlabelled.
-fn flag(record: &StringRecord, column: usize, name: &str) -> Result<Option<bool>, String> {
+pub(crate) fn flag(record: &StringRecord, column: usize, name: &str) -> Result<Option<bool>, String> {
     match record.get(column).unwrap_or_default().trim() {
         "" => Ok(None),
         "0" => Ok(Some(false)),

@@ -9,12 +9,9 @@ use super::backbone::Backbone;
 use super::neck::Neck;
 use super::weights;
 use crate::learn::train::TrainError;
-use crate::learn::train::configuration::EncoderConfiguration;
+use crate::learn::train::configuration::{CELL, EncoderConfiguration};
 
-/// Pixels along the side of an evidence cell.
-pub(crate) const CELL: usize = 2;
-
-/// Any backbone, and the evidence that is read off its feature maps. Evidence cells are two input pixels wide.
+/// Any backbone, and the evidence that is read off its feature maps. Evidence cells are [`CELL`] input pixels wide.
 #[derive(Module, Debug)]
 pub(crate) struct Encoder {
     backbone: Backbone,

@@ -17,7 +17,7 @@ mod parity;
 mod recurrence;
 mod weights;
 
-pub(crate) use encoder::{CELL, Encoded, Encoder};
+pub(crate) use encoder::{Encoded, Encoder};
 pub(crate) use head::Head;
 pub(crate) use lungs::LungNetwork;
 

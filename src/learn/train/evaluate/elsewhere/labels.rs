@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
 
+use crate::engine::models::target::Target;
 use crate::learn::train::TrainError;
 use crate::learn::train::files::table;
-use crate::learn::train::labels::Exclusion;
+use crate::learn::train::labels::{Exclusion, Further, flag, place};
 
 /// One study of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(super) struct Labelled {
     pub(super) series: String,
     /// Embolism; `None` where the mask says it.
     pub(super) embolism: Option<bool>,
+    /// What is known beside.
+    pub(super) further: Vec<(Target, bool)>,
     /// Level of the most proximal embolus, or empty.
     pub(super) level: String,
     /// NIfTI mask of the emboli.
@@ -32,8 +35,8 @@ pub(super) struct Contents {
 }
 
 /// Reads a table with the columns `StudyInstanceUID` and `pe_present_in_exam` (0 or 1) or `mask` (a NIfTI file, its path
-/// from the table's folder), or both, and perhaps `SeriesInstanceUID` and `level`. Where there is a mask and no label,
-/// the mask says whether there is embolism.
+/// from the table's folder), or both, and perhaps `SeriesInstanceUID`, `level` and RSPECT's columns on the exam, such as
+/// `central_pe`. Where there is a mask and no label, the mask says whether there is embolism.
 ///
 /// # Errors
 /// A table without these columns or without rows. A broken row is an exclusion.
@@ -82,18 +85,19 @@ struct Columns {
     present: Option<usize>,
     level: Option<usize>,
     mask: Option<usize>,
+    further: Further,
 }
 
 impl Columns {
     fn find(headers: &StringRecord) -> Result<Self, String> {
-        let column =
-            |name: &str| headers.iter().position(|header| header.trim().trim_start_matches('\u{feff}') == name);
+        let column = |name: &str| place(headers, name);
         let found = Self {
             study: column("StudyInstanceUID").ok_or("the column `StudyInstanceUID` is missing")?,
             series: column("SeriesInstanceUID"),
             present: column("pe_present_in_exam"),
             level: column("level"),
             mask: column("mask"),
+            further: Further::find(headers),
         };
         if found.present.is_none() && found.mask.is_none() {
             return Err("one of the columns `pe_present_in_exam` and `mask` is needed".to_owned());
@@ -110,11 +114,10 @@ impl Columns {
         if study.is_empty() {
             return problem("the row names no study".to_owned());
         }
-        let embolism = match optional(self.present) {
-            "" => None,
-            "0" => Some(false),
-            "1" => Some(true),
-            other => return problem(format!("pe_present_in_exam = `{other}`: 0 or 1 was expected")),
+        let said = |column| flag(record, column, "pe_present_in_exam");
+        let (embolism, further) = match (self.present.map_or(Ok(None), said), self.further.read(record)) {
+            (Ok(embolism), Ok(further)) => (embolism, further),
+            (Err(wrong), _) | (_, Err(wrong)) => return problem(wrong),
         };
         let mask = Some(optional(self.mask)).filter(|path| !path.is_empty()).map(|path| folder.join(path));
         if embolism.is_none() && mask.is_none() {
@@ -124,6 +127,7 @@ impl Columns {
             study: study.to_owned(),
             series: optional(self.series).to_owned(),
             embolism,
+            further,
             level: optional(self.level).to_owned(),
             mask,
         })
@@ -164,6 +168,15 @@ mod tests {
             reasons[3].contains("line 8: the row contradicts line 7") && exclusions[3].series == "1.5",
             "{reasons:?}"
         );
+    }
+
+    #[test]
+    fn what_is_known_beside_embolism_is_read_as_rspect_writes_it() {
+        let header = "StudyInstanceUID,pe_present_in_exam,central_pe,rv_lv_ratio_gte_1,rv_lv_ratio_lt_1";
+        let found = parsed(&format!("{header}\n1.2,1,1,0,1\n1.3,0,,0,0\n1.4,1,x,0,0\n")).expect("readable");
+        assert_eq!(found.studies[0].further, [(Target::CentralPe, true), (Target::RvLvRatioGte1, false)]);
+        assert_eq!(found.studies[1].further, []);
+        assert!(found.exclusions[0].reason.starts_with("line 4: central_pe = `x`"), "{:?}", found.exclusions);
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod studies;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::{Evaluation, Prediction, figures};
+use super::{Evaluation, Prediction, TargetPrediction, figures};
 use crate::config::Config;
 use crate::engine::models::ModelsError;
 use crate::engine::models::manifest::{IntendedUse, Kind, Manifest, Metric};
@@ -117,6 +117,7 @@ fn models(configuration: &TrainConfiguration, request: &Elsewhere) -> Result<(Mo
 struct Cohort {
     manifest: Manifest,
     predictions: Vec<Prediction>,
+    targets: Vec<TargetPrediction>,
     slices: Vec<Scored>,
     hits: Hits,
     attributes: Attributes,
@@ -131,6 +132,7 @@ impl Cohort {
         Self {
             manifest: manifest.clone(),
             predictions: Vec::new(),
+            targets: Vec::new(),
             slices: Vec::new(),
             hits: Hits::default(),
             attributes: Attributes::default(),
@@ -145,7 +147,8 @@ impl Cohort {
     }
 
     fn take(&mut self, study: &Labelled, answered: Answered) {
-        let Answered { prediction, picture, acquisition, synthetic, images, truth } = answered;
+        let Answered { prediction, targets, picture, acquisition, synthetic, images, truth } = answered;
+        self.targets.extend(targets);
         self.attributes.add(&prediction.series, "clot level", study.level.as_str());
         add_acquisition(&mut self.attributes, &prediction.series, &acquisition);
         if let Some(truth) = truth {
@@ -172,7 +175,11 @@ impl Cohort {
         let of_exams = figures::of_exams(&exams, self.threshold(), resampling).into_iter();
         let of_slices = figures::of_slices(&self.slices).into_iter().chain(self.hits.figures());
         let of_slices = of_slices.map(|(name, metric)| (name.to_owned(), metric));
-        of_exams.chain(of_slices).map(|(name, metric)| (format!("test.{name}"), metric)).collect()
+        let named = of_exams.chain(of_slices).map(|(name, metric)| (format!("test.{name}"), metric));
+        named
+            .chain(figures::of_targets(&self.targets, resampling))
+            .chain(figures::of_spread(&self.predictions))
+            .collect()
     }
 
     fn write(
@@ -194,6 +201,7 @@ impl Cohort {
             ],
         };
         table::write(&request.out.join("predictions.csv"), &self.predictions)?;
+        table::write(&request.out.join("targets.csv"), &self.targets)?;
         files::write_whole(&request.out.join("evaluation.json"), evaluation.to_json().as_bytes())?;
         let cases = self.worst().iter().filter_map(|series| self.pictures.remove(series)).collect();
         let positive = self.predictions.iter().filter(|one| one.embolism).count();

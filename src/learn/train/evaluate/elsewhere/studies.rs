@@ -9,11 +9,11 @@ use super::masks::{self, MaskTruth};
 use crate::config::Config;
 use crate::dicom::bounded;
 use crate::engine::analyse::embolism::at_operating_point;
-use crate::engine::analyse::findings::Findings;
+use crate::engine::analyse::findings::{Findings, TargetFinding};
 use crate::engine::models::networks::Models;
 use crate::engine::pipeline::{Options, SeriesResult, analyse_series};
 use crate::engine::volume::SeriesFiles;
-use crate::learn::train::evaluate::Prediction;
+use crate::learn::train::evaluate::{Prediction, TargetPrediction};
 use crate::learn::train::files::LIMITS;
 use crate::learn::train::labels::Split;
 use crate::learn::train::report::Picture;
@@ -32,6 +32,8 @@ pub(super) enum Outcome {
 /// A study that was analysed.
 pub(super) struct Answered {
     pub(super) prediction: Prediction,
+    /// What is said beside embolism.
+    pub(super) targets: Vec<TargetPrediction>,
     /// Its slice of greatest evidence.
     pub(super) picture: Option<Picture>,
     pub(super) acquisition: Acquisition,
@@ -126,6 +128,15 @@ fn answer(
         member: None,
         study: study.study.clone(),
     };
+    let said = |finding: &TargetFinding| TargetPrediction {
+        series: prediction.series.clone(),
+        split: Split::Test,
+        target: finding.target,
+        label: study.further.iter().find(|(target, _)| *target == finding.target).map(|(_, label)| *label),
+        logit: None,
+        probability: finding.probability.value(),
+    };
+    let targets = findings.targets.iter().map(said).collect();
     let caption = findings
         .evidence
         .as_ref()
@@ -135,6 +146,7 @@ fn answer(
     let header = series.files.iter().find_map(|path| bounded::open(path, &LIMITS).ok());
     Ok(Answered {
         prediction,
+        targets,
         picture: key.zip(caption).and_then(|(image, caption)| Picture::new(image, caption)),
         acquisition: header.map(|header| Acquisition::of(&header)).unwrap_or_default(),
         synthetic: findings.synthetic,
