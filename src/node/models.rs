@@ -242,6 +242,18 @@ mod tests {
     }
 
     #[test]
+    fn a_promoted_package_that_was_replaced_is_not_the_promoted_one() {
+        let (folder, config) = packages();
+        promote(&config, "fixture-embolism/0.9.0");
+        assert!(ModelFolder::open(&config).is_ok());
+        let manifest = folder.path().join("fixture-embolism/0.9.0").join(MANIFEST);
+        let text = fs::read_to_string(&manifest).expect("manifest");
+        fs::write(&manifest, format!("{text}\n# changed\n")).expect("write");
+        let error = ModelFolder::open(&config).err().expect("refused").to_string();
+        assert!(error.contains("was promoted") && error.contains("promote another, or roll back"), "{error}");
+    }
+
+    #[test]
     fn a_package_that_somebody_copies_into_the_folder_is_listed_and_not_followed() {
         let (folder, config) = packages();
         let mut watched = ModelFolder::open(&config).expect("folder");

@@ -1,11 +1,14 @@
 //! `pe-node models` and a running node that follows it, through the real binary.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::node::{Node, Packages, name_of, path_of, phantoms};
+use crate::node::{BINARY, Node, Packages, fixture, name_of, path_of, phantoms};
 
 #[test]
 fn packages_are_imported_promoted_and_rolled_back_by_commands_that_say_what_is_so() {
@@ -42,6 +45,32 @@ fn packages_are_imported_promoted_and_rolled_back_by_commands_that_say_what_is_s
     let output = packages.models(&["rollback", "embolism"]);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
     assert!(packages.done(&["list"]).contains("* fixture-embolism/1.1.0"));
+}
+
+/// The node runs as a user of its own, and whoever imports may keep to himself what he makes.
+#[test]
+fn a_package_is_for_every_user_to_read_whatever_the_umask_of_its_import() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let directory = format!("models.directory={}", folder.path().join("models").display());
+    let package = fixture("fixture-lungs");
+    for (action, named) in [("import", package.as_os_str()), ("promote", OsStr::new("fixture-lungs/1.0.0"))] {
+        let done = Command::new("sh")
+            .args(["-c", "umask 077; exec \"$@\"", "sh", BINARY, "models", action])
+            .arg(named)
+            .args(["--set", &directory, "--set", "onnxruntime.device=cpu"])
+            .output()
+            .expect("the shell runs");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+    let mode = |path: &Path| fs::metadata(path).expect("metadata").permissions().mode() & 0o777;
+    let models = folder.path().join("models");
+    assert_eq!((mode(&models), mode(&models.join("active.toml"))), (0o755, 0o644));
+    let name = models.join("fixture-lungs");
+    let package = name.join("1.0.0");
+    assert_eq!((mode(&name), mode(&package)), (0o755, 0o755));
+    for entry in fs::read_dir(&package).expect("listing").flatten() {
+        assert_eq!(mode(&entry.path()), 0o644, "{}", entry.path().display());
+    }
 }
 
 /// Versions of the classifier that a series names.

@@ -81,6 +81,13 @@ pub struct Candidate {
     pub since: Timestamp,
 }
 
+impl Candidate {
+    /// What makes it another one: the name alone does not, as a package may have been replaced under its version.
+    fn identity(&self) -> (&str, &str) {
+        (&self.package, &self.sha256)
+    }
+}
+
 impl Default for Activation {
     fn default() -> Self {
         Self { schema: SCHEMA, shadow: None, history: Vec::new() }
@@ -139,7 +146,11 @@ impl Activation {
         let mut stack: Vec<&Event> = Vec::new();
         for event in self.history.iter().filter(|event| event.kind == kind) {
             match event.action {
-                Action::Found | Action::Promoted => stack.push(event),
+                Action::Found | Action::Promoted => {
+                    // Replaced under its version: what it was before is nowhere any more.
+                    stack.pop_if(|top| top.package == event.package);
+                    stack.push(event);
+                }
                 Action::RolledBack => {
                     stack.pop();
                 }
@@ -148,9 +159,11 @@ impl Activation {
         stack
     }
 
-    /// Puts a package on top of its kind. False if it is there already. A candidate that is promoted is none any more.
+    /// Puts a package on top of its kind. False if it is there already, with the same digest. A candidate that is
+    /// promoted is none any more.
     pub(super) fn put_on_top(&mut self, event: Event) -> bool {
-        if self.active(event.kind).is_some_and(|top| top.package == event.package) {
+        let identity = (&event.package, &event.sha256);
+        if self.active(event.kind).is_some_and(|top| (&top.package, &top.sha256) == identity) {
             return false;
         }
         self.shadow.take_if(|candidate| candidate.package == event.package);
@@ -168,8 +181,7 @@ impl Activation {
 
     /// Sets or removes the candidate. False if that changes nothing.
     pub(super) fn set_shadow(&mut self, candidate: Option<Candidate>) -> bool {
-        let package = |candidate: &Option<Candidate>| candidate.as_ref().map(|one| one.package.clone());
-        let changes = package(&self.shadow) != package(&candidate);
+        let changes = self.shadow.as_ref().map(Candidate::identity) != candidate.as_ref().map(Candidate::identity);
         if changes {
             self.shadow = candidate;
         }
@@ -237,6 +249,26 @@ mod tests {
         assert_eq!(Activation::parse(&state.to_toml().expect("text")), Ok(state.clone()));
         state.put_on_top(event(7, Action::Promoted, Kind::EmbolismClassifier, "a/2"));
         assert_eq!(state.shadow(), None);
+    }
+
+    #[test]
+    fn a_package_that_was_replaced_under_its_version_is_another_one() {
+        let mut state = promoted(&["a/1", "a/2"]);
+        let replaced = Event { sha256: "cd".repeat(32), ..event(5, Action::Promoted, Kind::EmbolismClassifier, "a/2") };
+        assert!(state.put_on_top(replaced.clone()));
+        assert_eq!(state.active(Kind::EmbolismClassifier), Some(&replaced));
+        assert!(!state.put_on_top(replaced), "a repetition");
+        assert_eq!(state.before(Kind::EmbolismClassifier).map(|event| event.package.as_str()), Some("a/1"));
+        let beside = |digest: &str| Candidate {
+            package: "a/3".to_owned(),
+            kind: Kind::EmbolismClassifier,
+            sha256: digest.repeat(32),
+            since: Timestamp::UNIX_EPOCH,
+        };
+        assert!(state.set_shadow(Some(beside("ab"))));
+        assert!(state.set_shadow(Some(beside("cd"))), "set beside anew");
+        assert_eq!(state.shadow(), Some(&beside("cd")));
+        assert!(!state.set_shadow(Some(beside("cd"))), "a repetition");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use super::activation::{Action, Activation, Candidate, Event, STATE};
 use super::manifest::Kind;
-use super::registry::{Package, Registry, RegistryError, directory};
+use super::registry::{Package, Registry, RegistryError, configured, directory};
 use super::{ModelIdentity, ModelsError};
 use crate::config::ModelsConfig;
 
@@ -114,6 +114,7 @@ impl Folder {
         let named = &config.directory;
         if !named.as_os_str().is_empty() && !named.exists() {
             fs::create_dir_all(named).map_err(unwritable(named))?;
+            fs::set_permissions(named, Permissions::from_mode(0o755)).map_err(unwritable(named))?;
         }
         let directory = directory(config)?;
         let path = directory.join(LOCK);
@@ -189,7 +190,8 @@ impl Folder {
         if state.active(kind).is_some() {
             return;
         }
-        let found = self.registry.select(kind, "").and_then(|package| Ok((package.id(), package.contents()?)));
+        let found = self.registry.select(kind, configured(&self.config, kind));
+        let found = found.and_then(|package| Ok((package.id(), package.contents()?)));
         if let Ok((package, contents)) = found {
             let sha256 = contents.identity.sha256;
             state.put_on_top(Event { at: now, action: Action::Found, kind, package, sha256 });
@@ -235,9 +237,9 @@ fn unwritable(directory: &Path) -> impl FnOnce(io::Error) -> FolderError {
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let written = || -> io::Result<()> {
-        // The node may run as another user than whoever promotes: the file is for all to read.
-        let mut draft =
-            tempfile::Builder::new().prefix(DRAFT).permissions(Permissions::from_mode(0o644)).tempfile_in(folder)?;
+        let mut draft = tempfile::Builder::new().prefix(DRAFT).tempfile_in(folder)?;
+        // The node may run as another user than whoever promotes: the file is for all to read, whatever the umask.
+        draft.as_file().set_permissions(Permissions::from_mode(0o644))?;
         draft.write_all(bytes)?;
         draft.as_file().sync_all()?;
         draft.persist(path)?;

@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
-use std::io::Write;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -112,7 +112,9 @@ impl Folder {
         }
         self.keep_what_is_active(incoming.manifest.kind, now)?;
         let parent = directory.join(&incoming.manifest.name);
-        fs::create_dir_all(&parent).map_err(FolderError::disk("creating the folder", &parent))?;
+        if !parent.is_dir() {
+            make_folder(&parent).map_err(FolderError::disk("creating the folder", &parent))?;
+        }
         sync(directory)?;
         fs::rename(&prepared, &place).map_err(FolderError::disk("naming the package", &place))?;
         sync(&parent)?;
@@ -137,24 +139,20 @@ impl Incoming {
     /// Writes the package durably below a draft's folder, in folders called as it is.
     fn copy_to(&self, draft: &TempDir) -> Result<PathBuf, FolderError> {
         let folder = draft.path().join(&self.manifest.name).join(&self.manifest.version);
-        fs::create_dir_all(&folder).map_err(FolderError::disk("creating the folder", &folder))?;
+        make_folder(&folder).map_err(FolderError::disk("creating the folder", &folder))?;
         let manifest = folder.join(MANIFEST);
-        File::create_new(&manifest)
-            .and_then(|mut file| file.write_all(self.text.as_bytes()).and_then(|()| file.sync_all()))
-            .map_err(FolderError::disk("writing", &manifest))?;
+        write_new(&manifest, &mut self.text.as_bytes()).map_err(FolderError::disk("writing", &manifest))?;
         for (name, from) in &self.files {
             let to = folder.join(name);
-            let missing = |error: std::io::Error| match error.kind() {
-                std::io::ErrorKind::NotFound => FolderError::Unfit {
+            let missing = |error: io::Error| match error.kind() {
+                io::ErrorKind::NotFound => FolderError::Unfit {
                     path: self.source.clone(),
                     problem: format!("{} is not there", from.display()),
                 },
                 _ => FolderError::Disk { action: "copying", path: from.clone(), source: error },
             };
             let mut source = File::open(from).map_err(missing)?;
-            File::create_new(&to)
-                .and_then(|mut file| std::io::copy(&mut source, &mut file).and_then(|_| file.sync_all()))
-                .map_err(FolderError::disk("writing", &to))?;
+            write_new(&to, &mut source).map_err(FolderError::disk("writing", &to))?;
         }
         sync(&folder)?;
         Ok(folder)
@@ -165,7 +163,7 @@ fn read_manifest(path: &Path) -> Result<String, FolderError> {
     fs::read_to_string(path).map_err(|error| FolderError::Unfit {
         path: path.to_owned(),
         problem: match error.kind() {
-            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
                 "there is no such file; a package is a folder with a model.toml, a single network needs --manifest"
                     .to_owned()
             }
@@ -176,6 +174,21 @@ fn read_manifest(path: &Path) -> Result<String, FolderError> {
 
 fn parse(path: &Path, text: &str) -> Result<Manifest, FolderError> {
     Manifest::parse(text).map_err(|error| FolderError::Unfit { path: path.to_owned(), problem: error.to_string() })
+}
+
+/// Makes a folder, in a draft also those above it. The node may run as another user than whoever imports: the folder is
+/// for all to read, whatever the umask says.
+fn make_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o755))
+}
+
+/// Writes a new file durably, for all to read like its folder.
+fn write_new(path: &Path, source: &mut impl Read) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    io::copy(source, &mut file)?;
+    file.set_permissions(Permissions::from_mode(0o644))?;
+    file.sync_all()
 }
 
 /// Makes the names in a folder durable.

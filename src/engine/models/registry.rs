@@ -312,6 +312,12 @@ impl Registry {
                     problem: error.to_string(),
                 };
                 let package = self.package(&event.package).map_err(lost)?;
+                let present = package.contents().map_err(lost)?.identity.sha256;
+                if present != event.sha256 {
+                    // Whoever promoted it never saw this one.
+                    let problem = format!("its SHA-256 is {present}, and {} was promoted", event.sha256);
+                    return Err(RegistryError::Lost { package: event.package.clone(), problem });
+                }
                 Ok((package, Choice::Promoted))
             }
             None => Ok((self.fitting(kind, "")?, Choice::Newest)),

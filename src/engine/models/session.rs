@@ -133,6 +133,10 @@ const PROBE: &[u8] = include_bytes!("probe.onnx");
 const CUDA_PROVIDER: &str = "libonnxruntime_providers_cuda.so";
 const CUDA_DRIVER: &str = "libcuda.so.1";
 
+/// Where ONNX Runtime looks for weights outside a network's file, instead of in the working directory. Nothing can lie
+/// there: the package's digest would not cover such weights. Errors of loading name the folder.
+const WEIGHTS_OUTSIDE: &str = "/dev/null/weights-outside-the-file-are-refused";
+
 impl Runtime {
     /// Loads the library and tries the device.
     ///
@@ -179,7 +183,7 @@ impl Runtime {
         self.threads
     }
 
-    /// Loads a network from the bytes of an ONNX file.
+    /// Loads a network from the bytes of an ONNX file, which must hold all its weights.
     pub(super) fn load(&self, onnx: &[u8]) -> Result<Network, SessionError> {
         let session = self
             .builder(self.device)
@@ -197,7 +201,8 @@ impl Runtime {
             // Between batches the cores belong to the preparation of the next one.
             .with_intra_op_spinning(false)?
             // A pattern would hold one allocation for the greatest batch between runs.
-            .with_memory_pattern(false)?)
+            .with_memory_pattern(false)?
+            .with_config_entry("session.model_external_initializers_file_folder_path", WEIGHTS_OUTSIDE)?)
     }
 
     /// Computes on the device, with falling back to the CPU forbidden.

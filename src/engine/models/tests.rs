@@ -53,6 +53,21 @@ fn edit(package: &Path, from: &str, to: &str) {
     fs::write(path, text.replacen(from, to, 1)).expect("write");
 }
 
+/// A network that no package may hold, of `fixtures/unfit`.
+fn unfit(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/unfit");
+    fs::read(folder.join(format!("{name}.onnx"))).expect("fixture")
+}
+
+/// Puts another network in the place of a package's file, with its digest.
+fn replace(package: &Path, file: &str, network: &[u8]) {
+    use sha2::{Digest, Sha256};
+    let digest = |bytes: &[u8]| crate::dicom::hexadecimal(&Sha256::digest(bytes));
+    let path = package.join(file);
+    edit(package, &digest(&fs::read(&path).expect("file")), &digest(network));
+    fs::write(path, network).expect("write");
+}
+
 /// What loading the models of a folder answers.
 fn refusal(folder: &Path) -> String {
     let (models, onnxruntime) = settings(folder);
@@ -147,7 +162,7 @@ fn outputs_in_another_order_than_the_layouts_are_refused() {
     let folder = copy();
     edit(&embolism(folder.path()), "outputs = [\"features\", \"evidence\"]", "outputs = [\"evidence\", \"features\"]");
     let error = refusal(folder.path());
-    assert!(error.contains("`evidence` has the shape 2 x 1 x 64 x 64, 2 x ? was expected"), "{error}");
+    assert!(error.contains("`evidence` has the shape 1 x 1 x 64 x 64, 1 x ? was expected"), "{error}");
 }
 
 #[test]
@@ -160,14 +175,34 @@ fn cells_of_evidence_wider_than_an_embolus_are_refused() {
 
 #[test]
 fn what_is_no_network_is_refused_with_the_runtimes_reason() {
-    use sha2::{Digest, Sha256};
     let folder = copy();
-    let package = embolism(folder.path());
-    let digest = crate::dicom::hexadecimal(&Sha256::digest(fs::read(package.join("head.onnx")).expect("file")));
-    fs::write(package.join("head.onnx"), b"no network").expect("write");
-    edit(&package, &digest, &crate::dicom::hexadecimal(&Sha256::digest(b"no network")));
+    replace(&embolism(folder.path()), "head.onnx", b"no network");
     let error = refusal(folder.path());
     assert!(error.contains("head.onnx: loading the network:"), "{error}");
+}
+
+#[test]
+fn weights_outside_a_networks_file_are_refused_even_where_they_could_be_read() {
+    assert!(Path::new("Cargo.toml").is_file(), "the working directory holds what the network names");
+    let folder = copy();
+    replace(&embolism(folder.path()), "head.onnx", &unfit("weight-outside"));
+    let error = refusal(folder.path());
+    assert!(error.contains("head.onnx: loading the network:") && error.contains("outside-the-file"), "{error}");
+}
+
+#[test]
+fn a_network_that_runs_with_one_number_of_slices_only_is_refused() {
+    let cases = [
+        ("fixture-lungs", "network.onnx", "lungs-of-two-slices"),
+        ("fixture-embolism", "encoder.onnx", "encoder-of-two-slices"),
+        ("fixture-embolism", "head.onnx", "head-of-two-slices"),
+    ];
+    for (package, file, network) in cases {
+        let folder = copy();
+        replace(&folder.path().join(package).join("1.0.0"), file, &unfit(network));
+        let error = refusal(folder.path());
+        assert!(error.contains(&format!("{file}: running the network:")), "{network}: {error}");
+    }
 }
 
 #[test]
@@ -193,6 +228,17 @@ fn manifests_with_values_that_cannot_be_are_refused_by_key() {
     edit(&folder.path().join("fixture-lungs/1.0.0"), "name = \"left-lung\"", "name = \"lung\"");
     let error = Package::open(&folder.path().join("fixture-lungs/1.0.0")).expect_err("labels").to_string();
     assert!(error.contains("`left-lung` stands 0 times"), "{error}");
+}
+
+#[test]
+fn what_finds_the_lungs_is_not_given_images_cut_around_them() {
+    for crop in ["lung-box", "lung-square"] {
+        let folder = copy();
+        let package = folder.path().join("fixture-lungs/1.0.0");
+        edit(&package, "crop = \"body\"", &format!("crop = \"{crop}\""));
+        let error = Package::open(&package).expect_err(crop).to_string();
+        assert!(error.contains("input.crop") && error.contains("`body` or `none` was expected"), "{error}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::manifest::{Calibration, File, Kind, Layout, Manifest, OperatingPoint, Patches, Role};
 use super::target::Target;
-use crate::engine::volume::preparation::{Preparation, check};
+use crate::engine::volume::preparation::{Crop, Preparation, check};
 
 /// Rows and columns of a prepared slice beyond which a network would not fit into memory.
 const LARGEST_SLICE: usize = 2048;
@@ -89,7 +89,7 @@ impl Manifest {
             (_, None) => {}
         }
         match self.kind {
-            Kind::LungSegmentation => self.lung_labels(),
+            Kind::LungSegmentation => self.lungs(),
             Kind::EmbolismClassifier => self.classifier(),
         }
     }
@@ -118,6 +118,15 @@ impl Manifest {
         })?;
         let different = targets.iter().collect::<BTreeSet<_>>().len() == targets.len();
         ensure(different, "labels", || "a target stands more than once".to_owned())
+    }
+
+    /// What finds the lungs cannot be given images that are cut around them.
+    fn lungs(&self) -> Result<(), ManifestError> {
+        let crop = self.input.crop;
+        ensure(!matches!(crop, Crop::LungBox | Crop::LungSquare), "input.crop", || {
+            format!("{crop:?} needs the lungs that this network is to find: `body` or `none` was expected")
+        })?;
+        self.lung_labels()
     }
 
     fn lung_labels(&self) -> Result<(), ManifestError> {

@@ -1,6 +1,8 @@
 //! Volumes as NIfTI-1 files ([the format](https://nifti.nimh.nih.gov/nifti-1)), whose axes go to the right, the
 //! front and the head (RAS) where DICOM's go to the left, the back and the head (LPS).
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array3, Ix3};
@@ -39,16 +41,24 @@ pub enum NiftiError {
 }
 
 /// Writes voxels `[slice, row, column]` on a grid; compressed if the name ends in `.gz`. `sform` and `qform` both
-/// say where the voxels lie.
+/// say where the voxels lie. The file is written beside its place and renamed, so that nobody meets half of it.
 pub fn write<T>(path: &Path, voxels: &Array3<T>, geometry: &Geometry) -> Result<(), NiftiError>
 where
     T: DataElement + bytemuck::Pod,
 {
-    let header = header(geometry);
-    WriterOptions::new(path)
-        .reference_header(&header)
-        .write_nifti(&voxels.t())
-        .map_err(|source| NiftiError::Write { path: path.to_owned(), source: Box::new(source) })
+    let failed = |source: nifti::NiftiError| NiftiError::Write { path: path.to_owned(), source: Box::new(source) };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // The name's ending tells the writer whether to compress.
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let partial = tempfile::Builder::new()
+        .prefix(".partial-")
+        .suffix(name.as_ref())
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder)
+        .map_err(|error| failed(error.into()))?;
+    WriterOptions::new(partial.path()).reference_header(&header(geometry)).write_nifti(&voxels.t()).map_err(failed)?;
+    partial.persist(path).map_err(|error| failed(error.error.into()))?;
+    Ok(())
 }
 
 /// Reads a three-dimensional file: voxels `[slice, row, column]` with the file's scaling applied, and their grid.
@@ -178,6 +188,21 @@ mod tests {
                 assert!((0..3).all(|i| (found.directions[axis][i] - grid.directions[axis][i]).abs() < 1e-6));
             }
         }
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_others_may_read_it() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("mask.nii.gz");
+        let grid = geometry([5, 4, 3], [0.7, 0.8, 2.5], SUPINE);
+        std::fs::write(&path, "half a file").expect("written");
+        let other_name = folder.path().join("still open");
+        std::fs::hard_link(&path, &other_name).expect("linked");
+        write(&path, &Array3::<u8>::ones((3, 4, 5)), &grid).expect("writes");
+        assert_eq!(std::fs::read(other_name).expect("read"), b"half a file", "no byte of the old file was touched");
+        assert!(read(&path).is_ok_and(|(voxels, _)| voxels.iter().all(|value| *value > 0.5)));
+        assert_eq!(std::fs::metadata(&path).expect("metadata").permissions().mode() & 0o400, 0o400);
+        assert_eq!(std::fs::read_dir(folder.path()).expect("folder").count(), 2, "nothing is left beside");
     }
 
     #[test]

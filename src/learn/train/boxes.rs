@@ -107,7 +107,8 @@ impl Stage for Boxes<'_> {
     }
 
     fn sources(&self, input: &Made<FoundLungs>) -> Option<String> {
-        Some(format!("emboli {}", self.has_emboli(&input.exam)))
+        let emboli = self.has_emboli(&input.exam).then(|| files::state(&emboli_truth(&input.exam)));
+        Some(format!("emboli {emboli:?}"))
     }
 
     fn make(&self, input: &Made<FoundLungs>) -> Result<Outcome<Prepared>, TrainError> {
@@ -126,6 +127,9 @@ impl Stage for Boxes<'_> {
         if self.has_emboli(exam) {
             let emboli = emboli_on(&volume, &preparer, &emboli_truth(exam))?;
             files::write_whole(&emboli_path(&self.folder, series), &emboli)?;
+        } else {
+            // Those of a mask that is gone would go on teaching.
+            stage::remove(&emboli_path(&self.folder, series))?;
         }
         let place = |slice: usize| preparer.prepared_slice(slice).map_or(-1, |slice| slice as i64);
         Ok(Outcome::Made(Prepared {

@@ -41,10 +41,7 @@ pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest, eval
     if manifest.kind == Kind::EmbolismClassifier {
         let fit = &configuration.fit;
         let masks = if fit.mask_weight > 0.0 {
-            format!(
-                " + {} x evidence cells against masks of the emboli, which phantoms have and patients have not",
-                fit.mask_weight
-            )
+            format!(" + {} x evidence cells against masks of the emboli, where exams have them", fit.mask_weight)
         } else {
             String::new()
         };
@@ -107,7 +104,7 @@ fn calibration(manifest: &Manifest, evaluation: &Evaluation) -> String {
         );
     }
     if manifest.calibration.iter().any(|calibration| !calibration.slices_fitted) {
-        text.push_str("\nSlices are not calibrated: the validation exams have no labelled slices of both classes.\n");
+        text.push_str("\nSlices are not calibrated: their values are the network's own.\n");
     }
     text
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::config::ConfigError;
 use crate::engine::analyse::AnalyseError;
 use crate::engine::models::ModelsError;
+use crate::engine::models::folder::FolderError;
 use crate::engine::volume::nifti::NiftiError;
 use crate::engine::volume::preparation::PreparationError;
 
@@ -69,6 +70,14 @@ pub enum TrainError {
     /// The lung package, or the exported package, does not run.
     #[error(transparent)]
     Models(#[from] ModelsError),
+    /// The package cannot be put where it was to go.
+    #[error("exporting to package.directory = {directory}: {source}", directory = directory.display())]
+    Publishing {
+        /// The folder of packages.
+        directory: PathBuf,
+        /// What stands against it, `package.version` for instance.
+        source: FolderError,
+    },
     /// The network cannot be written as ONNX.
     #[error("exporting the network: {0}; keep to operations that burn-onnx lowers")]
     Export(String),

@@ -91,6 +91,13 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
 }
 
+/// What tells a file from one that took its place: length and time of its last change.
+pub(crate) fn state(path: &Path) -> String {
+    let Ok(metadata) = std::fs::metadata(path) else { return "none".to_owned() };
+    let changed = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    format!("{} {}", metadata.len(), changed.unwrap_or_default().as_nanos())
+}
+
 /// Creates a folder and those above it.
 pub(crate) fn create_folder(path: &Path) -> Result<(), TrainError> {
     std::fs::create_dir_all(path).map_err(TrainError::file("creating", path))

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::configuration::{LungSource, TrainConfiguration};
+use super::files;
 use super::labels::Exam;
 use super::stage::{self, Made, Outcome, Stage};
 use super::volumes::{self, StoredVolume};
 use crate::config::Config;
-use crate::engine::analyse::lungs;
+use crate::engine::analyse::{AnalyseError, lungs};
 use crate::engine::models::ModelsError;
 use crate::engine::models::manifest::Kind;
 use crate::engine::models::networks::LungNetwork;
@@ -132,10 +133,7 @@ impl Lungs {
 
     fn find(&self, exam: &Exam, volume: &Volume) -> Result<LungMask, TrainError> {
         match &self.source {
-            Source::Truth => {
-                let path = Path::new(&exam.root).join("truth").join(&exam.series).join("lungs.nii.gz");
-                read_labels(&path, &volume.geometry)
-            }
+            Source::Truth => read_labels(&truth(exam), &volume.geometry),
             Source::Package(package) => package.segment(volume),
         }
     }
@@ -151,8 +149,12 @@ impl Stage for Lungs {
         &self.folder
     }
 
-    fn sources(&self, _: &Made<StoredVolume>) -> Option<String> {
-        Some(self.source.identity().to_owned())
+    fn sources(&self, input: &Made<StoredVolume>) -> Option<String> {
+        let identity = self.source.identity();
+        Some(match self.source {
+            Source::Truth => format!("{identity} {}", files::state(&truth(&input.exam))),
+            Source::Package(_) => identity.to_owned(),
+        })
     }
 
     /// Networks use all cores for one exam.
@@ -165,7 +167,8 @@ impl Stage for Lungs {
         let volume = volumes::load(&self.volumes, series, &input.value)?;
         let mask = match self.find(&input.exam, &volume) {
             Ok(mask) => mask,
-            Err(error @ (TrainError::Nifti(_) | TrainError::Analyse(_))) => {
+            // What is wrong with the exam; a network that fails, for want of memory say, is not.
+            Err(error @ (TrainError::Nifti(_) | TrainError::Analyse(AnalyseError::Preparation(_)))) => {
                 return Ok(Outcome::Excluded(format!("no lungs: {error}")));
             }
             Err(error) => return Err(error),
@@ -183,6 +186,11 @@ impl Stage for Lungs {
     fn row(&self, exam: &Exam, found: &FoundLungs) -> Row {
         Row { series: exam.series.clone(), left_ml: found.left_ml, right_ml: found.right_ml }
     }
+}
+
+/// Where a cohort keeps the lungs of a series.
+fn truth(exam: &Exam) -> PathBuf {
+    Path::new(&exam.root).join("truth").join(&exam.series).join("lungs.nii.gz")
 }
 
 /// Reads a mask onto a grid.

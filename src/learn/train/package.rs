@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
+use jiff::Timestamp;
 use ndarray::{ArrayViewD, Axis};
 
 use super::TrainError;
@@ -15,8 +16,10 @@ use super::export::{self, Exported};
 use super::files;
 use super::labels::Split;
 use super::network::{EmbolismNetwork, LungNetwork};
-use crate::config::Config;
+use crate::config::{Config, ModelsConfig};
 use crate::engine::models::ModelsError;
+use crate::engine::models::folder::Folder;
+use crate::engine::models::import::Incoming;
 use crate::engine::models::manifest::{File, IntendedUse, Kind, Label, Layout, Manifest, Role, Training};
 use crate::engine::models::networks::{self as served, verify};
 use crate::engine::models::registry::{Contents, MANIFEST, Package};
@@ -111,11 +114,11 @@ pub(crate) fn open_draft(experiment: &Path) -> Result<Package, TrainError> {
     Ok(Package::open(&folder).map_err(ModelsError::from)?)
 }
 
-/// Writes `<directory>/<name>/<version>` of the evaluated networks of one fit, or of an ensemble of fits, and gives its
-/// path. The package is complete and loads in ONNX Runtime before it gets its name.
+/// Writes the package of the evaluated networks of one fit, or of an ensemble of fits, into the experiment's folder, and
+/// gives its path. The package is complete and loads in ONNX Runtime before it gets its name.
 pub(crate) fn write(
     configuration: &TrainConfiguration,
-    directory: &Path,
+    experiment: &Path,
     fits: &[ExportedFit],
     evaluation: &Evaluation,
     data_sha256: &str,
@@ -134,10 +137,21 @@ pub(crate) fn write(
     let paths = manifest.files.iter().map(|file| file.path.as_str());
     let contents = paths.zip(networks.iter().flat_map(Contents::files));
     let contents = contents.chain([("metrics.json", metrics.as_bytes()), ("card.md", card.as_bytes())]);
-    write_folder(directory, &manifest, contents, |package| {
+    write_folder(&experiment.join("package"), &manifest, contents, |package| {
         verify(package, &runtime()?)?;
         Ok(())
     })
+}
+
+/// Takes a package into a folder of packages as `pe-node models import` does, and gives its place there: what is active
+/// stays so, and no other package of its name and version is replaced.
+pub(crate) fn publish(package: &Path, directory: &Path) -> Result<PathBuf, TrainError> {
+    let config = ModelsConfig { directory: directory.to_owned(), ..Config::load(None, std::env::vars(), &[])?.models };
+    let failed = |source| TrainError::Publishing { directory: directory.to_owned(), source };
+    let folder = Folder::open(&config).map_err(failed)?;
+    let incoming = Incoming::from_folder(package).map_err(failed)?;
+    let imported = folder.import(&incoming, &runtime()?, Timestamp::now()).map_err(failed)?;
+    Ok(directory.join(imported.identity.name).join(imported.identity.version))
 }
 
 /// Writes a package beside its place; it goes there once it is whole and was found good.
@@ -236,9 +250,11 @@ pub(crate) fn notice(configuration: &TrainConfiguration, synthetic: bool) -> &'s
     }
 }
 
-/// The commit of the working tree that the program runs in, where there is one.
+/// The commit of the working tree that the program was built in, where that is still there.
 pub(crate) fn commit() -> String {
-    let output = std::process::Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=40"]).output();
+    let mut git = std::process::Command::new("git");
+    let output =
+        git.args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty", "--abbrev=40"]).output();
     let text = output.ok().filter(|output| output.status.success()).map(|output| output.stdout).unwrap_or_default();
     let text = String::from_utf8_lossy(&text).trim().to_owned();
     if text.is_empty() { "unknown".to_owned() } else { text }

@@ -196,7 +196,8 @@ fn write_stored<T: Serialize>(path: &Path, stored: &Stored<T>) -> Result<(), Tra
     files::write_whole(path, text.as_bytes())
 }
 
-fn remove(path: &Path) -> Result<(), TrainError> {
+/// Removes a file, if it is there.
+pub(crate) fn remove(path: &Path) -> Result<(), TrainError> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(TrainError::file("removing", path)(error)),
         _ => Ok(()),

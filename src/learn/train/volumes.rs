@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::configuration::TrainConfiguration;
-use super::files::{CohortFiles, LIMITS, table};
+use super::files::{self, CohortFiles, LIMITS, table};
 use super::labels::Exam;
 use super::stage::{self, Made, Outcome, Stage};
 use crate::dicom::{Uid, elements};
@@ -145,12 +145,11 @@ impl Stage for Volumes {
         &self.folder
     }
 
-    /// The files by name and length: a file that was replaced by a better copy makes another volume.
+    /// The files by name, length and time: a file that was replaced by a better copy makes another volume.
     fn sources(&self, input: &Made<()>) -> Option<String> {
         self.files.as_ref()?;
-        let length = |path: &PathBuf| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-        let named: Vec<String> =
-            self.files(&input.exam).iter().map(|path| format!("{} {}", path.display(), length(path))).collect();
+        let named = |path: &PathBuf| format!("{} {}", path.display(), files::state(path));
+        let named: Vec<String> = self.files(&input.exam).iter().map(named).collect();
         Some(named.join("\n"))
     }
 

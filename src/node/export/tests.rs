@@ -17,7 +17,7 @@ use crate::node::queue::{Queue, Selection};
 struct Running {
     folder: tempfile::TempDir,
     config: StorageConfig,
-    _archive: Archive,
+    archive: Archive,
 }
 
 impl Running {
@@ -42,12 +42,13 @@ impl Running {
             }
             if let Some(status) = status {
                 let now = Timestamp::now();
-                queue.decide(&uid(study), &uid(series), 9, &Selection::Analyse(members), now).await.expect("decide");
+                let (revision, selection) = (i64::from(slices), Selection::Analyse(members));
+                queue.decide(&uid(study), &uid(series), revision, &selection, now).await.expect("decide");
                 let job = queue.claim(now).await.expect("claim").expect("due");
                 queue.finish(&job, &summary(status), &[], now).await.expect("finish");
             }
         }
-        Self { folder, config, _archive: archive }
+        Self { folder, config, archive }
     }
 
     async fn export(&self, labels: &str, include_rejected: bool, copy: bool) -> (Exported, PathBuf) {
@@ -128,6 +129,21 @@ async fn rejected_series_are_given_on_demand_and_what_was_broken_off_is_done_aga
     node.export("StudyInstanceUID,label\n1.2,0\n1.1,1\n", true, true).await;
     assert_eq!(names(&series).len(), 2);
     assert_eq!(names(&out.join("train/1.2")), ["1.2.1".to_owned()].into());
+}
+
+#[tokio::test]
+async fn a_series_whose_slices_still_arrive_is_not_complete() {
+    let node = Running::new().await;
+    let labels = "StudyInstanceUID,label\n1.1,1\n";
+    node.archive.store(slice("1.1", "1.1.1", 4, &[])).await.expect("store");
+    let (exported, out) = node.export(labels, false, true).await;
+    assert_eq!((exported.exams, exported.slices), (1, 2), "the other series");
+    assert_eq!(names(&out.join("train/1.1")), ["1.1.2".to_owned()].into());
+    node.archive.store(slice("1.1", "1.1.2", 3, &[])).await.expect("store");
+    let (exported, out) = node.export(labels, false, true).await;
+    assert_eq!((exported.exams, exported.excluded), (0, 1));
+    let exclusions = fs::read_to_string(out.join("exclusions.csv")).expect("exclusions");
+    assert!(exclusions.contains("2,1.1,") && exclusions.contains("complete yet"), "{exclusions}");
 }
 
 #[tokio::test]

@@ -38,7 +38,8 @@ pub async fn studies_of_accession(archive: &ArchiveReader, accession_number: &st
     rows.iter().map(|row| uid(row, "study_instance_uid")).collect::<Result<_, _>>().map_err(database(failing))
 }
 
-/// The received series of a study that are complete, or nothing if the node does not have the study.
+/// The received series of a study that are complete, or nothing if the node does not have the study. One whose slices
+/// still arrive is not complete, even if it was and has a job.
 pub async fn held_series(archive: &ArchiveReader, study: &Uid) -> Result<Option<Vec<HeldSeries>>, QueueError> {
     let failing = "looking up a study";
     let known: Option<i64> = sqlx::query_scalar("SELECT received_at FROM studies WHERE study_instance_uid = $1")
@@ -51,6 +52,8 @@ pub async fn held_series(archive: &ArchiveReader, study: &Uid) -> Result<Option<
     }
     let rows = sqlx::query(
         "SELECT j.id, j.series_instance_uid, j.state, j.summary, j.instances FROM jobs j \
+         JOIN series e ON e.study_instance_uid = j.study_instance_uid \
+         AND e.series_instance_uid = j.series_instance_uid AND e.assembled_revision >= e.revision \
          WHERE j.study_instance_uid = $1 AND j.version = (SELECT MAX(n.version) FROM jobs n \
          WHERE n.study_instance_uid = j.study_instance_uid AND n.series_instance_uid = j.series_instance_uid) \
          ORDER BY j.series_instance_uid",

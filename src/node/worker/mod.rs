@@ -1,8 +1,9 @@
 //! The worker: leases a job, has it analysed in a process of its own, stores the results, records the end.
 //!
 //! The analysis runs in a child process of the same binary (`pe-node analyse`) that keeps its models loaded. It is
-//! watched from outside, so a crash, a hang or a lack of memory costs one attempt of one job and never the node. It
-//! ends when its standard input does, that is, whenever the node ends, however the node ends.
+//! watched from outside, so a crash, a hang or a lack of memory costs one attempt of one job and never the node. Where
+//! that happens while its models are loaded, it is no job's fault and costs none. It ends when its standard input does,
+//! that is, whenever the node ends, however the node ends.
 //!
 //! Other models take over between two jobs (`succession`); a candidate runs beside in the pauses ([`shadow`]).
 //!
@@ -268,7 +269,7 @@ impl Worker {
             }
             Ok(Outcome::Interrupted) => self.queue.give_back(job, now).await?,
             // Whoever stops the node may stop its child at the same time: not the job's fault.
-            Err(WorkerError::Process(ProcessError::Died(_))) if shutdown.is_cancelled() => {
+            Err(WorkerError::Process(ProcessError::Died(_) | ProcessError::Unable(_))) if shutdown.is_cancelled() => {
                 self.queue.give_back(job, now).await?;
             }
             Err(error) => self.failed(job, &error, now).await?,

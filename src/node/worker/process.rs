@@ -20,7 +20,8 @@ const SETUP_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a running analysis may go on after the node was told to stop; then it is given back.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// Why the analysis process gave no answer. Each costs one attempt of the job it had.
+/// Why the analysis process gave no answer. What keeps it from starting is the fault of the node; anything else costs
+/// one attempt of the job it had.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
     /// It cannot be started.
@@ -50,6 +51,19 @@ pub enum ProcessError {
         /// What it may have.
         limit_mib: u64,
     },
+}
+
+impl ProcessError {
+    /// The error as it is while models are loaded, when the process had no job yet that could be at fault.
+    pub(super) fn at_start(self) -> Self {
+        match self {
+            Self::Start { .. } | Self::Unable(_) => self,
+            Self::TimedOut(longest) => {
+                Self::Unable(format!("its models were not loaded within {} s", longest.as_secs()))
+            }
+            Self::Died(_) | Self::Memory { .. } => Self::Unable(self.to_string()),
+        }
+    }
 }
 
 /// How the process is started and bounded.
@@ -94,6 +108,9 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts the process and waits until its models are loaded.
+    ///
+    /// # Errors
+    /// [`ProcessError::Start`] or [`ProcessError::Unable`], whatever happened.
     pub(super) async fn start(launch: &Launch, setup: &Setup) -> Result<Self, ProcessError> {
         let failed = |source| ProcessError::Start { program: launch.program.clone(), source };
         let mut child = Command::new(&launch.program)
@@ -112,13 +129,18 @@ impl Process {
         let output = BufReader::new(output).lines();
         let ready = Ready { provider: crate::engine::models::Provider(String::new()), models: Vec::new() };
         let mut process = Self { child, input, output, launch: launch.clone(), ready };
-        process.send(setup).await?;
-        match process.answer(SETUP_TIMEOUT).await? {
-            Reply::Ready(ready) => process.ready = ready,
-            Reply::Unable { reason } => return Err(ProcessError::Unable(reason)),
-            other => return Err(ProcessError::Died(format!("it answered {other:?} to its settings"))),
-        }
+        process.ready = process.load(setup).await.map_err(ProcessError::at_start)?;
         Ok(process)
+    }
+
+    /// Has the models loaded.
+    async fn load(&mut self, setup: &Setup) -> Result<Ready, ProcessError> {
+        self.send(setup).await?;
+        match self.answer(SETUP_TIMEOUT).await? {
+            Reply::Ready(ready) => Ok(ready),
+            Reply::Unable { reason } => Err(ProcessError::Unable(reason)),
+            other => Err(ProcessError::Unable(format!("it answered {other:?} to its settings"))),
+        }
     }
 
     /// Has one series analysed. After an error the process is of no more use.

@@ -212,6 +212,27 @@ async fn a_fault_of_the_node_costs_no_attempt() {
 }
 
 #[tokio::test]
+async fn a_process_that_is_lost_while_its_models_are_loaded_costs_no_attempt() {
+    let hungry = r"hog=$(head -c 60000000 /dev/zero | tr '\0' x); sleep 100";
+    for (fault, problem) in [("exit 3", "exit status: 3"), (hungry, "analysis.memory_limit_mib")] {
+        let broken = format!(r#"if [ -e "$FOLDER/broken" ]; then {fault}; fi; {}"#, script(WELL_DONE));
+        let mut node = Node::new(&broken).await;
+        node.launch.memory_limit_mib = 50;
+        let mut worker = node.worker().await.expect("worker");
+        // The next process meets a driver that is no longer there.
+        worker.process = None;
+        std::fs::write(node.folder.path().join("broken"), "").expect("write");
+        worker.step(&Shutdown::new()).await.expect("step");
+        let series = node.series().await;
+        assert_eq!((series.state, series.attempts), (SeriesProgress::Job(JobState::Queued), 0));
+        let error = series.error.expect("an error");
+        assert!(error.contains("cannot start") && error.contains(problem), "{error}");
+    }
+    let slow = WorkerError::from(ProcessError::TimedOut(Duration::from_secs(300)).at_start());
+    assert!(slow.is_of_the_node() && !slow.to_string().contains("analysis.timeout_seconds"), "{slow}");
+}
+
+#[tokio::test]
 async fn a_crash_costs_one_attempt_and_the_next_one_has_a_new_process() {
     let crash_once =
         format!(r#"if [ -e "$FOLDER/crashed" ]; then {WELL_DONE}; else touch "$FOLDER/crashed"; exit 3; fi"#);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use ndarray::{Array1, Array2, Array3, Array4, Array5, ArrayD, ArrayView2, ArrayView4, Axis, concatenate};
 
 use super::loading::{Extent, Loader, Part, shaped};
-use super::{BATCH, ModelsError, WIDEST_CELL_MM};
+use super::{BATCH, ModelsError, TRIALS, WIDEST_CELL_MM};
 use crate::engine::models::ModelIdentity;
 use crate::engine::models::manifest::{Layout, Manifest, Role};
 use crate::engine::models::registry::Package;
@@ -121,7 +121,7 @@ impl EmbolismNetwork {
         }
     }
 
-    /// One pass over blank slices: the file at fault and its problem.
+    /// Passes over blank slices: the file at fault and its problem.
     fn trial(&mut self) -> Result<(), (String, String)> {
         let targets = self.manifest.targets().len();
         let [rows, columns] = self.manifest.input.size;
@@ -131,8 +131,7 @@ impl EmbolismNetwork {
             Members::EncoderHead(members) => {
                 let mut cells = Vec::new();
                 for member in members {
-                    let images = Array4::zeros((2, channels, rows, columns));
-                    cells.push(member.trial(&self.manifest, &images.view())?);
+                    cells.push(member.trial(&self.manifest)?);
                     if cells[0] != cells[cells.len() - 1] {
                         let problem = format!("evidence of {cells:?} cells; members must agree");
                         return Err((member.encoder.path().to_owned(), problem));
@@ -141,8 +140,10 @@ impl EmbolismNetwork {
             }
             Members::Exam(members) => {
                 for member in members {
-                    let outcome: Result<Reading, SessionError> = member.read(2, targets, &mut blank);
-                    outcome.map_err(|error| (member.network.path().to_owned(), error.to_string()))?;
+                    for slices in member.depth.map_or(TRIALS.to_vec(), |depth| vec![depth]) {
+                        let outcome: Result<Reading, SessionError> = member.read(slices, targets, &mut blank);
+                        outcome.map_err(|error| (member.network.path().to_owned(), error.to_string()))?;
+                    }
                 }
             }
         }
@@ -209,7 +210,17 @@ impl EncoderHead {
     }
 
     /// Rows and columns of the evidence, or the file at fault and its problem.
-    fn trial(&mut self, manifest: &Manifest, images: &ArrayView4<'_, f32>) -> Result<[usize; 2], (String, String)> {
+    fn trial(&mut self, manifest: &Manifest) -> Result<[usize; 2], (String, String)> {
+        let [rows, columns] = manifest.input.size;
+        let mut cells = [0; 2];
+        for slices in TRIALS {
+            let images = Array4::zeros((slices, manifest.input.channels(), rows, columns));
+            cells = self.trial_of(manifest, &images.view())?;
+        }
+        Ok(cells)
+    }
+
+    fn trial_of(&mut self, manifest: &Manifest, images: &ArrayView4<'_, f32>) -> Result<[usize; 2], (String, String)> {
         let encoded = self.encode(images);
         let encoded = encoded.map_err(|error| (self.encoder.path().to_owned(), error.to_string()))?;
         check_cells(manifest, encoded.evidence.dim()).map_err(|problem| (self.encoder.path().to_owned(), problem))?;

@@ -6,7 +6,7 @@ use ndarray::{Array3, Array4, Array5, ArrayView4, Axis, Slice, Zip};
 
 use super::loading::{Extent, Loader, Part, shaped};
 use super::patches::{Place, places};
-use super::{BATCH, ModelsError};
+use super::{BATCH, ModelsError, TRIALS};
 use crate::engine::models::ModelIdentity;
 use crate::engine::models::manifest::{Layout, Manifest, Patches, Role};
 use crate::engine::models::registry::Package;
@@ -174,8 +174,10 @@ impl LungNetwork {
                 let blank = Array5::zeros((1, 1, *slices, *rows, *columns));
                 patch_logits(member, &self.manifest, &blank).map(drop)
             } else {
-                let blank = Array4::zeros((2, self.manifest.input.channels(), rows, columns));
-                slice_logits(member, &self.manifest, &blank.view()).map(drop)
+                TRIALS.into_iter().try_for_each(|slices| {
+                    let blank = Array4::zeros((slices, self.manifest.input.channels(), rows, columns));
+                    slice_logits(member, &self.manifest, &blank.view()).map(drop)
+                })
             };
             outcome.map_err(|error| (member.path().to_owned(), error.to_string()))?;
         }

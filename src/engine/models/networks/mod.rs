@@ -1,8 +1,8 @@
 //! The active packages as networks with typed inputs and outputs.
 //!
 //! Every tensor is checked against the manifest when a package is loaded: name and element type, for inputs rank and
-//! size as the file declares them, and then what the network really gives in a trial run on blank slices, with more
-//! than one slice, so that an axis that should be dynamic and is not shows at start and not in the first study.
+//! size as the file declares them, and then what the network really gives in trial runs on blank slices, with several
+//! numbers of them, so that an axis that should be dynamic and is not shows at start and not in the first study.
 //!
 //! A package may hold several networks of one layout, its members. Each layout has its way through a prepared stack;
 //! callers give the stack slice by slice and need not know it.
@@ -25,6 +25,10 @@ use crate::config::{ModelsConfig, OnnxRuntimeConfig};
 pub const WIDEST_CELL_MM: f64 = 5.0;
 /// Slices that enter a network at once: enough to fill the cores, few enough to bound memory.
 pub const BATCH: usize = 8;
+
+/// Numbers of slices of the trial runs where a network takes any: one, as the last batch of an exam may hold, and more.
+/// A number that is baked into a network differs from some of them.
+const TRIALS: [usize; 3] = [1, 2, 3];
 
 /// Why the models cannot be used.
 #[derive(Debug, thiserror::Error)]

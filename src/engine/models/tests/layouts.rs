@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array4, Axis};
 use tempfile::TempDir;
 
-use super::{edit, read_all, runtime};
+use super::{edit, read_all, replace, runtime, unfit};
 use crate::engine::models::networks::{EmbolismNetwork, LungNetwork, verify};
 use crate::engine::models::registry::{MANIFEST, Package};
 use crate::engine::models::target::Target;
@@ -130,6 +130,14 @@ fn what_does_not_fit_its_layout_is_refused_with_the_reason() {
         let said = refusal(name, from, to);
         assert!(said.contains(reason), "{name}: {to}: {said}");
     }
+}
+
+#[test]
+fn an_exam_network_of_any_depth_that_runs_with_one_number_of_slices_only_is_refused() {
+    let (_folder, path) = copy("fixture-exam");
+    replace(&path, "network.onnx", &unfit("exam-of-two-slices"));
+    let error = verify(&Package::open(&path).expect("package"), &runtime()).expect_err("baked in").to_string();
+    assert!(error.contains("network.onnx: running the network:"), "{error}");
 }
 
 #[test]

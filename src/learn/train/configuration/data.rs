@@ -65,6 +65,13 @@ pub struct Supervision {
 
 impl Data {
     pub(super) fn validate(&self) -> Result<(), String> {
+        if self.folds >= 2 && !self.validation_root.as_os_str().is_empty() {
+            return Err(format!(
+                "data.folds = {} and data.validation_root = {}: folds validate on each other; set one of them",
+                self.folds,
+                self.validation_root.display()
+            ));
+        }
         share("data.validation_fraction", self.validation_fraction)?;
         share("data.test_fraction", self.test_fraction)
     }

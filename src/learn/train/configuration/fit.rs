@@ -105,6 +105,21 @@ pub struct Augmentation {
 }
 
 impl Fit {
+    /// The same but for how long it takes, where, and how often one looks: what does not make it another fit.
+    pub(in super::super) fn without_length(&self) -> Self {
+        Self {
+            device: String::new(),
+            devices: Vec::new(),
+            epochs: 0,
+            maximum_minutes: 0.0,
+            patience: 0,
+            patch_epochs: 0,
+            patch_minutes: 0.0,
+            head_epochs: 0,
+            ..self.clone()
+        }
+    }
+
     pub(super) fn validate(&self) -> Result<(), String> {
         at_least_one(&[
             ("fit.epochs", self.epochs),

@@ -168,9 +168,10 @@ fn exam_of(
     if !targets.embolism() && positive_slices > 0 {
         return Err(format!("labels conflict: a negative exam with {positive_slices} positive slices"));
     }
+    // The ratio of the ventricles may be high without embolism; all else that is said of one is not.
+    let of_embolism = |target: &&Target| **target != Target::RvLvRatioGte1 && targets.of(**target) == Some(true);
     if !targets.embolism()
-        && let Some(target) = Target::ALL[1..].iter().find(|target| targets.of(**target) == Some(true))
-        && *target != Target::RvLvRatioGte1
+        && let Some(target) = Target::ALL[1..].iter().find(of_embolism)
     {
         return Err(format!("labels conflict: a negative exam with {target}"));
     }

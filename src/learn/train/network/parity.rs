@@ -63,8 +63,10 @@ fn network(configuration: &TrainConfiguration) -> EmbolismNetwork {
 
 /// A package of the network, as a node would find it, and its ONNX files.
 fn write(network: &EmbolismNetwork, configuration: &TrainConfiguration, folder: &Path) -> (Package, Vec<PathBuf>) {
-    let bundled = concat!(env!("CARGO_MANIFEST_DIR"), "/onnx/embolism/0.1.0/model.toml");
-    let text = std::fs::read_to_string(bundled).expect("the bundled manifest");
+    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("onnx/embolism");
+    let version =
+        std::fs::read_dir(bundled).expect("the bundled package").next().expect("a version").expect("readable");
+    let text = std::fs::read_to_string(version.path().join("model.toml")).expect("the bundled manifest");
     let mut manifest = Manifest::parse(&text).expect("a manifest");
     let exported = export::embolism(network, configuration.input.channels(), configuration.input.size);
     let folder = folder.join(&manifest.name).join(&manifest.version);

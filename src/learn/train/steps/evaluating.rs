@@ -1,6 +1,6 @@
 //! From weights to figures, and to a package.
 
-use super::fitting::{best_embolism, best_lungs};
+use super::fitting::{best_embolism, best_lungs, require_same_fit};
 use super::{Paths, datasets};
 use crate::engine::models::manifest::Kind;
 use crate::learn::train::bootstrap::Resampling;
@@ -47,6 +47,7 @@ pub(super) fn evaluate_weights(configuration: &TrainConfiguration, paths: &Paths
 fn exported(configuration: &TrainConfiguration, fit: &Paths) -> Result<ExportedFit, TrainError> {
     let device = fit::device(&configuration.fit)?;
     let datasets = datasets(configuration, fit)?;
+    require_same_fit(configuration, fit, &datasets)?;
     let networks = match configuration.kind {
         Kind::LungSegmentation => Networks::Lungs(best_lungs(configuration, fit, &device)?),
         Kind::EmbolismClassifier => Networks::Embolism(Box::new(best_embolism(configuration, fit, &device)?)),
@@ -102,7 +103,9 @@ fn write_report(
 pub(super) fn export_package(configuration: &TrainConfiguration, paths: &Paths) -> Result<Vec<String>, TrainError> {
     let evaluation = Evaluation::read(&paths.evaluation())?;
     let open = |fit: &Paths| -> Result<ExportedFit, TrainError> {
-        Ok(ExportedFit { draft: package::open_draft(&fit.fit)?, datasets: datasets(configuration, fit)? })
+        let datasets = datasets(configuration, fit)?;
+        require_same_fit(configuration, fit, &datasets)?;
+        Ok(ExportedFit { draft: package::open_draft(&fit.fit)?, datasets })
     };
     let fits = paths.fits(configuration).iter().map(open).collect::<Result<Vec<_>, _>>()?;
     if evaluate::digests(&fits)? != evaluation.networks_sha256 {
@@ -113,7 +116,7 @@ pub(super) fn export_package(configuration: &TrainConfiguration, paths: &Paths) 
         )));
     }
     let exams = std::fs::read(&paths.exams).map_err(TrainError::file("reading", &paths.exams))?;
-    let directory = &configuration.package.directory;
-    let folder = package::write(configuration, directory, &fits, &evaluation, &files::digest(&exams))?;
+    let written = package::write(configuration, &paths.fit, &fits, &evaluation, &files::digest(&exams))?;
+    let folder = package::publish(&written, &configuration.package.directory)?;
     Ok(vec![format!("export: {}", folder.display())])
 }

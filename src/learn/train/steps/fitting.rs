@@ -16,6 +16,7 @@ use crate::learn::train::fit::patches::PatchTask;
 use crate::learn::train::fit::{self, Checkpoints, Devices};
 use crate::learn::train::labels::Split;
 use crate::learn::train::network::{EmbolismNetwork, LungNetwork};
+use crate::learn::train::package::Splits;
 
 fn require_both_classes(data: &Dataset, what: &str) -> Result<(), TrainError> {
     let positive = data.exams.iter().filter(|exam| exam.embolism).count();
@@ -42,7 +43,7 @@ fn fit_one(configuration: &TrainConfiguration, paths: &Paths) -> Result<usize, T
     let datasets = datasets(configuration, paths)?;
     let (training, validation) = (split(&datasets, Split::Train)?, split(&datasets, Split::Validation)?);
     let devices = Devices::new(&configuration.fit)?;
-    require_same_fit(configuration, paths)?;
+    begin_or_go_on(configuration, paths, &datasets)?;
     files::write_whole(&paths.fit.join("train.toml"), configuration.to_toml().as_bytes())?;
     let folder = paths.checkpoints("network");
     let parameters = match configuration.kind {
@@ -65,22 +66,50 @@ fn fit_one(configuration: &TrainConfiguration, paths: &Paths) -> Result<usize, T
     Ok(parameters)
 }
 
-/// Refuses to go on with weights that were fitted to other exams, splits or labels, or in another network: figures of
-/// such a mixture would be wrong. Longer or shorter is no other fit.
-fn require_same_fit(configuration: &TrainConfiguration, paths: &Paths) -> Result<(), TrainError> {
-    let prepared = std::fs::read(paths.prepared()).map_err(TrainError::file("reading", &paths.prepared()))?;
-    let TrainConfiguration { kind, input, encoder, head, lung_network, .. } = configuration;
-    let identity = format!("{} {kind:?} {input:?} {encoder:?} {head:?} {lung_network:?}", files::digest(&prepared));
-    let identity = files::digest(identity.as_bytes());
-    let path = paths.fit.join("fit.sha256");
-    match std::fs::read_to_string(&path) {
-        Ok(before) if before == identity => Ok(()),
-        Ok(_) => Err(TrainError::Exams(format!(
-            "{} holds weights fitted to other exams, labels or networks: choose another work.experiment, or remove it",
-            paths.fit.display()
-        ))),
-        Err(_) => files::write_whole(&path, identity.as_bytes()),
+/// Notes what a fit without weights is of; goes on with weights only if they are of the same.
+fn begin_or_go_on(configuration: &TrainConfiguration, paths: &Paths, datasets: &Splits) -> Result<(), TrainError> {
+    let weights = ["patches", "network"].map(|part| paths.checkpoints(part).join("progress.json"));
+    if weights.iter().any(|progress| progress.exists()) {
+        return require_same_fit(configuration, paths, datasets);
     }
+    files::write_whole(&paths.identity(), identity(configuration, datasets).as_bytes())
+}
+
+/// Refuses weights that were fitted to other exams, splits or labels, in another network or in another way: figures of
+/// such a mixture would be wrong, and what report and card say of it untrue.
+pub(super) fn require_same_fit(
+    configuration: &TrainConfiguration,
+    paths: &Paths,
+    datasets: &Splits,
+) -> Result<(), TrainError> {
+    let path = paths.identity();
+    let fitted = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => TrainError::StepMissing { path: path.clone(), step: "fit" },
+        _ => TrainError::file("reading", &path)(error),
+    })?;
+    if fitted == identity(configuration, datasets) {
+        return Ok(());
+    }
+    Err(TrainError::Exams(format!(
+        "{} holds weights fitted to other exams, labels or networks, or with other settings: choose another \
+         work.experiment, or remove it",
+        paths.fit.display()
+    )))
+}
+
+/// Digest of what weights depend on: exams that they saw or were chosen by, network, and how they were fitted. Test
+/// exams may come and go, and longer or shorter is no other fit.
+fn identity(configuration: &TrainConfiguration, datasets: &Splits) -> String {
+    let seen = datasets.iter().filter(|(split, _)| *split != Split::Test);
+    let exams = seen.flat_map(|(split, data)| data.exams.iter().map(move |exam| (*split, exam)));
+    let exams: Vec<String> = exams
+        .map(|(split, exam)| format!("{} {} {} {}", split.name(), exam.series, exam.targets, exam.sources_sha256))
+        .collect();
+    let TrainConfiguration { kind, input, encoder, head, lung_network, augmentation, .. } = configuration;
+    let fit = configuration.fit.without_length();
+    let identity =
+        format!("{exams:?} {kind:?} {input:?} {encoder:?} {head:?} {lung_network:?} {augmentation:?} {fit:?}");
+    files::digest(identity.as_bytes())
 }
 
 /// Fits the encoder to patches. The weights of the last epoch go on, those that the learning rate came to rest at: what
@@ -126,9 +155,19 @@ pub(super) fn best_embolism(
     device: &Device,
 ) -> Result<EmbolismNetwork, TrainError> {
     let fresh = fit::embolism::network(configuration, device);
-    let mut network = Checkpoints::new(&paths.checkpoints("network"))?.best(fresh)?;
+    let (encoder, head) =
+        (Checkpoints::new(&paths.checkpoints("network"))?, Checkpoints::new(&paths.checkpoints("head"))?);
+    let mut network = encoder.best(fresh)?;
+    // A fit that goes on may have been stopped between its encoder and its head.
+    let begun_with = head.progress()?.map(|progress| progress.begun_with);
+    if begun_with.is_some_and(|begun_with| encoder.best_digest().is_ok_and(|best| best != begun_with)) {
+        return Err(TrainError::Exams(format!(
+            "{} holds a head that was fitted to another encoder than the best: run `pe-node train fit` to its end",
+            paths.fit.display()
+        )));
+    }
     network.encoder = network.encoder.folded();
-    network.head = Checkpoints::new(&paths.checkpoints("head"))?.best(network.head)?;
+    network.head = head.best(network.head)?;
     Ok(network)
 }
 

@@ -131,6 +131,11 @@ impl Paths {
         (0..configuration.data.folds).map(fold).collect()
     }
 
+    /// What the weights are of.
+    fn identity(&self) -> PathBuf {
+        self.fit.join("fit.sha256")
+    }
+
     fn prepared(&self) -> PathBuf {
         self.fit.join("prepared.csv")
     }

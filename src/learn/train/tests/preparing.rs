@@ -1,0 +1,200 @@
+//! From tables and images to prepared exams.
+
+use super::*;
+
+#[test]
+fn exams_from_another_folder_or_with_other_lungs_are_prepared_anew() {
+    let trial = Trial::new(6, Labelled::All, &[]);
+    let first = prepared_exams(&trial.configuration(&[]));
+    assert_eq!(prepared_exams(&trial.configuration(&[])), first);
+    std::fs::rename(trial.path("cohort"), trial.path("moved")).expect("rename");
+    let moved = prepared_exams(&trial.configuration(&[&format!("data.root={}", trial.path("moved").display())]));
+    assert_eq!(moved.len(), first.len());
+    for exam in &moved {
+        let before = first.iter().find(|before| before.series == exam.series).expect("the same exam");
+        assert_ne!(before.sources_sha256, exam.sources_sha256);
+    }
+}
+
+#[test]
+fn corrected_labels_reach_a_training_that_was_prepared_before() {
+    let trial = Trial::new(6, Labelled::All, &[]);
+    let configuration = trial.configuration(&[]);
+    let counts = || -> Vec<(bool, usize)> {
+        prepared_exams(&configuration).iter().map(|exam| (exam.embolism, exam.labelled_slices)).collect()
+    };
+    let before = counts();
+    assert!(before.iter().any(|(embolism, _)| *embolism) && before.iter().all(|(_, labelled)| *labelled > 0));
+    cohort(&trial.path("cohort"), 6, Labelled::None, Some(false));
+    assert_eq!(counts(), [(false, 0); 6]);
+}
+
+#[test]
+fn masks_that_were_corrected_or_taken_away_are_read_again() {
+    let trial = Trial::new(6, Labelled::All, &["fit.mask_weight=0.5"]);
+    let configuration = trial.configuration(&[]);
+    let before = prepared_exams(&configuration);
+    let digest = |exams: &[PreparedExam], series: &str| {
+        exams.iter().find(|exam| exam.series == series).map(|exam| exam.sources_sha256.clone())
+    };
+    let truth = |series: &str, name: &str| trial.path("cohort/truth").join(series).join(name);
+    std::fs::rename(truth("1.3.1", "clots.nii.gz"), truth("1.3.1", "kept.nii.gz")).expect("taken away");
+    std::fs::rename(truth("1.3.2", "lungs.nii.gz"), truth("1.3.2", "kept.nii.gz")).expect("taken away");
+    let without = prepared_exams(&configuration);
+    assert_ne!(digest(&without, "1.3.1"), digest(&before, "1.3.1"));
+    assert_eq!(digest(&without, "1.3.2"), None, "left out without lungs");
+    let emboli = || {
+        let folders = std::fs::read_dir(trial.path("work")).expect("work").map(|entry| entry.expect("entry").path());
+        folders.filter(|path| path.join("1.3.1.emboli").exists()).count()
+    };
+    assert_eq!(emboli(), 0, "an embolus mask that is gone teaches nothing");
+    std::fs::rename(truth("1.3.2", "kept.nii.gz"), truth("1.3.2", "lungs.nii.gz")).expect("back");
+    let corrected = exam_volume(true, 3).hounsfield.mapv(|value| u8::from(value == 30));
+    nifti::write(&truth("1.3.3", "clots.nii.gz"), &corrected, &exam_volume(true, 3).geometry).expect("mask");
+    let again = prepared_exams(&configuration);
+    assert_eq!(digest(&again, "1.3.2"), digest(&before, "1.3.2"), "what is back is not left out for ever");
+    assert_ne!(digest(&again, "1.3.3"), digest(&before, "1.3.3"));
+}
+
+#[test]
+fn a_negative_exam_with_anything_that_is_said_of_an_embolism_is_a_conflict() {
+    let trial = Trial::new(6, Labelled::All, &[]);
+    let table = trial.path("cohort").join("train.csv");
+    let text = std::fs::read_to_string(&table).expect("table");
+    let more = text.lines().enumerate().map(|(line, row)| match line {
+        0 => format!("{row},rv_lv_ratio_gte_1,chronic_pe\n"),
+        _ if row.starts_with("1.2.0,") => format!("{row},1,1\n"),
+        _ if row.starts_with("1.2.2,") => format!("{row},1,0\n"),
+        _ => format!("{row},0,0\n"),
+    });
+    std::fs::write(&table, more.collect::<String>()).expect("table");
+    run(Step::Labels, &trial.configuration(&[])).expect("labels");
+    let excluded = std::fs::read_to_string(trial.path("work/labels/exclusions.csv")).expect("table");
+    assert!(excluded.contains("1.3.0,labels,labels conflict: a negative exam with chronic-pe"), "{excluded}");
+    assert!(!excluded.contains("1.3.2"), "ventricles may be so without embolism: {excluded}");
+}
+
+#[test]
+fn exams_of_one_class_are_refused_with_the_reason() {
+    let trial = Trial::new(1, Labelled::All, &[]);
+    cohort(&trial.path("cohort"), 6, Labelled::All, Some(true));
+    let error = run(Step::All, &trial.configuration(&[])).expect_err("one class").to_string();
+    assert!(error.contains("exams for training are positive"), "{error}");
+}
+
+#[test]
+fn an_empty_table_and_a_missing_step_say_what_to_do() {
+    let trial = Trial::new(1, Labelled::All, &[]);
+    let error = run(Step::Fit, &trial.configuration(&[])).expect_err("nothing prepared").to_string();
+    assert!(error.contains("run `pe-node train labels` first"), "{error}");
+    let header = "StudyInstanceUID,SeriesInstanceUID,SOPInstanceUID,pe_present_on_image,negative_exam_for_pe\n";
+    std::fs::write(trial.path("cohort/train.csv"), header).expect("table");
+    let error = run(Step::Labels, &trial.configuration(&[])).expect_err("empty").to_string();
+    assert!(error.contains("no exams are listed"), "{error}");
+    std::fs::write(trial.path("cohort/train.csv"), "").expect("table");
+    let error = run(Step::Labels, &trial.configuration(&[])).expect_err("empty").to_string();
+    assert!(error.contains("`StudyInstanceUID` is missing"), "{error}");
+}
+
+#[test]
+fn an_exam_that_cannot_be_read_is_excluded_with_its_reason() {
+    let trial = Trial::new(6, Labelled::All, &[]);
+    std::fs::remove_dir_all(trial.path("cohort/train/1.2.3")).expect("removed");
+    for entry in std::fs::read_dir(trial.path("cohort/train/1.2.4/1.3.4")).expect("series").take(SLICES / 2) {
+        let path = entry.expect("file").path();
+        let bytes = std::fs::read(&path).expect("file");
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("cut");
+    }
+    let configuration = trial.configuration(&[]);
+    let lines = prepare(&configuration).expect("the others are prepared");
+    let tables = ["work/labels/exclusions.csv", "work/volumes-exclusions.csv"];
+    let excluded: String = tables.iter().filter_map(|path| std::fs::read_to_string(trial.path(path)).ok()).collect();
+    assert!(lines[0].contains("1 exclusions") && lines[1].contains("4 exams from DICOM, 1 excluded"), "{lines:?}");
+    assert!(excluded.contains("1.3.3,labels,the series has no files"), "{excluded}");
+    assert!(excluded.contains("1.3.4,volumes,\"no volume: 12 usable CT slices"), "{excluded}");
+}
+
+#[test]
+fn settings_that_cannot_be_are_refused() {
+    let both = ["data.folds=3".to_owned(), "data.validation_root=other".to_owned()];
+    let error = TrainConfiguration::load(None, &both).expect_err("folds validate on each other").to_string();
+    assert!(error.contains("data.folds = 3 and data.validation_root"), "{error}");
+    let error = TrainConfiguration::load(None, &["fit.epoch=3".to_owned()]).expect_err("unknown key").to_string();
+    assert!(error.contains("did you mean `fit.epochs`"), "{error}");
+    let trial = Trial::new(6, Labelled::All, &[]);
+    let configuration = trial.configuration(&["fit.device=tpu"]);
+    prepare(&configuration).expect("prepared");
+    assert!(matches!(run(Step::Fit, &configuration), Err(TrainError::Exams(text)) if text.contains("\"tpu\"")));
+}
+
+#[test]
+fn validation_exams_come_from_their_own_cohort_and_share_no_patient() {
+    let trial = Trial::new(6, Labelled::All, &[]);
+    cohort(&trial.path("other"), 8, Labelled::All, None);
+    let other = format!("data.validation_root={}", trial.path("other").display());
+    let configuration = trial.configuration(&[other.as_str()]);
+    run(Step::Labels, &configuration).expect("labels");
+    let path = configuration.work.dir.join("labels/exams.csv");
+    let exams: Vec<Exam> = files::table::read(&path, "labels").expect("table");
+    let of = |cohort| exams.iter().filter(|exam| exam.cohort == cohort).count();
+    assert_eq!((of(Cohort::Main), of(Cohort::Validation)), (6, 2));
+}
+
+#[test]
+fn slice_labels_are_counted_on_source_slices_and_tests_keep_theirs() {
+    let trial = Trial::new(24, Labelled::All, &["data.test_fraction=0.25", "data.validation_fraction=0.25"]);
+    let quarter = trial.configuration(&["supervision.labelled_exams=0.5", "supervision.labelled_slices=0.25"]);
+    let exams = prepared_exams(&quarter);
+    let labelled = |split: &str| -> Vec<usize> {
+        let of_split = exams.iter().filter(|exam| exam.split.name() == split);
+        of_split.map(|exam| exam.labelled_source_slices).filter(|labelled| *labelled > 0).collect()
+    };
+    assert_eq!((labelled("train"), labelled("validation")), (vec![SLICES / 4; 6], vec![SLICES / 4; 4]));
+    assert_eq!(labelled("test"), [SLICES; 6]);
+    let nothing = trial.configuration(&["supervision.labelled_exams=0", "work.experiment=none"]);
+    assert!(prepared_exams(&nothing).iter().all(|exam| exam.split.name() == "test" || exam.labelled_slices == 0));
+}
+
+#[test]
+fn two_columns_of_exam_labels_are_enough() {
+    let trial = Trial::new(6, Labelled::All, &["data.labels=exams.csv", "fit.epochs=1", "fit.head_epochs=1"]);
+    let rows: String = (0..6).fold(String::new(), |rows, exam| rows + &format!("1.2.{exam},{}\n", exam % 2));
+    std::fs::write(trial.path("cohort/exams.csv"), format!("StudyInstanceUID,pe_present_in_exam\n{rows}"))
+        .expect("table");
+    let configuration = trial.configuration(&["package.name=trial"]);
+    run(Step::All, &configuration).expect("trained");
+    let package = Package::open(&trial.path("onnx/trial/0.1.0")).expect("package");
+    assert_eq!(package.manifest().training.counts["train_labelled_slices"], 0);
+    let joined = std::fs::read_to_string(trial.path("work/slices.csv")).expect("table");
+    assert!(joined.contains(&format!("1.3.0,{SLICES},0,0,0,{SLICES},")), "{joined}");
+}
+
+#[test]
+fn labels_and_images_that_do_not_match_are_listed() {
+    let trial = Trial::new(6, Labelled::All, &[]);
+    let table = std::fs::read_to_string(trial.path("cohort/train.csv")).expect("table");
+    let mut table: Vec<&str> = table.lines().filter(|line| !line.contains(",1.4.2.5,")).collect();
+    table.push("1.2.3,1.3.3,1.4.3.99,1,0");
+    std::fs::write(trial.path("cohort/train.csv"), table.join("\n")).expect("table");
+    prepare(&trial.configuration(&[])).expect("prepared");
+    let joined = std::fs::read_to_string(trial.path("work/slices.csv")).expect("table");
+    assert!(joined.contains(&format!("1.3.3,{SLICES},{SLICES},8,1,0,1.4.3.99")), "{joined}");
+    assert!(joined.contains(&format!("1.3.2,{SLICES},{},0,0,1,1.4.2.5", SLICES - 1)), "{joined}");
+}
+
+#[test]
+fn shards_of_each_step_make_what_one_run_makes() {
+    let trial = Trial::new(6, Labelled::All, &[]);
+    let whole = prepared_exams(&trial.configuration(&[]));
+    let apart = trial.configuration(&[&format!("work.dir={}", trial.path("apart").display())]);
+    run(Step::Labels, &apart).expect("labels");
+    for step in &PREPARING[1..] {
+        for shard in ["2/3", "0/3", "1/3"] {
+            crate::learn::train::run(*step, &apart, shard.parse().expect("shard")).expect("done");
+        }
+    }
+    let datasets = steps::datasets_of(&apart).expect("exams");
+    let exams: Vec<PreparedExam> = datasets.into_iter().flat_map(|(_, data)| data.exams).collect();
+    assert_eq!(exams, whole);
+    assert!(crate::learn::train::run(Step::Fit, &apart, "0/3".parse().expect("shard")).is_err());
+}
