@@ -249,7 +249,7 @@ mod tests {
         let manifest = folder.path().join("fixture-embolism/0.9.0").join(MANIFEST);
         let text = fs::read_to_string(&manifest).expect("manifest");
         fs::write(&manifest, format!("{text}\n# changed\n")).expect("write");
-        let error = ModelFolder::open(&config).err().expect("refused").to_string();
+        let error = ModelFolder::open(&config).map(drop).expect_err("refused").to_string();
         assert!(error.contains("was promoted") && error.contains("promote another, or roll back"), "{error}");
     }
 

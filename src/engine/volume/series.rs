@@ -94,7 +94,9 @@ impl Walk {
         let mut entries: Vec<PathBuf> = std::fs::read_dir(path)?.flatten().map(|entry| entry.path()).collect();
         // In the order of names, so that it does not depend on the disk which of two ways into a folder counts.
         entries.sort();
-        entries.iter().for_each(|entry| self.collect(entry));
+        for entry in entries {
+            self.collect(&entry);
+        }
         Ok(())
     }
 }

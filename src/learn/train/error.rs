@@ -76,7 +76,7 @@ pub enum TrainError {
         /// The folder of packages.
         directory: PathBuf,
         /// What stands against it, `package.version` for instance.
-        source: FolderError,
+        source: Box<FolderError>,
     },
     /// The network cannot be written as ONNX.
     #[error("exporting the network: {0}; keep to operations that burn-onnx lowers")]

@@ -147,7 +147,7 @@ pub(crate) fn write(
 /// stays so, and no other package of its name and version is replaced.
 pub(crate) fn publish(package: &Path, directory: &Path) -> Result<PathBuf, TrainError> {
     let config = ModelsConfig { directory: directory.to_owned(), ..Config::load(None, std::env::vars(), &[])?.models };
-    let failed = |source| TrainError::Publishing { directory: directory.to_owned(), source };
+    let failed = |source| TrainError::Publishing { directory: directory.to_owned(), source: Box::new(source) };
     let folder = Folder::open(&config).map_err(failed)?;
     let incoming = Incoming::from_folder(package).map_err(failed)?;
     let imported = folder.import(&incoming, &runtime()?, Timestamp::now()).map_err(failed)?;
