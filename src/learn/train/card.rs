@@ -29,14 +29,14 @@ pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest, eval
     let input = &manifest.input;
     let _ = writeln!(
         card,
-        "\nInput: window {} to {} HU, {} x {} pixels of {} mm, slices {} mm apart, {} channels.",
+        "\nInput: window {} to {} HU, {} x {} pixels of {} mm, slices {} mm apart, {} each.",
         input.window[0],
         input.window[1],
         input.size[0],
         input.size[1],
         input.spacing_mm,
         input.slice_step_mm,
-        input.channels()
+        channels(input.channels())
     );
     if manifest.kind == Kind::EmbolismClassifier {
         let fit = &configuration.fit;
@@ -65,6 +65,10 @@ pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest, eval
         limits(manifest)
     );
     card
+}
+
+fn channels(count: usize) -> String {
+    if count == 1 { "1 channel".to_owned() } else { format!("{count} channels") }
 }
 
 /// The figures of one split, and on how many exams they were found.
