@@ -103,29 +103,34 @@ def auroc(positive, scores, weights):
 
 
 def measure(name, predictions):
-    """Mean AUROC over seeds of every share with its interval, and its difference to all labels, on one cohort."""
+    """Mean AUROC over seeds of every share with its interval, and its difference to all labels, on one cohort: exams
+    drawn in pairs, and then seeds too."""
     exams = [row for row in rows(WORK / name / "truth" / "exams.csv") if row["indeterminate"] == "0"]
     known = set.intersection(*[set(found) for found in predictions.values()])
     exams = [row for row in exams if row["series_instance_uid"] in known]
     positive = numpy.array([row["pe"] == "1" for row in exams])
     keys = [(share, seed) for share in SHARES for seed in SEEDS]
     scores = numpy.array([[predictions[key][row["series_instance_uid"]] for key in keys] for row in exams])
-    by_share = lambda areas: areas.reshape(len(SHARES), len(SEEDS)).mean(axis=1)
-    each = auroc(positive, scores, numpy.ones(len(exams)))
+    by_share = lambda areas: areas.reshape(len(SHARES), len(SEEDS))
+    each = by_share(auroc(positive, scores, numpy.ones(len(exams))))
     random = numpy.random.default_rng(1)
-    samples = []
+    samples, with_seeds = [], []
     for _ in range(RESAMPLINGS):
         weights = numpy.bincount(random.integers(0, len(exams), len(exams)), minlength=len(exams))
-        samples.append(by_share(auroc(positive, scores, weights)))
-    samples = numpy.array(samples)
+        areas = by_share(auroc(positive, scores, weights))
+        samples.append(areas.mean(axis=1))
+        with_seeds.append(areas[:, random.integers(0, len(SEEDS), len(SEEDS))].mean(axis=1))
+    samples, with_seeds = numpy.array(samples), numpy.array(with_seeds)
+    lower = lambda drawn: numpy.quantile(drawn - drawn[:, -1:], 0.05, axis=0)
     return {
         "exams": len(exams),
         "positive": int(positive.sum()),
-        "mean": by_share(each),
+        "mean": each.mean(axis=1),
         "interval": numpy.quantile(samples, [0.025, 0.975], axis=0).T,
-        "range": [(part.min(), part.max()) for part in each.reshape(len(SHARES), len(SEEDS))],
-        "lower": numpy.quantile(samples - samples[:, -1:], 0.05, axis=0),
-        "difference": by_share(each) - by_share(each)[-1],
+        "range": [(part.min(), part.max()) for part in each],
+        "lower": lower(samples),
+        "lower_with_seeds": lower(with_seeds),
+        "difference": each.mean(axis=1) - each[-1].mean(),
     }
 
 
@@ -177,9 +182,11 @@ def main():
         table.append(row)
     quarter = SHARES.index(0.25)
     for name, found in measured.items():
-        verdict = "non-inferior" if found["lower"][quarter] > -MARGIN else "not shown to be non-inferior"
-        notes.append(f"{name}: {found['exams']} exams, {found['positive']} with embolism. A quarter of the labels is {verdict} to all of them "
-                     f"with a margin of {MARGIN} (one-sided, 95 %): the difference is above {found['lower'][quarter]:+.3f}.")
+        verdict = lambda lower: "non-inferior" if lower > -MARGIN else "not shown to be non-inferior"
+        fixed, drawn = found["lower"][quarter], found["lower_with_seeds"][quarter]
+        notes.append(f"{name}: {found['exams']} exams, {found['positive']} with embolism. A quarter of the labels is {verdict(fixed)} to all of them "
+                     f"with a margin of {MARGIN} (one-sided, 95 %): the difference is above {fixed:+.3f} with these models. With seeds drawn too, "
+                     f"that is of models yet to be fitted, it is above {drawn:+.3f}: {verdict(drawn)}.")
     notes += [
         f"Phantoms alone (preset tiny, made by the program itself): {COHORTS['train'][1]} exams to learn from, {COHORTS['validation'][1]} to choose the "
         "checkpoint; nothing here says anything about patients.",
