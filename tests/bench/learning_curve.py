@@ -157,7 +157,7 @@ def plot(measured):
             place = x(index) + shift
             parts.append(f'<line x1="{place:.1f}" x2="{place:.1f}" y1="{y(lower):.1f}" y2="{y(upper):.1f}" stroke="{colour}"/>'
                          f'<circle cx="{place:.1f}" cy="{y(area):.1f}" r="4" fill="{colour}"/>')
-        parts.append(f'<text x="{width - 30}" y="{60 + 18 * number}" text-anchor="end" fill="{colour}">{name} phantoms</text>')
+        parts.append(f'<text x="{width - 30}" y="{bottom - 40 + 18 * number}" text-anchor="end" fill="{colour}">{name} phantoms</text>')
     (RESULTS / "learning-curve.svg").write_text("\n".join([*parts, "</svg>"]) + "\n")
 
 
