@@ -21,7 +21,7 @@ use crate::engine::models::ModelsError;
 use crate::engine::models::folder::Folder;
 use crate::engine::models::import::Incoming;
 use crate::engine::models::manifest::{File, IntendedUse, Kind, Label, Layout, Manifest, Role, Training};
-use crate::engine::models::networks::{self as served, verify};
+use crate::engine::models::networks as served;
 use crate::engine::models::registry::{Contents, MANIFEST, Package};
 use crate::engine::models::session::Runtime;
 
@@ -115,7 +115,7 @@ pub(crate) fn open_draft(experiment: &Path) -> Result<Package, TrainError> {
 }
 
 /// Writes the package of the evaluated networks of one fit, or of an ensemble of fits, into the experiment's folder, and
-/// gives its path. The package is complete and loads in ONNX Runtime before it gets its name.
+/// gives its path. The package is complete before it gets its name; that it loads and runs, [`publish`] finds out.
 pub(crate) fn write(
     configuration: &TrainConfiguration,
     experiment: &Path,
@@ -137,10 +137,7 @@ pub(crate) fn write(
     let paths = manifest.files.iter().map(|file| file.path.as_str());
     let contents = paths.zip(networks.iter().flat_map(Contents::files));
     let contents = contents.chain([("metrics.json", metrics.as_bytes()), ("card.md", card.as_bytes())]);
-    write_folder(&experiment.join("package"), &manifest, contents, |package| {
-        verify(package, &runtime()?)?;
-        Ok(())
-    })
+    write_folder(&experiment.join("package"), &manifest, contents, |_| Ok(()))
 }
 
 /// Takes a package into a folder of packages as `pe-node models import` does, and gives its place there: what is active

@@ -105,7 +105,7 @@ pub struct Augmentation {
 }
 
 impl Fit {
-    /// The same but for how long it takes, where, and how often one looks: what does not make it another fit.
+    /// The same but for how long it takes and where: what does not make it another fit.
     pub(in super::super) fn without_length(&self) -> Self {
         Self {
             device: String::new(),

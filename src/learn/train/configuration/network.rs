@@ -113,7 +113,6 @@ impl EncoderConfiguration {
         Multipliers { width: self.width, depth: self.depth }
     }
 
-    /// Slices have `size` rows and columns.
     /// Slices are prepared as `input` says.
     pub(super) fn validate(&self, input: &Preparation) -> Result<(), String> {
         multiples_of(8, input.size)?;

@@ -159,8 +159,8 @@ pub(super) fn best_embolism(
         (Checkpoints::new(&paths.checkpoints("network"))?, Checkpoints::new(&paths.checkpoints("head"))?);
     let mut network = encoder.best(fresh)?;
     // A fit that goes on may have been stopped between its encoder and its head.
-    let begun_with = head.progress()?.map(|progress| progress.begun_with);
-    if begun_with.is_some_and(|begun_with| encoder.best_digest().is_ok_and(|best| best != begun_with)) {
+    let best = encoder.best_digest()?;
+    if head.progress()?.is_some_and(|progress| progress.begun_with != best) {
         return Err(TrainError::Exams(format!(
             "{} holds a head that was fitted to another encoder than the best: run `pe-node train fit` to its end",
             paths.fit.display()
