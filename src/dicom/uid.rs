@@ -5,11 +5,12 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// A DICOM unique identifier: 1 to 64 characters, digits and dots.
+/// A DICOM unique identifier: 1 to 64 characters, letters, digits and dots.
 ///
-/// Received identifiers are accepted leniently (leading zeros in a component occur in practice) but never
-/// contain anything other than digits and dots, so they are safe to log and to compare.
-/// No path is ever built from one.
+/// Received identifiers are accepted leniently: leading zeros in a component occur in practice, and de-identified data
+/// sets have letters, which the standard does not allow; those of RSPECT are twelve hexadecimal digits. They never
+/// contain anything else, so they are safe to log and to compare. No path is ever built from one. Identifiers that
+/// this program makes are as the standard wants them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Uid(String);
@@ -23,8 +24,8 @@ pub enum UidError {
     /// More than 64 characters.
     #[error("the unique identifier has {0} characters; 64 are allowed")]
     TooLong(usize),
-    /// A character other than a digit or a dot, or a dot without digits on both sides.
-    #[error("the unique identifier may hold only components of digits separated by dots")]
+    /// Another character than a letter, a digit or a dot, or a dot at an end or beside another.
+    #[error("the unique identifier may hold only components of letters and digits separated by dots")]
     Malformed,
 }
 
@@ -38,7 +39,7 @@ impl Uid {
         if text.len() > 64 {
             return Err(UidError::TooLong(text.len()));
         }
-        let component = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let component = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if !text.split('.').all(component) {
             return Err(UidError::Malformed);
         }
@@ -105,11 +106,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn padding_is_removed_and_text_is_refused() {
+    fn padding_is_removed_and_other_text_is_refused() {
         assert_eq!(Uid::parse("1.2.840.10008.1.1\0").map(String::from), Ok("1.2.840.10008.1.1".to_owned()));
+        assert_eq!(Uid::parse("6897fa9de148").map(String::from), Ok("6897fa9de148".to_owned()), "as in RSPECT");
         assert_eq!(Uid::parse(" \0"), Err(UidError::Empty));
         assert_eq!(Uid::parse("../../etc/passwd"), Err(UidError::Malformed));
-        assert_eq!(Uid::parse("1..2"), Err(UidError::Malformed));
+        for text in ["1..2", ".1", "1.", "1.2'", "a b", "1_2", "ä", "%2e"] {
+            assert_eq!(Uid::parse(text), Err(UidError::Malformed), "{text}");
+        }
         assert_eq!(Uid::parse(&"1".repeat(65)), Err(UidError::TooLong(65)));
     }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dicom_dictionary_std::{tags, uids};
+use dicom_object::FileDicomObject;
 
 use super::geometry::{cross, dot, norm};
 use super::rejection::{Reason, Rejection};
@@ -91,8 +92,11 @@ impl From<ReadError> for Rejection {
 
 /// Reads what a stack needs from the header of one instance
 /// ([PS3.3 A.3](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_A.3.html), CT Image IOD).
-pub(super) fn examine(path: &Path, header: &DataSet) -> Result<SliceHeader, Excluded> {
+pub(super) fn examine(path: &Path, image: &FileDicomObject<DataSet>) -> Result<SliceHeader, Excluded> {
+    let header: &DataSet = image;
+    // De-identification may have removed it from the data set; the file has it a second time (PS3.10 7.1).
     let sop_class_uid = uid(header, tags::SOP_CLASS_UID)
+        .or_else(|| Uid::parse(image.meta().media_storage_sop_class_uid()).ok())
         .ok_or_else(|| Rejection::new(Reason::Unreadable, "an object has no SOP Class UID"))?;
     check_modality(header, &sop_class_uid)?;
     let image_type = texts(header, tags::IMAGE_TYPE);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::engine::analyse::findings::{Decision, Probability};
+use crate::engine::analyse::findings::{Decision, ModelIdentity, Probability};
 use crate::engine::models::Provider;
 use crate::engine::models::activation::Candidate;
 use crate::engine::models::manifest::Kind;
@@ -50,7 +50,7 @@ async fn the_api_lists_what_there_is() {
     assert_eq!(json(door.get("/api/v1/models")).await["models"], serde_json::json!([]));
     assert_eq!(json(door.get("/api/v1/destinations")).await[0]["name"], "pacs");
     assert_eq!(door.get("/api/v1/studies/9.9").send().await.expect("answer").status(), 404);
-    assert_eq!(door.get("/api/v1/studies/nonsense").send().await.expect("answer").status(), 400);
+    assert_eq!(door.get("/api/v1/studies/no-uid").send().await.expect("answer").status(), 400);
     assert_eq!(door.get("/api/v1/jobs/none").send().await.expect("answer").status(), 404);
     assert_eq!(door.queue.counts().await.expect("counts").studies, 1);
     assert!(door.archive.free_bytes().await.expect("space") > 0);
@@ -90,8 +90,13 @@ async fn packages_are_listed_with_the_part_they_have_and_with_what_stands_agains
     assert!(metrics.contains("pe_node_models_refused 1"), "{metrics}");
 }
 
-/// A candidate's summary, by probability and decision.
-fn said(probability: f64, decision: Decision) -> Summary {
+/// What lungs and embolism of some versions say of a series.
+fn said(probability: f64, decision: Decision, [lungs, embolism]: [&str; 2]) -> Summary {
+    let model = |name: &str, version: &str| ModelIdentity {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        sha256: format!("{name} {version}"),
+    };
     Summary {
         study_instance_uid: None,
         series_instance_uid: None,
@@ -104,7 +109,7 @@ fn said(probability: f64, decision: Decision) -> Summary {
         left_lung_ml: None,
         right_lung_ml: None,
         provider: None,
-        models: Vec::new(),
+        models: vec![model("lungs", lungs), model("embolism", embolism)],
         demonstration: false,
         timings_ms: vec![("embolism".to_owned(), 1500)],
         results: Vec::new(),
@@ -119,11 +124,15 @@ async fn a_candidates_results_are_shown_apart_and_listed_for_comparison() {
     let candidate = Candidate {
         package: "embolism/2".to_owned(),
         kind: Kind::EmbolismClassifier,
-        sha256: "ab".repeat(32),
+        sha256: "embolism 2".to_owned(),
         since: jiff::Timestamp::UNIX_EPOCH,
     };
-    for (study, outcome) in [("1.2.3", Ok(said(0.75, Decision::Present))), ("1.2.4", Err("no such tensor".to_owned()))]
-    {
+    for (study, outcome) in [
+        ("1.2.3", Ok(said(0.75, Decision::Present, ["1", "2"]))),
+        ("1.2.4", Err("no such tensor".to_owned())),
+        // Other lungs were promoted before the candidate saw it.
+        ("1.2.5", Ok(said(0.25, Decision::Absent, ["2", "2"]))),
+    ] {
         let series = format!("{study}.4");
         door.keep(&[slice(study, &series, 1)]).await;
         let [study, series] = [study, &series].map(|text| Uid::parse(text).expect("uid"));
@@ -132,7 +141,7 @@ async fn a_candidates_results_are_shown_apart_and_listed_for_comparison() {
         let now = jiff::Timestamp::now();
         door.queue.decide(&study, &series, 1, &Selection::Analyse(members), now).await.expect("decide");
         let job = door.queue.claim(now).await.expect("claim").expect("due");
-        door.queue.finish(&job, &said(0.25, Decision::Absent), &[], now).await.expect("finish");
+        door.queue.finish(&job, &said(0.25, Decision::Absent, ["1", "1"]), &[], now).await.expect("finish");
         let case = door.queue.next_shadow_case(&candidate).await.expect("case").expect("one");
         door.queue.record_shadow(&case, &candidate, &outcome, now).await.expect("record");
         door.queue.record_shadow(&case, &candidate, &Err("again".to_owned()), now).await.expect("a repetition");
@@ -150,7 +159,8 @@ async fn a_candidates_results_are_shown_apart_and_listed_for_comparison() {
     }
     let listed = json(door.get("/api/v1/shadow")).await;
     let agreement = &listed["agreement"][0];
-    assert_eq!((&agreement["series"], &agreement["failed"], &agreement["agree"]), (&2.into(), &1.into(), &0.into()));
+    let counts = ["series", "failed", "comparable", "agree", "both_probabilities"].map(|name| agreement[name].clone());
+    assert_eq!(counts, [3, 1, 1, 0, 1].map(serde_json::Value::from), "other lungs tell nothing of the candidate");
     assert_eq!(agreement["mean_absolute_difference"], 0.5);
     let answer = door.get("/api/v1/shadow?format=csv").send().await.expect("answer");
     assert_eq!(answer.headers()["content-type"], "text/csv; charset=utf-8");
@@ -158,11 +168,11 @@ async fn a_candidates_results_are_shown_apart_and_listed_for_comparison() {
     let rows: Vec<&str> = text.lines().collect();
     assert!(rows[0].starts_with("study_instance_uid,series_instance_uid,recorded_at,active_models"), "{text}");
     let row = rows.iter().find(|row| row.starts_with("1.2.3,")).expect("a row");
-    assert!(
-        row.contains(",analysed,0.25,absent,embolism/2,") && row.contains(",analysed,0.75,present,false,1.5,1.5,"),
-        "{row}"
-    );
-    assert_eq!(door.queue.counts().await.expect("counts").instances, 2, "no object was made");
+    assert!(row.contains(",lungs/1 embolism/1,analysed,0.25,absent,embolism/2,"), "{row}");
+    assert!(row.contains(",lungs/1 embolism/2,analysed,0.75,present,true,false,1.5,1.5,"), "{row}");
+    let row = rows.iter().find(|row| row.starts_with("1.2.5,")).expect("a row");
+    assert!(row.contains(",lungs/2 embolism/2,analysed,0.25,absent,false,false,1.5,1.5,"), "{row}");
+    assert_eq!(door.queue.counts().await.expect("counts").instances, 3, "no object was made");
 }
 
 #[tokio::test]
