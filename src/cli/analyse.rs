@@ -21,7 +21,7 @@ pub(super) fn run() -> Result<ExitCode, CliError> {
     let Ok(line) = lines.recv() else { return Ok(ExitCode::SUCCESS) };
     let setup: Setup = parse(&line)?;
     telemetry::start_logging(&setup.log).map_err(|error| CliError::Usage(error.to_string()))?;
-    let mut models = match Models::load(&setup.models, &setup.onnxruntime) {
+    let mut models = match Models::exactly(&setup.packages, &setup.models, &setup.onnxruntime) {
         Ok(models) => models,
         Err(error) => {
             let reason = CliError::failed(&error).to_string();

@@ -223,6 +223,9 @@ fn import(path: &Path, manifest: Option<&Path>, config: &Config) -> Result<ExitC
     let registry = Registry::open(&config.models).map_err(usage)?;
     let kind = registry.package(&id).map_err(usage)?.manifest().kind;
     match registry.choose(kind, configured(&config.models, kind)) {
+        Ok((active, Choice::Configured)) if active.id() == id => {
+            println!("a node that starts from now on takes it: {}", named_by_the_configuration(config, kind));
+        }
         Ok((active, _)) if active.id() == id => println!("it is the active {kind}"),
         Ok((active, _)) => {
             println!("{} stays the active {kind}; `pe-node models promote {id}` changes that", active.id());
@@ -249,8 +252,8 @@ fn promote(id: &str, config: &Config) -> Result<ExitCode, CliError> {
 fn roll_back(kind: Kind, config: &Config) -> Result<ExitCode, CliError> {
     let folder = Folder::open(&config.models)?;
     let package = folder.before(kind)?;
-    tried(package, config)?;
-    folder.roll_back(kind, Timestamp::now())?;
+    let identity = tried(package, config)?;
+    folder.roll_back(kind, &identity, Timestamp::now())?;
     println!("{}  is the active {kind} again", package.id());
     warn_of_the_configuration(kind, config);
     Ok(ExitCode::SUCCESS)

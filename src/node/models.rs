@@ -16,6 +16,7 @@ use tokio::time::sleep;
 
 use super::shutdown::Shutdown;
 use crate::config::ModelsConfig;
+use crate::engine::models::ModelIdentity;
 use crate::engine::models::activation::Activation;
 use crate::engine::models::registry::{Entry, Lineup, MANIFEST, Package, Registry, RegistryError};
 
@@ -82,9 +83,20 @@ impl ModelFolder {
     /// There is no folder, or it does not say which packages are active. That they load, the analysis process finds out.
     pub fn open(config: &ModelsConfig) -> Result<Self, RegistryError> {
         let registry = Registry::open(config)?;
-        let wanted = Wanted { lineup: registry.lineup(config)?, problem: None };
+        let lineup = registry.lineup(config)?;
+        // A setting may name no version: what it means now, it means for as long as the node runs.
+        let pinned = |setting: &str, package: &ModelIdentity| match setting {
+            "" => String::new(),
+            _ => package.id(),
+        };
+        let config = ModelsConfig {
+            lungs: pinned(&config.lungs, &lineup.packages.lungs),
+            embolism: pinned(&config.embolism, &lineup.packages.embolism),
+            ..config.clone()
+        };
+        let wanted = Wanted { lineup, problem: None };
         Ok(Self {
-            config: config.clone(),
+            config,
             seen: Contents::of(&registry),
             wanted: watch::Sender::new(wanted),
             entries: watch::Sender::new(registry.entries().iter().map(listed).collect()),
@@ -191,7 +203,6 @@ mod tests {
     use crate::config::Config;
     use crate::engine::models::activation::STATE;
     use crate::engine::models::folder::Folder;
-    use crate::engine::models::manifest::Kind;
 
     /// The fixture packages, the classifier in two versions.
     fn packages() -> (tempfile::TempDir, ModelsConfig) {
@@ -218,6 +229,12 @@ mod tests {
             .expect("write");
     }
 
+    /// Makes another package of it.
+    fn append_to(manifest: &Path) {
+        let text = fs::read_to_string(manifest).expect("manifest");
+        fs::write(manifest, format!("{text}\n# changed\n")).expect("write");
+    }
+
     fn promote(config: &ModelsConfig, id: &str) {
         let folder = Folder::open(config).expect("folder");
         let package = folder.registry().package(id).expect("package");
@@ -230,11 +247,11 @@ mod tests {
         let (_folder, config) = packages();
         let mut watched = ModelFolder::open(&config).expect("folder");
         let mut wanted = watched.wanted();
-        assert_eq!(wanted.borrow().lineup.embolism, "fixture-embolism/1.0.0");
+        assert_eq!(wanted.borrow().lineup.packages.embolism.id(), "fixture-embolism/1.0.0");
         promote(&config, "fixture-embolism/0.9.0");
         watched.look(false);
         assert!(wanted.has_changed().expect("open"));
-        assert_eq!(wanted.borrow_and_update().lineup.package(Kind::EmbolismClassifier), "fixture-embolism/0.9.0");
+        assert_eq!(wanted.borrow_and_update().lineup.packages.embolism.id(), "fixture-embolism/0.9.0");
         watched.look(false);
         assert!(!wanted.has_changed().expect("open"), "told twice");
         watched.look(true);
@@ -242,13 +259,41 @@ mod tests {
     }
 
     #[test]
+    fn other_bytes_that_are_promoted_under_the_same_version_are_other_models() {
+        let (folder, config) = packages();
+        promote(&config, "fixture-embolism/0.9.0");
+        let mut watched = ModelFolder::open(&config).expect("folder");
+        let mut wanted = watched.wanted();
+        let before = wanted.borrow_and_update().lineup.packages.embolism.clone();
+        append_to(&folder.path().join("fixture-embolism/0.9.0").join(MANIFEST));
+        promote(&config, "fixture-embolism/0.9.0");
+        watched.look(false);
+        assert!(wanted.has_changed().expect("open"));
+        let after = wanted.borrow_and_update().lineup.packages.embolism.clone();
+        assert!(after.id() == before.id() && after.sha256 != before.sha256);
+    }
+
+    #[test]
+    fn a_setting_without_a_version_means_one_package_for_as_long_as_the_node_runs() {
+        let (folder, config) = packages();
+        let config = ModelsConfig { embolism: "fixture-embolism".to_owned(), ..config };
+        let mut watched = ModelFolder::open(&config).expect("folder");
+        let from = folder.path().join("fixture-embolism/1.0.0");
+        copy(&from, &folder.path().join("fixture-embolism/1.1.0"), "1.1.0");
+        for asked in [false, true] {
+            watched.look(asked);
+            assert_eq!(watched.wanted().borrow().lineup.packages.embolism.id(), "fixture-embolism/1.0.0");
+        }
+        let anew = ModelFolder::open(&config).expect("folder");
+        assert_eq!(anew.wanted().borrow().lineup.packages.embolism.id(), "fixture-embolism/1.1.0");
+    }
+
+    #[test]
     fn a_promoted_package_that_was_replaced_is_not_the_promoted_one() {
         let (folder, config) = packages();
         promote(&config, "fixture-embolism/0.9.0");
         assert!(ModelFolder::open(&config).is_ok());
-        let manifest = folder.path().join("fixture-embolism/0.9.0").join(MANIFEST);
-        let text = fs::read_to_string(&manifest).expect("manifest");
-        fs::write(&manifest, format!("{text}\n# changed\n")).expect("write");
+        append_to(&folder.path().join("fixture-embolism/0.9.0").join(MANIFEST));
         let error = ModelFolder::open(&config).map(drop).expect_err("refused").to_string();
         assert!(error.contains("was promoted") && error.contains("promote another, or roll back"), "{error}");
     }

@@ -9,6 +9,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::ModelIdentity;
 use super::manifest::Kind;
 use super::registry::RegistryError;
 
@@ -82,6 +83,12 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// As the identity of a model.
+    pub fn model(&self) -> ModelIdentity {
+        let (name, version) = self.package.split_once('/').unwrap_or((&self.package, ""));
+        ModelIdentity { name: name.to_owned(), version: version.to_owned(), sha256: self.sha256.clone() }
+    }
+
     /// What makes it another one: the name alone does not, as a package may have been replaced under its version.
     fn identity(&self) -> (&str, &str) {
         (&self.package, &self.sha256)

@@ -63,6 +63,19 @@ pub enum FolderError {
         /// The active one, or that nothing was promoted.
         active: String,
     },
+    /// What would become active again is not what was.
+    #[error(
+        "{package} has the SHA-256 {found} now, and {former} was active; nothing was changed: `pe-node models promote \
+         {package}` if these files are wanted, or promote another"
+    )]
+    NotTheFormer {
+        /// `name/version`.
+        package: String,
+        /// Digest of the package in the folder.
+        found: String,
+        /// Digest of what was active.
+        former: String,
+    },
     /// The candidate is the active package.
     #[error("{0} is active; a candidate is another package than the one it runs beside")]
     ShadowOfItself(String),
@@ -155,9 +168,16 @@ impl Folder {
         Ok(self.registry.package(&before.package)?)
     }
 
-    /// Makes the package that [`Self::before`] gives the active one.
-    pub fn roll_back(&self, kind: Kind, now: Timestamp) -> Result<(), FolderError> {
-        self.before(kind)?;
+    /// Makes the package that [`Self::before`] gives the active one. `identity`: as it was verified now.
+    ///
+    /// # Errors
+    /// [`FolderError::NotTheFormer`] if it is not what was active: its files were replaced.
+    pub fn roll_back(&self, kind: Kind, identity: &ModelIdentity, now: Timestamp) -> Result<(), FolderError> {
+        let package = self.before(kind)?.id();
+        let former = self.registry.activation().before(kind).map(|event| event.sha256.clone()).unwrap_or_default();
+        if former != identity.sha256 {
+            return Err(FolderError::NotTheFormer { package, found: identity.sha256.clone(), former });
+        }
         self.change(|state| Ok(state.roll_back(kind, now))).map(drop)
     }
 
@@ -165,7 +185,7 @@ impl Folder {
     /// so already.
     pub fn set_shadow(&self, package: &Package, identity: &ModelIdentity, now: Timestamp) -> Result<bool, FolderError> {
         let kind = package.manifest().kind;
-        if self.registry.lineup(&self.config)?.package(kind) == package.id() {
+        if self.registry.lineup(&self.config)?.packages.of(kind) == identity {
             return Err(FolderError::ShadowOfItself(package.id()));
         }
         let candidate = Candidate { package: package.id(), kind, sha256: identity.sha256.clone(), since: now };

@@ -26,7 +26,7 @@ pub use networks::{Models, ModelsError};
 pub use validation::ManifestError;
 
 /// The identity of a model that took part.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelIdentity {
     /// Name of the package.
     pub name: String,
@@ -34,6 +34,13 @@ pub struct ModelIdentity {
     pub version: String,
     /// SHA-256 over the package's manifest and files.
     pub sha256: String,
+}
+
+impl ModelIdentity {
+    /// `name/version`.
+    pub fn id(&self) -> String {
+        format!("{}/{}", self.name, self.version)
+    }
 }
 
 /// Which program computed the networks: the execution provider and its device.

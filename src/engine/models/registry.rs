@@ -9,6 +9,7 @@
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ModelIdentity;
@@ -91,13 +92,27 @@ pub enum RegistryError {
     },
     /// What was promoted is no longer there or no longer whole.
     #[error(
-        "{package} is active by promotion and cannot be used: {problem}; import it again, promote another, or roll back"
+        "{package} is active by promotion and cannot be used: {problem}; put its files back, promote another, or roll back"
     )]
     Lost {
         /// `name/version`.
         package: String,
         /// What is wrong with it.
         problem: String,
+    },
+    /// The files of a package that is to be loaded are others than when it was chosen.
+    #[error(
+        "{package} was replaced since it became active: its SHA-256 is {found}, {expected} was expected; put the former \
+         files back, or have the new ones verified: `pe-node models promote {package}` (`shadow` for a candidate), or \
+         a restart of the node where the configuration names the package"
+    )]
+    Replaced {
+        /// `name/version`.
+        package: String,
+        /// Digest of what lies there.
+        found: String,
+        /// Digest of what was chosen.
+        expected: String,
     },
     /// There is no package of that name and version.
     #[error("there is no model package {wanted} in {directory}; it has {present}", directory = directory.display())]
@@ -140,40 +155,49 @@ pub enum Choice {
     Newest,
 }
 
-/// The packages that analyse exams, as `name/version`, and the candidate that runs beside them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lineup {
+/// Two packages that analyse exams together: these bytes and no others, whatever lies in the folder later.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Packages {
     /// Finds the lungs.
-    pub lungs: String,
+    pub lungs: ModelIdentity,
     /// Finds embolism.
-    pub embolism: String,
-    /// Runs beside the one of its kind; none if it is that one.
-    pub shadow: Option<Candidate>,
+    pub embolism: ModelIdentity,
 }
 
-impl Lineup {
+impl Packages {
     /// The package of a kind.
-    pub fn package(&self, kind: Kind) -> &str {
+    pub fn of(&self, kind: Kind) -> &ModelIdentity {
         match kind {
             Kind::LungSegmentation => &self.lungs,
             Kind::EmbolismClassifier => &self.embolism,
         }
     }
 
-    /// The settings that name exactly these packages, whatever is promoted later.
-    pub fn settings(&self, config: &ModelsConfig) -> ModelsConfig {
-        ModelsConfig { lungs: self.lungs.clone(), embolism: self.embolism.clone(), ..config.clone() }
+    /// `name/version` of each: lungs, then embolism.
+    pub fn ids(&self) -> Vec<String> {
+        vec![self.lungs.id(), self.embolism.id()]
     }
+}
 
-    /// The same with the candidate in the place of the package beside which it runs, if there is a candidate.
-    pub fn with_the_candidate(&self) -> Option<Self> {
+/// The packages that analyse exams, and the candidate that runs beside them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lineup {
+    /// What they say is the result.
+    pub packages: Packages,
+    /// Runs beside the one of its kind; none if it is that one.
+    pub shadow: Option<Candidate>,
+}
+
+impl Lineup {
+    /// The candidate, and the packages with it in the place of the one beside which it runs.
+    pub fn candidate(&self) -> Option<(&Candidate, Packages)> {
         let candidate = self.shadow.as_ref()?;
-        let mut lineup = self.clone();
+        let mut packages = self.packages.clone();
         match candidate.kind {
-            Kind::LungSegmentation => lineup.lungs.clone_from(&candidate.package),
-            Kind::EmbolismClassifier => lineup.embolism.clone_from(&candidate.package),
+            Kind::LungSegmentation => packages.lungs = candidate.model(),
+            Kind::EmbolismClassifier => packages.embolism = candidate.model(),
         }
-        Some(lineup)
+        Some((candidate, packages))
     }
 }
 
@@ -280,15 +304,11 @@ impl Registry {
 
     /// The packages that analyse exams with these settings, and the candidate beside them.
     pub fn lineup(&self, config: &ModelsConfig) -> Result<Lineup, RegistryError> {
-        let chosen = |kind| self.select(kind, configured(config, kind)).map(Package::id);
-        let mut lineup = Lineup {
-            lungs: chosen(Kind::LungSegmentation)?,
-            embolism: chosen(Kind::EmbolismClassifier)?,
-            shadow: None,
-        };
-        let differs = |candidate: &&Candidate| lineup.package(candidate.kind) != candidate.package;
-        lineup.shadow = self.activation.shadow().filter(differs).cloned();
-        Ok(lineup)
+        let chosen = |kind| Ok(self.select(kind, configured(config, kind))?.contents()?.identity);
+        let packages = Packages { lungs: chosen(Kind::LungSegmentation)?, embolism: chosen(Kind::EmbolismClassifier)? };
+        let differs = |candidate: &&Candidate| *packages.of(candidate.kind) != candidate.model();
+        let shadow = self.activation.shadow().filter(differs).cloned();
+        Ok(Lineup { packages, shadow })
     }
 
     /// The package that a selection names: `name/version`, `name` for its newest version, or nothing for the one that
@@ -357,6 +377,16 @@ impl Registry {
 }
 
 impl Package {
+    /// The package of an identity, from the configured folder; what was promoted there does not matter.
+    pub(super) fn exactly(identity: &ModelIdentity, config: &ModelsConfig) -> Result<Self, RegistryError> {
+        let package = Self::open(&directory(config)?.join(&identity.name).join(&identity.version))?;
+        let found = package.contents()?.identity.sha256;
+        if found == identity.sha256 {
+            return Ok(package);
+        }
+        Err(RegistryError::Replaced { package: package.id(), found, expected: identity.sha256.clone() })
+    }
+
     /// `name/version`.
     pub fn id(&self) -> String {
         format!("{}/{}", self.manifest.name, self.manifest.version)

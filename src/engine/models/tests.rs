@@ -206,6 +206,20 @@ fn a_network_that_runs_with_one_number_of_slices_only_is_refused() {
 }
 
 #[test]
+fn cells_of_evidence_that_depend_on_the_images_are_an_error_that_names_the_file() {
+    let folder = copy();
+    replace(&embolism(folder.path()), "encoder.onnx", &unfit("encoder-of-cells-by-brightness"));
+    let package = Package::open(&embolism(folder.path())).expect("package");
+    let mut network = EmbolismNetwork::load(&package, &runtime()).expect("the cells of blank slices are right");
+    let bright = Array4::ones((3, 3, 128, 128));
+    let whole: Result<Vec<Reading>, SessionError> = network.read_exam(3, |_| Ok(bright.clone()));
+    for error in [whole.expect_err("other cells"), network.encode(&bright.view()).expect_err("other cells")] {
+        let said = "encoder.onnx: output `evidence` has the shape 3 x 1 x 128 x 64, 3 x 1 x 64 x 64 was expected";
+        assert!(error.to_string().contains(said), "{error}");
+    }
+}
+
+#[test]
 fn manifests_with_values_that_cannot_be_are_refused_by_key() {
     let cases = [
         ("schema = 1", "schema = 2", "schema"),
@@ -331,15 +345,15 @@ fn the_fixture_networks_answer_as_computed_by_hand() {
     let mut image = Array4::from_elem((1, 1, 128, 128), 0.7);
     image.slice_axis_mut(Axis(2), Slice::from(30..60)).fill(0.1);
     let logits = network.logits(&image.view()).expect("logits");
-    let classes = network.classes();
     let best = |row: usize, column: usize| {
         (0..3)
             .max_by(|a, b| logits[[0, *a, row, column]].total_cmp(&logits[[0, *b, row, column]]))
             .expect("three classes")
     };
+    let classes = network.classes();
     assert_eq!(best(40, 20), classes.right);
     assert_eq!(best(40, 100), classes.left);
-    assert_eq!(best(100, 100), classes.background);
+    assert_eq!([best(100, 100)], classes.elsewhere[..]);
 }
 
 #[test]
@@ -372,4 +386,19 @@ fn verifying_a_package_gives_the_identity_that_loading_gives() {
     let registry = Registry::open(&models).expect("registry");
     let package = registry.select(Kind::EmbolismClassifier, "").expect("package");
     assert_eq!(verify(package, &runtime()).expect("fits"), loaded.identities()[1]);
+}
+
+#[test]
+fn the_packages_of_a_line_up_are_loaded_to_the_last_byte_or_not_at_all() {
+    let folder = copy();
+    let (models, onnxruntime) = settings(folder.path());
+    let packages = Registry::open(&models).expect("registry").lineup(&models).expect("line-up").packages;
+    // What is written down of promotions does not matter any more.
+    fs::write(folder.path().join("active.toml"), "schema = 9").expect("write");
+    let loaded = Models::exactly(&packages, &models, &onnxruntime).expect("as they were");
+    assert_eq!(loaded.identities(), [packages.lungs.clone(), packages.embolism.clone()]);
+    let manifest = embolism(folder.path()).join(MANIFEST);
+    fs::write(&manifest, format!("{}\n# another\n", fs::read_to_string(&manifest).expect("manifest"))).expect("write");
+    let error = Models::exactly(&packages, &models, &onnxruntime).expect_err("replaced").to_string();
+    assert!(error.contains("fixture-embolism/1.0.0 was replaced") && error.contains("models promote"), "{error}");
 }

@@ -27,7 +27,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::Config;
 use crate::dicom::Uid;
-use crate::engine::models::registry::Lineup;
+use crate::engine::models::ModelIdentity;
 use crate::engine::pipeline::{Status, Summary};
 use crate::node::archive::{Archive, ArchiveError, Unfiled};
 use crate::node::models::Wanted;
@@ -146,16 +146,12 @@ impl Worker {
         mut wanted: watch::Receiver<Wanted>,
     ) -> Result<Self, WorkerError> {
         let lineup = wanted.borrow_and_update().lineup.clone();
-        let setup = Setup::of(config, lineup.settings(&config.models));
+        let setup = Setup::of(config, lineup.packages.clone());
         let folder = config.storage.path.join("work");
         empty(&folder)?;
         let process = Process::start(&launch, &setup).await?;
         tracing::info!(provider = process.ready.provider.0, models = ?names(&process.ready), "the analysis is ready");
-        let analysis = Analysis {
-            ready: Some(process.ready.clone()),
-            packages: vec![lineup.lungs.clone(), lineup.embolism.clone()],
-            refused: None,
-        };
+        let analysis = Analysis { ready: Some(process.ready.clone()), packages: lineup.packages.ids(), refused: None };
         let analysis = watch::Sender::new(analysis);
         Ok(Self { archive, queue, setup, launch, folder, process: Some(process), wanted, analysis })
     }
@@ -201,12 +197,7 @@ impl Worker {
 
     /// Has other models loaded whenever they are wanted.
     fn follow(&self) -> (mpsc::Receiver<Succession>, AbortOnDropHandle<()>) {
-        let working = Lineup {
-            lungs: self.setup.models.lungs.clone(),
-            embolism: self.setup.models.embolism.clone(),
-            shadow: None,
-        };
-        succession::follow(self.wanted.clone(), working, self.launch.clone(), self.setup.clone())
+        succession::follow(self.wanted.clone(), self.launch.clone(), self.setup.clone())
     }
 
     /// Takes over the process with other models, or notes why there is none.
@@ -215,7 +206,7 @@ impl Worker {
             Succession::Loaded(successor) => {
                 let Successor { process, setup } = *successor;
                 tracing::info!(models = ?names(&process.ready), "these models analyse from now on");
-                let packages = vec![setup.models.lungs.clone(), setup.models.embolism.clone()];
+                let packages = setup.packages.ids();
                 let ready = Some(process.ready.clone());
                 self.setup = setup;
                 if let Some(former) = self.process.replace(process) {
@@ -303,21 +294,23 @@ impl Worker {
             predecessor: job.predecessor.clone(),
             time: job.created_at,
         };
-        let mut process = match self.process.take() {
-            Some(process) => process,
-            None => Process::start(&self.launch, &self.setup).await?,
+        let former = self.process.take();
+        let analysed = async {
+            let mut process = match former {
+                Some(process) => process,
+                None => Process::start(&self.launch, &self.setup).await?,
+            };
+            let reply = process.analyse(&request).await?;
+            Ok::<_, ProcessError>((process, reply))
         };
-        let analysis = process.analyse(&request);
         let drained = async {
             shutdown.cancelled().await;
             sleep(self.launch.drain).await;
         };
-        let reply = tokio::select! {
-            reply = analysis => reply?,
-            () = drained => {
-                process.kill().await;
-                return Ok(Outcome::Interrupted);
-            }
+        let (process, reply) = tokio::select! {
+            analysed = analysed => analysed?,
+            // The process is dropped with its analysis, and so it is ended.
+            () = drained => return Ok(Outcome::Interrupted),
         };
         self.process = Some(process);
         let outcome = match reply {
@@ -335,7 +328,7 @@ impl Worker {
 }
 
 fn names(ready: &Ready) -> Vec<String> {
-    ready.models.iter().map(|model| format!("{}/{}", model.name, model.version)).collect()
+    ready.models.iter().map(ModelIdentity::id).collect()
 }
 
 /// Makes an empty folder, whatever was there before.

@@ -8,14 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, LogConfig, ModelsConfig, OnnxRuntimeConfig, ReportConfig};
 use crate::dicom::bounded::Limits;
+use crate::engine::models::registry::Packages;
 use crate::engine::models::{ModelIdentity, Provider};
 use crate::engine::pipeline::{ResultReference, Summary};
 
 /// The settings an analysis depends on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Setup {
-    /// Model packages.
+    /// The folder of model packages, and what they may be used for.
     pub models: ModelsConfig,
+    /// The packages to load.
+    pub packages: Packages,
     /// ONNX Runtime.
     pub onnxruntime: OnnxRuntimeConfig,
     /// What objects may claim.
@@ -30,9 +33,10 @@ pub struct Setup {
 
 impl Setup {
     /// The settings of a configuration, with these models.
-    pub(super) fn of(config: &Config, models: ModelsConfig) -> Self {
+    pub(super) fn of(config: &Config, packages: Packages) -> Self {
         Self {
-            models,
+            models: config.models.clone(),
+            packages,
             onnxruntime: config.onnxruntime.clone(),
             limits: config.limits,
             report: config.report.clone(),

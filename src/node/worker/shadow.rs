@@ -15,8 +15,7 @@ use super::process::{Launch, Process, ProcessError};
 use super::protocol::{Reply, Request, Setup};
 use super::{AFTER_ERROR, LONGEST_SLEEP, WorkerError, instances};
 use crate::config::Config;
-use crate::engine::models::activation::Candidate;
-use crate::engine::models::registry::Lineup;
+use crate::engine::models::registry::{Lineup, Packages};
 use crate::engine::pipeline::Summary;
 use crate::node::archive::Archive;
 use crate::node::models::Wanted;
@@ -90,7 +89,7 @@ impl Shadow {
         launch: Launch,
         wanted: watch::Receiver<Wanted>,
     ) -> Self {
-        let setup = Setup::of(config, config.models.clone());
+        let setup = Setup::of(config, Packages::default());
         Self { archive, queue, setup, launch, wanted, status: watch::Sender::new(None) }
     }
 
@@ -141,7 +140,7 @@ impl Shadow {
         if running.lineup != *lineup {
             *running = Running { lineup: lineup.clone(), ..Running::default() };
         }
-        let Some((candidate, lineup)) = lineup.shadow.as_ref().zip(lineup.with_the_candidate()) else {
+        let Some((candidate, packages)) = lineup.candidate() else {
             self.status.send_replace(None);
             return Ok(LONGEST_SLEEP);
         };
@@ -165,7 +164,7 @@ impl Shadow {
         }
         let Some(case) = self.queue.next_shadow_case(candidate).await? else { return Ok(LONGEST_SLEEP) };
         let seen = tokio::select! {
-            seen = self.see(running, candidate, &lineup, &case) => seen,
+            seen = self.see(running, &packages, &case) => seen,
             () = self.something_to_analyse() => Err(Unseen::GivenWay),
             () = shutdown.cancelled() => Err(Unseen::GivenWay),
         };
@@ -199,13 +198,7 @@ impl Shadow {
     }
 
     /// Has the candidate analyse a series. Dropped in the middle, its process ends.
-    async fn see(
-        &self,
-        running: &mut Running,
-        candidate: &Candidate,
-        lineup: &Lineup,
-        case: &ShadowCase,
-    ) -> Result<Summary, Unseen> {
+    async fn see(&self, running: &mut Running, packages: &Packages, case: &ShadowCase) -> Result<Summary, Unseen> {
         let series = (&case.study_instance_uid, &case.series_instance_uid);
         let files = match instances::files(&self.archive, series, &case.instances).await {
             Ok(files) => files,
@@ -214,7 +207,7 @@ impl Shadow {
         };
         let mut process = match running.process.take() {
             Some(process) => process,
-            None => self.start(candidate, lineup).await?,
+            None => self.start(packages).await?,
         };
         let request = Request {
             job: format!("{} (shadow)", case.job),
@@ -233,22 +226,12 @@ impl Shadow {
         }
     }
 
-    async fn start(&self, candidate: &Candidate, lineup: &Lineup) -> Result<Process, Unseen> {
-        let setup = Setup { models: lineup.settings(&self.setup.models), ..self.setup.clone() };
+    async fn start(&self, packages: &Packages) -> Result<Process, Unseen> {
+        let setup = Setup { packages: packages.clone(), ..self.setup.clone() };
         let refused = |error: ProcessError| Unseen::Refused(error.to_string());
         let process = Process::start(&self.launch, &setup).await.map_err(refused)?;
-        let loaded =
-            process.ready.models.iter().find(|model| format!("{}/{}", model.name, model.version) == candidate.package);
-        match loaded {
-            Some(model) if model.sha256 == candidate.sha256 => {
-                tracing::info!(candidate = candidate.package, "the candidate is loaded");
-                Ok(process)
-            }
-            _ => Err(Unseen::Refused(format!(
-                "{} is not the package that was set beside: its SHA-256 is another; set it beside anew",
-                candidate.package
-            ))),
-        }
+        tracing::info!(packages = ?packages.ids(), "the candidate is loaded");
+        Ok(process)
     }
 
     /// Returns as soon as there is something for the active models to do.

@@ -27,37 +27,29 @@ pub(super) struct Successor {
     pub(super) setup: Setup,
 }
 
-/// Follows what is wanted, beginning after `working`, until dropped.
+/// Follows what is wanted, beginning after what `setup` has, until dropped.
 pub(super) fn follow(
     wanted: watch::Receiver<Wanted>,
-    working: Lineup,
     launch: Launch,
     setup: Setup,
 ) -> (mpsc::Receiver<Succession>, AbortOnDropHandle<()>) {
     let (sender, receiver) = mpsc::channel(1);
-    (receiver, AbortOnDropHandle::new(tokio::spawn(run(wanted, working, launch, setup, sender))))
+    (receiver, AbortOnDropHandle::new(tokio::spawn(run(wanted, launch, setup, sender))))
 }
 
-async fn run(
-    mut wanted: watch::Receiver<Wanted>,
-    mut working: Lineup,
-    launch: Launch,
-    setup: Setup,
-    sender: mpsc::Sender<Succession>,
-) {
+async fn run(mut wanted: watch::Receiver<Wanted>, launch: Launch, mut setup: Setup, sender: mpsc::Sender<Succession>) {
     while wanted.changed().await.is_ok() {
-        let Wanted { lineup, problem } = wanted.borrow_and_update().clone();
-        let same = (&lineup.lungs, &lineup.embolism) == (&working.lungs, &working.embolism);
+        let Wanted { lineup: Lineup { packages, .. }, problem } = wanted.borrow_and_update().clone();
         let succession = match problem {
             Some(problem) => Succession::Refused(problem),
-            None if same => Succession::AsBefore,
+            None if packages == setup.packages => Succession::AsBefore,
             None => {
-                tracing::info!(lungs = lineup.lungs, embolism = lineup.embolism, "loading other models");
-                let setup = Setup { models: lineup.settings(&setup.models), ..setup.clone() };
-                match Process::start(&launch, &setup).await {
+                tracing::info!(packages = ?packages.ids(), "loading other models");
+                let next = Setup { packages, ..setup.clone() };
+                match Process::start(&launch, &next).await {
                     Ok(process) => {
-                        working = lineup;
-                        Succession::Loaded(Box::new(Successor { process, setup }))
+                        setup = next.clone();
+                        Succession::Loaded(Box::new(Successor { process, setup: next }))
                     }
                     Err(error) => Succession::Refused(error.to_string()),
                 }

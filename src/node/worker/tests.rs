@@ -6,6 +6,7 @@ use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use jiff::SignedDuration;
 
 use super::*;
+use crate::engine::models::registry::{Lineup, Packages};
 use crate::engine::pipeline::{ResultKind, ResultReference};
 use crate::node::archive::Level;
 use crate::node::archive::testing::{received, slice, uid};
@@ -312,7 +313,7 @@ async fn models_that_cannot_be_loaded_are_an_error_at_start() {
 /// Models that answer under the name of the wanted package; those called `broken` do not load. A request is answered
 /// once `$FOLDER/hold` is gone.
 const NAMED: &str = r#"read setup
-package=$(echo "$setup" | sed 's/.*"embolism":"\([^"]*\)".*/\1/')
+package=$(echo "$setup" | sed 's/.*"embolism":{"name":"\([^"]*\)","version":"\([^"]*\)".*/\1\/\2/')
 case "$package" in broken/*) echo '{"reply":"unable","reason":"its tensors do not fit"}'; exit 1;; esac
 model='{"name":"'${package%/*}'","version":"'${package#*/}'","sha256":"aa"}'
 echo '{"reply":"ready","provider":"script","models":['$model']}'
@@ -321,9 +322,18 @@ while read request; do
   cp "$FOLDER/report.dcm" "$(echo "$request" | output)"; echo "${REPLY/'"models":[]'/'"models":['$model']'}"
 done"#;
 
+/// Lungs and a classifier of this name.
+pub(super) fn packages(embolism: &str) -> Packages {
+    let model = |name: &str| ModelIdentity {
+        name: name.to_owned(),
+        version: "1".to_owned(),
+        sha256: format!("digest of {name}"),
+    };
+    Packages { lungs: model("lungs"), embolism: model(embolism) }
+}
+
 fn lineup(embolism: &str) -> Wanted {
-    let lineup = Lineup { lungs: "lungs/1".to_owned(), embolism: embolism.to_owned(), shadow: None };
-    Wanted { lineup, problem: None }
+    Wanted { lineup: Lineup { packages: packages(embolism), shadow: None }, problem: None }
 }
 
 async fn until(state: &mut watch::Receiver<Analysis>, wanted: impl FnMut(&Analysis) -> bool) {
@@ -333,7 +343,7 @@ async fn until(state: &mut watch::Receiver<Analysis>, wanted: impl FnMut(&Analys
 #[tokio::test]
 async fn promoted_models_take_over_between_two_jobs_and_broken_ones_do_not() {
     let node = Node::new(NAMED).await;
-    node.wanted.send_replace(lineup("old/1"));
+    node.wanted.send_replace(lineup("old"));
     let hold = node.folder.path().join("hold");
     std::fs::write(&hold, "").expect("write");
     let worker = node.worker().await.expect("worker");
@@ -347,7 +357,7 @@ async fn promoted_models_take_over_between_two_jobs_and_broken_ones_do_not() {
     while node.series().await.state != SeriesProgress::Job(JobState::Running) {
         changes.changed().await.expect("change");
     }
-    node.wanted.send_replace(lineup("new/1"));
+    node.wanted.send_replace(lineup("new"));
     sleep(Duration::from_millis(300)).await;
     assert_eq!(state.borrow().packages[1], "old/1", "the job has not ended");
     std::fs::remove_file(&hold).expect("remove");
@@ -357,13 +367,13 @@ async fn promoted_models_take_over_between_two_jobs_and_broken_ones_do_not() {
     assert_eq!(version(&node.analysed("2").await), ["new"]);
 
     // One that does not load leaves the former at work, and says so until something else is wanted.
-    node.wanted.send_replace(lineup("broken/1"));
+    node.wanted.send_replace(lineup("broken"));
     until(&mut state, |analysis| analysis.refused.as_ref().is_some_and(|why| why.contains("tensors do not fit"))).await;
     node.receive("3").await;
     assert_eq!(version(&node.analysed("3").await), ["new"]);
     node.wanted.send_modify(|wanted| wanted.problem = Some("active.toml cannot be read".to_owned()));
     until(&mut state, |analysis| analysis.refused.as_ref().is_some_and(|why| why.contains("active.toml"))).await;
-    node.wanted.send_replace(lineup("new/1"));
+    node.wanted.send_replace(lineup("new"));
     until(&mut state, |analysis| analysis.refused.is_none()).await;
     for study in ["1", "2", "3"] {
         assert_eq!(node.series_of(study).await.attempts, 1, "no attempt was lost");

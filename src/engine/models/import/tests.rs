@@ -4,7 +4,7 @@ use super::*;
 use crate::config::{Config, ModelsConfig};
 use crate::engine::models::activation::{Action, STATE};
 use crate::engine::models::manifest::Kind;
-use crate::engine::models::registry::{Choice, Registry};
+use crate::engine::models::registry::{Choice, MANIFEST, Registry};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models").join(name).join("1.0.0")
@@ -60,7 +60,7 @@ fn import(config: &ModelsConfig, incoming: &Incoming) -> Result<Imported, Folder
 }
 
 fn active(config: &ModelsConfig) -> String {
-    Registry::open(config).expect("registry").lineup(config).expect("line-up").embolism
+    Registry::open(config).expect("registry").lineup(config).expect("line-up").packages.embolism.id()
 }
 
 /// Names in the folder of packages, sorted.
@@ -170,13 +170,33 @@ fn a_promotion_and_its_rollback_go_by_the_file_unless_the_configuration_names_a_
 
     let folder = Folder::open(&config).expect("folder");
     assert_eq!(folder.before(Kind::EmbolismClassifier).expect("before").id(), "fixture-embolism/1.0.0");
-    folder.roll_back(Kind::EmbolismClassifier, now()).expect("rolled back");
+    let former = verify(folder.before(Kind::EmbolismClassifier).expect("before"), &runtime()).expect("verified");
+    folder.roll_back(Kind::EmbolismClassifier, &former, now()).expect("rolled back");
     drop(folder);
     assert_eq!(active(&config), "fixture-embolism/1.0.0");
     let folder = Folder::open(&config).expect("folder");
     for kind in [Kind::EmbolismClassifier, Kind::LungSegmentation] {
         assert!(matches!(folder.before(kind), Err(FolderError::NothingBefore { .. })), "{kind}");
     }
+}
+
+#[test]
+fn a_former_package_whose_files_were_replaced_is_not_gone_back_to() {
+    let (sources, _models, config) = stocked();
+    import(&config, &Incoming::from_folder(&classifier(sources.path(), "1.1.0")).expect("package")).expect("imported");
+    let folder = Folder::open(&config).expect("folder");
+    let package = folder.registry().package("fixture-embolism/1.1.0").expect("package");
+    folder.promote(package, &package.contents().expect("contents").identity, now()).expect("promoted");
+    drop(folder);
+    let manifest = config.directory.join("fixture-embolism/1.0.0").join(MANIFEST);
+    let text = fs::read_to_string(&manifest).expect("manifest");
+    fs::write(&manifest, format!("{text}\n# another\n")).expect("write");
+    let folder = Folder::open(&config).expect("folder");
+    let found = verify(folder.before(Kind::EmbolismClassifier).expect("before"), &runtime()).expect("whole");
+    let error = folder.roll_back(Kind::EmbolismClassifier, &found, now()).expect_err("another package");
+    assert!(matches!(error, FolderError::NotTheFormer { .. }), "{error}");
+    drop(folder);
+    assert_eq!(active(&config), "fixture-embolism/1.1.0", "nothing was changed");
 }
 
 #[test]
@@ -193,9 +213,9 @@ fn a_candidate_runs_beside_another_package_than_itself() {
     assert!(set_beside("fixture-embolism/1.1.0").expect("set"));
     assert!(!set_beside("fixture-embolism/1.1.0").expect("a repetition"));
     let lineup = Registry::open(&config).expect("registry").lineup(&config).expect("line-up");
-    assert_eq!(lineup.embolism, "fixture-embolism/1.0.0");
-    let beside = lineup.with_the_candidate().expect("a candidate");
-    assert_eq!((beside.embolism.as_str(), beside.lungs), ("fixture-embolism/1.1.0", lineup.lungs.clone()));
+    assert_eq!(lineup.packages.embolism.id(), "fixture-embolism/1.0.0");
+    let (_, beside) = lineup.candidate().expect("a candidate");
+    assert_eq!((beside.embolism.id().as_str(), &beside.lungs), ("fixture-embolism/1.1.0", &lineup.packages.lungs));
     // Named by the configuration, it is the active one and runs beside nothing.
     let named = ModelsConfig { embolism: "fixture-embolism/1.1.0".to_owned(), ..config.clone() };
     assert_eq!(Registry::open(&named).expect("registry").lineup(&named).expect("line-up").shadow, None);

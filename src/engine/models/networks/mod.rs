@@ -16,7 +16,7 @@ pub use embolism::{EmbolismNetwork, Encoded, ExamLogits, Reading, SliceReading};
 pub use lungs::{LungClasses, LungNetwork};
 
 use super::manifest::Kind;
-use super::registry::{Package, Registry, RegistryError};
+use super::registry::{Package, Packages, Registry, RegistryError};
 use super::session::{Runtime, SessionError};
 use super::{ModelIdentity, Provider};
 use crate::config::{ModelsConfig, OnnxRuntimeConfig};
@@ -68,6 +68,17 @@ impl Models {
         let lungs = registry.select(Kind::LungSegmentation, &models.lungs)?;
         let embolism = registry.select(Kind::EmbolismClassifier, &models.embolism)?;
         Self::of(lungs, embolism, onnxruntime)
+    }
+
+    /// Starts ONNX Runtime and loads exactly these packages of the configured folder.
+    pub fn exactly(
+        packages: &Packages,
+        models: &ModelsConfig,
+        onnxruntime: &OnnxRuntimeConfig,
+    ) -> Result<Self, ModelsError> {
+        let lungs = Package::exactly(&packages.lungs, models)?;
+        let embolism = Package::exactly(&packages.embolism, models)?;
+        Self::of(&lungs, &embolism, onnxruntime)
     }
 
     /// Starts ONNX Runtime and loads two packages, wherever they lie.
