@@ -1,15 +1,26 @@
 #!/usr/bin/env python3
 """Turns a PyTorch checkpoint of the published classifier into a model package of the layout `exam`.
 
-    target/venv-bench/bin/python deploy/export-published-model.py CHECKPOINT --out onnx --name NAME --version VERSION
+    target/venv-bench/bin/python deploy/export-published-model.py CHECKPOINT --out DIR --name NAME --version VERSION
+    pe-node models import DIR/NAME/VERSION
+    pe-node models promote NAME/VERSION
+
+DIR is not the node's own folder of packages: two embolism packages there, neither of them promoted, are more than one
+that fits, and the node does not start.
 
 The network is that of Hu et al., npj Digital Medicine 8 (2025), doi 10.1038/s41746-025-01594-2: timm's CoAtNet-0 makes
 64 features of each slice; the exam head adds self-attention over the slices to them and reads them by a bidirectional
 LSTM of three layers, whose last step a linear layer brings to the exam's logit. The slice head is not exported: the
 layout has no place for it. Sizes are read from the checkpoint; what it calls its layers may be told with `--rename`.
 
-The package is calibrated with the identity and decides at 0.5, as the authors do, until a site has calibrated it on
-exams of its own. Needs Python with what `tests/bench/requirements.txt` lists (`tests/bench/install.sh` brings it).
+Every weight must go to a layer of its name and shape, and ONNX Runtime must answer as PyTorch does. That cannot prove
+what weights do not tell: that the authors gave the slices lowest first, that the last step of the LSTM is what the exam
+head reads, that attention comes before the LSTM and adds to the features, how many heads it has and in which order they
+take the features (`--heads`), or how the images were prepared. Compare the probabilities of some exams with those of the
+authors' program before you promote the package.
+
+The package is not calibrated and decides at 0.5, as the authors do, until a site has calibrated it on exams of its own.
+Needs Python with what `tests/bench/requirements.txt` lists (`tests/bench/install.sh` brings it).
 """
 
 import argparse
@@ -127,6 +138,7 @@ name = "pulmonary-embolism"
 [calibration]
 temperature = 1.0
 bias = 0.0
+exam_fitted = false
 
 [operating_point]
 threshold = 0.5
@@ -147,7 +159,7 @@ seed = 0
 def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--out", type=Path, required=True, help="folder of model packages")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to, not the node's folder of packages")
     parser.add_argument("--name", default="published-embolism")
     parser.add_argument("--version", default="1.0.0")
     parser.add_argument("--license", default="LicenseRef-authors", help="licence of the weights, as SPDX has it")
@@ -181,7 +193,8 @@ def main():
     text = manifest(arguments, sha256(work / "exam.onnx"), sha256(arguments.checkpoint))
     (work / "model.toml").write_text(text)
     work.rename(folder)
-    print(f"{folder}: ONNX Runtime differs from PyTorch by at most {difference:.1e}; try it with `pe-node models verify`")
+    print(f"{folder}: ONNX Runtime differs from PyTorch by at most {difference:.1e}; take it in with "
+          f"`pe-node models import {folder}`, then promote it")
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ pub struct Summary {
     pub status: Status,
     /// All quality rejections that apply, in the order of `Reason::ALL`.
     pub rejections: Vec<Rejection>,
-    /// Calibrated exam probability, when analysed.
+    /// Exam probability, when analysed.
     pub probability: Option<Probability>,
     /// Its standard deviation over the networks of an ensemble, when one analysed.
     #[serde(default)]

@@ -119,6 +119,46 @@ fn the_report_says_when_slices_are_not_calibrated() {
 }
 
 #[test]
+fn report_and_picture_say_when_the_exam_is_not_calibrated() {
+    let scene = Scene::new(&Setup::default());
+    let mut findings = scene.context().findings.clone();
+    findings.classifier.calibration[0].exam_fitted = false;
+    let context = report::Context { findings: &findings, ..scene.context() };
+    let [calibrated, uncalibrated] =
+        [scene.context(), context].map(|context| report::results(&context).expect("results"));
+    for (results, said) in [(&calibrated, false), (&uncalibrated, true)] {
+        let report = &of_kind(&results.objects, ResultKind::Sr).object;
+        let comments = values_named(report, "121106").join("\n");
+        assert_eq!(comments.contains("embolism in the exam is not calibrated"), said, "{comments}");
+        let parameters = values_named(report, "111002").join("\n");
+        assert_eq!(parameters.contains("bias -0.2 (not calibrated); slice"), said, "{parameters}");
+    }
+    assert!(calibrated.pictures.summary != uncalibrated.pictures.summary, "the page says so");
+}
+
+#[test]
+fn models_of_one_name_and_version_are_told_apart() {
+    let mut scene = Scene::new(&Setup::default());
+    let [lungs, classifier] = &mut scene.findings.models[..] else { panic!("two models") };
+    (lungs.name, lungs.version) = (classifier.name.clone(), classifier.version.clone());
+    let (lungs, classifier) = (format!("sha256={}", lungs.sha256), format!("sha256={}", classifier.sha256));
+    let results = report::results(&scene.context()).expect("results").objects;
+    let report = &of_kind(&results, ResultKind::Sr).object;
+    let parameters = values_named(report, "111002");
+    assert!(parameters.contains(&lungs) && parameters.contains(&classifier), "{parameters:?}");
+    let segmentation = &of_kind(&results, ResultKind::Seg).object;
+    let segments = segmentation.element(tags::SEGMENT_SEQUENCE).expect("segments").items().expect("items");
+    let of_segment = |segment: &InMemDicomObject| {
+        let algorithm = segment.element(tags::SEGMENTATION_ALGORITHM_IDENTIFICATION_SEQUENCE).ok()?.items()?.first()?;
+        elements::text(algorithm, tags::ALGORITHM_PARAMETERS)
+    };
+    assert!(
+        segments.iter().all(|segment| of_segment(segment).as_deref() == Some(lungs.as_str())),
+        "named by its digest"
+    );
+}
+
+#[test]
 fn the_report_says_what_limits_it() {
     let setup = Setup {
         decision: Decision::Undetermined,

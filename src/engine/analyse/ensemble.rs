@@ -18,11 +18,14 @@ pub(super) fn targets(manifest: &Manifest, readings: &[Reading]) -> Result<Vec<T
             probability(value, logit)
         };
         let probabilities = members.iter().map(probability).collect::<Result<Vec<_>, _>>()?;
+        let calibrated = |(calibration, _): &(&Calibration, &Reading)| {
+            if main { calibration.exam_fitted } else { calibration.targets.contains_key(&target) }
+        };
         Ok(TargetFinding {
             target,
             probability: mean(&probabilities)?,
             spread: spread(&probabilities),
-            calibrated: main || members.iter().all(|(calibration, _)| calibration.targets.contains_key(&target)),
+            calibrated: members.iter().all(calibrated),
         })
     };
     manifest.targets().into_iter().enumerate().map(finding).collect()
@@ -144,6 +147,16 @@ mod tests {
         assert!((means.probabilities[0].value() - f64::midpoint(low, high)).abs() < 1e-12);
         assert!((f64::from(means.evidence[(0, 0, 0)]) - f64::midpoint(low, high)).abs() < 1e-6);
         assert!((means.attention[0] - 0.375).abs() < 1e-6 && (means.attention[1] - 0.5).abs() < 1e-6);
+    }
+
+    #[test]
+    fn an_exam_is_calibrated_if_all_members_are() {
+        let mut manifest = manifest();
+        let calibrated =
+            |manifest: &Manifest| targets(manifest, &[reading(1.0), reading(-2.0)]).expect("found")[0].calibrated;
+        assert!(calibrated(&manifest));
+        manifest.calibration[1].exam_fitted = false;
+        assert!(!calibrated(&manifest));
     }
 
     #[test]

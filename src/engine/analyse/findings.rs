@@ -153,7 +153,8 @@ impl AnalysedField {
 /// All that an analysis found in one series.
 #[derive(Debug, Clone)]
 pub struct Findings {
-    /// Calibrated probability of embolism in the exam: the mean over all members of the classifier.
+    /// Probability of embolism in the exam: the mean over all members of the classifier. Whether it is calibrated says
+    /// [`Self::is_calibrated`].
     pub probability: Probability,
     /// Standard deviation of that probability over the members; `None` for a single network.
     pub spread: Option<f64>,
@@ -182,6 +183,11 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// True if the probability of embolism is calibrated: that of every member.
+    pub fn is_calibrated(&self) -> bool {
+        self.classifier.calibration.iter().all(|member| member.exam_fitted)
+    }
+
     /// How the classifier's images were prepared.
     pub fn preparation(&self) -> &Preparation {
         &self.classifier.input

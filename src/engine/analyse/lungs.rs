@@ -20,7 +20,8 @@ use crate::engine::models::networks::{LungClasses, LungNetwork};
 use crate::engine::volume::preparation::{Preparer, Upsampler};
 use crate::engine::volume::{BACKGROUND, Geometry, LEFT_LUNG, LungMask, RIGHT_LUNG, Volume, VoxelPoint};
 
-/// How far the logit of a lung must lie above the background's for the network to be sure: odds of nine to one.
+/// How far the logit of a lung must lie above that of the likeliest class that is no lung for the network to be sure:
+/// odds of nine to one.
 const SURE_MARGIN: f32 = 2.2;
 
 /// Finds left and right lung on the grid of the volume.
@@ -45,25 +46,23 @@ fn network_labels(network: &mut LungNetwork, volume: &Volume) -> Result<Array3<u
     let logits =
         network.read_stack(preparer.slices(), |range| Ok(preparer.batch(range))).map_err(AnalyseError::lungs)?;
     let [rows, columns] = network.manifest().input.size;
-    let upsampler = preparer.upsampler(rows, columns);
+    let (upsampler, classes) = (preparer.upsampler(rows, columns), network.classes());
     let mut labels = Array3::from_elem(volume.hounsfield.dim(), BACKGROUND);
     labels.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(slice, mut labels)| {
-        labels.assign(&slice_labels(&upsampler, &logits, network.classes(), slice));
+        labels.assign(&slice_labels(&upsampler, &logits, classes, slice));
     });
     Ok(labels)
 }
 
-/// The class of the greatest logit, marked where it is sure; background where none is greater, so also outside the
+/// The likelier lung, marked where it is sure; background where no lung is likelier than all else, so also outside the
 /// prepared grid.
-fn slice_labels(upsampler: &Upsampler, logits: &Array4<f32>, classes: LungClasses, slice: usize) -> Array2<u8> {
-    let on_source = |class| upsampler.slice(&logits.view(), class, slice, 0.0);
-    let (background, left, right) = (on_source(classes.background), on_source(classes.left), on_source(classes.right));
-    Array2::from_shape_fn(background.dim(), |place| {
-        let (side, lung) =
-            if left[place] >= right[place] { (LEFT_LUNG, left[place]) } else { (RIGHT_LUNG, right[place]) };
-        match lung - background[place] {
-            margin if margin >= SURE_MARGIN => side | refinement::SURE,
-            margin if margin > 0.0 => side,
+fn slice_labels(upsampler: &Upsampler, logits: &Array4<f32>, classes: &LungClasses, slice: usize) -> Array2<u8> {
+    let on_source: Vec<Array2<f32>> =
+        (0..logits.len_of(Axis(1))).map(|class| upsampler.slice(&logits.view(), class, slice, 0.0)).collect();
+    Array2::from_shape_fn(on_source[classes.left].dim(), |place| {
+        match classes.likelier_lung(|class| on_source[class][place]) {
+            (side, margin) if margin >= SURE_MARGIN => side | refinement::SURE,
+            (side, margin) if margin > 0.0 => side,
             _ => BACKGROUND,
         }
     })
@@ -122,6 +121,28 @@ fn nearest_voxel(mask: &LungMask, side: u8, centroid: VoxelPoint, moments: &[[u6
 mod tests {
     use super::*;
     use crate::engine::volume::PatientPoint;
+
+    #[test]
+    fn a_voxel_is_lung_where_a_lung_is_likelier_than_each_other_class() {
+        // Background, left, right, airway; a column each.
+        let columns = [
+            ([0.0, 5.0, 4.9, 0.0], LEFT_LUNG | refinement::SURE),
+            ([0.0, 1.0, 5.0, 4.0], RIGHT_LUNG),
+            ([0.0, 5.0, 1.0, 6.0], BACKGROUND),
+            ([4.0, 5.0, 1.0, 0.0], LEFT_LUNG),
+            ([0.0, 0.0, 0.0, 0.0], BACKGROUND),
+        ];
+        let logits = Array4::from_shape_fn((2, 4, 3, columns.len()), |(_, class, _, column)| columns[column].0[class]);
+        let grid = Geometry {
+            size: [columns.len(), 3, 2],
+            spacing: [1.0, 1.0, 2.0],
+            directions: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+            origin: PatientPoint([0.0; 3]),
+        };
+        let classes = LungClasses { left: 1, right: 2, elsewhere: vec![0, 3] };
+        let labels = slice_labels(&Upsampler::new(&grid, &grid), &logits, &classes, 1);
+        assert_eq!(labels.row(1).to_vec(), columns.map(|(_, label)| label));
+    }
 
     #[test]
     fn a_lung_is_measured_and_its_centre_lies_inside() {

@@ -18,6 +18,10 @@ pub struct Calibration {
     /// Takes the place of the logistic function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isotonic: Option<Isotonic>,
+    /// False if the above were not fitted, for want of exams or by choice: the exam's probability is then the network's
+    /// own.
+    #[serde(default = "fitted")]
+    pub exam_fitted: bool,
     /// Divisor of slice logits.
     #[serde(default = "one")]
     pub slice_temperature: f64,
@@ -219,6 +223,7 @@ mod tests {
         assert!((calibration.exam(3.0) - logistic(3.0 / 2.0 + 0.5)).abs() < 1e-12);
         assert!((calibration.slice(3.0) - logistic(3.0 / 1.5 - 0.25)).abs() < 1e-12);
         assert!((calibration.target(Target::ChronicPe, 3.0) - logistic(3.0)).abs() < 1e-12);
+        assert!(calibration.exam_fitted, "unless a manifest says otherwise");
         calibration.isotonic = Some(Isotonic::new(knots()).expect("rises"));
         assert!((calibration.exam(1.0) - 0.6).abs() < 1e-12, "1 / 2 + 0.5 = 1");
         let chronic = TargetCalibration { temperature: 4.0, bias: 0.0, isotonic: calibration.isotonic.clone() };

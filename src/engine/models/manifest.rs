@@ -185,8 +185,8 @@ pub enum Role {
 pub struct Label {
     /// Index along the class axis.
     pub index: usize,
-    /// Its name: `background`, `left-lung`, `right-lung`, or that of a
-    /// [`Target`](super::target::Target).
+    /// Its name: that of a [`Target`](super::target::Target), or of what a lung segmentation tells apart. That has
+    /// `background`, `left-lung` and `right-lung`; classes of further names, such as `airway`, are taken for no lung.
     pub name: String,
 }
 

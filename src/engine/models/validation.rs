@@ -12,7 +12,7 @@ const LARGEST_SLICE: usize = 2048;
 const MOST_NEIGHBOURS: usize = 16;
 /// Networks of an ensemble beyond which memory would not suffice.
 const MOST_MEMBERS: usize = 32;
-/// What the classes of a lung segmentation may be called; each stands once.
+/// Classes that a lung segmentation has, each once. Those of other names are no lung.
 const LUNG_LABELS: [&str; 3] = ["background", "left-lung", "right-lung"];
 
 /// Why a manifest is not one.

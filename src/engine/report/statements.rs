@@ -41,6 +41,7 @@ pub(super) fn all(context: &Context) -> Vec<String> {
         .into_iter()
         .chain(findings.synthetic.then(|| "The images say that they are synthetic.".to_owned()))
         .chain(undetermined(findings))
+        .chain(uncalibrated_exam(findings))
         .chain(uncalibrated_slices(findings))
         .chain(findings.evidence.is_none().then(|| NO_EVIDENCE.to_owned()))
         .chain(uncalibrated_targets(findings))
@@ -64,6 +65,11 @@ pub(super) fn undetermined(findings: &Findings) -> Option<String> {
         }
         _ => "Undetermined: the model makes no decision on these images.".to_owned(),
     })
+}
+
+/// That the exam's probability is not calibrated, if it is not.
+fn uncalibrated_exam(findings: &Findings) -> Option<String> {
+    (!findings.is_calibrated()).then(|| "The probability of embolism in the exam is not calibrated.".to_owned())
 }
 
 /// That values of slices are no calibrated probabilities, if they are not.
@@ -117,24 +123,26 @@ pub(super) fn operating_point(point: &OperatingPoint) -> String {
 
 /// The calibration in one line.
 pub(super) fn calibration(calibration: &Calibration) -> String {
-    let map = if calibration.isotonic.is_some() { " and an isotonic map" } else { "" };
-    let exam = format!("exam temperature {} bias {}{map}", calibration.temperature, calibration.bias);
-    if !calibration.slices_fitted {
-        return format!("{exam}; slices not calibrated");
-    }
-    format!("{exam}; slice temperature {} bias {}", calibration.slice_temperature, calibration.slice_bias)
+    let Calibration { temperature, bias, isotonic, slice_temperature, slice_bias, .. } = calibration;
+    let map = if isotonic.is_some() { " and an isotonic map" } else { "" };
+    // Numbers are told also where they were not fitted, because they are applied.
+    let [exam, slices] = [calibration.exam_fitted, calibration.slices_fitted]
+        .map(|fitted| if fitted { "" } else { " (not calibrated)" });
+    format!(
+        "exam temperature {temperature} bias {bias}{map}{exam}; slice temperature {slice_temperature} bias \
+         {slice_bias}{slices}"
+    )
 }
 
-/// The identity of the embolism classifier among the models.
-pub(super) fn classifier(findings: &Findings) -> Option<&ModelIdentity> {
-    let manifest = &findings.classifier;
-    findings.models.iter().rev().find(|model| model.name == manifest.name && model.version == manifest.version)
-}
-
-/// The identity of the lung model: any that is not the classifier.
+/// The identity of the lung model. Packages are told apart by their place among the models, because two of one name, or
+/// even of one version, may lie in different folders.
 pub(super) fn lung_model(findings: &Findings) -> Option<&ModelIdentity> {
-    let manifest = &findings.classifier;
-    findings.models.iter().find(|model| model.name != manifest.name)
+    findings.models.first()
+}
+
+/// The identity of the embolism classifier; see [`lung_model`].
+pub(super) fn classifier(findings: &Findings) -> Option<&ModelIdentity> {
+    findings.models.get(1)
 }
 
 /// A share as percent, at most two decimals.

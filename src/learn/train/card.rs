@@ -60,7 +60,7 @@ pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest, eval
     let _ = writeln!(
         card,
         "\nCheckpoint, calibration and operating point were chosen on the validation exams, so validation figures flatter \
-         the model; test figures, where there are any, do not. Intervals are of 95 %, by drawing exams anew.\n\n\
+         the model; test figures, where there are any, do not. Intervals are of 95 %, by drawing patients anew.\n\n\
          ## Limits\n\n{}",
         limits(manifest)
     );
@@ -106,6 +106,9 @@ fn calibration(manifest: &Manifest, evaluation: &Evaluation) -> String {
             "\nOperating point: {:.3}, undetermined from {low:.3} to {high:.3}: {}.",
             point.threshold, point.chosen
         );
+    }
+    if manifest.calibration.iter().any(|calibration| !calibration.exam_fitted) {
+        text.push_str("\nExams are not calibrated: their probabilities are the network's own.\n");
     }
     if manifest.calibration.iter().any(|calibration| !calibration.slices_fitted) {
         text.push_str("\nSlices are not calibrated: their values are the network's own.\n");

@@ -85,7 +85,8 @@ impl EmbolismNetwork {
             Members::EncoderHead(members) => {
                 let encoded = encode(members, slices, batch)?;
                 let readings = members.iter_mut().zip(encoded).map(|(member, encoded)| {
-                    let ExamLogits { slices, exam, attention } = member.read(&encoded.features.view(), targets)?;
+                    let read = member.read(&encoded.features.view(), targets);
+                    let ExamLogits { slices, exam, attention } = read.map_err(|error| member.head.at_fault(error))?;
                     let slices = Some(SliceReading { logits: slices, attention, evidence: encoded.evidence });
                     Ok::<_, SessionError>(Reading { targets: exam, slices })
                 });
@@ -102,7 +103,8 @@ impl EmbolismNetwork {
     /// # Errors
     /// The package is no single encoder and head, or the network failed.
     pub fn encode(&mut self, images: &ArrayView4<'_, f32>) -> Result<Encoded, SessionError> {
-        self.single()?.encode(images)
+        let member = self.single()?;
+        member.encode(images).map_err(|error| member.encoder.at_fault(error))
     }
 
     /// Logits and attention of an exam from the features `[D, F]` of its slices, lowest first.
@@ -111,7 +113,8 @@ impl EmbolismNetwork {
     /// As [`Self::encode`].
     pub fn read(&mut self, features: &ArrayView2<'_, f32>) -> Result<ExamLogits, SessionError> {
         let targets = self.manifest.targets().len();
-        self.single()?.read(features, targets)
+        let member = self.single()?;
+        member.read(features, targets).map_err(|error| member.head.at_fault(error))
     }
 
     fn single(&mut self) -> Result<&mut EncoderHead, SessionError> {
@@ -129,13 +132,11 @@ impl EmbolismNetwork {
         let mut blank = |range: Range<usize>| Ok(Array4::zeros((range.len(), channels, rows, columns)));
         match &mut self.members {
             Members::EncoderHead(members) => {
-                let mut cells = Vec::new();
+                // The first member's cells are demanded of the others: means are taken cell by cell.
+                let mut cells = [None; 2];
                 for member in members {
-                    cells.push(member.trial(&self.manifest)?);
-                    if cells[0] != cells[cells.len() - 1] {
-                        let problem = format!("evidence of {cells:?} cells; members must agree");
-                        return Err((member.encoder.path().to_owned(), problem));
-                    }
+                    member.cells = cells;
+                    cells = member.trial(&self.manifest)?;
                 }
             }
             Members::Exam(members) => {
@@ -156,6 +157,8 @@ impl EmbolismNetwork {
 struct EncoderHead {
     encoder: Part,
     head: Part,
+    /// Rows and columns of the evidence, which are the same whatever the slices show; known from the trial on.
+    cells: [Option<usize>; 2],
 }
 
 /// What an encoder gives for N slices.
@@ -186,6 +189,7 @@ impl EncoderHead {
         Ok(Self {
             encoder: loader.part(Role::Encoder, member, &[Extent::Dynamic, image[0], image[1], image[2]])?,
             head: loader.part(Role::Head, member, &[Extent::Dynamic, Extent::Any])?,
+            cells: [None; 2],
         })
     }
 
@@ -194,7 +198,8 @@ impl EncoderHead {
         let slices = images.len_of(Axis(0));
         let [features, evidence] = self.encoder.run(images.view().into_dyn())?;
         let features = shaped(features, self.encoder.output(0), &[Some(slices), None])?;
-        let evidence: Array4<f32> = shaped(evidence, self.encoder.output(1), &[Some(slices), Some(1), None, None])?;
+        let [rows, columns] = self.cells;
+        let evidence: Array4<f32> = shaped(evidence, self.encoder.output(1), &[Some(slices), Some(1), rows, columns])?;
         Ok(Encoded { features, evidence: evidence.remove_axis(Axis(1)) })
     }
 
@@ -209,25 +214,24 @@ impl EncoderHead {
         })
     }
 
-    /// Rows and columns of the evidence, or the file at fault and its problem.
-    fn trial(&mut self, manifest: &Manifest) -> Result<[usize; 2], (String, String)> {
+    /// Takes note of the cells of the evidence and gives them, or the file at fault and its problem.
+    fn trial(&mut self, manifest: &Manifest) -> Result<[Option<usize>; 2], (String, String)> {
         let [rows, columns] = manifest.input.size;
-        let mut cells = [0; 2];
         for slices in TRIALS {
             let images = Array4::zeros((slices, manifest.input.channels(), rows, columns));
-            cells = self.trial_of(manifest, &images.view())?;
+            self.trial_of(manifest, &images.view())?;
         }
-        Ok(cells)
+        Ok(self.cells)
     }
 
-    fn trial_of(&mut self, manifest: &Manifest, images: &ArrayView4<'_, f32>) -> Result<[usize; 2], (String, String)> {
+    fn trial_of(&mut self, manifest: &Manifest, images: &ArrayView4<'_, f32>) -> Result<(), (String, String)> {
         let encoded = self.encode(images);
         let encoded = encoded.map_err(|error| (self.encoder.path().to_owned(), error.to_string()))?;
         check_cells(manifest, encoded.evidence.dim()).map_err(|problem| (self.encoder.path().to_owned(), problem))?;
         let (_, rows, columns) = encoded.evidence.dim();
+        self.cells = [Some(rows), Some(columns)];
         let reading = self.read(&encoded.features.view(), manifest.targets().len());
-        reading.map_err(|error| (self.head.path().to_owned(), error.to_string()))?;
-        Ok([rows, columns])
+        reading.map(drop).map_err(|error| (self.head.path().to_owned(), error.to_string()))
     }
 }
 
@@ -241,7 +245,8 @@ fn encode<E: From<SessionError>>(
     for first in (0..slices).step_by(BATCH) {
         let images = batch(first..(first + BATCH).min(slices))?;
         for (member, batches) in members.iter_mut().zip(&mut batches) {
-            batches.push(member.encode(&images.view())?);
+            let encoded = member.encode(&images.view());
+            batches.push(encoded.map_err(|error| member.encoder.at_fault(error))?);
         }
     }
     Ok(batches.iter().map(|batches| joined(batches)).collect::<Result<_, _>>()?)

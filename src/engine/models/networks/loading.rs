@@ -26,6 +26,14 @@ impl Part {
         &self.file.outputs[index]
     }
 
+    /// The error of a run with the name of the file.
+    pub(super) fn at_fault(&self, error: SessionError) -> SessionError {
+        match error {
+            SessionError::Run(problem) => SessionError::Run(format!("{}: {problem}", self.path())),
+            other => other,
+        }
+    }
+
     /// The sizes of the input's axes as the file declares them; `None` where they are dynamic.
     pub(super) fn declared_input(&self) -> Result<Vec<Option<usize>>, SessionError> {
         Ok(self.network.declaration(Side::Input, &self.file.inputs[0])?.shape)

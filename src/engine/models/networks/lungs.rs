@@ -11,6 +11,7 @@ use crate::engine::models::ModelIdentity;
 use crate::engine::models::manifest::{Layout, Manifest, Patches, Role};
 use crate::engine::models::registry::Package;
 use crate::engine::models::session::{Runtime, SessionError};
+use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG};
 
 /// A package that segments the lungs, of the layout `slices` or `patches`.
 #[derive(Debug)]
@@ -22,14 +23,33 @@ pub struct LungNetwork {
 }
 
 /// Where each class lies along the class axis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LungClasses {
-    /// Neither lung.
-    pub background: usize,
     /// The patient's left lung.
     pub left: usize,
     /// The patient's right lung.
     pub right: usize,
+    /// What is neither: the background, and all that a network tells apart besides, such as airways or effusions.
+    pub elsewhere: Vec<usize>,
+}
+
+impl LungClasses {
+    /// The classes that the labels of a manifest name.
+    fn of(manifest: &Manifest) -> Result<Self, String> {
+        let class = |name| manifest.class(name).ok_or_else(|| format!("no label `{name}`"));
+        let [_, left, right] = [class("background")?, class("left-lung")?, class("right-lung")?];
+        let elsewhere = (0..manifest.labels.len()).filter(|class| ![left, right].contains(class));
+        Ok(Self { left, right, elsewhere: elsewhere.collect() })
+    }
+
+    /// The label of the likelier lung, and how far its logit lies above the greatest of all that is no lung. A voxel
+    /// belongs to that lung where this margin is positive; the other lung does not count against it.
+    pub fn likelier_lung(&self, logit: impl Fn(usize) -> f32) -> (u8, f32) {
+        let (left, right) = (logit(self.left), logit(self.right));
+        let (side, lung) = if left >= right { (LEFT_LUNG, left) } else { (RIGHT_LUNG, right) };
+        let elsewhere = self.elsewhere.iter().map(|class| logit(*class)).fold(f32::NEG_INFINITY, f32::max);
+        (side, lung - elsewhere)
+    }
 }
 
 impl LungNetwork {
@@ -45,9 +65,7 @@ impl LungNetwork {
             std::iter::once(Extent::Dynamic).chain(slice).collect()
         };
         let members = loader.members(|member| loader.part(Role::Network, member, &input))?;
-        let class = |name| manifest.class(name).ok_or_else(|| loader.unfit("model.toml", format!("no label `{name}`")));
-        let classes =
-            LungClasses { background: class("background")?, left: class("left-lung")?, right: class("right-lung")? };
+        let classes = LungClasses::of(&manifest).map_err(|problem| loader.unfit("model.toml", problem))?;
         let mut loaded = Self { identity: loader.identity(), manifest, classes, members };
         loaded.trial().map_err(|(file, problem)| loader.unfit(&file, problem))?;
         Ok(loaded)
@@ -64,8 +82,8 @@ impl LungNetwork {
     }
 
     /// Where each class lies along the class axis.
-    pub fn classes(&self) -> LungClasses {
-        self.classes
+    pub fn classes(&self) -> &LungClasses {
+        &self.classes
     }
 
     /// Class logits `[N, classes, H, W]` of a prepared stack of N slices, the mean of all members. `batch` gives any
@@ -213,4 +231,26 @@ fn patch_logits(member: &mut Part, manifest: &Manifest, patch: &Array5<f32>) -> 
     let expected = [1, manifest.labels.len(), slices, rows, columns];
     let logits: Array5<f32> = shaped(logits, member.output(0), &expected.map(Some))?;
     Ok(logits.index_axis_move(Axis(0), 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_beside_lungs_and_background_are_no_lung() {
+        let text = include_str!("../../../../fixtures/models/fixture-lungs/1.0.0/model.toml");
+        let airway = "[[labels]]\nindex = 0\nname = \"airway\"\n\n[[labels]]\nindex = 3";
+        let manifest = Manifest::parse(&text.replace("[[labels]]\nindex = 0", airway)).expect("four classes");
+        let classes = LungClasses::of(&manifest).expect("both lungs");
+        assert_eq!(classes, LungClasses { left: 1, right: 2, elsewhere: vec![0, 3] });
+        for (logits, expected) in [
+            ([0.0, 5.0, 4.5, 1.0], (LEFT_LUNG, 4.0)),
+            ([0.0, 4.5, 5.0, 1.0], (RIGHT_LUNG, 4.0)),
+            ([6.0, 5.0, 1.0, 0.0], (LEFT_LUNG, -1.0)),
+            ([0.0, 1.0, 5.0, 6.0], (RIGHT_LUNG, -1.0)),
+        ] {
+            assert_eq!(classes.likelier_lung(|class| logits[class]), expected, "{logits:?}");
+        }
+    }
 }

@@ -56,7 +56,7 @@ fn every_layout_loads_and_its_manifest_survives_being_written_and_read() {
 fn overlapping_patches_give_what_the_network_says_of_each_voxel() {
     let mut network =
         LungNetwork::load(&Package::open(&fixture("fixture-patches")).expect("package"), &runtime()).expect("loads");
-    let classes = network.classes();
+    let classes = network.classes().clone();
     for slices in [3, 8, 21] {
         let stack = Array4::from_shape_fn((slices, 1, 128, 128), |(slice, _, row, column)| {
             ((slice * 31 + row * 7 + column * 3) % 97) as f32 / 96.0
@@ -67,7 +67,7 @@ fn overlapping_patches_give_what_the_network_says_of_each_voxel() {
             let like = 10.0 - 120.0 * (value - 0.13).abs();
             let side = 2.0 * column as f32 / 127.0 - 1.0;
             let at = |class: usize| logits[(slice, class, row, column)];
-            assert!(at(classes.background).abs() < 1e-3);
+            assert!(at(classes.elsewhere[0]).abs() < 1e-3);
             assert!((at(classes.left) - like - side).abs() < 1e-3, "{slices}: {slice} {row} {column}");
             assert!((at(classes.right) - like + side).abs() < 1e-3);
         }
@@ -138,6 +138,15 @@ fn an_exam_network_of_any_depth_that_runs_with_one_number_of_slices_only_is_refu
     replace(&path, "network.onnx", &unfit("exam-of-two-slices"));
     let error = verify(&Package::open(&path).expect("package"), &runtime()).expect_err("baked in").to_string();
     assert!(error.contains("network.onnx: running the network:"), "{error}");
+}
+
+#[test]
+fn members_whose_evidence_has_other_cells_are_refused() {
+    let (_folder, path) = copy("fixture-ensemble");
+    replace(&path, "encoder-1.onnx", &unfit("encoder-of-single-pixels"));
+    let error = verify(&Package::open(&path).expect("package"), &runtime()).expect_err("other cells").to_string();
+    let said = "output `evidence` has the shape 1 x 1 x 128 x 128, 1 x 1 x 64 x 64 was expected";
+    assert!(error.contains("encoder-1.onnx: ") && error.contains(said), "{error}");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn draw_decision(canvas: &mut Canvas, findings: &Findings) -> i32 {
     canvas.text(left, 142, word, Font::HUGE_BOLD, colour);
     let number = format!("{} %", findings.probability.percent());
     let number_left = left + width - Font::HUGE_BOLD.width(&number);
-    let label = "Probability (calibrated)";
+    let label = if findings.is_calibrated() { "Probability (calibrated)" } else { "Probability (not calibrated)" };
     canvas.text(left + width - Font::MEDIUM.width(label), 118, label, Font::MEDIUM, MUTED);
     canvas.text(number_left, 142, &number, Font::HUGE_BOLD, TEXT);
     draw_probability_bar(canvas, findings, Area::new(left, 186, width, 26), colour);

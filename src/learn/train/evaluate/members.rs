@@ -20,6 +20,7 @@ pub(super) fn uncalibrated() -> Calibration {
         temperature: 1.0,
         bias: 0.0,
         isotonic: None,
+        exam_fitted: false,
         slice_temperature: 1.0,
         slice_bias: 0.0,
         slices_fitted: false,
@@ -65,6 +66,7 @@ pub(super) fn calibrate(
         temperature: exam.map.temperature,
         bias: exam.map.bias,
         isotonic: exam.map.isotonic,
+        exam_fitted: exam.calibrated,
         slice_temperature: slice.map.temperature,
         slice_bias: slice.map.bias,
         slices_fitted: slice.calibrated,
@@ -156,6 +158,7 @@ impl<'a> Answer<'a> {
             decision: at_operating_point(probability, point),
             member: self.alone,
             study: self.exam.study.clone(),
+            patient: self.exam.patient.clone(),
         }
     }
 
@@ -190,6 +193,7 @@ mod tests {
         PreparedExam {
             study: format!("1.{number}"),
             series: format!("2.{number}"),
+            patient: format!("3.{number}"),
             root: String::new(),
             split: Split::Validation,
             embolism,
@@ -225,12 +229,16 @@ mod tests {
             })
             .collect();
         let (calibration, notes) = calibrate(CalibrationMethod::Temperature, &TARGETS, &exams, &said);
-        assert!(calibration.targets.contains_key(&Target::LeftSidedPe) && !calibration.slices_fitted);
+        assert!(calibration.targets.contains_key(&Target::LeftSidedPe));
+        assert_eq!((calibration.exam_fitted, calibration.slices_fitted), (true, false));
         assert!(notes[0].starts_with("exams:") && notes[0].contains("60 from validation (30 positive)"), "{notes:?}");
         assert!(notes[1].contains("slices: not calibrated"), "{notes:?}");
         assert!(notes[2].contains("left-sided-pe:") && notes[2].contains("40 from validation"), "{notes:?}");
         let (plain, _) = calibrate(CalibrationMethod::None, &TARGETS, &exams, &said);
         assert_eq!(plain, uncalibrated());
+        let one_class: Vec<PreparedExam> = (0..60).map(|n| exam(n, true, None, &[UNLABELLED; 2])).collect();
+        let (unfitted, _) = calibrate(CalibrationMethod::Temperature, &TARGETS, &one_class, &said);
+        assert!(!plain.exam_fitted && !unfitted.exam_fitted);
     }
 
     #[test]

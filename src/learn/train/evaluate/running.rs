@@ -7,9 +7,10 @@ use rayon::prelude::*;
 
 use crate::config::Config;
 use crate::engine::models::ModelsError;
-use crate::engine::models::networks::{BATCH, EmbolismNetwork, ExamLogits, LungNetwork};
+use crate::engine::models::networks::{BATCH, EmbolismNetwork, ExamLogits, LungClasses, LungNetwork};
 use crate::engine::models::registry::Package;
 use crate::engine::models::session::{Runtime, SessionError};
+use crate::engine::volume::BACKGROUND;
 use crate::learn::train::dataset::Dataset;
 use crate::learn::train::fit::lungs::{Overlap, add_overlaps};
 use crate::learn::train::labels::Split;
@@ -37,18 +38,13 @@ impl Classifier {
     }
 }
 
-/// Overlaps of left and right lung with the truth, exam by exam.
-pub(super) fn lungs(
-    package: &Package,
-    splits: &[(Split, Dataset)],
-) -> Result<Vec<(Split, Vec<[Overlap; 2]>)>, TrainError> {
+/// Overlaps of left and right lung with the truth, exam by exam of each split.
+pub(super) fn lungs(package: &Package, splits: &[(Split, Dataset)]) -> Result<Vec<Vec<[Overlap; 2]>>, TrainError> {
     let mut networks = sessions(|runtime| LungNetwork::load(package, runtime))?;
     splits
         .iter()
-        .map(|(split, data)| {
-            let overlaps =
-                side_by_side(&mut networks, data.exams.len(), |network, exam| overlaps_of(network, data, exam))?;
-            Ok((*split, overlaps))
+        .map(|(_, data)| {
+            side_by_side(&mut networks, data.exams.len(), |network, exam| overlaps_of(network, data, exam))
         })
         .collect()
 }
@@ -114,18 +110,22 @@ fn encode(
 
 fn overlaps_of(network: &mut LungNetwork, data: &Dataset, exam: usize) -> Result<[Overlap; 2], TrainError> {
     let slices: Vec<usize> = (0..data.exams[exam].slices).collect();
-    let classes = network.classes();
-    let sides = [classes.background, classes.left, classes.right];
+    let classes = network.classes().clone();
     let mut overlaps = [Overlap::default(); 2];
     for some in slices.chunks(BATCH) {
         let logits = network.logits(&batch(data, exam, some)?.view()).map_err(failed)?;
-        // [N, classes, H, W] to the most likely class of each pixel.
-        let best = logits.map_axis(Axis(1), |pixel| {
-            (0..sides.len()).max_by(|a, b| pixel[sides[*a]].total_cmp(&pixel[sides[*b]])).unwrap_or_default()
-        });
-        add_overlaps(&mut overlaps, best.into_iter(), &data.masks(exam, some)?.concat());
+        let found = lung_labels(&logits, &classes).into_iter().map(usize::from);
+        add_overlaps(&mut overlaps, found, &data.masks(exam, some)?.concat());
     }
     Ok(overlaps)
+}
+
+/// The lung that each pixel of class logits `[N, classes, H, W]` belongs to, as the node has it.
+fn lung_labels(logits: &Array4<f32>, classes: &LungClasses) -> Array3<u8> {
+    logits.map_axis(Axis(1), |pixel| match classes.likelier_lung(|class| pixel[class]) {
+        (side, margin) if margin > 0.0 => side,
+        _ => BACKGROUND,
+    })
 }
 
 /// Prepared slices `[N, C, H, W]` as they are served.
@@ -143,6 +143,17 @@ fn failed(source: SessionError) -> TrainError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG};
+
+    #[test]
+    fn a_class_that_is_neither_lung_nor_background_counts_as_no_lung() {
+        // Airway, right, left, background; a column each.
+        let columns = [[6.0, 5.0, 1.0, 0.0], [4.0, 5.0, 1.0, 0.0], [0.0, 1.0, 5.0, 0.0], [0.0, 1.0, 5.0, 6.0]];
+        let logits = Array4::from_shape_fn((1, 4, 1, 4), |(_, class, _, column)| columns[column][class]);
+        let classes = LungClasses { left: 2, right: 1, elsewhere: vec![0, 3] };
+        let labels: Vec<u8> = lung_labels(&logits, &classes).into_iter().collect();
+        assert_eq!(labels, [BACKGROUND, RIGHT_LUNG, LEFT_LUNG, BACKGROUND]);
+    }
 
     #[test]
     fn results_come_in_order_whoever_makes_them() {
