@@ -43,7 +43,7 @@ pub struct Opinion {
     pub status: Option<Status>,
     /// Codes of all reasons for a rejection.
     pub reasons: Vec<Reason>,
-    /// Calibrated exam probability, from 0 to 1.
+    /// Exam probability, from 0 to 1.
     pub probability: Option<Probability>,
     /// The decision.
     pub decision: Option<Decision>,
@@ -113,10 +113,22 @@ impl From<Option<Summary>> for Opinion {
 }
 
 impl Comparison {
-    /// True if both came to the same: the same decision, or rejected both.
+    /// True if nothing but the candidate can make a difference: it did not fail, and the model of the other kind was
+    /// the same wherever it took part in both. A promotion between the two analyses changes it.
+    pub fn is_comparable(&self) -> bool {
+        let (active, shadow) = (&self.active, &self.shadow.opinion);
+        // Lungs, then embolism, as far as each analysis went.
+        let mut of_a_kind = active.models.iter().zip(&shadow.models);
+        let same = |(one, other): (&ModelIdentity, &ModelIdentity)| {
+            other.sha256 == self.shadow.sha256 || one.sha256 == other.sha256
+        };
+        shadow.status.is_some() && of_a_kind.all(same)
+    }
+
+    /// True if both came to the same, where they can be compared: the same decision, or rejected both.
     pub fn agrees(&self) -> bool {
         let (active, shadow) = (&self.active, &self.shadow.opinion);
-        shadow.status.is_some() && (active.status, active.decision) == (shadow.status, shadow.decision)
+        self.is_comparable() && (active.status, active.decision) == (shadow.status, shadow.decision)
     }
 }
 
@@ -244,4 +256,68 @@ fn view(row: &SqliteRow) -> Result<ShadowView, QueueError> {
         error: row.get("error"),
         recorded_at: time(row.get("recorded_at")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What models with these digests said, in the order lungs, embolism.
+    fn opinion(digests: &[&str], decision: Option<Decision>) -> Opinion {
+        let model = |sha256: &&str| {
+            let sha256 = (*sha256).to_owned();
+            ModelIdentity { name: "model".to_owned(), version: "1".to_owned(), sha256 }
+        };
+        let status = if decision.is_some() { Status::Analysed } else { Status::Rejected };
+        let models = digests.iter().map(model).collect();
+        Opinion { status: Some(status), decision, models, ..Opinion::from(None) }
+    }
+
+    fn comparison(active: Opinion, candidate: &str, opinion: Opinion) -> Comparison {
+        Comparison {
+            study_instance_uid: Uid::parse("1.2").expect("uid"),
+            series_instance_uid: Uid::parse("1.3").expect("uid"),
+            job: JobId("job".to_owned()),
+            active,
+            shadow: ShadowView {
+                package: "model/1".to_owned(),
+                sha256: candidate.to_owned(),
+                opinion,
+                error: None,
+                recorded_at: Timestamp::UNIX_EPOCH,
+            },
+        }
+    }
+
+    #[test]
+    fn nothing_is_credited_to_a_candidate_whose_partner_changed_in_between() {
+        let present = Some(Decision::Present);
+        let active = || opinion(&["lungs one", "embolism one"], present);
+        for (candidate, models, comparable) in [
+            ("embolism two", ["lungs one", "embolism two"], true),
+            ("embolism two", ["lungs two", "embolism two"], false),
+            ("lungs two", ["lungs two", "embolism one"], true),
+            ("lungs two", ["lungs two", "embolism two"], false),
+        ] {
+            let found = comparison(active(), candidate, opinion(&models, present));
+            assert_eq!((found.is_comparable(), found.agrees()), (comparable, comparable), "{models:?}");
+            let other = comparison(active(), candidate, opinion(&models, Some(Decision::Absent)));
+            assert_eq!((other.is_comparable(), other.agrees()), (comparable, false), "{models:?}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_took_no_part_makes_no_difference() {
+        let analysed = || opinion(&["lungs one", "embolism one"], Some(Decision::Present));
+        let rejected = comparison(analysed(), "lungs two", opinion(&["lungs two"], None));
+        assert!(rejected.is_comparable() && !rejected.agrees(), "it was the candidate that found no lungs");
+        let rejected = comparison(analysed(), "embolism two", opinion(&["lungs two"], None));
+        assert!(!rejected.is_comparable(), "it was the other lungs");
+        let both = comparison(opinion(&["lungs one"], None), "embolism two", opinion(&["lungs one"], None));
+        assert!(both.agrees());
+        let neither = comparison(opinion(&[], None), "embolism two", opinion(&[], None));
+        assert!(neither.agrees(), "rejected before any model ran");
+        let failed = Opinion { status: None, ..opinion(&[], None) };
+        assert!(!comparison(analysed(), "embolism two", failed).is_comparable());
+    }
 }

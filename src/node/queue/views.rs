@@ -54,7 +54,7 @@ pub struct SeriesView {
     pub reasons: Vec<Reason>,
     /// The same, each with a sentence.
     pub rejections: Vec<Rejection>,
-    /// Calibrated exam probability, from 0 to 1.
+    /// Exam probability, from 0 to 1.
     pub probability: Option<Probability>,
     /// Its standard deviation over the networks of an ensemble.
     pub probability_spread: Option<f64>,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Web;
-use crate::engine::analyse::findings::Probability;
+use crate::engine::analyse::findings::{ModelIdentity, Probability};
 use crate::node::dicomweb::problem::Problem;
 use crate::node::models::ModelEntry;
 use crate::node::queue::{Comparison, Opinion};
@@ -96,11 +96,13 @@ struct Agreement {
     series: u64,
     /// Of these it failed so many.
     failed: u64,
-    /// The same decision, or rejected by both.
+    /// Of these so many tell something of it: it did not fail, and its partner was the one that the active result has.
+    comparable: u64,
+    /// Of the comparable ones, the same decision, or rejected by both.
     agree: u64,
-    /// Series with a probability of both.
+    /// Of the comparable ones, those with a probability of both.
     both_probabilities: u64,
-    /// Mean absolute difference of the two probabilities, where there are both.
+    /// Mean absolute difference of the two probabilities of these.
     mean_absolute_difference: Option<f64>,
 }
 
@@ -112,8 +114,11 @@ fn agreement(comparisons: &[Comparison]) -> Vec<Agreement> {
         let (agreement, difference) = by_candidate.entry(key).or_default();
         agreement.series += 1;
         agreement.failed += u64::from(shadow.error.is_some());
+        agreement.comparable += u64::from(comparison.is_comparable());
         agreement.agree += u64::from(comparison.agrees());
-        if let (Some(active), Some(candidate)) = (comparison.active.probability, shadow.opinion.probability) {
+        if comparison.is_comparable()
+            && let (Some(active), Some(candidate)) = (comparison.active.probability, shadow.opinion.probability)
+        {
             agreement.both_probabilities += 1;
             *difference += (active.value() - candidate.value()).abs();
         }
@@ -128,7 +133,7 @@ fn agreement(comparisons: &[Comparison]) -> Vec<Agreement> {
 }
 
 /// The columns of the table; they stand also where there is no row.
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 18] = [
     "study_instance_uid",
     "series_instance_uid",
     "recorded_at",
@@ -138,9 +143,11 @@ const COLUMNS: [&str; 16] = [
     "active_decision",
     "shadow_package",
     "shadow_sha256",
+    "shadow_models",
     "shadow_status",
     "shadow_probability",
     "shadow_decision",
+    "comparable",
     "agree",
     "active_seconds",
     "shadow_seconds",
@@ -159,9 +166,11 @@ struct Row<'a> {
     active_decision: String,
     shadow_package: &'a str,
     shadow_sha256: &'a str,
+    shadow_models: String,
     shadow_status: String,
     shadow_probability: Option<f64>,
     shadow_decision: String,
+    comparable: bool,
     agree: bool,
     active_seconds: f64,
     shadow_seconds: f64,
@@ -171,20 +180,21 @@ struct Row<'a> {
 impl<'a> From<&'a Comparison> for Row<'a> {
     fn from(comparison: &'a Comparison) -> Self {
         let (active, shadow) = (&comparison.active, &comparison.shadow);
-        let models = active.models.iter().map(|model| format!("{}/{}", model.name, model.version));
         Self {
             study_instance_uid: comparison.study_instance_uid.as_str(),
             series_instance_uid: comparison.series_instance_uid.as_str(),
             recorded_at: shadow.recorded_at.to_string(),
-            active_models: models.collect::<Vec<_>>().join(" "),
+            active_models: models(active),
             active_status: name(active.status),
             active_probability: active.probability.map(Probability::value),
             active_decision: name(active.decision),
             shadow_package: &shadow.package,
             shadow_sha256: &shadow.sha256,
+            shadow_models: models(&shadow.opinion),
             shadow_status: shadow.error.as_ref().map_or_else(|| name(shadow.opinion.status), |_| "failed".to_owned()),
             shadow_probability: shadow.opinion.probability.map(Probability::value),
             shadow_decision: name(shadow.opinion.decision),
+            comparable: comparison.is_comparable(),
             agree: comparison.agrees(),
             active_seconds: seconds(active),
             shadow_seconds: seconds(&shadow.opinion),
@@ -197,6 +207,11 @@ impl<'a> From<&'a Comparison> for Row<'a> {
 fn name(value: Option<impl Serialize>) -> String {
     let text = value.and_then(|value| serde_json::to_value(value).ok());
     text.and_then(|text| text.as_str().map(ToOwned::to_owned)).unwrap_or_default()
+}
+
+/// `name/version` of the models that took part.
+fn models(opinion: &Opinion) -> String {
+    opinion.models.iter().map(ModelIdentity::id).collect::<Vec<_>>().join(" ")
 }
 
 fn seconds(opinion: &Opinion) -> f64 {
