@@ -31,7 +31,7 @@ pub(super) struct Arguments {
 #[derive(Debug, Args)]
 struct ElsewhereArguments {
     /// With evaluate: table of labels, StudyInstanceUID and pe_present_in_exam or mask (NIfTI); perhaps
-    /// SeriesInstanceUID, level
+    /// SeriesInstanceUID, level. A mask says which slices show emboli; an empty one does not where the label is 1
     #[arg(long, value_name = "CSV", requires = "images")]
     labels: Option<PathBuf>,
     /// Folder with the studies that --labels names, nested in any way
@@ -40,7 +40,7 @@ struct ElsewhereArguments {
     /// Package to evaluate on them; the one that the configuration exports if none is named
     #[arg(long, value_name = "DIR", requires = "labels")]
     package: Option<PathBuf>,
-    /// Folder for report, tables and figures; NAME-evaluation beside a table NAME.csv if none is named
+    /// Folder for report, tables and figures; NAME-evaluation/PACKAGE-VERSION beside a table NAME.csv if none is named
     #[arg(long, value_name = "DIR", requires = "labels")]
     out: Option<PathBuf>,
     /// Analyse series that the quality gate rejects too
@@ -58,13 +58,11 @@ impl ElsewhereArguments {
         if !images.exists() {
             return Err(CliError::Usage(format!("{}: there is no such folder", images.display())));
         }
-        let stem = labels.file_stem().unwrap_or_default().to_string_lossy();
-        let beside = labels.with_file_name(format!("{stem}-evaluation"));
         Ok(Some(Elsewhere {
             labels: labels.clone(),
             images: images.clone(),
             package: self.package.clone(),
-            out: self.out.clone().unwrap_or(beside),
+            out: self.out.clone(),
             ignore_quality: self.ignore_quality,
         }))
     }

@@ -63,7 +63,7 @@ fn a_package_is_evaluated_on_studies_that_carry_labels_and_masks_alone() {
         ["train", "evaluate", "--labels", &path(&labels), "--images", &path(&images), "--package", &path(&package)];
     let done = run(&evaluate);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    let out = root.join("labels-evaluation");
+    let out = root.join("labels-evaluation/fixture-embolism-1.0.0");
 
     let predicted = root.join("predicted.csv");
     assert!(run(&["predict", &path(&images), "--csv", &path(&predicted)]).status.success());
@@ -98,6 +98,8 @@ fn a_package_is_evaluated_on_studies_that_carry_labels_and_masks_alone() {
     assert!(positive == 0 || figure("test.clots").is_some_and(|clots| clots >= positive as f64), "{evaluation}");
     let report = fs::read_to_string(out.join("report.html")).expect("a report");
     assert!(report.contains("Receiver operating characteristic") && report.contains("slice thickness"));
+    assert!(report.contains("<th>Lungs</th><td>fixture-lungs 1.0.0, SHA-256 "), "what found the lungs is said");
+    assert!(evaluation["notes"][1].as_str().is_some_and(|note| note.contains("fixture-lungs 1.0.0")), "{evaluation}");
 }
 
 #[test]
@@ -114,7 +116,10 @@ fn what_cannot_be_evaluated_is_said() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models");
     let [embolism, lungs] =
         ["fixture-embolism/1.0.0", "fixture-lungs/1.0.0"].map(|name| fixture.join(name).display().to_string());
-    assert!(with(&["--package", &embolism]).contains("none of 1 labelled studies could be analysed"));
+    let nothing = with(&["--package", &embolism]);
+    assert!(nothing.contains("none of 1 labelled studies could be analysed"), "{nothing}");
+    assert!(nothing.contains("images: no images of the study were found (1)"), "{nothing}");
+    assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 1, "no table stands where a report may stand");
     assert!(with(&["--package", &lungs]).contains("finds no embolism"));
     assert!(with(&["--package", "nowhere"]).contains("--package"));
     let misplaced = run(&["train", "fit", "--labels", &labels, "--images", &images]);

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod archive;
+mod deploy;
 mod dicomweb;
 mod dimse;
 mod evaluate;

@@ -69,7 +69,7 @@ pub(crate) fn counts(datasets: &[(Split, Dataset)]) -> Vec<Vec<String>> {
 }
 
 /// Step, reason and number of exclusions, the most frequent first. Reasons that differ in numbers alone are one.
-pub(super) fn by_reason(exclusions: &[Exclusion]) -> Vec<Vec<String>> {
+pub(crate) fn by_reason(exclusions: &[Exclusion]) -> Vec<Vec<String>> {
     let mut found: BTreeMap<(&str, String), usize> = BTreeMap::new();
     for exclusion in exclusions {
         *found.entry((&exclusion.step, without_numbers(&exclusion.reason))).or_default() += 1;

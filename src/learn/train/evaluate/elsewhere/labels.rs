@@ -34,9 +34,10 @@ pub(super) struct Contents {
     pub(super) exclusions: Vec<Exclusion>,
 }
 
-/// Reads a table with the columns `StudyInstanceUID` and `pe_present_in_exam` (0 or 1) or `mask` (a NIfTI file, its path
-/// from the table's folder), or both, and perhaps `SeriesInstanceUID`, `level` and RSPECT's columns on the exam, such as
-/// `central_pe`. Where there is a mask and no label, the mask says whether there is embolism.
+/// Reads a table with the columns `StudyInstanceUID` and `pe_present_in_exam` (0 or 1) or `mask` (a NIfTI file, its
+/// path from the table's folder), or both, and perhaps `SeriesInstanceUID`, `level` and RSPECT's columns on the exam,
+/// such as `central_pe`. Where there is a mask and no label, the mask says whether there is embolism. An exam with
+/// embolism by its label and an empty mask counts as an exam; its slices and emboli are unknown.
 ///
 /// # Errors
 /// A table without these columns or without rows. A broken row is an exclusion.

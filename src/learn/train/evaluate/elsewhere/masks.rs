@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ndarray::Array3;
 
-use crate::engine::analyse::findings::{EvidenceMap, Findings};
+use crate::engine::analyse::findings::{Evidence, EvidenceMap, SliceFinding};
 use crate::engine::models::manifest::Metric;
 use crate::engine::volume::{Geometry, VoxelPoint, components, nifti};
 use crate::learn::train::metrics::{Scored, wilson_interval};
@@ -68,27 +68,56 @@ impl Hits {
 /// Compares the findings of an exam with its mask, whose grid may be another.
 ///
 /// # Errors
-/// The mask cannot be read, in words.
-pub(super) fn compare(path: &Path, geometry: &Geometry, findings: &Findings) -> Result<MaskTruth, String> {
+/// The mask cannot be read, or lies beside the images, in words.
+pub(super) fn compare(path: &Path, images: &Geometry, evidence: Option<&Evidence>) -> Result<MaskTruth, String> {
     let (values, grid) = nifti::read(path).map_err(|error| error.to_string())?;
     let pieces = components::label(&values.mapv(|value| value > 0.5));
-    let mut touched = vec![false; geometry.size[2]];
+    let embolism = pieces.iter().any(|piece| *piece > 0);
+    let touched = touched(&pieces, &grid, images);
+    if embolism && !touched.contains(&true) {
+        let problem = "no embolus of the mask lies within the images: it is of another series, or has lost its place";
+        return Err(format!("{}: {problem}", path.display()));
+    }
+    let scored = |slice: &SliceFinding| Scored {
+        score: slice.probability.value(),
+        positive: touched.get(slice.slice) == Some(&true),
+    };
+    let slices = evidence.into_iter().flat_map(|evidence| &evidence.slices).map(scored).collect();
+    let hits = evidence.map_or_else(Hits::default, |evidence| hits(&pieces, &grid, &evidence.map));
+    Ok(MaskTruth { embolism, slices, hits })
+}
+
+/// Which slices of the images the voxels of a mask touch: all whose middle lies within the height of a voxel, as slices
+/// of a mask may be thicker than theirs, and the nearest one, as they may be thinner.
+fn touched(pieces: &Array3<u32>, mask: &Geometry, images: &Geometry) -> Vec<bool> {
+    let [columns, rows, slices] = images.size;
+    let within = |index: f64, size: usize| (-0.5..size as f64 - 0.5).contains(&index);
+    let half = half_height(mask, images);
+    let mut touched = vec![false; slices];
     for ((slice, row, column), _) in pieces.indexed_iter().filter(|(_, piece)| **piece > 0) {
-        let place = geometry.to_voxel(grid.to_patient(voxel(slice, row, column))).slice.round();
-        if place >= 0.0
-            && let Some(slice) = touched.get_mut(place as usize)
-        {
-            *slice = true;
+        let place = images.to_voxel(mask.to_patient(voxel(slice, row, column)));
+        if !(within(place.column, columns) && within(place.row, rows)) {
+            continue;
+        }
+        let nearest = place.slice.round();
+        let first = (place.slice - half).ceil().min(nearest).max(0.0) as usize;
+        let end = ((place.slice + half).floor().max(nearest) + 1.0).max(0.0) as usize;
+        if let Some(of_voxel) = touched.get_mut(first..end.min(slices)) {
+            of_voxel.fill(true);
         }
     }
-    let evidence = findings.evidence.as_ref();
-    let scored = evidence
-        .into_iter()
-        .flat_map(|evidence| &evidence.slices)
-        .map(|slice| Scored { score: slice.probability.value(), positive: touched.get(slice.slice) == Some(&true) });
-    let embolism = pieces.iter().any(|piece| *piece > 0);
-    let hits = evidence.map_or_else(Hits::default, |evidence| hits(&pieces, &grid, &evidence.map));
-    Ok(MaskTruth { embolism, slices: scored.collect(), hits })
+    touched
+}
+
+/// Half the height of a mask's voxel across the slices of the images, counted in these, whichever way its axes run.
+fn half_height(mask: &Geometry, images: &Geometry) -> f64 {
+    let across = images.directions[2];
+    let height = |axis: usize| {
+        let along: f64 = mask.directions[axis].iter().zip(across).map(|(one, other)| one * other).sum();
+        mask.spacing[axis] * along.abs()
+    };
+    // What the single precision of a file's affine takes away is given back.
+    (0..3).map(height).sum::<f64>() / 2.0 / images.spacing[2] + 1e-3
 }
 
 fn voxel(slice: usize, row: usize, column: usize) -> VoxelPoint {
@@ -150,12 +179,14 @@ fn cells_near(mask: &Geometry, cells: &Geometry, voxel: VoxelPoint) -> impl Iter
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::volume::testing;
+    use crate::engine::analyse::findings::Probability;
+    use crate::engine::volume::PatientPoint;
+    use crate::engine::volume::testing::{self, SUPINE};
 
     /// A grid of cells of 4 mm on slices of 2 mm, and a mask on voxels of 1 mm whose corner lies in the same place.
     fn grids() -> (Geometry, Geometry) {
-        let mut cells = testing::geometry([10, 10, 10], [4.0, 4.0, 2.0], testing::SUPINE);
-        let mut mask = testing::geometry([40, 40, 20], [1.0, 1.0, 1.0], testing::SUPINE);
+        let mut cells = testing::geometry([10, 10, 10], [4.0, 4.0, 2.0], SUPINE);
+        let mut mask = testing::geometry([40, 40, 20], [1.0, 1.0, 1.0], SUPINE);
         cells.origin.0 = [0.0; 3];
         mask.origin.0 = [0.0; 3];
         (cells, mask)
@@ -191,5 +222,70 @@ mod tests {
         assert!(
             cells_near(&grid, &cells, voxel(0, 0, 0)).all(|(slice, row, column)| slice < 3 && row < 2 && column < 2)
         );
+    }
+
+    /// Images of 10 by 10 pixels of 4 mm, on so many slices at a distance in millimetres.
+    fn images(slices: usize, distance: f64) -> Geometry {
+        Geometry { origin: PatientPoint([0.0; 3]), ..testing::geometry([10, 10, slices], [4.0, 4.0, distance], SUPINE) }
+    }
+
+    /// Slices of images that are touched by the voxels in the middle of some slices of a mask that begins at a height.
+    fn touched_by(mask: &Geometry, height: f64, marked: &[usize], images: &Geometry) -> Vec<usize> {
+        let [columns, rows, slices] = mask.size;
+        let mut pieces = Array3::zeros((slices, rows, columns));
+        for slice in marked {
+            pieces[(*slice, rows / 2, columns / 2)] = 1;
+        }
+        let mask = Geometry { origin: PatientPoint([0.0, 0.0, height]), ..mask.clone() };
+        let touched = touched(&pieces, &mask, images);
+        (0..touched.len()).filter(|slice| touched[*slice]).collect()
+    }
+
+    #[test]
+    fn a_mask_touches_every_slice_within_the_height_of_its_voxels() {
+        let thin = images(20, 1.0);
+        assert_eq!(touched_by(&images(4, 5.0), 2.0, &[1], &thin), [5, 6, 7, 8, 9], "thicker than the images");
+        assert_eq!(touched_by(&images(4, 5.0), 2.0, &[1, 2], &thin), (5..15).collect::<Vec<_>>(), "without a gap");
+        assert_eq!(touched_by(&images(4, 5.0), -2.0, &[0], &thin), [0], "its middle lies below the images");
+        assert_eq!(touched_by(&thin, 0.0, &[3, 4], &thin), [3, 4], "on the grid of the images");
+        let thick = images(4, 5.0);
+        assert_eq!(touched_by(&thin, 0.0, &[2, 7], &thick), [0, 1], "thinner than the images: the nearest one");
+        assert_eq!(touched_by(&thin, 40.0, &[3], &thick), [0; 0], "above the images");
+        // Columns of this mask run along the body: it is their width that counts.
+        let upright = Geometry { directions: [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], ..images(10, 1.0) };
+        assert_eq!(touched_by(&upright, -10.0, &[5], &thin), [8, 9, 10, 11, 12]);
+    }
+
+    /// What a mask with one voxel says of images whose slices all have the same probability.
+    fn compared(marked: Option<(usize, usize, usize)>, images: &Geometry) -> Result<MaskTruth, String> {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("mask.nii.gz");
+        let (_, grid) = grids();
+        let mut mask = Array3::<u8>::zeros((20, 40, 40));
+        if let Some(place) = marked {
+            mask[place] = 1;
+        }
+        nifti::write(&path, &mask, &grid).expect("written");
+        let probability = Probability::new(0.75).expect("a probability");
+        let of_slice = |slice| SliceFinding { slice, probability, attention: 0.0 };
+        let cells = Array3::from_elem((images.size[2], 10, 10), 0.1);
+        let map = EvidenceMap { cells, geometry: images.clone() };
+        let slices = (0..images.size[2]).map(of_slice).collect();
+        compare(&path, images, Some(&Evidence { slices, key_slices: Vec::new(), map }))
+    }
+
+    #[test]
+    fn a_mask_beside_the_images_is_an_error_and_an_empty_one_is_not() {
+        let (here, _) = grids();
+        let truth = compared(Some((8, 12, 12)), &here).expect("within the images");
+        let positive: Vec<bool> = truth.slices.iter().map(|slice| slice.positive).collect();
+        assert!(truth.embolism && positive[4] && positive.iter().filter(|positive| **positive).count() == 1);
+        for (axis, away) in [(0, 60.0), (1, -60.0), (2, 60.0)] {
+            let mut elsewhere = here.clone();
+            elsewhere.origin.0[axis] = away;
+            let error = compared(Some((8, 12, 12)), &elsewhere).expect_err("another place");
+            assert!(error.contains("mask.nii.gz: no embolus of the mask lies within the images"), "{error}");
+            assert!(compared(None, &elsewhere).is_ok_and(|truth| !truth.embolism));
+        }
     }
 }

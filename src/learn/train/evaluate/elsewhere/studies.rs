@@ -14,7 +14,7 @@ use crate::engine::models::networks::Models;
 use crate::engine::pipeline::{Options, SeriesResult, analyse_series};
 use crate::engine::volume::SeriesFiles;
 use crate::learn::train::evaluate::{Prediction, TargetPrediction};
-use crate::learn::train::files::LIMITS;
+use crate::learn::train::files::{LIMITS, patient_of};
 use crate::learn::train::labels::Split;
 use crate::learn::train::report::Picture;
 use crate::learn::train::volumes::Acquisition;
@@ -41,7 +41,7 @@ pub(super) struct Answered {
     pub(super) synthetic: bool,
     /// Source slices.
     pub(super) images: usize,
-    /// What its mask says, where it has one.
+    /// What its mask says; nothing where it has none, or an empty one in spite of an embolism.
     pub(super) truth: Option<MaskTruth>,
 }
 
@@ -105,18 +105,14 @@ fn answer(
     result: &SeriesResult,
     findings: &Findings,
 ) -> Result<Answered, String> {
-    let truth = match (&study.mask, &result.geometry) {
-        (Some(path), Some(geometry)) => Some(masks::compare(path, geometry, findings)?),
+    let mask = match (&study.mask, &result.geometry) {
+        (Some(path), Some(images)) => Some(masks::compare(path, images, findings.evidence.as_ref())?),
         _ => None,
     };
-    let of_mask = truth.as_ref().map(|truth| truth.embolism);
-    let embolism = match (study.embolism, of_mask) {
-        (Some(false), Some(true)) => return Err("labels conflict: no embolism, and a mask that has some".to_owned()),
-        (Some(label), _) | (None, Some(label)) => label,
-        (None, None) => return Err("the study has neither a label nor a mask".to_owned()),
-    };
+    let (embolism, truth) = agreed(study.embolism, mask)?;
     let probability = findings.probability.value();
     let point = findings.classifier.operating_point.as_ref().ok_or("the package has no operating point")?;
+    let header = series.files.iter().find_map(|path| bounded::open(path, &LIMITS).ok());
     let prediction = Prediction {
         series: series.series_instance_uid.to_string(),
         split: Split::Test,
@@ -127,6 +123,7 @@ fn answer(
         decision: at_operating_point(probability, point),
         member: None,
         study: study.study.clone(),
+        patient: header.as_ref().map_or_else(|| study.study.clone(), |header| patient_of(header, &study.study)),
     };
     let said = |finding: &TargetFinding| TargetPrediction {
         series: prediction.series.clone(),
@@ -143,7 +140,6 @@ fn answer(
         .and_then(|evidence| evidence.key_slices.first())
         .map(|key| format!("Slice {} of {}, of greatest evidence.", key.slice + 1, result.slices.len()));
     let key = result.pictures.as_ref().and_then(|pictures| pictures.key_slices.first());
-    let header = series.files.iter().find_map(|path| bounded::open(path, &LIMITS).ok());
     Ok(Answered {
         prediction,
         targets,
@@ -153,4 +149,41 @@ fn answer(
         images: result.slices.len(),
         truth,
     })
+}
+
+/// Whether there is embolism, and what the mask says of slices and emboli. An empty mask in an exam with embolism says
+/// nothing of them: nobody drew the emboli.
+fn agreed(label: Option<bool>, mask: Option<MaskTruth>) -> Result<(bool, Option<MaskTruth>), String> {
+    match (label, mask) {
+        (Some(false), Some(mask)) if mask.embolism => {
+            Err("labels conflict: no embolism, and a mask that has some".to_owned())
+        }
+        (Some(true), Some(mask)) if !mask.embolism => Ok((true, None)),
+        (Some(label), mask) => Ok((label, mask)),
+        (None, Some(mask)) => Ok((mask.embolism, Some(mask))),
+        (None, None) => Err("the study has neither a label nor a mask".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::train::evaluate::elsewhere::masks::Hits;
+    use crate::learn::train::metrics::Scored;
+
+    #[test]
+    fn an_empty_mask_says_nothing_of_the_slices_of_an_exam_with_embolism() {
+        let mask = |embolism| {
+            let slices = vec![Scored { score: 0.25, positive: embolism }];
+            Some(MaskTruth { embolism, slices, hits: Hits::default() })
+        };
+        assert_eq!(agreed(Some(true), mask(false)), Ok((true, None)));
+        assert_eq!(agreed(Some(true), mask(true)), Ok((true, mask(true))));
+        assert_eq!(agreed(Some(false), mask(false)), Ok((false, mask(false))));
+        assert_eq!(agreed(None, mask(false)), Ok((false, mask(false))), "where there is no label, the mask says it");
+        assert_eq!(agreed(None, mask(true)), Ok((true, mask(true))));
+        assert_eq!(agreed(Some(true), None), Ok((true, None)));
+        assert!(agreed(Some(false), mask(true)).is_err_and(|error| error.contains("labels conflict")));
+        assert!(agreed(None, None).is_err());
+    }
 }
