@@ -1,4 +1,7 @@
-//! Intervals by drawing exams anew (Efron 1979, percentile method), and differences of two models on the same exams.
+//! Intervals by drawing patients anew with all of their exams (Efron 1979, percentile method), and differences of two
+//! models on the same exams.
+
+use std::collections::BTreeMap;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -7,7 +10,29 @@ use rayon::prelude::*;
 use super::metrics::Scored;
 use crate::engine::models::manifest::Metric;
 
-/// How often exams are drawn anew, and by which seed.
+/// Exams by patient. A patient's exams are alike: intervals that drew them one by one would be too narrow.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ByPatient<T>(Vec<Vec<T>>);
+
+impl<T: Copy> ByPatient<T> {
+    /// All exams.
+    pub(crate) fn exams(&self) -> Vec<T> {
+        self.0.concat()
+    }
+}
+
+/// From patients and what is known of an exam of each, in any order.
+impl<P: Ord, T> FromIterator<(P, T)> for ByPatient<T> {
+    fn from_iter<I: IntoIterator<Item = (P, T)>>(exams: I) -> Self {
+        let mut patients: BTreeMap<P, Vec<T>> = BTreeMap::new();
+        for (patient, exam) in exams {
+            patients.entry(patient).or_default().push(exam);
+        }
+        Self(patients.into_values().collect())
+    }
+}
+
+/// How often patients are drawn anew, and by which seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Resampling {
     /// Draws.
@@ -17,38 +42,46 @@ pub(crate) struct Resampling {
 }
 
 impl Resampling {
-    /// Draws as many items as there are, with replacement, again and again; what `of` makes of each draw, in order.
-    pub(crate) fn each<T: Copy + Sync, R: Send>(self, items: &[T], of: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
+    /// Draws as many patients as there are, with replacement, again and again; what `of` makes of the exams of each draw,
+    /// in order.
+    pub(crate) fn each<T: Copy + Sync, R: Send>(
+        self,
+        ByPatient(patients): &ByPatient<T>,
+        of: impl Fn(&[T]) -> R + Sync,
+    ) -> Vec<R> {
         let draw = |number: usize| {
             let mut random = ChaCha8Rng::seed_from_u64(self.seed);
             random.set_stream(number as u64);
-            let drawn: Vec<T> = items.iter().map(|_| items[random.random_range(0..items.len())]).collect();
-            of(&drawn)
+            let draw = |_| &patients[random.random_range(0..patients.len())];
+            let drawn: Vec<&Vec<T>> = (0..patients.len()).map(draw).collect();
+            of(&drawn.into_iter().flatten().copied().collect::<Vec<_>>())
         };
-        (0..self.count).into_par_iter().map(draw).collect()
+        // Of a single patient every draw is the same: they would feign certainty.
+        let count = if patients.len() < 2 { 0 } else { self.count };
+        (0..count).into_par_iter().map(draw).collect()
     }
 
-    /// A figure and its 95 % interval; `None` if it is not defined on all items.
+    /// A figure and its 95 % interval; `None` if it is not defined on all exams.
     pub(crate) fn metric<T: Copy + Sync>(
         self,
-        items: &[T],
+        exams: &ByPatient<T>,
         figure: impl Fn(&[T]) -> Option<f64> + Sync,
     ) -> Option<Metric> {
-        let value = figure(items)?;
-        Some(Metric { value, interval: self.interval(self.each(items, figure)) })
+        let value = figure(&exams.exams())?;
+        Some(Metric { value, interval: self.interval(self.each(exams, figure)) })
     }
 
-    /// Figures by name with their intervals: those that are defined on all items.
+    /// Figures by name with their intervals: those that are defined on all exams.
     pub(crate) fn metrics<T: Copy + Sync>(
         self,
-        items: &[T],
+        exams: &ByPatient<T>,
         figures: impl Fn(&[T]) -> Vec<(&'static str, f64)> + Sync,
     ) -> Vec<(&'static str, Metric)> {
-        let draws = self.each(items, &figures);
+        let draws = self.each(exams, &figures);
         let found = |draw: &Vec<(&'static str, f64)>, name| {
             draw.iter().find(|(other, _)| *other == name).map(|(_, value)| *value)
         };
-        figures(items)
+        figures(&exams.exams())
             .into_iter()
             .map(|(name, value)| {
                 let interval = self.interval(draws.iter().map(|draw| found(draw, name)).collect());
@@ -94,7 +127,7 @@ pub(crate) struct Difference {
 
 /// Compares two models on the same exams, which are drawn in pairs; `None` if the figure is not defined.
 pub(crate) fn difference(
-    pairs: &[Paired],
+    pairs: &ByPatient<Paired>,
     resampling: Resampling,
     figure: impl Fn(&[Scored]) -> Option<f64> + Sync,
 ) -> Option<Difference> {
@@ -103,7 +136,7 @@ pub(crate) fn difference(
         figure(&pairs.iter().map(scored).collect::<Vec<_>>())
     };
     let difference = |pairs: &[Paired]| Some(of(pairs, 0)? - of(pairs, 1)?);
-    let value = difference(pairs)?;
+    let value = difference(&pairs.exams())?;
     let draws = resampling.each(pairs, difference);
     let mut values: Vec<f64> = draws.iter().copied().flatten().collect();
     values.sort_by(f64::total_cmp);
@@ -118,13 +151,14 @@ mod tests {
 
     const RESAMPLING: Resampling = Resampling { count: 400, seed: 1 };
 
-    fn exams(count: u32) -> Vec<Scored> {
-        (0..count).map(|n| Scored { score: f64::from(n * 7 % 10), positive: n % 3 == 0 }).collect()
+    /// Each of another patient.
+    fn exams(count: u32) -> ByPatient<Scored> {
+        (0..count).map(|n| (n, Scored { score: f64::from(n * 7 % 10), positive: n % 3 == 0 })).collect()
     }
 
     #[test]
     fn the_interval_holds_the_figure_and_shrinks_with_more_exams() {
-        let width = |scored: &[Scored]| {
+        let width = |scored: &ByPatient<Scored>| {
             let metric = RESAMPLING.metric(scored, auroc).expect("figure");
             let [low, high] = metric.interval.expect("interval");
             assert!(low <= metric.value && metric.value <= high);
@@ -133,11 +167,34 @@ mod tests {
         assert!(width(&exams(800)) < width(&exams(40)) / 2.0);
     }
 
+    fn share(exams: &[bool]) -> Option<f64> {
+        Some(exams.iter().filter(|exam| **exam).count() as f64 / exams.len() as f64)
+    }
+
+    #[test]
+    fn exams_of_one_patient_are_drawn_together() {
+        // Four exams each that are all alike say no more than one, and leave an interval as wide as one does.
+        let interval = |exams_each: u32| {
+            let exams = (0..100).flat_map(|patient| (0..exams_each).map(move |_| (patient, patient % 4 == 0)));
+            let metric = Resampling { count: 2000, seed: 5 }.metric(&exams.collect(), share).expect("figure");
+            metric.interval.expect("interval")
+        };
+        let [one, four] = [interval(1), interval(4)];
+        // 0.25 ± 1.96 sqrt(0.25 x 0.75 / 100)
+        assert!((one[0] - 0.165).abs() < 0.011 && (one[1] - 0.335).abs() < 0.011, "{one:?}");
+        assert_eq!(one, four);
+    }
+
+    #[test]
+    fn a_single_patient_has_no_interval() {
+        let exams: ByPatient<bool> = (0..50).map(|n| ("anonymous", n % 2 == 0)).collect();
+        assert_eq!(RESAMPLING.metric(&exams, share), Some(Metric { value: 0.5, interval: None }));
+    }
+
     #[test]
     fn the_interval_of_a_share_is_that_of_the_binomial_distribution() {
-        let items: Vec<bool> = (0..400).map(|n| n % 4 == 0).collect();
-        let share = |items: &[bool]| Some(items.iter().filter(|item| **item).count() as f64 / items.len() as f64);
-        let metric = Resampling { count: 2000, seed: 5 }.metric(&items, share).expect("figure");
+        let exams: ByPatient<bool> = (0..400).map(|n| (n, n % 4 == 0)).collect();
+        let metric = Resampling { count: 2000, seed: 5 }.metric(&exams, share).expect("figure");
         let [low, high] = metric.interval.expect("interval");
         // 0.25 ± 1.96 sqrt(0.25 x 0.75 / 400)
         assert!((low - 0.2076).abs() < 0.006 && (high - 0.2924).abs() < 0.006, "{low} {high}");
@@ -145,10 +202,8 @@ mod tests {
 
     #[test]
     fn a_figure_that_most_draws_lack_has_no_interval() {
-        let one = [Scored { score: 1.0, positive: true }, Scored { score: 0.0, positive: false }];
-        // Half of the draws of two exams hold one class alone.
-        assert_eq!(RESAMPLING.metric(&one, |_| None), None);
-        let rare: Vec<Scored> = (0..3).map(|n| Scored { score: f64::from(n), positive: n == 0 }).collect();
+        let rare: ByPatient<Scored> = (0..3).map(|n| (n, Scored { score: f64::from(n), positive: n == 0 })).collect();
+        assert_eq!(RESAMPLING.metric(&rare, |_| None), None);
         let only_positives = |drawn: &[Scored]| drawn.iter().filter(|one| one.positive).count().checked_sub(1);
         let metric = RESAMPLING.metric(&rare, |drawn| (only_positives(drawn)? == 0).then_some(1.0));
         assert_eq!(metric.map(|metric| metric.interval), Some(None), "one positive alone is in 12 of 27 draws");
@@ -163,15 +218,12 @@ mod tests {
 
     #[test]
     fn a_paired_comparison_is_narrower_than_its_parts() {
-        let pairs: Vec<Paired> = exams(200)
-            .iter()
-            .enumerate()
-            .map(|(n, exam)| {
-                // The second model errs a little more, on some of the same exams.
-                let second = exam.score + if n % 5 == 0 { 1.5 } else { 0.0 };
-                Paired { scores: [exam.score, second], positive: exam.positive }
-            })
-            .collect();
+        let pair = |(n, exam): (usize, Scored)| {
+            // The second model errs a little more, on some of the same exams.
+            let second = exam.score + if n % 5 == 0 { 1.5 } else { 0.0 };
+            (n, Paired { scores: [exam.score, second], positive: exam.positive })
+        };
+        let pairs: ByPatient<Paired> = exams(200).exams().into_iter().enumerate().map(pair).collect();
         let found = difference(&pairs, RESAMPLING, auroc).expect("defined");
         let [low, high] = found.metric.interval.expect("interval");
         let [first_low, first_high] =
@@ -182,10 +234,11 @@ mod tests {
 
     #[test]
     fn a_model_does_not_differ_from_itself() {
-        let pairs: Vec<Paired> =
-            exams(50).iter().map(|one| Paired { scores: [one.score; 2], positive: one.positive }).collect();
+        let pair = |(n, one): (usize, Scored)| (n, Paired { scores: [one.score; 2], positive: one.positive });
+        let pairs: ByPatient<Paired> = exams(50).exams().into_iter().enumerate().map(pair).collect();
         let found = difference(&pairs, RESAMPLING, auroc).expect("defined");
         assert_eq!(found, Difference { metric: Metric { value: 0.0, interval: Some([0.0, 0.0]) }, at_least: 0.0 });
-        assert_eq!(difference(&pairs[1..3], RESAMPLING, auroc), None, "one class");
+        let negatives = pairs.exams().into_iter().filter(|pair| !pair.positive).enumerate();
+        assert_eq!(difference(&negatives.collect(), RESAMPLING, auroc), None, "one class");
     }
 }

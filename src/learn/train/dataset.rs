@@ -22,6 +22,8 @@ pub(crate) struct PreparedExam {
     pub(crate) study: String,
     /// Series Instance UID; the images lie in `<series>.images`.
     pub(crate) series: String,
+    /// Digest that stands for the patient.
+    pub(crate) patient: String,
     /// Folder of its cohort.
     pub(crate) root: String,
     /// What the exam is used for.
@@ -76,6 +78,7 @@ impl PreparedExam {
         Ok(Self {
             study: exam.study.clone(),
             series: exam.series.clone(),
+            patient: exam.patient.clone(),
             root: exam.root.clone(),
             split: usage.split,
             embolism: exam.embolism(),
@@ -228,6 +231,7 @@ pub(crate) mod testing {
         PreparedExam {
             study: format!("1.{index}"),
             series: format!("2.{index}"),
+            patient: format!("3.{index}"),
             root: String::new(),
             split: Split::Train,
             embolism,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Prediction;
 use crate::engine::models::manifest::Metric;
-use crate::learn::train::bootstrap::{Difference, Paired, Resampling, difference};
+use crate::learn::train::bootstrap::{ByPatient, Difference, Paired, Resampling, difference};
 use crate::learn::train::labels::Split;
 use crate::learn::train::metrics::auroc;
 
@@ -21,19 +21,21 @@ pub(super) fn with(
         other.iter().filter(of_test).map(|one| (one.series.as_str(), one)).collect();
     let shared: Vec<(&Prediction, &Prediction)> =
         own.iter().filter(of_test).filter_map(|one| Some((one, *others.get(one.series.as_str())?))).collect();
-    let pairs: Vec<Paired> = shared
-        .iter()
-        .filter(|(one, other)| one.embolism == other.embolism)
-        .map(|(one, other)| Paired { scores: [one.probability, other.probability], positive: one.embolism })
-        .collect();
-    let differing = shared.len() - pairs.len();
-    let exams = format!("{} test exams shared with {baseline} ({differing} more have other labels there)", pairs.len());
+    let pair = |(one, other): &(&Prediction, &Prediction)| Paired {
+        scores: [one.probability, other.probability],
+        positive: one.embolism,
+    };
+    let (alike, differing): (Vec<_>, Vec<_>) =
+        shared.into_iter().partition(|(one, other)| one.embolism == other.embolism);
+    let pairs: ByPatient<Paired> = alike.iter().map(|both| (&both.0.patient, pair(both))).collect();
+    let exams =
+        format!("{} test exams shared with {baseline} ({} more have other labels there)", alike.len(), differing.len());
     match difference(&pairs, resampling, auroc) {
         None => (BTreeMap::new(), format!("no comparison: the {exams} are not of both classes")),
         Some(Difference { metric, at_least }) => {
             let said = format!(
                 "on {exams} the exam AUROC is {:+.4} from that of {baseline}, at least {at_least:+.4} (one-sided 95 % bound, \
-                 exams drawn in pairs)",
+                 drawn in pairs)",
                 metric.value
             );
             let bound = Metric { value: at_least, interval: None };

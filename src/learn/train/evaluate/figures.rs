@@ -6,7 +6,7 @@ use super::members::Answer;
 use super::{Prediction, TargetPrediction};
 use crate::engine::models::manifest::Metric;
 use crate::engine::models::target::Target;
-use crate::learn::train::bootstrap::Resampling;
+use crate::learn::train::bootstrap::{ByPatient, Resampling};
 use crate::learn::train::labels::Split;
 use crate::learn::train::metrics::{
     Confusion, Scored, auroc, average_precision, brier_score, calibration_error, sensitivity_at,
@@ -21,7 +21,7 @@ pub(super) fn all(answers: &[Answer<'_>], threshold: f64, resampling: Resampling
             continue;
         }
         let mut insert = |name: String, metric| metrics.insert(format!("{}.{name}", split.name()), metric);
-        let exams: Vec<Scored> = answers.iter().map(|answer| answer.scored()).collect();
+        let exams = answers.iter().map(|answer| (&answer.exam.patient, answer.scored())).collect();
         for (name, metric) in of_exams(&exams, threshold, resampling) {
             insert(name, metric);
         }
@@ -41,11 +41,12 @@ fn counts(scored: &[Scored]) -> [f64; 2] {
     [scored.len(), scored.iter().filter(|one| one.positive).count()].map(|count| count as f64)
 }
 
-/// Figures of exam probabilities at a threshold, with intervals over exams. A figure that these exams do not define,
+/// Figures of exam probabilities at a threshold, with intervals over patients. A figure that these exams do not define,
 /// such as an area where all are positive, is left out.
-pub(super) fn of_exams(exams: &[Scored], threshold: f64, resampling: Resampling) -> Vec<(String, Metric)> {
-    let [count, positive] = counts(exams);
-    let table = Confusion::at(exams, threshold);
+pub(super) fn of_exams(exams: &ByPatient<Scored>, threshold: f64, resampling: Resampling) -> Vec<(String, Metric)> {
+    let all = exams.exams();
+    let [count, positive] = counts(&all);
+    let table = Confusion::at(&all, threshold);
     let counts = [
         ("exams", count),
         ("positive_exams", positive),
@@ -81,22 +82,30 @@ pub(super) fn of_slices(slices: &[Scored]) -> Vec<(&'static str, Metric)> {
     figures.into_iter().filter_map(|(name, value)| Some((name, plain(value?)))).collect()
 }
 
-/// Figures of what is said beside embolism, target by target, of the exams whose label is known.
-pub(super) fn of_targets(targets: &[TargetPrediction], resampling: Resampling) -> BTreeMap<String, Metric> {
-    let mut groups: BTreeMap<(Split, Target), Vec<Scored>> = BTreeMap::new();
+/// Figures of what is said beside embolism, target by target, of the exams whose label is known. The predictions of the
+/// same exams say whom they show.
+pub(super) fn of_targets(
+    targets: &[TargetPrediction],
+    predictions: &[Prediction],
+    resampling: Resampling,
+) -> BTreeMap<String, Metric> {
+    let patients: BTreeMap<&str, &str> =
+        predictions.iter().map(|one| (one.series.as_str(), one.patient.as_str())).collect();
+    let mut groups: BTreeMap<(Split, Target), Vec<(&str, Scored)>> = BTreeMap::new();
     for one in targets {
-        let known = one.label.map(|positive| Scored { score: one.probability, positive });
+        let patient = patients.get(one.series.as_str()).copied().unwrap_or(&one.series);
+        let known = one.label.map(|positive| (patient, Scored { score: one.probability, positive }));
         groups.entry((one.split, one.target)).or_default().extend(known);
     }
-    let named = |((split, target), exams): ((Split, Target), Vec<Scored>)| {
-        let figures = of_target(&exams, resampling).into_iter();
+    let named = |((split, target), exams): ((Split, Target), Vec<(&str, Scored)>)| {
+        let figures = of_target(&exams.into_iter().collect(), resampling).into_iter();
         figures.map(move |(name, metric)| (format!("{}.{target}.{name}", split.name()), metric))
     };
     groups.into_iter().flat_map(named).collect()
 }
 
-fn of_target(exams: &[Scored], resampling: Resampling) -> Vec<(&'static str, Metric)> {
-    let [count, positive] = counts(exams);
+fn of_target(exams: &ByPatient<Scored>, resampling: Resampling) -> Vec<(&'static str, Metric)> {
+    let [count, positive] = counts(&exams.exams());
     let mut metrics = vec![("exams", plain(count)), ("positive_exams", plain(positive))];
     let figures: [(_, fn(&[Scored]) -> Option<f64>); 3] =
         [("auroc", auroc), ("average_precision", average_precision), ("brier_score", brier_score)];
@@ -145,8 +154,8 @@ mod tests {
 
     #[test]
     fn all_figures_of_the_authors_and_more_are_there_and_those_undefined_are_left_out() {
-        let exams: Vec<Scored> =
-            (0..40_u32).map(|n| Scored { score: f64::from(n) / 40.0, positive: n % 3 == 0 || n > 30 }).collect();
+        let exam = |n: u32| (n, Scored { score: f64::from(n) / 40.0, positive: n.is_multiple_of(3) || n > 30 });
+        let exams: ByPatient<Scored> = (0..40).map(exam).collect();
         let resampling = Resampling { count: 50, seed: 1 };
         let found: BTreeMap<String, Metric> = of_exams(&exams, 0.5, resampling).into_iter().collect();
         for name in [
@@ -176,7 +185,7 @@ mod tests {
         let cells =
             ["true_positives", "false_negatives", "true_negatives", "false_positives"].map(|name| found[name].value);
         assert!((cells.iter().sum::<f64>() - 40.0).abs() < 1e-12);
-        let one_class: Vec<(String, Metric)> = of_exams(&exams[..1], 0.5, resampling);
+        let one_class: Vec<(String, Metric)> = of_exams(&[exam(0)].into_iter().collect(), 0.5, resampling);
         assert!(!one_class.iter().any(|(name, _)| name == "exam_auroc" || name == "exam_specificity"));
         assert!(one_class.iter().all(|(_, metric)| metric.value.is_finite()));
     }

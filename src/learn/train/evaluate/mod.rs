@@ -17,12 +17,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use super::bootstrap::Resampling;
+use super::bootstrap::{ByPatient, Resampling};
 use super::calibration::operating_point;
 use super::configuration::TrainConfiguration;
-use super::dataset::Dataset;
+use super::dataset::{Dataset, PreparedExam};
 use super::files::table;
-use super::labels::Split;
+use super::fit::lungs::Overlap;
+use super::labels::{Shows, Split};
 use super::metrics::Scored;
 use super::package::ExportedFit;
 use crate::engine::analyse::embolism::at_operating_point;
@@ -108,6 +109,8 @@ pub(crate) struct Prediction {
     /// The member that answered, where the exam belongs to its fold; empty where all did.
     pub(crate) member: Option<usize>,
     pub(crate) study: String,
+    /// Digest that stands for the patient.
+    pub(crate) patient: String,
 }
 
 impl Prediction {
@@ -115,6 +118,18 @@ impl Prediction {
     pub(crate) fn scored(&self) -> Scored {
         Scored { score: self.probability, positive: self.embolism }
     }
+}
+
+impl Shows for Prediction {
+    fn patient_and_study(&mut self) -> (&mut String, &str) {
+        (&mut self.patient, &self.study)
+    }
+}
+
+/// Probabilities and truths of the exams of a split.
+pub(crate) fn scored(predictions: &[Prediction], split: Split) -> ByPatient<Scored> {
+    let of_split = predictions.iter().filter(|one| one.split == split);
+    of_split.map(|one| (one.patient.as_str(), one.scored())).collect()
 }
 
 /// One row of `targets.csv`: what is said of an exam beside embolism.
@@ -179,7 +194,7 @@ pub(crate) fn embolism(configuration: &TrainConfiguration, fits: &[ExportedFit])
         notes.push(said);
     }
     let targets: Vec<TargetPrediction> = answers.iter().flat_map(Answer::of_targets).collect();
-    metrics.extend(figures::of_targets(&targets, resampling));
+    metrics.extend(figures::of_targets(&targets, &predictions, resampling));
     let networks_sha256 = digests(fits)?;
     let evaluation = Evaluation { metrics, calibration, operating_point: Some(point), networks_sha256, notes };
     Ok(Outcome { evaluation, predictions, targets })
@@ -203,11 +218,13 @@ pub(crate) fn lungs(
 ) -> Result<Evaluation, TrainError> {
     let resampling = Resampling { count: configuration.evaluation.bootstrap, seed: configuration.fit.seed };
     let mut metrics = BTreeMap::new();
-    for (split, overlaps) in running::lungs(networks, splits)? {
+    for ((split, data), overlaps) in splits.iter().zip(running::lungs(networks, splits)?) {
         let split = split.name();
         metrics.insert(format!("{split}.exams"), Metric { value: overlaps.len() as f64, interval: None });
         for (side, name) in ["left", "right"].into_iter().enumerate() {
-            let values: Vec<f64> = overlaps.iter().map(|exam| exam[side].dice()).collect();
+            let of_exam =
+                |(exam, overlap): (&PreparedExam, &[Overlap; 2])| (exam.patient.clone(), overlap[side].dice());
+            let values = data.exams.iter().zip(&overlaps).map(of_exam).collect();
             if let Some(metric) = resampling.metric(&values, figures::mean) {
                 metrics.insert(format!("{split}.dice_{name}"), metric);
             }
@@ -233,6 +250,7 @@ pub(super) mod tests {
             decision: if probability < 0.5 { Decision::Absent } else { Decision::Present },
             member: None,
             study: format!("2.26.{number}"),
+            patient: format!("2.27.{number}"),
         }
     }
 

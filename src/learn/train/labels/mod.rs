@@ -3,6 +3,7 @@
 //! An empty slice label means unlabelled, never 0. An indeterminate exam is neither positive nor negative and is left
 //! out. Every exclusion is a row with its reason and the line of the table that gave it.
 
+mod patients;
 mod split;
 mod table;
 mod targets;
@@ -16,6 +17,7 @@ use super::TrainError;
 use super::configuration::Data;
 use super::files::CohortFiles;
 use crate::engine::models::target::Target;
+pub(crate) use patients::{Shows, tell_apart};
 pub(crate) use split::{Place, Split, deal};
 use table::Labelled;
 pub(crate) use table::{Further, flag, place};
@@ -54,6 +56,12 @@ pub(crate) struct Exam {
     pub(crate) positive_slices: usize,
     /// Folder of the cohort.
     pub(crate) root: String,
+}
+
+impl Shows for Exam {
+    fn patient_and_study(&mut self) -> (&mut String, &str) {
+        (&mut self.patient, &self.study)
+    }
 }
 
 impl Exam {
@@ -97,6 +105,8 @@ pub(crate) struct Labels {
     pub(crate) exams: Vec<Exam>,
     pub(crate) slices: Vec<SliceLabel>,
     pub(crate) exclusions: Vec<Exclusion>,
+    /// What a reader should know of the exams, a sentence each.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Reads the tables of all cohorts. A patient of an earlier cohort is left out of a later one.
@@ -132,21 +142,33 @@ impl Labels {
         }
         let wanted = contents.exams.iter().map(|exam| (exam.study.as_str(), exam.series.as_str()));
         let files = CohortFiles::find(root, wanted)?;
-        let before: BTreeSet<String> = self.exams.iter().map(|exam| exam.patient.clone()).collect();
+        let (mut exams, mut slices) = (Vec::new(), Vec::new());
         for labelled in contents.exams {
             let named = if labelled.series.is_empty() { labelled.study.clone() } else { labelled.series.clone() };
             match exam_of(labelled, &files, root, cohort) {
-                Ok((exam, _)) if before.contains(&exam.patient) => {
-                    self.exclude(&exam.series, "the patient is in another cohort, which comes first");
-                }
-                Ok((exam, slices)) => {
-                    self.exams.push(exam);
-                    self.slices.extend(slices);
+                Ok((exam, of_exam)) => {
+                    exams.push(exam);
+                    slices.push(of_exam);
                 }
                 Err(reason) => self.exclude(&named, reason),
             }
         }
+        self.notes.extend(tell_apart(&mut exams).map(|said| format!("{}: {said}", root.display())));
+        self.add(exams.into_iter().zip(slices));
         Ok(())
+    }
+
+    /// Adds the exams of a cohort whose patients are in none that came before.
+    fn add(&mut self, exams: impl Iterator<Item = (Exam, Vec<SliceLabel>)>) {
+        let before: BTreeSet<String> = self.exams.iter().map(|exam| exam.patient.clone()).collect();
+        for (exam, slices) in exams {
+            if before.contains(&exam.patient) {
+                self.exclude(&exam.series, "the patient is in another cohort, which comes first");
+            } else {
+                self.exams.push(exam);
+                self.slices.extend(slices);
+            }
+        }
     }
 }
 

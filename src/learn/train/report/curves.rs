@@ -1,6 +1,6 @@
 //! The points of curves.
 
-use super::super::bootstrap::{Resampling, quantile};
+use super::super::bootstrap::{ByPatient, Resampling, quantile};
 use super::super::metrics::{Confusion, Scored};
 
 /// Scores by falling value, in groups of equal ones: positives and negatives called at or above each.
@@ -47,14 +47,14 @@ pub(super) fn precision_recall(scored: &[Scored]) -> Vec<(f64, f64)> {
 /// Places at which bands are drawn.
 const PLACES: usize = 100;
 
-/// The 95 % interval of a curve at evenly spaced places from 0 to 1 over exams drawn anew: place, lower end, upper end.
+/// The 95 % interval of a curve at evenly spaced places from 0 to 1 over patients drawn anew: place, lower end, upper end.
 /// Empty where the curve is.
 pub(super) fn band(
-    scored: &[Scored],
+    scored: &ByPatient<Scored>,
     resampling: Resampling,
     curve: fn(&[Scored]) -> Vec<(f64, f64)>,
 ) -> Vec<(f64, f64, f64)> {
-    if curve(scored).is_empty() {
+    if curve(&scored.exams()).is_empty() {
         return Vec::new();
     }
     let place = |index: usize| index as f64 / PLACES as f64;
@@ -140,17 +140,19 @@ mod tests {
 
     #[test]
     fn a_band_holds_its_curve_and_is_narrow_where_there_are_many_exams() {
-        let many: Vec<Scored> = (0..600_u32)
-            .map(|n| Scored { score: f64::from(n * 37 % 101), positive: n * 37 % 101 > 40 + n % 30 })
-            .collect();
+        let exam = |n: u32| (n, Scored { score: f64::from(n * 37 % 101), positive: n * 37 % 101 > 40 + n % 30 });
+        let many: ByPatient<Scored> = (0..600).map(exam).collect();
         let band = band(&many, Resampling { count: 200, seed: 1 }, receiver_operating_characteristic);
-        let curve = receiver_operating_characteristic(&many);
+        let curve = receiver_operating_characteristic(&many.exams());
         assert_eq!(band.len(), PLACES + 1);
         let inside =
             band.iter().filter(|(x, low, high)| (low - 1e-9..=high + 1e-9).contains(&height(&curve, *x))).count();
         assert!(inside >= 95, "{inside} of 101 places");
         assert!(band.iter().all(|(_, low, high)| low <= high && high - low < 0.25));
-        assert!(super::band(&many[..1], Resampling { count: 9, seed: 1 }, precision_recall).len() <= PLACES + 1);
+        assert!(
+            super::band(&[exam(0)].into_iter().collect(), Resampling { count: 9, seed: 1 }, precision_recall).len()
+                <= PLACES + 1
+        );
     }
 
     #[test]

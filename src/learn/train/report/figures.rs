@@ -77,7 +77,7 @@ impl Report<'_> {
             ("dice_right", "Dice, right lung"),
         ];
         html! {
-            p { "On " strong { (self.exams_of(split)) } ", with 95 % intervals over exams:" }
+            p { "On " strong { (self.exams_of(split)) } ", with 95 % intervals over patients:" }
             div.key {
                 @for (name, label) in shown {
                     @if let Some(metric) = self.metric(split, name) {
@@ -122,7 +122,7 @@ impl Report<'_> {
             @if self.evaluation.metrics.keys().any(|name| name.starts_with("validation.")) {
                 p.quiet {
                     "Checkpoint, calibration and operating point were chosen on the validation exams, so their figures "
-                    "flatter the model; those of the test exams do not. Intervals come from exams drawn anew; slices of one "
+                    "flatter the model; those of the test exams do not. Intervals come from patients drawn anew; slices of one "
                     "exam are alike, so that their figures have none."
                 }
             }

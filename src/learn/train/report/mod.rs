@@ -13,15 +13,15 @@ mod sources;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::bootstrap::Resampling;
-use super::evaluate::{Evaluation, Prediction};
+use super::bootstrap::{ByPatient, Resampling};
+use super::evaluate::{Evaluation, Prediction, scored};
 use super::labels::{Exclusion, Split};
 use super::metrics::Scored;
 pub(crate) use cases::{Case, Picture, worst};
 use charts::{Band, Chart, Line};
 pub(crate) use course::Course;
 pub(crate) use groups::Attributes;
-pub(crate) use sources::{add_acquisition, attributes, counts};
+pub(crate) use sources::{add_acquisition, attributes, by_reason, counts};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -110,19 +110,16 @@ impl Report<'_> {
     }
 
     /// Splits that have predictions, with their exams.
-    fn scored(&self) -> impl Iterator<Item = (Split, Vec<Scored>)> + '_ {
-        [Split::Validation, Split::Test].into_iter().filter_map(|split| {
-            let of_split = self.predictions.iter().filter(|one| one.split == split);
-            let scored: Vec<Scored> = of_split.map(Prediction::scored).collect();
-            (!scored.is_empty()).then_some((split, scored))
-        })
+    fn scored(&self) -> impl Iterator<Item = (Split, ByPatient<Scored>)> + '_ {
+        let of_split = |split| (split, scored(self.predictions, split));
+        [Split::Validation, Split::Test].into_iter().map(of_split).filter(|(_, scored)| !scored.exams().is_empty())
     }
 
     /// A chart with a line a split.
     fn chart(&self, title: &str, axes: [&str; 2], curve: fn(&[Scored]) -> Vec<(f64, f64)>, with_bands: bool) -> Chart {
-        let drawn: Vec<_> = self.scored().map(|(split, scored)| (split, curve(&scored), scored)).collect();
+        let drawn: Vec<_> = self.scored().map(|(split, scored)| (split, curve(&scored.exams()), scored)).collect();
         let drawn: Vec<_> = drawn.into_iter().filter(|(_, points, _)| !points.is_empty()).collect();
-        let band = |(line, (_, _, scored)): (usize, &(Split, Vec<(f64, f64)>, Vec<Scored>))| Band {
+        let band = |(line, (_, _, scored)): (usize, &(Split, Vec<(f64, f64)>, ByPatient<Scored>))| Band {
             line,
             points: curves::band(scored, self.resampling, curve),
         };
@@ -142,7 +139,9 @@ impl Report<'_> {
         let characteristic =
             self.chart("Receiver operating characteristic", axes, curves::receiver_operating_characteristic, true);
         let marks = self.evaluation.operating_point.iter().flat_map(|point| {
-            self.scored().filter_map(|(_, scored)| curves::call_at(&scored, point.threshold)).collect::<Vec<_>>()
+            self.scored()
+                .filter_map(|(_, scored)| curves::call_at(&scored.exams(), point.threshold))
+                .collect::<Vec<_>>()
         });
         let characteristic = Chart { diagonal: true, marks: marks.collect(), ..characteristic };
         let precision = self.chart("Precision and recall", ["recall", "precision"], curves::precision_recall, true);
@@ -150,7 +149,7 @@ impl Report<'_> {
             h2 #curves { "Curves of the exam probability" }
             p.quiet {
                 @for (split, _) in self.scored() { (self.exams_of(split)) ". " }
-                "Shades are 95 % intervals, by drawing exams anew; dots are the operating point."
+                "Shades are 95 % intervals, by drawing patients anew; dots are the operating point."
             }
             div.charts { (characteristic.svg()) (precision.svg()) }
         }
@@ -169,7 +168,7 @@ impl Report<'_> {
 
     fn exams(&self) -> Markup {
         let head = ["exams of", "exams", "with embolism", "slices", "slices with a label", "of them with embolism"];
-        let reasons = sources::by_reason(&self.exclusions);
+        let reasons = by_reason(&self.exclusions);
         html! {
             h2 #exams { "Exams" }
             (markup::table(&head.map(str::to_owned), self.counts.clone()))

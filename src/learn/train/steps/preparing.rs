@@ -52,7 +52,7 @@ pub(super) fn read_labels(configuration: &TrainConfiguration, paths: &Paths) -> 
     table::write(&paths.splits, &assignments)?;
     let count = |wanted: fn(&Exam) -> usize| labels.exams.iter().map(wanted).sum::<usize>();
     let used = assignments.iter().filter(|assignment| assignment.slice_labels_used).count();
-    Ok(vec![format!(
+    let summary = format!(
         "labels: {} exams, {} with embolism, {} of {} slices labelled, labels of {used} exams used; {} exclusions, see {}",
         labels.exams.len(),
         count(|exam| usize::from(exam.embolism())),
@@ -60,7 +60,8 @@ pub(super) fn read_labels(configuration: &TrainConfiguration, paths: &Paths) -> 
         labels.slices.len(),
         labels.exclusions.len(),
         paths.excluded_labels.display()
-    )])
+    );
+    Ok(std::iter::once(summary).chain(labels.notes.into_iter().map(|note| format!("labels: {note}"))).collect())
 }
 
 fn assign(configuration: &TrainConfiguration, labels: &Labels) -> Vec<Assignment> {
