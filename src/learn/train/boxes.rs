@@ -111,11 +111,20 @@ impl Stage for Boxes<'_> {
         Some(format!("emboli {emboli:?}"))
     }
 
+    fn products(&self, exam: &Exam) -> Vec<PathBuf> {
+        vec![images_path(&self.folder, &exam.series)]
+    }
+
     fn make(&self, input: &Made<FoundLungs>) -> Result<Outcome<Prepared>, TrainError> {
         let (exam, series) = (&input.exam, &input.exam.series);
         let volume = volumes::load(&volumes::folder(self.configuration), series, &input.value.volume)?;
         let mask = self.lungs.load(exam, &volume)?;
-        let preparer = match Preparer::new(&volume, Some(&mask), &self.configuration.input) {
+        let has_lungs = input.value.has_lungs();
+        if self.configuration.kind == Kind::LungSegmentation && !has_lungs {
+            return Ok(Outcome::Excluded("no lungs were found, and so there are none to learn".to_owned()));
+        }
+        // Whether the crop needs any, the preparation knows.
+        let preparer = match Preparer::new(&volume, has_lungs.then_some(&mask), &self.configuration.input) {
             Ok(preparer) => preparer,
             Err(error) => return Ok(Outcome::Excluded(error.to_string())),
         };

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
 use sha2::{Digest, Sha256};
 
 use super::TrainError;
@@ -16,6 +17,9 @@ use crate::engine::volume::group_by_series;
 /// What files of a cohort may claim: training reads what a user collected, yet a broken file must not end the machine.
 pub(crate) const LIMITS: Limits = Limits { object_mib: 1024, depth: 64, elements: 200_000, pixels: 2_147_483_648 };
 
+/// Files of a series that are tried for what they say of its patient: one is broken, all are of another making.
+const TRIED: usize = 5;
+
 /// The DICOM files of each series of a cohort.
 #[derive(Debug, Default)]
 pub(crate) struct CohortFiles {
@@ -25,30 +29,30 @@ pub(crate) struct CohortFiles {
 }
 
 impl CohortFiles {
-    /// Finds the files of the wanted `(study, series)` pairs: in `ROOT/train/STUDY/SERIES` where that folder exists,
-    /// anywhere below otherwise. Images may lie in `ROOT` itself where there is no `ROOT/train`. A series may be empty:
-    /// all series of the study are wanted.
+    /// Finds the files of the wanted `(study, series)` pairs: in `ROOT/train/STUDY/SERIES` if any of them lies there, else
+    /// anywhere below `ROOT/train`, by reading every file. A series may be empty: all series of the study are wanted, in
+    /// `ROOT/train/STUDY` or else anywhere. Images may lie in `ROOT` itself where there is no `ROOT/train`.
     pub(crate) fn find<'a>(root: &Path, wanted: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, TrainError> {
         let images = Some(root.join("train")).filter(|path| path.is_dir()).unwrap_or_else(|| root.to_owned());
         let mut files = Self::default();
-        let mut elsewhere = false;
+        let (mut studies, mut missing, mut homeless) = (Vec::new(), false, false);
         for (study, series) in wanted {
             let folder = images.join(study).join(series);
-            if series.is_empty() || !folder.is_dir() {
-                elsewhere = true;
-                continue;
+            match (series, folder.is_dir()) {
+                ("", true) => studies.push(folder),
+                ("", false) => homeless = true,
+                (_, true) => drop(files.series.insert(series.to_owned(), listed(&folder)?)),
+                (_, false) => missing = true,
             }
-            let listing = std::fs::read_dir(&folder).map_err(TrainError::file("listing", &folder))?;
-            let mut paths: Vec<PathBuf> = listing.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
-            paths.sort();
-            files.series.insert(series.to_owned(), paths);
         }
-        if elsewhere {
-            for found in group_by_series(&[images], &LIMITS).series {
-                let (study, series) = (found.study_instance_uid.to_string(), found.series_instance_uid.to_string());
-                files.studies.entry(study).or_default().push(series.clone());
-                files.series.entry(series).or_insert(found.files);
-            }
+        // Where some lie in folders of their own, the others are not there: no need to read a whole cohort for them.
+        if homeless || (missing && files.series.is_empty()) {
+            studies = vec![images];
+        }
+        for found in group_by_series(&studies, &LIMITS).series {
+            let (study, series) = (found.study_instance_uid.to_string(), found.series_instance_uid.to_string());
+            files.studies.entry(study).or_default().push(series.clone());
+            files.series.entry(series).or_insert(found.files);
         }
         Ok(files)
     }
@@ -73,17 +77,41 @@ impl CohortFiles {
         }
     }
 
-    /// A digest that stands for the patient of a series; the study where the images name none. The error says
-    /// why the series cannot be used.
+    /// What stands for the patient of a series. The error says why the series cannot be used.
     pub(crate) fn patient(&self, series: &str) -> Result<String, String> {
         let files = self.series(series).filter(|files| !files.is_empty()).ok_or("the series has no files")?;
-        let object = files.iter().find_map(|path| bounded::open(path, &LIMITS).ok());
-        let object = object.ok_or("no file of the series can be read")?;
-        let patient = elements::text(&object, tags::PATIENT_ID);
-        let study = || elements::text(&object, tags::STUDY_INSTANCE_UID).unwrap_or_else(|| series.to_owned());
-        let digest = digest(patient.unwrap_or_else(study).as_bytes());
-        Ok(digest[..16].to_owned())
+        let mut reason = String::new();
+        for path in files.iter().take(TRIED) {
+            match bounded::open(path, &LIMITS) {
+                Ok(image) => return Ok(patient_of(&image, series)),
+                Err(error) if reason.is_empty() => {
+                    reason = format!("{}: {error}", path.file_name().unwrap_or_default().display());
+                }
+                Err(_) => {}
+            }
+        }
+        Err(format!("its first {} files cannot be read; {reason}", files.len().min(TRIED)))
     }
+}
+
+/// The files in a folder, in the order of their names.
+fn listed(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
+    let listing = std::fs::read_dir(folder).map_err(TrainError::file("listing", folder))?;
+    let mut paths: Vec<PathBuf> = listing.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+/// A digest that stands for the patient of an image of a series; for the study where it names no patient.
+pub(crate) fn patient_of(image: &InMemDicomObject, series: &str) -> String {
+    let patient = elements::text(image, tags::PATIENT_ID);
+    let study = || elements::text(image, tags::STUDY_INSTANCE_UID).unwrap_or_else(|| series.to_owned());
+    short_digest(&patient.unwrap_or_else(study))
+}
+
+/// A digest long enough to tell the patients of a cohort apart.
+pub(crate) fn short_digest(text: &str) -> String {
+    digest(text.as_bytes())[..16].to_owned()
 }
 
 /// SHA-256 as lower-case hexadecimal.

@@ -1,4 +1,5 @@
 //! Step `lungs`: a lung mask for each volume, by the lung package in ONNX Runtime as when serving, or the cohort's own.
+//! A mask without lungs is one too: the step `boxes` knows whether it needs any.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -28,6 +29,13 @@ pub(crate) struct FoundLungs {
     pub(crate) volume: StoredVolume,
     left_ml: f64,
     right_ml: f64,
+}
+
+impl FoundLungs {
+    /// Whether any were found.
+    pub(crate) fn has_lungs(&self) -> bool {
+        self.left_ml + self.right_ml > 0.0
+    }
 }
 
 /// A row of the step's table.
@@ -176,9 +184,6 @@ impl Stage for Lungs {
         let found = lungs::measure(&mask, &volume.geometry);
         let [left_ml, right_ml] =
             [&found.left, &found.right].map(|lung| lung.as_ref().map_or(0.0, |lung| lung.millilitres));
-        if found.left.is_none() && found.right.is_none() {
-            return Ok(Outcome::Excluded("no lungs were found".to_owned()));
-        }
         nifti::write(&stage::path(&self.folder, series, "nii.gz"), &mask.0, &volume.geometry)?;
         Ok(Outcome::Made(FoundLungs { volume: input.value.clone(), left_ml, right_ml }))
     }

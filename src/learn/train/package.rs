@@ -197,19 +197,18 @@ fn manifest<'a>(
         Kind::EmbolismClassifier => configuration.head.targets.iter().map(|target| target.name()).collect(),
     };
     let package = &configuration.package;
-    let synthetic = fits.clone().flatten().any(|(_, data)| data.exams.iter().any(|exam| exam.synthetic));
-    if synthetic && package.intended_use != IntendedUse::Demonstration {
-        tracing::warn!(
-            "some exams are synthetic, so the package is for demonstration, not for {} (package.intended_use)",
-            package.intended_use
-        );
+    let synthetic = fits.clone().any(any_synthetic);
+    let intended_use = package.intended_use(synthetic);
+    if intended_use != package.intended_use {
+        let which = if synthetic { "some exams are" } else { "no exam is" };
+        tracing::warn!("{which} synthetic: the package is for {intended_use}, not for {}", package.intended_use);
     }
     Manifest {
         schema: 1,
         name: package.name.clone(),
         version: package.version.clone(),
         kind: configuration.kind,
-        intended_use: if synthetic { IntendedUse::Demonstration } else { package.intended_use },
+        intended_use,
         license: package.license.clone(),
         layout: match configuration.kind {
             Kind::LungSegmentation => Layout::Slices,
@@ -233,13 +232,17 @@ fn manifest<'a>(
     }
 }
 
+/// True if any image is marked as synthetic.
+pub(crate) fn any_synthetic(splits: &Splits) -> bool {
+    splits.iter().any(|(_, data)| data.exams.iter().any(|exam| exam.synthetic))
+}
+
 /// What results must not be used for, in a sentence.
 pub(crate) fn notice(configuration: &TrainConfiguration, synthetic: bool) -> &'static str {
-    match configuration.package.intended_use {
-        _ if synthetic => {
+    match configuration.package.intended_use(synthetic) {
+        IntendedUse::Demonstration => {
             "Demonstration only: learnt and measured on synthetic images. Nothing here says how it does on patients."
         }
-        IntendedUse::Demonstration => "Demonstration only: not for decisions about patients.",
         IntendedUse::Research => "Research use only: not for decisions about patients.",
         IntendedUse::Clinical => {
             "Figures hold for exams like these; what is put to clinical use is the site's own decision."

@@ -95,6 +95,11 @@ pub(crate) trait Stage: Sync {
     /// need not be at hand any more.
     fn sources(&self, input: &Made<Self::Input>) -> Option<String>;
 
+    /// Files of an exam that are made beside its outcome. Where one is gone, the exam is done again.
+    fn products(&self, _exam: &Exam) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
     /// Does one exam. What is wrong with the exam is its outcome; an error ends the step: a full disk, say.
     fn make(&self, input: &Made<Self::Input>) -> Result<Outcome<Self::Output>, TrainError>;
 
@@ -121,7 +126,12 @@ pub(crate) fn run<S: Stage>(stage: &S, inputs: &[Made<S::Input>], shard: Shard) 
     let one = |input: &Made<S::Input>| -> Result<(), TrainError> {
         let sources_sha256 = digest(input, &stage.sources(input).unwrap_or_default());
         let path = path(stage.folder(), &input.exam.series, OUTCOME);
-        if read_stored::<S::Output>(&path).is_none_or(|stored| stored.sources_sha256 != sources_sha256) {
+        let is_current = |stored: Stored<S::Output>| {
+            let of_made = matches!(stored.outcome, Outcome::Made(_)).then(|| stage.products(&input.exam));
+            stored.sources_sha256 == sources_sha256
+                && of_made.is_none_or(|files| files.iter().all(|file| file.exists()))
+        };
+        if !read_stored(&path).is_some_and(is_current) {
             // The old outcome must not stand beside files that are half new.
             remove(&path)?;
             let outcome = stage.make(input)?;

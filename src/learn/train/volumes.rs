@@ -153,11 +153,19 @@ impl Stage for Volumes {
         Some(named.join("\n"))
     }
 
+    fn products(&self, exam: &Exam) -> Vec<PathBuf> {
+        vec![voxels_path(&self.folder, &exam.series), slices_path(&self.folder, &exam.series)]
+    }
+
+    /// A series that the node rejects is learnt from and measured on no more than it is served, though there be a volume.
     fn make(&self, input: &Made<()>) -> Result<Outcome<StoredVolume>, TrainError> {
         let reading = read_series(self.files(&input.exam), &LIMITS);
-        let Some(volume) = reading.volume else {
-            let reasons: Vec<&str> = reading.rejections.iter().map(|one| one.explanation.as_str()).collect();
-            return Ok(Outcome::Excluded(format!("no volume: {}", reasons.join("; "))));
+        let reasons: Vec<&str> = reading.rejections.iter().map(|one| one.explanation.as_str()).collect();
+        let reasons = reasons.join("; ");
+        let volume = match reading.volume {
+            None => return Ok(Outcome::Excluded(format!("no volume: {reasons}"))),
+            Some(_) if !reasons.is_empty() => return Ok(Outcome::Excluded(format!("the node rejects it: {reasons}"))),
+            Some(volume) => volume,
         };
         store(&self.folder, &input.exam.series, &volume)?;
         Ok(Outcome::Made(StoredVolume {

@@ -47,7 +47,7 @@ pub struct Package {
     pub license: String,
     /// Folder of packages.
     pub directory: PathBuf,
-    /// What it may be used for.
+    /// What it may be used for, if the images were not synthetic.
     pub intended_use: IntendedUse,
     /// What the training images were, in words.
     pub data: String,
@@ -62,8 +62,19 @@ impl Evaluation {
 }
 
 impl Package {
-    pub(super) fn validate(&self) -> Result<(), String> {
-        if self.intended_use != IntendedUse::Demonstration && self.data.is_empty() {
+    /// What a package may be used for that learnt from such images: what learnt from synthetic ones is a demonstration,
+    /// and a demonstration learnt from synthetic ones.
+    pub(in super::super) fn intended_use(&self, synthetic: bool) -> IntendedUse {
+        match self.intended_use {
+            _ if synthetic => IntendedUse::Demonstration,
+            IntendedUse::Demonstration => IntendedUse::Research,
+            other => other,
+        }
+    }
+
+    /// Refuses images that are not synthetic and of which nothing is said.
+    pub(in super::super) fn require_description(&self, synthetic: bool) -> Result<(), String> {
+        if !synthetic && self.data.is_empty() {
             return Err("package.data is empty: say what the training images were".to_owned());
         }
         Ok(())

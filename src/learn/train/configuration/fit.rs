@@ -46,6 +46,8 @@ pub struct Fit {
     pub target_weight: f64,
     /// Draws of each training exam in an epoch, on average.
     pub passes: usize,
+    /// Share of an exam's runs that lie around a slice with embolism, where it has any.
+    pub positive_runs: f64,
     /// Share of positive exams among those drawn; 0 to draw as they come.
     pub positive_share: f64,
     /// Share of exams with slice labels among those drawn; 0 to draw as they come.
@@ -142,6 +144,7 @@ impl Fit {
             ("fit.slice_weight", self.slice_weight),
             ("fit.mask_weight", self.mask_weight),
             ("fit.target_weight", self.target_weight),
+            ("fit.positive_runs", self.positive_runs),
             ("fit.positive_share", self.positive_share),
             ("fit.labelled_share", self.labelled_share),
         ] {

@@ -83,7 +83,6 @@ impl TrainConfiguration {
         self.fit.validate_patches(self.input.size.iter().copied().min().unwrap_or_default())?;
         self.augmentation.validate()?;
         self.evaluation.validate()?;
-        self.package.validate()?;
         self.head.validate()?;
         match self.kind {
             Kind::EmbolismClassifier => self.encoder.validate(&self.input),

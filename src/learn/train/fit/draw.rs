@@ -88,15 +88,18 @@ impl Due {
     }
 }
 
-/// Runs of neighbouring slices: half of them around slices with embolism, where the exam has any, the rest anywhere.
+/// Runs of neighbouring slices: a share of them around slices with embolism, where the exam has any, the rest anywhere.
 pub(super) fn slices(labels: &[u8], settings: &Fit, random: &mut ChaCha8Rng) -> Vec<usize> {
     let positives: Vec<usize> = (0..labels.len()).filter(|slice| labels[*slice] == 1).collect();
     let runs = settings.slices_per_exam / settings.run_length;
     let latest = labels.len().saturating_sub(settings.run_length);
+    let wanted = settings.positive_runs * runs as f64;
+    // A run that is due in part is drawn for: of one run and a share of a half, every other one.
+    let around = wanted as usize + usize::from(wanted.fract() > 0.0 && random.random_bool(wanted.fract()));
     (0..runs)
         .flat_map(|run| {
             let first = match positives.choose(random) {
-                Some(slice) if run < runs.div_ceil(2) => {
+                Some(slice) if run < around => {
                     slice.saturating_sub(random.random_range(0..settings.run_length)).min(latest)
                 }
                 _ => random.random_range(0..=latest),
@@ -163,6 +166,14 @@ mod tests {
             assert_eq!(drawn.len(), 8);
             assert!(drawn.contains(&41) && drawn.iter().all(|slice| *slice < 60));
         }
+        let of_one = |positive_runs: f64| {
+            let one = Fit { slices_per_exam: 1, run_length: 1, positive_runs, ..settings(0.0) };
+            (0..200).filter(|step| slices(&labels, &one, &mut random_at(1, 0, *step)) == [41]).count()
+        };
+        assert_eq!(of_one(1.0), 200);
+        // Every other one is drawn from all sixty slices.
+        assert!((80..125).contains(&of_one(0.5)), "{}", of_one(0.5));
+        assert!(of_one(0.0) < 12);
         assert_eq!(slices(&[UNLABELLED; 2], &settings(0.0), &mut random_at(1, 0, 0)), [0, 1, 1, 1, 0, 1, 1, 1]);
     }
 }

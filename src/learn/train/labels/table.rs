@@ -36,7 +36,8 @@ pub(super) struct Contents {
 }
 
 /// Reads a table of either layout: RSPECT's if it has a column `SOPInstanceUID`, otherwise one row an exam with
-/// `StudyInstanceUID`, `pe_present_in_exam` and perhaps `SeriesInstanceUID`.
+/// `StudyInstanceUID`, `pe_present_in_exam` and perhaps `SeriesInstanceUID`. Exams without slice labels stand in a table of
+/// RSPECT's layout as one row that names no SOP instance and, if need be, no series.
 pub(super) fn read(path: &Path) -> Result<Contents, TrainError> {
     let mut reader = table::flexible_reader(path)?;
     let headers = reader.headers().map_err(|error| table::error(path, &error))?.clone();
@@ -163,7 +164,8 @@ impl Columns {
         let text = |column: usize| record.get(column).unwrap_or_default().trim();
         let (study, series) = (text(self.study), self.series.map(text).unwrap_or_default());
         let key = if series.is_empty() { study } else { series };
-        if key.is_empty() || (self.slices.is_some() && series.is_empty()) {
+        let of_slice = self.slices.is_some_and(|slices| !text(slices.instance).is_empty());
+        if key.is_empty() || (of_slice && series.is_empty()) {
             contents.strays.push((line, "the row names no exam".to_owned()));
             return;
         }
@@ -218,7 +220,10 @@ impl Columns {
         let label = flag(record, label, "pe_present_on_image")?;
         let instance = record.get(instance).unwrap_or_default().trim();
         if instance.is_empty() {
-            return Err("SOPInstanceUID is empty".to_owned());
+            return match label {
+                None => Ok(()),
+                Some(_) => Err("a slice label, and SOPInstanceUID is empty".to_owned()),
+            };
         }
         match exam.slices.insert(instance.to_owned(), label) {
             Some(before) if before != label => Err("the SOP instance has another label in an earlier row".to_owned()),
@@ -274,7 +279,7 @@ mod tests {
             ("1.1,1.2,1.4,0,1,0", "line 3: the exam's labels differ"),
             ("1.1,1.2,1.4,0,0,1", "line 3: the exam is indeterminate"),
             ("1.1,1.2", "line 3: 2 cells, 6 were expected"),
-            ("1.1,1.2,,0,0,0", "line 3: SOPInstanceUID is empty"),
+            ("1.1,1.2,,0,0,0", "line 3: a slice label, and SOPInstanceUID is empty"),
         ] {
             let exams = exams(&format!("1.1,1.2,1.3,0,0,0\n{row}\n2.1,2.2,2.3,0,1,0\n"));
             let found = exams[0].problem.clone().expect("a problem");
@@ -291,6 +296,15 @@ mod tests {
         assert!(error.contains("no exams are listed"), "{error}");
         let error = read_text("StudyInstanceUID,label\n1,1\n").expect_err("no labels").to_string();
         assert!(error.contains("line 1: the column `pe_present_on_image` is missing"), "{error}");
+    }
+
+    #[test]
+    fn exams_without_slice_labels_stand_beside_others_in_one_row_each() {
+        let exams = exams("1.1,1.2,1.3,1,0,0\n2.1,2.2,,,0,0\n3.1,,,,1,0\n");
+        assert!(exams.iter().all(|exam| exam.problem.is_none()));
+        assert_eq!(exams.iter().map(|exam| exam.slices.len()).collect::<Vec<_>>(), [1, 0, 0]);
+        assert_eq!((exams[1].series.as_str(), exams[2].series.as_str()), ("2.2", ""));
+        assert!(exams[1].targets.embolism() && !exams[2].targets.embolism());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::learn::train::fit::patches::PatchTask;
 use crate::learn::train::fit::{self, Checkpoints, Devices};
 use crate::learn::train::labels::Split;
 use crate::learn::train::network::{EmbolismNetwork, LungNetwork};
-use crate::learn::train::package::Splits;
+use crate::learn::train::package::{Splits, any_synthetic};
 
 fn require_both_classes(data: &Dataset, what: &str) -> Result<(), TrainError> {
     let positive = data.exams.iter().filter(|exam| exam.embolism).count();
@@ -42,6 +42,8 @@ pub(super) fn fit_weights(configuration: &TrainConfiguration, paths: &Paths) -> 
 fn fit_one(configuration: &TrainConfiguration, paths: &Paths) -> Result<usize, TrainError> {
     let datasets = datasets(configuration, paths)?;
     let (training, validation) = (split(&datasets, Split::Train)?, split(&datasets, Split::Validation)?);
+    let described = configuration.package.require_description(any_synthetic(&datasets));
+    described.map_err(TrainError::Exams)?;
     let devices = Devices::new(&configuration.fit)?;
     begin_or_go_on(configuration, paths, &datasets)?;
     files::write_whole(&paths.fit.join("train.toml"), configuration.to_toml().as_bytes())?;

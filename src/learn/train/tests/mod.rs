@@ -25,7 +25,8 @@ mod fitting;
 mod packages;
 mod preparing;
 
-const SLICES: usize = 24;
+/// As many as the node wants of a series, and a few more.
+const SLICES: usize = 36;
 
 /// Whether a place lies in the left lung, the right lung or neither.
 fn lung([x, y, _]: [f64; 3]) -> u8 {

@@ -75,7 +75,7 @@ fn a_training_batch_is_bit_for_bit_what_is_served() {
 fn exam_labels_alone_train() {
     let trial = Trial::new(6, Labelled::None, &["fit.epochs=1", "package.name=trial"]);
     let lines = run(Step::All, &trial.configuration(&[])).expect("trained");
-    assert!(lines[0].contains("0 of 144 slices labelled"), "{lines:?}");
+    assert!(lines[0].contains("0 of 216 slices labelled"), "{lines:?}");
     assert!(lines.iter().all(|line| !line.contains("NaN")), "{lines:?}");
     let package = Package::open(&trial.path("onnx/trial/0.1.0")).expect("package");
     assert!(!package.manifest().calibration[0].slices_fitted, "there was no slice to fit on");
@@ -204,7 +204,10 @@ fn what_was_evaluated_is_what_is_exported() {
     let configuration = trial.configuration(&["evaluation.calibration=none"]);
     run(Step::All, &configuration).expect("trained");
     let package = Package::open(&trial.path("onnx/trial/0.1.0")).expect("package");
-    assert!(!package.manifest().calibration[0].slices_fitted);
+    let calibration = &package.manifest().calibration[0];
+    assert_eq!((calibration.exam_fitted, calibration.slices_fitted), (false, false));
+    let card = std::fs::read_to_string(trial.path("onnx/trial/0.1.0/card.md")).expect("card");
+    assert!(card.contains("Exams are not calibrated"), "{card}");
     let path = configuration.experiment().join("evaluation.json");
     let mut evaluation = Evaluation::read(&path).expect("figures");
     assert!(evaluation.notes[0].contains("evaluation.calibration = \"none\""), "{:?}", evaluation.notes);

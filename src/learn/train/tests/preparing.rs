@@ -57,6 +57,34 @@ fn masks_that_were_corrected_or_taken_away_are_read_again() {
 }
 
 #[test]
+fn an_exam_without_lungs_is_left_out_only_where_they_are_needed() {
+    let trial = Trial::new(6, Labelled::All, &[]);
+    let volume = exam_volume(false, 2);
+    let empty = volume.hounsfield.mapv(|_| 0_u8);
+    nifti::write(&trial.path("cohort/truth/1.3.2/lungs.nii.gz"), &empty, &volume.geometry).expect("mask");
+    let is_there = |overrides: &[&str]| {
+        let exams = prepared_exams(&trial.configuration(overrides));
+        assert!(exams.len() >= 5, "{overrides:?}: the others are there");
+        exams.iter().any(|exam| exam.series == "1.3.2")
+    };
+    let cases: [(&[&str], bool); 5] = [
+        (&["input.crop=lung-box"], false),
+        (&["input.crop=lung-square"], false),
+        (&["input.crop=body"], true),
+        (&["input.crop=none"], true),
+        (&["input.crop=body", "kind=lung-segmentation"], false),
+    ];
+    for (overrides, expected) in cases {
+        assert_eq!(is_there(overrides), expected, "{overrides:?}");
+    }
+    let work = std::fs::read_dir(trial.path("work")).expect("work").map(|entry| entry.expect("entry").path());
+    let is_table = |path: &PathBuf| path.to_string_lossy().ends_with("-exclusions.csv");
+    let excluded: String = work.filter(is_table).filter_map(|path| std::fs::read_to_string(path).ok()).collect();
+    assert_eq!(excluded.matches("the lung mask is empty; choose another crop").count(), 2, "{excluded}");
+    assert_eq!(excluded.matches("no lungs were found, and so there are none to learn").count(), 1, "{excluded}");
+}
+
+#[test]
 fn a_negative_exam_with_anything_that_is_said_of_an_embolism_is_a_conflict() {
     let trial = Trial::new(6, Labelled::All, &[]);
     let table = trial.path("cohort").join("train.csv");
@@ -111,7 +139,7 @@ fn an_exam_that_cannot_be_read_is_excluded_with_its_reason() {
     let excluded: String = tables.iter().filter_map(|path| std::fs::read_to_string(trial.path(path)).ok()).collect();
     assert!(lines[0].contains("1 exclusions") && lines[1].contains("4 exams from DICOM, 1 excluded"), "{lines:?}");
     assert!(excluded.contains("1.3.3,labels,the series has no files"), "{excluded}");
-    assert!(excluded.contains("1.3.4,volumes,\"no volume: 12 usable CT slices"), "{excluded}");
+    assert!(excluded.contains("1.3.4,volumes,\"no volume: 18 usable CT slices"), "{excluded}");
 }
 
 #[test]
