@@ -9,6 +9,8 @@ import pydicom
 import pytest
 from conftest import BINARY, ROOT
 
+pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+
 IDENTIFIERS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
 EXAMS = 2
 
