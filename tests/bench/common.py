@@ -19,6 +19,12 @@ os.environ.setdefault("PE_NODE__MODELS__DIRECTORY", str(ROOT / "onnx"))
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 
 
+def with_pytorch(script):
+    """Runs a script of this folder in an environment of its own: PyTorch is large."""
+    subprocess.run([ROOT / "tests" / "bench" / "install.sh"], check=True)
+    subprocess.run([ROOT / "target" / "venv-bench" / "bin" / "python", ROOT / "tests" / "bench" / script], check=True, cwd=ROOT)
+
+
 def machine():
     """Processor, cores and memory in words."""
     model = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), platform.machine())

@@ -17,9 +17,7 @@ import tomllib
 from pathlib import Path
 
 import numpy
-from common import ROOT, write_table
-
-PYTHON = ROOT / "target" / "venv-bench" / "bin" / "python"
+from common import ROOT, with_pytorch, write_table
 
 NEAR_MM = 5.0
 TINY_EXAMS = 150
@@ -299,9 +297,7 @@ def table(name, pointing, chances, difference, whose, notes):
 
 
 def main():
-    """In an environment of its own: PyTorch is large."""
-    subprocess.run([ROOT / "tests" / "bench" / "install.sh"], check=True)
-    subprocess.run([PYTHON, __file__], check=True, cwd=ROOT)
+    with_pytorch("gradcam.py")
 
 
 if __name__ == "__main__":

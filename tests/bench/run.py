@@ -11,6 +11,7 @@ MEASUREMENTS = (
     "gradcam",
     "training_speed",
     "networks",
+    "third_party",
     "learning_curve",
 )
 
