@@ -41,7 +41,7 @@ pub struct Event {
     pub kind: Kind,
     /// The package that was active from then on, as `name/version`.
     pub package: String,
-    /// Its digest, as [`ModelIdentity`](super::ModelIdentity) has it.
+    /// Its digest, as [`ModelIdentity`] has it.
     pub sha256: String,
 }
 
