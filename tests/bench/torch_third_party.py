@@ -29,7 +29,7 @@ from conftest import BINARY
 
 SEED = 4
 DEPTH = 32
-PATCH = (32, 128, 128)
+PATCH = (16, 224, 224)
 WINDOW = (-1024.0, 600.0)
 MEAN, DEVIATION = -400.0, 350.0
 
@@ -92,9 +92,9 @@ class PlainUNet(nn.Module):
         return self.last(patch)
 
 
-def fit(network, draw, steps):
+def fit(network, draw, steps, rate):
     """Fits the network to classes; `draw` gives images and labels of a step."""
-    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+    optimiser = torch.optim.Adam(network.parameters(), lr=rate)
     network.train()
     with torch.enable_grad():
         for step in range(steps):
@@ -155,7 +155,7 @@ def lung_package(folder, name, layout, phantom, labels, more=""):
             f'[[files]]\nrole = "network"\npath = "network.onnx"\nsha256 = "{hashlib.sha256((folder / "network.onnx").read_bytes()).hexdigest()}"',
             'inputs = ["image"]\noutputs = ["logits"]']
     text += [f'\n[[labels]]\nindex = {index}\nname = "{label}"' for index, label in enumerate(labels)]
-    text += ['\n[training]\ndata = "none: random weights"\ncommit = ""\nconfiguration_sha256 = ""\ndata_sha256 = ""\nseed = 0\n\n[training.counts]\n']
+    text += ['\n[training]\ndata = "one phantom, or none: weights are random"\ncommit = ""\nconfiguration_sha256 = ""\ndata_sha256 = ""\nseed = 0\n\n[training.counts]\n']
     (folder / "model.toml").write_text("\n".join(text))
 
 
@@ -264,7 +264,7 @@ def lungmask_shape(models, work, phantom):
         return scaled[some], right_left[some]
 
     network, folder = LungUNet(), models / "lung-unet" / "1.0.0"
-    fit(network, slices, 60)
+    fit(network, slices, 60, 1e-3)
     folder.mkdir(parents=True)
     parity = export(network, slices()[0], folder / "network.onnx", ["image", "logits"], True)
     lung_package(folder, "lung-unet", "slices", phantom, ["background", "right-lung", "left-lung"])
@@ -287,7 +287,7 @@ def nnunet_shape(models, work, phantom):
         return torch.tensor(score[part])[None, None], left_right[part][None]
 
     network, folder = PlainUNet(), models / "lung-patches" / "1.0.0"
-    fit(network, patch, 150)
+    fit(network, patch, 130, 3e-3)
     folder.mkdir(parents=True)
     parity = export(network, patch()[0], folder / "network.onnx", ["image", "logits"], False)
     more = f"normalisation = {{ mean = {MEAN}, standard_deviation = {DEVIATION} }}\n\n[patches]\nsize = {list(PATCH)}\noverlap = 0.5\n"
