@@ -218,7 +218,7 @@ fn import(path: &Path, manifest: Option<&Path>, config: &Config) -> Result<ExitC
     let folder = Folder::open(&config.models)?;
     let runtime = Runtime::start(&config.onnxruntime).map_err(usage)?;
     let Imported { identity, new } = folder.import(&incoming, &runtime, Timestamp::now())?;
-    let id = format!("{}/{}", identity.name, identity.version);
+    let id = identity.id();
     println!("{id}  sha256 {}  {}", identity.sha256, if new { "imported" } else { "was there already" });
     let registry = Registry::open(&config.models).map_err(usage)?;
     let kind = registry.package(&id).map_err(usage)?.manifest().kind;

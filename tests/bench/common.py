@@ -19,10 +19,15 @@ os.environ.setdefault("PE_NODE__MODELS__DIRECTORY", str(ROOT / "onnx"))
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 
 
-def with_pytorch(script):
-    """Runs a script of this folder in an environment of its own: PyTorch is large."""
+def pytorch():
+    """The Python of an environment of its own, for PyTorch is large; made if it is not there."""
     subprocess.run([ROOT / "tests" / "bench" / "install.sh"], check=True)
-    subprocess.run([ROOT / "target" / "venv-bench" / "bin" / "python", ROOT / "tests" / "bench" / script], check=True, cwd=ROOT)
+    return ROOT / "target" / "venv-bench" / "bin" / "python"
+
+
+def with_pytorch(script, *arguments):
+    """Runs a script of this folder where PyTorch is."""
+    subprocess.run([pytorch(), ROOT / "tests" / "bench" / script, *arguments], check=True, cwd=ROOT)
 
 
 def machine():

@@ -8,9 +8,8 @@ import tempfile
 from pathlib import Path
 
 import onnx
-from common import ROOT, write_table
+from common import ROOT, with_pytorch, write_table
 
-BENCH_PYTHON = ROOT / "target" / "venv-bench" / "bin" / "python"
 RESNETS = ("resnet18", "resnet34", "resnet50")
 
 
@@ -31,12 +30,11 @@ def checked(files):
 
 
 def main():
-    subprocess.run([ROOT / "tests" / "bench" / "install.sh"], check=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         networks = measured("parity::networks_of_full_size_are_compared_and_timed", folder)
         for resnet in RESNETS:
-            subprocess.run([BENCH_PYTHON, ROOT / "tests" / "bench" / "torch_resnet.py", resnet, folder], check=True)
+            with_pytorch("torch_resnet.py", resnet, folder)
         begun = {line["architecture"]: line["difference"] for line in measured("weights::tests::a_file_of_pytorch_is_read_as_pytorch_reads_it", folder)}
         rows = [
             (

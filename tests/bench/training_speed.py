@@ -8,11 +8,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from common import ROOT, write_table
+from common import ROOT, pytorch, write_table
 
 ROUNDS = 5
 STEPS = 5
-PYTHON = ROOT / "target" / "venv-bench" / "bin" / "python"
 TEST = "learn::train::fit::speed::a_training_step_is_timed"
 # Which part of the step a function belongs to, by a part of its name.
 PARTS = {
@@ -47,12 +46,12 @@ def spread(values, digits=0):
     return " / ".join(f"{value:.{digits}f}" for value in (min(values), statistics.median(values), max(values)))
 
 
-def compare(binary):
+def compare(python, binary):
     """Rows of the table: PyTorch and burn in turns, so that both see the same machine."""
     rows = []
     for cores in sorted({1, os.cpu_count()}):
         rounds = [
-            (timed([PYTHON, ROOT / "tests/bench/torch_training.py"], cores), timed([binary, "--ignored", "--exact", "--nocapture", TEST], cores))
+            (timed([python, ROOT / "tests/bench/torch_training.py"], cores), timed([binary, "--ignored", "--exact", "--nocapture", TEST], cores))
             for _ in range(ROUNDS)
         ]
         for network in rounds[0][0]:
@@ -101,10 +100,9 @@ def waiting():
 
 
 def main():
-    subprocess.run([ROOT / "tests/bench/install.sh"], check=True)
-    binary = program()
-    rows, notes = compare(binary), profile(binary)
-    version = subprocess.run([PYTHON, "-c", "import torch; print(torch.__version__)"], check=True, capture_output=True, text=True).stdout.strip()
+    python, binary = pytorch(), program()
+    rows, notes = compare(python, binary), profile(binary)
+    version = subprocess.run([python, "-c", "import torch; print(torch.__version__)"], check=True, capture_output=True, text=True).stdout.strip()
     write_table(
         "training-speed",
         "A training step beside PyTorch's",

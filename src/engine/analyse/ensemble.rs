@@ -18,14 +18,11 @@ pub(super) fn targets(manifest: &Manifest, readings: &[Reading]) -> Result<Vec<T
             probability(value, logit)
         };
         let probabilities = members.iter().map(probability).collect::<Result<Vec<_>, _>>()?;
-        let calibrated = |(calibration, _): &(&Calibration, &Reading)| {
-            if main { calibration.exam_fitted } else { calibration.targets.contains_key(&target) }
-        };
         Ok(TargetFinding {
             target,
             probability: mean(&probabilities)?,
             spread: spread(&probabilities),
-            calibrated: members.iter().all(calibrated),
+            calibrated: manifest.is_calibrated(target),
         })
     };
     manifest.targets().into_iter().enumerate().map(finding).collect()

@@ -185,7 +185,7 @@ pub struct Findings {
 impl Findings {
     /// True if the probability of embolism is calibrated: that of every member.
     pub fn is_calibrated(&self) -> bool {
-        self.classifier.calibration.iter().all(|member| member.exam_fitted)
+        self.classifier.is_calibrated(Target::PulmonaryEmbolism)
     }
 
     /// How the classifier's images were prepared.

@@ -127,7 +127,7 @@ impl Folder {
         match present {
             Ok(contents) if contents.identity == new => Ok(new),
             other => Err(FolderError::Taken {
-                package: format!("{}/{}", new.name, new.version),
+                package: new.id(),
                 present: other.map_or_else(|error| format!("(none: {error})"), |contents| contents.identity.sha256),
                 new: new.sha256,
             }),

@@ -232,6 +232,8 @@ pub struct Package {
     directory: PathBuf,
     text: String,
     manifest: Manifest,
+    /// SHA-256 of manifest and files, where only these bytes are wanted.
+    expected: Option<String>,
 }
 
 /// A package's files with the digests verified.
@@ -377,14 +379,11 @@ impl Registry {
 }
 
 impl Package {
-    /// The package of an identity, from the configured folder; what was promoted there does not matter.
+    /// The package of an identity, from the configured folder; what was promoted there does not matter. Other files than
+    /// those of the identity are never given out.
     pub(super) fn exactly(identity: &ModelIdentity, config: &ModelsConfig) -> Result<Self, RegistryError> {
         let package = Self::open(&directory(config)?.join(&identity.name).join(&identity.version))?;
-        let found = package.contents()?.identity.sha256;
-        if found == identity.sha256 {
-            return Ok(package);
-        }
-        Err(RegistryError::Replaced { package: package.id(), found, expected: identity.sha256.clone() })
+        Ok(Self { expected: Some(identity.sha256.clone()), ..package })
     }
 
     /// `name/version`.
@@ -406,7 +405,7 @@ impl Package {
         if said != id {
             return Err(RegistryError::Misplaced { package: id, said });
         }
-        Ok(Self { directory: directory.to_owned(), text, manifest })
+        Ok(Self { directory: directory.to_owned(), text, manifest, expected: None })
     }
 
     /// What the package says of itself.
@@ -424,11 +423,12 @@ impl Package {
             identity.update(&bytes);
             files.push(((file.role, file.member), bytes));
         }
-        let identity = ModelIdentity {
-            name: self.manifest.name.clone(),
-            version: self.manifest.version.clone(),
-            sha256: hexadecimal(&identity.finalize()),
-        };
+        let sha256 = hexadecimal(&identity.finalize());
+        if let Some(expected) = self.expected.as_ref().filter(|expected| **expected != sha256) {
+            return Err(RegistryError::Replaced { package: self.id(), found: sha256, expected: expected.clone() });
+        }
+        let identity =
+            ModelIdentity { name: self.manifest.name.clone(), version: self.manifest.version.clone(), sha256 };
         Ok(Contents { identity, files })
     }
 

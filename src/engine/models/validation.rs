@@ -64,6 +64,14 @@ impl Manifest {
         if named.is_empty() { vec![Target::PulmonaryEmbolism] } else { named }
     }
 
+    /// True if every member's probability of a target is calibrated.
+    pub fn is_calibrated(&self, target: Target) -> bool {
+        self.calibration.iter().all(|member| match target {
+            Target::PulmonaryEmbolism => member.exam_fitted,
+            further => member.targets.contains_key(&further),
+        })
+    }
+
     /// Index of the class of that name.
     pub(super) fn class(&self, name: &str) -> Option<usize> {
         self.labels.iter().find(|label| label.name == name).map(|label| label.index)

@@ -6,6 +6,7 @@ use super::configuration::TrainConfiguration;
 use super::evaluate::Evaluation;
 use super::labels::Split;
 use crate::engine::models::manifest::{Calibration, IntendedUse, Kind, Manifest, Metric};
+use crate::engine::models::target::Target;
 
 /// The card of a package as Markdown.
 pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest, evaluation: &Evaluation) -> String {
@@ -107,7 +108,7 @@ fn calibration(manifest: &Manifest, evaluation: &Evaluation) -> String {
             point.threshold, point.chosen
         );
     }
-    if manifest.calibration.iter().any(|calibration| !calibration.exam_fitted) {
+    if !manifest.is_calibrated(Target::PulmonaryEmbolism) {
         text.push_str("\nExams are not calibrated: their probabilities are the network's own.\n");
     }
     if manifest.calibration.iter().any(|calibration| !calibration.slices_fitted) {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Web;
+use crate::engine::models::ModelIdentity;
 use crate::node::worker::Analysis;
 use crate::node::worker::protocol::Ready;
 
@@ -70,6 +71,6 @@ fn warning(analysis: &Analysis) -> Option<String> {
 fn ready_with(ready: Option<&Ready>) -> Result<String, String> {
     let Ready { provider, models } =
         ready.ok_or("the analysis process has ended; the next exam starts it again, the log says why it ended")?;
-    let models: Vec<String> = models.iter().map(|model| format!("{}/{}", model.name, model.version)).collect();
+    let models: Vec<String> = models.iter().map(ModelIdentity::id).collect();
     Ok(format!("{} on {}", models.join(", "), provider.0))
 }

@@ -41,7 +41,7 @@ pub struct ShadowStatus {
 pub struct Shadow {
     archive: Archive,
     queue: Queue,
-    setup: Setup,
+    config: Config,
     launch: Launch,
     wanted: watch::Receiver<Wanted>,
     status: watch::Sender<Option<ShadowStatus>>,
@@ -89,8 +89,7 @@ impl Shadow {
         launch: Launch,
         wanted: watch::Receiver<Wanted>,
     ) -> Self {
-        let setup = Setup::of(config, Packages::default());
-        Self { archive, queue, setup, launch, wanted, status: watch::Sender::new(None) }
+        Self { archive, queue, config: config.clone(), launch, wanted, status: watch::Sender::new(None) }
     }
 
     /// Where the candidate stands; `None` without one.
@@ -227,7 +226,7 @@ impl Shadow {
     }
 
     async fn start(&self, packages: &Packages) -> Result<Process, Unseen> {
-        let setup = Setup { packages: packages.clone(), ..self.setup.clone() };
+        let setup = Setup::of(&self.config, packages.clone());
         let refused = |error: ProcessError| Unseen::Refused(error.to_string());
         let process = Process::start(&self.launch, &setup).await.map_err(refused)?;
         tracing::info!(packages = ?packages.ids(), "the candidate is loaded");

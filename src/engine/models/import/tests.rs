@@ -63,6 +63,14 @@ fn active(config: &ModelsConfig) -> String {
     Registry::open(config).expect("registry").lineup(config).expect("line-up").packages.embolism.id()
 }
 
+/// Verifies a package and makes it the active one; false if it was so already.
+fn promote(config: &ModelsConfig, id: &str) -> bool {
+    let folder = Folder::open(config).expect("folder");
+    let package = folder.registry().package(id).expect("package");
+    let identity = verify(package, &runtime()).expect("verified");
+    folder.promote(package, &identity, now()).expect("promoted")
+}
+
 /// Names in the folder of packages, sorted.
 fn names(config: &ModelsConfig) -> Vec<String> {
     let listing = fs::read_dir(&config.directory).expect("listing").flatten();
@@ -153,14 +161,8 @@ fn a_third_partys_network_comes_with_a_manifest_that_need_not_know_its_digest() 
 fn a_promotion_and_its_rollback_go_by_the_file_unless_the_configuration_names_a_package() {
     let (sources, _models, config) = stocked();
     import(&config, &Incoming::from_folder(&classifier(sources.path(), "1.1.0")).expect("package")).expect("imported");
-    let promote = |id: &str| {
-        let folder = Folder::open(&config).expect("folder");
-        let package = folder.registry().package(id).expect("package");
-        let identity = verify(package, &runtime()).expect("verified");
-        folder.promote(package, &identity, now()).expect("promoted")
-    };
-    assert!(promote("fixture-embolism/1.1.0"));
-    assert!(!promote("fixture-embolism/1.1.0"), "a repetition");
+    assert!(promote(&config, "fixture-embolism/1.1.0"));
+    assert!(!promote(&config, "fixture-embolism/1.1.0"), "a repetition");
     assert_eq!(active(&config), "fixture-embolism/1.1.0");
     let named = ModelsConfig { embolism: "fixture-embolism/1.0.0".to_owned(), ..config.clone() };
     assert_eq!(active(&named), "fixture-embolism/1.0.0");
@@ -184,10 +186,7 @@ fn a_promotion_and_its_rollback_go_by_the_file_unless_the_configuration_names_a_
 fn a_former_package_whose_files_were_replaced_is_not_gone_back_to() {
     let (sources, _models, config) = stocked();
     import(&config, &Incoming::from_folder(&classifier(sources.path(), "1.1.0")).expect("package")).expect("imported");
-    let folder = Folder::open(&config).expect("folder");
-    let package = folder.registry().package("fixture-embolism/1.1.0").expect("package");
-    folder.promote(package, &package.contents().expect("contents").identity, now()).expect("promoted");
-    drop(folder);
+    promote(&config, "fixture-embolism/1.1.0");
     let manifest = config.directory.join("fixture-embolism/1.0.0").join(MANIFEST);
     let text = fs::read_to_string(&manifest).expect("manifest");
     fs::write(&manifest, format!("{text}\n# another\n")).expect("write");
@@ -226,9 +225,7 @@ fn a_candidate_runs_beside_another_package_than_itself() {
 fn a_promoted_package_that_is_gone_is_an_error_that_says_what_to_do() {
     let (sources, _models, config) = stocked();
     import(&config, &Incoming::from_folder(&classifier(sources.path(), "1.1.0")).expect("package")).expect("imported");
-    let folder = Folder::open(&config).expect("folder");
-    let package = folder.registry().package("fixture-embolism/1.1.0").expect("package");
-    folder.promote(package, &package.contents().expect("contents").identity, now()).expect("promoted");
+    promote(&config, "fixture-embolism/1.1.0");
     fs::remove_dir_all(config.directory.join("fixture-embolism/1.1.0")).expect("remove");
     let error = Registry::open(&config).expect("registry").lineup(&config).expect_err("gone").to_string();
     assert!(error.contains("active by promotion") && error.contains("roll back"), "{error}");

@@ -87,8 +87,7 @@ impl<'a> Loader<'a> {
     }
 
     pub(super) fn unfit(&self, file: &str, problem: String) -> ModelsError {
-        let ModelIdentity { name, version, .. } = &self.contents.identity;
-        ModelsError::Unfit { package: format!("{name}/{version}"), file: file.to_owned(), problem }
+        ModelsError::Unfit { package: self.contents.identity.id(), file: file.to_owned(), problem }
     }
 
     /// One network a member, made of the files that `load` asks for.

@@ -23,7 +23,7 @@ use super::configuration::TrainConfiguration;
 use super::dataset::{Dataset, PreparedExam};
 use super::files::table;
 use super::fit::lungs::Overlap;
-use super::labels::{Shows, Split};
+use super::labels::Split;
 use super::metrics::Scored;
 use super::package::ExportedFit;
 use crate::engine::analyse::embolism::at_operating_point;
@@ -117,12 +117,6 @@ impl Prediction {
     /// Probability and truth.
     pub(crate) fn scored(&self) -> Scored {
         Scored { score: self.probability, positive: self.embolism }
-    }
-}
-
-impl Shows for Prediction {
-    fn patient_and_study(&mut self) -> (&mut String, &str) {
-        (&mut self.patient, &self.study)
     }
 }
 

@@ -17,7 +17,7 @@ use super::TrainError;
 use super::configuration::Data;
 use super::files::CohortFiles;
 use crate::engine::models::target::Target;
-pub(crate) use patients::{Shows, tell_apart};
+pub(crate) use patients::tell_apart;
 pub(crate) use split::{Place, Split, deal};
 use table::Labelled;
 pub(crate) use table::{Further, flag, place};
@@ -56,12 +56,6 @@ pub(crate) struct Exam {
     pub(crate) positive_slices: usize,
     /// Folder of the cohort.
     pub(crate) root: String,
-}
-
-impl Shows for Exam {
-    fn patient_and_study(&mut self) -> (&mut String, &str) {
-        (&mut self.patient, &self.study)
-    }
 }
 
 impl Exam {
@@ -153,7 +147,8 @@ impl Labels {
                 Err(reason) => self.exclude(&named, reason),
             }
         }
-        self.notes.extend(tell_apart(&mut exams).map(|said| format!("{}: {said}", root.display())));
+        let shown = exams.iter_mut().map(|exam| (&mut exam.patient, exam.study.as_str()));
+        self.notes.extend(tell_apart(shown).map(|said| format!("{}: {said}", root.display())));
         self.add(exams.into_iter().zip(slices));
         Ok(())
     }

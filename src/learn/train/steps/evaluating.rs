@@ -77,7 +77,7 @@ fn write_report(
         };
         report::counts(&fit.datasets).into_iter().map(named)
     });
-    let synthetic = prepared.iter().any(|exam| exam.synthetic);
+    let synthetic = fits.iter().any(|fit| package::any_synthetic(&fit.datasets));
     let report = Report {
         title: format!("Experiment {}", configuration.work.experiment),
         notice: package::notice(configuration, synthetic),

@@ -241,7 +241,7 @@ impl Cohort {
     ) -> Result<Vec<String>, TrainError> {
         let resampling = Resampling { count: configuration.evaluation.bootstrap, seed: configuration.fit.seed };
         let mut notes = self.notes();
-        notes.extend(tell_apart(&mut self.predictions));
+        notes.extend(tell_apart(self.predictions.iter_mut().map(|one| (&mut one.patient, one.study.as_str()))));
         let classifier = &self.classifier.manifest;
         let out = request.folder(classifier);
         let evaluation = Evaluation {
