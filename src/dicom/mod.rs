@@ -8,9 +8,11 @@ pub mod elements;
 mod hexadecimal;
 pub mod implementation;
 mod prescan;
+mod series_id;
 pub mod uid;
 
 pub use ae_title::AeTitle;
 pub use concept::Concept;
 pub use hexadecimal::hexadecimal;
+pub use series_id::SeriesId;
 pub use uid::Uid;
