@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::CliError;
 use crate::config::Config;
-use crate::learn::train::{self, Elsewhere, Shard, Step, TrainConfiguration, TrainError};
+use crate::learn::train::{self, Elsewhere, Shard, Step, TrainConfiguration, TrainError, TrainingContext};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -70,12 +70,13 @@ impl ElsewhereArguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let step: Step = arguments.step.parse().map_err(CliError::Usage)?;
-    crate::node::telemetry::start_logging(&Config::load(None, std::env::vars(), &[])?.log)
-        .map_err(|error| CliError::Usage(error.to_string()))?;
+    let Config { log, models, onnxruntime, report, .. } = Config::load(None, std::env::vars(), &[])?;
+    crate::node::telemetry::start_logging(&log).map_err(|error| CliError::Usage(error.to_string()))?;
+    let context = TrainingContext { models, onnxruntime, report };
     let configuration = TrainConfiguration::load(arguments.config.as_deref(), &arguments.overrides)?;
     let lines = match arguments.elsewhere.request(step)? {
-        Some(request) => train::evaluate_elsewhere(&configuration, &request),
-        None => train::run(step, &configuration, arguments.shard.unwrap_or(Shard::ALL)),
+        Some(request) => train::evaluate_elsewhere(&configuration, &context, &request),
+        None => train::run(step, &configuration, &context, arguments.shard.unwrap_or(Shard::ALL)),
     };
     let lines = lines.map_err(|error| match error {
         TrainError::Configuration(error) => CliError::from(error),

@@ -227,7 +227,7 @@ pub struct Entry {
 }
 
 /// A package whose manifest is valid; its files are read and verified when they are asked for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Package {
     directory: PathBuf,
     text: String,

@@ -59,7 +59,7 @@ pub(crate) struct Row {
 pub(crate) struct Boxes<'a> {
     configuration: &'a TrainConfiguration,
     folder: PathBuf,
-    lungs: &'a Lungs,
+    lungs: &'a Lungs<'a>,
 }
 
 /// Path of an exam's images: 32-bit floating point numbers, little-endian, `[D, H, W]`.
@@ -84,7 +84,7 @@ fn emboli_truth(exam: &Exam) -> PathBuf {
 }
 
 impl<'a> Boxes<'a> {
-    pub(crate) fn new(configuration: &'a TrainConfiguration, lungs: &'a Lungs) -> Self {
+    pub(crate) fn new(configuration: &'a TrainConfiguration, lungs: &'a Lungs<'a>) -> Self {
         let parameters = format!("{:?} {:?} {}", configuration.kind, configuration.input, lungs.folder().display());
         let name = format!("boxes-{}", &files::digest(parameters.as_bytes())[..12]);
         Self { configuration, folder: configuration.work.dir.join(name), lungs }

@@ -7,19 +7,16 @@ use std::sync::{Mutex, PoisonError};
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
-use super::TrainError;
 use super::configuration::{LungSource, TrainConfiguration};
 use super::files;
 use super::labels::Exam;
 use super::stage::{self, Made, Outcome, Stage};
 use super::volumes::{self, StoredVolume};
-use crate::config::Config;
+use super::{TrainError, TrainingContext};
 use crate::engine::analyse::{AnalyseError, lungs};
 use crate::engine::models::ModelsError;
-use crate::engine::models::manifest::Kind;
 use crate::engine::models::networks::LungNetwork;
-use crate::engine::models::registry::{self, Registry};
-use crate::engine::models::session::Runtime;
+use crate::engine::models::registry;
 use crate::engine::volume::{BACKGROUND, Geometry, LungMask, Volume, VoxelPoint, nifti};
 
 /// What the step found in an exam.
@@ -47,38 +44,34 @@ pub(crate) struct Row {
 }
 
 /// The step.
-pub(crate) struct Lungs {
+pub(crate) struct Lungs<'a> {
     folder: PathBuf,
     volumes: PathBuf,
-    source: Source,
+    source: Source<'a>,
 }
 
 /// A source of lung masks.
-enum Source {
+enum Source<'a> {
     /// `truth/<series uid>/lungs.nii.gz`.
     Truth,
     /// The lung package.
-    Package(Box<Package>),
+    Package(Box<Package<'a>>),
 }
 
 /// The lung package, and its network from the first exam on.
-struct Package {
-    config: Config,
-    /// The packages as they were when the step began: a promotion in between must not change which one runs.
-    registry: Registry,
+struct Package<'a> {
+    context: &'a TrainingContext,
+    /// The package that was active when the step began: a promotion in between must not change which one runs.
+    package: registry::Package,
     sha256: String,
     network: Mutex<Option<LungNetwork>>,
 }
 
-impl Package {
-    fn open(configuration: &TrainConfiguration) -> Result<Self, TrainError> {
-        let mut config = Config::load(None, std::env::vars(), &[])?;
-        if !configuration.data.models_directory.as_os_str().is_empty() {
-            config.models.directory.clone_from(&configuration.data.models_directory);
-        }
-        let registry = Registry::open(&config.models).map_err(ModelsError::from)?;
-        let contents = selected(&registry, &config)?.contents().map_err(ModelsError::from)?;
-        Ok(Self { registry, sha256: contents.identity.sha256, config, network: Mutex::new(None) })
+impl<'a> Package<'a> {
+    fn open(configuration: &TrainConfiguration, context: &'a TrainingContext) -> Result<Self, TrainError> {
+        let package = context.lung_package(&configuration.data)?;
+        let sha256 = package.contents().map_err(ModelsError::from)?.identity.sha256;
+        Ok(Self { context, package, sha256, network: Mutex::new(None) })
     }
 
     fn segment(&self, volume: &Volume) -> Result<LungMask, TrainError> {
@@ -91,20 +84,15 @@ impl Package {
     }
 
     fn load(&self) -> Result<LungNetwork, TrainError> {
-        let runtime = Runtime::start(&self.config.onnxruntime).map_err(ModelsError::Runtime)?;
-        Ok(LungNetwork::load(selected(&self.registry, &self.config)?, &runtime)?)
+        Ok(LungNetwork::load(&self.package, &self.context.runtime()?)?)
     }
 }
 
-fn selected<'a>(registry: &'a Registry, config: &Config) -> Result<&'a registry::Package, TrainError> {
-    Ok(registry.select(Kind::LungSegmentation, &config.models.lungs).map_err(ModelsError::from)?)
-}
-
-impl Source {
-    fn open(configuration: &TrainConfiguration) -> Result<Self, TrainError> {
+impl<'a> Source<'a> {
+    fn open(configuration: &TrainConfiguration, context: &'a TrainingContext) -> Result<Self, TrainError> {
         match configuration.data.lungs {
             LungSource::Truth => Ok(Self::Truth),
-            LungSource::Package => Ok(Self::Package(Box::new(Package::open(configuration)?))),
+            LungSource::Package => Ok(Self::Package(Box::new(Package::open(configuration, context)?))),
         }
     }
 
@@ -117,10 +105,10 @@ impl Source {
     }
 }
 
-impl Lungs {
+impl<'a> Lungs<'a> {
     /// Opens the source that the configuration names. Masks of one source lie in a folder of its own.
-    pub(crate) fn new(configuration: &TrainConfiguration) -> Result<Self, TrainError> {
-        let source = Source::open(configuration)?;
+    pub(crate) fn new(configuration: &TrainConfiguration, context: &'a TrainingContext) -> Result<Self, TrainError> {
+        let source = Source::open(configuration, context)?;
         let name: String = source.identity().chars().take(12).collect();
         let folder = configuration.work.dir.join(format!("lungs-{name}"));
         Ok(Self { folder, volumes: volumes::folder(configuration), source })
@@ -147,7 +135,7 @@ impl Lungs {
     }
 }
 
-impl Stage for Lungs {
+impl Stage for Lungs<'_> {
     type Input = StoredVolume;
     type Output = FoundLungs;
     type Row = Row;

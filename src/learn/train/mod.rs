@@ -22,6 +22,7 @@ mod boxes;
 mod calibration;
 mod card;
 mod configuration;
+mod context;
 mod dataset;
 mod error;
 mod evaluate;
@@ -45,6 +46,7 @@ mod tests;
 mod volumes;
 
 pub use configuration::TrainConfiguration;
+pub use context::TrainingContext;
 pub use error::TrainError;
 pub use evaluate::{Elsewhere, evaluate_elsewhere};
 pub use stage::Shard;

@@ -7,7 +7,6 @@ use burn::tensor::{Device, Tensor, TensorData};
 use jiff::Timestamp;
 use ndarray::{ArrayViewD, Axis};
 
-use super::TrainError;
 use super::card;
 use super::configuration::TrainConfiguration;
 use super::dataset::Dataset;
@@ -16,7 +15,7 @@ use super::export::{self, Exported};
 use super::files;
 use super::labels::Split;
 use super::network::{EmbolismNetwork, LungNetwork};
-use crate::config::{Config, ModelsConfig};
+use super::{TrainError, TrainingContext};
 use crate::engine::models::ModelsError;
 use crate::engine::models::folder::Folder;
 use crate::engine::models::import::Incoming;
@@ -62,6 +61,7 @@ impl ExportedFit {
 /// they are evaluated, and [`write()`] takes them from it. ONNX Runtime agreed with the training program on them.
 pub(crate) fn write_draft(
     configuration: &TrainConfiguration,
+    context: &TrainingContext,
     networks: &Networks,
     datasets: &Splits,
     experiment: &Path,
@@ -100,7 +100,7 @@ pub(crate) fn write_draft(
         .max_by_key(|(split, _)| *split)
         .ok_or_else(|| TrainError::Exams("no prepared exam to compare training and ONNX Runtime on".to_owned()))?;
     let contents = exported.iter().map(|(_, path, exported)| (*path, exported.bytes.as_slice()));
-    let agrees = |package: &Package| compare(networks, package, data, device);
+    let agrees = |package: &Package| compare(networks, package, &context.runtime()?, (data, device));
     let folder = write_folder(&experiment.join("onnx"), &manifest, contents, agrees)?;
     Ok(Package::open(&folder).map_err(ModelsError::from)?)
 }
@@ -142,12 +142,11 @@ pub(crate) fn write(
 
 /// Takes a package into a folder of packages as `pe-node models import` does, and gives its place there: what is active
 /// stays so, and no other package of its name and version is replaced.
-pub(crate) fn publish(package: &Path, directory: &Path) -> Result<PathBuf, TrainError> {
-    let config = ModelsConfig { directory: directory.to_owned(), ..Config::load(None, std::env::vars(), &[])?.models };
+pub(crate) fn publish(package: &Path, directory: &Path, context: &TrainingContext) -> Result<PathBuf, TrainError> {
     let failed = |source| TrainError::Publishing { directory: directory.to_owned(), source: Box::new(source) };
-    let folder = Folder::open(&config).map_err(failed)?;
+    let folder = Folder::open(&context.models_in(directory)).map_err(failed)?;
     let incoming = Incoming::from_folder(package).map_err(failed)?;
-    let imported = folder.import(&incoming, &runtime()?, Timestamp::now()).map_err(failed)?;
+    let imported = folder.import(&incoming, &context.runtime()?, Timestamp::now()).map_err(failed)?;
     Ok(directory.join(imported.identity.name).join(imported.identity.version))
 }
 
@@ -175,10 +174,6 @@ fn write_folder<'a>(
     std::fs::rename(&partial, &folder).map_err(TrainError::file("renaming", &partial))?;
     remove_folder(&scratch)?;
     Ok(folder)
-}
-
-fn runtime() -> Result<Runtime, TrainError> {
-    Ok(Runtime::start(&Config::load(None, std::env::vars(), &[])?.onnxruntime).map_err(ModelsError::Runtime)?)
 }
 
 fn remove_folder(path: &Path) -> Result<(), TrainError> {
@@ -288,8 +283,12 @@ fn counts<'a>(fits: impl Iterator<Item = &'a Splits> + Clone) -> BTreeMap<String
 }
 
 /// Runs the package in ONNX Runtime and the networks in the training program on the same slices.
-fn compare(networks: &Networks, package: &Package, data: &Dataset, device: &Device) -> Result<(), TrainError> {
-    let runtime = runtime()?;
+fn compare(
+    networks: &Networks,
+    package: &Package,
+    runtime: &Runtime,
+    (data, device): (&Dataset, &Device),
+) -> Result<(), TrainError> {
     let slices: Vec<usize> = (0..data.exams[0].slices.min(COMPARED)).collect();
     let input = batch(data, 0, &slices)?;
     let shape: [usize; 4] = input.dim().into();
@@ -297,12 +296,12 @@ fn compare(networks: &Networks, package: &Package, data: &Dataset, device: &Devi
     let failed = |source| TrainError::Models(ModelsError::Runtime(source));
     match networks {
         Networks::Lungs(network) => {
-            let mut loaded = served::LungNetwork::load(package, &runtime)?;
+            let mut loaded = served::LungNetwork::load(package, runtime)?;
             let logits = loaded.logits(&input.view()).map_err(failed)?;
             agree("logits", network.forward(images), logits.view().into_dyn())
         }
         Networks::Embolism(network) => {
-            let mut loaded = served::EmbolismNetwork::load(package, &runtime)?;
+            let mut loaded = served::EmbolismNetwork::load(package, runtime)?;
             let encoded = loaded.encode(&input.view()).map_err(failed)?;
             let expected = network.encoder.forward(images);
             agree("features", expected.features.clone(), encoded.features.view().into_dyn())?;

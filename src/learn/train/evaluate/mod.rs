@@ -16,7 +16,6 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::TrainError;
 use super::bootstrap::{ByPatient, Resampling};
 use super::calibration::operating_point;
 use super::configuration::TrainConfiguration;
@@ -26,6 +25,7 @@ use super::fit::lungs::Overlap;
 use super::labels::Split;
 use super::metrics::Scored;
 use super::package::ExportedFit;
+use super::{TrainError, TrainingContext};
 use crate::engine::analyse::embolism::at_operating_point;
 use crate::engine::analyse::findings::Decision;
 use crate::engine::models::ModelsError;
@@ -148,14 +148,18 @@ pub(crate) struct Outcome {
 }
 
 /// Evaluates the embolism classifier, one network or an ensemble with a member a fit, on whole exams.
-pub(crate) fn embolism(configuration: &TrainConfiguration, fits: &[ExportedFit]) -> Result<Outcome, TrainError> {
+pub(crate) fn embolism(
+    configuration: &TrainConfiguration,
+    context: &TrainingContext,
+    fits: &[ExportedFit],
+) -> Result<Outcome, TrainError> {
     let settings = &configuration.evaluation;
     let targets = &configuration.head.targets;
     let test = fits.first().and_then(|fit| fit.exams(Split::Test));
     let (mut answers, mut calibration, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     let mut of_test = Vec::new();
     for (number, fit) in fits.iter().enumerate() {
-        let mut classifier = running::Classifier::load(&fit.draft)?;
+        let mut classifier = running::Classifier::load(&fit.draft, context)?;
         let validation = fit.exams(Split::Validation);
         let own = validation.map_or_else(|| Ok(Vec::new()), |data| classifier.logits(data))?;
         let exams = validation.map_or(&[][..], |data| &data.exams);
@@ -207,12 +211,13 @@ fn digest(networks: &Package) -> Result<String, TrainError> {
 /// Evaluates the lung network on all prepared slices.
 pub(crate) fn lungs(
     configuration: &TrainConfiguration,
+    context: &TrainingContext,
     networks: &Package,
     splits: &[(Split, Dataset)],
 ) -> Result<Evaluation, TrainError> {
     let resampling = Resampling { count: configuration.evaluation.bootstrap, seed: configuration.fit.seed };
     let mut metrics = BTreeMap::new();
-    for ((split, data), overlaps) in splits.iter().zip(running::lungs(networks, splits)?) {
+    for ((split, data), overlaps) in splits.iter().zip(running::lungs(networks, context, splits)?) {
         let split = split.name();
         metrics.insert(format!("{split}.exams"), Metric { value: overlaps.len() as f64, interval: None });
         for (side, name) in ["left", "right"].into_iter().enumerate() {

@@ -5,22 +5,27 @@ use ndarray::{Array3, Axis};
 use super::Outcome;
 use super::running::Classifier;
 use crate::engine::models::manifest::Calibration;
-use crate::learn::train::TrainError;
 use crate::learn::train::dataset::Dataset;
 use crate::learn::train::labels::Split;
 use crate::learn::train::package::ExportedFit;
 use crate::learn::train::report::{Case, Picture, worst};
+use crate::learn::train::{TrainError, TrainingContext};
 
 /// Missed emboli and false alarms, of either kind at most so many.
 const EACH: usize = 3;
 
 /// The test exams that went worst, or the validation exams where there is no test, each with the slice of greatest
 /// evidence: for an embolism that was missed, among the slices that are labelled to show it.
-pub(crate) fn cases(fits: &[ExportedFit], outcome: &Outcome) -> Result<Vec<Case>, TrainError> {
+pub(crate) fn cases(
+    context: &TrainingContext,
+    fits: &[ExportedFit],
+    outcome: &Outcome,
+) -> Result<Vec<Case>, TrainError> {
     let Some(point) = &outcome.evaluation.operating_point else { return Ok(Vec::new()) };
     let has = |split: Split| outcome.predictions.iter().any(|one| one.split == split);
     let split = if has(Split::Test) { Split::Test } else { Split::Validation };
-    let mut classifiers = fits.iter().map(|fit| Classifier::load(&fit.draft)).collect::<Result<Vec<_>, _>>()?;
+    let mut classifiers =
+        fits.iter().map(|fit| Classifier::load(&fit.draft, context)).collect::<Result<Vec<_>, _>>()?;
     worst(&outcome.predictions, split, point.threshold, EACH)
         .into_iter()
         .map(|prediction| {

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ndarray::{Array2, Array3, Array4, Axis, concatenate};
 use rayon::prelude::*;
 
-use crate::config::Config;
 use crate::engine::models::ModelsError;
 use crate::engine::models::networks::{BATCH, EmbolismNetwork, ExamLogits, LungClasses, LungNetwork};
 use crate::engine::models::registry::Package;
@@ -14,15 +13,15 @@ use crate::engine::volume::BACKGROUND;
 use crate::learn::train::dataset::Dataset;
 use crate::learn::train::fit::lungs::{Overlap, add_overlaps};
 use crate::learn::train::labels::Split;
-use crate::learn::train::{TrainError, progress};
+use crate::learn::train::{TrainError, TrainingContext, progress};
 
 /// A classifier on all cores.
 pub(super) struct Classifier(Vec<EmbolismNetwork>);
 
 impl Classifier {
     /// Loads the networks of a package.
-    pub(super) fn load(package: &Package) -> Result<Self, TrainError> {
-        Ok(Self(sessions(|runtime| EmbolismNetwork::load(package, runtime))?))
+    pub(super) fn load(package: &Package, context: &TrainingContext) -> Result<Self, TrainError> {
+        Ok(Self(sessions(context, |runtime| EmbolismNetwork::load(package, runtime))?))
     }
 
     /// Raw logits of whole exams, in their order.
@@ -39,8 +38,12 @@ impl Classifier {
 }
 
 /// Overlaps of left and right lung with the truth, exam by exam of each split.
-pub(super) fn lungs(package: &Package, splits: &[(Split, Dataset)]) -> Result<Vec<Vec<[Overlap; 2]>>, TrainError> {
-    let mut networks = sessions(|runtime| LungNetwork::load(package, runtime))?;
+pub(super) fn lungs(
+    package: &Package,
+    context: &TrainingContext,
+    splits: &[(Split, Dataset)],
+) -> Result<Vec<Vec<[Overlap; 2]>>, TrainError> {
+    let mut networks = sessions(context, |runtime| LungNetwork::load(package, runtime))?;
     splits
         .iter()
         .map(|(_, data)| {
@@ -50,15 +53,16 @@ pub(super) fn lungs(package: &Package, splits: &[(Split, Dataset)]) -> Result<Ve
 }
 
 /// As many networks as there are cores, each on one of them; on another device a single one, which fills it.
-fn sessions<N>(load: impl Fn(&Runtime) -> Result<N, ModelsError>) -> Result<Vec<N>, TrainError> {
-    let mut config = Config::load(None, std::env::vars(), &[])?.onnxruntime;
-    let runtime = Runtime::start(&config).map_err(ModelsError::Runtime)?;
+fn sessions<N>(
+    context: &TrainingContext,
+    load: impl Fn(&Runtime) -> Result<N, ModelsError>,
+) -> Result<Vec<N>, TrainError> {
+    let runtime = context.runtime()?;
     if !runtime.is_cpu() {
         return Ok(vec![load(&runtime)?]);
     }
     let cores = runtime.threads();
-    config.threads = 1;
-    let runtime = Runtime::start(&config).map_err(ModelsError::Runtime)?;
+    let runtime = context.single_threaded_runtime()?;
     (0..cores).map(|_| load(&runtime).map_err(TrainError::from)).collect()
 }
 

@@ -9,17 +9,16 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Distribution, Tensor};
 use ndarray::{ArrayD, Axis, Ix2, Ix4};
 
-use crate::config::Config;
 use crate::engine::models::manifest::{Label, Manifest};
 use crate::engine::models::networks as served;
 use crate::engine::models::registry::Package;
 use crate::engine::models::session::Runtime;
 use crate::engine::models::target::Target;
-use crate::learn::train::TrainConfiguration;
 use crate::learn::train::export;
 use crate::learn::train::files;
 use crate::learn::train::fit::embolism;
 use crate::learn::train::network::EmbolismNetwork;
+use crate::learn::train::{TrainConfiguration, TrainingContext};
 
 /// Largest difference of any output between burn and ONNX Runtime.
 const LIMIT: f32 = 1e-4;
@@ -98,8 +97,7 @@ fn difference<const D: usize>(expected: Tensor<D>, found: &ArrayD<f32>) -> f32 {
 }
 
 fn runtime() -> Runtime {
-    Runtime::start(&Config::load(None, std::env::vars(), &[]).expect("configuration").onnxruntime)
-        .expect("ONNX Runtime")
+    TrainingContext::of_environment().runtime().expect("ONNX Runtime")
 }
 
 /// Largest differences of features and evidence for some numbers of slices.

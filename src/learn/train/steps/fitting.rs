@@ -3,7 +3,8 @@
 use burn::module::Module;
 use burn::tensor::Device;
 
-use super::{Paths, datasets, split};
+use super::experiment::Experiment;
+use super::{datasets, split};
 use crate::engine::models::manifest::Kind;
 use crate::learn::train::TrainError;
 use crate::learn::train::configuration::TrainConfiguration;
@@ -31,23 +32,24 @@ fn require_both_classes(data: &Dataset, what: &str) -> Result<(), TrainError> {
 }
 
 /// Fits the weights of the experiment: once, or once a fold.
-pub(super) fn fit_weights(configuration: &TrainConfiguration, paths: &Paths) -> Result<Vec<String>, TrainError> {
-    let line = |fit: &Paths| {
-        let parameters = fit_one(configuration, fit)?;
-        Ok(format!("fit: {parameters} weights, checkpoints in {}", fit.fit.display()))
+pub(super) fn fit_weights(experiment: &Experiment<'_>) -> Result<Vec<String>, TrainError> {
+    let line = |fit: &Experiment<'_>| {
+        let parameters = fit_one(fit)?;
+        Ok(format!("fit: {parameters} weights, checkpoints in {}", fit.folder.display()))
     };
-    paths.fits(configuration).iter().map(line).collect()
+    experiment.fits().iter().map(line).collect()
 }
 
-fn fit_one(configuration: &TrainConfiguration, paths: &Paths) -> Result<usize, TrainError> {
-    let datasets = datasets(configuration, paths)?;
+fn fit_one(experiment: &Experiment<'_>) -> Result<usize, TrainError> {
+    let configuration = experiment.configuration;
+    let datasets = datasets(experiment)?;
     let (training, validation) = (split(&datasets, Split::Train)?, split(&datasets, Split::Validation)?);
     let described = configuration.package.require_description(any_synthetic(&datasets));
     described.map_err(TrainError::Exams)?;
     let devices = Devices::new(&configuration.fit)?;
-    begin_or_go_on(configuration, paths, &datasets)?;
-    files::write_whole(&paths.fit.join("train.toml"), configuration.to_toml().as_bytes())?;
-    let folder = paths.checkpoints("network");
+    begin_or_go_on(experiment, &datasets)?;
+    files::write_whole(&experiment.folder.join("train.toml"), configuration.to_toml().as_bytes())?;
+    let folder = experiment.checkpoints("network");
     let parameters = match configuration.kind {
         Kind::LungSegmentation => {
             let task = LungTask { configuration, training, validation };
@@ -58,10 +60,10 @@ fn fit_one(configuration: &TrainConfiguration, paths: &Paths) -> Result<usize, T
             require_both_classes(validation, "validation")?;
             let mut task = EmbolismTask::new(configuration, training, validation)?;
             if configuration.fit.patch_epochs > 0 {
-                task.start = Some(fit_patches(configuration, paths, &task, &devices)?);
+                task.start = Some(fit_patches(experiment, &task, &devices)?);
             }
             let network = fit::run(&task, &configuration.fit, &folder, &devices)?;
-            fit_head(configuration, paths, &network, [training, validation], &devices)?;
+            fit_head(experiment, &network, [training, validation], &devices)?;
             network.num_params()
         }
     };
@@ -69,33 +71,29 @@ fn fit_one(configuration: &TrainConfiguration, paths: &Paths) -> Result<usize, T
 }
 
 /// Notes what a fit without weights is of; goes on with weights only if they are of the same.
-fn begin_or_go_on(configuration: &TrainConfiguration, paths: &Paths, datasets: &Splits) -> Result<(), TrainError> {
-    let weights = ["patches", "network"].map(|part| paths.checkpoints(part).join("progress.json"));
+fn begin_or_go_on(experiment: &Experiment<'_>, datasets: &Splits) -> Result<(), TrainError> {
+    let weights = ["patches", "network"].map(|part| experiment.checkpoints(part).join("progress.json"));
     if weights.iter().any(|progress| progress.exists()) {
-        return require_same_fit(configuration, paths, datasets);
+        return require_same_fit(experiment, datasets);
     }
-    files::write_whole(&paths.identity(), identity(configuration, datasets).as_bytes())
+    files::write_whole(&experiment.identity(), identity(experiment.configuration, datasets).as_bytes())
 }
 
 /// Refuses weights that were fitted to other exams, splits or labels, in another network or in another way: figures of
 /// such a mixture would be wrong, and what report and card say of it untrue.
-pub(super) fn require_same_fit(
-    configuration: &TrainConfiguration,
-    paths: &Paths,
-    datasets: &Splits,
-) -> Result<(), TrainError> {
-    let path = paths.identity();
+pub(super) fn require_same_fit(experiment: &Experiment<'_>, datasets: &Splits) -> Result<(), TrainError> {
+    let path = experiment.identity();
     let fitted = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => TrainError::StepMissing { path: path.clone(), step: "fit" },
         _ => TrainError::file("reading", &path)(error),
     })?;
-    if fitted == identity(configuration, datasets) {
+    if fitted == identity(experiment.configuration, datasets) {
         return Ok(());
     }
     Err(TrainError::Exams(format!(
         "{} holds weights fitted to other exams, labels or networks, or with other settings: choose another \
          work.experiment, or remove it",
-        paths.fit.display()
+        experiment.folder.display()
     )))
 }
 
@@ -116,30 +114,25 @@ fn identity(configuration: &TrainConfiguration, datasets: &Splits) -> String {
 
 /// Fits the encoder to patches. The weights of the last epoch go on, those that the learning rate came to rest at: what
 /// a part of the slices says of an unfitted head is too uncertain to choose by.
-fn fit_patches(
-    configuration: &TrainConfiguration,
-    paths: &Paths,
-    task: &EmbolismTask<'_>,
-    devices: &Devices,
-) -> Result<Start, TrainError> {
-    let folder = paths.checkpoints("patches");
-    fit::run(&PatchTask(task), &fit::patches::settings(&configuration.fit), &folder, devices)?;
+fn fit_patches(experiment: &Experiment<'_>, task: &EmbolismTask<'_>, devices: &Devices) -> Result<Start, TrainError> {
+    let folder = experiment.checkpoints("patches");
+    fit::run(&PatchTask(task), &fit::patches::settings(&experiment.configuration.fit), &folder, devices)?;
     let checkpoints = Checkpoints::new(&folder)?;
-    let network = checkpoints.last(fit::embolism::network(configuration, devices.main()))?;
+    let network = checkpoints.last(fit::embolism::network(experiment.configuration, devices.main()))?;
     Ok(Start { network, digest: checkpoints.last_digest()? })
 }
 
 /// Fits the head to whole stacks, on from the network's own head, which stays if it is the better one on validation.
 fn fit_head(
-    configuration: &TrainConfiguration,
-    paths: &Paths,
+    experiment: &Experiment<'_>,
     network: &EmbolismNetwork,
     [training, validation]: [&Dataset; 2],
     devices: &Devices,
 ) -> Result<(), TrainError> {
+    let configuration = experiment.configuration;
     let settings = fit::head::settings(&configuration.fit);
-    let folder = paths.checkpoints("head");
-    let digest = Checkpoints::new(&paths.checkpoints("network"))?.best_digest()?;
+    let folder = experiment.checkpoints("head");
+    let digest = Checkpoints::new(&experiment.checkpoints("network"))?.best_digest()?;
     if settings.epochs == 0 || configuration.fit.head_exams == 0 {
         return Checkpoints::new(&folder)?.save_unfitted(&network.head, &digest);
     }
@@ -151,21 +144,17 @@ fn fit_head(
 }
 
 /// The best weights of the embolism classifier.
-pub(super) fn best_embolism(
-    configuration: &TrainConfiguration,
-    paths: &Paths,
-    device: &Device,
-) -> Result<EmbolismNetwork, TrainError> {
-    let fresh = fit::embolism::network(configuration, device);
+pub(super) fn best_embolism(experiment: &Experiment<'_>, device: &Device) -> Result<EmbolismNetwork, TrainError> {
+    let fresh = fit::embolism::network(experiment.configuration, device);
     let (encoder, head) =
-        (Checkpoints::new(&paths.checkpoints("network"))?, Checkpoints::new(&paths.checkpoints("head"))?);
+        (Checkpoints::new(&experiment.checkpoints("network"))?, Checkpoints::new(&experiment.checkpoints("head"))?);
     let mut network = encoder.best(fresh)?;
     // A fit that goes on may have been stopped between its encoder and its head.
     let best = encoder.best_digest()?;
     if head.progress()?.is_some_and(|progress| progress.begun_with != best) {
         return Err(TrainError::Exams(format!(
             "{} holds a head that was fitted to another encoder than the best: run `pe-node train fit` to its end",
-            paths.fit.display()
+            experiment.folder.display()
         )));
     }
     network.encoder = network.encoder.folded();
@@ -174,11 +163,8 @@ pub(super) fn best_embolism(
 }
 
 /// The best weights of the lung network.
-pub(super) fn best_lungs(
-    configuration: &TrainConfiguration,
-    paths: &Paths,
-    device: &Device,
-) -> Result<LungNetwork, TrainError> {
+pub(super) fn best_lungs(experiment: &Experiment<'_>, device: &Device) -> Result<LungNetwork, TrainError> {
+    let configuration = experiment.configuration;
     let fresh = LungNetwork::new(&configuration.lung_network, configuration.input.channels(), device);
-    Ok(Checkpoints::new(&paths.checkpoints("network"))?.best(fresh)?.folded())
+    Ok(Checkpoints::new(&experiment.checkpoints("network"))?.best(fresh)?.folded())
 }

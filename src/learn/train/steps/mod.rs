@@ -1,13 +1,12 @@
 //! The steps of `pe-node train`, each from the files of the one before to its own.
 
 mod evaluating;
+mod experiment;
 mod fitting;
 mod preparing;
 
-use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::TrainError;
 use super::boxes::Boxes;
 use super::configuration::TrainConfiguration;
 use super::dataset::{Dataset, PreparedExam, Use};
@@ -16,6 +15,8 @@ use super::labels::{Exclusion, Split};
 use super::lungs::Lungs;
 use super::slices;
 use super::stage::{Shard, Stage as _};
+use super::{TrainError, TrainingContext};
+use experiment::Experiment;
 use preparing::{Assigned, Assignment};
 
 /// A step of the training.
@@ -69,111 +70,57 @@ impl FromStr for Step {
 ///
 /// # Errors
 /// A shard of a step that does not go exam by exam, and whatever ends a step.
-pub fn run(step: Step, configuration: &TrainConfiguration, shard: Shard) -> Result<Vec<String>, TrainError> {
+pub fn run(
+    step: Step,
+    configuration: &TrainConfiguration,
+    context: &TrainingContext,
+    shard: Shard,
+) -> Result<Vec<String>, TrainError> {
     if shard != Shard::ALL && !step.has_shards() {
         let problem = "a shard was named; only the steps volumes, slices, lungs and boxes go exam by exam";
         return Err(TrainError::Exams(problem.to_owned()));
     }
-    let paths = Paths::new(configuration);
+    let experiment = Experiment::new(configuration, context);
     match step {
-        Step::Labels => preparing::read_labels(configuration, &paths),
-        Step::Volumes => preparing::volumes(configuration, &paths, shard),
-        Step::Slices => preparing::slices(configuration, &paths, shard),
-        Step::Lungs => preparing::lungs(configuration, &paths, shard),
-        Step::Boxes => preparing::boxes(configuration, &paths, shard),
-        Step::Fit => fitting::fit_weights(configuration, &paths),
-        Step::Evaluate => evaluating::evaluate_weights(configuration, &paths),
-        Step::Export => evaluating::export_package(configuration, &paths),
+        Step::Labels => preparing::read_labels(&experiment),
+        Step::Volumes => preparing::volumes(&experiment, shard),
+        Step::Slices => preparing::slices(&experiment, shard),
+        Step::Lungs => preparing::lungs(&experiment, shard),
+        Step::Boxes => preparing::boxes(&experiment, shard),
+        Step::Fit => fitting::fit_weights(&experiment),
+        Step::Evaluate => evaluating::evaluate_weights(&experiment),
+        Step::Export => evaluating::export_package(&experiment),
         Step::All => {
             let mut lines = Vec::new();
             for step in Step::ORDER {
-                lines.extend(run(step, configuration, Shard::ALL)?);
+                lines.extend(run(step, configuration, context, Shard::ALL)?);
             }
             Ok(lines)
         }
     }
 }
 
-/// Where the steps' files lie.
-#[derive(Debug, Clone)]
-struct Paths {
-    exams: PathBuf,
-    slices: PathBuf,
-    excluded_labels: PathBuf,
-    /// Of the experiment as a whole.
-    splits: PathBuf,
-    /// Of one fit: the experiment's folder, or that of a fold.
-    fit: PathBuf,
-    /// Number of the fit.
-    number: usize,
-}
-
-impl Paths {
-    fn new(configuration: &TrainConfiguration) -> Self {
-        let labels = configuration.work.dir.join("labels");
-        let experiment = configuration.experiment();
-        Self {
-            exams: labels.join("exams.csv"),
-            slices: labels.join("slices.csv"),
-            excluded_labels: labels.join("exclusions.csv"),
-            splits: experiment.join("splits.csv"),
-            fit: experiment,
-            number: 0,
-        }
-    }
-
-    /// The same for each fit of the experiment: one, or one a fold.
-    fn fits(&self, configuration: &TrainConfiguration) -> Vec<Self> {
-        if configuration.data.folds < 2 {
-            return vec![self.clone()];
-        }
-        let fold = |number| Self { fit: self.fit.join(format!("fold-{number}")), number, ..self.clone() };
-        (0..configuration.data.folds).map(fold).collect()
-    }
-
-    /// What the weights are of.
-    fn identity(&self) -> PathBuf {
-        self.fit.join("fit.sha256")
-    }
-
-    fn prepared(&self) -> PathBuf {
-        self.fit.join("prepared.csv")
-    }
-
-    fn excluded(&self) -> PathBuf {
-        self.fit.join("exclusions.csv")
-    }
-
-    fn evaluation(&self) -> PathBuf {
-        self.fit.join("evaluation.json")
-    }
-
-    /// Checkpoints of a fit: `network` for all weights, `head` for the head alone.
-    fn checkpoints(&self, what: &str) -> PathBuf {
-        self.fit.join(what)
-    }
-}
-
 /// Prepared exams of each split that has any, in one fit. Writes down which they are and which were left out.
-fn datasets(configuration: &TrainConfiguration, paths: &Paths) -> Result<Vec<(Split, Dataset)>, TrainError> {
-    let lungs = Lungs::new(configuration)?;
+fn datasets(experiment: &Experiment<'_>) -> Result<Vec<(Split, Dataset)>, TrainError> {
+    let configuration = experiment.configuration;
+    let lungs = Lungs::new(configuration, experiment.context)?;
     let stage = Boxes::new(configuration, &lungs);
-    let (boxes, mut exclusions) = preparing::prepared(configuration, paths, &lungs)?;
-    let assignments = Assignment::read(&paths.splits)?;
+    let (boxes, mut exclusions) = preparing::prepared(experiment, &lungs)?;
+    let assignments = Assignment::read(&experiment.splits())?;
     let labels = slices::folder(configuration);
     let mut exams = Vec::with_capacity(boxes.len());
     for made in &boxes {
         let Some(Assigned { place, slice_labels }) = assignments.get(&made.exam.series).copied() else {
-            return Err(TrainError::StepMissing { path: paths.splits.clone(), step: "labels" });
+            return Err(TrainError::StepMissing { path: experiment.splits(), step: "labels" });
         };
         let (supervision, seed) = (configuration.supervision, configuration.fit.seed);
-        let usage = Use { split: place.split(paths.number), slice_labels, supervision, seed };
+        let usage = Use { split: place.split(experiment.number), slice_labels, supervision, seed };
         exams.push(PreparedExam::new(made, &labels, usage)?);
     }
-    let of_labels: Vec<Exclusion> = table::read(&paths.excluded_labels, "labels")?;
+    let of_labels: Vec<Exclusion> = table::read(&experiment.excluded_labels(), "labels")?;
     exclusions.splice(0..0, of_labels);
-    table::write(&paths.excluded(), &exclusions)?;
-    table::write(&paths.prepared(), &exams)?;
+    table::write(&experiment.excluded(), &exclusions)?;
+    table::write(&experiment.prepared(), &exams)?;
     let of = |split| {
         let some = exams.iter().filter(|exam| exam.split == split).cloned().collect();
         Dataset::new(stage.folder().to_owned(), &configuration.input, some)
@@ -184,8 +131,11 @@ fn datasets(configuration: &TrainConfiguration, paths: &Paths) -> Result<Vec<(Sp
 
 /// Prepared exams of the experiment's first fit.
 #[cfg(test)]
-pub(super) fn datasets_of(configuration: &TrainConfiguration) -> Result<Vec<(Split, Dataset)>, TrainError> {
-    datasets(configuration, &Paths::new(configuration).fits(configuration)[0])
+pub(super) fn datasets_of(
+    configuration: &TrainConfiguration,
+    context: &TrainingContext,
+) -> Result<Vec<(Split, Dataset)>, TrainError> {
+    datasets(&Experiment::new(configuration, context).fits()[0])
 }
 
 fn split(datasets: &[(Split, Dataset)], wanted: Split) -> Result<&Dataset, TrainError> {

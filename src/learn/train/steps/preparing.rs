@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::Paths;
+use super::experiment::Experiment;
 use crate::learn::train::TrainError;
 use crate::learn::train::boxes::{Boxes, Prepared};
 use crate::learn::train::configuration::TrainConfiguration;
@@ -43,13 +43,14 @@ impl Assignment {
     }
 }
 
-pub(super) fn read_labels(configuration: &TrainConfiguration, paths: &Paths) -> Result<Vec<String>, TrainError> {
+pub(super) fn read_labels(experiment: &Experiment<'_>) -> Result<Vec<String>, TrainError> {
+    let configuration = experiment.configuration;
     let labels = labels::read(&configuration.data)?;
-    table::write(&paths.slices, &labels.slices)?;
-    table::write(&paths.excluded_labels, &labels.exclusions)?;
-    table::write(&paths.exams, &labels.exams)?;
+    table::write(&experiment.slices(), &labels.slices)?;
+    table::write(&experiment.excluded_labels(), &labels.exclusions)?;
+    table::write(&experiment.exams(), &labels.exams)?;
     let assignments = assign(configuration, &labels);
-    table::write(&paths.splits, &assignments)?;
+    table::write(&experiment.splits(), &assignments)?;
     let count = |wanted: fn(&Exam) -> usize| labels.exams.iter().map(wanted).sum::<usize>();
     let used = assignments.iter().filter(|assignment| assignment.slice_labels_used).count();
     let summary = format!(
@@ -59,7 +60,7 @@ pub(super) fn read_labels(configuration: &TrainConfiguration, paths: &Paths) -> 
         count(|exam| exam.labelled_slices),
         labels.slices.len(),
         labels.exclusions.len(),
-        paths.excluded_labels.display()
+        experiment.excluded_labels().display()
     );
     Ok(std::iter::once(summary).chain(labels.notes.into_iter().map(|note| format!("labels: {note}"))).collect())
 }
@@ -77,46 +78,30 @@ fn assign(configuration: &TrainConfiguration, labels: &Labels) -> Vec<Assignment
 }
 
 /// All labelled exams.
-fn labelled(paths: &Paths) -> Result<Vec<Made<()>>, TrainError> {
-    let exams: Vec<Exam> = table::read(&paths.exams, "labels")?;
+fn labelled(experiment: &Experiment<'_>) -> Result<Vec<Made<()>>, TrainError> {
+    let exams: Vec<Exam> = table::read(&experiment.exams(), "labels")?;
     Ok(exams.into_iter().map(|exam| Made { exam, value: (), sources_sha256: String::new() }).collect())
 }
 
-pub(super) fn volumes(
-    configuration: &TrainConfiguration,
-    paths: &Paths,
-    shard: Shard,
-) -> Result<Vec<String>, TrainError> {
-    let inputs = labelled(paths)?;
+pub(super) fn volumes(experiment: &Experiment<'_>, shard: Shard) -> Result<Vec<String>, TrainError> {
+    let inputs = labelled(experiment)?;
     let exams: Vec<Exam> = inputs.iter().map(|input| input.exam.clone()).collect();
-    take(&Volumes::new(configuration, &exams)?, inputs, shard, "from DICOM")
+    take(&Volumes::new(experiment.configuration, &exams)?, inputs, shard, "from DICOM")
 }
 
-pub(super) fn slices(
-    configuration: &TrainConfiguration,
-    paths: &Paths,
-    shard: Shard,
-) -> Result<Vec<String>, TrainError> {
-    take(&joining(configuration, paths)?, stored(configuration, paths)?.made, shard, "joined with their labels")
+pub(super) fn slices(experiment: &Experiment<'_>, shard: Shard) -> Result<Vec<String>, TrainError> {
+    take(&joining(experiment)?, stored(experiment)?.made, shard, "joined with their labels")
 }
 
-pub(super) fn lungs(
-    configuration: &TrainConfiguration,
-    paths: &Paths,
-    shard: Shard,
-) -> Result<Vec<String>, TrainError> {
-    let lungs = Lungs::new(configuration)?;
-    take(&lungs, stored(configuration, paths)?.made, shard, lungs.source())
+pub(super) fn lungs(experiment: &Experiment<'_>, shard: Shard) -> Result<Vec<String>, TrainError> {
+    let lungs = Lungs::new(experiment.configuration, experiment.context)?;
+    take(&lungs, stored(experiment)?.made, shard, lungs.source())
 }
 
-pub(super) fn boxes(
-    configuration: &TrainConfiguration,
-    paths: &Paths,
-    shard: Shard,
-) -> Result<Vec<String>, TrainError> {
-    let lungs = Lungs::new(configuration)?;
-    let found = stage::merge(&lungs, stored(configuration, paths)?.made)?;
-    take(&Boxes::new(configuration, &lungs), found.made, shard, "prepared")
+pub(super) fn boxes(experiment: &Experiment<'_>, shard: Shard) -> Result<Vec<String>, TrainError> {
+    let lungs = Lungs::new(experiment.configuration, experiment.context)?;
+    let found = stage::merge(&lungs, stored(experiment)?.made)?;
+    take(&Boxes::new(experiment.configuration, &lungs), found.made, shard, "prepared")
 }
 
 /// Does a step, and merges where all of it was done here.
@@ -131,24 +116,23 @@ fn take<S: Stage>(stage: &S, inputs: Vec<Made<S::Input>>, shard: Shard, how: &st
     Ok(vec![format!("{}: {made} exams {how}, {excluded} excluded, in {folder}", S::NAME)])
 }
 
-fn stored(configuration: &TrainConfiguration, paths: &Paths) -> Result<Merged<StoredVolume>, TrainError> {
-    stage::merge(&Volumes::stored(configuration), labelled(paths)?)
+fn stored(experiment: &Experiment<'_>) -> Result<Merged<StoredVolume>, TrainError> {
+    stage::merge(&Volumes::stored(experiment.configuration), labelled(experiment)?)
 }
 
-fn joining(configuration: &TrainConfiguration, paths: &Paths) -> Result<Slices, TrainError> {
-    Ok(Slices::new(configuration, table::read(&paths.slices, "labels")?))
+fn joining(experiment: &Experiment<'_>) -> Result<Slices, TrainError> {
+    Ok(Slices::new(experiment.configuration, table::read(&experiment.slices(), "labels")?))
 }
 
 /// The prepared exams, and what was left out on the way.
 pub(super) fn prepared(
-    configuration: &TrainConfiguration,
-    paths: &Paths,
-    lungs: &Lungs,
+    experiment: &Experiment<'_>,
+    lungs: &Lungs<'_>,
 ) -> Result<(Vec<Made<Prepared>>, Vec<Exclusion>), TrainError> {
-    let volumes = stored(configuration, paths)?;
-    let joined: Merged<Joined> = stage::merge(&joining(configuration, paths)?, volumes.made.clone())?;
+    let volumes = stored(experiment)?;
+    let joined: Merged<Joined> = stage::merge(&joining(experiment)?, volumes.made.clone())?;
     let found = stage::merge(lungs, volumes.made)?;
-    let boxes = stage::merge(&Boxes::new(configuration, lungs), found.made)?;
+    let boxes = stage::merge(&Boxes::new(experiment.configuration, lungs), found.made)?;
     let exclusions = [volumes.exclusions, joined.exclusions, found.exclusions, boxes.exclusions].concat();
     Ok((boxes.made, exclusions))
 }

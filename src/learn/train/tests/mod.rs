@@ -11,8 +11,7 @@ use ndarray::Array4;
 use super::dataset::{Dataset, PreparedExam};
 use super::evaluate::{Evaluation, Prediction, TargetPrediction};
 use super::labels::{Cohort, Exam, Split};
-use super::{Shard, Step, TrainConfiguration, TrainError, files, steps};
-use crate::config::{Config, ModelsConfig};
+use super::{Shard, Step, TrainConfiguration, TrainError, TrainingContext, files, steps};
 use crate::engine::models::manifest::{IntendedUse, Kind};
 use crate::engine::models::networks;
 use crate::engine::models::registry::{Package, Registry};
@@ -154,7 +153,7 @@ impl Trial {
 const PREPARING: [Step; 5] = [Step::Labels, Step::Volumes, Step::Slices, Step::Lungs, Step::Boxes];
 
 fn run(step: Step, configuration: &TrainConfiguration) -> Result<Vec<String>, TrainError> {
-    super::run(step, configuration, Shard::ALL)
+    super::run(step, configuration, &TrainingContext::of_environment(), Shard::ALL)
 }
 
 fn prepare(configuration: &TrainConfiguration) -> Result<Vec<String>, TrainError> {
@@ -166,6 +165,6 @@ fn prepare(configuration: &TrainConfiguration) -> Result<Vec<String>, TrainError
 /// All exams as a fit sees them.
 fn prepared_exams(configuration: &TrainConfiguration) -> Vec<PreparedExam> {
     prepare(configuration).expect("prepared");
-    let datasets = steps::datasets_of(configuration).expect("exams");
+    let datasets = steps::datasets_of(configuration, &TrainingContext::of_environment()).expect("exams");
     datasets.into_iter().flat_map(|(_, data)| data.exams).collect()
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 fn runtime() -> Runtime {
-    Runtime::start(&Config::load(None, std::env::vars(), &[]).expect("defaults").onnxruntime).expect("ONNX Runtime")
+    TrainingContext::of_environment().runtime().expect("ONNX Runtime")
 }
 
 const LUNGS: &[&str] = &[
@@ -55,7 +55,7 @@ fn a_training_batch_is_bit_for_bit_what_is_served() {
     let trial = Trial::new(6, Labelled::All, &[]);
     let configuration = trial.configuration(&[]);
     prepare(&configuration).expect("prepared");
-    let datasets = steps::datasets_of(&configuration).expect("prepared exams");
+    let datasets = steps::datasets_of(&configuration, &TrainingContext::of_environment()).expect("prepared exams");
     let data: &Dataset = &datasets[0].1;
     let series = &data.exams[0].series;
     let folder = trial.path("cohort").join("train").join(series.replace("1.3.", "1.2.")).join(series);
@@ -152,10 +152,7 @@ fn an_exported_package_replaces_no_other_and_does_not_become_active() {
     assert!(error.contains("package.directory") && error.contains("another version"), "{error}");
     assert_eq!(manifest(), before);
     exported(&["package.name=second", "work.experiment=other", "fit.seed=9"]).expect("under another name");
-    let models = ModelsConfig {
-        directory: trial.path("onnx"),
-        ..Config::load(None, std::env::vars(), &[]).expect("defaults").models
-    };
+    let models = TrainingContext::of_environment().models_in(&trial.path("onnx"));
     let registry = Registry::open(&models).expect("packages");
     let active = registry.select(Kind::EmbolismClassifier, "").expect("the one that was there");
     assert_eq!(active.id(), "first/0.1.0");

@@ -216,13 +216,14 @@ fn shards_of_each_step_make_what_one_run_makes() {
     let whole = prepared_exams(&trial.configuration(&[]));
     let apart = trial.configuration(&[&format!("work.dir={}", trial.path("apart").display())]);
     run(Step::Labels, &apart).expect("labels");
+    let context = TrainingContext::of_environment();
     for step in &PREPARING[1..] {
         for shard in ["2/3", "0/3", "1/3"] {
-            crate::learn::train::run(*step, &apart, shard.parse().expect("shard")).expect("done");
+            crate::learn::train::run(*step, &apart, &context, shard.parse().expect("shard")).expect("done");
         }
     }
-    let datasets = steps::datasets_of(&apart).expect("exams");
+    let datasets = steps::datasets_of(&apart, &context).expect("exams");
     let exams: Vec<PreparedExam> = datasets.into_iter().flat_map(|(_, data)| data.exams).collect();
     assert_eq!(exams, whole);
-    assert!(crate::learn::train::run(Step::Fit, &apart, "0/3".parse().expect("shard")).is_err());
+    assert!(crate::learn::train::run(Step::Fit, &apart, &context, "0/3".parse().expect("shard")).is_err());
 }

@@ -14,10 +14,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::{Evaluation, Prediction, TargetPrediction, figures};
-use crate::config::Config;
 use crate::engine::models::manifest::{IntendedUse, Kind, Manifest, Metric};
 use crate::engine::models::networks::Models;
-use crate::engine::models::registry::{Package, Registry};
+use crate::engine::models::registry::Package;
 use crate::engine::models::{ModelIdentity, ModelsError};
 use crate::engine::volume::group_by_series;
 use crate::learn::train::bootstrap::Resampling;
@@ -26,7 +25,7 @@ use crate::learn::train::files::{self, LIMITS, table};
 use crate::learn::train::labels::{Exclusion, Split, tell_apart};
 use crate::learn::train::metrics::Scored;
 use crate::learn::train::report::{Attributes, Case, Report, add_acquisition, by_reason, worst};
-use crate::learn::train::{TrainError, progress};
+use crate::learn::train::{TrainError, TrainingContext, progress};
 use labels::Labelled;
 use masks::Hits;
 use studies::{Answered, Outcome};
@@ -61,9 +60,13 @@ impl Elsewhere {
 ///
 /// # Errors
 /// A table that cannot be read, a package that cannot be used, or no study that could be analysed.
-pub fn evaluate_elsewhere(configuration: &TrainConfiguration, request: &Elsewhere) -> Result<Vec<String>, TrainError> {
+pub fn evaluate_elsewhere(
+    configuration: &TrainConfiguration,
+    context: &TrainingContext,
+    request: &Elsewhere,
+) -> Result<Vec<String>, TrainError> {
     let labels::Contents { studies: labelled, mut exclusions } = labels::read(&request.labels)?;
-    let mut models = models(configuration, request)?;
+    let mut models = models(configuration, context, request)?;
     let mut grouped: BTreeMap<String, Vec<_>> = BTreeMap::new();
     let grouping = group_by_series(std::slice::from_ref(&request.images), &LIMITS);
     for (path, rejection) in &grouping.unreadable {
@@ -80,7 +83,7 @@ pub fn evaluate_elsewhere(configuration: &TrainConfiguration, request: &Elsewher
     let bar = progress::bar(labelled.len() as u64, "evaluate");
     for study in &labelled {
         let series = grouped.get(&study.study).map_or(&[][..], Vec::as_slice);
-        match studies::analyse(study, series, &mut models, request.ignore_quality) {
+        match studies::analyse(study, series, &mut models, (&context.report, request.ignore_quality)) {
             Outcome::Answered(answered) => cohort.take(study, *answered),
             Outcome::LeftOut { step, reason } => exclusions.push(Exclusion::new(step, &study.study, reason)),
         }
@@ -101,7 +104,11 @@ fn nothing_analysed(labelled: usize, exclusions: &[Exclusion]) -> TrainError {
 }
 
 /// The models that serve, with the package to evaluate in the classifier's place.
-fn models(configuration: &TrainConfiguration, request: &Elsewhere) -> Result<Models, TrainError> {
+fn models(
+    configuration: &TrainConfiguration,
+    context: &TrainingContext,
+    request: &Elsewhere,
+) -> Result<Models, TrainError> {
     let exported = || {
         let settings = &configuration.package;
         settings.directory.join(&settings.name).join(&settings.version)
@@ -118,13 +125,8 @@ fn models(configuration: &TrainConfiguration, request: &Elsewhere) -> Result<Mod
         let problem = "the package finds no embolism; name an embolism classifier";
         return Err(TrainError::Exams(format!("{}: {problem}", folder.display())));
     }
-    let mut config = Config::load(None, std::env::vars(), &[])?;
-    if !configuration.data.models_directory.as_os_str().is_empty() {
-        config.models.directory.clone_from(&configuration.data.models_directory);
-    }
-    let registry = Registry::open(&config.models).map_err(ModelsError::from)?;
-    let lungs = registry.select(Kind::LungSegmentation, &config.models.lungs).map_err(ModelsError::from)?;
-    Ok(Models::of(lungs, &package, &config.onnxruntime)?)
+    let lungs = context.lung_package(&configuration.data)?;
+    Ok(Models::of(&lungs, &package, &context.onnxruntime)?)
 }
 
 /// A package that took part.

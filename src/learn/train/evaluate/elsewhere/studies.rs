@@ -6,7 +6,7 @@ use jiff::ZonedDateTime;
 
 use super::labels::Labelled;
 use super::masks::{self, MaskTruth};
-use crate::config::Config;
+use crate::config::ReportConfig;
 use crate::dicom::bounded;
 use crate::engine::analyse::embolism::at_operating_point;
 use crate::engine::analyse::findings::{Findings, TargetFinding};
@@ -47,7 +47,12 @@ pub(super) struct Answered {
 
 /// Analyses the named series of a study, or its series one after another, the one with most images first, until one can
 /// be analysed.
-pub(super) fn analyse(study: &Labelled, series: &[SeriesFiles], models: &mut Models, ignore_quality: bool) -> Outcome {
+pub(super) fn analyse(
+    study: &Labelled,
+    series: &[SeriesFiles],
+    models: &mut Models,
+    settings: (&ReportConfig, bool),
+) -> Outcome {
     let left_out = |step, reason: String| Outcome::LeftOut { step, reason };
     let named = |one: &&SeriesFiles| study.series.is_empty() || study.series == one.series_instance_uid.as_str();
     let mut candidates: Vec<&SeriesFiles> = series.iter().filter(named).collect();
@@ -58,7 +63,7 @@ pub(super) fn analyse(study: &Labelled, series: &[SeriesFiles], models: &mut Mod
     candidates.sort_by_key(|one| Reverse(one.files.len()));
     let mut reasons = Vec::new();
     for candidate in candidates {
-        match analysed(candidate, models, ignore_quality) {
+        match analysed(candidate, models, settings) {
             Err(reason) => reasons.push(reason),
             Ok((result, findings)) => {
                 return match answer(study, candidate, &result, &findings) {
@@ -75,12 +80,11 @@ pub(super) fn analyse(study: &Labelled, series: &[SeriesFiles], models: &mut Mod
 fn analysed(
     series: &SeriesFiles,
     models: &mut Models,
-    ignore_quality: bool,
+    (report, ignore_quality): (&ReportConfig, bool),
 ) -> Result<(SeriesResult, Findings), String> {
-    let config = Config::load(None, std::env::vars(), &[]).map_err(|error| error.to_string())?;
     let options = Options {
         limits: &LIMITS,
-        report: &config.report,
+        report,
         ignore_quality,
         allow_demonstration: true,
         // Result objects are not kept: nothing is keyed by them.
