@@ -22,9 +22,11 @@
 //!
 //! Imports go one way: `dicom < engine < node < cli` and `dicom < engine < learn < cli`; a test holds every `use` line
 //! to it. [`engine`] is pure apart from reading the files it is given: no network, no clock, no async runtime.
-//! [`node`] is everything that waits. [`learn`] is offline.
+//! [`node`] is everything that waits. [`learn`] is offline. [`cohort`] lies below both: it is the layout in which the
+//! node exports studies and phantoms are written, and which training reads.
 
 pub mod cli;
+pub mod cohort;
 pub mod config;
 pub mod dicom;
 pub mod engine;

@@ -27,8 +27,8 @@ pub(super) struct Arguments {
     #[arg(long, value_enum, default_value_t = Site::Internal)]
     site: Site,
     /// Pairs of exams that differ by the emboli alone
-    #[arg(long)]
-    twins: bool,
+    #[arg(long, alias = "twins")]
+    paired: bool,
     /// All patients lie feet first; otherwise one in ten does
     #[arg(long)]
     feet_first: bool,
@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
         seed: arguments.seed,
         preset: arguments.preset,
         site: arguments.site,
-        twins: arguments.twins,
+        paired: arguments.paired,
         feet_first: arguments.feet_first,
     };
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} exams, {elapsed} elapsed, {eta} left")

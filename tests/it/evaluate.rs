@@ -35,7 +35,7 @@ fn cohort(folder: &Path) {
         seed: 31,
         preset: Preset::Light,
         site: Site::Internal,
-        twins: false,
+        paired: false,
         feet_first: false,
     };
     write_cohort(&cohort, || ()).expect("phantoms");

@@ -159,7 +159,7 @@ pub(crate) fn phantoms(folder: &Path, exams: usize) -> Vec<PathBuf> {
         seed: 404,
         preset: Preset::Light,
         site: Site::Internal,
-        twins: false,
+        paired: false,
         feet_first: false,
     };
     write_cohort(&cohort, || ()).expect("phantoms");

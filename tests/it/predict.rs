@@ -24,7 +24,7 @@ fn cohort() -> &'static Path {
                 seed: 31,
                 preset: Preset::Light,
                 site: Site::Internal,
-                twins: false,
+                paired: false,
                 feet_first: false,
             };
             write_cohort(&cohort, || ()).expect("phantoms");

@@ -14,9 +14,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use self::results::{Fetched, Node};
 use super::{CliError, Settings};
+use crate::cohort::{Layout, TruthRow};
 use crate::config::Config;
 use crate::dicom::AeTitle;
-use crate::learn::phantom::{Exam, Folders, Level, Preset, Recipe, Record};
+use crate::learn::phantom::{Exam, Level, Preset, Recipe};
 use crate::node::dimse::scu::{self, Outgoing, Peer};
 use crate::node::serve::{self, Doors};
 use crate::node::shutdown::{self, Shutdown};
@@ -71,7 +72,7 @@ fn folder(path: &Path) -> Result<(), CliError> {
 
 /// A phantom with its truth and its files.
 struct Phantom {
-    record: Record,
+    record: TruthRow,
     files: Vec<PathBuf>,
 }
 
@@ -87,9 +88,9 @@ fn make_phantom(arguments: &Arguments, work: &Path) -> Result<Phantom, CliError>
         .map(|recipe| Exam::draw(&recipe))
         .find(|exam| !exam.truth().indeterminate)
         .ok_or_else(|| CliError::Failed("no phantom could be drawn".to_owned()))?;
-    let root = work.join("phantom");
-    let record = exam.write(&Folders::below(&root)).map_err(|error| CliError::failed(&error))?;
-    let series = root.join("train").join(&record.study_instance_uid).join(&record.series_instance_uid);
+    let layout = Layout::below(work.join("phantom"));
+    let record = exam.write(&layout).map_err(|error| CliError::failed(&error))?;
+    let series = layout.series(&record.study_instance_uid, &record.series_instance_uid);
     let entries = std::fs::read_dir(&series).map_err(|error| CliError::failed(&error))?;
     let mut files: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
     files.sort();

@@ -1,20 +1,21 @@
 //! Many exams: the RSPECT layout with the ground truth beside it.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rayon::prelude::*;
-use serde::Serialize;
 
-use super::truth::{Folders, Written};
-use super::{Exam, PhantomError, Preset, Recipe, Site};
+use super::error::{PhantomError, create_folder};
+use super::exam::Exam;
+use super::recipe::{Preset, Recipe, Site};
+use super::rows::Rows;
+use crate::cohort::{Layout, write_table};
 
 /// What to write.
 #[derive(Debug, Clone)]
 pub struct Cohort {
     /// Where; made if missing.
     pub folder: PathBuf,
-    /// Number of exams; with twins, rounded up to an even number.
+    /// Number of exams; paired ones are rounded up to an even number.
     pub exams: usize,
     /// The same seed gives the same bytes.
     pub seed: u64,
@@ -23,14 +24,14 @@ pub struct Cohort {
     /// Patients and scanners.
     pub site: Site,
     /// Exams 2n and 2n + 1 differ by the emboli alone; the first has them.
-    pub twins: bool,
+    pub paired: bool,
     /// All patients lie feet first; otherwise one in ten does.
     pub feet_first: bool,
 }
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summary {
+pub struct CohortSummary {
     /// Exams.
     pub exams: usize,
     /// Exams with emboli.
@@ -42,18 +43,18 @@ pub struct Summary {
 }
 
 impl Cohort {
-    /// Number of exams, whole pairs with twins.
+    /// Number of exams, in whole pairs where they are paired.
     pub fn count(&self) -> usize {
-        if self.twins { self.exams.next_multiple_of(2) } else { self.exams }
+        if self.paired { self.exams.next_multiple_of(2) } else { self.exams }
     }
 
     /// The recipe of one exam.
     pub fn recipe(&self, index: usize) -> Recipe {
         let recipe =
             Recipe { site: self.site, feet_first: self.feet_first, ..Recipe::new(self.preset, self.seed, index) };
-        if self.twins {
+        if self.paired {
             let first = index.is_multiple_of(2);
-            Recipe { anatomy: index / 2, pe: Some(first), twin: Some(index ^ 1), ..recipe }
+            Recipe { anatomy: index / 2, pe: Some(first), paired_with: Some(index ^ 1), ..recipe }
         } else {
             recipe
         }
@@ -61,59 +62,53 @@ impl Cohort {
 }
 
 /// Writes a cohort; `done` is called after each exam, from any thread.
-pub fn write_cohort(cohort: &Cohort, done: impl Fn() + Sync) -> Result<Summary, PhantomError> {
-    let folders = Folders::below(&cohort.folder);
+pub fn write_cohort(cohort: &Cohort, done: impl Fn() + Sync) -> Result<CohortSummary, PhantomError> {
+    let layout = Layout::below(&cohort.folder);
     let write = |index: usize| {
-        let written = Exam::draw(&cohort.recipe(index)).write_all(&folders)?;
+        let rows = Exam::draw(&cohort.recipe(index)).write_with_rows(&layout)?;
         done();
-        Ok(written)
+        Ok(rows)
     };
-    // Light and tiny exams are small: one a thread. Clinical ones are rendered one after the other, their slices in parallel.
-    let written: Vec<Written> = match cohort.preset {
+    // Small exams: one a thread. Clinical ones are rendered one after the other, their slices in parallel.
+    let written: Vec<Rows> = match cohort.preset {
         Preset::Light | Preset::Tiny => {
             (0..cohort.count()).into_par_iter().map(write).collect::<Result<_, PhantomError>>()?
         }
         Preset::Clinical => (0..cohort.count()).map(write).collect::<Result<_, PhantomError>>()?,
     };
-    fs::create_dir_all(folders.truth()).map_err(|source| PhantomError::File { path: folders.truth(), source })?;
-    table(&folders.slice_table(), written.iter().flat_map(|exam| &exam.rows))?;
-    table(&folders.exam_table(), written.iter().map(|exam| &exam.record))?;
-    Ok(Summary {
+    // A cohort without exams has its tables too.
+    create_folder(&layout.truth())?;
+    write_table(&layout.labels(), written.iter().flat_map(|exam| &exam.slices))?;
+    write_table(&layout.truth_table(), written.iter().map(|exam| &exam.truth))?;
+    Ok(CohortSummary {
         exams: written.len(),
-        positive: written.iter().filter(|exam| exam.record.pe == 1).count(),
-        slices: written.iter().map(|exam| exam.record.slices).sum(),
-        positive_slices: written.iter().map(|exam| exam.record.positive_slices).sum(),
+        positive: written.iter().filter(|exam| exam.truth.pe == 1).count(),
+        slices: written.iter().map(|exam| exam.truth.slices).sum(),
+        positive_slices: written.iter().map(|exam| exam.truth.positive_slices).sum(),
     })
-}
-
-fn table<T: Serialize>(path: &Path, rows: impl Iterator<Item = T>) -> Result<(), PhantomError> {
-    let failed = |source: csv::Error| PhantomError::Table { path: path.to_owned(), source };
-    let mut writer = csv::Writer::from_path(path).map_err(failed)?;
-    for row in rows {
-        writer.serialize(row).map_err(failed)?;
-    }
-    writer.flush().map_err(|source| PhantomError::File { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::fs;
+    use std::path::Path;
     use std::process::Command;
 
     use ndarray::Axis;
     use nifti::{IntoNdArray, NiftiObject, ReaderOptions};
 
     use super::*;
-    use crate::learn::phantom::Record;
+    use crate::cohort::{Mask, TruthRow};
 
-    fn cohort(folder: &Path, exams: usize, twins: bool) -> Cohort {
+    fn cohort(folder: &Path, exams: usize, paired: bool) -> Cohort {
         Cohort {
             folder: folder.to_owned(),
             exams,
             seed: 11,
             preset: Preset::Light,
             site: Site::Internal,
-            twins,
+            paired,
             feet_first: false,
         }
     }
@@ -151,33 +146,33 @@ mod tests {
     }
 
     #[test]
-    fn slice_labels_are_true_to_the_clots_and_every_positive_exam_shows_one() {
+    fn slice_labels_are_true_to_the_emboli_and_every_positive_exam_shows_one() {
         let folder = tempfile::tempdir().unwrap();
         let cohort = cohort(folder.path(), 4, true);
         for index in 0..cohort.count() {
             let exam = Exam::draw(&cohort.recipe(index));
-            let written = exam.write_all(&Folders::below(folder.path())).unwrap();
-            let record: &Record = &written.record;
+            let written = exam.write_with_rows(&Layout::below(folder.path())).unwrap();
+            let record: &TruthRow = &written.truth;
             assert_eq!(record.pe, u8::from(index.is_multiple_of(2)));
             assert_eq!(record.positive_slices > 0, record.pe == 1);
             assert_eq!(record.clot_ml > 0.0, record.pe == 1);
-            let mask = folder.path().join("truth").join(&record.series_instance_uid).join("clots.nii.gz");
+            let mask = Layout::below(folder.path()).mask(&record.series_instance_uid, Mask::Emboli);
             let mask = ReaderOptions::new().read_file(mask).unwrap().into_volume().into_ndarray::<u8>().unwrap();
-            for (slice, row) in written.rows.iter().enumerate() {
-                let clot = mask.index_axis(Axis(2), slice).iter().any(|&value| value > 0);
-                assert!(clot || row.pe_present_on_image == 0, "exam {index}, slice {slice}");
+            for (slice, row) in written.slices.iter().enumerate() {
+                let embolus = mask.index_axis(Axis(2), slice).iter().any(|&value| value > 0);
+                assert!(embolus || row.pe_present_on_image == 0, "exam {index}, slice {slice}");
             }
         }
     }
 
     #[test]
-    fn twins_differ_at_the_clot_alone() {
+    fn paired_exams_differ_at_the_emboli_alone() {
         let cohort = cohort(Path::new(""), 2, true);
         let [with, without] = [0, 1].map(|index| Exam::draw(&cohort.recipe(index)));
         let size = with.geometry().size;
-        let masks: Vec<Vec<u8>> = with.slices().map(|slice| slice.clots).collect();
-        // The point spread and motion carry a clot some pixels; faint shares of a voxel are not in the mask.
-        let near_clot = |slice: usize, row: usize, column: usize| {
+        let masks: Vec<Vec<u8>> = with.slices().map(|slice| slice.emboli).collect();
+        // The point spread and motion carry an embolus some pixels; faint shares of a voxel are not in the mask.
+        let near_embolus = |slice: usize, row: usize, column: usize| {
             let rows = row.saturating_sub(6)..(row + 7).min(size[1]);
             let columns = column.saturating_sub(6)..(column + 7).min(size[0]);
             masks[slice.saturating_sub(1)..(slice + 2).min(size[2])]
@@ -190,7 +185,7 @@ mod tests {
             assert_eq!(with.lungs, without.lungs);
             for index in (0..with.stored.len()).filter(|&index| with.stored[index] != without.stored[index]) {
                 let (row, column) = (index / size[0], index % size[0]);
-                assert!(near_clot(slice, row, column), "slice {slice}, row {row}, column {column}");
+                assert!(near_embolus(slice, row, column), "slice {slice}, row {row}, column {column}");
                 changed += 1;
             }
         }
@@ -204,7 +199,7 @@ mod tests {
                 let exam = Exam::draw(&Recipe { site, pe: Some(true), ..Recipe::new(Preset::Tiny, 4, index) });
                 let size = exam.geometry().size;
                 assert!(size[..2] == [128, 128] && (40..=60).contains(&size[2]), "{size:?}");
-                assert!(exam.slices().any(|slice| slice.shows_clot), "exam {index}, {site:?}");
+                assert!(exam.slices().any(|slice| slice.shows_emboli), "exam {index}, {site:?}");
                 assert!(exam.slice(0).lungs.iter().all(|&label| label == 0), "exam {index}, {site:?}");
             }
         }
@@ -215,7 +210,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let write = |site: Site| {
             let recipe = Recipe { site, ..Recipe::new(Preset::Tiny, 9, 0) };
-            Exam::draw(&recipe).write(&Folders::below(folder.path())).unwrap()
+            Exam::draw(&recipe).write(&Layout::below(folder.path())).unwrap()
         };
         let [internal, external] = [Site::Internal, Site::External].map(write);
         assert_eq!([internal.site, external.site], ["internal", "external"]);
@@ -250,7 +245,7 @@ mod tests {
         // Exams of all ways of storing of both sites, and of two presets.
         let of = |site: Site| (0..8).map(move |index| Recipe { site, ..Recipe::new(Preset::Light, 11, index) });
         for recipe in of(Site::Internal).chain(of(Site::External)).chain([Recipe::new(Preset::Clinical, 11, 0)]) {
-            Exam::draw(&recipe).write_slice(&Folders::below(folder.path()), 40).unwrap();
+            Exam::draw(&recipe).write_slice(&Layout::below(folder.path()), 40).unwrap();
         }
         for path in files(&folder.path().join("train")).keys() {
             let Ok(output) = Command::new("dciodvfy").arg(folder.path().join("train").join(path)).output() else {

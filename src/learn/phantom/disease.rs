@@ -1,10 +1,11 @@
 //! What else the patient has. Everything here is drawn without knowledge of the emboli.
 
+use super::level::Level;
 use super::random::Draws;
 use super::shapes::{Ellipsoid, Tube};
 use super::thorax::{Effusion, Side, Thorax};
 use super::vector::{Vector, at};
-use super::vessels::{Level, Tree};
+use super::vessels::Tree;
 
 /// A region of changed lung.
 #[derive(Debug, Clone, Copy)]
@@ -130,7 +131,7 @@ impl Disease {
         }
     }
 
-    /// Lymph nodes: small ones in everybody, beside the central arteries where they mimic clots; large ones in some.
+    /// Lymph nodes: small ones in everybody, beside the central arteries where they mimic emboli; large ones in some.
     fn nodes(&mut self, draws: &mut Draws, arteries: &Tree) {
         let large = draws.chance(0.28 * self.more);
         if large {

@@ -1,21 +1,19 @@
 //! One exam: a patient, an injection, a scanner, and perhaps emboli.
 
-use rayon::prelude::*;
-
-use super::clots::{self, Age, Clot};
 use super::disease::Disease;
+use super::emboli::{self, Age, Embolus};
 use super::field::Field;
 use super::heart::{Enhancement, Heart};
+use super::level::Level;
 use super::population::{Injection, Population};
 use super::random::Draws;
-use super::render;
+use super::recipe::Recipe;
 use super::scanner::Scanner;
 use super::shapes::{Grid, Tube};
 use super::skeleton::Skeleton;
 use super::thorax::{Side, Thorax};
 use super::vector::{Vector, at};
-use super::vessels::{self, Level, Tree};
-use super::{Orientation, Recipe};
+use super::vessels::{self, Tree};
 use crate::engine::volume::{Geometry, PatientPoint};
 
 /// Height of the lowest and the highest slice in the frame of the anatomy.
@@ -63,7 +61,7 @@ pub struct Exam {
     pub(super) veins: Tree,
     pub(super) bronchi: Vec<Tube>,
     pub(super) disease: Disease,
-    pub(super) clots: Vec<Clot>,
+    pub(super) emboli: Vec<Embolus>,
     pub(super) quality: Quality,
     pub(super) enhancement: Enhancement,
     /// Unevenness of the contrast.
@@ -77,23 +75,6 @@ pub struct Exam {
     pub(super) age: usize,
 }
 
-/// One slice as the scanner stores it, with what is truly in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slice {
-    /// Stored numbers, row by row, two's complement where signed.
-    pub stored: Vec<u16>,
-    /// Lungs: 0 background, 1 left, 2 right.
-    pub lungs: Vec<u8>,
-    /// 1 where at least half of the voxel is the lumen of a pulmonary artery.
-    pub arteries: Vec<u8>,
-    /// 1 where at least a quarter of the voxel is clot.
-    pub clots: Vec<u8>,
-    /// Clot in the slice, counted by shares of voxels, in thousandths of a millilitre.
-    pub clot_microlitres: u64,
-    /// Whether a reader could see it: a mean cross-section of at least 3 square millimetres, and a voxel in `clots`.
-    pub shows_clot: bool,
-}
-
 impl Exam {
     /// Draws the exam of a recipe.
     pub fn draw(recipe: &Recipe) -> Self {
@@ -105,17 +86,19 @@ impl Exam {
         let size = patient.within(population.sizes) * if woman { 0.96 } else { 1.02 };
         let scale = at(size * patient.between(0.97, 1.04), size * patient.between(0.96, 1.04), size);
         let embolism = recipe.pe.unwrap_or_else(|| draws("label").chance(population.prevalence));
-        let mut emboli = draws("clots");
-        let drawn = clots::most_proximal(&mut emboli, &population.emboli);
+        // The stream keeps the name that it had when seeds were first given away.
+        let mut of_emboli = draws("clots");
+        let drawn = emboli::most_proximal(&mut of_emboli, &population.emboli);
         let level = recipe.level.unwrap_or(drawn);
-        // A twin without emboli keeps the heart that the emboli of the other strain.
-        let strain = (embolism || recipe.twin.is_some()).then_some(level);
+        // A paired exam without emboli keeps the heart that the emboli of the other strain.
+        let strain = (embolism || recipe.paired_with.is_some()).then_some(level);
         let heart = Heart::draw(&mut draws("heart"), &population, strain);
         let mut thorax = Thorax::draw(&mut draws("thorax"), &heart, population.fat, recipe.asymmetric);
         let arteries = vessels::arteries(&mut draws("arteries"), &thorax, population.arteries);
         let bronchi = vessels::bronchi(&mut draws("bronchi"), &arteries);
         let disease = Disease::draw(&mut draws("disease"), &mut thorax, &arteries, &bronchi, population.confounders);
-        let clots = if embolism { clots::draw(&mut emboli, &arteries, level, &population.emboli) } else { Vec::new() };
+        let emboli =
+            if embolism { emboli::draw(&mut of_emboli, &arteries, level, &population.emboli) } else { Vec::new() };
         let (quality, enhancement, mixing) = inject(&mut draws("contrast"), &population.injection);
         let body = 2.0 * (172.0 + thorax.fat) * scale.x;
         Self {
@@ -130,7 +113,7 @@ impl Exam {
             arteries,
             bronchi,
             disease,
-            clots,
+            emboli,
             quality,
             enhancement,
             mixing,
@@ -147,13 +130,13 @@ impl Exam {
 
     /// What the exam shows.
     pub fn truth(&self) -> Truth {
-        let on = |side: Side| self.clots.iter().any(|clot| clot.sides.contains(&side));
+        let on = |side: Side| self.emboli.iter().any(|embolus| embolus.sides.contains(&side));
         Truth {
             indeterminate: self.quality == Quality::NonDiagnostic,
-            level: self.clots.iter().map(|clot| clot.level).min(),
+            level: self.emboli.iter().map(|embolus| embolus.level).min(),
             left: on(Side::Left),
             right: on(Side::Right),
-            age: Age::of(&self.clots),
+            age: Age::of(&self.emboli),
         }
     }
 
@@ -183,19 +166,8 @@ impl Exam {
         }
     }
 
-    /// Renders one slice, 0 being the lowest. A function of the recipe and the index: slices may be rendered in any
-    /// order and on any thread.
-    pub fn slice(&self, index: usize) -> Slice {
-        render::slice(self, &self.grid(index), &mut self.recipe.draws(&format!("noise {index}")))
-    }
-
-    /// Renders all slices, in parallel, lowest first.
-    pub fn slices(&self) -> impl IndexedParallelIterator<Item = Slice> + '_ {
-        (0..self.slice_count()).into_par_iter().map(|index| self.slice(index))
-    }
-
     /// The voxels of a slice in the frame of the anatomy.
-    fn grid(&self, index: usize) -> Grid {
+    pub(super) fn grid(&self, index: usize) -> Grid {
         let scanner = &self.scanner;
         let half = 0.5 * (scanner.size - 1) as f32 * scanner.pixel;
         let scale = self.scale;
@@ -235,26 +207,11 @@ fn inject(draws: &mut Draws, injection: &Injection) -> (Quality, Enhancement, f3
     (quality, enhancement, mixing)
 }
 
-impl Orientation {
-    /// Whether columns and rows are stored against the patient's left and back.
-    pub(super) fn flips(self) -> [bool; 2] {
-        match self {
-            Self::HeadFirstSupine => [false, false],
-            Self::FeetFirstSupine => [true, false],
-            Self::HeadFirstProne => [true, true],
-        }
-    }
-
-    /// Directions in the patient along which column and row numbers grow.
-    pub(super) fn directions(self) -> [[f64; 3]; 2] {
-        let [across, along] = self.flips().map(|flip| if flip { -1.0 } else { 1.0 });
-        [[across, 0.0, 0.0], [0.0, along, 0.0]]
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::Preset;
+    use rayon::prelude::*;
+
+    use super::super::{Orientation, Preset};
     use super::*;
     use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG, VoxelPoint};
 

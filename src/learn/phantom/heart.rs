@@ -1,10 +1,10 @@
 //! The heart and the great systemic vessels.
 
+use super::level::Level;
 use super::population::{Population, Strain, Ventricles};
 use super::random::Draws;
 use super::shapes::{Ellipsoid, Tube, tubes};
 use super::vector::{Vector, at};
-use super::vessels::Level;
 
 /// From the base of the ventricles to their apex.
 const APEX: Vector = at(0.72, -0.5, -0.42);
@@ -267,10 +267,10 @@ mod tests {
     }
 
     #[test]
-    fn a_twin_without_emboli_keeps_the_strained_heart() {
+    fn a_paired_exam_without_emboli_keeps_the_strained_heart() {
         for index in 0..8 {
             let [with, without] = [true, false].map(|pe| {
-                Exam::draw(&Recipe { pe: Some(pe), twin: Some(1), level: Some(Level::Main), ..recipe(index) })
+                Exam::draw(&Recipe { pe: Some(pe), paired_with: Some(1), level: Some(Level::Main), ..recipe(index) })
             });
             assert_eq!(with.heart.right_ventricle_dilated, without.heart.right_ventricle_dilated);
             assert_eq!(with.slice(60).lungs, without.slice(60).lungs);

@@ -1,6 +1,6 @@
 //! Who is scanned: the patients of a site, what ails them, and how they are injected.
 
-use super::{Preset, Site};
+use super::recipe::{Preset, Site};
 
 /// What the exams of a cohort are drawn from. Ranges are uniform, shares are probabilities.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +52,7 @@ pub(super) struct Emboli {
     pub(super) further: [[usize; 2]; 3],
     /// Length against that drawn by level.
     pub(super) length: f32,
-    /// Arteries narrower than this (radius in millimetres) carry no clot: nobody could see it.
+    /// Arteries narrower than this (radius in millimetres) carry no embolus: nobody could see it.
     pub(super) narrowest: f32,
     /// Exams whose emboli are all chronic, and exams with both, of those with a lobar or larger embolus.
     pub(super) chronic: f32,

@@ -1,6 +1,8 @@
 //! One slice: tissues painted over each other from the wall inwards, then what the scanner makes of them.
 
-use super::exam::{Exam, Slice};
+use rayon::prelude::*;
+
+use super::exam::Exam;
 use super::field::FieldPlane;
 use super::random::Draws;
 use super::scanner;
@@ -13,10 +15,40 @@ const FAT: f32 = -100.0;
 const MUSCLE: f32 = 52.0;
 const SOFT: f32 = 38.0;
 
-/// Share of clot from which a voxel belongs to the mask.
+/// Share of embolus from which a voxel belongs to the mask.
 const CLOT: f32 = 0.25;
-/// Square millimetres of clot from which a slice is positive.
+/// Square millimetres of embolus from which a slice is positive.
 const VISIBLE: f64 = 3.0;
+
+/// One slice as the scanner stores it, with what is truly in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    /// Stored numbers, row by row, two's complement where signed.
+    pub stored: Vec<u16>,
+    /// Lungs: 0 background, 1 left, 2 right.
+    pub lungs: Vec<u8>,
+    /// 1 where at least half of the voxel is the lumen of a pulmonary artery.
+    pub arteries: Vec<u8>,
+    /// 1 where at least a quarter of the voxel is embolus.
+    pub emboli: Vec<u8>,
+    /// Volume of the emboli in the slice, counted by shares of voxels, in thousandths of a millilitre.
+    pub emboli_microlitres: u64,
+    /// Whether a reader could see them: a mean cross-section of at least 3 square millimetres, and a voxel in `emboli`.
+    pub shows_emboli: bool,
+}
+
+impl Exam {
+    /// Renders one slice, 0 being the lowest. A function of the recipe and the index: slices may be rendered in any
+    /// order and on any thread.
+    pub fn slice(&self, index: usize) -> Slice {
+        slice(self, &self.grid(index), &mut self.recipe.draws(&format!("noise {index}")))
+    }
+
+    /// Renders all slices, in parallel, lowest first.
+    pub fn slices(&self) -> impl IndexedParallelIterator<Item = Slice> + '_ {
+        (0..self.slice_count()).into_par_iter().map(|index| self.slice(index))
+    }
+}
 
 /// A slice while it is painted.
 struct Painter<'a> {
@@ -33,7 +65,7 @@ struct Painter<'a> {
 }
 
 /// Renders a slice; `draws` gives the noise.
-pub(super) fn slice(exam: &Exam, grid: &Grid, draws: &mut Draws) -> Slice {
+fn slice(exam: &Exam, grid: &Grid, draws: &mut Draws) -> Slice {
     let mut painter = Painter {
         exam,
         grid,
@@ -54,8 +86,8 @@ pub(super) fn slice(exam: &Exam, grid: &Grid, draws: &mut Draws) -> Slice {
     let lungs = painter.lung_labels();
     painter.airways_and_veins();
     let arteries = painter.arteries();
-    let clots = painter.clots(&arteries);
-    painter.finish(draws, &lungs, &arteries, &clots)
+    let emboli = painter.emboli(&arteries);
+    painter.finish(draws, &lungs, &arteries, &emboli)
 }
 
 impl Painter<'_> {
@@ -349,10 +381,10 @@ impl Painter<'_> {
     }
 
     /// Paints the emboli inside the arteries and gives their coverage.
-    fn clots(&mut self, arteries: &Coverage) -> Vec<f32> {
-        let mut clots = vec![0.0_f32; self.grid.len()];
-        for clot in &self.exam.clots {
-            for tube in &clot.tubes {
+    fn emboli(&mut self, arteries: &Coverage) -> Vec<f32> {
+        let mut emboli = vec![0.0_f32; self.grid.len()];
+        for embolus in &self.exam.emboli {
+            for tube in &embolus.tubes {
                 tube.fill(self.grid, &mut self.coverage);
             }
             let mut changes = Vec::new();
@@ -360,30 +392,30 @@ impl Painter<'_> {
                 .each(self.grid, |index, _, _, amount| changes.push((index, amount.min(arteries.values[index]))));
             self.coverage.clear(self.grid);
             for (index, amount) in changes {
-                self.mix(index, amount, clot.hounsfield);
-                clots[index] = clots[index].max(amount);
+                self.mix(index, amount, embolus.hounsfield);
+                emboli[index] = emboli[index].max(amount);
             }
         }
-        clots
+        emboli
     }
 
     /// Motion, point spread, noise, and storage.
-    fn finish(mut self, draws: &mut Draws, lungs: &[u8], arteries: &Coverage, clots: &[f32]) -> Slice {
+    fn finish(mut self, draws: &mut Draws, lungs: &[u8], arteries: &Coverage, emboli: &[f32]) -> Slice {
         let (exam, grid) = (self.exam, self.grid);
         let scanner = &exam.scanner;
         self.motion();
         let mut scratch = vec![0.0; grid.len()];
         scanner::smooth(&mut self.image, &mut scratch, grid.columns, scanner.blur / scanner.pixel);
         scanner::add_noise(scanner, draws, grid, &mut self.image, &mut scratch);
-        let area = f64::from(scanner.pixel * scanner.pixel) * clots.iter().map(|&share| f64::from(share)).sum::<f64>();
+        let area = f64::from(scanner.pixel * scanner.pixel) * emboli.iter().map(|&share| f64::from(share)).sum::<f64>();
         let order = Order { columns: grid.columns, rows: grid.rows, flips: scanner.orientation.flips() };
         Slice {
             stored: order.arrange(|index| scanner_number(exam, grid, index, self.image[index])),
             lungs: order.arrange(|index| lungs[index]),
-            arteries: order.arrange(|index| u8::from(arteries.values[index] >= 0.5 || clots[index] >= CLOT)),
-            clots: order.arrange(|index| u8::from(clots[index] >= CLOT)),
-            clot_microlitres: (area * f64::from(scanner.spacing)).round() as u64,
-            shows_clot: area >= VISIBLE && clots.iter().any(|&share| share >= CLOT),
+            arteries: order.arrange(|index| u8::from(arteries.values[index] >= 0.5 || emboli[index] >= CLOT)),
+            emboli: order.arrange(|index| u8::from(emboli[index] >= CLOT)),
+            emboli_microlitres: (area * f64::from(scanner.spacing)).round() as u64,
+            shows_emboli: area >= VISIBLE && emboli.iter().any(|&share| share >= CLOT),
         }
     }
 

@@ -1,8 +1,9 @@
 //! The scanner: sampling, point spread, noise and its texture, and how numbers are stored.
 
+use super::orientation::Orientation;
 use super::random::Draws;
+use super::recipe::{Preset, Recipe, Site};
 use super::shapes::Grid;
-use super::{Orientation, Preset, Recipe, Site};
 
 /// How Hounsfield units become stored numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,44 +5,13 @@
 //! points supplied with the exponent of Murray's law as measured in pulmonary arteries (Huang et al., J Appl Physiol
 //! 81 (1996) 2123: about 2.7 to 3).
 
+use super::level::Level;
 use super::random::Draws;
 use super::shapes::{Tube, tubes};
 use super::thorax::{Lobe, Side, Thorax};
 use super::vector::{Vector, at};
 
 const MURRAY: f32 = 2.7;
-
-/// Where in the arterial tree a vessel or a clot lies, from the heart outwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Level {
-    /// Across the bifurcation of the pulmonary trunk.
-    Saddle,
-    /// Left or right main pulmonary artery.
-    Main,
-    /// Lobar and interlobar arteries.
-    Lobar,
-    /// Segmental arteries.
-    Segmental,
-    /// Subsegmental arteries.
-    Subsegmental,
-}
-
-impl Level {
-    /// All levels from the heart outwards.
-    pub const ALL: [Self; 5] = [Self::Saddle, Self::Main, Self::Lobar, Self::Segmental, Self::Subsegmental];
-
-    /// The name used in tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Saddle => "saddle",
-            Self::Main => "main",
-            Self::Lobar => "lobar",
-            Self::Segmental => "segmental",
-            Self::Subsegmental => "subsegmental",
-        }
-    }
-}
 
 /// A vessel between two bifurcations.
 #[derive(Debug, Clone)]

@@ -16,6 +16,7 @@ use super::labels::Exam;
 use super::lungs::{FoundLungs, Lungs, nearest};
 use super::stage::{self, Made, Outcome, Stage};
 use super::volumes::{self, Acquisition};
+use crate::cohort::{Layout, Mask};
 use crate::engine::models::manifest::Kind;
 use crate::engine::volume::preparation::Preparer;
 use crate::engine::volume::{Geometry, LungMask, Volume, VoxelPoint, nifti};
@@ -80,7 +81,7 @@ pub(crate) fn emboli_path(folder: &Path, series: &str) -> PathBuf {
 
 /// Where a cohort keeps the embolus mask of a series, if it has masks.
 fn emboli_truth(exam: &Exam) -> PathBuf {
-    Path::new(&exam.root).join("truth").join(&exam.series).join("clots.nii.gz")
+    Layout::below(&exam.root).mask(&exam.series, Mask::Emboli)
 }
 
 impl<'a> Boxes<'a> {

@@ -10,6 +10,7 @@ use dicom_object::InMemDicomObject;
 use sha2::{Digest, Sha256};
 
 use super::TrainError;
+use crate::cohort::Layout;
 use crate::dicom::bounded::{self, Limits};
 use crate::dicom::{elements, hexadecimal};
 use crate::engine::volume::group_by_series;
@@ -33,7 +34,7 @@ impl CohortFiles {
     /// anywhere below `ROOT/train`, by reading every file. A series may be empty: all series of the study are wanted, in
     /// `ROOT/train/STUDY` or else anywhere. Images may lie in `ROOT` itself where there is no `ROOT/train`.
     pub(crate) fn find<'a>(root: &Path, wanted: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, TrainError> {
-        let images = Some(root.join("train")).filter(|path| path.is_dir()).unwrap_or_else(|| root.to_owned());
+        let images = Some(Layout::below(root).images()).filter(|path| path.is_dir()).unwrap_or_else(|| root.to_owned());
         let mut files = Self::default();
         let (mut studies, mut missing, mut homeless) = (Vec::new(), false, false);
         for (study, series) in wanted {

@@ -13,6 +13,7 @@ use super::labels::Exam;
 use super::stage::{self, Made, Outcome, Stage};
 use super::volumes::{self, StoredVolume};
 use super::{TrainError, TrainingContext};
+use crate::cohort::{Layout, Mask};
 use crate::engine::analyse::{AnalyseError, lungs};
 use crate::engine::models::ModelsError;
 use crate::engine::models::networks::LungNetwork;
@@ -183,7 +184,7 @@ impl Stage for Lungs<'_> {
 
 /// Where a cohort keeps the lungs of a series.
 fn truth(exam: &Exam) -> PathBuf {
-    Path::new(&exam.root).join("truth").join(&exam.series).join("lungs.nii.gz")
+    Layout::below(&exam.root).mask(&exam.series, Mask::Lungs)
 }
 
 /// Reads a mask onto a grid.

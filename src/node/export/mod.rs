@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::archive::ArchiveReader;
 use super::queue::holdings::{HeldSeries, held_series, studies_of_accession};
 use super::queue::{JobState, QueueError};
+use crate::cohort::{ExamRow, Layout, TableError, image_name, write_table};
 use crate::dicom::Uid;
 use labels::{Name, Row};
 
@@ -47,13 +48,8 @@ pub enum ExportError {
         source: io::Error,
     },
     /// A table cannot be written.
-    #[error("writing {path}: {source}", path = path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: csv::Error,
-    },
+    #[error(transparent)]
+    Write(#[from] TableError),
 }
 
 impl ExportError {
@@ -76,7 +72,7 @@ pub struct Export {
 }
 
 /// A row of the table of labels that could not be served: a row of `exclusions.csv`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Exclusion {
     /// Its line in the table of labels.
     pub line: u64,
@@ -84,16 +80,6 @@ pub struct Exclusion {
     pub exam: String,
     /// Why.
     pub reason: String,
-}
-
-/// A row of `train.csv`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Labelled {
-    #[serde(rename = "StudyInstanceUID")]
-    study: String,
-    #[serde(rename = "SeriesInstanceUID")]
-    series: String,
-    pe_present_in_exam: u8,
 }
 
 /// What was exported.
@@ -130,7 +116,7 @@ impl Export {
                 Ok(series) => match self.write(study, &series)? {
                     Ok(count) => {
                         slices += count;
-                        exams.push(Labelled {
+                        exams.push(ExamRow {
                             study: study.to_string(),
                             series: series.series_instance_uid.to_string(),
                             pe_present_in_exam: u8::from(row.present),
@@ -144,9 +130,8 @@ impl Export {
         }
         exclusions.sort_by_key(|exclusion| exclusion.line);
         fs::create_dir_all(&self.out).map_err(ExportError::disk("creating the folder", &self.out))?;
-        write_table(&self.out.join("exclusions.csv"), &["line", "exam", "reason"], &exclusions)?;
-        let columns = ["StudyInstanceUID", "SeriesInstanceUID", "pe_present_in_exam"];
-        write_table(&self.out.join("train.csv"), &columns, &exams)?;
+        write_table(&self.out.join("exclusions.csv"), &exclusions)?;
+        write_table(&Layout::below(&self.out).labels(), &exams)?;
         let positive = exams.iter().filter(|exam| exam.pe_present_in_exam == 1).count();
         Ok(Exported { exams: exams.len(), positive, slices, excluded: exclusions.len() })
     }
@@ -161,12 +146,12 @@ impl Export {
 
     /// Puts the slices of a series into their folder, all or none. Gives how many, or why it is none.
     fn write(&self, study: &Uid, series: &HeldSeries) -> Result<Result<usize, String>, ExportError> {
-        let parent = self.out.join("train").join(study.as_str());
+        let parent = Layout::below(&self.out).study(study.as_str());
         let place = parent.join(series.series_instance_uid.as_str());
         let mut files = Vec::with_capacity(series.slices.len());
         for (instance, path) in &series.slices {
             match path.as_ref().and_then(|path| Some((path, fs::metadata(path).ok()?.len()))) {
-                Some((path, bytes)) => files.push((format!("{instance}.dcm"), path, bytes)),
+                Some((path, bytes)) => files.push((image_name(instance.as_str()), path, bytes)),
                 None => return Ok(Err(format!("the archive no longer has the image {instance}"))),
             }
         }
@@ -248,20 +233,6 @@ fn is_complete(folder: &Path, files: &[(String, &PathBuf, u64)]) -> bool {
     let size = |name: &str| fs::metadata(folder.join(name)).ok().map(|metadata| metadata.len());
     let count = fs::read_dir(folder).map_or(0, Iterator::count);
     count == files.len() && files.iter().all(|(name, _, bytes)| size(name) == Some(*bytes))
-}
-
-/// Writes a table beside its place and renames it.
-fn write_table<T: Serialize>(path: &Path, columns: &[&str], rows: &[T]) -> Result<(), ExportError> {
-    let failed = |source: csv::Error| ExportError::Write { path: path.to_owned(), source };
-    let draft = path.with_extension("csv.partial");
-    let mut writer = csv::WriterBuilder::new().has_headers(false).from_path(&draft).map_err(failed)?;
-    writer.write_record(columns).map_err(failed)?;
-    for row in rows {
-        writer.serialize(row).map_err(failed)?;
-    }
-    writer.flush().map_err(ExportError::disk("writing", &draft))?;
-    drop(writer);
-    fs::rename(&draft, path).map_err(ExportError::disk("naming", path))
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ const FENCES: &[(&str, &[&str])] = &[
 /// Layers from the bottom up: a file may import from its own layer and from those below.
 const LAYERS: &[&[&str]] = &[
     &["dicom"],
+    &["cohort"],
     &["config"],
     &["engine::volume"],
     &["engine::models"],

@@ -19,8 +19,8 @@ use super::files::CohortFiles;
 use crate::engine::models::target::Target;
 pub(crate) use patients::tell_apart;
 pub(crate) use split::{Place, Split, deal};
+pub(crate) use table::Further;
 use table::Labelled;
-pub(crate) use table::{Further, flag, place};
 pub(crate) use targets::TargetLabels;
 
 /// Which of the configured cohorts an exam comes from.

@@ -9,6 +9,7 @@ use std::path::Path;
 use csv::StringRecord;
 
 use super::targets::TargetLabels;
+use crate::cohort::columns::{self, flag, place};
 use crate::engine::models::target::Target;
 use crate::learn::train::TrainError;
 use crate::learn::train::files::table;
@@ -85,7 +86,7 @@ const FURTHER: [(&str, Target); 6] = [
     ("leftsided_pe", Target::LeftSidedPe),
     ("rightsided_pe", Target::RightSidedPe),
     ("central_pe", Target::CentralPe),
-    ("rv_lv_ratio_gte_1", Target::RvLvRatioGte1),
+    (columns::RATIO_AT_LEAST_ONE, Target::RvLvRatioGte1),
     ("chronic_pe", Target::ChronicPe),
     ("acute_and_chronic_pe", Target::AcuteAndChronicPe),
 ];
@@ -101,7 +102,7 @@ impl Further {
         let column = |name: &str| place(headers, name);
         Self {
             columns: FURTHER.iter().filter_map(|(name, target)| Some((*name, *target, column(name)?))).collect(),
-            ratio_below_one: column("rv_lv_ratio_lt_1"),
+            ratio_below_one: column(columns::RATIO_BELOW_ONE),
         }
     }
 
@@ -120,7 +121,7 @@ impl Further {
     /// it is not known.
     fn ratio(&self, record: &StringRecord, at_least_one: Option<bool>) -> Result<Option<bool>, String> {
         let Some(column) = self.ratio_below_one else { return Ok(at_least_one) };
-        match (at_least_one, flag(record, column, "rv_lv_ratio_lt_1")?) {
+        match (at_least_one, flag(record, column, columns::RATIO_BELOW_ONE)?) {
             (Some(true), Some(true)) => Err("the ratio of the ventricles is both below one and not".to_owned()),
             (Some(true), _) => Ok(Some(true)),
             (_, Some(true)) => Ok(Some(false)),
@@ -129,25 +130,20 @@ impl Further {
     }
 }
 
-/// The place of a column. Spreadsheet programs begin a table with a byte order mark.
-pub(crate) fn place(headers: &StringRecord, name: &str) -> Option<usize> {
-    headers.iter().position(|header| header.trim().trim_start_matches('\u{feff}') == name)
-}
-
 impl Columns {
     fn find(headers: &StringRecord) -> Result<Self, String> {
         let column = |name: &str| place(headers, name);
         let required = |name: &str| column(name).ok_or_else(|| format!("the column `{name}` is missing"));
-        let study = required("StudyInstanceUID")?;
-        let indeterminate = column("indeterminate");
+        let study = required(columns::STUDY)?;
+        let indeterminate = column(columns::INDETERMINATE);
         let further = Further::find(headers);
         let (series, embolism, slices) =
-            if let (None, Some(present)) = (column("SOPInstanceUID"), column("pe_present_in_exam")) {
-                (column("SeriesInstanceUID"), Embolism::Present(present), None)
+            if let (None, Some(present)) = (column(columns::INSTANCE), column(columns::EXAM_POSITIVE)) {
+                (column(columns::SERIES), Embolism::Present(present), None)
             } else {
-                let slices = Slices { label: required("pe_present_on_image")?, instance: required("SOPInstanceUID")? };
-                let negative = Embolism::Negative(required("negative_exam_for_pe")?);
-                (Some(required("SeriesInstanceUID")?), negative, Some(slices))
+                let slices = Slices { label: required(columns::SLICE_LABEL)?, instance: required(columns::INSTANCE)? };
+                let negative = Embolism::Negative(required(columns::EXAM_NEGATIVE)?);
+                (Some(required(columns::SERIES)?), negative, Some(slices))
             };
         Ok(Self { study, series, embolism, slices, indeterminate, further })
     }
@@ -194,13 +190,13 @@ impl Columns {
     /// What a row says of its exam as a whole.
     fn exam_of(&self, record: &StringRecord) -> Result<TargetLabels, String> {
         let (name, column) = match self.embolism {
-            Embolism::Negative(column) => ("negative_exam_for_pe", column),
-            Embolism::Present(column) => ("pe_present_in_exam", column),
+            Embolism::Negative(column) => (columns::EXAM_NEGATIVE, column),
+            Embolism::Present(column) => (columns::EXAM_POSITIVE, column),
         };
         let said = flag(record, column, name)?.ok_or_else(|| format!("{name} is empty: 0 or 1 was expected"))?;
         let embolism = said == matches!(self.embolism, Embolism::Present(_));
         if let Some(column) = self.indeterminate
-            && flag(record, column, "indeterminate")? == Some(true)
+            && flag(record, column, columns::INDETERMINATE)? == Some(true)
         {
             return Err("the exam is indeterminate, neither positive nor negative".to_owned());
         }
@@ -217,7 +213,7 @@ impl Columns {
             // One row an exam: the same again changes nothing.
             return Ok(());
         };
-        let label = flag(record, label, "pe_present_on_image")?;
+        let label = flag(record, label, columns::SLICE_LABEL)?;
         let instance = record.get(instance).unwrap_or_default().trim();
         if instance.is_empty() {
             return match label {
@@ -230,16 +226,6 @@ impl Columns {
             Some(_) => Err("the SOP instance is listed twice".to_owned()),
             None => Ok(()),
         }
-    }
-}
-
-/// 0, 1, or nothing for unlabelled.
-pub(crate) fn flag(record: &StringRecord, column: usize, name: &str) -> Result<Option<bool>, String> {
-    match record.get(column).unwrap_or_default().trim() {
-        "" => Ok(None),
-        "0" => Ok(Some(false)),
-        "1" => Ok(Some(true)),
-        other => Err(format!("{name} = `{other}`: 0, 1 or nothing was expected")),
     }
 }
 

@@ -3,22 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::groups::Attributes;
+use crate::cohort::{Layout, LevelRow};
 use crate::learn::train::TrainError;
 use crate::learn::train::dataset::{Dataset, PreparedExam};
 use crate::learn::train::files::table;
 use crate::learn::train::labels::{Exclusion, Split};
 use crate::learn::train::volumes::{self, Acquisition};
-
-/// The part of a row of `truth/exams.csv` that is asked for.
-#[derive(Debug, Deserialize)]
-struct Truth {
-    series_instance_uid: String,
-    most_proximal_level: String,
-}
 
 /// What is known of exams: clot levels where a cohort has `truth/exams.csv`, and how they were acquired where the step
 /// `volumes` wrote so.
@@ -27,7 +20,7 @@ pub(crate) fn attributes(exams: &[&PreparedExam], acquired: &Path) -> Result<Att
     let roots: BTreeSet<&str> = exams.iter().map(|exam| exam.root.as_str()).collect();
     let mut attributes = Attributes::default();
     for root in roots {
-        for row in rows::<Truth>(&Path::new(root).join("truth").join("exams.csv"))? {
+        for row in rows::<LevelRow>(&Layout::below(root).truth_table())? {
             attributes.add(&row.series_instance_uid, "clot level", row.most_proximal_level);
         }
     }

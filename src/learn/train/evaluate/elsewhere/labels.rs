@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
 
+use crate::cohort::columns::{self, flag, place};
 use crate::engine::models::target::Target;
 use crate::learn::train::TrainError;
 use crate::learn::train::files::table;
-use crate::learn::train::labels::{Exclusion, Further, flag, place};
+use crate::learn::train::labels::{Exclusion, Further};
 
 /// One study of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,9 +94,9 @@ impl Columns {
     fn find(headers: &StringRecord) -> Result<Self, String> {
         let column = |name: &str| place(headers, name);
         let found = Self {
-            study: column("StudyInstanceUID").ok_or("the column `StudyInstanceUID` is missing")?,
-            series: column("SeriesInstanceUID"),
-            present: column("pe_present_in_exam"),
+            study: column(columns::STUDY).ok_or("the column `StudyInstanceUID` is missing")?,
+            series: column(columns::SERIES),
+            present: column(columns::EXAM_POSITIVE),
             level: column("level"),
             mask: column("mask"),
             further: Further::find(headers),
@@ -115,10 +116,11 @@ impl Columns {
         if study.is_empty() {
             return problem("the row names no study".to_owned());
         }
-        let said = |column| flag(record, column, "pe_present_in_exam");
+        let said = |column| flag(record, column, columns::EXAM_POSITIVE);
         let (embolism, further) = match (self.present.map_or(Ok(None), said), self.further.read(record)) {
             (Ok(embolism), Ok(further)) => (embolism, further),
-            (Err(wrong), _) | (_, Err(wrong)) => return problem(wrong),
+            (Err(wrong), _) => return problem(wrong.into()),
+            (_, Err(wrong)) => return problem(wrong),
         };
         let mask = Some(optional(self.mask)).filter(|path| !path.is_empty()).map(|path| folder.join(path));
         if embolism.is_none() && mask.is_none() {

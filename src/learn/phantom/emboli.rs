@@ -2,18 +2,19 @@
 //! chronic ones lie broadly along one wall with a smooth inner border, or cross a narrow artery as webs (Castañer et al.,
 //! Radiographics 29 (2009) 31, doi 10.1148/rg.291085061).
 
+use super::level::Level;
 use super::population::Emboli;
 use super::random::Draws;
 use super::shapes::{Tube, tubes};
 use super::thorax::Side;
 use super::vector::Vector;
-use super::vessels::{Branch, Level, Tree};
+use super::vessels::{Branch, Tree};
 
 /// Radius of the bands of a web in millimetres, and their distance along the artery.
 const BAND: f32 = 0.9;
 const BAND_DISTANCE: usize = 3;
 
-/// How much of the artery an acute clot fills.
+/// How much of the artery an acute embolus fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Occlusion {
     /// Free on all sides, with a rim of contrast.
@@ -26,16 +27,16 @@ pub(super) enum Occlusion {
 
 /// One embolus.
 #[derive(Debug, Clone)]
-pub(super) struct Clot {
+pub(super) struct Embolus {
     pub(super) level: Level,
-    /// Sides of the patient the clot lies on.
+    /// Sides of the patient the embolus lies on.
     pub(super) sides: Vec<Side>,
     pub(super) chronic: bool,
     pub(super) hounsfield: f32,
     pub(super) tubes: Vec<Tube>,
 }
 
-/// Draws the level of the most proximal clot.
+/// Draws the level of the most proximal embolus.
 pub(super) fn most_proximal(draws: &mut Draws, emboli: &Emboli) -> Level {
     let share = draws.between(0.0, 1.0);
     let index = emboli.levels.iter().position(|&up_to| share < up_to).unwrap_or(emboli.levels.len());
@@ -55,8 +56,8 @@ pub enum Age {
 
 impl Age {
     /// The age of some emboli; `None` without any.
-    pub(super) fn of(clots: &[Clot]) -> Option<Self> {
-        let any = |chronic: bool| clots.iter().any(|clot| clot.chronic == chronic);
+    pub(super) fn of(emboli: &[Embolus]) -> Option<Self> {
+        let any = |chronic: bool| emboli.iter().any(|embolus| embolus.chronic == chronic);
         match (any(false), any(true)) {
             (false, false) => None,
             (true, false) => Some(Self::Acute),
@@ -88,7 +89,7 @@ impl Age {
 }
 
 /// Draws the emboli of one exam, of which `first` is the level of the most proximal one.
-pub(super) fn draw(draws: &mut Draws, arteries: &Tree, first: Level, emboli: &Emboli) -> Vec<Clot> {
+pub(super) fn draw(draws: &mut Draws, arteries: &Tree, first: Level, emboli: &Emboli) -> Vec<Embolus> {
     let age = Age::draw(draws, emboli, first);
     let further = match first {
         Level::Saddle | Level::Main | Level::Lobar => emboli.further[0],
@@ -97,16 +98,16 @@ pub(super) fn draw(draws: &mut Draws, arteries: &Tree, first: Level, emboli: &Em
     };
     let further = draws.whole(further[0], further[1]);
     let bed = Bed { arteries, emboli };
-    let mut clots: Vec<Clot> = bed.lodge(draws, first, age.chronic(0)).into_iter().collect();
+    let mut emboli: Vec<Embolus> = bed.lodge(draws, first, age.chronic(0)).into_iter().collect();
     for number in 1..=further {
         let deeper: Vec<Level> = [Level::Lobar, Level::Segmental, Level::Subsegmental]
             .into_iter()
             .filter(|&deeper| deeper >= first)
             .collect();
         let level = *draws.choose(&deeper);
-        clots.extend(bed.lodge(draws, level, age.chronic(number)));
+        emboli.extend(bed.lodge(draws, level, age.chronic(number)));
     }
-    clots
+    emboli
 }
 
 /// The arteries in which emboli lodge.
@@ -116,7 +117,7 @@ struct Bed<'a> {
 }
 
 impl Bed<'_> {
-    fn lodge(&self, draws: &mut Draws, level: Level, chronic: bool) -> Option<Clot> {
+    fn lodge(&self, draws: &mut Draws, level: Level, chronic: bool) -> Option<Embolus> {
         let length = match level {
             Level::Saddle => draws.between(45.0, 80.0),
             Level::Main => draws.between(22.0, 45.0),
@@ -153,7 +154,7 @@ impl Bed<'_> {
             });
             (draws.between(30.0, 90.0), acute(draws, &path, occlusion))
         };
-        Some(Clot { level, sides, chronic, hounsfield, tubes })
+        Some(Embolus { level, sides, chronic, hounsfield, tubes })
     }
 
     fn holds(&self, branch: &Branch) -> bool {
@@ -224,7 +225,7 @@ fn along(points: &[(Vector, f32)], start: f32, length: f32) -> Vec<(Vector, f32)
     path
 }
 
-/// The clot around its path: tapered ends, an uneven surface.
+/// The embolus around its path: tapered ends, an uneven surface.
 fn acute(draws: &mut Draws, path: &[(Vector, f32)], occlusion: Occlusion) -> Vec<Tube> {
     let (fill, aside) = match occlusion {
         Occlusion::Central => (draws.between(0.6, 0.78), draws.between(0.0, 0.12)),
@@ -305,9 +306,9 @@ mod tests {
         assert!((count * 2 / 5..=count * 3 / 5).contains(&small), "{small} of {count}");
     }
 
-    /// How far the middle of a clot lies from the nearest centre line, against the artery's radius there.
-    fn aside(exam: &Exam, clot: &Clot) -> f32 {
-        let middle = clot.tubes[clot.tubes.len() / 2].from;
+    /// How far the middle of an embolus lies from the nearest centre line, against the artery's radius there.
+    fn aside(exam: &Exam, embolus: &Embolus) -> f32 {
+        let middle = embolus.tubes[embolus.tubes.len() / 2].from;
         let lines = exam.arteries.branches.iter().flat_map(|branch| along(&branch.points, 0.0, branch.length()));
         let nearest = lines.min_by(|a, b| (a.0 - middle).length().total_cmp(&(b.0 - middle).length())).unwrap();
         (nearest.0 - middle).length() / nearest.1
@@ -320,9 +321,12 @@ mod tests {
             let recipe = Recipe { site: Site::External, level: Some(Level::Lobar), pe: Some(true), ..recipe(index) };
             let exam = Exam::draw(&recipe);
             ages.extend(exam.truth().age);
-            for clot in exam.clots.iter().filter(|clot| clot.level == Level::Lobar) {
-                let aside = aside(&exam, clot);
-                assert!(if clot.chronic { aside > 0.6 } else { aside < 0.6 }, "exam {index}: {clot:?} at {aside}");
+            for embolus in exam.emboli.iter().filter(|embolus| embolus.level == Level::Lobar) {
+                let aside = aside(&exam, embolus);
+                assert!(
+                    if embolus.chronic { aside > 0.6 } else { aside < 0.6 },
+                    "exam {index}: {embolus:?} at {aside}"
+                );
             }
         }
         for age in [Age::Acute, Age::Chronic, Age::Both] {
@@ -336,13 +340,13 @@ mod tests {
     }
 
     #[test]
-    fn a_clot_lies_in_the_arteries_of_its_side() {
+    fn a_embolus_lies_in_the_arteries_of_its_side() {
         for level in [Level::Main, Level::Lobar, Level::Segmental, Level::Subsegmental] {
             let exam = exam(3, Some(level));
-            for clot in &exam.clots {
-                let sign = clot.sides[0].sign();
-                assert!(clot.level == Level::Main || clot.tubes.iter().all(|tube| tube.from.x * sign > 0.0));
-                assert!((30.0..=90.0).contains(&clot.hounsfield));
+            for embolus in &exam.emboli {
+                let sign = embolus.sides[0].sign();
+                assert!(embolus.level == Level::Main || embolus.tubes.iter().all(|tube| tube.from.x * sign > 0.0));
+                assert!((30.0..=90.0).contains(&embolus.hounsfield));
             }
         }
     }
