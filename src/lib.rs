@@ -25,6 +25,7 @@
 //! [`node`] is everything that waits. [`learn`] is offline. [`cohort`] lies below both: it is the layout in which the
 //! node exports studies and phantoms are written, and which training reads.
 
+mod causes;
 pub mod cli;
 pub mod cohort;
 pub mod config;

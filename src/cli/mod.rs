@@ -18,6 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::causes::with_causes;
 use crate::config::{Config, ConfigError};
 
 /// A radiology AI node: CT pulmonary angiograms in, coded reports, heat maps and lung segmentations out.
@@ -89,16 +90,7 @@ pub enum CliError {
 impl CliError {
     /// A failure with the whole chain of causes in one line.
     pub(crate) fn failed(error: &dyn std::error::Error) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let next = error.to_string();
-            if !text.ends_with(&next) {
-                text = format!("{text}: {next}");
-            }
-            cause = error.source();
-        }
-        Self::Failed(text)
+        Self::Failed(with_causes(error))
     }
 }
 

@@ -20,7 +20,8 @@ use crate::config::Config;
 use crate::dicom::hexadecimal;
 use crate::engine::analyse::findings::TargetFinding;
 use crate::engine::models::Models;
-use crate::engine::pipeline::{Options, SeriesResult, Status, analyse_series};
+use crate::engine::pipeline::{AnalysisSummary, Ending, FindOptions, ReportOptions, SeriesOutcome, find, report};
+use crate::engine::report::Results;
 use crate::engine::volume::{Rejection, SeriesFiles, group_by_series};
 
 #[derive(Debug, Args)]
@@ -34,7 +35,7 @@ pub(super) struct Arguments {
     /// Folder for result objects, masks, maps and pictures, one folder a series
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Analyse series that the quality gate rejects too; their results say so
+    /// Analyse series that quality checks reject too; their results say so
     #[arg(long)]
     ignore_quality: bool,
     #[command(flatten)]
@@ -42,7 +43,7 @@ pub(super) struct Arguments {
 }
 
 /// One row of the table. Column names and values are part of the contract with scripts.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Row {
     study_instance_uid: String,
     series_instance_uid: String,
@@ -59,6 +60,16 @@ struct Row {
     probability_spread: Option<String>,
     /// Probabilities of the classifier's further targets: `name=probability`, joined by semicolons.
     targets: String,
+    /// As `probability_spread`, which is its former name.
+    probability_standard_deviation: Option<String>,
+}
+
+/// A series with all that came of it.
+struct Predicted {
+    outcome: SeriesOutcome,
+    summary: AnalysisSummary,
+    /// Result objects and pictures, when analysed.
+    results: Option<Results>,
 }
 
 /// Finds the series, analyses one after another, and writes a row for each as soon as it is done.
@@ -86,10 +97,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let mut folders = HashSet::new();
     for series in &grouping.series {
         let start = Instant::now();
-        let outcome = analyse(series, &mut models, arguments, &config).and_then(|result| {
+        let outcome = analyse(series, &mut models, arguments, &config).and_then(|predicted| {
             let folder = arguments.out.as_ref().map(|out| out.join(folder_name(series, &mut folders)));
-            folder.map_or(Ok(()), |folder| output::write(&folder, &result))?;
-            Ok(result)
+            folder.map_or(Ok(()), |folder| output::write(&folder, &predicted))?;
+            Ok(predicted)
         });
         progress.suspend(|| tell(series, &outcome));
         failures += usize::from(outcome.is_err());
@@ -115,18 +126,24 @@ fn analyse(
     models: &mut Models,
     arguments: &Arguments,
     config: &Config,
-) -> Result<SeriesResult, CliError> {
-    let options = Options {
+) -> Result<Predicted, CliError> {
+    let options = FindOptions {
         limits: &config.limits,
-        report: &config.report,
         ignore_quality: arguments.ignore_quality || config.analysis.ignore_quality,
         allow_demonstration: config.models.allow_demonstration,
+        key_slices: config.report.key_slices,
+    };
+    let mut outcome = find(&series.files, models, &options).map_err(|error| CliError::failed(&error))?;
+    let options = ReportOptions {
+        settings: &config.report,
         instance_set_digest: &digest(&series.files)?,
         predecessor: None,
         time: &ZonedDateTime::now(),
         software_version: env!("CARGO_PKG_VERSION"),
     };
-    analyse_series(&series.files, models, &options).map_err(|error| CliError::failed(&error))
+    let results = report(&mut outcome, &options).map_err(|error| CliError::failed(&error))?;
+    let summary = outcome.summary(results.as_ref().map_or(&[], |results| &results.objects));
+    Ok(Predicted { outcome, summary, results })
 }
 
 /// A digest of the files that does not depend on their names or order.
@@ -148,11 +165,11 @@ fn progress(series: usize) -> ProgressBar {
 }
 
 /// Says on the terminal why a series has no result.
-fn tell(series: &SeriesFiles, outcome: &Result<SeriesResult, CliError>) {
+fn tell(series: &SeriesFiles, outcome: &Result<Predicted, CliError>) {
     let uid = &series.series_instance_uid;
     match outcome {
-        Ok(result) => {
-            for Rejection { reason, explanation } in &result.summary.rejections {
+        Ok(predicted) => {
+            for Rejection { reason, explanation } in predicted.summary.rejections() {
                 eprintln!("pe-node: series {uid}: {reason}: {explanation}");
             }
         }
@@ -160,31 +177,33 @@ fn tell(series: &SeriesFiles, outcome: &Result<SeriesResult, CliError>) {
     }
 }
 
-fn row(series: &SeriesFiles, outcome: &Result<SeriesResult, CliError>, elapsed: Duration) -> Row {
-    let summary = outcome.as_ref().ok().map(|result| &result.summary);
-    let codes = |rejections: &[Rejection]| {
-        rejections.iter().map(|rejection| rejection.reason.code()).collect::<Vec<_>>().join(";")
-    };
-    let millilitres = |volume: f64| format!("{volume:.1}");
+fn row(series: &SeriesFiles, outcome: &Result<Predicted, CliError>, elapsed: Duration) -> Row {
+    let summary = outcome.as_ref().ok().map(|predicted| &predicted.summary);
+    let analysed = summary.and_then(AnalysisSummary::analysed);
+    let lungs = summary.and_then(AnalysisSummary::lungs);
+    let deviation = analysed.and_then(|analysed| analysed.standard_deviation).map(|share| format!("{share:.6}"));
     Row {
         study_instance_uid: series.study_instance_uid.to_string(),
         series_instance_uid: series.series_instance_uid.to_string(),
-        status: match summary.map(|summary| summary.status) {
-            Some(Status::Analysed) => "analysed",
-            Some(Status::Rejected) => "rejected",
+        status: match summary.map(|summary| &summary.ending) {
+            Some(Ending::Analysed(_)) => "analysed",
+            Some(Ending::Rejected(_)) => "rejected",
             None => "failed",
         },
-        reasons: summary.map(|summary| codes(&summary.rejections)).unwrap_or_default(),
-        pe_probability: summary
-            .and_then(|summary| summary.probability)
-            .map(|probability| format!("{:.6}", probability.value())),
-        decision: summary.and_then(|summary| summary.decision).map(|decision| decision.to_string()),
-        left_lung_ml: summary.and_then(|summary| summary.left_lung_ml).map(millilitres),
-        right_lung_ml: summary.and_then(|summary| summary.right_lung_ml).map(millilitres),
+        reasons: summary.map(|summary| codes(summary.rejections())).unwrap_or_default(),
+        pe_probability: analysed.map(|analysed| format!("{:.6}", analysed.probability.value())),
+        decision: analysed.map(|analysed| analysed.decision.to_string()),
+        left_lung_ml: lungs.map(|lungs| format!("{:.1}", lungs.left_ml)),
+        right_lung_ml: lungs.map(|lungs| format!("{:.1}", lungs.right_ml)),
         seconds: format!("{:.2}", elapsed.as_secs_f64()),
-        probability_spread: summary.and_then(|summary| summary.probability_spread).map(|spread| format!("{spread:.6}")),
-        targets: summary.map(|summary| targets(&summary.targets)).unwrap_or_default(),
+        probability_spread: deviation.clone(),
+        targets: analysed.map(|analysed| targets(&analysed.targets)).unwrap_or_default(),
+        probability_standard_deviation: deviation,
     }
+}
+
+fn codes(rejections: &[Rejection]) -> String {
+    rejections.iter().map(|rejection| rejection.reason.code()).collect::<Vec<_>>().join(";")
 }
 
 fn targets(findings: &[TargetFinding]) -> String {
@@ -195,17 +214,10 @@ fn targets(findings: &[TargetFinding]) -> String {
 /// The row of a file that could not be placed in a series.
 fn unreadable(rejection: &Rejection) -> Row {
     Row {
-        study_instance_uid: String::new(),
-        series_instance_uid: String::new(),
         status: "rejected",
         reasons: rejection.reason.code().to_owned(),
-        pe_probability: None,
-        decision: None,
-        left_lung_ml: None,
-        right_lung_ml: None,
         seconds: "0.00".to_owned(),
-        probability_spread: None,
-        targets: String::new(),
+        ..Row::default()
     }
 }
 

@@ -70,9 +70,9 @@ impl ElsewhereArguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let step: Step = arguments.step.parse().map_err(CliError::Usage)?;
-    let Config { log, models, onnxruntime, report, .. } = Config::load(None, std::env::vars(), &[])?;
+    let Config { log, models, onnxruntime, .. } = Config::load(None, std::env::vars(), &[])?;
     crate::node::telemetry::start_logging(&log).map_err(|error| CliError::Usage(error.to_string()))?;
-    let context = TrainingContext { models, onnxruntime, report };
+    let context = TrainingContext { models, onnxruntime };
     let configuration = TrainConfiguration::load(arguments.config.as_deref(), &arguments.overrides)?;
     let lines = match arguments.elsewhere.request(step)? {
         Some(request) => train::evaluate_elsewhere(&configuration, &context, &request),

@@ -16,7 +16,7 @@ use super::queue::{Queue, QueueError};
 use super::shutdown::Shutdown;
 use super::web::{self, DestinationEntry, LayersError};
 use super::worker::shadow::Shadow;
-use super::worker::{Worker, WorkerError};
+use super::worker::{Worker, WorkerError, WorkerSettings, protocol};
 use crate::config::{Config, DestinationConfig, Transport};
 use crate::engine::models::registry::RegistryError;
 
@@ -108,8 +108,9 @@ impl Node {
             queue: queue.clone(),
         };
         let deliveries = Deliveries::new(&config.destinations, &delivering)?;
-        let worker = Worker::start(archive.clone(), queue.clone(), &config, models.wanted()).await?;
-        let shadow = Shadow::new(archive.clone(), queue.clone(), &config, models.wanted())?;
+        let working = worker_settings(&config);
+        let worker = Worker::start(archive.clone(), queue.clone(), &working, models.wanted()).await?;
+        let shadow = Shadow::new(archive.clone(), queue.clone(), &working, models.wanted())?;
         Ok(Self { config, doors, archive, queue, assembly, worker, deliveries, models, shadow })
     }
 
@@ -157,6 +158,22 @@ impl Node {
         archive.close().await;
         tracing::info!("stopped");
         fault
+    }
+}
+
+/// The sections that the worker depends on.
+fn worker_settings(config: &Config) -> WorkerSettings {
+    WorkerSettings {
+        folder: config.storage.path.join("work"),
+        analysis: config.analysis.clone(),
+        child: protocol::Settings {
+            models: config.models.clone(),
+            onnxruntime: config.onnxruntime.clone(),
+            limits: config.limits,
+            report: config.report.clone(),
+            ignore_quality: config.analysis.ignore_quality,
+            log: config.log.clone(),
+        },
     }
 }
 

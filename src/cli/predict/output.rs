@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::Predicted;
 use crate::cli::CliError;
 use crate::engine::analyse::findings::Evidence;
-use crate::engine::pipeline::SeriesResult;
-use crate::engine::report::Pictures;
+use crate::engine::report::Results;
 use crate::engine::volume::{SourceSlice, nifti};
 
 /// One row of `slices.csv`, lowest slice first.
@@ -22,26 +22,33 @@ struct SliceRow<'a> {
 
 /// Writes what there is: lungs whenever their stage ran, everything else when the series was analysed. What an earlier
 /// run left in the folder is removed first, so that the folder never mixes two runs; nothing else in it is touched.
-pub(super) fn write(folder: &Path, result: &SeriesResult) -> Result<(), CliError> {
+pub(super) fn write(folder: &Path, predicted: &Predicted) -> Result<(), CliError> {
     remove_results(folder)?;
-    let (Some(lungs), Some(geometry)) = (&result.lungs, &result.geometry) else { return Ok(()) };
+    let Some((lungs, geometry)) = predicted.outcome.lungs() else { return Ok(()) };
     fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
     nifti::write(&folder.join("lungs.nii.gz"), &lungs.0, geometry).map_err(|error| CliError::failed(&error))?;
-    for (index, object) in result.objects.iter().enumerate() {
+    if let Some(results) = &predicted.results {
+        write_results(folder, results)?;
+    }
+    let Some(series) = predicted.outcome.analysed() else { return Ok(()) };
+    let Some(evidence) = &series.findings.evidence else { return Ok(()) };
+    nifti::write(&folder.join("evidence.nii.gz"), &evidence.map.cells, &evidence.map.geometry)
+        .map_err(|error| CliError::failed(&error))?;
+    write_slices(&folder.join("slices.csv"), evidence, &series.volume.slices)
+}
+
+/// Objects and pictures, each named by its kind.
+fn write_results(folder: &Path, results: &Results) -> Result<(), CliError> {
+    for (index, object) in results.objects.iter().enumerate() {
         let kind = object.kind;
-        let same = result.objects[..index].iter().filter(|other| other.kind == kind).count();
+        let same = results.objects[..index].iter().filter(|other| other.kind == kind).count();
         let name = if same == 0 { format!("{}.dcm", kind.name()) } else { format!("{}-{}.dcm", kind.name(), same + 1) };
         let path = folder.join(name);
         object.object.write_to_file(&path).map_err(|error| failed(&path, &error))?;
     }
-    for (stem, picture) in result.pictures.iter().flat_map(Pictures::named) {
+    for (stem, picture) in results.pictures.named() {
         let path = folder.join(format!("{stem}.png"));
         picture.save(&path).map_err(|error| failed(&path, &error))?;
-    }
-    if let Some(evidence) = result.findings.as_ref().and_then(|findings| findings.evidence.as_ref()) {
-        nifti::write(&folder.join("evidence.nii.gz"), &evidence.map.cells, &evidence.map.geometry)
-            .map_err(|error| CliError::failed(&error))?;
-        write_slices(&folder.join("slices.csv"), evidence, &result.slices)?;
     }
     Ok(())
 }

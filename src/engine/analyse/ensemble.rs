@@ -21,7 +21,7 @@ pub(super) fn targets(manifest: &Manifest, readings: &[Reading]) -> Result<Vec<T
         Ok(TargetFinding {
             target,
             probability: mean(&probabilities)?,
-            spread: spread(&probabilities),
+            standard_deviation: standard_deviation(&probabilities),
             calibrated: manifest.is_calibrated(target),
         })
     };
@@ -91,7 +91,7 @@ fn mean(probabilities: &[Probability]) -> Result<Probability, AnalyseError> {
 }
 
 /// Standard deviation of the members as a sample of all networks that could have been fitted; `None` for a single one.
-fn spread(probabilities: &[Probability]) -> Option<f64> {
+fn standard_deviation(probabilities: &[Probability]) -> Option<f64> {
     let count = probabilities.len() as f64;
     let mean = probabilities.iter().map(|probability| probability.value()).sum::<f64>() / count;
     let squares: f64 = probabilities.iter().map(|probability| (probability.value() - mean).powi(2)).sum();
@@ -139,7 +139,7 @@ mod tests {
         let found = targets(&manifest(), &readings).expect("found");
         assert_eq!(found[0].target, Target::PulmonaryEmbolism);
         assert!((found[0].probability.value() - f64::midpoint(low, high)).abs() < 1e-12);
-        assert!((found[0].spread.expect("two members") - (high - low) / 2.0_f64.sqrt()).abs() < 1e-12);
+        assert!((found[0].standard_deviation.expect("two members") - (high - low) / 2.0_f64.sqrt()).abs() < 1e-12);
         let means = slices(&manifest(), &readings).expect("found").expect("slices");
         assert!((means.probabilities[0].value() - f64::midpoint(low, high)).abs() < 1e-12);
         assert!((f64::from(means.evidence[(0, 0, 0)]) - f64::midpoint(low, high)).abs() < 1e-6);
@@ -160,7 +160,7 @@ mod tests {
     fn a_single_network_has_no_spread() {
         let mut manifest = manifest();
         manifest.calibration.truncate(1);
-        assert_eq!(targets(&manifest, &[reading(1.0)]).expect("found")[0].spread, None);
+        assert_eq!(targets(&manifest, &[reading(1.0)]).expect("found")[0].standard_deviation, None);
     }
 
     #[test]

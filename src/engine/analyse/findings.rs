@@ -1,15 +1,14 @@
 //! What an analysis found, in numbers and grid positions; reports put it into DICOM.
 
-use std::fmt;
-
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::models::manifest::{IntendedUse, Manifest};
+use crate::engine::models::registry::Packages;
 use crate::engine::models::target::Target;
 pub use crate::engine::models::{ModelIdentity, Provider};
 use crate::engine::volume::preparation::Preparation;
-use crate::engine::volume::{Geometry, Reason, VoxelPoint};
+use crate::engine::volume::{Geometry, Rejection, VoxelPoint};
 
 /// A probability, between 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
@@ -34,8 +33,9 @@ impl Probability {
 }
 
 /// What is said of pulmonary embolism in the exam.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Decision {
     /// At or above the operating point.
     Present,
@@ -43,16 +43,6 @@ pub enum Decision {
     Absent,
     /// Inside the indeterminate band, or the package may not decide on such images.
     Undetermined,
-}
-
-impl fmt::Display for Decision {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Present => "present",
-            Self::Absent => "absent",
-            Self::Undetermined => "undetermined",
-        })
-    }
 }
 
 /// What a classifier says of one target in the exam.
@@ -63,9 +53,32 @@ pub struct TargetFinding {
     /// Mean over all members of the classifier.
     pub probability: Probability,
     /// Standard deviation over the members; `None` for a single network.
-    pub spread: Option<f64>,
+    #[serde(flatten, with = "standard_deviation")]
+    pub standard_deviation: Option<f64>,
     /// False if there was nothing to calibrate it on: the probability is then the network's own.
     pub calibrated: bool,
+}
+
+/// A standard deviation in JSON, also under its former name.
+mod standard_deviation {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Names {
+        #[serde(default)]
+        standard_deviation: Option<f64>,
+        #[serde(default)]
+        spread: Option<f64>,
+    }
+
+    #[expect(clippy::ref_option, reason = "serde gives a reference to the field")]
+    pub(super) fn serialize<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+        Names { standard_deviation: *value, spread: *value }.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+        Names::deserialize(deserializer).map(|names| names.standard_deviation.or(names.spread))
+    }
 }
 
 /// Volumes of the lungs and a point inside each, on the source grid.
@@ -75,6 +88,13 @@ pub struct Lungs {
     pub left: Option<Lung>,
     /// The patient's right lung.
     pub right: Option<Lung>,
+}
+
+impl Lungs {
+    /// True if at least one lung was found.
+    pub fn has_lungs(&self) -> bool {
+        self.left.is_some() || self.right.is_some()
+    }
 }
 
 /// One lung.
@@ -157,7 +177,7 @@ pub struct Findings {
     /// [`Self::is_calibrated`].
     pub probability: Probability,
     /// Standard deviation of that probability over the members; `None` for a single network.
-    pub spread: Option<f64>,
+    pub standard_deviation: Option<f64>,
     /// What it amounts to at the operating point.
     pub decision: Decision,
     /// What else the classifier says of the exam.
@@ -168,16 +188,16 @@ pub struct Findings {
     pub field: AnalysedField,
     /// Lung volumes.
     pub lungs: Lungs,
-    /// Reasons found by the quality gate; not empty only when they were overridden by request.
-    pub reasons: Vec<Reason>,
+    /// What the quality checks found; not empty only when it was overridden by request.
+    pub rejections: Vec<Rejection>,
     /// True if the images say that they are synthetic (0008,001C).
     pub synthetic: bool,
     /// What all models together may be used for: the least of any.
     pub intended_use: IntendedUse,
     /// The embolism classifier's manifest: operating point, calibration, intended use.
     pub classifier: Manifest,
-    /// Identity of each model that took part: lungs first, then embolism.
-    pub models: Vec<ModelIdentity>,
+    /// Identity of each model that took part.
+    pub models: Packages,
     /// Which execution provider ran the networks.
     pub provider: Provider,
 }

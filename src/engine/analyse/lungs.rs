@@ -4,7 +4,7 @@
 //! outline is the images' own, found on the source grid from Hounsfield units; see `refinement`.
 
 mod disjoint;
-mod great_parts;
+mod largest_components;
 mod morphology;
 mod recovery;
 mod refinement;

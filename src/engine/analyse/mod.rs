@@ -1,4 +1,4 @@
-//! From a volume to findings: quality gate, lungs, embolism, evidence.
+//! From a volume to findings: quality checks, lungs, embolism, evidence.
 //!
 //! Each stage is a function of the volume and of what the stages before it found. Networks are run in batches of
 //! prepared slices or in patches, so that memory is bounded by the volume itself and one batch.

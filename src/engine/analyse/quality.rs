@@ -1,7 +1,7 @@
-//! The quality gate: is this series a usable CT pulmonary angiogram?
+//! Quality checks: is this series a usable CT pulmonary angiogram?
 //!
 //! [`read_series`](crate::engine::volume::read_series) has told what is wrong with the objects and their positions;
-//! [`gate_images`] judges the images before, [`gate_chest`] after the lungs are known. Each gives all reasons that
+//! [`check_images`] judges the images before, [`check_chest`] after the lungs are known. Each gives all reasons that
 //! apply, with figures.
 
 use dicom_dictionary_std::tags;
@@ -42,7 +42,7 @@ const CUT_SHARE: f64 = 0.1;
 const ENHANCED: f64 = 110.0;
 
 /// Judges a volume before its lungs are known: slice distance and thickness.
-pub fn gate_images(volume: &Volume) -> Vec<Rejection> {
+pub fn check_images(volume: &Volume) -> Vec<Rejection> {
     let distance = volume.geometry.spacing[2];
     let thickness = number(&volume.header, tags::SLICE_THICKNESS).filter(|thickness| *thickness > 0.0);
     if distance.max(thickness.unwrap_or(0.0)) <= THICKEST_SLICE {
@@ -56,7 +56,7 @@ pub fn gate_images(volume: &Volume) -> Vec<Rejection> {
 }
 
 /// Judges a volume with its lungs: are they there, whole, and is there contrast agent between them?
-pub fn gate_chest(volume: &Volume, lungs: &LungMask) -> Vec<Rejection> {
+pub fn check_chest(volume: &Volume, lungs: &LungMask) -> Vec<Rejection> {
     if let Some(rejection) = not_a_chest(volume, lungs) {
         // Cut lungs and vessels cannot be judged where there are no lungs.
         return vec![rejection];
@@ -267,7 +267,7 @@ mod tests {
     fn gates(folder: &str) -> Option<Vec<Reason>> {
         let volume = read_series(&files(&test_data(folder)?), &LIMITS).volume.expect("a volume");
         let lungs = lungs_by_threshold(&volume);
-        Some(reasons(&[gate_images(&volume), gate_chest(&volume, &lungs)].concat()))
+        Some(reasons(&[check_images(&volume), check_chest(&volume, &lungs)].concat()))
     }
 
     #[test]
@@ -295,7 +295,7 @@ mod tests {
         let header = InMemDicomObject::new_empty();
         let hounsfield = voxels.mapv(|hounsfield| hounsfield as i16);
         let volume = Volume { hounsfield, geometry, slices: Vec::new(), header };
-        assert_eq!(reasons(&gate_chest(&volume, &lungs_by_threshold(&volume))), [Reason::NotAChest]);
+        assert_eq!(reasons(&check_chest(&volume, &lungs_by_threshold(&volume))), [Reason::NotAChest]);
     }
 
     /// Two lungs of 180 mm in a body, a vessel between them and a spine behind it.
@@ -320,7 +320,7 @@ mod tests {
     }
 
     fn gate(volume: &Volume) -> Vec<Reason> {
-        reasons(&gate_chest(volume, &lungs_by_threshold(volume)))
+        reasons(&check_chest(volume, &lungs_by_threshold(volume)))
     }
 
     #[test]
@@ -335,7 +335,7 @@ mod tests {
     fn a_body_without_lungs_and_a_mask_without_voxels_are_not_a_chest() {
         let mut volume = thorax(70, 180.0);
         let nothing = LungMask(Array3::zeros(volume.hounsfield.dim()));
-        assert_eq!(reasons(&gate_chest(&volume, &nothing)), [Reason::NotAChest]);
+        assert_eq!(reasons(&check_chest(&volume, &nothing)), [Reason::NotAChest]);
         volume.hounsfield.mapv_inplace(|hounsfield| if hounsfield == -850 { 40 } else { hounsfield });
         assert_eq!(gate(&volume), [Reason::NotAChest]);
     }
@@ -343,10 +343,10 @@ mod tests {
     #[test]
     fn slices_of_three_millimetres_pass_and_thicker_ones_do_not() {
         let mut volume = thorax(70, 180.0);
-        assert_eq!(gate_images(&volume), []);
+        assert_eq!(check_images(&volume), []);
         let thickness = PrimitiveValue::from("5.0");
         volume.header.put(DataElement::new(tags::SLICE_THICKNESS, VR::DS, thickness));
-        assert_eq!(reasons(&gate_images(&volume)), [Reason::TooThick]);
+        assert_eq!(reasons(&check_images(&volume)), [Reason::TooThick]);
     }
 
     #[test]
@@ -354,6 +354,6 @@ mod tests {
         let volume = thorax(70, 60.0);
         let mut lungs = lungs_by_threshold(&volume);
         lungs.0.mapv_inplace(|label| if label == RIGHT_LUNG { BACKGROUND } else { label });
-        assert_eq!(reasons(&gate_chest(&volume, &lungs)), []);
+        assert_eq!(reasons(&check_chest(&volume, &lungs)), []);
     }
 }

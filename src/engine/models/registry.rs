@@ -173,6 +173,11 @@ impl Packages {
         }
     }
 
+    /// Both: lungs, then embolism.
+    pub fn each(&self) -> [&ModelIdentity; 2] {
+        [&self.lungs, &self.embolism]
+    }
+
     /// `name/version` of each: lungs, then embolism.
     pub fn ids(&self) -> Vec<String> {
         vec![self.lungs.id(), self.embolism.id()]

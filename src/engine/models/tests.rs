@@ -91,10 +91,10 @@ fn the_fixtures_load_and_say_who_they_are() {
     let (models, onnxruntime) = settings(&fixtures());
     let loaded = Models::load(&models, &onnxruntime).expect("fixtures");
     let identities = loaded.identities();
-    assert_eq!(identities[0].name, "fixture-lungs");
-    assert_eq!(identities[1].name, "fixture-embolism");
-    assert!(identities.iter().all(|identity| identity.sha256.len() == 64));
-    assert_ne!(identities[0].sha256, identities[1].sha256);
+    assert_eq!(identities.lungs.name, "fixture-lungs");
+    assert_eq!(identities.embolism.name, "fixture-embolism");
+    assert!(identities.each().iter().all(|identity| identity.sha256.len() == 64));
+    assert_ne!(identities.lungs.sha256, identities.embolism.sha256);
     assert_eq!(loaded.provider().0, "CPUExecutionProvider");
 }
 
@@ -385,7 +385,7 @@ fn verifying_a_package_gives_the_identity_that_loading_gives() {
     let loaded = Models::load(&models, &onnxruntime).expect("fixtures");
     let registry = Registry::open(&models).expect("registry");
     let package = registry.select(Kind::EmbolismClassifier, "").expect("package");
-    assert_eq!(verify(package, &runtime()).expect("fits"), loaded.identities()[1]);
+    assert_eq!(verify(package, &runtime()).expect("fits"), loaded.identities().embolism);
 }
 
 #[test]
@@ -396,7 +396,7 @@ fn the_packages_of_a_line_up_are_loaded_to_the_last_byte_or_not_at_all() {
     // What is written down of promotions does not matter any more.
     fs::write(folder.path().join("active.toml"), "schema = 9").expect("write");
     let loaded = Models::exactly(&packages, &models, &onnxruntime).expect("as they were");
-    assert_eq!(loaded.identities(), [packages.lungs.clone(), packages.embolism.clone()]);
+    assert_eq!(loaded.identities(), packages);
     let manifest = embolism(folder.path()).join(MANIFEST);
     fs::write(&manifest, format!("{}\n# another\n", fs::read_to_string(&manifest).expect("manifest"))).expect("write");
     let error = Models::exactly(&packages, &models, &onnxruntime).expect_err("replaced").to_string();

@@ -159,7 +159,7 @@ impl<'a> Header<'a> {
 
     /// An identifier that is a function of the source series, its instances, the models and `part` alone.
     pub(super) fn derived_uid(&self, kind: ResultKind, part: &str) -> Uid {
-        let models = self.context.findings.models.iter().map(|model| model.sha256.as_str());
+        let models = self.context.findings.models.each().map(|model| model.sha256.as_str());
         let source = [self.source_series.as_str(), self.context.instance_set_digest];
         Uid::derived(source.into_iter().chain(models).chain([kind.name(), part]))
     }
@@ -243,7 +243,7 @@ impl<'a> Header<'a> {
     /// Contributing Equipment Sequence (PS3.3 C.12.1): the models that took part, then the scanner.
     fn contributing_equipment(&self) -> Vec<DataSet> {
         let findings = self.context.findings;
-        let models = findings.models.iter().map(|model| {
+        let models = findings.models.each().into_iter().map(|model| {
             contribution(&dcm::PROCESSING_EQUIPMENT)
                 .with(tags::MANUFACTURER, PRODUCT)
                 .with(tags::MANUFACTURER_MODEL_NAME, ascii(&model.name, 64))

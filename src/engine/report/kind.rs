@@ -5,8 +5,23 @@ use serde::{Deserialize, Serialize};
 use crate::dicom::Uid;
 
 /// Kinds of result objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum ResultKind {
     /// Structured report.
     Sr,
@@ -21,12 +36,7 @@ pub enum ResultKind {
 impl ResultKind {
     /// File stem and API name.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Sr => "sr",
-            Self::Sc => "sc",
-            Self::Seg => "seg",
-            Self::Kos => "kos",
-        }
+        self.into()
     }
 }
 

@@ -23,7 +23,7 @@ use super::volume::{LEFT_LUNG, LungMask, RIGHT_LUNG, Volume};
 use crate::config::ReportConfig;
 use crate::dicom::Uid;
 pub use kind::{ResultKind, ResultReference};
-pub use picture::{Pictures, evidence_colour};
+pub use picture::{Pictures, evidence_colour, first_heat_map};
 
 /// All that result objects are made from.
 #[derive(Debug, Clone)]

@@ -8,7 +8,6 @@ use ndarray::{ArrayView2, Axis};
 use super::Context;
 use super::element::{Compose, ascii, coded, decimals, empty, longs};
 use super::header::{Document, Header, PRODUCT, Reference};
-use super::statements;
 use crate::dicom::Concept;
 use crate::dicom::concept::{dcm, sct};
 use crate::dicom::elements::{self, DataSet};
@@ -93,34 +92,26 @@ fn segments(context: &Context) -> Vec<Segment> {
 
 /// One item of the Segment Sequence (C.8.20.4).
 fn describe(context: &Context, header: &Header, segment: &Segment) -> DataSet {
-    let model = statements::lung_model(context.findings);
-    let name = model.map_or("unknown", |model| model.name.as_str());
-    let algorithm = model.map(|model| {
-        empty()
-            .with_concept(tags::ALGORITHM_FAMILY_CODE_SEQUENCE, &dcm::ARTIFICIAL_INTELLIGENCE)
-            .with(tags::ALGORITHM_NAME, ascii(&model.name, 64))
-            .with(tags::ALGORITHM_VERSION, ascii(&model.version, 64))
-            .with(tags::ALGORITHM_PARAMETERS, ascii(&format!("sha256={}", model.sha256), 1024))
-            .with(tags::ALGORITHM_SOURCE, PRODUCT)
-    });
+    let model = &context.findings.models.lungs;
+    let algorithm = empty()
+        .with_concept(tags::ALGORITHM_FAMILY_CODE_SEQUENCE, &dcm::ARTIFICIAL_INTELLIGENCE)
+        .with(tags::ALGORITHM_NAME, ascii(&model.name, 64))
+        .with(tags::ALGORITHM_VERSION, ascii(&model.version, 64))
+        .with(tags::ALGORITHM_PARAMETERS, ascii(&format!("sha256={}", model.sha256), 1024))
+        .with(tags::ALGORITHM_SOURCE, PRODUCT);
     let property = coded(&sct::LUNG).with_concept(tags::SEGMENTED_PROPERTY_TYPE_MODIFIER_CODE_SEQUENCE, &segment.side);
     let tracking = header.derived_uid(ResultKind::Seg, &format!("tracking {}", segment.name));
-    let description = empty()
+    empty()
         .with(tags::SEGMENT_NUMBER, segment.number)
         .with(tags::SEGMENT_LABEL, segment.name)
         .with(tags::SEGMENT_ALGORITHM_TYPE, "AUTOMATIC")
-        .with(tags::SEGMENT_ALGORITHM_NAME, ascii(name, 64))
+        .with(tags::SEGMENT_ALGORITHM_NAME, ascii(&model.name, 64))
         .with_concept(tags::SEGMENTED_PROPERTY_CATEGORY_CODE_SEQUENCE, &sct::ANATOMICAL_STRUCTURE)
         .with_items(tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE, vec![property])
         .with(tags::RECOMMENDED_DISPLAY_CIE_LAB_VALUE, segment.colour)
         .with(tags::TRACKING_ID, segment.name)
-        .with(tags::TRACKING_UID, tracking.as_str());
-    match algorithm {
-        Some(algorithm) => {
-            description.with_items(tags::SEGMENTATION_ALGORITHM_IDENTIFICATION_SEQUENCE, vec![algorithm])
-        }
-        None => description,
-    }
+        .with(tags::TRACKING_UID, tracking.as_str())
+        .with_items(tags::SEGMENTATION_ALGORITHM_IDENTIFICATION_SEQUENCE, vec![algorithm])
 }
 
 /// The frame of reference of the source; where it names none, one of its own that claims nothing about other series.

@@ -1,7 +1,7 @@
 //! What must be said beside the numbers, once for report and pictures.
 
 use super::Context;
-use crate::engine::analyse::findings::{Decision, Findings, ModelIdentity, TargetFinding};
+use crate::engine::analyse::findings::{Decision, Findings, TargetFinding};
 use crate::engine::models::manifest::{Calibration, IntendedUse, Manifest, OperatingPoint};
 
 /// What must be said where a classifier shows no reasons.
@@ -87,9 +87,9 @@ fn uncalibrated_targets(findings: &Findings) -> Option<String> {
 }
 
 /// How far the networks of an ensemble differ, if there are several.
-pub(super) fn spread(findings: &Findings) -> Option<String> {
-    let (spread, members) = (findings.spread?, findings.classifier.members());
-    Some(format!("Mean of {members} networks, whose probabilities have a standard deviation of {} %.", percent(spread)))
+pub(super) fn standard_deviation(findings: &Findings) -> Option<String> {
+    let (share, members) = (findings.standard_deviation?, findings.classifier.members());
+    Some(format!("Mean of {members} networks, whose probabilities have a standard deviation of {} %.", percent(share)))
 }
 
 /// What else the classifier says of the exam, in one sentence, if anything.
@@ -102,17 +102,18 @@ pub(super) fn targets(findings: &Findings) -> Option<String> {
 /// The probability of a further target in words.
 pub(super) fn target(finding: &TargetFinding) -> String {
     let calibrated = if finding.calibrated { "" } else { " (not calibrated)" };
-    let spread =
-        finding.spread.map_or_else(String::new, |spread| format!(" (standard deviation {} %)", percent(spread)));
-    format!("{} %{spread}{calibrated}", finding.probability.percent())
+    let deviation = finding
+        .standard_deviation
+        .map_or_else(String::new, |share| format!(" (standard deviation {} %)", percent(share)));
+    format!("{} %{deviation}{calibrated}", finding.probability.percent())
 }
 
 /// Which quality findings were overridden, if any.
 pub(super) fn quality(findings: &Findings) -> Option<String> {
-    if findings.reasons.is_empty() {
+    if findings.rejections.is_empty() {
         return None;
     }
-    let codes: Vec<&str> = findings.reasons.iter().map(|reason| reason.code()).collect();
+    let codes: Vec<&str> = findings.rejections.iter().map(|rejection| rejection.reason.code()).collect();
     Some(format!("Image quality: {}. Analysed on request in spite of it; the result may be wrong.", codes.join(", ")))
 }
 
@@ -132,17 +133,6 @@ pub(super) fn calibration(calibration: &Calibration) -> String {
         "exam temperature {temperature} bias {bias}{map}{exam}; slice temperature {slice_temperature} bias \
          {slice_bias}{slices}"
     )
-}
-
-/// The identity of the lung model. Packages are told apart by their place among the models, because two of one name, or
-/// even of one version, may lie in different folders.
-pub(super) fn lung_model(findings: &Findings) -> Option<&ModelIdentity> {
-    findings.models.first()
-}
-
-/// The identity of the embolism classifier; see [`lung_model`].
-pub(super) fn classifier(findings: &Findings) -> Option<&ModelIdentity> {
-    findings.models.get(1)
 }
 
 /// A share as percent, at most two decimals.

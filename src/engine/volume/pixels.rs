@@ -8,6 +8,7 @@ use dicom_object::{FileDicomObject, InMemDicomObject};
 use dicom_pixeldata::PixelDecoder;
 
 use super::rejection::{Reason, Rejection};
+use crate::causes::with_causes;
 use crate::dicom::elements::{DataSet, integer, number};
 
 /// Hounsfield units of air: what padding and everything below reads as.
@@ -95,7 +96,7 @@ pub(super) fn decode(object: &mut FileDicomObject<InMemDicomObject>, hounsfield:
         catch_unwind(AssertUnwindSafe(|| object.decode_pixel_data().map(dicom_pixeldata::DecodedPixelData::into_data)))
             .map_err(|_| Rejection::new(Reason::Unreadable, "the pixel data of an image make its decoder fail"))?
             .map_err(|error| {
-                Rejection::new(Reason::Unreadable, format!("pixel data cannot be decoded: {}", chain(&error)))
+                Rejection::new(Reason::Unreadable, format!("pixel data cannot be decoded: {}", with_causes(&error)))
             })?;
     let bytes = hounsfield.len() * (format.bits_allocated as usize / 8);
     if decoded.len() < bytes {
@@ -131,14 +132,4 @@ fn complete(object: &mut InMemDicomObject, format: &StoredFormat) {
             object.put(DataElement::new(tag, VR::US, PrimitiveValue::from(value)));
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

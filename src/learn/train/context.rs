@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::TrainError;
 use super::configuration::Data;
-use crate::config::{ModelsConfig, OnnxRuntimeConfig, ReportConfig};
+use crate::config::{ModelsConfig, OnnxRuntimeConfig};
 use crate::engine::models::ModelsError;
 use crate::engine::models::manifest::Kind;
 use crate::engine::models::registry::{Package, Registry};
@@ -18,8 +18,6 @@ pub struct TrainingContext {
     pub models: ModelsConfig,
     /// What runs networks.
     pub onnxruntime: OnnxRuntimeConfig,
-    /// How many key slices an analysis names.
-    pub report: ReportConfig,
 }
 
 impl TrainingContext {
@@ -51,6 +49,6 @@ impl TrainingContext {
     #[cfg(test)]
     pub(super) fn of_environment() -> Self {
         let config = crate::config::Config::load(None, std::env::vars(), &[]).expect("settings");
-        Self { models: config.models, onnxruntime: config.onnxruntime, report: config.report }
+        Self { models: config.models, onnxruntime: config.onnxruntime }
     }
 }

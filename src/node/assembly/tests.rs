@@ -102,5 +102,5 @@ async fn images_of_other_modalities_are_rejected_and_own_results_are_not_looked_
     assert_eq!(state_after(&assembly, 31).await, Some(SeriesProgress::Job(JobState::Rejected)));
     let study = assembly.shared.queue.study(&uid("1")).await.expect("study").expect("known");
     assert_eq!(study.series.len(), 1);
-    assert_eq!(study.series[0].reasons[0].code(), "wrong-modality");
+    assert_eq!(study.series[0].summary.as_ref().expect("a summary").reasons()[0].code(), "wrong-modality");
 }

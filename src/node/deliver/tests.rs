@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::{AnalysisConfig, Config, Transport};
 use crate::dicom::Uid;
-use crate::engine::pipeline::{ResultKind, ResultReference, Status, Summary};
+use crate::engine::pipeline::{ResultKind, ResultReference, testing};
 use crate::node::archive::Stored;
 use crate::node::archive::testing::{archive, slice, uid};
 use crate::node::arrivals::{Feed, StoreEvents};
@@ -67,23 +67,8 @@ async fn sender(destinations: &[DestinationConfig]) -> (tempfile::TempDir, Servi
         series_instance_uid: uid(RESULTS),
         sop_instance_uid: uid(&format!("{RESULTS}.{number}")),
     };
-    let summary = Summary {
-        study_instance_uid: Some(uid(STUDY)),
-        series_instance_uid: Some(uid("1.1.1")),
-        status: Status::Analysed,
-        rejections: Vec::new(),
-        probability: None,
-        probability_spread: None,
-        targets: Vec::new(),
-        decision: None,
-        left_lung_ml: None,
-        right_lung_ml: None,
-        provider: None,
-        models: Vec::new(),
-        demonstration: false,
-        timings_ms: Vec::new(),
-        results: vec![result(ResultKind::Sr, 1), result(ResultKind::Seg, 2)],
-    };
+    let results = vec![result(ResultKind::Sr, 1), result(ResultKind::Seg, 2)];
+    let summary = testing::analysed(|summary| summary.results = results);
     queue.finish(&job, &summary, &[], now).await.expect("finish");
     let limits = Config::load(None, std::iter::empty(), &[]).expect("settings").limits;
     (folder, Services { calling: title("PE-NODE"), limits, archive, queue }, job.id)

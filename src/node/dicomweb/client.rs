@@ -13,6 +13,7 @@ use reqwest::{Body, Response, StatusCode, redirect};
 use tokio::fs::File;
 use tokio_util::io::ReaderStream;
 
+use crate::causes::with_causes;
 use crate::dicom::Uid;
 
 /// Bytes of a file read at once.
@@ -174,17 +175,6 @@ fn unanswered(url: &str, error: &reqwest::Error) -> ClientError {
 
 fn failed(url: &str, error: &dyn std::error::Error) -> ClientError {
     ClientError::Request { url: url.to_owned(), reason: with_causes(error) }
-}
-
-/// An error with all its causes.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut reason = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        reason = format!("{reason}: {error}");
-        cause = error.source();
-    }
-    reason
 }
 
 /// The body's length, so that services and proxies that take no chunked requests do too.

@@ -24,14 +24,6 @@ fn describe(error: &dicom_ul::association::Error) -> String {
     match error {
         Error::UnexpectedPdu { .. } => "the peer sent a PDU out of turn".to_owned(),
         Error::UnknownPdu { .. } => "the peer sent an unknown PDU".to_owned(),
-        other => {
-            let mut text = other.to_string();
-            let mut cause = std::error::Error::source(other);
-            while let Some(error) = cause {
-                text = format!("{text}: {error}");
-                cause = error.source();
-            }
-            text
-        }
+        other => crate::causes::with_causes(other),
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::config::{AnalysisConfig, StorageConfig};
-use crate::engine::pipeline::{Status, Summary};
+use crate::engine::pipeline::{AnalysisSummary, testing};
 use crate::engine::volume::{Reason, Rejection};
 use crate::node::archive::Archive;
 use crate::node::archive::testing::{slice, storage, uid};
@@ -27,10 +27,10 @@ impl Running {
         let archive = Archive::open(&config).await.expect("archive");
         let analysis = AnalysisConfig { attempts: 2, timeout_seconds: 100, memory_limit_mib: 0, ignore_quality: false };
         let queue = Queue::open(&archive, &analysis, &[], false).await.expect("queue");
-        for (study, series, slices, status) in [
-            ("1.1", "1.1.1", 3, Some(Status::Analysed)),
-            ("1.1", "1.1.2", 2, Some(Status::Analysed)),
-            ("1.2", "1.2.1", 2, Some(Status::Rejected)),
+        for (study, series, slices, analysed) in [
+            ("1.1", "1.1.1", 3, Some(true)),
+            ("1.1", "1.1.2", 2, Some(true)),
+            ("1.2", "1.2.1", 2, Some(false)),
             ("1.3", "1.3.1", 2, None),
         ] {
             let mut members = Vec::new();
@@ -40,12 +40,12 @@ impl Running {
                 archive.store(object).await.expect("store");
                 members.push((uid(&format!("{series}.{number}")), format!("{number:064}")));
             }
-            if let Some(status) = status {
+            if let Some(analysed) = analysed {
                 let now = Timestamp::now();
                 let (revision, selection) = (i64::from(slices), Selection::Analyse(members));
                 queue.decide(&uid(study), &uid(series), revision, &selection, now).await.expect("decide");
                 let job = queue.claim(now).await.expect("claim").expect("due");
-                queue.finish(&job, &summary(status), &[], now).await.expect("finish");
+                queue.finish(&job, &summary(analysed), &[], now).await.expect("finish");
             }
         }
         Self { folder, config, archive }
@@ -60,25 +60,9 @@ impl Running {
     }
 }
 
-fn summary(status: Status) -> Summary {
+fn summary(analysed: bool) -> AnalysisSummary {
     let rejection = Rejection { reason: Reason::NoContrast, explanation: String::new() };
-    Summary {
-        study_instance_uid: None,
-        series_instance_uid: None,
-        status,
-        rejections: if status == Status::Rejected { vec![rejection] } else { Vec::new() },
-        probability: None,
-        probability_spread: None,
-        targets: Vec::new(),
-        decision: None,
-        left_lung_ml: None,
-        right_lung_ml: None,
-        provider: None,
-        models: Vec::new(),
-        demonstration: false,
-        timings_ms: Vec::new(),
-        results: Vec::new(),
-    }
+    if analysed { testing::analysed(|_| ()) } else { testing::rejected(vec![rejection]) }
 }
 
 fn names(folder: &Path) -> BTreeSet<String> {

@@ -11,7 +11,7 @@ use super::job::{Job, JobId};
 use super::state::{DeliveryFailure, DeliveryState, backoff};
 use super::{Patience, Queue};
 use crate::dicom::Uid;
-use crate::engine::pipeline::Summary;
+use crate::engine::pipeline::AnalysisSummary;
 
 /// Pause after the first failed attempt, and the longest one.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
@@ -48,11 +48,11 @@ pub struct Delivery {
 pub(super) async fn owe(
     transaction: &mut Transaction<'_, Sqlite>,
     job: &Job,
-    summary: &Summary,
+    summary: &AnalysisSummary,
     destination: &str,
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    for result in &summary.results {
+    for result in summary.results() {
         sqlx::query(
             "INSERT INTO deliveries (sop_instance_uid, destination, job_id, state, attempts, not_before, created_at, \
              updated_at) VALUES ($1, $2, $3, 'queued', 0, 0, $4, $4) \

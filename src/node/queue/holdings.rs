@@ -92,7 +92,7 @@ async fn held_at(archive: &ArchiveReader, study: &Uid, row: &SqliteRow) -> Resul
     Ok(HeldSeries {
         series_instance_uid: series,
         state: JobState::parse(row.get("state")).unwrap_or(JobState::Failed),
-        reasons: summary.map_or_else(Vec::new, |s| s.rejections.iter().map(|one| one.reason).collect()),
+        reasons: summary.map_or_else(Vec::new, |summary| summary.reasons()),
         slices: wanted.into_iter().map(slice).collect(),
     })
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::dicom::{Uid, hexadecimal};
-use crate::engine::pipeline::{ResultReference, Status, Summary};
+use crate::engine::pipeline::ResultReference;
 use crate::engine::volume::Rejection;
 
 /// The identity of a job: a function of series and instance set alone, so the same input never makes two jobs, whatever
@@ -76,27 +76,6 @@ pub enum Selection {
     Reject(Vec<Member>, Vec<Rejection>),
     /// Not a series of images: no job.
     Ignore,
-}
-
-/// The summary of a series that was rejected before any analysis.
-pub(super) fn rejected(study_instance_uid: &Uid, series_instance_uid: &Uid, rejections: &[Rejection]) -> Summary {
-    Summary {
-        study_instance_uid: Some(study_instance_uid.clone()),
-        series_instance_uid: Some(series_instance_uid.clone()),
-        status: Status::Rejected,
-        rejections: rejections.to_vec(),
-        probability: None,
-        probability_spread: None,
-        targets: Vec::new(),
-        decision: None,
-        left_lung_ml: None,
-        right_lung_ml: None,
-        provider: None,
-        models: Vec::new(),
-        demonstration: false,
-        timings_ms: Vec::new(),
-        results: Vec::new(),
-    }
 }
 
 #[cfg(test)]

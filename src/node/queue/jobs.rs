@@ -8,11 +8,11 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::error::{QueueError, database};
-use super::job::{Job, JobId, Member, Selection, instances_sha256, rejected};
+use super::job::{Job, JobId, Member, Selection, instances_sha256};
 use super::state::{JobState, backoff};
 use super::{Queue, deliveries};
 use crate::dicom::Uid;
-use crate::engine::pipeline::{ResultKind, ResultReference, Status, Summary};
+use crate::engine::pipeline::{AnalysisSummary, Ending, ResultKind, ResultReference};
 use crate::node::archive::{Stored, Unfiled};
 
 /// Pause after the first failed attempt, and the longest one.
@@ -44,7 +44,7 @@ impl Queue {
             Selection::Ignore => None,
             Selection::Analyse(members) => Some((members, JobState::Queued, None)),
             Selection::Reject(members, rejections) => {
-                let summary = rejected(study_instance_uid, series_instance_uid, rejections);
+                let summary = AnalysisSummary::rejected(study_instance_uid, series_instance_uid, rejections);
                 Some((members, JobState::Rejected, Some(summary)))
             }
         };
@@ -121,14 +121,14 @@ impl Queue {
     pub(in crate::node) async fn finish(
         &self,
         job: &Job,
-        summary: &Summary,
+        summary: &AnalysisSummary,
         objects: &[Unfiled],
         now: Timestamp,
     ) -> Result<(), QueueError> {
         let failing = "recording a finished job";
-        let state = match summary.status {
-            Status::Analysed => JobState::Analysed,
-            Status::Rejected => JobState::Rejected,
+        let state = match summary.ending {
+            Ending::Analysed(_) => JobState::Analysed,
+            Ending::Rejected(_) => JobState::Rejected,
         };
         let json = to_json(&job.id, summary)?;
         let mut transaction = self.database.write().await.map_err(database(failing))?;
@@ -145,7 +145,7 @@ impl Queue {
                 return Err(QueueError::Conflict { job: job.id.to_string(), sop_instance_uid });
             }
         }
-        for (position, result) in summary.results.iter().enumerate() {
+        for (position, result) in summary.results().iter().enumerate() {
             sqlx::query(
                 "INSERT INTO results (job_id, position, kind, study_instance_uid, series_instance_uid, \
                  sop_instance_uid) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (job_id, sop_instance_uid) DO NOTHING",
@@ -160,7 +160,7 @@ impl Queue {
             .await
             .map_err(database(failing))?;
         }
-        if self.rules.deliver_demonstrations || !summary.demonstration {
+        if self.rules.deliver_demonstrations || !summary.is_demonstration() {
             for destination in self.rules.destinations.keys() {
                 deliveries::owe(&mut transaction, job, summary, destination, now)
                     .await
@@ -474,7 +474,7 @@ fn leased(row: &SqliteRow) -> Result<Job, sqlx::Error> {
     })
 }
 
-fn to_json(id: &JobId, summary: &Summary) -> Result<String, QueueError> {
+fn to_json(id: &JobId, summary: &AnalysisSummary) -> Result<String, QueueError> {
     serde_json::to_string(summary).map_err(|source| QueueError::Summary { job: id.to_string(), source })
 }
 

@@ -30,7 +30,7 @@ use crate::node::archive::{Archive, Database};
 pub use deliveries::Delivery;
 pub use error::QueueError;
 pub use job::{Job, JobId, Member, Selection, instances_sha256};
-pub use shadow::{Comparison, Opinion, ShadowCase, ShadowView};
+pub use shadow::{Comparison, ShadowCase, ShadowView};
 pub use state::{DeliveryFailure, DeliveryState, JobState, backoff};
 pub use views::{Counts, DeliveryView, JobView, ResultView, SeriesProgress, SeriesView, StudyView};
 

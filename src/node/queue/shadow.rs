@@ -14,10 +14,9 @@ use super::job::JobId;
 use super::state::JobState;
 use super::views::{summary, time, uid};
 use crate::dicom::Uid;
-use crate::engine::analyse::findings::{Decision, ModelIdentity, Probability, Provider};
 use crate::engine::models::activation::Candidate;
-use crate::engine::pipeline::{Status, Summary};
-use crate::engine::volume::Reason;
+use crate::engine::models::manifest::Kind;
+use crate::engine::pipeline::{self, AnalysisSummary};
 
 /// A job that the active models are done with and that a candidate has not seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,26 +35,6 @@ pub struct ShadowCase {
     pub created_at: Timestamp,
 }
 
-/// What one set of models said of a series, in short.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Opinion {
-    /// Analysed or rejected; absent if it failed.
-    pub status: Option<Status>,
-    /// Codes of all reasons for a rejection.
-    pub reasons: Vec<Reason>,
-    /// Exam probability, from 0 to 1.
-    pub probability: Option<Probability>,
-    /// The decision.
-    pub decision: Option<Decision>,
-    /// Models that took part.
-    pub models: Vec<ModelIdentity>,
-    /// Execution provider of the networks.
-    pub provider: Option<Provider>,
-    /// Milliseconds of each stage.
-    #[serde(serialize_with = "super::views::as_map")]
-    pub timings_ms: Vec<(String, u64)>,
-}
-
 /// What a candidate said of a series.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ShadowView {
@@ -63,9 +42,9 @@ pub struct ShadowView {
     pub package: String,
     /// Its digest.
     pub sha256: String,
-    /// What it said.
-    #[serde(flatten)]
-    pub opinion: Opinion,
+    /// What it said, unless it failed.
+    #[serde(flatten, serialize_with = "pipeline::answer")]
+    pub summary: Option<AnalysisSummary>,
     /// What it failed of, if it failed.
     pub error: Option<String>,
     /// When.
@@ -82,53 +61,27 @@ pub struct Comparison {
     /// The job.
     pub job: JobId,
     /// What the active models said: what stands in the results.
-    pub active: Opinion,
+    #[serde(serialize_with = "pipeline::answer")]
+    pub active: Option<AnalysisSummary>,
     /// What the candidate said.
     pub shadow: ShadowView,
-}
-
-impl From<Option<Summary>> for Opinion {
-    fn from(summary: Option<Summary>) -> Self {
-        summary.map_or_else(
-            || Self {
-                status: None,
-                reasons: Vec::new(),
-                probability: None,
-                decision: None,
-                models: Vec::new(),
-                provider: None,
-                timings_ms: Vec::new(),
-            },
-            |summary| Self {
-                status: Some(summary.status),
-                reasons: summary.rejections.iter().map(|rejection| rejection.reason).collect(),
-                probability: summary.probability,
-                decision: summary.decision,
-                models: summary.models,
-                provider: summary.provider,
-                timings_ms: summary.timings_ms,
-            },
-        )
-    }
 }
 
 impl Comparison {
     /// True if nothing but the candidate can make a difference: it did not fail, and the model of the other kind was
     /// the same wherever it took part in both. A promotion between the two analyses changes it.
     pub fn is_comparable(&self) -> bool {
-        let (active, shadow) = (&self.active, &self.shadow.opinion);
-        // Lungs, then embolism, as far as each analysis went.
-        let mut of_a_kind = active.models.iter().zip(&shadow.models);
-        let same = |(one, other): (&ModelIdentity, &ModelIdentity)| {
-            other.sha256 == self.shadow.sha256 || one.sha256 == other.sha256
-        };
-        shadow.status.is_some() && of_a_kind.all(same)
+        let (Some(active), Some(shadow)) = (&self.active, &self.shadow.summary) else { return false };
+        [Kind::LungSegmentation, Kind::EmbolismClassifier].into_iter().all(|kind| {
+            let both = active.model(kind).zip(shadow.model(kind));
+            both.is_none_or(|(one, other)| other.sha256 == self.shadow.sha256 || one.sha256 == other.sha256)
+        })
     }
 
     /// True if both came to the same, where they can be compared: the same decision, or rejected both.
     pub fn agrees(&self) -> bool {
-        let (active, shadow) = (&self.active, &self.shadow.opinion);
-        self.is_comparable() && (active.status, active.decision) == (shadow.status, shadow.decision)
+        let [active, shadow] = [&self.active, &self.shadow.summary].map(Option::as_ref);
+        self.is_comparable() && active.map(AnalysisSummary::decision) == shadow.map(AnalysisSummary::decision)
     }
 }
 
@@ -171,7 +124,7 @@ impl Queue {
         &self,
         case: &ShadowCase,
         candidate: &Candidate,
-        outcome: &Result<Summary, String>,
+        outcome: &Result<AnalysisSummary, String>,
         now: Timestamp,
     ) -> Result<(), QueueError> {
         let failing = "recording the result of a candidate";
@@ -226,7 +179,7 @@ impl Queue {
             Ok(Comparison {
                 study_instance_uid: uid(row, "study_instance_uid").map_err(database(failing))?,
                 series_instance_uid: uid(row, "series_instance_uid").map_err(database(failing))?,
-                active: summary(Some(&job), row.get("active"))?.into(),
+                active: summary(Some(&job), row.get("active"))?,
                 shadow: view(row)?,
                 job,
             })
@@ -252,7 +205,7 @@ fn view(row: &SqliteRow) -> Result<ShadowView, QueueError> {
     Ok(ShadowView {
         package: row.get("package"),
         sha256: row.get("sha256"),
-        opinion: summary(Some(&job), row.get("summary"))?.into(),
+        summary: summary(Some(&job), row.get("summary"))?,
         error: row.get("error"),
         recorded_at: time(row.get("recorded_at")),
     })
@@ -261,28 +214,27 @@ fn view(row: &SqliteRow) -> Result<ShadowView, QueueError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::analyse::findings::Decision;
+    use crate::engine::pipeline::testing::{analysed, lungs_only, packages, rejected};
 
-    /// What models with these digests said, in the order lungs, embolism.
-    fn opinion(digests: &[&str], decision: Option<Decision>) -> Opinion {
-        let model = |sha256: &&str| {
-            let sha256 = (*sha256).to_owned();
-            ModelIdentity { name: "model".to_owned(), version: "1".to_owned(), sha256 }
-        };
-        let status = if decision.is_some() { Status::Analysed } else { Status::Rejected };
-        let models = digests.iter().map(model).collect();
-        Opinion { status: Some(status), decision, models, ..Opinion::from(None) }
+    /// What lungs and classifier of these versions said.
+    fn said(lungs: &str, embolism: &str, decision: Decision) -> AnalysisSummary {
+        analysed(|summary| {
+            summary.models = packages(["lungs", lungs], ["embolism", embolism]);
+            summary.decision = decision;
+        })
     }
 
-    fn comparison(active: Opinion, candidate: &str, opinion: Opinion) -> Comparison {
+    fn comparison(active: AnalysisSummary, candidate: &str, summary: Option<AnalysisSummary>) -> Comparison {
         Comparison {
             study_instance_uid: Uid::parse("1.2").expect("uid"),
             series_instance_uid: Uid::parse("1.3").expect("uid"),
             job: JobId("job".to_owned()),
-            active,
+            active: Some(active),
             shadow: ShadowView {
                 package: "model/1".to_owned(),
                 sha256: candidate.to_owned(),
-                opinion,
+                summary,
                 error: None,
                 recorded_at: Timestamp::UNIX_EPOCH,
             },
@@ -291,33 +243,31 @@ mod tests {
 
     #[test]
     fn nothing_is_credited_to_a_candidate_whose_partner_changed_in_between() {
-        let present = Some(Decision::Present);
-        let active = || opinion(&["lungs one", "embolism one"], present);
-        for (candidate, models, comparable) in [
-            ("embolism two", ["lungs one", "embolism two"], true),
-            ("embolism two", ["lungs two", "embolism two"], false),
-            ("lungs two", ["lungs two", "embolism one"], true),
-            ("lungs two", ["lungs two", "embolism two"], false),
+        let active = || said("1", "1", Decision::Present);
+        for (candidate, [lungs, embolism], comparable) in [
+            ("embolism 2", ["1", "2"], true),
+            ("embolism 2", ["2", "2"], false),
+            ("lungs 2", ["2", "1"], true),
+            ("lungs 2", ["2", "2"], false),
         ] {
-            let found = comparison(active(), candidate, opinion(&models, present));
-            assert_eq!((found.is_comparable(), found.agrees()), (comparable, comparable), "{models:?}");
-            let other = comparison(active(), candidate, opinion(&models, Some(Decision::Absent)));
-            assert_eq!((other.is_comparable(), other.agrees()), (comparable, false), "{models:?}");
+            let found = comparison(active(), candidate, Some(said(lungs, embolism, Decision::Present)));
+            assert_eq!((found.is_comparable(), found.agrees()), (comparable, comparable), "{lungs}, {embolism}");
+            let other = comparison(active(), candidate, Some(said(lungs, embolism, Decision::Absent)));
+            assert_eq!((other.is_comparable(), other.agrees()), (comparable, false), "{lungs}, {embolism}");
         }
     }
 
     #[test]
     fn a_model_that_took_no_part_makes_no_difference() {
-        let analysed = || opinion(&["lungs one", "embolism one"], Some(Decision::Present));
-        let rejected = comparison(analysed(), "lungs two", opinion(&["lungs two"], None));
-        assert!(rejected.is_comparable() && !rejected.agrees(), "it was the candidate that found no lungs");
-        let rejected = comparison(analysed(), "embolism two", opinion(&["lungs two"], None));
-        assert!(!rejected.is_comparable(), "it was the other lungs");
-        let both = comparison(opinion(&["lungs one"], None), "embolism two", opinion(&["lungs one"], None));
+        let active = || said("1", "1", Decision::Present);
+        let found = comparison(active(), "lungs 2", Some(lungs_only("2")));
+        assert!(found.is_comparable() && !found.agrees(), "it was the candidate that found no lungs");
+        let found = comparison(active(), "embolism 2", Some(lungs_only("2")));
+        assert!(!found.is_comparable(), "it was the other lungs");
+        let both = comparison(lungs_only("1"), "embolism 2", Some(lungs_only("1")));
         assert!(both.agrees());
-        let neither = comparison(opinion(&[], None), "embolism two", opinion(&[], None));
+        let neither = comparison(rejected(Vec::new()), "embolism 2", Some(rejected(Vec::new())));
         assert!(neither.agrees(), "rejected before any model ran");
-        let failed = Opinion { status: None, ..opinion(&[], None) };
-        assert!(!comparison(analysed(), "embolism two", failed).is_comparable());
+        assert!(!comparison(active(), "embolism 2", None).is_comparable(), "it failed");
     }
 }

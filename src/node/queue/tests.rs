@@ -1,10 +1,12 @@
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 use crate::config::Transport;
 use crate::dicom::AeTitle;
-use crate::engine::analyse::findings::{Decision, Probability};
-use crate::engine::pipeline::{ResultKind, ResultReference, Status, Summary};
+use crate::engine::analyse::findings::Probability;
+use crate::engine::pipeline::{AnalysisSummary, ResultKind, ResultReference, Stage, testing};
 use crate::engine::volume::{Reason, Rejection};
 use crate::node::archive::testing::{archive, slice, uid};
 
@@ -47,24 +49,18 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000).expect("time") + SignedDuration::from_secs(seconds)
 }
 
-fn summary(demonstration: bool) -> Summary {
+fn summary(demonstration: bool) -> AnalysisSummary {
     let result = |kind, last: &str| ResultReference {
         kind,
         series_instance_uid: uid(&format!("2.25.{last}")),
         sop_instance_uid: uid(&format!("2.25.{last}.1")),
     };
-    let empty = job::rejected(&uid(STUDY), &uid(SERIES), &[]);
-    Summary {
-        status: Status::Analysed,
-        probability: Probability::new(0.25),
-        probability_spread: None,
-        targets: Vec::new(),
-        decision: Some(Decision::Absent),
-        timings_ms: vec![("read".to_owned(), 7), ("lungs".to_owned(), 5)],
-        demonstration,
-        results: vec![result(ResultKind::Sr, "1"), result(ResultKind::Seg, "2")],
-        ..empty
-    }
+    let analysed = testing::analysed(|summary| {
+        summary.demonstration = demonstration;
+        summary.results = vec![result(ResultKind::Sr, "1"), result(ResultKind::Seg, "2")];
+    });
+    let timings = [(Stage::Read, 7), (Stage::Lungs, 5)].map(|(stage, time)| (stage, Duration::from_millis(time)));
+    AnalysisSummary { timings: timings.into_iter().collect(), ..analysed }
 }
 
 async fn state(queue: &Queue) -> SeriesView {
@@ -99,7 +95,7 @@ async fn a_finished_job_has_its_results_and_owes_them_to_every_destination_once(
     queue.finish(&job, &summary(false), &[], at(3)).await.expect("a repetition is harmless");
     let series = state(&run(&archive).await).await;
     assert_eq!(series.state, SeriesProgress::Job(JobState::Analysed));
-    assert_eq!(series.probability.map(Probability::value), Some(0.25));
+    assert_eq!(series.summary.as_ref().and_then(AnalysisSummary::probability).map(Probability::value), Some(0.25));
     assert_eq!(series.results.iter().map(|result| result.kind.as_str()).collect::<Vec<_>>(), ["sr", "seg"]);
     assert_eq!(series.deliveries.len(), 4);
     let json = serde_json::to_value(&series).expect("JSON");
@@ -218,7 +214,7 @@ async fn a_later_job_of_a_series_knows_the_report_it_takes_the_place_of() {
     queue.finish(&first, &summary(false), &[], at(2)).await.expect("finish");
     analyse(&queue, 1..=4, 2).await;
     let second = queue.claim(at(3)).await.expect("claim").expect("due");
-    assert_eq!(second.predecessor.as_ref(), Some(&summary(false).results[0]));
+    assert_eq!(second.predecessor.as_ref(), Some(&summary(false).results()[0]));
 }
 
 #[tokio::test]

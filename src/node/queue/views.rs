@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -13,9 +13,7 @@ use super::job::JobId;
 use super::shadow::ShadowView;
 use super::state::{DeliveryState, JobState};
 use crate::dicom::Uid;
-use crate::engine::analyse::findings::{Decision, ModelIdentity, Probability, Provider, TargetFinding};
-use crate::engine::pipeline::Summary;
-use crate::engine::volume::{Reason, Rejection};
+use crate::engine::pipeline::{self, AnalysisSummary};
 
 /// A study and all its series of images.
 #[derive(Debug, Clone, Serialize)]
@@ -50,31 +48,9 @@ pub struct SeriesView {
     pub instances: u64,
     /// How far it is.
     pub state: SeriesProgress,
-    /// Codes of all reasons for a rejection.
-    pub reasons: Vec<Reason>,
-    /// The same, each with a sentence.
-    pub rejections: Vec<Rejection>,
-    /// Exam probability, from 0 to 1.
-    pub probability: Option<Probability>,
-    /// Its standard deviation over the networks of an ensemble.
-    pub probability_spread: Option<f64>,
-    /// What else the classifier says of the exam.
-    pub targets: Vec<TargetFinding>,
-    /// The decision.
-    pub decision: Option<Decision>,
-    /// Volume of the left lung.
-    pub left_lung_ml: Option<f64>,
-    /// Volume of the right lung.
-    pub right_lung_ml: Option<f64>,
-    /// Execution provider of the networks.
-    pub provider: Option<Provider>,
-    /// Models that took part.
-    pub models: Vec<ModelIdentity>,
-    /// True if a demonstration package took part: nothing is delivered unless the settings allow it.
-    pub demonstration: bool,
-    /// Milliseconds of each stage.
-    #[serde(serialize_with = "as_map")]
-    pub timings_ms: Vec<(String, u64)>,
+    /// What its newest job came to, once it ended.
+    #[serde(flatten, serialize_with = "pipeline::answer")]
+    pub summary: Option<AnalysisSummary>,
     /// The newest job of the series, once it is complete.
     pub job: Option<JobId>,
     /// Attempts begun.
@@ -139,7 +115,7 @@ pub struct JobView {
     /// When its state last changed.
     pub updated_at: Timestamp,
     /// What the analysis said of itself, once it ended.
-    pub summary: Option<Summary>,
+    pub summary: Option<AnalysisSummary>,
 }
 
 /// How many of what there are, for metrics.
@@ -159,10 +135,6 @@ pub struct Counts {
     pub jobs: BTreeMap<JobState, u64>,
     /// Deliveries by destination and state; every configured destination has all states.
     pub deliveries: BTreeMap<String, BTreeMap<DeliveryState, u64>>,
-}
-
-pub(super) fn as_map<S: Serializer>(pairs: &[(String, u64)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
 }
 
 impl Queue {
@@ -297,24 +269,12 @@ impl Queue {
             Some(job) => (self.results(job).await?, self.deliveries(job).await?, self.shadows(job).await?),
             None => (Vec::new(), Vec::new(), Vec::new()),
         };
-        let summary = summary.as_ref();
         Ok(SeriesView {
             series_instance_uid: uid(row, "series_instance_uid").map_err(database(failing))?,
             modality: row.get("modality"),
             instances: row.get::<i64, _>("instances") as u64,
             state: state.filter(|_| !receiving).map_or(SeriesProgress::Receiving, SeriesProgress::Job),
-            reasons: summary.map_or_else(Vec::new, |s| s.rejections.iter().map(|one| one.reason).collect()),
-            rejections: summary.map_or_else(Vec::new, |s| s.rejections.clone()),
-            probability: summary.and_then(|s| s.probability),
-            probability_spread: summary.and_then(|s| s.probability_spread),
-            targets: summary.map_or_else(Vec::new, |s| s.targets.clone()),
-            decision: summary.and_then(|s| s.decision),
-            left_lung_ml: summary.and_then(|s| s.left_lung_ml),
-            right_lung_ml: summary.and_then(|s| s.right_lung_ml),
-            provider: summary.and_then(|s| s.provider.clone()),
-            models: summary.map_or_else(Vec::new, |s| s.models.clone()),
-            demonstration: summary.is_some_and(|s| s.demonstration),
-            timings_ms: summary.map_or_else(Vec::new, |s| s.timings_ms.clone()),
+            summary,
             job,
             attempts: row.get::<Option<i64>, _>("attempts").unwrap_or(0) as u32,
             error: row.get("error"),
@@ -382,7 +342,7 @@ pub(super) fn time(milliseconds: i64) -> Timestamp {
     Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-pub(super) fn summary(job: Option<&JobId>, json: Option<&str>) -> Result<Option<Summary>, QueueError> {
+pub(super) fn summary(job: Option<&JobId>, json: Option<&str>) -> Result<Option<AnalysisSummary>, QueueError> {
     let job = || job.map(ToString::to_string).unwrap_or_default();
     json.map(serde_json::from_str).transpose().map_err(|source| QueueError::Summary { job: job(), source })
 }

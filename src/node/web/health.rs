@@ -8,7 +8,6 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Web;
-use crate::engine::models::ModelIdentity;
 use crate::node::worker::Analysis;
 use crate::node::worker::protocol::Ready;
 
@@ -65,12 +64,11 @@ impl Web {
 /// The promoted packages are not in use.
 fn warning(analysis: &Analysis) -> Option<String> {
     let reason = analysis.refused.as_ref()?;
-    Some(format!("{} go on, the promoted packages are not taken: {reason}", analysis.packages.join(" and ")))
+    Some(format!("{} go on, the promoted packages are not taken: {reason}", analysis.packages.ids().join(" and ")))
 }
 
 fn ready_with(ready: Option<&Ready>) -> Result<String, String> {
     let Ready { provider, models } =
         ready.ok_or("the analysis process has ended; the next exam starts it again, the log says why it ended")?;
-    let models: Vec<String> = models.iter().map(ModelIdentity::id).collect();
-    Ok(format!("{} on {}", models.join(", "), provider.0))
+    Ok(format!("{} on {}", models.ids().join(", "), provider.0))
 }

@@ -11,9 +11,10 @@ use serde_json::json;
 
 use super::Web;
 use crate::engine::analyse::findings::{ModelIdentity, Probability};
+use crate::engine::pipeline::{AnalysisSummary, Ending};
 use crate::node::dicomweb::problem::Problem;
 use crate::node::models::ModelEntry;
-use crate::node::queue::{Comparison, Opinion};
+use crate::node::queue::Comparison;
 
 /// Most series of one answer.
 const MAXIMUM: u32 = 100_000;
@@ -38,7 +39,7 @@ pub(super) async fn list(State(web): State<Web>) -> Response {
         .map(|entry| {
             let id = format!("{}/{}", entry.name, entry.version);
             let shadow = shadow.as_ref().is_some_and(|status| status.package == id);
-            Listed { entry, active: analysis.packages.contains(&id), shadow }
+            Listed { entry, active: analysis.packages.ids().contains(&id), shadow }
         })
         .collect();
     let provider = analysis.ready.map(|ready| ready.provider);
@@ -117,7 +118,8 @@ fn agreement(comparisons: &[Comparison]) -> Vec<Agreement> {
         agreement.comparable += u64::from(comparison.is_comparable());
         agreement.agree += u64::from(comparison.agrees());
         if comparison.is_comparable()
-            && let (Some(active), Some(candidate)) = (comparison.active.probability, shadow.opinion.probability)
+            && let [Some(active), Some(candidate)] =
+                [comparison.active.as_ref(), shadow.summary.as_ref()].map(probability)
         {
             agreement.both_probabilities += 1;
             *difference += (active.value() - candidate.value()).abs();
@@ -161,13 +163,13 @@ struct Row<'a> {
     series_instance_uid: &'a str,
     recorded_at: String,
     active_models: String,
-    active_status: String,
+    active_status: &'static str,
     active_probability: Option<f64>,
     active_decision: String,
     shadow_package: &'a str,
     shadow_sha256: &'a str,
     shadow_models: String,
-    shadow_status: String,
+    shadow_status: &'static str,
     shadow_probability: Option<f64>,
     shadow_decision: String,
     comparable: bool,
@@ -179,43 +181,55 @@ struct Row<'a> {
 
 impl<'a> From<&'a Comparison> for Row<'a> {
     fn from(comparison: &'a Comparison) -> Self {
-        let (active, shadow) = (&comparison.active, &comparison.shadow);
+        let shadow = &comparison.shadow;
+        let [active, candidate] = [&comparison.active, &shadow.summary].map(Option::as_ref);
         Self {
             study_instance_uid: comparison.study_instance_uid.as_str(),
             series_instance_uid: comparison.series_instance_uid.as_str(),
             recorded_at: shadow.recorded_at.to_string(),
             active_models: models(active),
-            active_status: name(active.status),
-            active_probability: active.probability.map(Probability::value),
-            active_decision: name(active.decision),
+            active_status: status(active),
+            active_probability: probability(active).map(Probability::value),
+            active_decision: decision(active),
             shadow_package: &shadow.package,
             shadow_sha256: &shadow.sha256,
-            shadow_models: models(&shadow.opinion),
-            shadow_status: shadow.error.as_ref().map_or_else(|| name(shadow.opinion.status), |_| "failed".to_owned()),
-            shadow_probability: shadow.opinion.probability.map(Probability::value),
-            shadow_decision: name(shadow.opinion.decision),
+            shadow_models: models(candidate),
+            shadow_status: shadow.error.as_ref().map_or_else(|| status(candidate), |_| "failed"),
+            shadow_probability: probability(candidate).map(Probability::value),
+            shadow_decision: decision(candidate),
             comparable: comparison.is_comparable(),
             agree: comparison.agrees(),
             active_seconds: seconds(active),
-            shadow_seconds: seconds(&shadow.opinion),
+            shadow_seconds: seconds(candidate),
             shadow_error: shadow.error.as_deref().unwrap_or_default(),
         }
     }
 }
 
-/// The name that JSON has for a value; empty for none.
-fn name(value: Option<impl Serialize>) -> String {
-    let text = value.and_then(|value| serde_json::to_value(value).ok());
-    text.and_then(|text| text.as_str().map(ToOwned::to_owned)).unwrap_or_default()
+fn status(summary: Option<&AnalysisSummary>) -> &'static str {
+    match summary.map(|summary| &summary.ending) {
+        Some(Ending::Analysed(_)) => "analysed",
+        Some(Ending::Rejected(_)) => "rejected",
+        None => "",
+    }
+}
+
+fn probability(summary: Option<&AnalysisSummary>) -> Option<Probability> {
+    summary.and_then(AnalysisSummary::probability)
+}
+
+fn decision(summary: Option<&AnalysisSummary>) -> String {
+    summary.and_then(AnalysisSummary::decision).map(|decision| decision.to_string()).unwrap_or_default()
 }
 
 /// `name/version` of the models that took part.
-fn models(opinion: &Opinion) -> String {
-    opinion.models.iter().map(ModelIdentity::id).collect::<Vec<_>>().join(" ")
+fn models(summary: Option<&AnalysisSummary>) -> String {
+    let models = summary.into_iter().flat_map(AnalysisSummary::models);
+    models.map(ModelIdentity::id).collect::<Vec<_>>().join(" ")
 }
 
-fn seconds(opinion: &Opinion) -> f64 {
-    opinion.timings_ms.iter().map(|(_, milliseconds)| milliseconds).sum::<u64>() as f64 / 1000.0
+fn seconds(summary: Option<&AnalysisSummary>) -> f64 {
+    summary.map_or(0.0, |summary| summary.timings.total().as_secs_f64())
 }
 
 fn table(comparisons: &[Comparison]) -> Result<Vec<u8>, csv::Error> {

@@ -5,11 +5,12 @@
 //! that happens while its models are loaded, it is no job's fault and costs none. It ends when its standard input does,
 //! that is, whenever the node ends, however the node ends.
 //!
-//! Other models take over between two jobs (`succession`); a candidate runs beside in the pauses ([`shadow`]).
+//! Other models take over between two jobs (`succession`); a shadow model runs in the pauses ([`shadow`]).
 //!
 //! The bytes of results are durable before the job is recorded, and results are listed in the archive together with
 //! its end. Dying in between costs an attempt that does not count, and leaves no result that anybody could see.
 
+pub mod child;
 mod instances;
 mod process;
 pub mod protocol;
@@ -25,10 +26,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::Config;
+use crate::config::AnalysisConfig;
 use crate::dicom::Uid;
-use crate::engine::models::ModelIdentity;
-use crate::engine::pipeline::{Status, Summary};
+use crate::engine::models::registry::Packages;
+use crate::engine::pipeline::{AnalysisSummary, Ending};
 use crate::node::archive::{Archive, ArchiveError, Unfiled};
 use crate::node::models::Wanted;
 use crate::node::queue::{Job, JobState, Queue, QueueError};
@@ -36,7 +37,7 @@ use crate::node::shutdown::Shutdown;
 use crate::node::telemetry;
 use process::Process;
 pub use process::{Launch, ProcessError};
-use protocol::{Ready, Reply, Request, Setup};
+use protocol::{Ready, Reply, ReportRequest, Request, Settings, Setup};
 use succession::{Succession, Successor};
 
 /// Pause after an error of the database.
@@ -85,7 +86,7 @@ pub enum WorkerError {
 impl WorkerError {
     /// True if the fault is the node's own: a full disk, a folder, a process that does not start. It strikes every job
     /// alike and passes when somebody mends it, so no job is given up for it.
-    fn is_of_the_node(&self) -> bool {
+    fn is_infrastructure_error(&self) -> bool {
         matches!(
             self,
             Self::Archive(ArchiveError::Full(_) | ArchiveError::Disk { .. } | ArchiveError::Index { .. })
@@ -93,6 +94,17 @@ impl WorkerError {
                 | Self::Process(ProcessError::Start { .. } | ProcessError::Unable(_))
         )
     }
+}
+
+/// The sections of the settings that the worker and the shadow model depend on.
+#[derive(Debug, Clone)]
+pub struct WorkerSettings {
+    /// The folder for result files on their way into the archive.
+    pub folder: PathBuf,
+    /// How analysis processes are bounded.
+    pub analysis: AnalysisConfig,
+    /// What analysis processes depend on.
+    pub child: Settings,
 }
 
 /// The worker. It has the analysis process started before it takes the first job.
@@ -112,15 +124,15 @@ pub struct Worker {
 pub struct Analysis {
     /// What runs the networks, and which; `None` from when the process is lost until the next one is ready.
     pub ready: Option<Ready>,
-    /// The packages that analyse exams, as `name/version`: lungs, then embolism.
-    pub packages: Vec<String>,
+    /// The packages that analyse exams.
+    pub packages: Packages,
     /// Why these are not the ones that were promoted last, if they are not.
     pub refused: Option<String>,
 }
 
 /// How an attempt ended, if not by an error.
-enum Outcome {
-    Ended(Box<Summary>, Vec<Unfiled>),
+enum AttemptOutcome {
+    Ended(Box<AnalysisSummary>, Vec<Unfiled>),
     /// The node is stopping.
     Interrupted,
 }
@@ -131,27 +143,27 @@ impl Worker {
     pub async fn start(
         archive: Archive,
         queue: Queue,
-        config: &Config,
+        settings: &WorkerSettings,
         wanted: watch::Receiver<Wanted>,
     ) -> Result<Self, WorkerError> {
-        Self::start_with(archive, queue, config, Launch::of_this_program(config)?, wanted).await
+        Self::start_with(archive, queue, settings, Launch::of_this_program(&settings.analysis)?, wanted).await
     }
 
     /// As [`Worker::start`], with another program in place of this one.
     pub async fn start_with(
         archive: Archive,
         queue: Queue,
-        config: &Config,
+        settings: &WorkerSettings,
         launch: Launch,
         mut wanted: watch::Receiver<Wanted>,
     ) -> Result<Self, WorkerError> {
         let lineup = wanted.borrow_and_update().lineup.clone();
-        let setup = Setup::of(config, lineup.packages.clone());
-        let folder = config.storage.path.join("work");
+        let setup = Setup { settings: settings.child.clone(), packages: lineup.packages.clone() };
+        let folder = settings.folder.clone();
         empty(&folder)?;
         let process = Process::start(&launch, &setup).await?;
-        tracing::info!(provider = process.ready.provider.0, models = ?names(&process.ready), "the analysis is ready");
-        let analysis = Analysis { ready: Some(process.ready.clone()), packages: lineup.packages.ids(), refused: None };
+        tracing::info!(provider = process.ready.provider.0, models = ?process.ready.models.ids(), "the analysis is ready");
+        let analysis = Analysis { ready: Some(process.ready.clone()), packages: lineup.packages, refused: None };
         let analysis = watch::Sender::new(analysis);
         Ok(Self { archive, queue, setup, launch, folder, process: Some(process), wanted, analysis })
     }
@@ -205,8 +217,8 @@ impl Worker {
         let refused = match succession {
             Succession::Loaded(successor) => {
                 let Successor { process, setup } = *successor;
-                tracing::info!(models = ?names(&process.ready), "these models analyse from now on");
-                let packages = setup.packages.ids();
+                tracing::info!(models = ?process.ready.models.ids(), "these models analyse from now on");
+                let packages = setup.packages.clone();
                 let ready = Some(process.ready.clone());
                 self.setup = setup;
                 if let Some(former) = self.process.replace(process) {
@@ -216,7 +228,7 @@ impl Worker {
                 None
             }
             Succession::Refused(reason) => {
-                tracing::error!(reason, working = ?self.analysis.borrow().packages, "the promoted models are not taken; the former ones go on");
+                tracing::error!(reason, working = ?self.analysis.borrow().packages.ids(), "the promoted models are not taken; the former ones go on");
                 Some(reason)
             }
             Succession::AsBefore => None,
@@ -240,25 +252,25 @@ impl Worker {
     async fn record(
         &mut self,
         job: &Job,
-        outcome: Result<Outcome, WorkerError>,
+        outcome: Result<AttemptOutcome, WorkerError>,
         shutdown: &Shutdown,
     ) -> Result<(), QueueError> {
         let now = Timestamp::now();
         match outcome {
-            Ok(Outcome::Ended(summary, objects)) => {
+            Ok(AttemptOutcome::Ended(summary, objects)) => {
                 match self.queue.finish(job, &summary, &objects, now).await {
                     Err(error @ QueueError::Conflict { .. }) => return self.failed(job, &error.into(), now).await,
                     ended => ended?,
                 }
-                telemetry::count_job(match summary.status {
-                    Status::Analysed => JobState::Analysed.name(),
-                    Status::Rejected => JobState::Rejected.name(),
+                telemetry::count_job(match summary.ending {
+                    Ending::Analysed(_) => JobState::Analysed.name(),
+                    Ending::Rejected(_) => JobState::Rejected.name(),
                 });
-                for (stage, milliseconds) in &summary.timings_ms {
-                    telemetry::record_stage(stage, Duration::from_millis(*milliseconds));
+                for (stage, time) in summary.timings.iter() {
+                    telemetry::record_stage(stage.into(), time);
                 }
             }
-            Ok(Outcome::Interrupted) => self.queue.give_back(job, now).await?,
+            Ok(AttemptOutcome::Interrupted) => self.queue.give_back(job, now).await?,
             // Whoever stops the node may stop its child at the same time: not the job's fault.
             Err(WorkerError::Process(ProcessError::Died(_) | ProcessError::Unable(_))) if shutdown.is_cancelled() => {
                 self.queue.give_back(job, now).await?;
@@ -269,7 +281,7 @@ impl Worker {
     }
 
     async fn failed(&self, job: &Job, error: &WorkerError, now: Timestamp) -> Result<(), QueueError> {
-        if error.is_of_the_node() {
+        if error.is_infrastructure_error() {
             telemetry::count_job("postponed");
             return self.queue.postpone(job, &error.to_string(), now).await;
         }
@@ -279,7 +291,7 @@ impl Worker {
     }
 
     /// Analyses a job's instances and stores the results.
-    async fn attempt(&mut self, job: &Job, shutdown: &Shutdown) -> Result<Outcome, WorkerError> {
+    async fn attempt(&mut self, job: &Job, shutdown: &Shutdown) -> Result<AttemptOutcome, WorkerError> {
         // Results need room too; better to wait for it than to analyse in vain.
         self.archive.check_space().await?;
         let series = (&job.study_instance_uid, &job.series_instance_uid);
@@ -289,10 +301,12 @@ impl Worker {
         let request = Request {
             job: job.id.to_string(),
             files,
-            output: Some(output.clone()),
-            instances_sha256: job.instances_sha256.clone(),
-            predecessor: job.predecessor.clone(),
-            time: job.created_at,
+            report: Some(ReportRequest {
+                output: output.clone(),
+                instances_sha256: job.instances_sha256.clone(),
+                predecessor: job.predecessor.clone(),
+                time: job.created_at,
+            }),
         };
         let former = self.process.take();
         let analysed = async {
@@ -310,13 +324,15 @@ impl Worker {
         let (process, reply) = tokio::select! {
             analysed = analysed => analysed?,
             // The process is dropped with its analysis, and so it is ended.
-            () = drained => return Ok(Outcome::Interrupted),
+            () = drained => return Ok(AttemptOutcome::Interrupted),
         };
         self.process = Some(process);
         let outcome = match reply {
             Reply::Done { summary, files } => {
-                let objects = results::keep(&self.archive, &output, &files, &summary, &self.setup.limits).await?;
-                Ok(Outcome::Ended(summary, objects))
+                let objects =
+                    results::keep(&self.archive, &output, &files, summary.results(), &self.setup.settings.limits)
+                        .await?;
+                Ok(AttemptOutcome::Ended(summary, objects))
             }
             Reply::Failed { error } => Err(WorkerError::Analysis(error)),
             other => Err(WorkerError::Analysis(format!("the analysis process answered {other:?} to a job"))),
@@ -325,10 +341,6 @@ impl Worker {
         let _ = std::fs::remove_dir_all(&output);
         outcome
     }
-}
-
-fn names(ready: &Ready) -> Vec<String> {
-    ready.models.iter().map(ModelIdentity::id).collect()
 }
 
 /// Makes an empty folder, whatever was there before.

@@ -11,13 +11,15 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::{interval, timeout};
 
 use super::protocol::{Ready, Reply, Request, Setup};
-use crate::config::Config;
+use crate::config::AnalysisConfig;
+use crate::engine::models::Provider;
+use crate::engine::models::registry::Packages;
 
 /// How often the memory of the process is looked at.
 const MEMORY_INTERVAL: Duration = Duration::from_millis(250);
 /// How long models may take to load.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(300);
-/// How long a running analysis may go on after the node was told to stop; then it is given back.
+/// How long a running analysis may go on after the node was told to stop; then it is released.
 const DRAIN: Duration = Duration::from_secs(20);
 
 /// Why the analysis process gave no answer. What keeps it from starting is the fault of the node; anything else costs
@@ -77,20 +79,20 @@ pub struct Launch {
     pub timeout: Duration,
     /// Most memory, in MiB; 0 for no limit.
     pub memory_limit_mib: u64,
-    /// How long a running analysis may go on after the node was told to stop; then it is given back.
+    /// How long a running analysis may go on after the node was told to stop; then it is released.
     pub drain: Duration,
 }
 
 impl Launch {
     /// The analysis process of this program, as the settings bound it.
-    pub(super) fn of_this_program(config: &Config) -> Result<Self, ProcessError> {
+    pub(super) fn of_this_program(config: &AnalysisConfig) -> Result<Self, ProcessError> {
         let program = std::env::current_exe()
             .map_err(|source| ProcessError::Start { program: PathBuf::from("pe-node"), source })?;
         Ok(Self {
             program,
             arguments: vec!["analyse".into()],
-            timeout: Duration::from_secs(config.analysis.timeout_seconds),
-            memory_limit_mib: config.analysis.memory_limit_mib,
+            timeout: Duration::from_secs(config.timeout_seconds),
+            memory_limit_mib: config.memory_limit_mib,
             drain: DRAIN,
         })
     }
@@ -127,7 +129,7 @@ impl Process {
             return Err(failed(std::io::Error::other("its pipes are missing")));
         };
         let output = BufReader::new(output).lines();
-        let ready = Ready { provider: crate::engine::models::Provider(String::new()), models: Vec::new() };
+        let ready = Ready { provider: Provider(String::new()), models: Packages::default() };
         let mut process = Self { child, input, output, launch: launch.clone(), ready };
         process.ready = process.load(setup).await.map_err(ProcessError::at_start)?;
         Ok(process)
@@ -164,7 +166,7 @@ impl Process {
             self.input.flush().await
         };
         if let Err(error) = sent.await {
-            return Err(self.epitaph(&error.to_string()).await);
+            return Err(self.exit_reason(&error.to_string()).await);
         }
         Ok(())
     }
@@ -189,8 +191,8 @@ impl Process {
         };
         match line {
             Ok(Ok(Some(reply))) => Ok(reply),
-            Ok(Ok(None)) => Err(self.epitaph("it closed its output").await),
-            Ok(Err(error)) => Err(self.epitaph(&error.to_string()).await),
+            Ok(Ok(None)) => Err(self.exit_reason("it closed its output").await),
+            Ok(Err(error)) => Err(self.exit_reason(&error.to_string()).await),
             Err(_) => Err(self.end(ProcessError::TimedOut(longest)).await),
         }
     }
@@ -202,7 +204,7 @@ impl Process {
     }
 
     /// How the process ended, with its exit status where it has one.
-    async fn epitaph(&mut self, symptom: &str) -> ProcessError {
+    async fn exit_reason(&mut self, symptom: &str) -> ProcessError {
         let status = timeout(Duration::from_secs(2), self.child.wait()).await;
         ProcessError::Died(match status {
             Ok(Ok(status)) => format!("{symptom}; {status}"),

@@ -6,19 +6,17 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, LogConfig, ModelsConfig, OnnxRuntimeConfig, ReportConfig};
+use crate::config::{LogConfig, ModelsConfig, OnnxRuntimeConfig, ReportConfig};
 use crate::dicom::bounded::Limits;
+use crate::engine::models::Provider;
 use crate::engine::models::registry::Packages;
-use crate::engine::models::{ModelIdentity, Provider};
-use crate::engine::pipeline::{ResultReference, Summary};
+use crate::engine::pipeline::{AnalysisSummary, ResultReference};
 
 /// The settings an analysis depends on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Setup {
+pub struct Settings {
     /// The folder of model packages, and what they may be used for.
     pub models: ModelsConfig,
-    /// The packages to load.
-    pub packages: Packages,
     /// ONNX Runtime.
     pub onnxruntime: OnnxRuntimeConfig,
     /// What objects may claim.
@@ -31,19 +29,13 @@ pub struct Setup {
     pub log: LogConfig,
 }
 
-impl Setup {
-    /// The settings of a configuration, with these models.
-    pub(super) fn of(config: &Config, packages: Packages) -> Self {
-        Self {
-            models: config.models.clone(),
-            packages,
-            onnxruntime: config.onnxruntime.clone(),
-            limits: config.limits,
-            report: config.report.clone(),
-            ignore_quality: config.analysis.ignore_quality,
-            log: config.log.clone(),
-        }
-    }
+/// What the process is started for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Setup {
+    /// The settings.
+    pub settings: Settings,
+    /// The packages to load.
+    pub packages: Packages,
 }
 
 /// One series to analyse.
@@ -53,8 +45,15 @@ pub struct Request {
     pub job: String,
     /// Its images.
     pub files: Vec<PathBuf>,
-    /// An empty folder for the result objects; without one none is written, and the summary names none.
-    pub output: Option<PathBuf>,
+    /// What to write besides findings; nothing for a shadow model.
+    pub report: Option<ReportRequest>,
+}
+
+/// The result objects to write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportRequest {
+    /// An empty folder for them.
+    pub output: PathBuf,
     /// Digest of the instance set.
     pub instances_sha256: String,
     /// The report on fewer instances of the series, if there is one.
@@ -77,8 +76,8 @@ pub enum Reply {
     /// To a [`Request`]: it ended.
     Done {
         /// In numbers.
-        summary: Box<Summary>,
-        /// Names of the result files in the output folder, in the order of `summary.results`.
+        summary: Box<AnalysisSummary>,
+        /// Names of the result files in the output folder, in the order of the results in the summary.
         files: Vec<String>,
     },
     /// To a [`Request`]: it failed; another attempt may succeed.
@@ -93,6 +92,6 @@ pub enum Reply {
 pub struct Ready {
     /// Execution provider.
     pub provider: Provider,
-    /// Active models: lungs, then embolism.
-    pub models: Vec<ModelIdentity>,
+    /// The models.
+    pub models: Packages,
 }

@@ -8,12 +8,12 @@ use super::WorkerError;
 use crate::dicom::Uid;
 use crate::dicom::bounded::{self, Limits};
 use crate::dicom::elements;
-use crate::engine::pipeline::{ResultReference, Summary};
+use crate::engine::pipeline::ResultReference;
 use crate::node::archive::{Archive, Origin, ReceivedInstance, Unfiled};
 
 use dicom_dictionary_std::tags;
 
-/// Makes every result object of a summary durable; the queue files them when it records the end of the job.
+/// Makes every result object of an analysis durable; the queue files them when it records the end of the job.
 ///
 /// The process that wrote the files has handled received pixels, so it is trusted no more than a sender: names may not
 /// leave the folder, files pass the same scan, and each must be the object that the summary names.
@@ -21,15 +21,15 @@ pub(super) async fn keep(
     archive: &Archive,
     folder: &Path,
     files: &[String],
-    summary: &Summary,
+    results: &[ResultReference],
     limits: &Limits,
 ) -> Result<Vec<Unfiled>, WorkerError> {
-    if files.len() != summary.results.len() {
-        let problem = format!("{} files for {} results", files.len(), summary.results.len());
+    if files.len() != results.len() {
+        let problem = format!("{} files for {} results", files.len(), results.len());
         return Err(WorkerError::Result { file: String::new(), problem });
     }
     let mut kept = Vec::with_capacity(files.len());
-    for (file, expected) in files.iter().zip(&summary.results) {
+    for (file, expected) in files.iter().zip(results) {
         let wrong = |problem: String| WorkerError::Result { file: file.clone(), problem };
         if file.contains(['/', '\\']) || file.starts_with('.') {
             return Err(wrong("its name leaves the folder".to_owned()));

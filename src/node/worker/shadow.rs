@@ -12,11 +12,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::process::{Launch, Process, ProcessError};
-use super::protocol::{Reply, Request, Setup};
-use super::{AFTER_ERROR, LONGEST_SLEEP, WorkerError, instances};
-use crate::config::Config;
+use super::protocol::{Reply, Request, Settings, Setup};
+use super::{AFTER_ERROR, LONGEST_SLEEP, WorkerError, WorkerSettings, instances};
 use crate::engine::models::registry::{Lineup, Packages};
-use crate::engine::pipeline::Summary;
+use crate::engine::pipeline::AnalysisSummary;
 use crate::node::archive::Archive;
 use crate::node::models::Wanted;
 use crate::node::queue::{Queue, QueueError, ShadowCase};
@@ -41,7 +40,7 @@ pub struct ShadowStatus {
 pub struct Shadow {
     archive: Archive,
     queue: Queue,
-    config: Config,
+    settings: Settings,
     launch: Launch,
     wanted: watch::Receiver<Wanted>,
     status: watch::Sender<Option<ShadowStatus>>,
@@ -74,22 +73,22 @@ impl Shadow {
     pub fn new(
         archive: Archive,
         queue: Queue,
-        config: &Config,
+        settings: &WorkerSettings,
         wanted: watch::Receiver<Wanted>,
     ) -> Result<Self, WorkerError> {
-        let launch = Launch::of_this_program(config)?;
-        Ok(Self::with(archive, queue, config, launch, wanted))
+        let launch = Launch::of_this_program(&settings.analysis)?;
+        Ok(Self::with(archive, queue, settings.child.clone(), launch, wanted))
     }
 
     /// As [`Shadow::new`], with another program in place of this one.
     pub fn with(
         archive: Archive,
         queue: Queue,
-        config: &Config,
+        settings: Settings,
         launch: Launch,
         wanted: watch::Receiver<Wanted>,
     ) -> Self {
-        Self { archive, queue, config: config.clone(), launch, wanted, status: watch::Sender::new(None) }
+        Self { archive, queue, settings, launch, wanted, status: watch::Sender::new(None) }
     }
 
     /// Where the candidate stands; `None` without one.
@@ -164,7 +163,7 @@ impl Shadow {
         let Some(case) = self.queue.next_shadow_case(candidate).await? else { return Ok(LONGEST_SLEEP) };
         let seen = tokio::select! {
             seen = self.see(running, &packages, &case) => seen,
-            () = self.something_to_analyse() => Err(Unseen::GivenWay),
+            () = self.work_for_the_active_models() => Err(Unseen::GivenWay),
             () = shutdown.cancelled() => Err(Unseen::GivenWay),
         };
         let outcome = match seen {
@@ -197,7 +196,12 @@ impl Shadow {
     }
 
     /// Has the candidate analyse a series. Dropped in the middle, its process ends.
-    async fn see(&self, running: &mut Running, packages: &Packages, case: &ShadowCase) -> Result<Summary, Unseen> {
+    async fn see(
+        &self,
+        running: &mut Running,
+        packages: &Packages,
+        case: &ShadowCase,
+    ) -> Result<AnalysisSummary, Unseen> {
         let series = (&case.study_instance_uid, &case.series_instance_uid);
         let files = match instances::files(&self.archive, series, &case.instances).await {
             Ok(files) => files,
@@ -208,14 +212,7 @@ impl Shadow {
             Some(process) => process,
             None => self.start(packages).await?,
         };
-        let request = Request {
-            job: format!("{} (shadow)", case.job),
-            files,
-            output: None,
-            instances_sha256: case.instances_sha256.clone(),
-            predecessor: None,
-            time: case.created_at,
-        };
+        let request = Request { job: format!("{} (shadow)", case.job), files, report: None };
         let reply = process.analyse(&request).await.map_err(|error| Unseen::Failed(error.to_string()))?;
         running.process = Some(process);
         match reply {
@@ -226,7 +223,7 @@ impl Shadow {
     }
 
     async fn start(&self, packages: &Packages) -> Result<Process, Unseen> {
-        let setup = Setup::of(&self.config, packages.clone());
+        let setup = Setup { settings: self.settings.clone(), packages: packages.clone() };
         let refused = |error: ProcessError| Unseen::Refused(error.to_string());
         let process = Process::start(&self.launch, &setup).await.map_err(refused)?;
         tracing::info!(packages = ?packages.ids(), "the candidate is loaded");
@@ -234,7 +231,7 @@ impl Shadow {
     }
 
     /// Returns as soon as there is something for the active models to do.
-    async fn something_to_analyse(&self) {
+    async fn work_for_the_active_models(&self) {
         let mut changes = self.queue.changes();
         loop {
             changes.mark_unchanged();

@@ -6,8 +6,10 @@ use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use jiff::SignedDuration;
 
 use super::*;
+use crate::config::Config;
+use crate::engine::models::ModelIdentity;
 use crate::engine::models::registry::{Lineup, Packages};
-use crate::engine::pipeline::{ResultKind, ResultReference};
+use crate::engine::pipeline::{ResultKind, ResultReference, Stage, testing};
 use crate::node::archive::Level;
 use crate::node::archive::testing::{received, slice, uid};
 use crate::node::queue::{Selection, SeriesProgress, SeriesView};
@@ -15,14 +17,14 @@ use crate::node::queue::{Selection, SeriesProgress, SeriesView};
 /// What a node on a temporary folder needs; the analysis process is a script.
 pub(super) struct Node {
     pub(super) folder: tempfile::TempDir,
-    pub(super) config: Config,
+    pub(super) settings: WorkerSettings,
     pub(super) archive: Archive,
     pub(super) queue: Queue,
     pub(super) launch: Launch,
     pub(super) wanted: watch::Sender<Wanted>,
 }
 
-const READY: &str = r#"read setup; echo '{"reply":"ready","provider":"script","models":[]}'"#;
+const READY: &str = r#"read setup; echo '{"reply":"ready","provider":"script","models":'"$MODELS"'}'"#;
 
 impl Node {
     /// A node with one queued job of two slices. `script` stands for the analysis process; `$REPLY` is the answer that
@@ -40,8 +42,9 @@ impl Node {
         write(report(), &folder.path().join("report.dcm"));
         let reply = Reply::Done { summary: Box::new(summary()), files: vec!["report.dcm".to_owned()] };
         let prelude = format!(
-            "FOLDER={}\nREPLY='{}'\noutput() {{ sed 's/.*\"output\":\"\\([^\"]*\\)\".*/\\1/'; }}\n",
+            "FOLDER={}\nMODELS='{}'\nREPLY='{}'\noutput() {{ sed 's/.*\"output\":\"\\([^\"]*\\)\".*/\\1/'; }}\n",
             folder.path().display(),
+            serde_json::to_string(&packages("embolism")).expect("JSON"),
             serde_json::to_string(&reply).expect("JSON")
         );
         let launch = Launch {
@@ -52,7 +55,19 @@ impl Node {
             drain: Duration::from_millis(100),
         };
         let wanted = watch::Sender::new(Wanted::default());
-        let node = Self { folder, config, archive, queue, launch, wanted };
+        let settings = WorkerSettings {
+            folder: folder.path().join("data/work"),
+            analysis: config.analysis,
+            child: Settings {
+                models: config.models,
+                onnxruntime: config.onnxruntime,
+                limits: config.limits,
+                report: config.report,
+                ignore_quality: false,
+                log: config.log,
+            },
+        };
+        let node = Self { folder, settings, archive, queue, launch, wanted };
         node.receive("1").await;
         node
     }
@@ -71,7 +86,7 @@ impl Node {
 
     pub(super) async fn worker(&self) -> Result<Worker, WorkerError> {
         let (archive, queue) = (self.archive.clone(), self.queue.clone());
-        Worker::start_with(archive, queue, &self.config, self.launch.clone(), self.wanted.subscribe()).await
+        Worker::start_with(archive, queue, &self.settings, self.launch.clone(), self.wanted.subscribe()).await
     }
 
     pub(super) async fn series(&self) -> SeriesView {
@@ -111,28 +126,15 @@ fn write(object: InMemDicomObject, path: &Path) {
     object.with_meta(meta).expect("meta").write_to_file(path).expect("write");
 }
 
-pub(super) fn summary() -> Summary {
-    Summary {
-        study_instance_uid: Some(uid("1")),
-        series_instance_uid: Some(uid("1.1")),
-        status: Status::Analysed,
-        rejections: Vec::new(),
-        probability: None,
-        probability_spread: None,
-        targets: Vec::new(),
-        decision: None,
-        left_lung_ml: None,
-        right_lung_ml: None,
-        provider: None,
-        models: Vec::new(),
-        demonstration: false,
-        timings_ms: vec![("read".to_owned(), 1)],
-        results: vec![ResultReference {
+fn summary() -> AnalysisSummary {
+    let analysed = testing::analysed(|summary| {
+        summary.results = vec![ResultReference {
             kind: ResultKind::Sr,
             series_instance_uid: uid("2.25.1"),
             sop_instance_uid: uid("2.25.1.1"),
-        }],
-    }
+        }];
+    });
+    AnalysisSummary { timings: [(Stage::Read, Duration::from_millis(1))].into_iter().collect(), ..analysed }
 }
 
 pub(super) fn script(on_request: &str) -> String {
@@ -172,13 +174,13 @@ async fn a_node_that_ends_between_results_and_job_may_write_others_the_next_time
     let node = Node::new(&script(WELL_DONE)).await;
     let mut worker = node.worker().await.expect("worker");
     let job = node.queue.claim(Timestamp::now()).await.expect("claim").expect("due");
-    let Ok(Outcome::Ended(..)) = worker.attempt(&job, &Shutdown::new()).await else { panic!("no results") };
+    let Ok(AttemptOutcome::Ended(..)) = worker.attempt(&job, &Shutdown::new()).await else { panic!("no results") };
     assert_eq!(shown(&node).await, 0, "results without their job");
     // The next run has other settings or another provider: the same identifier, other bytes.
     let mut other = report();
     other.put(DataElement::new(tags::SOFTWARE_VERSIONS, VR::LO, "a later one"));
     write(other, &node.folder.path().join("report.dcm"));
-    let queue = Queue::open(&node.archive, &node.config.analysis, &[], true).await.expect("queue");
+    let queue = Queue::open(&node.archive, &node.settings.analysis, &[], true).await.expect("queue");
     let node = Node { queue, ..node };
     node.worker().await.expect("worker").step(&Shutdown::new()).await.expect("step");
     let series = node.series().await;
@@ -230,7 +232,7 @@ async fn a_process_that_is_lost_while_its_models_are_loaded_costs_no_attempt() {
         assert!(error.contains("cannot start") && error.contains(problem), "{error}");
     }
     let slow = WorkerError::from(ProcessError::TimedOut(Duration::from_secs(300)).at_start());
-    assert!(slow.is_of_the_node() && !slow.to_string().contains("analysis.timeout_seconds"), "{slow}");
+    assert!(slow.is_infrastructure_error() && !slow.to_string().contains("analysis.timeout_seconds"), "{slow}");
 }
 
 #[tokio::test]
@@ -316,10 +318,10 @@ const NAMED: &str = r#"read setup
 package=$(echo "$setup" | sed 's/.*"embolism":{"name":"\([^"]*\)","version":"\([^"]*\)".*/\1\/\2/')
 case "$package" in broken/*) echo '{"reply":"unable","reason":"its tensors do not fit"}'; exit 1;; esac
 model='{"name":"'${package%/*}'","version":"'${package#*/}'","sha256":"aa"}'
-echo '{"reply":"ready","provider":"script","models":['$model']}'
+echo '{"reply":"ready","provider":"script","models":{"lungs":'$model',"embolism":'$model'}}'
 while read request; do
   while [ -e "$FOLDER/hold" ]; do sleep 0.02; done
-  cp "$FOLDER/report.dcm" "$(echo "$request" | output)"; echo "${REPLY/'"models":[]'/'"models":['$model']'}"
+  cp "$FOLDER/report.dcm" "$(echo "$request" | output)"; echo "$REPLY" | sed 's/"models":\[.*\],"demo/"models":['$model,$model'],"demo/'
 done"#;
 
 /// Lungs and a classifier of this name.
@@ -350,7 +352,9 @@ async fn promoted_models_take_over_between_two_jobs_and_broken_ones_do_not() {
     let mut state = worker.analysis();
     let shutdown = Shutdown::new();
     let run = tokio::spawn(worker.run(shutdown.clone()));
-    let version = |series: &SeriesView| series.models.iter().map(|model| model.name.clone()).collect::<Vec<_>>();
+    let classifier = |series: SeriesView| {
+        series.summary.expect("a summary").analysed().expect("analysed").models.embolism.name.clone()
+    };
 
     // Promoted while a job is under way: that one ends as it began.
     let mut changes = node.queue.changes();
@@ -359,18 +363,18 @@ async fn promoted_models_take_over_between_two_jobs_and_broken_ones_do_not() {
     }
     node.wanted.send_replace(lineup("new"));
     sleep(Duration::from_millis(300)).await;
-    assert_eq!(state.borrow().packages[1], "old/1", "the job has not ended");
+    assert_eq!(state.borrow().packages.embolism.name, "old", "the job has not ended");
     std::fs::remove_file(&hold).expect("remove");
-    assert_eq!(version(&node.analysed("1").await), ["old"]);
-    until(&mut state, |analysis| analysis.packages[1] == "new/1").await;
+    assert_eq!(classifier(node.analysed("1").await), "old");
+    until(&mut state, |analysis| analysis.packages.embolism.name == "new").await;
     node.receive("2").await;
-    assert_eq!(version(&node.analysed("2").await), ["new"]);
+    assert_eq!(classifier(node.analysed("2").await), "new");
 
     // One that does not load leaves the former at work, and says so until something else is wanted.
     node.wanted.send_replace(lineup("broken"));
     until(&mut state, |analysis| analysis.refused.as_ref().is_some_and(|why| why.contains("tensors do not fit"))).await;
     node.receive("3").await;
-    assert_eq!(version(&node.analysed("3").await), ["new"]);
+    assert_eq!(classifier(node.analysed("3").await), "new");
     node.wanted.send_modify(|wanted| wanted.problem = Some("active.toml cannot be read".to_owned()));
     until(&mut state, |analysis| analysis.refused.as_ref().is_some_and(|why| why.contains("active.toml"))).await;
     node.wanted.send_replace(lineup("new"));

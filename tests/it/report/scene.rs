@@ -16,10 +16,11 @@ use pe_node::engine::analyse::findings::{
     Provider, SliceFinding, TargetFinding,
 };
 use pe_node::engine::models::manifest::Manifest;
+use pe_node::engine::models::registry::Packages;
 use pe_node::engine::models::target::Target;
 use pe_node::engine::report::Context;
 use pe_node::engine::volume::{
-    Geometry, LEFT_LUNG, LungMask, PatientPoint, RIGHT_LUNG, Reason, SourceSlice, Volume, VoxelPoint,
+    Geometry, LEFT_LUNG, LungMask, PatientPoint, RIGHT_LUNG, Reason, Rejection, SourceSlice, Volume, VoxelPoint,
 };
 
 /// The clot: where evidence is greatest.
@@ -259,7 +260,7 @@ fn findings(setup: &Setup, geometry: &Geometry, lungs: &Array3<u8>) -> Findings 
     Findings {
         probability: probability(setup.probability),
         decision: setup.decision,
-        spread: several.then_some(0.0421),
+        standard_deviation: several.then_some(0.0421),
         targets: if several { further_targets() } else { Vec::new() },
         evidence: (setup.classifier != Classifier::Exam).then(|| Evidence {
             slices: slices
@@ -273,11 +274,14 @@ fn findings(setup: &Setup, geometry: &Geometry, lungs: &Array3<u8>) -> Findings 
             corners: [[20.0, 15.0], [170.0, 15.0], [170.0, 130.0], [20.0, 130.0]],
         },
         lungs: Lungs { left: lung_of(LEFT_LUNG), right: lung_of(RIGHT_LUNG) },
-        reasons: setup.reasons.clone(),
+        rejections: setup.reasons.iter().map(|reason| Rejection::new(*reason, String::new())).collect(),
         synthetic: setup.synthetic,
         intended_use: manifest(setup).intended_use,
         classifier: manifest(setup),
-        models: vec![model("lungs-unet", "0.3.0", "ab12"), model("embolism-phantom", "0.2.1", "cd34")],
+        models: Packages {
+            lungs: model("lungs-unet", "0.3.0", "ab12"),
+            embolism: model("embolism-phantom", "0.2.1", "cd34"),
+        },
         provider: Provider("CPUExecutionProvider".to_owned()),
     }
 }
@@ -286,7 +290,7 @@ fn further_targets() -> Vec<TargetFinding> {
     let finding = |(target, value)| TargetFinding {
         target,
         probability: Probability::new(value).expect("probability"),
-        spread: Some(0.01),
+        standard_deviation: Some(0.01),
         calibrated: target != Target::ChronicPe,
     };
     [(Target::LeftSidedPe, 0.125), (Target::RightSidedPe, 0.81), (Target::CentralPe, 0.2), (Target::ChronicPe, 0.031)]

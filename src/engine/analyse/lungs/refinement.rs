@@ -10,7 +10,7 @@
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2, Axis};
 
-use super::great_parts::keep_great_parts;
+use super::largest_components::keep_largest_components;
 use super::morphology::{close_and_fill, eroded};
 use super::recovery::recover;
 use super::regions::{Region, Regions, regions};
@@ -61,7 +61,7 @@ pub(super) fn refine(hounsfield: &Array3<i16>, labels: &mut Array3<u8>, spacing:
         },
     );
     for side in [LEFT_LUNG, RIGHT_LUNG] {
-        keep_great_parts(labels, side);
+        keep_largest_components(labels, side);
     }
 }
 

@@ -91,9 +91,9 @@ impl Models {
         })
     }
 
-    /// Identity of each package: lungs, then embolism.
-    pub fn identities(&self) -> Vec<ModelIdentity> {
-        vec![self.lungs.identity().clone(), self.embolism.identity().clone()]
+    /// Identity of each package.
+    pub fn identities(&self) -> Packages {
+        Packages { lungs: self.lungs.identity().clone(), embolism: self.embolism.identity().clone() }
     }
 
     /// The execution provider that runs the networks.

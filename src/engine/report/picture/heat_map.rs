@@ -5,8 +5,8 @@ use image::{Rgb, RgbImage};
 
 use super::canvas::{ALERT, Area, Canvas, Font, LINE, MUTED, TEXT, WARNING, mix};
 use super::orientation::{letters, opposite};
-use super::{Context, HEIGHT, WIDTH, palette, sampling};
-use crate::engine::analyse::findings::{Decision, EvidenceMap, KeySlice};
+use super::{HEIGHT, WIDTH, palette, sampling};
+use crate::engine::analyse::findings::{Decision, EvidenceMap, Findings, KeySlice};
 use crate::engine::report::statements;
 use crate::engine::volume::{Volume, VoxelPoint};
 
@@ -21,19 +21,27 @@ const COLOUR_BAR: Area = Area::new(PANEL.0, 626, PANEL.1, 18);
 /// How much larger the inset is than the image.
 const MAGNIFICATION: f64 = 2.0;
 
-/// Draws the `index`-th key slice.
-pub(super) fn draw(context: &Context, map: &EvidenceMap, index: usize) -> RgbImage {
-    let key_slice = &context.key_slices()[index];
-    let view = View::whole(context.volume, key_slice.slice, IMAGE);
+/// Draws one of the key slices.
+pub(super) fn draw(volume: &Volume, findings: &Findings, map: &EvidenceMap, place: Place) -> RgbImage {
+    let view = View::whole(volume, place.key_slice.slice, IMAGE);
     let mut canvas = Canvas::new(WIDTH, HEIGHT);
-    draw_slice(&mut canvas, context.volume, &view, Some(map));
-    draw_marks(&mut canvas, &view, key_slice);
-    draw_orientation(&mut canvas, context.volume);
+    draw_slice(&mut canvas, volume, &view, Some(map));
+    draw_marks(&mut canvas, &view, place.key_slice);
+    draw_orientation(&mut canvas, volume);
     draw_scale(&mut canvas, &view);
-    draw_panel(&mut canvas, context, index);
-    draw_inset(&mut canvas, context, key_slice, &view);
+    draw_panel(&mut canvas, volume, findings, place);
+    draw_inset(&mut canvas, volume, place.key_slice, &view);
     palette::draw_bar(&mut canvas, COLOUR_BAR);
     canvas.into_image()
+}
+
+/// A key slice and its place among those that are shown.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) key_slice: &'a KeySlice,
+    /// From 0.
+    pub(super) index: usize,
+    pub(super) of: usize,
 }
 
 /// A part of a slice on an area of the picture.
@@ -156,15 +164,13 @@ fn draw_scale(canvas: &mut Canvas, view: &View) {
     canvas.text_on_image(left, bottom - 22, "5 cm", Font::SMALL_BOLD, TEXT);
 }
 
-fn draw_panel(canvas: &mut Canvas, context: &Context, index: usize) {
+fn draw_panel(canvas: &mut Canvas, volume: &Volume, findings: &Findings, Place { key_slice, index, of }: Place) {
     let (left, width) = PANEL;
-    let findings = context.findings;
-    let key_slice = &context.key_slices()[index];
-    let slices = context.volume.slices.len();
-    let instance = context.volume.slices[key_slice.slice].instance_number;
+    let slices = volume.slices.len();
+    let instance = volume.slices[key_slice.slice].instance_number;
     let image = instance.map_or_else(String::new, |number| format!(" (image {number})"));
     canvas.text(left, 12, "Evidence for embolism", Font::LARGE_BOLD, TEXT);
-    let place = format!("Key slice {} of {}", index + 1, context.key_slices().len());
+    let place = format!("Key slice {} of {of}", index + 1);
     canvas.text(left, 44, &place, Font::MEDIUM, TEXT);
     let slice = format!("slice {} of {slices} from below{image}", key_slice.slice + 1);
     canvas.text(left, 70, &slice, Font::SMALL, MUTED);
@@ -182,17 +188,17 @@ fn draw_panel(canvas: &mut Canvas, context: &Context, index: usize) {
         canvas.paragraph(left, 706, width, banner, Font::MEDIUM_BOLD, WARNING);
     }
     if statements::quality(findings).is_some() {
-        canvas.text(left, 216, "Quality gate overridden", Font::SMALL_BOLD, WARNING);
+        canvas.text(left, 216, "Quality checks overridden", Font::SMALL_BOLD, WARNING);
     }
 }
 
 /// The place of greatest evidence as the scanner made it.
-fn draw_inset(canvas: &mut Canvas, context: &Context, key_slice: &KeySlice, whole: &View) {
+fn draw_inset(canvas: &mut Canvas, volume: &Volume, key_slice: &KeySlice, whole: &View) {
     let centre = [key_slice.peak.column, key_slice.peak.row];
     let view = whole.closer(centre, INSET);
     canvas.text(INSET.left, INSET.top - 40, "Greatest evidence, no overlay,", Font::SMALL, MUTED);
     canvas.text(INSET.left, INSET.top - 22, "magnified 2 times; W 700 L 100", Font::SMALL, MUTED);
-    draw_slice(canvas, context.volume, &view, None);
+    draw_slice(canvas, volume, &view, None);
     canvas.frame(INSET, LINE);
     let outlined = whole.pixel(centre);
     let half = f64::from(INSET.width) / 2.0 / MAGNIFICATION;

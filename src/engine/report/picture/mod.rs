@@ -12,7 +12,10 @@ mod summary;
 
 use image::RgbImage;
 
+use self::heat_map::Place;
 use super::Context;
+use crate::engine::analyse::findings::{Findings, KeySlice};
+use crate::engine::volume::Volume;
 pub use palette::overlay as evidence_colour;
 
 /// Width of every picture in pixels.
@@ -39,8 +42,24 @@ impl Pictures {
 
 /// Draws the pictures. The findings must fit the volume, as [`super::results`] checks.
 pub(super) fn draw(context: &Context) -> Pictures {
-    let key_slices = context.findings.evidence.iter().flat_map(|evidence| {
-        (0..context.key_slices().len()).map(|index| heat_map::draw(context, &evidence.map, index))
-    });
+    let key_slices = heat_maps(context.volume, context.findings, context.key_slices());
     Pictures { summary: summary::draw(context), key_slices: key_slices.collect() }
+}
+
+/// The heat map of greatest evidence alone; `None` without evidence.
+pub fn first_heat_map(volume: &Volume, findings: &Findings) -> Option<RgbImage> {
+    let key_slices = &findings.evidence.as_ref()?.key_slices;
+    heat_maps(volume, findings, &key_slices[..key_slices.len().min(1)]).next()
+}
+
+fn heat_maps<'a>(
+    volume: &'a Volume,
+    findings: &'a Findings,
+    key_slices: &'a [KeySlice],
+) -> impl Iterator<Item = RgbImage> {
+    findings.evidence.iter().flat_map(move |evidence| {
+        key_slices.iter().enumerate().map(move |(index, key_slice)| {
+            heat_map::draw(volume, findings, &evidence.map, Place { key_slice, index, of: key_slices.len() })
+        })
+    })
 }

@@ -57,15 +57,15 @@ fn draw_decision(canvas: &mut Canvas, findings: &Findings) -> i32 {
     canvas.text(number_left, 142, &number, Font::HUGE_BOLD, TEXT);
     draw_probability_bar(canvas, findings, Area::new(left, 186, width, 26), colour);
     let mut top = 240;
-    let further = statements::spread(findings).into_iter().chain(statements::targets(findings));
+    let further = statements::standard_deviation(findings).into_iter().chain(statements::targets(findings));
     for text in further {
         top = canvas.paragraph(left, top, width, &text, Font::SMALL, TEXT);
     }
     for text in statements::undetermined(findings).into_iter().chain(statements::quality(findings)) {
         top = canvas.paragraph(left, top, width, &text, Font::SMALL, WARNING);
     }
-    if findings.reasons.is_empty() {
-        let text = "Image quality: no objection of the quality gate";
+    if findings.rejections.is_empty() {
+        let text = "Image quality: no objection of the quality checks";
         top = canvas.paragraph(left, top, width, text, Font::SMALL, MUTED);
     }
     top
@@ -214,7 +214,7 @@ fn draw_small_print(canvas: &mut Canvas, context: &Context, top: i32) {
     let findings = context.findings;
     canvas.text(left, top, "Computed by", Font::MEDIUM, MUTED);
     let mut top = top + 26;
-    for model in &findings.models {
+    for model in findings.models.each() {
         let digest: String = model.sha256.chars().take(16).collect();
         let text = format!("{} {}  sha256 {digest}...", model.name, model.version);
         top = canvas.paragraph(left, top, width, &text, Font::SMALL, TEXT);

@@ -28,20 +28,19 @@ pub(super) fn classifier(context: &Context) -> Vec<ContentItem> {
         Some(format!("training-data={}", manifest.training.data)),
     ];
     let parameters = parameters.into_iter().flatten().chain(calibrations);
-    identification(context, statements::classifier(context.findings), parameters)
+    identification(context, &context.findings.models.embolism, parameters)
 }
 
 /// The lung segmentation network, as modifiers of a measurement group.
 pub(super) fn lung_segmentation(context: &Context) -> Vec<ContentItem> {
-    identification(context, statements::lung_model(context.findings), [])
+    identification(context, &context.findings.models.lungs, [])
 }
 
 fn identification(
     context: &Context,
-    model: Option<&ModelIdentity>,
+    model: &ModelIdentity,
     parameters: impl IntoIterator<Item = String>,
 ) -> Vec<ContentItem> {
-    let Some(model) = model else { return Vec::new() };
     let all = [format!("sha256={}", model.sha256), format!("execution-provider={}", context.findings.provider.0)];
     let parameters = all.into_iter().chain(parameters);
     [

@@ -33,8 +33,9 @@ pub(super) fn content(context: &Context, header: &Header, segmentation: Option<&
 fn evaluations(context: &Context) -> Option<ContentItem> {
     let findings = context.findings;
     let comments = statements::all(context).into_iter().map(|text| ContentItem::text(&dcm::COMMENT, &text));
-    let spread = statements::spread(findings).map(|text| ContentItem::text(&sct::STANDARD_DEVIATION, &text));
-    let items: Vec<ContentItem> = comments.chain(spread).chain(findings.targets.iter().filter_map(target)).collect();
+    let deviation =
+        statements::standard_deviation(findings).map(|text| ContentItem::text(&sct::STANDARD_DEVIATION, &text));
+    let items: Vec<ContentItem> = comments.chain(deviation).chain(findings.targets.iter().filter_map(target)).collect();
     let container = ContentItem::container(&umls::QUALITATIVE_EVALUATIONS, None);
     (!items.is_empty()).then(|| container.children(Contains, items))
 }

@@ -3,6 +3,8 @@
 use maud::{Markup, html};
 
 use crate::engine::analyse::findings::{Decision, Probability};
+use crate::engine::pipeline::AnalysisSummary;
+use crate::engine::volume::Rejection;
 use crate::node::dicomweb::target::ROOT;
 use crate::node::queue::{DeliveryState, JobState, SeriesProgress, SeriesView, StudyView};
 
@@ -53,13 +55,13 @@ impl<'a> Card<'a> {
             article.card.(class) {
                 div {
                     p.verdict.(class) { (verdict) }
-                    @if let Some(probability) = series.probability {
+                    @if let Some(probability) = self.probability() {
                         meter.(class) min="0" max="1" value=(probability.value())
                             aria-label=(format!("Probability of embolism {:.2} %", probability.percent())) {}
                     }
-                    @if !series.rejections.is_empty() {
+                    @if let Some(rejections) = self.rejections() {
                         ul.reasons {
-                            @for rejection in &series.rejections {
+                            @for rejection in rejections {
                                 li { b { (rejection.reason.code()) } ": " (rejection.explanation) }
                             }
                         }
@@ -83,13 +85,29 @@ impl<'a> Card<'a> {
         }
     }
 
+    fn summary(&self) -> Option<&'a AnalysisSummary> {
+        self.series.summary.as_ref()
+    }
+
+    fn probability(&self) -> Option<Probability> {
+        self.summary().and_then(AnalysisSummary::probability)
+    }
+
+    fn decision(&self) -> Option<Decision> {
+        self.summary().and_then(AnalysisSummary::decision)
+    }
+
+    fn rejections(&self) -> Option<&'a [Rejection]> {
+        self.summary().map(AnalysisSummary::rejections).filter(|rejections| !rejections.is_empty())
+    }
+
     fn is_done(&self) -> bool {
         matches!(self.series.state, SeriesProgress::Job(JobState::Analysed | JobState::Rejected))
     }
 
     /// Colour and headline.
     fn verdict(&self) -> (&'static str, String) {
-        match (self.series.state, self.series.decision) {
+        match (self.series.state, self.decision()) {
             (SeriesProgress::Receiving, _) => ("busy", "Receiving".to_owned()),
             (SeriesProgress::Job(JobState::Queued), _) => ("busy", "Waiting for analysis".to_owned()),
             (SeriesProgress::Job(JobState::Running), _) => ("busy", "Being analysed".to_owned()),
@@ -104,25 +122,28 @@ impl<'a> Card<'a> {
                     Decision::Absent => "good",
                     Decision::Undetermined => "warn",
                 };
-                (class, headline(decision, self.series.probability))
+                (class, headline(decision, self.probability()))
             }
         }
     }
 
     fn facts(&self) -> Markup {
-        let series = self.series;
-        let seconds: u64 = series.timings_ms.iter().map(|(_, milliseconds)| milliseconds).sum();
+        let seconds = self.summary().map_or(0.0, |summary| summary.timings.total().as_secs_f64());
         html! {
             dl {
-                @for (side, volume) in [("Left lung", series.left_lung_ml), ("Right lung", series.right_lung_ml)] {
-                    @if let Some(millilitres) = volume {
+                @if let Some(lungs) = self.summary().and_then(AnalysisSummary::lungs) {
+                    @for (side, millilitres) in [("Left lung", lungs.left_ml), ("Right lung", lungs.right_ml)] {
                         div { dt { (side) } dd { (format!("{millilitres:.0} ml")) } }
                     }
                 }
-                @if seconds > 0 { div { dt { "Analysis" } dd { (format!("{:.1} s", seconds as f64 / 1000.0)) } } }
-                @if let Some(provider) = &series.provider { div { dt { "On" } dd { (provider.0) } } }
-                @for model in &series.models { div { dt { "Model" } dd { (model.name) "/" (model.version) } } }
-                @if series.demonstration { div { dt { "Kind" } dd.warn { "demonstration model, not delivered by default" } } }
+                @if seconds > 0.0 { div { dt { "Analysis" } dd { (format!("{seconds:.1} s")) } } }
+                @if let Some(summary) = self.summary() {
+                    @if let Some(provider) = summary.provider() { div { dt { "On" } dd { (provider.0) } } }
+                    @for model in summary.models() { div { dt { "Model" } dd { (model.id()) } } }
+                    @if summary.is_demonstration() {
+                        div { dt { "Kind" } dd.warn { "demonstration model, not delivered by default" } }
+                    }
+                }
                 @for (destination, state, count) in self.deliveries() {
                     div {
                         dt { "To " (destination) }
@@ -141,11 +162,11 @@ impl<'a> Card<'a> {
             @for said in &self.series.shadow {
                 p.shadow {
                     b { "Shadow " } (said.package) ": "
-                    @match (&said.error, said.opinion.decision) {
+                    @match (&said.error, said.summary.as_ref().and_then(AnalysisSummary::analysed)) {
                         (Some(error), _) => { span.alarm { "failed: " (error) } }
-                        (None, Some(decision)) => {
-                            (headline(decision, said.opinion.probability))
-                            @if self.series.decision.is_some_and(|active| active != decision) { b { " (differs)" } }
+                        (None, Some(analysed)) => {
+                            (headline(analysed.decision, Some(analysed.probability)))
+                            @if self.decision().is_some_and(|active| active != analysed.decision) { b { " (differs)" } }
                         }
                         (None, None) => { "not analysed" }
                     }
@@ -227,8 +248,10 @@ fn urgency(series: &SeriesView) -> Urgency {
         SeriesProgress::Receiving | SeriesProgress::Job(JobState::Queued | JobState::Running) => Urgency::Running,
         SeriesProgress::Job(JobState::Failed) => Urgency::Problem,
         SeriesProgress::Job(JobState::Rejected) => Urgency::Rejected,
-        SeriesProgress::Job(JobState::Analysed) if series.decision == Some(Decision::Absent) => Urgency::Done,
-        SeriesProgress::Job(JobState::Analysed) => Urgency::Finding,
+        SeriesProgress::Job(JobState::Analysed) => match series.summary.as_ref().and_then(AnalysisSummary::decision) {
+            Some(Decision::Absent) => Urgency::Done,
+            _ => Urgency::Finding,
+        },
     }
 }
 

@@ -1,9 +1,9 @@
 use super::*;
-use crate::engine::analyse::findings::{Decision, ModelIdentity, Probability};
+use crate::engine::analyse::findings::{Decision, Probability};
 use crate::engine::models::Provider;
 use crate::engine::models::activation::Candidate;
 use crate::engine::models::manifest::Kind;
-use crate::engine::pipeline::{Status, Summary};
+use crate::engine::pipeline::{AnalysisSummary, Stage, testing};
 use crate::node::queue::Selection;
 use crate::node::worker::protocol::Ready;
 
@@ -19,7 +19,7 @@ async fn the_node_is_alive_before_it_is_ready_and_says_what_is_missing() {
     assert_eq!(waiting.len(), 1);
     assert_eq!(waiting[0]["name"], "analysis");
     let provider = Provider("CPUExecutionProvider".to_owned());
-    let ready = Some(Ready { provider, models: Vec::new() });
+    let ready = Some(Ready { provider, models: testing::packages(["lungs", "1"], ["embolism", "1"]) });
     door.analysis.send_modify(|analysis| analysis.ready = ready);
     assert_eq!(json(door.get("/readyz")).await["ready"], true);
 }
@@ -71,7 +71,7 @@ async fn packages_are_listed_with_the_part_they_have_and_with_what_stands_agains
     let since = jiff::Timestamp::UNIX_EPOCH;
     door.shadow.send_replace(Some(ShadowStatus { package: "embolism/2".to_owned(), since, error: None }));
     door.analysis.send_modify(|analysis| {
-        analysis.packages = vec!["lungs/1".to_owned(), "embolism/1".to_owned()];
+        analysis.packages = testing::packages(["lungs", "1"], ["embolism", "1"]);
         analysis.refused = Some("embolism/3: its tensors do not fit".to_owned());
     });
     let answer = json(door.get("/api/v1/models")).await;
@@ -91,29 +91,14 @@ async fn packages_are_listed_with_the_part_they_have_and_with_what_stands_agains
 }
 
 /// What lungs and embolism of some versions say of a series.
-fn said(probability: f64, decision: Decision, [lungs, embolism]: [&str; 2]) -> Summary {
-    let model = |name: &str, version: &str| ModelIdentity {
-        name: name.to_owned(),
-        version: version.to_owned(),
-        sha256: format!("{name} {version}"),
-    };
-    Summary {
-        study_instance_uid: None,
-        series_instance_uid: None,
-        status: Status::Analysed,
-        rejections: Vec::new(),
-        probability: Probability::new(probability),
-        probability_spread: None,
-        targets: Vec::new(),
-        decision: Some(decision),
-        left_lung_ml: None,
-        right_lung_ml: None,
-        provider: None,
-        models: vec![model("lungs", lungs), model("embolism", embolism)],
-        demonstration: false,
-        timings_ms: vec![("embolism".to_owned(), 1500)],
-        results: Vec::new(),
-    }
+fn said(probability: f64, decision: Decision, [lungs, embolism]: [&str; 2]) -> AnalysisSummary {
+    let analysed = testing::analysed(|summary| {
+        summary.probability = Probability::new(probability).expect("a probability");
+        summary.decision = decision;
+        summary.models = testing::packages(["lungs", lungs], ["embolism", embolism]);
+    });
+    let timings = [(Stage::Embolism, std::time::Duration::from_millis(1500))];
+    AnalysisSummary { timings: timings.into_iter().collect(), ..analysed }
 }
 
 #[tokio::test]

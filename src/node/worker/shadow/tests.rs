@@ -1,13 +1,14 @@
 use super::*;
+use crate::engine::analyse::findings::Decision;
 use crate::engine::models::activation::Candidate;
 use crate::engine::models::manifest::Kind;
-use crate::engine::pipeline::Status;
+use crate::engine::pipeline::testing::analysed;
 use crate::node::archive::{Level, Query};
 use crate::node::queue::{JobState, SeriesProgress};
-use crate::node::worker::tests::{Node, WELL_DONE, packages, script, summary};
+use crate::node::worker::tests::{Node, WELL_DONE, packages, script};
 
 /// The candidate's process is ready.
-const READY: &str = r#"read -r setup; echo "$setup" > "$FOLDER/setup"; echo '{"reply":"ready","provider":"script","models":[{"name":"new","version":"2","sha256":"aa"}]}'"#;
+const READY: &str = r#"read -r setup; echo "$setup" > "$FOLDER/setup"; echo '{"reply":"ready","provider":"script","models":'"$MODELS"'}'"#;
 
 /// A node whose only series the active models are done with, and a candidate whose process is the script. `$SEEN` is
 /// an answer without objects.
@@ -23,11 +24,19 @@ async fn beside(on_start: &str) -> (Node, Shadow) {
     node.wanted.send_replace(Wanted { lineup, problem: None });
     node.worker().await.expect("worker").step(&Shutdown::new()).await.expect("step");
     assert_eq!(node.series().await.state, SeriesProgress::Job(JobState::Analysed));
-    let seen = Reply::Done { summary: Box::new(Summary { results: Vec::new(), ..summary() }), files: Vec::new() };
-    let prelude =
-        format!("FOLDER={}\nSEEN='{}'\n", node.folder.path().display(), serde_json::to_string(&seen).expect("JSON"));
+    let seen = Reply::Done { summary: Box::new(analysed(|_| ())), files: Vec::new() };
+    let prelude = [("SEEN", serde_json::to_string(&seen)), ("MODELS", serde_json::to_string(&packages("new")))]
+        .map(|(name, value)| format!("{name}='{}'\n", value.expect("JSON")))
+        .concat();
+    let prelude = format!("FOLDER={}\n{prelude}", node.folder.path().display());
     let launch = Launch { arguments: vec!["-c".into(), format!("{prelude}{on_start}").into()], ..node.launch.clone() };
-    let shadow = Shadow::with(node.archive.clone(), node.queue.clone(), &node.config, launch, node.wanted.subscribe());
+    let shadow = Shadow::with(
+        node.archive.clone(),
+        node.queue.clone(),
+        node.settings.child.clone(),
+        launch,
+        node.wanted.subscribe(),
+    );
     (node, shadow)
 }
 
@@ -55,12 +64,13 @@ async fn what_a_candidate_says_is_recorded_beside_the_result_and_nowhere_else() 
     assert!(!step(&node, &shadow, &mut running).await.is_zero(), "it has seen everything");
     let after = node.series().await;
     let [said] = after.shadow.as_slice() else { panic!("{:?}", after.shadow) };
-    assert_eq!((said.package.as_str(), said.opinion.status, &said.error), ("new/2", Some(Status::Analysed), &None));
-    assert_eq!((after.results, after.deliveries, after.models), (before.results, before.deliveries, before.models));
+    let decision = said.summary.as_ref().and_then(AnalysisSummary::decision);
+    assert_eq!((said.package.as_str(), decision, &said.error), ("new/2", Some(Decision::Absent), &None));
+    assert_eq!((after.results, after.deliveries, after.summary), (before.results, before.deliveries, before.summary));
     assert_eq!(objects(&node).await, held);
     let requests = std::fs::read_to_string(node.folder.path().join("requests")).expect("requests");
     assert_eq!(requests.lines().count(), 1);
-    assert!(requests.contains(r#""output":null"#) && requests.contains(r#""predecessor":null"#), "{requests}");
+    assert!(requests.contains(r#""report":null"#), "{requests}");
     // Its process loads the bytes that were set beside, and no others.
     let setup = std::fs::read_to_string(node.folder.path().join("setup")).expect("setup");
     assert!(setup.contains(r#""embolism":{"name":"new","version":"2","sha256":"aa"}"#), "{setup}");

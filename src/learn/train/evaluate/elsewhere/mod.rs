@@ -83,7 +83,7 @@ pub fn evaluate_elsewhere(
     let bar = progress::bar(labelled.len() as u64, "evaluate");
     for study in &labelled {
         let series = grouped.get(&study.study).map_or(&[][..], Vec::as_slice);
-        match studies::analyse(study, series, &mut models, (&context.report, request.ignore_quality)) {
+        match studies::analyse(study, series, &mut models, request.ignore_quality) {
             Outcome::Answered(answered) => cohort.take(study, *answered),
             Outcome::LeftOut { step, reason } => exclusions.push(Exclusion::new(step, &study.study, reason)),
         }

@@ -1,17 +1,16 @@
 //! One labelled study through the analysis that serves.
 
 use std::cmp::Reverse;
-
-use jiff::ZonedDateTime;
+use std::path::PathBuf;
 
 use super::labels::Labelled;
 use super::masks::{self, MaskTruth};
-use crate::config::ReportConfig;
 use crate::dicom::bounded;
 use crate::engine::analyse::embolism::at_operating_point;
-use crate::engine::analyse::findings::{Findings, TargetFinding};
+use crate::engine::analyse::findings::TargetFinding;
 use crate::engine::models::networks::Models;
-use crate::engine::pipeline::{Options, SeriesResult, analyse_series};
+use crate::engine::pipeline::{AnalysedSeries, FindOptions, Found, find};
+use crate::engine::report::first_heat_map;
 use crate::engine::volume::SeriesFiles;
 use crate::learn::train::evaluate::{Prediction, TargetPrediction};
 use crate::learn::train::files::{LIMITS, patient_of};
@@ -47,12 +46,7 @@ pub(super) struct Answered {
 
 /// Analyses the named series of a study, or its series one after another, the one with most images first, until one can
 /// be analysed.
-pub(super) fn analyse(
-    study: &Labelled,
-    series: &[SeriesFiles],
-    models: &mut Models,
-    settings: (&ReportConfig, bool),
-) -> Outcome {
+pub(super) fn analyse(study: &Labelled, series: &[SeriesFiles], models: &mut Models, ignore_quality: bool) -> Outcome {
     let left_out = |step, reason: String| Outcome::LeftOut { step, reason };
     let named = |one: &&SeriesFiles| study.series.is_empty() || study.series == one.series_instance_uid.as_str();
     let mut candidates: Vec<&SeriesFiles> = series.iter().filter(named).collect();
@@ -63,10 +57,10 @@ pub(super) fn analyse(
     candidates.sort_by_key(|one| Reverse(one.files.len()));
     let mut reasons = Vec::new();
     for candidate in candidates {
-        match analysed(candidate, models, settings) {
+        match analysed(candidate, models, ignore_quality) {
             Err(reason) => reasons.push(reason),
-            Ok((result, findings)) => {
-                return match answer(study, candidate, &result, &findings) {
+            Ok(analysed) => {
+                return match answer(study, candidate, &analysed) {
                     Ok(answered) => Outcome::Answered(Box::new(answered)),
                     Err(reason) => left_out("mask", reason),
                 };
@@ -77,42 +71,25 @@ pub(super) fn analyse(
 }
 
 /// The findings of a series, or why there are none.
-fn analysed(
-    series: &SeriesFiles,
-    models: &mut Models,
-    (report, ignore_quality): (&ReportConfig, bool),
-) -> Result<(SeriesResult, Findings), String> {
-    let options = Options {
-        limits: &LIMITS,
-        report,
-        ignore_quality,
-        allow_demonstration: true,
-        // Result objects are not kept: nothing is keyed by them.
-        instance_set_digest: series.series_instance_uid.as_str(),
-        predecessor: None,
-        time: &ZonedDateTime::now(),
-        software_version: env!("CARGO_PKG_VERSION"),
-    };
-    let mut result = analyse_series(&series.files, models, &options).map_err(|error| format!("failed: {error}"))?;
-    let Some(findings) = result.findings.take() else {
-        let rejections = result.summary.rejections.iter();
-        let reasons: Vec<String> =
-            rejections.map(|rejection| format!("{}: {}", rejection.reason, rejection.explanation)).collect();
-        return Err(format!("rejected: {}", reasons.join(", ")));
-    };
-    Ok((result, findings))
+fn analysed(series: &SeriesFiles, models: &mut Models, ignore_quality: bool) -> Result<Box<AnalysedSeries>, String> {
+    let options = FindOptions { limits: &LIMITS, ignore_quality, allow_demonstration: true, key_slices: 1 };
+    let outcome = find(&series.files, models, &options).map_err(|error| format!("failed: {error}"))?;
+    match outcome.found {
+        Found::Analysed(analysed) => Ok(analysed),
+        Found::Rejected(rejected) => {
+            let rejections = rejected.rejections.iter();
+            let reasons: Vec<String> =
+                rejections.map(|rejection| format!("{}: {}", rejection.reason, rejection.explanation)).collect();
+            Err(format!("rejected: {}", reasons.join(", ")))
+        }
+    }
 }
 
-fn answer(
-    study: &Labelled,
-    series: &SeriesFiles,
-    result: &SeriesResult,
-    findings: &Findings,
-) -> Result<Answered, String> {
-    let mask = match (&study.mask, &result.geometry) {
-        (Some(path), Some(images)) => Some(masks::compare(path, images, findings.evidence.as_ref())?),
-        _ => None,
-    };
+fn answer(study: &Labelled, series: &SeriesFiles, analysed: &AnalysedSeries) -> Result<Answered, String> {
+    let findings = &analysed.findings;
+    let mask = study.mask.as_ref();
+    let compared = |path: &PathBuf| masks::compare(path, &analysed.volume.geometry, findings.evidence.as_ref());
+    let mask = mask.map(compared).transpose()?;
     let (embolism, truth) = agreed(study.embolism, mask)?;
     let probability = findings.probability.value();
     let point = findings.classifier.operating_point.as_ref().ok_or("the package has no operating point")?;
@@ -123,7 +100,7 @@ fn answer(
         embolism,
         logit: None,
         probability,
-        spread: findings.spread,
+        spread: findings.standard_deviation,
         decision: at_operating_point(probability, point),
         member: None,
         study: study.study.clone(),
@@ -142,15 +119,15 @@ fn answer(
         .evidence
         .as_ref()
         .and_then(|evidence| evidence.key_slices.first())
-        .map(|key| format!("Slice {} of {}, of greatest evidence.", key.slice + 1, result.slices.len()));
-    let key = result.pictures.as_ref().and_then(|pictures| pictures.key_slices.first());
+        .map(|key| format!("Slice {} of {}, of greatest evidence.", key.slice + 1, analysed.volume.slices.len()));
+    let key = first_heat_map(&analysed.volume, findings);
     Ok(Answered {
         prediction,
         targets,
-        picture: key.zip(caption).and_then(|(image, caption)| Picture::new(image, caption)),
+        picture: key.zip(caption).and_then(|(image, caption)| Picture::new(&image, caption)),
         acquisition: header.map(|header| Acquisition::of(&header)).unwrap_or_default(),
         synthetic: findings.synthetic,
-        images: result.slices.len(),
+        images: analysed.volume.slices.len(),
         truth,
     })
 }

@@ -10,7 +10,7 @@ use crate::engine::volume::BACKGROUND;
 const SMALLEST_PART: f64 = 0.05;
 
 /// Removes the connected parts of a side (six neighbours) that are small beside its greatest one.
-pub(super) fn keep_great_parts(labels: &mut Array3<u8>, side: u8) {
+pub(super) fn keep_largest_components(labels: &mut Array3<u8>, side: u8) {
     let mut sets = DisjointSets::default();
     let mut slices: Vec<Vec<Run>> = Vec::with_capacity(labels.len_of(Axis(0)));
     for image in labels.axis_iter(Axis(0)) {
@@ -58,7 +58,7 @@ mod tests {
         let mut labels = Array3::from_shape_fn((10, 4, 6), |(_, row, column)| u8::from(row < 2 && column < 2));
         labels[(9, 3, 5)] = 1;
         labels[(0, 3, 5)] = 2;
-        keep_great_parts(&mut labels, 1);
+        keep_largest_components(&mut labels, 1);
         assert_eq!(labels.iter().filter(|label| **label == 1).count(), 40);
         assert_eq!(labels[(0, 3, 5)], 2, "another side is left alone");
     }

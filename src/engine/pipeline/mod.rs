@@ -1,0 +1,266 @@
+//! From instances to results, in two steps: [`find`] and [`report`].
+//!
+//! [`find`] reads files, and that is all it asks of the world. The time that stands in the results and the digest of
+//! the instances come from the caller of [`report`], so the same job gives the same objects byte for byte.
+
+mod json;
+mod summary;
+#[cfg(test)]
+pub(crate) mod testing;
+mod timings;
+
+use std::path::PathBuf;
+
+use dicom_dictionary_std::tags;
+use jiff::ZonedDateTime;
+
+pub use self::json::answer;
+pub use self::summary::{AnalysedSummary, AnalysisSummary, Ending, LungStage, LungVolumes, RejectedSummary};
+pub use self::timings::{Stage, Timings};
+use super::analyse::embolism::{classify, decide};
+use super::analyse::evidence::explain;
+use super::analyse::findings::{Evidence, Findings, Lungs};
+use super::analyse::quality::{check_chest, check_images};
+use super::analyse::{AnalyseError, lungs};
+use super::models::Models;
+use super::models::manifest::IntendedUse;
+use super::report::{self, Context, ReportError, ResultObject, Results};
+pub use super::report::{ResultKind, ResultReference};
+use super::volume::{Geometry, LungMask, Rejection, SeriesReading, Volume, read_series};
+use crate::config::ReportConfig;
+use crate::dicom::Uid;
+use crate::dicom::bounded::Limits;
+use crate::dicom::elements::text;
+
+/// What findings depend on besides files and models.
+#[derive(Debug, Clone)]
+pub struct FindOptions<'a> {
+    /// What objects may claim.
+    pub limits: &'a Limits,
+    /// Analyse although quality checks reject; results say so. A series without a volume or without lungs stays
+    /// rejected: there is nothing to analyse.
+    pub ignore_quality: bool,
+    /// Let packages for demonstration decide on images of patients.
+    pub allow_demonstration: bool,
+    /// How many slices to show at most.
+    pub key_slices: usize,
+}
+
+/// What result objects depend on besides findings.
+#[derive(Debug, Clone)]
+pub struct ReportOptions<'a> {
+    /// What results to write and how.
+    pub settings: &'a ReportConfig,
+    /// Digest over the instances of the series, as the job is keyed by it.
+    pub instance_set_digest: &'a str,
+    /// The report on the same series when it had fewer instances, which this one takes the place of.
+    pub predecessor: Option<&'a ResultReference>,
+    /// Every date and time in the results: when the job was created.
+    pub time: &'a ZonedDateTime,
+    /// Version of this program.
+    pub software_version: &'a str,
+}
+
+/// What came of a series, with its images.
+#[derive(Debug)]
+pub struct SeriesOutcome {
+    study_instance_uid: Option<Uid>,
+    series_instance_uid: Option<Uid>,
+    timings: Timings,
+    /// Findings, or why there are none.
+    pub found: Found,
+}
+
+/// What was found in a series. What is wrong with the images is a rejection, not an error.
+#[derive(Debug)]
+pub enum Found {
+    /// It was analysed.
+    Analysed(Box<AnalysedSeries>),
+    /// It is not usable.
+    Rejected(RejectedSeries),
+}
+
+/// An analysed series.
+#[derive(Debug)]
+pub struct AnalysedSeries {
+    /// The images.
+    pub volume: Volume,
+    /// The lungs on the grid of the volume.
+    pub lungs: LungMask,
+    /// What was found.
+    pub findings: Findings,
+}
+
+/// A series that was not analysed.
+#[derive(Debug)]
+pub struct RejectedSeries {
+    /// All rejections that apply, in the order of `Reason::ALL`.
+    pub rejections: Vec<Rejection>,
+    /// The lungs, if their stage ran.
+    pub lungs: Option<RejectedLungs>,
+}
+
+/// The lungs of a series that was not analysed.
+#[derive(Debug)]
+pub struct RejectedLungs {
+    /// Their volumes, and what found them.
+    pub stage: LungStage,
+    /// The lungs on the source grid.
+    pub mask: LungMask,
+    /// The source grid.
+    pub geometry: Geometry,
+}
+
+/// Reads the files of one series to a volume, finds the lungs, checks the quality, classifies and explains.
+///
+/// What headers and images have against them does not stop the lung stage: all reasons that apply are collected, and
+/// the lung volumes of a rejected series are still told.
+///
+/// # Errors
+/// A network failed.
+pub fn find(files: &[PathBuf], models: &mut Models, options: &FindOptions) -> Result<SeriesOutcome, AnalyseError> {
+    let mut timings = Timings::default();
+    let SeriesReading { study_instance_uid, series_instance_uid, volume, rejections, .. } =
+        timings.time(Stage::Read, || read_series(files, options.limits));
+    let found = match volume {
+        Some(volume) => examine(volume, rejections, models, options, &mut timings)?,
+        None => Found::Rejected(RejectedSeries { rejections, lungs: None }),
+    };
+    Ok(SeriesOutcome { study_instance_uid, series_instance_uid, timings, found })
+}
+
+/// Makes the result objects and pictures of an analysed series; none of a rejected one.
+///
+/// # Errors
+/// The source lacks what every result must name.
+pub fn report(outcome: &mut SeriesOutcome, options: &ReportOptions) -> Result<Option<Results>, ReportError> {
+    let Found::Analysed(series) = &outcome.found else { return Ok(None) };
+    let context = Context {
+        volume: &series.volume,
+        lungs: &series.lungs,
+        findings: &series.findings,
+        settings: options.settings,
+        instance_set_digest: options.instance_set_digest,
+        predecessor: options.predecessor,
+        time: options.time,
+        software_version: options.software_version,
+    };
+    outcome.timings.time(Stage::Report, || report::results(&context)).map(Some)
+}
+
+/// Lungs and quality of a volume, and what it shows if it is usable.
+fn examine(
+    volume: Volume,
+    mut rejections: Vec<Rejection>,
+    models: &mut Models,
+    options: &FindOptions,
+    timings: &mut Timings,
+) -> Result<Found, AnalyseError> {
+    rejections.extend(timings.time(Stage::Quality, || check_images(&volume)));
+    let mask = timings.time(Stage::Lungs, || lungs::segment(&mut models.lungs, &volume))?;
+    let measured = lungs::measure(&mask, &volume.geometry);
+    rejections.extend(timings.time(Stage::Quality, || check_chest(&volume, &mask)));
+    let rejections = Rejection::merged(rejections);
+    let usable = rejections.is_empty() || options.ignore_quality;
+    if usable && measured.has_lungs() {
+        let findings = interpret(&volume, &mask, (measured, rejections), models, options, timings)?;
+        return Ok(Found::Analysed(Box::new(AnalysedSeries { volume, lungs: mask, findings })));
+    }
+    let stage = LungStage {
+        volumes: LungVolumes::from(&measured),
+        model: models.lungs.identity().clone(),
+        provider: models.provider().clone(),
+        demonstration: models.lungs.manifest().intended_use == IntendedUse::Demonstration,
+    };
+    let lungs = Some(RejectedLungs { stage, mask, geometry: volume.geometry });
+    Ok(Found::Rejected(RejectedSeries { rejections, lungs }))
+}
+
+/// Embolism and evidence of a volume with lungs.
+fn interpret(
+    volume: &Volume,
+    mask: &LungMask,
+    (lungs, rejections): (Lungs, Vec<Rejection>),
+    models: &mut Models,
+    options: &FindOptions,
+    timings: &mut Timings,
+) -> Result<Findings, AnalyseError> {
+    let classification = timings.time(Stage::Embolism, || classify(&mut models.embolism, volume, mask))?;
+    let evidence = timings.time(Stage::Evidence, || {
+        classification.slices.map(|of_slices| {
+            let (map, key_slices) = explain(&of_slices, volume, mask, options.key_slices);
+            Evidence { slices: of_slices.slices, key_slices, map }
+        })
+    });
+    let probability = classification.exam.probability;
+    let synthetic = text(&volume.header, tags::SYNTHETIC_DATA).is_some_and(|value| value == "YES");
+    let classifier = models.embolism.manifest().clone();
+    let intended_use = classifier.intended_use.min(models.lungs.manifest().intended_use);
+    Ok(Findings {
+        probability,
+        standard_deviation: classification.exam.standard_deviation,
+        decision: decide(probability, &classifier, intended_use, synthetic, options.allow_demonstration),
+        targets: classification.targets,
+        evidence,
+        field: classification.field,
+        lungs,
+        rejections,
+        synthetic,
+        intended_use,
+        classifier,
+        models: models.identities(),
+        provider: models.provider().clone(),
+    })
+}
+
+impl SeriesOutcome {
+    /// The outcome in numbers, with the result objects that were made of it.
+    pub fn summary(&self, objects: &[ResultObject]) -> AnalysisSummary {
+        let ending = match &self.found {
+            Found::Analysed(series) => Ending::Analysed(Box::new(AnalysedSummary::new(&series.findings, objects))),
+            Found::Rejected(series) => Ending::Rejected(RejectedSummary {
+                rejections: series.rejections.clone(),
+                lungs: series.lungs.as_ref().map(|lungs| lungs.stage.clone()),
+            }),
+        };
+        AnalysisSummary {
+            study_instance_uid: self.study_instance_uid.clone(),
+            series_instance_uid: self.series_instance_uid.clone(),
+            timings: self.timings.clone(),
+            ending,
+        }
+    }
+
+    /// What was found, when analysed.
+    pub fn analysed(&self) -> Option<&AnalysedSeries> {
+        match &self.found {
+            Found::Analysed(series) => Some(series),
+            Found::Rejected(_) => None,
+        }
+    }
+
+    /// The lungs and their grid, whenever the lung stage ran.
+    pub fn lungs(&self) -> Option<(&LungMask, &Geometry)> {
+        match &self.found {
+            Found::Analysed(series) => Some((&series.lungs, &series.volume.geometry)),
+            Found::Rejected(series) => series.lungs.as_ref().map(|lungs| (&lungs.mask, &lungs.geometry)),
+        }
+    }
+}
+
+impl AnalysedSummary {
+    fn new(findings: &Findings, objects: &[ResultObject]) -> Self {
+        Self {
+            probability: findings.probability,
+            standard_deviation: findings.standard_deviation,
+            targets: findings.targets.clone(),
+            decision: findings.decision,
+            lungs: LungVolumes::from(&findings.lungs),
+            models: findings.models.clone(),
+            provider: findings.provider.clone(),
+            demonstration: findings.intended_use == IntendedUse::Demonstration,
+            overridden: findings.rejections.clone(),
+            results: objects.iter().map(ResultObject::reference).collect(),
+        }
+    }
+}

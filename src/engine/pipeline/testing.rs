@@ -1,0 +1,54 @@
+//! Summaries for tests of what stores and shows them.
+
+use super::{AnalysedSummary, AnalysisSummary, Ending, LungStage, LungVolumes, RejectedSummary, Timings};
+use crate::engine::analyse::findings::{Decision, ModelIdentity, Probability, Provider};
+use crate::engine::models::registry::Packages;
+use crate::engine::volume::Rejection;
+
+/// An analysed series, with what a test wants to be otherwise.
+pub(crate) fn analysed(change: impl FnOnce(&mut AnalysedSummary)) -> AnalysisSummary {
+    let mut analysed = AnalysedSummary {
+        probability: Probability::new(0.25).expect("a probability"),
+        standard_deviation: None,
+        targets: Vec::new(),
+        decision: Decision::Absent,
+        lungs: LungVolumes { left_ml: 2000.0, right_ml: 2500.0 },
+        models: packages(["lungs", "1"], ["embolism", "1"]),
+        provider: Provider("script".to_owned()),
+        demonstration: false,
+        overridden: Vec::new(),
+        results: Vec::new(),
+    };
+    change(&mut analysed);
+    summary(Ending::Analysed(Box::new(analysed)))
+}
+
+/// A series that was rejected before its lungs were looked for.
+pub(crate) fn rejected(rejections: Vec<Rejection>) -> AnalysisSummary {
+    summary(Ending::Rejected(RejectedSummary { rejections, lungs: None }))
+}
+
+/// A series that was rejected after its lungs were looked for by this version of the package `lungs`.
+pub(crate) fn lungs_only(version: &str) -> AnalysisSummary {
+    let stage = LungStage {
+        volumes: LungVolumes { left_ml: 0.0, right_ml: 0.0 },
+        model: packages(["lungs", version], ["embolism", "1"]).lungs,
+        provider: Provider("script".to_owned()),
+        demonstration: false,
+    };
+    summary(Ending::Rejected(RejectedSummary { rejections: Vec::new(), lungs: Some(stage) }))
+}
+
+/// Packages by name and version; their digests are both.
+pub(crate) fn packages(lungs: [&str; 2], embolism: [&str; 2]) -> Packages {
+    let [lungs, embolism] = [lungs, embolism].map(|[name, version]| ModelIdentity {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        sha256: format!("{name} {version}"),
+    });
+    Packages { lungs, embolism }
+}
+
+fn summary(ending: Ending) -> AnalysisSummary {
+    AnalysisSummary { study_instance_uid: None, series_instance_uid: None, timings: Timings::default(), ending }
+}
