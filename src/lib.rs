@@ -33,3 +33,5 @@ pub mod dicom;
 pub mod engine;
 pub mod learn;
 pub mod node;
+#[cfg(test)]
+mod testing;

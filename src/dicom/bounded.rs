@@ -11,48 +11,11 @@ use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileDicomObject, FileMetaTableBuilder, InMemDicomObject};
 use dicom_transfer_syntax_registry::{TransferSyntax, TransferSyntaxIndex, TransferSyntaxRegistry};
-use serde::{Deserialize, Serialize};
 
 use super::elements::{self, DataSet};
+pub use super::limits::{Limits, ReadError};
 use super::prescan::{self, Encoding, Layout};
-
-/// What a received object may claim before it is refused as hostile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Limits {
-    /// Size of the whole object in MiB, also after inflating a deflated data set.
-    pub object_mib: u64,
-    /// Nesting of sequences.
-    pub depth: usize,
-    /// Number of elements, items and delimiters.
-    pub elements: usize,
-    /// Rows x Columns x Frames.
-    pub pixels: u64,
-}
-
-impl Limits {
-    /// The largest object in bytes.
-    pub fn object_bytes(&self) -> u64 {
-        self.object_mib.saturating_mul(1 << 20)
-    }
-}
-
-/// Why bytes are not taken for a DICOM object.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The bytes end before a declared length.
-    #[error("the object ends early: {0}")]
-    Truncated(String),
-    /// The bytes claim more than the limits allow.
-    #[error("the object exceeds a limit: {0}")]
-    Hostile(String),
-    /// The bytes are not DICOM, or break its rules.
-    #[error("the object cannot be read: {0}")]
-    Unreadable(String),
-    /// The system could not read the file.
-    #[error("reading the object: {0}")]
-    Io(#[from] std::io::Error),
-}
+use crate::causes::with_causes;
 
 /// Retired, still met in old archives.
 pub(crate) const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
@@ -189,22 +152,6 @@ fn guess_transfer_syntax(bytes: &[u8]) -> Result<&'static str, ReadError> {
     }
 }
 
-/// Runs everything that reads untrusted bytes over `bytes`: as a file, and as a data set in each encoding. For fuzzing:
-/// whatever the bytes, it returns, within the limits.
-pub fn exercise(bytes: &[u8], limits: &Limits) {
-    let _ = file(bytes, limits);
-    for transfer_syntax_uid in [
-        uids::IMPLICIT_VR_LITTLE_ENDIAN,
-        uids::EXPLICIT_VR_LITTLE_ENDIAN,
-        EXPLICIT_VR_BIG_ENDIAN,
-        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-        uids::JPEG_BASELINE8_BIT,
-    ] {
-        let _ = data_set(bytes, transfer_syntax_uid, limits);
-        let _ = header(bytes, transfer_syntax_uid, limits);
-    }
-}
-
 fn check_size(bytes: u64, limits: &Limits) -> Result<(), ReadError> {
     if bytes > limits.object_bytes() {
         return Err(ReadError::Hostile(format!("it is larger than {} MiB", limits.object_mib)));
@@ -264,19 +211,9 @@ impl<'a> Scanned<'a> {
             parsable = Cow::Owned(kept);
         }
         InMemDicomObject::read_dataset_with_ts(parsable.as_ref(), self.transfer_syntax)
-            .map_err(|error| ReadError::Unreadable(describe(&error)))
+            // Causes name tags and positions only, never values.
+            .map_err(|error| ReadError::Unreadable(with_causes(&error)))
     }
-}
-
-/// The chain of causes in one line, without values: dicom-object names tags and positions only.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Inflates a deflated data set (PS3.5 A.5), no further than the limit.

@@ -7,6 +7,7 @@ pub mod concept;
 pub mod elements;
 mod hexadecimal;
 pub mod implementation;
+mod limits;
 mod prescan;
 mod series_id;
 pub mod uid;

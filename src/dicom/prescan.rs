@@ -10,7 +10,7 @@ use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::{Tag, VR};
 use dicom_object::StandardDataDictionary;
 
-use super::bounded::{Limits, ReadError};
+use super::limits::{Limits, ReadError};
 
 /// How elements are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,29 +5,16 @@ use std::process::Command;
 use std::sync::Arc;
 
 use pe_node::config::Config;
-use pe_node::dicom::Uid;
-use pe_node::node::archive::{Archive, Stored};
-use pe_node::node::arrivals::{Feed, StoreEvents};
+use pe_node::node::archive::Archive;
 use pe_node::node::queue::Queue;
 use pe_node::node::shutdown::Shutdown;
 use pe_node::node::web::{self, Services};
 use pe_node::node::worker::Analysis;
 
-/// Nobody assembles series in this test.
-struct Deaf;
+use crate::common::Deaf;
 
-impl StoreEvents for Deaf {
-    fn begin(&self) -> Box<dyn Feed> {
-        Box::new(Self)
-    }
-}
-
-impl Feed for Deaf {
-    fn stored(&mut self, _study: &Uid, _series: &Uid, _stored: Stored) {}
-}
-
-/// The HTTP door on a free port, over an empty archive.
-async fn door(folder: &std::path::Path, shutdown: Shutdown) -> SocketAddr {
+/// The HTTP interface on a free port, over an empty archive.
+async fn interface(folder: &std::path::Path, shutdown: Shutdown) -> SocketAddr {
     let mut config = Config::load(None, std::iter::empty(), &[]).expect("settings");
     config.storage.path = folder.join("archive");
     let archive = Archive::open(&config.storage).await.expect("archive");
@@ -156,14 +143,12 @@ fn dicomweb_client_stores_searches_and_retrieves() {
     let python = std::env::var("PE_NODE_PYTHON").unwrap_or_else(|_| default.to_owned());
     let probe = Command::new(&python).args(["-c", "import dicomweb_client, numpy"]).output();
     let present = probe.is_ok_and(|output| output.status.success());
-    assert!(present || std::env::var("CI").as_deref() != Ok("true"), "dicomweb-client is absent");
     if !present {
-        println!("skipped: dicomweb-client is absent");
-        return;
+        return crate::testing::skip("dicomweb-client");
     }
     let folder = tempfile::tempdir().expect("temporary folder");
     let runtime = tokio::runtime::Runtime::new().expect("runtime");
-    let address = runtime.block_on(door(folder.path(), Shutdown::new()));
+    let address = runtime.block_on(interface(folder.path(), Shutdown::new()));
     let url = format!("http://{address}/dicomweb");
     let output = Command::new(python).args(["-c", SCRIPT, &url]).output().expect("the client starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use pe_node::learn::phantom::{Cohort, Preset, Site, write_cohort};
+use crate::common::phantoms;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pe-node");
 
@@ -27,25 +27,11 @@ fn run(arguments: &[&str]) -> Output {
         .expect("the binary runs")
 }
 
-/// Four light phantoms, of which both classes are.
-fn cohort(folder: &Path) {
-    let cohort = Cohort {
-        folder: folder.to_owned(),
-        exams: 4,
-        seed: 31,
-        preset: Preset::Light,
-        site: Site::Internal,
-        paired: false,
-        feet_first: false,
-    };
-    write_cohort(&cohort, || ()).expect("phantoms");
-}
-
 #[test]
 fn a_package_is_evaluated_on_studies_that_carry_labels_and_masks_alone() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let root = folder.path();
-    cohort(root);
+    phantoms(root, 4);
     let exams = table(&root.join("truth/exams.csv"));
     let mut labels = "StudyInstanceUID,pe_present_in_exam,level,mask\n".to_owned();
     for exam in &exams {

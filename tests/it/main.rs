@@ -2,6 +2,7 @@
 
 mod architecture;
 mod archive;
+mod common;
 mod deploy;
 mod dicomweb;
 mod dimse;
@@ -10,3 +11,5 @@ mod models;
 mod node;
 mod predict;
 mod report;
+#[path = "../../src/testing.rs"]
+mod testing;

@@ -7,8 +7,9 @@ use std::sync::OnceLock;
 
 use dicom_object::open_file;
 use pe_node::engine::volume::nifti;
-use pe_node::learn::phantom::{Cohort, Preset, Site, write_cohort};
 use tempfile::TempDir;
+
+use crate::common::phantoms;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pe-node");
 
@@ -18,16 +19,7 @@ fn cohort() -> &'static Path {
     FOLDER
         .get_or_init(|| {
             let folder = tempfile::tempdir().expect("temporary folder");
-            let cohort = Cohort {
-                folder: folder.path().to_owned(),
-                exams: 2,
-                seed: 31,
-                preset: Preset::Light,
-                site: Site::Internal,
-                paired: false,
-                feet_first: false,
-            };
-            write_cohort(&cohort, || ()).expect("phantoms");
+            phantoms(folder.path(), 2);
             folder
         })
         .path()
@@ -112,7 +104,7 @@ fn patches_and_an_exam_network_give_a_probability_and_no_evidence() {
     assert_eq!(row["status"], "analysed", "{row:?}");
     assert!((0.05..=0.9).contains(&number(&row, "pe_probability")), "within the isotonic map: {row:?}");
     assert!(row["targets"].starts_with("chronic-pe=0."), "{row:?}");
-    assert_eq!(row["probability_spread"], "");
+    assert_eq!((row["probability_spread"].as_str(), row["probability_standard_deviation"].as_str()), ("", ""));
     let folder = out.path().join(&row["series_instance_uid"]);
     for (name, there) in [
         ("sr.dcm", true),
@@ -131,14 +123,15 @@ fn patches_and_an_exam_network_give_a_probability_and_no_evidence() {
 }
 
 #[test]
-fn an_ensemble_gives_the_spread_of_its_networks_and_evidence() {
+fn an_ensemble_gives_the_standard_deviation_of_its_networks_and_evidence() {
     let out = tempfile::tempdir().expect("temporary folder");
     let more = ["--set", "models.lungs=fixture-patches", "--set", "models.embolism=fixture-ensemble", "--out"];
     let done =
         predict_with("fixtures/layouts", &[&study()], &[&more[..], &[&out.path().display().to_string()]].concat());
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let row = rows(&String::from_utf8_lossy(&done.stdout)).remove(0);
-    assert!((0.0..=0.5).contains(&number(&row, "probability_spread")), "{row:?}");
+    assert!((0.0..=0.5).contains(&number(&row, "probability_standard_deviation")), "{row:?}");
+    assert_eq!(row["probability_spread"], row["probability_standard_deviation"], "its former name");
     let folder = out.path().join(&row["series_instance_uid"]);
     for name in ["sr.dcm", "kos.dcm", "evidence.nii.gz", "slices.csv", "key-1.png"] {
         assert!(folder.join(name).is_file(), "{name}");

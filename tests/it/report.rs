@@ -194,7 +194,7 @@ fn a_report_without_evidence_says_so_and_shows_no_map() {
 }
 
 #[test]
-fn an_ensemble_says_how_far_its_networks_spread_and_further_targets_stand_under_their_codes() {
+fn an_ensemble_gives_the_standard_deviation_of_its_networks_and_further_targets_stand_under_their_codes() {
     let scene = Scene::new(&Setup { classifier: Classifier::Ensemble, ..Setup::default() });
     let results = report::results(&scene.context()).expect("results").objects;
     let report = &of_kind(&results, ResultKind::Sr).object;
@@ -271,10 +271,10 @@ fn all_pictures_have_one_size() {
     }
 }
 
-#[test]
-fn every_object_passes_its_gates_in_every_orientation_and_state() {
+/// Names, scenes, and whether segment groups and single frames are asked for.
+fn cases() -> Vec<(&'static str, Setup, [bool; 2])> {
     let present = Setup::default();
-    let cases = [
+    vec![
         ("present", present.clone(), [false, false]),
         ("mirrored", Setup { orientation: MIRRORED, ..present.clone() }, [false, true]),
         (
@@ -324,9 +324,13 @@ fn every_object_passes_its_gates_in_every_orientation_and_state() {
             },
             [false, false],
         ),
-    ];
+    ]
+}
+
+#[test]
+fn every_object_passes_its_validators_in_every_orientation_and_state() {
     let mut failed = Vec::new();
-    for (name, setup, [segment_groups, single_frame]) in cases {
+    for (name, setup, [segment_groups, single_frame]) in cases() {
         let mut scene = Scene::new(&setup);
         scene.settings.segment_groups = segment_groups;
         scene.settings.single_frame_secondary_capture = single_frame;
@@ -336,7 +340,7 @@ fn every_object_passes_its_gates_in_every_orientation_and_state() {
         for (index, result) in report::results(&scene.context()).expect("results").objects.iter().enumerate() {
             result.object.write_to_file(written.join(format!("{}-{index}.dcm", result.kind.name()))).expect("write");
         }
-        if let Err(text) = validate(&written, &source) {
+        if let Some(text) = objections(&written, &source) {
             failed.push(format!("{name}:\n{text}"));
         }
     }
@@ -352,22 +356,15 @@ fn fresh(folder: &Path) -> PathBuf {
     folder.to_owned()
 }
 
-/// Runs the validators of `tests/interop/validate.py`. Without the peers the check is skipped, and says so; in CI that
+/// What the validators of `tests/interop/validate.py` say against results. Without the peers the check is skipped, and says so; in CI that
 /// is a failure.
-fn validate(results: &Path, source: &Path) -> Result<(), String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = std::env::var_os("PE_NODE_PYTHON").map_or_else(|| root.join("target/venv/bin/python"), PathBuf::from);
-    if !python.exists() {
-        let message = format!("{} is absent: tests/install-peers.sh brings it", python.display());
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
-        println!("skipped: {message}");
-        return Ok(());
-    }
+fn objections(results: &Path, source: &Path) -> Option<String> {
+    let python = crate::testing::python()?;
     let done = Command::new(&python)
-        .arg(root.join("tests/interop/validate.py"))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/validate.py"))
         .args([results, source])
         .output()
         .expect("the validators run");
     let text = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-    if done.status.success() { Ok(()) } else { Err(text) }
+    (!done.status.success()).then_some(text)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::Predicted;
+use super::series::PredictedSeries;
 use crate::cli::CliError;
 use crate::engine::analyse::findings::Evidence;
 use crate::engine::report::Results;
@@ -22,7 +22,7 @@ struct SliceRow<'a> {
 
 /// Writes what there is: lungs whenever their stage ran, everything else when the series was analysed. What an earlier
 /// run left in the folder is removed first, so that the folder never mixes two runs; nothing else in it is touched.
-pub(super) fn write(folder: &Path, predicted: &Predicted) -> Result<(), CliError> {
+pub(super) fn write(folder: &Path, predicted: &PredictedSeries) -> Result<(), CliError> {
     remove_results(folder)?;
     let Some((lungs, geometry)) = predicted.outcome.lungs() else { return Ok(()) };
     fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;

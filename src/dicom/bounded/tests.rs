@@ -1,23 +1,11 @@
-use std::path::PathBuf;
-
 use dicom_core::value::{DataSetSequence, PixelFragmentSequence};
 use dicom_core::{DataElement, PrimitiveValue, VR, dicom_value};
 use rand::{RngExt, SeedableRng};
 
 use super::*;
+use crate::testing::test_data;
 
 const LIMITS: Limits = Limits { object_mib: 16, depth: 8, elements: 2000, pixels: 1 << 24 };
-
-fn test_data(name: &str) -> Option<PathBuf> {
-    let root = std::env::var("PE_NODE_TEST_DATA")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
-    let path = root.join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: no test data at {}", path.display());
-    None
-}
 
 fn sample() -> DataSet {
     let item = || InMemDicomObject::from_element_iter([DataElement::new(tags::CODE_VALUE, VR::SH, "T-1")]);
@@ -264,6 +252,22 @@ fn extent(data_set: &DataSet) -> (usize, usize) {
         }
     }
     sum
+}
+
+/// Runs everything that reads untrusted bytes over `bytes`: as a file, and as a data set in each encoding.
+/// Whatever the bytes, it returns, within the limits.
+fn exercise(bytes: &[u8], limits: &Limits) {
+    let _ = file(bytes, limits);
+    for transfer_syntax_uid in [
+        uids::IMPLICIT_VR_LITTLE_ENDIAN,
+        uids::EXPLICIT_VR_LITTLE_ENDIAN,
+        EXPLICIT_VR_BIG_ENDIAN,
+        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+        uids::JPEG_BASELINE8_BIT,
+    ] {
+        let _ = data_set(bytes, transfer_syntax_uid, limits);
+        let _ = header(bytes, transfer_syntax_uid, limits);
+    }
 }
 
 #[test]

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_is_the_mean_of_calibrated_probabilities_and_says_how_far_they_spread() {
+    fn the_answer_is_the_mean_of_calibrated_probabilities_with_their_standard_deviation() {
         let readings = [reading(1.0), reading(-2.0)];
         let (low, high) = (sigmoid(-4.0), sigmoid(1.0));
         let found = targets(&manifest(), &readings).expect("found");
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_network_has_no_spread() {
+    fn a_single_network_has_no_standard_deviation() {
         let mut manifest = manifest();
         manifest.calibration.truncate(1);
         assert_eq!(targets(&manifest, &[reading(1.0)]).expect("found")[0].standard_deviation, None);

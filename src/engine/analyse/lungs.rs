@@ -1,6 +1,6 @@
 //! The lungs: the network's labels, refined to the outline that the source images show, and measured.
 //!
-//! The network learnt from phantoms alone, so it is asked only for what phantoms can teach: where each lung lies. The
+//! The network was trained on phantoms alone, so it is asked only for what phantoms can teach: where each lung lies. The
 //! outline is the images' own, found on the source grid from Hounsfield units; see `refinement`.
 
 mod disjoint;

@@ -2,7 +2,7 @@
 //!
 //! [`read_series`](crate::engine::volume::read_series) has told what is wrong with the objects and their positions;
 //! [`check_images`] judges the images before, [`check_chest`] after the lungs are known. Each gives all reasons that
-//! apply, with figures.
+//! apply, with the values they rest on.
 
 use dicom_dictionary_std::tags;
 use ndarray::{Array2, ArrayView2, Axis};
@@ -263,8 +263,8 @@ mod tests {
         rejections.iter().map(|rejection| rejection.reason).collect()
     }
 
-    /// Both gates on a real series.
-    fn gates(folder: &str) -> Option<Vec<Reason>> {
+    /// Both checks on a real series.
+    fn checked(folder: &str) -> Option<Vec<Reason>> {
         let volume = read_series(&files(&test_data(folder)?), &LIMITS).volume.expect("a volume");
         let lungs = lungs_by_threshold(&volume);
         Some(reasons(&[check_images(&volume), check_chest(&volume, &lungs)].concat()))
@@ -272,19 +272,19 @@ mod tests {
 
     #[test]
     fn a_real_chest_with_contrast_agent_is_only_cut() {
-        let Some(reasons) = gates("lidc0001_dicom") else { return };
+        let Some(reasons) = checked("lidc0001_dicom") else { return };
         assert_eq!(reasons, [Reason::LungsCut]);
     }
 
     #[test]
     fn a_real_chest_without_contrast_agent_is_told_from_one_with() {
-        let Some(reasons) = gates("lidc0002_dicom") else { return };
+        let Some(reasons) = checked("lidc0002_dicom") else { return };
         assert_eq!(reasons, [Reason::NoContrast, Reason::LungsCut]);
     }
 
     #[test]
     fn a_real_whole_chest_in_thick_slices_is_not_cut() {
-        let Some(reasons) = gates("cip_ct64/dicom") else { return };
+        let Some(reasons) = checked("cip_ct64/dicom") else { return };
         assert_eq!(reasons, [Reason::TooThick, Reason::NoContrast]);
     }
 
@@ -319,16 +319,16 @@ mod tests {
         })
     }
 
-    fn gate(volume: &Volume) -> Vec<Reason> {
+    fn checks(volume: &Volume) -> Vec<Reason> {
         reasons(&check_chest(volume, &lungs_by_threshold(volume)))
     }
 
     #[test]
     fn an_enhanced_thorax_passes_and_each_fault_is_told_alone_and_together() {
-        assert_eq!(gate(&thorax(70, 180.0)), []);
-        assert_eq!(gate(&thorax(70, 60.0)), [Reason::NoContrast]);
-        assert_eq!(gate(&thorax(40, 180.0)), [Reason::LungsCut]);
-        assert_eq!(gate(&thorax(40, 60.0)), [Reason::NoContrast, Reason::LungsCut]);
+        assert_eq!(checks(&thorax(70, 180.0)), []);
+        assert_eq!(checks(&thorax(70, 60.0)), [Reason::NoContrast]);
+        assert_eq!(checks(&thorax(40, 180.0)), [Reason::LungsCut]);
+        assert_eq!(checks(&thorax(40, 60.0)), [Reason::NoContrast, Reason::LungsCut]);
     }
 
     #[test]
@@ -337,7 +337,7 @@ mod tests {
         let nothing = LungMask(Array3::zeros(volume.hounsfield.dim()));
         assert_eq!(reasons(&check_chest(&volume, &nothing)), [Reason::NotAChest]);
         volume.hounsfield.mapv_inplace(|hounsfield| if hounsfield == -850 { 40 } else { hounsfield });
-        assert_eq!(gate(&volume), [Reason::NotAChest]);
+        assert_eq!(checks(&volume), [Reason::NotAChest]);
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub struct AnalysedSeries {
 /// A series that was not analysed.
 #[derive(Debug)]
 pub struct RejectedSeries {
-    /// All rejections that apply, in the order of `Reason::ALL`.
+    /// All rejections that apply, in the order of `Reason`.
     pub rejections: Vec<Rejection>,
     /// The lungs, if their stage ran.
     pub lungs: Option<RejectedLungs>,

@@ -49,7 +49,7 @@ pub struct AnalysedSummary {
     pub provider: Provider,
     /// True if a package with `intended_use = "demonstration"` took part: nothing is delivered unless allowed.
     pub demonstration: bool,
-    /// Rejections that were overridden on request, in the order of `Reason::ALL`.
+    /// Rejections that were overridden on request, in the order of `Reason`.
     pub overridden: Vec<Rejection>,
     /// The result objects.
     pub results: Vec<ResultReference>,
@@ -58,7 +58,7 @@ pub struct AnalysedSummary {
 /// Why a series was not analysed, and how far the analysis went.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RejectedSummary {
-    /// All rejections that apply, in the order of `Reason::ALL`.
+    /// All rejections that apply, in the order of `Reason`.
     pub rejections: Vec<Rejection>,
     /// What the lung stage gave, if it ran.
     pub lungs: Option<LungStage>,

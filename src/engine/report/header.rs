@@ -1,12 +1,13 @@
 //! What all result objects share: patient and study as in the source, this node's equipment, the models, the time.
 
 use dicom_core::header::Header as _;
-use dicom_dictionary_std::tags;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{FileMetaTableBuilder, Tag};
 use jiff::ZonedDateTime;
 use jiff::tz::{Offset, TimeZone};
 
 use super::element::{Compose, ascii, empty, has_value};
-use super::{Context, FileMetaTableBuilder, ReportError, ResultObject, Tag, statements, uids};
+use super::{Context, ReportError, ResultObject, statements};
 use crate::dicom::concept::dcm;
 use crate::dicom::elements::{self, DataSet};
 use crate::dicom::{Concept, Uid};
@@ -98,7 +99,7 @@ impl Reference {
 
 /// Which object is being made.
 #[derive(Debug, Clone)]
-pub(super) struct Identity {
+pub(super) struct ObjectIdentity {
     /// Its kind.
     pub(super) kind: ResultKind,
     /// Its series.
@@ -110,7 +111,7 @@ pub(super) struct Identity {
 /// A composed object that waits for its file meta information.
 pub(super) struct Document {
     /// Which object it is.
-    pub(super) identity: Identity,
+    pub(super) identity: ObjectIdentity,
     /// The data set.
     pub(super) data_set: DataSet,
 }
@@ -118,7 +119,7 @@ pub(super) struct Document {
 impl Document {
     /// Adds the file meta information.
     pub(super) fn into_result(self) -> Result<ResultObject, ReportError> {
-        let Identity { kind, series, reference } = self.identity;
+        let ObjectIdentity { kind, series, reference } = self.identity;
         let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
         let object =
             self.data_set.with_meta(meta).map_err(|source| ReportError::FileMeta { kind, source: Box::new(source) })?;
@@ -165,13 +166,13 @@ impl<'a> Header<'a> {
     }
 
     /// The identity of the only object of a kind.
-    pub(super) fn identity(&self, kind: ResultKind, class: &str) -> Identity {
+    pub(super) fn identity(&self, kind: ResultKind, class: &str) -> ObjectIdentity {
         self.numbered_identity(kind, class, 1)
     }
 
     /// The identity of the `number`-th object of a kind, counted from 1; all share the series of their class.
-    pub(super) fn numbered_identity(&self, kind: ResultKind, class: &str, number: usize) -> Identity {
-        Identity {
+    pub(super) fn numbered_identity(&self, kind: ResultKind, class: &str, number: usize) -> ObjectIdentity {
+        ObjectIdentity {
             kind,
             series: self.derived_uid(kind, &format!("series {class}")),
             reference: Reference {
@@ -182,7 +183,7 @@ impl<'a> Header<'a> {
     }
 
     /// Patient, study, series, equipment and SOP common modules of one object.
-    pub(super) fn compose(&self, identity: &Identity, modality: &str, description: &str) -> DataSet {
+    pub(super) fn compose(&self, identity: &ObjectIdentity, modality: &str, description: &str) -> DataSet {
         let context = self.context;
         let banner = if statements::banner(context.findings).is_some() { " (research use only)" } else { "" };
         let data_set = self
@@ -271,7 +272,7 @@ impl<'a> Header<'a> {
 
     /// Study, series and instances as in the evidence sequences of SR documents
     /// ([PS3.3 C.17.2.1](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.17.2.html)).
-    pub(super) fn evidence(&self, source: &[Reference], other: Option<&Identity>) -> DataSet {
+    pub(super) fn evidence(&self, source: &[Reference], other: Option<&ObjectIdentity>) -> DataSet {
         let mut all = vec![in_series(&self.source_series, source.iter().map(Reference::item).collect())];
         all.extend(other.map(|identity| in_series(&identity.series, vec![identity.reference.item()])));
         self.in_study(all)

@@ -5,7 +5,7 @@ use dicom_dictionary_std::{tags, uids};
 use image::RgbImage;
 
 use super::element::{Compose, empty, texts};
-use super::header::{Document, Header, Identity};
+use super::header::{Document, Header, ObjectIdentity};
 use super::picture::Pictures;
 use super::{Context, statements};
 use crate::dicom::concept::dcm;
@@ -53,7 +53,7 @@ fn sources(context: &Context) -> Vec<usize> {
 }
 
 /// SC equipment, general image and SC image modules.
-fn common(context: &Context, header: &Header, identity: &Identity, slices: &[usize]) -> DataSet {
+fn common(context: &Context, header: &Header, identity: &ObjectIdentity, slices: &[usize]) -> DataSet {
     let sources = slices.iter().map(|slice| {
         header.source(*slice).item().with_concept(tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE, &dcm::SOURCE_IMAGE)
     });

@@ -26,7 +26,7 @@ pub struct SeriesReading {
     /// The volume, when the images make up a regular stack. It may be there although there are rejections: what
     /// could be read is analysed when the user asks for that.
     pub volume: Option<Volume>,
-    /// All that speaks against the series, one entry a reason, in the order of [`Reason::ALL`].
+    /// All that speaks against the series, one entry a reason, in the order of [`Reason`].
     pub rejections: Vec<Rejection>,
     /// What was left out without harm, in words: localizers, identical copies.
     pub notes: Vec<String>,
@@ -138,7 +138,7 @@ fn too_large(stack: &Stack, limits: &Limits) -> Option<Rejection> {
     })
 }
 
-/// Decodes a stack. On failure, gives back the slices that do decode and what is wrong with the others.
+/// Decodes a stack. On failure, returns the slices that do decode and what is wrong with the others.
 fn build(stack: Stack, limits: &Limits, notes: &mut Vec<String>) -> Result<(Volume, Vec<Rejection>), Failed> {
     let [columns, rows, slices] = stack.geometry.size;
     let mut hounsfield = Array3::<i16>::zeros((slices, rows, columns));

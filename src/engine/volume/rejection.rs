@@ -1,13 +1,15 @@
 //! Why a series is not usable, as codes that are part of the contract with scripts.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr};
 
-/// Why a series cannot be analysed, or not with confidence. Codes are part of the contract with scripts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Why a series cannot be analysed, or not with confidence, in the order of the documented table. Codes are part of the
+/// contract with scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Display, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Reason {
     /// Not a CT image storage object.
     WrongModality,
@@ -36,48 +38,13 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// All reasons, in the order of the documented table.
-    pub const ALL: [Self; 12] = [
-        Self::WrongModality,
-        Self::NotAChest,
-        Self::NoContrast,
-        Self::TooFewSlices,
-        Self::MissingSlices,
-        Self::TooThick,
-        Self::LungsCut,
-        Self::BadGeometry,
-        Self::MixedPatients,
-        Self::Truncated,
-        Self::Unreadable,
-        Self::Hostile,
-    ];
-
     /// The code of the reason, as in CSV and API.
     pub fn code(self) -> &'static str {
-        match self {
-            Self::WrongModality => "wrong-modality",
-            Self::NotAChest => "not-a-chest",
-            Self::NoContrast => "no-contrast",
-            Self::TooFewSlices => "too-few-slices",
-            Self::MissingSlices => "missing-slices",
-            Self::TooThick => "too-thick",
-            Self::LungsCut => "lungs-cut",
-            Self::BadGeometry => "bad-geometry",
-            Self::MixedPatients => "mixed-patients",
-            Self::Truncated => "truncated",
-            Self::Unreadable => "unreadable",
-            Self::Hostile => "hostile",
-        }
+        self.into()
     }
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.code())
-    }
-}
-
-/// A reason and a sentence with its figures, free of patient data.
+/// A reason and a sentence with the values it rests on, free of patient data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
     /// The code.
@@ -92,7 +59,7 @@ impl Rejection {
         Self { reason, explanation: explanation.into() }
     }
 
-    /// One rejection a reason, in the order of [`Reason::ALL`]; explanations of the same reason are joined, repeated
+    /// One rejection a reason, in the order of [`Reason`]; explanations of the same reason are joined, repeated
     /// ones counted.
     pub fn merged(rejections: impl IntoIterator<Item = Self>) -> Vec<Self> {
         let mut by_reason: BTreeMap<Reason, Vec<(String, usize)>> = BTreeMap::new();
@@ -125,6 +92,14 @@ fn joined(explanations: &[(String, usize)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn codes_are_the_documented_ones_in_json_and_in_text() {
+        for (reason, code) in [(Reason::NotAChest, "not-a-chest"), (Reason::TooFewSlices, "too-few-slices")] {
+            assert_eq!((reason.code(), reason.to_string().as_str()), (code, code));
+            assert_eq!(serde_json::to_value(reason).expect("JSON"), code);
+        }
+    }
 
     #[test]
     fn rejections_of_one_reason_become_one_that_counts_them() {

@@ -11,6 +11,7 @@ use super::geometry::cross;
 use super::{AIR, Geometry, PatientPoint, SourceSlice, Volume, VoxelPoint};
 use crate::dicom::Uid;
 use crate::dicom::bounded::Limits;
+pub(crate) use crate::testing::test_data;
 
 /// Limits that let every honest object pass.
 pub(crate) const LIMITS: Limits = Limits { object_mib: 64, depth: 16, elements: 10_000, pixels: 1 << 24 };
@@ -115,18 +116,6 @@ pub(crate) fn write_series(
             path
         })
         .collect()
-}
-
-/// A folder of the real test data; `None`, with a line that says so, where it is absent.
-pub(crate) fn test_data(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("PE_NODE_TEST_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
-    let path = root.join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: {} is absent", path.display());
-    None
 }
 
 /// The files of a folder.

@@ -249,8 +249,7 @@ mod tests {
         }
         for path in files(&folder.path().join("train")).keys() {
             let Ok(output) = Command::new("dciodvfy").arg(folder.path().join("train").join(path)).output() else {
-                println!("skipped: dciodvfy is not installed");
-                return;
+                return crate::testing::skip("dciodvfy");
             };
             let report = String::from_utf8_lossy(&output.stderr).into_owned();
             // Debian's dciodvfy is older than Synthetic Data (0008,001C), which the standard has since 2023.

@@ -21,6 +21,7 @@ use crate::dicom::bounded::{EXPLICIT_VR_BIG_ENDIAN, Limits};
 use crate::dicom::{AeTitle, Uid};
 use crate::node::archive::{Archive, Scope, Stored};
 use crate::node::shutdown::Shutdown;
+use crate::testing::test_data;
 
 /// Writes down what associations bring.
 #[derive(Default, Clone)]
@@ -230,15 +231,9 @@ async fn a_bad_object_costs_its_own_status_and_the_association_goes_on() {
 
 #[tokio::test]
 async fn made_hostile_files_are_refused_over_the_network() {
-    let root = std::env::var("PE_NODE_TEST_DATA")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
     let node = Node::start(&[]).await;
-    for name in ["bomb.dcm", "deep.dcm"] {
-        let path = root.join("hostile").join(name);
-        if !path.exists() {
-            println!("skipped: no test data at {}", path.display());
-            return;
-        }
+    for name in ["hostile/bomb.dcm", "hostile/deep.dcm"] {
+        let Some(path) = test_data(name) else { return };
         let object = Outgoing::identify(&path, &node.limits).expect("file meta information");
         let outcomes = node.send(&[object]).await;
         assert!(matches!(outcomes[..], [Outcome::Refused(Status::CANNOT_UNDERSTAND, _)]), "{name}: {outcomes:?}");
@@ -331,15 +326,9 @@ async fn the_provider_drains_when_it_is_told_to_stop() {
 
 #[tokio::test]
 async fn what_a_peer_does_not_take_is_decompressed() {
-    let root = std::env::var("PE_NODE_TEST_DATA")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from)
-        .join("cornerstone_ct_transfer_syntaxes");
+    let Some(root) = test_data("cornerstone_ct_transfer_syntaxes") else { return };
     // JPEG Extended is not offered by this node, so its sender must fall back, and cannot: 12 bits do not decode.
     let extended = root.join("CTImage.dcm_JPEGProcess2_4TransferSyntax_1.2.840.10008.1.2.4.51.dcm");
-    if !extended.exists() {
-        println!("skipped: no test data at {}", root.display());
-        return;
-    }
     let node = Node::start(&[]).await;
     let object = Outgoing::identify(&extended, &node.limits).expect("identified");
     assert!(matches!(node.send(&[object]).await[..], [Outcome::Unsendable(_)]));

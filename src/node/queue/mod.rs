@@ -32,7 +32,7 @@ pub use error::QueueError;
 pub use job::{Job, JobId, Member, Selection, instances_sha256};
 pub use shadow::{Comparison, ShadowCase, ShadowView};
 pub use state::{DeliveryFailure, DeliveryState, JobState, backoff};
-pub use views::{Counts, DeliveryView, JobView, ResultView, SeriesProgress, SeriesView, StudyView};
+pub use views::{Counts, DeliveryView, JobView, SeriesProgress, SeriesView, StudyView};
 
 /// The queue; cheap to clone.
 #[derive(Clone)]

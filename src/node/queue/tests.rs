@@ -96,7 +96,7 @@ async fn a_finished_job_has_its_results_and_owes_them_to_every_destination_once(
     let series = state(&run(&archive).await).await;
     assert_eq!(series.state, SeriesProgress::Job(JobState::Analysed));
     assert_eq!(series.summary.as_ref().and_then(AnalysisSummary::probability).map(Probability::value), Some(0.25));
-    assert_eq!(series.results.iter().map(|result| result.kind.as_str()).collect::<Vec<_>>(), ["sr", "seg"]);
+    assert_eq!(series.results.iter().map(|result| result.kind).collect::<Vec<_>>(), [ResultKind::Sr, ResultKind::Seg]);
     assert_eq!(series.deliveries.len(), 4);
     let json = serde_json::to_value(&series).expect("JSON");
     assert_eq!(json["state"], "analysed");

@@ -13,7 +13,7 @@ use super::job::JobId;
 use super::shadow::ShadowView;
 use super::state::{DeliveryState, JobState};
 use crate::dicom::Uid;
-use crate::engine::pipeline::{self, AnalysisSummary};
+use crate::engine::pipeline::{self, AnalysisSummary, ResultKind, ResultReference};
 
 /// A study and all its series of images.
 #[derive(Debug, Clone, Serialize)]
@@ -58,22 +58,11 @@ pub struct SeriesView {
     /// What the last failed attempt said.
     pub error: Option<String>,
     /// Result objects.
-    pub results: Vec<ResultView>,
+    pub results: Vec<ResultReference>,
     /// Their deliveries, one entry a destination and object.
     pub deliveries: Vec<DeliveryView>,
     /// What candidate models said beside: recorded for comparison, no part of the results, never sent.
     pub shadow: Vec<ShadowView>,
-}
-
-/// A result object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ResultView {
-    /// `sr`, `sc`, `seg` or `kos`.
-    pub kind: String,
-    /// Series Instance UID.
-    pub series_instance_uid: Uid,
-    /// SOP Instance UID.
-    pub sop_instance_uid: Uid,
 }
 
 /// A delivery.
@@ -284,7 +273,7 @@ impl Queue {
         })
     }
 
-    async fn results(&self, job: &JobId) -> Result<Vec<ResultView>, QueueError> {
+    async fn results(&self, job: &JobId) -> Result<Vec<ResultReference>, QueueError> {
         let failing = "listing results";
         let rows = sqlx::query(
             "SELECT kind, series_instance_uid, sop_instance_uid FROM results WHERE job_id = $1 ORDER BY position",
@@ -294,8 +283,8 @@ impl Queue {
         .await
         .map_err(database(failing))?;
         let view = |row: &SqliteRow| {
-            Ok(ResultView {
-                kind: row.get("kind"),
+            Ok(ResultReference {
+                kind: kind(row)?,
                 series_instance_uid: uid(row, "series_instance_uid")?,
                 sop_instance_uid: uid(row, "sop_instance_uid")?,
             })
@@ -336,6 +325,10 @@ fn no_deliveries() -> BTreeMap<DeliveryState, u64> {
 
 pub(super) fn uid(row: &SqliteRow, column: &str) -> Result<Uid, sqlx::Error> {
     Uid::parse(row.try_get(column)?).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
+
+fn kind(row: &SqliteRow) -> Result<ResultKind, sqlx::Error> {
+    row.try_get::<&str, _>("kind")?.parse().map_err(|error: strum::ParseError| sqlx::Error::Decode(Box::new(error)))
 }
 
 pub(super) fn time(milliseconds: i64) -> Timestamp {

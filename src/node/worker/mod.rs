@@ -11,6 +11,7 @@
 //! its end. Dying in between costs an attempt that does not count, and leaves no result that anybody could see.
 
 pub mod child;
+mod error;
 mod instances;
 mod process;
 pub mod protocol;
@@ -27,14 +28,14 @@ use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::AnalysisConfig;
-use crate::dicom::Uid;
 use crate::engine::models::registry::Packages;
 use crate::engine::pipeline::{AnalysisSummary, Ending};
-use crate::node::archive::{Archive, ArchiveError, Unfiled};
+use crate::node::archive::{Archive, Unfiled};
 use crate::node::models::Wanted;
 use crate::node::queue::{Job, JobState, Queue, QueueError};
 use crate::node::shutdown::Shutdown;
 use crate::node::telemetry;
+pub use error::{ResultFault, WorkerError};
 use process::Process;
 pub use process::{Launch, ProcessError};
 use protocol::{Ready, Reply, ReportRequest, Request, Settings, Setup};
@@ -44,57 +45,6 @@ use succession::{Succession, Successor};
 const AFTER_ERROR: Duration = Duration::from_secs(5);
 /// Longest sleep, in case an event was missed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
-
-/// Why an attempt failed, or the worker could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum WorkerError {
-    /// The analysis process.
-    #[error(transparent)]
-    Process(#[from] ProcessError),
-    /// The process answered that the analysis failed.
-    #[error("{0}")]
-    Analysis(String),
-    /// Images or results in the archive.
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    /// An instance of the job is no longer there.
-    #[error("instance {0} is not in the archive any more")]
-    Missing(Uid),
-    /// A result file is not what it should be.
-    #[error("the result file {file} of the analysis: {problem}")]
-    Result {
-        /// Its name.
-        file: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// The folder for result files.
-    #[error("{action} {path}: {source}", path = path.display())]
-    Folder {
-        /// What was being done.
-        action: &'static str,
-        /// Which folder.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The queue.
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-}
-
-impl WorkerError {
-    /// True if the fault is the node's own: a full disk, a folder, a process that does not start. It strikes every job
-    /// alike and passes when somebody mends it, so no job is given up for it.
-    fn is_infrastructure_error(&self) -> bool {
-        matches!(
-            self,
-            Self::Archive(ArchiveError::Full(_) | ArchiveError::Disk { .. } | ArchiveError::Index { .. })
-                | Self::Folder { .. }
-                | Self::Process(ProcessError::Start { .. } | ProcessError::Unable(_))
-        )
-    }
-}
 
 /// The sections of the settings that the worker and the shadow model depend on.
 #[derive(Debug, Clone)]
@@ -173,7 +123,7 @@ impl Worker {
         self.analysis.subscribe()
     }
 
-    /// Works on jobs until told to stop. A job that is under way then has some seconds to end before it is given back.
+    /// Works on jobs until told to stop. A job that is under way then has some seconds to end before it is released.
     pub async fn run(mut self, shutdown: Shutdown) {
         let mut changes = self.queue.changes();
         let (mut successions, _follower) = self.follow();
@@ -308,25 +258,7 @@ impl Worker {
                 time: job.created_at,
             }),
         };
-        let former = self.process.take();
-        let analysed = async {
-            let mut process = match former {
-                Some(process) => process,
-                None => Process::start(&self.launch, &self.setup).await?,
-            };
-            let reply = process.analyse(&request).await?;
-            Ok::<_, ProcessError>((process, reply))
-        };
-        let drained = async {
-            shutdown.cancelled().await;
-            sleep(self.launch.drain).await;
-        };
-        let (process, reply) = tokio::select! {
-            analysed = analysed => analysed?,
-            // The process is dropped with its analysis, and so it is ended.
-            () = drained => return Ok(AttemptOutcome::Interrupted),
-        };
-        self.process = Some(process);
+        let Some(reply) = self.ask(&request, shutdown).await? else { return Ok(AttemptOutcome::Interrupted) };
         let outcome = match reply {
             Reply::Done { summary, files } => {
                 let objects =
@@ -340,6 +272,32 @@ impl Worker {
         // What remains is removed at the next start.
         let _ = std::fs::remove_dir_all(&output);
         outcome
+    }
+
+    /// Has the process, a new one if there is none, answer a request; `None` if the node stops meanwhile.
+    async fn ask(&mut self, request: &Request, shutdown: &Shutdown) -> Result<Option<Reply>, ProcessError> {
+        let former = self.process.take();
+        let answered = async {
+            let mut process = match former {
+                Some(process) => process,
+                None => Process::start(&self.launch, &self.setup).await?,
+            };
+            let reply = process.analyse(request).await?;
+            Ok::<_, ProcessError>((process, reply))
+        };
+        let drained = async {
+            shutdown.cancelled().await;
+            sleep(self.launch.drain).await;
+        };
+        tokio::select! {
+            answered = answered => {
+                let (process, reply) = answered?;
+                self.process = Some(process);
+                Ok(Some(reply))
+            }
+            // The process is dropped with its analysis, and so it is ended.
+            () = drained => Ok(None),
+        }
     }
 }
 

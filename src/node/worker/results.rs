@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::WorkerError;
+use super::error::{ResultFault, WorkerError};
 use crate::dicom::Uid;
 use crate::dicom::bounded::{self, Limits};
 use crate::dicom::elements;
@@ -25,33 +25,31 @@ pub(super) async fn keep(
     limits: &Limits,
 ) -> Result<Vec<Unfiled>, WorkerError> {
     if files.len() != results.len() {
-        let problem = format!("{} files for {} results", files.len(), results.len());
-        return Err(WorkerError::Result { file: String::new(), problem });
+        return Err(WorkerError::ResultCount { files: files.len(), results: results.len() });
     }
     let mut kept = Vec::with_capacity(files.len());
     for (file, expected) in files.iter().zip(results) {
-        let wrong = |problem: String| WorkerError::Result { file: file.clone(), problem };
+        let wrong = |fault| WorkerError::Result { file: file.clone(), fault };
         if file.contains(['/', '\\']) || file.starts_with('.') {
-            return Err(wrong("its name leaves the folder".to_owned()));
+            return Err(wrong(ResultFault::OutsideTheFolder));
         }
         let (path, limits, expected) = (folder.join(file), *limits, expected.clone());
         let read = tokio::task::spawn_blocking(move || read(&path, &expected, &limits));
-        let instance = read.await.map_err(|error| wrong(error.to_string()))?.map_err(wrong)?;
+        let instance = read.await.map_err(|error| wrong(ResultFault::Interrupted(error)))?.map_err(wrong)?;
         kept.push(archive.keep(instance).await?);
     }
     Ok(kept)
 }
 
-fn read(path: &Path, expected: &ResultReference, limits: &Limits) -> Result<ReceivedInstance, String> {
-    let text = |error: &dyn std::error::Error| error.to_string();
-    let bytes = Bytes::from(bounded::read(path, limits).map_err(|error| text(&error))?);
-    let parts = bounded::split(&bytes).map_err(|error| text(&error))?;
-    let header = bounded::header(parts.data_set, &parts.transfer_syntax_uid, limits).map_err(|error| text(&error))?;
+fn read(path: &Path, expected: &ResultReference, limits: &Limits) -> Result<ReceivedInstance, ResultFault> {
+    let bytes = Bytes::from(bounded::read(path, limits)?);
+    let parts = bounded::split(&bytes)?;
+    let header = bounded::header(parts.data_set, &parts.transfer_syntax_uid, limits)?;
     if elements::uid(&header, tags::SOP_INSTANCE_UID).as_ref() != Some(&expected.sop_instance_uid) {
-        return Err(format!("it is not the object {}", expected.sop_instance_uid));
+        return Err(ResultFault::OtherObject(expected.sop_instance_uid.clone()));
     }
     Ok(ReceivedInstance {
-        transfer_syntax_uid: Uid::parse(&parts.transfer_syntax_uid).map_err(|error| text(&error))?,
+        transfer_syntax_uid: Uid::parse(&parts.transfer_syntax_uid)?,
         data_set: bytes.slice_ref(parts.data_set),
         header,
         origin: Origin::Analysis,

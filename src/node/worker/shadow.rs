@@ -1,4 +1,4 @@
-//! A candidate model beside the active ones: it sees the series that they are done with, and what it says is recorded.
+//! The shadow model: it sees the series that the active models are done with, and its prediction is recorded.
 //!
 //! It works in the pauses: it begins when nothing is to be analysed, and is ended as soon as something is, so that no
 //! exam waits for it. It has a process of its own, writes no object, and whatever becomes of it costs nothing else.
@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::process::{Launch, Process, ProcessError};
 use super::protocol::{Reply, Request, Settings, Setup};
 use super::{AFTER_ERROR, LONGEST_SLEEP, WorkerError, WorkerSettings, instances};
+use crate::engine::models::activation::Candidate;
 use crate::engine::models::registry::{Lineup, Packages};
 use crate::engine::pipeline::AnalysisSummary;
 use crate::node::archive::Archive;
@@ -22,21 +23,27 @@ use crate::node::queue::{Queue, QueueError, ShadowCase};
 use crate::node::shutdown::Shutdown;
 use crate::node::telemetry;
 
-/// Pause after a candidate that does not start.
+/// Pause after a shadow model that does not start.
 const AFTER_REFUSAL: Duration = Duration::from_mins(1);
 
-/// Where the candidate stands, as the API says it.
+/// Where the shadow model stands, as the API says it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ShadowStatus {
-    /// The candidate, as `name/version`.
+    /// The package, as `name/version`.
     pub package: String,
-    /// Since when it runs beside.
+    /// Since when it runs.
     pub since: Timestamp,
     /// Why it does not run, if it does not.
     pub error: Option<String>,
 }
 
-/// The candidate's own worker.
+impl ShadowStatus {
+    fn of(candidate: &Candidate, error: Option<String>) -> Self {
+        Self { package: candidate.package.clone(), since: candidate.since, error }
+    }
+}
+
+/// The shadow model's own worker.
 pub struct Shadow {
     archive: Archive,
     queue: Queue,
@@ -56,20 +63,20 @@ struct Running {
     not_before: Option<Instant>,
 }
 
-/// Why a series was not seen by the candidate. Where it is the candidate's doing, that is its result.
+/// Why a series was not seen by the shadow model. Where that is the model's doing, it is its result.
 enum Unseen {
     /// Something else is to be done: the series is seen later.
     GivenWay,
-    /// The candidate cannot start.
+    /// The shadow model cannot start.
     Refused(String),
-    /// The candidate failed of this series.
+    /// The shadow model failed on this series.
     Failed(String),
     /// The database or the disk.
     Node(WorkerError),
 }
 
 impl Shadow {
-    /// Prepares the worker of the candidate; whether there is one, `wanted` says.
+    /// Prepares the worker of the shadow model; whether there is one, `wanted` says.
     pub fn new(
         archive: Archive,
         queue: Queue,
@@ -91,7 +98,7 @@ impl Shadow {
         Self { archive, queue, settings, launch, wanted, status: watch::Sender::new(None) }
     }
 
-    /// Where the candidate stands; `None` without one.
+    /// Where the shadow model stands; `None` without one.
     pub fn status(&self) -> watch::Receiver<Option<ShadowStatus>> {
         self.status.subscribe()
     }
@@ -100,7 +107,7 @@ impl Shadow {
     pub async fn run(self, shutdown: Shutdown) {
         let shadow = Arc::new(self);
         while let Err(error) = tokio::spawn(Arc::clone(&shadow).work(shutdown.clone())).await {
-            tracing::error!(%error, "the candidate's worker ended by a fault of this program and begins anew");
+            tracing::error!(%error, "the worker of the shadow model ended by a fault of this program and begins anew");
             sleep(AFTER_ERROR).await;
         }
     }
@@ -113,7 +120,7 @@ impl Shadow {
             changes.mark_unchanged();
             let lineup = wanted.borrow_and_update().lineup.clone();
             let rest = self.step(&mut running, &lineup, &shutdown).await.unwrap_or_else(|error| {
-                tracing::error!(%error, "the candidate waits for the queue");
+                tracing::error!(%error, "the shadow model waits for the queue");
                 AFTER_ERROR
             });
             if rest.is_zero() {
@@ -123,7 +130,7 @@ impl Shadow {
                 () = shutdown.cancelled() => {}
                 _ = changes.changed() => {}
                 changed = wanted.changed() => match changed {
-                    // Tried again at once, even if it is the same candidate: somebody may have asked for it.
+                    // Tried again at once, even if it is the same model: somebody may have asked for it.
                     Ok(()) => running.not_before = None,
                     Err(_) => shutdown.cancelled().await,
                 },
@@ -132,7 +139,7 @@ impl Shadow {
         }
     }
 
-    /// Has the candidate see one series, if there is a candidate, a series and a pause, and then returns zero; else how
+    /// Has the shadow model see one series, if there is a model, a series and a pause, and then returns zero; else how
     /// long there is nothing to do unless something changes.
     async fn step(&self, running: &mut Running, lineup: &Lineup, shutdown: &Shutdown) -> Result<Duration, QueueError> {
         if running.lineup != *lineup {
@@ -142,21 +149,13 @@ impl Shadow {
             self.status.send_replace(None);
             return Ok(LONGEST_SLEEP);
         };
-        let status = |error| Some(ShadowStatus { package: candidate.package.clone(), since: candidate.since, error });
         if let Some(rest) = running.not_before.map(|then| then.saturating_duration_since(Instant::now()))
             && !rest.is_zero()
         {
             return Ok(rest);
         }
         running.not_before = None;
-        self.status.send_if_modified(|shown| {
-            let other = shown.as_ref().map(|shown| (&shown.package, shown.since))
-                != Some((&candidate.package, candidate.since));
-            if other {
-                *shown = status(None);
-            }
-            other
-        });
+        self.announce(candidate);
         if !self.queue.is_idle(Timestamp::now()).await? {
             return self.until_due().await;
         }
@@ -166,36 +165,57 @@ impl Shadow {
             () = self.work_for_the_active_models() => Err(Unseen::GivenWay),
             () = shutdown.cancelled() => Err(Unseen::GivenWay),
         };
-        let outcome = match seen {
-            Ok(summary) => Ok(summary),
-            Err(Unseen::GivenWay) => {
-                tracing::debug!(candidate = candidate.package, "the candidate gives way");
-                return Ok(Duration::ZERO);
-            }
+        match seen {
+            Ok(summary) => self.record(&case, candidate, Ok(summary)).await,
             // Whoever stops the node may stop its child at the same time.
-            Err(Unseen::Failed(_)) if shutdown.is_cancelled() => return Ok(Duration::ZERO),
-            Err(Unseen::Failed(error)) => Err(error),
+            Err(Unseen::Failed(_)) if shutdown.is_cancelled() => Ok(Duration::ZERO),
+            Err(Unseen::Failed(error)) => self.record(&case, candidate, Err(error)).await,
+            Err(Unseen::GivenWay) => {
+                tracing::debug!(candidate = candidate.package, "the shadow model gives way");
+                Ok(Duration::ZERO)
+            }
             Err(Unseen::Refused(error)) => {
-                tracing::error!(candidate = candidate.package, error, "the candidate does not run");
-                self.status.send_replace(status(Some(error)));
+                tracing::error!(candidate = candidate.package, error, "the shadow model does not run");
+                self.status.send_replace(Some(ShadowStatus::of(candidate, Some(error))));
                 running.not_before = Some(Instant::now() + AFTER_REFUSAL);
-                return Ok(AFTER_REFUSAL);
+                Ok(AFTER_REFUSAL)
             }
             Err(Unseen::Node(error)) => {
-                tracing::error!(%error, "the candidate waits");
-                return Ok(AFTER_ERROR);
+                tracing::error!(%error, "the shadow model waits");
+                Ok(AFTER_ERROR)
             }
-        };
-        self.status.send_replace(status(None));
+        }
+    }
+
+    /// Shows this candidate, unless it is shown already, with its error if it has one.
+    fn announce(&self, candidate: &Candidate) {
+        self.status.send_if_modified(|shown| {
+            let same = |shown: &ShadowStatus| shown.package == candidate.package && shown.since == candidate.since;
+            let other = !shown.as_ref().is_some_and(same);
+            if other {
+                *shown = Some(ShadowStatus::of(candidate, None));
+            }
+            other
+        });
+    }
+
+    /// Records what came of a series.
+    async fn record(
+        &self,
+        case: &ShadowCase,
+        candidate: &Candidate,
+        outcome: Result<AnalysisSummary, String>,
+    ) -> Result<Duration, QueueError> {
+        self.status.send_replace(Some(ShadowStatus::of(candidate, None)));
         if let Err(error) = &outcome {
-            tracing::warn!(job = %case.job, candidate = candidate.package, error, "the candidate failed");
+            tracing::warn!(job = %case.job, candidate = candidate.package, error, "the shadow model failed");
         }
         telemetry::count_shadow(if outcome.is_ok() { "seen" } else { "failed" });
-        self.queue.record_shadow(&case, candidate, &outcome, Timestamp::now()).await?;
+        self.queue.record_shadow(case, candidate, &outcome, Timestamp::now()).await?;
         Ok(Duration::ZERO)
     }
 
-    /// Has the candidate analyse a series. Dropped in the middle, its process ends.
+    /// Has the shadow model analyse a series. Dropped in the middle, its process ends.
     async fn see(
         &self,
         running: &mut Running,
@@ -226,7 +246,7 @@ impl Shadow {
         let setup = Setup { settings: self.settings.clone(), packages: packages.clone() };
         let refused = |error: ProcessError| Unseen::Refused(error.to_string());
         let process = Process::start(&self.launch, &setup).await.map_err(refused)?;
-        tracing::info!(packages = ?packages.ids(), "the candidate is loaded");
+        tracing::info!(packages = ?packages.ids(), "the shadow model is loaded");
         Ok(process)
     }
 
@@ -238,7 +258,7 @@ impl Shadow {
             match self.queue.is_idle(Timestamp::now()).await {
                 Ok(true) => {}
                 Ok(false) => return,
-                Err(error) => return tracing::error!(%error, "the candidate waits for the queue"),
+                Err(error) => return tracing::error!(%error, "the shadow model waits for the queue"),
             }
             let rest = self.until_due().await.unwrap_or(AFTER_ERROR);
             tokio::select! {

@@ -1,4 +1,4 @@
-//! A small made-up exam: a body with asymmetric lungs and contrast in the vessels, one clot on the right, and the
+//! A small made-up exam: a body with asymmetric lungs and contrast in the vessels, one embolus on the right, and the
 //! findings that an analysis would give. Everything is a function of the place in the patient, so the same patient can
 //! be imaged in any orientation.
 
@@ -23,8 +23,8 @@ use pe_node::engine::volume::{
     Geometry, LEFT_LUNG, LungMask, PatientPoint, RIGHT_LUNG, Reason, Rejection, SourceSlice, Volume, VoxelPoint,
 };
 
-/// The clot: where evidence is greatest.
-const CLOT: [f64; 3] = [-52.0, 12.0, -20.0];
+/// The embolus: where evidence is greatest.
+const EMBOLUS: [f64; 3] = [-52.0, 12.0, -20.0];
 
 /// What differs from one test to the next.
 #[derive(Clone)]
@@ -182,7 +182,7 @@ fn hounsfield(place: PatientPoint) -> i16 {
         || vessel([-75.0, 18.0, -28.0], [-110.0, 45.0, -50.0], 4.5)
         || vessel([-75.0, 18.0, -28.0], [-95.0, -20.0, -10.0], 4.0)
         || vessel([70.0, 20.0, 0.0], [100.0, 45.0, 20.0], 4.0);
-    let value = if ellipsoid(place, CLOT, [9.0, 6.5, 9.0]) < 1.0 {
+    let value = if ellipsoid(place, EMBOLUS, [9.0, 6.5, 9.0]) < 1.0 {
         55.0
     } else if tree || vessel([0.0, -10.0, -40.0], [0.0, -22.0, 40.0], 15.0) {
         360.0
@@ -210,7 +210,7 @@ fn distance(point: [f64; 3], from: [f64; 3], to: [f64; 3]) -> f64 {
 }
 
 fn evidence_at(place: PatientPoint) -> f64 {
-    let strong = 0.96 * (-ellipsoid(place, CLOT, [14.0, 12.0, 14.0])).exp();
+    let strong = 0.96 * (-ellipsoid(place, EMBOLUS, [14.0, 12.0, 14.0])).exp();
     let weak = 0.35 * (-ellipsoid(place, [62.0, 20.0, 2.0], [12.0, 12.0, 12.0])).exp();
     (strong + weak).min(1.0)
 }
@@ -232,7 +232,7 @@ fn evidence() -> EvidenceMap {
 
 fn findings(setup: &Setup, geometry: &Geometry, lungs: &Array3<u8>) -> Findings {
     let probability = |value: f64| Probability::new(value).expect("probability");
-    let peak = geometry.to_voxel(PatientPoint(CLOT));
+    let peak = geometry.to_voxel(PatientPoint(EMBOLUS));
     let middle = peak.slice.round() as usize;
     let share = |slice: usize| (-(slice as f64 - middle as f64).powi(2) / 9.0).exp() * setup.probability;
     let slices = 2..geometry.size[2] - 2;
@@ -298,11 +298,11 @@ fn further_targets() -> Vec<TargetFinding> {
         .to_vec()
 }
 
-/// Twelve points around the clot.
+/// Twelve points around the embolus.
 fn circle(geometry: &Geometry) -> Vec<[f64; 2]> {
     let points = (0..12).map(|step| {
         let angle = f64::from(step) * std::f64::consts::TAU / 12.0;
-        let place = PatientPoint([CLOT[0] + 12.0 * angle.cos(), CLOT[1] + 10.0 * angle.sin(), CLOT[2]]);
+        let place = PatientPoint([EMBOLUS[0] + 12.0 * angle.cos(), EMBOLUS[1] + 10.0 * angle.sin(), EMBOLUS[2]]);
         let voxel = geometry.to_voxel(place);
         [voxel.column, voxel.row]
     });

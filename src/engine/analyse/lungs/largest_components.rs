@@ -9,7 +9,7 @@ use crate::engine::volume::BACKGROUND;
 /// A connected part that has less than this share of the greatest part's voxels is no lung.
 const SMALLEST_PART: f64 = 0.05;
 
-/// Removes the connected parts of a side (six neighbours) that are small beside its greatest one.
+/// Removes the connected parts of a side (six neighbours) that are small compared with its largest one.
 pub(super) fn keep_largest_components(labels: &mut Array3<u8>, side: u8) {
     let mut sets = DisjointSets::default();
     let mut slices: Vec<Vec<Run>> = Vec::with_capacity(labels.len_of(Axis(0)));

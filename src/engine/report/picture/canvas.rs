@@ -3,6 +3,11 @@
 use image::{Rgb, RgbImage};
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
+/// Width of every picture in pixels.
+pub(super) const WIDTH: u32 = 1088;
+/// Height of every picture in pixels.
+pub(super) const HEIGHT: u32 = 768;
+
 /// A colour.
 pub(super) type Colour = Rgb<u8>;
 

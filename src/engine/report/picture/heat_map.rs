@@ -3,9 +3,9 @@
 
 use image::{Rgb, RgbImage};
 
-use super::canvas::{ALERT, Area, Canvas, Font, LINE, MUTED, TEXT, WARNING, mix};
+use super::canvas::{ALERT, Area, Canvas, Font, HEIGHT, LINE, MUTED, TEXT, WARNING, WIDTH, mix};
 use super::orientation::{letters, opposite};
-use super::{HEIGHT, WIDTH, palette, sampling};
+use super::{palette, sampling};
 use crate::engine::analyse::findings::{Decision, EvidenceMap, Findings, KeySlice};
 use crate::engine::report::statements;
 use crate::engine::volume::{Volume, VoxelPoint};

@@ -18,11 +18,6 @@ use crate::engine::analyse::findings::{Findings, KeySlice};
 use crate::engine::volume::Volume;
 pub use palette::overlay as evidence_colour;
 
-/// Width of every picture in pixels.
-const WIDTH: u32 = 1088;
-/// Height of every picture in pixels.
-const HEIGHT: u32 = 768;
-
 /// The pictures of one analysis.
 #[derive(Debug, Clone)]
 pub struct Pictures {

@@ -3,8 +3,8 @@
 use image::{Rgb, RgbImage};
 use ndarray::Axis;
 
-use super::canvas::{ACCENT, ALERT, Area, Canvas, Colour, Font, LINE, MUTED, TEXT, WARNING, mix};
-use super::{Context, HEIGHT, WIDTH, palette, sampling};
+use super::canvas::{ACCENT, ALERT, Area, Canvas, Colour, Font, HEIGHT, LINE, MUTED, TEXT, WARNING, WIDTH, mix};
+use super::{Context, palette, sampling};
 use crate::engine::analyse::findings::{Decision, Findings};
 use crate::engine::report::statements;
 use crate::engine::volume::{PatientPoint, VoxelPoint};
@@ -225,7 +225,7 @@ fn draw_small_print(canvas: &mut Canvas, context: &Context, top: i32) {
     top = canvas.paragraph(left, top, width, &program, Font::SMALL, TEXT);
     let synthetic = if findings.synthetic { "The images are marked as synthetic. " } else { "" };
     let advice = if findings.evidence.is_some() {
-        "Evidence shows what the network responded to; it is not an outline of a clot."
+        "Evidence shows what the network responded to; it is not an outline of an embolus."
     } else {
         ""
     };

@@ -5,14 +5,14 @@
 use dicom_dictionary_std::tags;
 
 use super::super::Context;
-use super::super::header::{Header, Identity};
+use super::super::header::{Header, ObjectIdentity};
 use super::content::{ContentItem, Relationship};
 use crate::dicom::Concept;
 use crate::dicom::concept::{dcm, sct, ucum};
 use crate::dicom::elements;
 
 /// One group for the source slices, one for the segmentation.
-pub(super) fn content(context: &Context, header: &Header, segmentation: Option<&Identity>) -> ContentItem {
+pub(super) fn content(context: &Context, header: &Header, segmentation: Option<&ObjectIdentity>) -> ContentItem {
     let slices = header.sources();
     let images = slices.iter().map(|slice| ContentItem::image(None, slice));
     let source = ContentItem::container(&dcm::IMAGE_LIBRARY_GROUP, None)

@@ -3,7 +3,7 @@
 
 use dicom_dictionary_std::tags;
 
-use super::super::header::{Header, Identity, Reference};
+use super::super::header::{Header, ObjectIdentity, Reference};
 use super::super::{Context, statements};
 use super::content::{ContentItem, Relationship};
 use super::measurement_group::{Place, finding_site, group, on_image, probability};
@@ -18,7 +18,7 @@ use crate::engine::volume::VoxelPoint;
 use Relationship::{Contains, HasConceptModifier, HasObservationContext};
 
 /// The root of the report with all below it.
-pub(super) fn content(context: &Context, header: &Header, segmentation: Option<&Identity>) -> ContentItem {
+pub(super) fn content(context: &Context, header: &Header, segmentation: Option<&ObjectIdentity>) -> ContentItem {
     ContentItem::container(&dcm::IMAGING_MEASUREMENT_REPORT, Some("1500"))
         .child(HasConceptModifier, language())
         .children(HasObservationContext, device_observer(header))
@@ -76,7 +76,7 @@ struct Groups<'a> {
 }
 
 impl Groups<'_> {
-    fn content(&self, segmentation: Option<&Identity>) -> ContentItem {
+    fn content(&self, segmentation: Option<&ObjectIdentity>) -> ContentItem {
         let classifier = algorithm::classifier(self.context);
         let key_slices = self.context.key_slices();
         let slices = key_slices.iter().enumerate().map(|(index, slice)| self.key_slice(index + 1, slice, &classifier));
@@ -146,7 +146,7 @@ impl Groups<'_> {
     }
 
     /// Left and right lung, by coordinates and, by setting, again by segment.
-    fn lungs(&self, segmentation: Option<&Identity>) -> Vec<ContentItem> {
+    fn lungs(&self, segmentation: Option<&ObjectIdentity>) -> Vec<ContentItem> {
         let lungs = &self.context.findings.lungs;
         let algorithm = algorithm::lung_segmentation(self.context);
         let sides = [(&lungs.left, &sct::LEFT, "Left lung"), (&lungs.right, &sct::RIGHT, "Right lung")];
@@ -170,7 +170,7 @@ impl Groups<'_> {
     /// [TID 1411](https://dicom.nema.org/medical/dicom/current/output/chtml/part16/sect_TID_1411.html)
     fn segment(
         &self,
-        segmentation: &Identity,
+        segmentation: &ObjectIdentity,
         number: u16,
         lung: &Lung,
         side: &Concept,

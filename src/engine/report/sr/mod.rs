@@ -14,12 +14,12 @@ use dicom_dictionary_std::{tags, uids};
 
 use super::Context;
 use super::element::Compose;
-use super::header::{Document, Header, Identity};
+use super::header::{Document, Header, ObjectIdentity};
 use crate::dicom::elements::DataSet;
 use crate::engine::report::ResultKind;
 
 /// The report; it names the segmentation where there is one.
-pub(super) fn build(context: &Context, header: &Header, segmentation: Option<&Identity>) -> Document {
+pub(super) fn build(context: &Context, header: &Header, segmentation: Option<&ObjectIdentity>) -> Document {
     let identity = header.identity(ResultKind::Sr, uids::COMPREHENSIVE3_DSR_STORAGE);
     let root = measurement_report::content(context, header, segmentation);
     let data_set = document(context, header, &identity, "PE analysis report")
@@ -37,7 +37,7 @@ pub(super) fn build(context: &Context, header: &Header, segmentation: Option<&Id
 
 /// SR document series and SR document general modules
 /// ([PS3.3 C.17](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.17.html)).
-fn document(context: &Context, header: &Header, identity: &Identity, description: &str) -> DataSet {
+fn document(context: &Context, header: &Header, identity: &ObjectIdentity, description: &str) -> DataSet {
     let procedure = context.volume.header.get(tags::PROCEDURE_CODE_SEQUENCE).and_then(|element| element.items());
     header
         .compose(identity, "SR", description)

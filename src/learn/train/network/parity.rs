@@ -144,13 +144,7 @@ fn of_head(network: &EmbolismNetwork, loaded: &mut served::EmbolismNetwork, coun
 
 /// Has `onnx.checker` look at files. Without the peers the check is skipped, and says so; in CI that is a failure.
 fn check(paths: &[PathBuf]) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = std::env::var_os("PE_NODE_PYTHON").map_or_else(|| root.join("target/venv/bin/python"), PathBuf::from);
-    if !python.exists() {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "tests/install-peers.sh brings {}", python.display());
-        println!("skipped: {} is absent: tests/install-peers.sh brings it", python.display());
-        return;
-    }
+    let Some(python) = crate::testing::python() else { return };
     let script = "import onnx, sys\nfor path in sys.argv[1:]: onnx.checker.check_model(path, full_check=True)";
     let done = Command::new(python).args(["-c", script]).args(paths).output().expect("Python runs");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));

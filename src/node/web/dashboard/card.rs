@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::engine::analyse::findings::{Decision, Probability};
-use crate::engine::pipeline::AnalysisSummary;
+use crate::engine::pipeline::{AnalysisSummary, ResultKind};
 use crate::engine::volume::Rejection;
 use crate::node::dicomweb::target::ROOT;
 use crate::node::queue::{DeliveryState, JobState, SeriesProgress, SeriesView, StudyView};
@@ -215,7 +215,7 @@ impl<'a> Card<'a> {
 
     /// The first heat map: the second frame of the Secondary Capture, after its summary.
     fn key_image(&self) -> Option<Markup> {
-        let capture = self.series.results.iter().find(|result| result.kind == "sc")?;
+        let capture = self.series.results.iter().find(|result| result.kind == ResultKind::Sc)?;
         let instance = format!(
             "{ROOT}/studies/{}/series/{}/instances/{}/rendered",
             self.study.study_instance_uid, capture.series_instance_uid, capture.sop_instance_uid

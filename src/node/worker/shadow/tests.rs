@@ -7,12 +7,12 @@ use crate::node::archive::{Level, Query};
 use crate::node::queue::{JobState, SeriesProgress};
 use crate::node::worker::tests::{Node, WELL_DONE, packages, script};
 
-/// The candidate's process is ready.
+/// The shadow model's process is ready.
 const READY: &str = r#"read -r setup; echo "$setup" > "$FOLDER/setup"; echo '{"reply":"ready","provider":"script","models":'"$MODELS"'}'"#;
 
-/// A node whose only series the active models are done with, and a candidate whose process is the script. `$SEEN` is
+/// A node whose only series the active models are done with, and a shadow model whose process is the script. `$SEEN` is
 /// an answer without objects.
-async fn beside(on_start: &str) -> (Node, Shadow) {
+async fn with_shadow(on_start: &str) -> (Node, Shadow) {
     let node = Node::new(&script(WELL_DONE)).await;
     let candidate = Candidate {
         package: "new/2".to_owned(),
@@ -56,8 +56,8 @@ async fn objects(node: &Node) -> usize {
 }
 
 #[tokio::test]
-async fn what_a_candidate_says_is_recorded_beside_the_result_and_nowhere_else() {
-    let (node, shadow) = beside(&answers(r#"echo "$request" >> "$FOLDER/requests"; echo "$SEEN""#)).await;
+async fn the_prediction_of_a_shadow_model_is_recorded_with_the_result_and_nowhere_else() {
+    let (node, shadow) = with_shadow(&answers(r#"echo "$request" >> "$FOLDER/requests"; echo "$SEEN""#)).await;
     let (before, held) = (node.series().await, objects(&node).await);
     let mut running = Running::default();
     assert!(step(&node, &shadow, &mut running).await.is_zero());
@@ -71,7 +71,7 @@ async fn what_a_candidate_says_is_recorded_beside_the_result_and_nowhere_else() 
     let requests = std::fs::read_to_string(node.folder.path().join("requests")).expect("requests");
     assert_eq!(requests.lines().count(), 1);
     assert!(requests.contains(r#""report":null"#), "{requests}");
-    // Its process loads the bytes that were set beside, and no others.
+    // Its process loads the bytes of the shadow model, and no others.
     let setup = std::fs::read_to_string(node.folder.path().join("setup")).expect("setup");
     assert!(setup.contains(r#""embolism":{"name":"new","version":"2","sha256":"aa"}"#), "{setup}");
     let [comparison] = node.queue.comparisons(10).await.expect("list").try_into().expect("one");
@@ -80,11 +80,11 @@ async fn what_a_candidate_says_is_recorded_beside_the_result_and_nowhere_else() 
 }
 
 #[tokio::test]
-async fn a_candidate_that_crashes_or_fails_costs_nothing_but_its_own_result() {
+async fn a_shadow_model_that_crashes_or_fails_costs_nothing_but_its_own_result() {
     for (on_request, problem) in
         [("exit 3", "exit status: 3"), (r#"echo '{"reply":"failed","error":"no such tensor"}'"#, "no such tensor")]
     {
-        let (node, shadow) = beside(&answers(on_request)).await;
+        let (node, shadow) = with_shadow(&answers(on_request)).await;
         let mut running = Running::default();
         assert!(step(&node, &shadow, &mut running).await.is_zero());
         let series = node.series().await;
@@ -97,8 +97,8 @@ async fn a_candidate_that_crashes_or_fails_costs_nothing_but_its_own_result() {
 }
 
 #[tokio::test]
-async fn a_candidate_that_does_not_load_is_said_and_waits() {
-    let (node, shadow) = beside(r#"read setup; echo '{"reply":"unable","reason":"no tensor"}'"#).await;
+async fn a_shadow_model_that_does_not_load_is_reported_and_waits() {
+    let (node, shadow) = with_shadow(r#"read setup; echo '{"reply":"unable","reason":"no tensor"}'"#).await;
     let mut running = Running::default();
     assert_eq!(step(&node, &shadow, &mut running).await, AFTER_REFUSAL);
     assert!(step(&node, &shadow, &mut running).await > Duration::from_secs(30), "it is not tried in a circle");
@@ -108,10 +108,11 @@ async fn a_candidate_that_does_not_load_is_said_and_waits() {
 }
 
 #[tokio::test]
-async fn a_candidate_begins_in_a_pause_and_gives_way_to_an_exam() {
-    let (node, shadow) =
-        beside(&answers(r#"touch "$FOLDER/begun"; while [ -e "$FOLDER/hold" ]; do sleep 0.02; done; echo "$SEEN""#))
-            .await;
+async fn a_shadow_model_begins_in_a_pause_and_gives_way_to_an_exam() {
+    let (node, shadow) = with_shadow(&answers(
+        r#"touch "$FOLDER/begun"; while [ -e "$FOLDER/hold" ]; do sleep 0.02; done; echo "$SEEN""#,
+    ))
+    .await;
     std::fs::write(node.folder.path().join("hold"), "").expect("write");
     let begun = node.folder.path().join("begun");
     let mut running = Running::default();
@@ -145,8 +146,8 @@ async fn a_candidate_begins_in_a_pause_and_gives_way_to_an_exam() {
 }
 
 #[tokio::test]
-async fn a_candidate_sees_what_was_analysed_since_it_runs_beside() {
-    let (node, shadow) = beside(&answers(r#"echo "$SEEN""#)).await;
+async fn a_shadow_model_sees_what_was_analysed_since_it_was_set() {
+    let (node, shadow) = with_shadow(&answers(r#"echo "$SEEN""#)).await;
     let later = Timestamp::now() + jiff::SignedDuration::from_hours(1);
     node.wanted.send_modify(|wanted| {
         if let Some(candidate) = &mut wanted.lineup.shadow {
