@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::echo::runtime;
+use super::peer::runtime;
 use super::{CliError, Settings};
 use crate::node::archive::ArchiveReader;
 use crate::node::export::{Export, ExportError};

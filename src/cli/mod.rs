@@ -5,21 +5,23 @@ mod archive;
 mod config;
 mod demo;
 mod echo;
+mod error;
 mod models;
+mod peer;
 mod phantom;
 mod predict;
 mod send;
 mod serve;
+mod settings;
 #[cfg(feature = "train")]
 mod train;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::causes::with_causes;
-use crate::config::{Config, ConfigError};
+pub use self::error::CliError;
+pub use self::settings::Settings;
 
 /// A radiology AI node: CT pulmonary angiograms in, coded reports, heat maps and lung segmentations out.
 /// Research use only.
@@ -37,67 +39,25 @@ enum Command {
     /// Analyse series for the node (its own use)
     #[command(hide = true)]
     Analyse,
-    /// The whole way of a study on this machine, with a phantom
+    /// Show how a study is processed, on this machine, with a synthetic exam
     Demo(demo::Arguments),
     /// Check or show the configuration
     Config(config::Arguments),
     /// Analyse studies on disk: table, result objects, pictures
     Predict(predict::Arguments),
-    /// Model packages: list, verify, import, promote, roll back, try beside the active one
+    /// Model packages: list, verify, import, promote, roll back, run as a shadow model
     Models(models::Arguments),
-    /// Give stored studies with labels to training
+    /// Export stored studies with labels for training
     Archive(archive::Arguments),
     /// Write synthetic CT pulmonary angiograms with ground truth
     Phantom(phantom::Arguments),
-    /// Learn a model from labelled exams and write its package
+    /// Train a model on labelled exams and write its package
     #[cfg(feature = "train")]
     Train(train::Arguments),
     /// Ask a DICOM peer for an answer (C-ECHO)
     Echo(echo::Arguments),
     /// Send DICOM files to a peer (C-STORE)
     Send(send::Arguments),
-}
-
-/// Flags of every command that reads the configuration.
-#[derive(Debug, Clone, Args)]
-pub struct Settings {
-    /// Configuration file; only what differs from the defaults
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Override one setting, for instance --set study.quiet_seconds=5
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    overrides: Vec<String>,
-}
-
-impl Settings {
-    /// Merges and validates all layers.
-    fn load(&self) -> Result<Config, ConfigError> {
-        Config::load(self.config.as_deref(), std::env::vars(), &self.overrides)
-    }
-}
-
-/// How a command ended when it did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum CliError {
-    /// Wrong usage or configuration: exit code 2.
-    #[error("{0}")]
-    Usage(String),
-    /// Something failed: exit code 1.
-    #[error("{0}")]
-    Failed(String),
-}
-
-impl CliError {
-    /// A failure with the whole chain of causes in one line.
-    pub(crate) fn failed(error: &dyn std::error::Error) -> Self {
-        Self::Failed(with_causes(error))
-    }
-}
-
-impl From<ConfigError> for CliError {
-    fn from(error: ConfigError) -> Self {
-        Self::Usage(error.to_string())
-    }
 }
 
 /// Parses the command line and runs it. The one place that maps errors to exit codes: 0 done, 1 an item failed,

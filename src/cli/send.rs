@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::echo::{PeerArguments, runtime};
+use super::peer::{PeerArguments, runtime};
 use super::{CliError, Settings};
 use crate::dicom::bounded::Limits;
-use crate::node::dimse::scu::{self, Outcome, Outgoing};
+use crate::node::dimse::scu::{self, Outgoing, SendOutcome};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -37,8 +37,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let outcomes = runtime()?.block_on(scu::store(&peer, &selection.objects, &limits, |place, outcome| {
         progress.inc(1);
         // Once an association has failed, the rest of its objects fail with it: one line says so for all.
-        let said = broken && matches!(outcome, Outcome::Unsent(_));
-        broken = matches!(outcome, Outcome::Unsent(_));
+        let said = broken && matches!(outcome, SendOutcome::Unsent(_));
+        broken = matches!(outcome, SendOutcome::Unsent(_));
         if !outcome.is_stored() && !said {
             progress.suspend(|| eprintln!("{}: {outcome}", selection.objects[place].path.display()));
         }

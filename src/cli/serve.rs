@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{CliError, Settings};
 use crate::config::Config;
-use crate::node::serve::{Doors, Node};
+use crate::node::serve::{Listeners, Node};
 use crate::node::shutdown::{self, Shutdown};
 use crate::node::telemetry;
 
@@ -30,9 +30,9 @@ async fn serve(config: Config) -> Result<(), CliError> {
     let shutdown = Shutdown::new();
     shutdown::on_signals(&shutdown).map_err(|error| CliError::failed(&error))?;
     let ae_title = config.dicom.ae_title.clone();
-    let doors = Doors::open(&config).await.map_err(|error| CliError::failed(&error))?;
-    let (dicom, http) = doors.addresses().map_err(|error| CliError::failed(&error))?;
-    let node = Node::start(config, doors).await.map_err(|error| CliError::failed(&error))?;
+    let listeners = Listeners::open(&config.dicom, &config.http).await.map_err(|error| CliError::failed(&error))?;
+    let (dicom, http) = listeners.addresses().map_err(|error| CliError::failed(&error))?;
+    let node = Node::start(config, listeners).await.map_err(|error| CliError::failed(&error))?;
     // Scripts wait for these two lines; standard output may be a pipe, or closed.
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "DICOM  {ae_title}@{dicom}\nHTTP   http://{http}");

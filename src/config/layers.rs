@@ -5,12 +5,12 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::{Config, ConfigError};
+use super::error::ConfigError;
 
 /// Tables whose entries the defaults do not list.
 const OPEN: &str = "destinations";
 
-/// Settings on their way: a table that only ever holds known keys.
+/// Layers of settings, merged: a table that only ever holds known keys.
 pub(crate) struct Layered {
     table: Table,
 }
@@ -55,8 +55,8 @@ impl Layered {
     }
 
     /// Lays `KEY=VALUE` texts from flags over what is there.
-    pub(crate) fn merge_flags(&mut self, overrides: &[String]) -> Result<(), ConfigError> {
-        for text in overrides {
+    pub(crate) fn merge_flags(&mut self, overrides: &[impl AsRef<str>]) -> Result<(), ConfigError> {
+        for text in overrides.iter().map(AsRef::as_ref) {
             let (key, value) = text
                 .split_once('=')
                 .ok_or_else(|| ConfigError::Invalid(format!("--set {text}: KEY=VALUE was expected")))?;
@@ -65,16 +65,9 @@ impl Layered {
         Ok(())
     }
 
-    /// The typed settings, not yet validated.
+    /// The typed settings, not validated.
     pub(crate) fn typed<T: DeserializeOwned>(self) -> Result<T, ConfigError> {
         self.table.try_into().map_err(|error: toml::de::Error| ConfigError::Invalid(error.message().to_owned()))
-    }
-
-    /// The typed settings of the node.
-    pub(super) fn resolve(self) -> Result<Config, ConfigError> {
-        let config: Config = self.typed()?;
-        validate(&config)?;
-        Ok(config)
     }
 
     fn at(&self, key: &str) -> Option<&Value> {
@@ -132,33 +125,4 @@ fn require_known(origin: &str, key: &str, known: &[String]) -> Result<(), Config
         key: key.to_owned(),
         hint: nearest.map_or_else(String::new, |nearest| format!(", did you mean `{nearest}`?")),
     })
-}
-
-fn validate(config: &Config) -> Result<(), ConfigError> {
-    let invalid = |message: String| Err(ConfigError::Invalid(message));
-    if !(config.study.quiet_seconds.is_finite() && config.study.quiet_seconds >= 0.0) {
-        return invalid(format!(
-            "study.quiet_seconds = {}: a number of seconds from 0 was expected",
-            config.study.quiet_seconds
-        ));
-    }
-    // Each association may hold one such PDU in memory.
-    if !(16_384..=67_108_864).contains(&config.dicom.maximum_pdu_bytes) {
-        return invalid(format!(
-            "dicom.maximum_pdu_bytes = {}: 16384 to 67108864 was expected",
-            config.dicom.maximum_pdu_bytes
-        ));
-    }
-    if config.dicom.maximum_associations == 0 || config.dicom.idle_timeout_seconds == 0 {
-        return invalid("dicom.maximum_associations, dicom.idle_timeout_seconds: at least 1 was expected".to_owned());
-    }
-    if config.analysis.attempts == 0 {
-        return invalid("analysis.attempts = 0: at least 1 was expected".to_owned());
-    }
-    for (index, destination) in config.destinations.iter().enumerate() {
-        if config.destinations[..index].iter().any(|other| other.name == destination.name) {
-            return invalid(format!("destinations: the name `{}` is given twice", destination.name));
-        }
-    }
-    Ok(())
 }

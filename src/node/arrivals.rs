@@ -1,7 +1,8 @@
-//! How the doors tell what they bring: DIMSE and DICOMweb report through it, assembly listens.
+//! How the interfaces tell what they receive: DIMSE and DICOMweb report through it, assembly listens.
 
-use crate::dicom::Uid;
+use crate::dicom::SeriesId;
 use crate::node::archive::Stored;
+use crate::node::telemetry::Received;
 
 /// Hears what associations and requests bring.
 pub trait StoreEvents: Send + Sync + 'static {
@@ -11,7 +12,31 @@ pub trait StoreEvents: Send + Sync + 'static {
 
 /// The objects of one association or request.
 pub trait Feed: Send {
-    /// An object of this study and series is stored, and durable. [`Stored::Already`] brings nothing new, but shows
-    /// that the sender is still at it.
-    fn stored(&mut self, study_instance_uid: &Uid, series_instance_uid: &Uid, stored: Stored);
+    /// An object of this series is stored, and durable. [`Stored::Already`] brings nothing new, but shows that the
+    /// sender is still at it.
+    fn stored(&mut self, series: &SeriesId, stored: Stored);
+}
+
+/// Nobody listens: the objects are stored and that is all.
+#[derive(Debug, Clone, Copy)]
+pub struct Unheard;
+
+impl StoreEvents for Unheard {
+    fn begin(&self) -> Box<dyn Feed> {
+        Box::new(Self)
+    }
+}
+
+impl Feed for Unheard {
+    fn stored(&mut self, _: &SeriesId, _: Stored) {}
+}
+
+impl From<Stored> for Received {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::New => Self::New,
+            Stored::Already => Self::Already,
+            Stored::Conflict => Self::Conflict,
+        }
+    }
 }

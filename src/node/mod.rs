@@ -1,7 +1,7 @@
 //! Everything that waits: network, disk, queue.
 //!
-//! `archive < queue < export, assembly < dimse, dicomweb < deliver < worker < web`.
-//! [`shutdown`], [`telemetry`] and [`models`] know of none of them and serve all.
+//! `archive < queue < export, assembly < http < dimse, dicomweb < deliver < worker < web`.
+//! [`shutdown`], [`telemetry`], `memory` and [`models`] know of none of them and serve all.
 
 pub mod archive;
 pub mod arrivals;
@@ -10,6 +10,8 @@ pub mod deliver;
 pub mod dicomweb;
 pub mod dimse;
 pub mod export;
+pub mod http;
+mod memory;
 pub mod models;
 pub mod queue;
 pub mod serve;

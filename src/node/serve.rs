@@ -5,19 +5,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::archive::{Archive, ArchiveError};
 use super::assembly::Assembly;
 use super::deliver::{self, DeliverError, Deliveries};
 use super::dimse::scp;
+use super::http::{self, LayersError};
 use super::models::ModelFolder;
 use super::queue::{Queue, QueueError};
 use super::shutdown::Shutdown;
-use super::web::{self, DestinationEntry, LayersError};
+use super::web::{self, DestinationEntry};
 use super::worker::shadow::Shadow;
 use super::worker::{Worker, WorkerError, WorkerSettings, protocol};
-use crate::config::{Config, DestinationConfig, Transport};
+use crate::config::{Config, DicomConfig, HttpConfig};
 use crate::engine::models::registry::RegistryError;
 
 /// Why the node cannot start.
@@ -48,29 +49,32 @@ pub enum ServeError {
     /// Model packages cannot be listed or chosen.
     #[error(transparent)]
     Models(#[from] RegistryError),
-    /// The HTTP door cannot be built.
+    /// The HTTP interface cannot be built.
     #[error(transparent)]
     Http(#[from] LayersError),
     /// A part ended by a fault of this program; what was acknowledged is safe.
     #[error("a part of the node ended by a fault of this program: {0}; start it again")]
-    Fault(String),
+    Fault(#[from] JoinError),
+    /// A part ended although nobody stopped the node; what was acknowledged is safe.
+    #[error("a part of the node ended by itself, which is a fault of this program; start it again")]
+    EndedByItself,
 }
 
-/// Both doors, open but not served.
+/// The listeners of both interfaces: they have their addresses and accept nothing yet.
 #[derive(Debug)]
-pub struct Doors {
+pub struct Listeners {
     dicom: TcpListener,
     http: TcpListener,
 }
 
-impl Doors {
+impl Listeners {
     /// Listens where the settings say; port 0 takes a free port.
-    pub async fn open(config: &Config) -> Result<Self, ServeError> {
+    pub async fn open(dicom: &DicomConfig, http: &HttpConfig) -> Result<Self, ServeError> {
         let listen = async |address: SocketAddr, setting: &'static str| {
             TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, setting, source })
         };
-        let dicom = listen(config.dicom.listen, "dicom.listen").await?;
-        let http = listen(config.http.listen, "http.listen").await?;
+        let dicom = listen(dicom.listen, "dicom.listen").await?;
+        let http = listen(http.listen, "http.listen").await?;
         Ok(Self { dicom, http })
     }
 
@@ -83,7 +87,7 @@ impl Doors {
 /// A node that is ready to run.
 pub struct Node {
     config: Config,
-    doors: Doors,
+    listeners: Listeners,
     archive: Archive,
     queue: Queue,
     assembly: Assembly,
@@ -95,7 +99,7 @@ pub struct Node {
 
 impl Node {
     /// Opens everything that can fail at the start, so that what is wrong is said before anything is accepted.
-    pub async fn start(config: Config, doors: Doors) -> Result<Self, ServeError> {
+    pub async fn start(config: Config, listeners: Listeners) -> Result<Self, ServeError> {
         let models = ModelFolder::open(&config.models)?;
         let archive = Archive::open(&config.storage).await?;
         let allow = config.models.allow_demonstration;
@@ -111,13 +115,13 @@ impl Node {
         let working = worker_settings(&config);
         let worker = Worker::start(archive.clone(), queue.clone(), &working, models.wanted()).await?;
         let shadow = Shadow::new(archive.clone(), queue.clone(), &working, models.wanted())?;
-        Ok(Self { config, doors, archive, queue, assembly, worker, deliveries, models, shadow })
+        Ok(Self { config, listeners, archive, queue, assembly, worker, deliveries, models, shadow })
     }
 
-    /// Runs until `shutdown`, then drains: nothing new is accepted, what was begun is finished or given back to the
+    /// Runs until `shutdown`, then drains: nothing new is accepted, what was begun is finished or returns to the
     /// queue. A part that ends by itself stops the others.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), ServeError> {
-        let Self { config, doors, archive, queue, assembly, worker, deliveries, models, shadow } = self;
+        let Self { config, listeners, archive, queue, assembly, worker, deliveries, models, shadow } = self;
         let router = web::router(web::Services {
             config: config.http.clone(),
             limits: config.limits,
@@ -136,8 +140,8 @@ impl Node {
             events: Arc::new(assembly.clone()),
         };
         let mut parts = JoinSet::new();
-        parts.spawn(scp::run(doors.dicom, dimse, shutdown.clone()));
-        parts.spawn(web::serve(doors.http, router, shutdown.clone()));
+        parts.spawn(scp::run(listeners.dicom, dimse, shutdown.clone()));
+        parts.spawn(http::serve(listeners.http, router, shutdown.clone()));
         let stop = shutdown.clone();
         parts.spawn(async move { assembly.run(stop).await });
         parts.spawn(models.run(shutdown.clone()));
@@ -149,9 +153,9 @@ impl Node {
         let mut fault = Ok(());
         while let Some(ended) = parts.join_next().await {
             if let Err(error) = ended {
-                fault = Err(ServeError::Fault(error.to_string()));
+                fault = Err(error.into());
             } else if !shutdown.is_cancelled() {
-                fault = Err(ServeError::Fault("it ended by itself".to_owned()));
+                fault = Err(ServeError::EndedByItself);
             }
             shutdown.cancel();
         }
@@ -174,15 +178,5 @@ fn worker_settings(config: &Config) -> WorkerSettings {
             ignore_quality: config.analysis.ignore_quality,
             log: config.log.clone(),
         },
-    }
-}
-
-impl From<&DestinationConfig> for DestinationEntry {
-    fn from(config: &DestinationConfig) -> Self {
-        let (kind, address) = match &config.transport {
-            Transport::Dicom { address, ae_title } => ("dicom", format!("{ae_title}@{address}")),
-            Transport::Stow { url, .. } => ("stow", url.clone()),
-        };
-        Self { name: config.name.clone(), kind, address, attempts: config.attempts }
     }
 }

@@ -1,8 +1,8 @@
 //! One stop signal for all services: SIGTERM or SIGINT starts the drain, a second one ends the process at once.
 
 use tokio::signal::unix::{SignalKind, signal};
-/// The stop signal. Every service takes a clone and, once it is cancelled, accepts nothing new, finishes or returns
-/// what it holds, and ends.
+/// The stop signal. Every service takes a clone. Once it is cancelled, a service accepts nothing new, finishes or
+/// returns what it holds, and ends.
 pub use tokio_util::sync::CancellationToken as Shutdown;
 
 /// The exit code of a process that was told to stop twice.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use strum::{EnumIter, EnumMessage, IntoEnumIterator, IntoStaticStr};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -36,49 +37,171 @@ pub fn start_logging(config: &LogConfig) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-/// Through which door an object came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+/// Through which interface an object came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum Interface {
     /// C-STORE.
     Dimse,
     /// STOW-RS.
     Stow,
 }
 
-impl Door {
+/// What became of a received object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum Received {
+    /// Stored for the first time.
+    New,
+    /// Stored before with the same content.
+    Already,
+    /// Kept apart: other content has its identifier.
+    Conflict,
+    /// Not stored.
+    Refused,
+}
+
+/// How an attempt at a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum JobEnd {
+    /// The job is done, with findings.
+    Analysed,
+    /// The job is done: the series is not usable.
+    Rejected,
+    /// The job has failed for good.
+    Failed,
+    /// The job has lost an attempt and is tried again.
+    Retried,
+    /// The node could not do it for now, which costs no attempt.
+    Postponed,
+}
+
+/// How a shadow model did with a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum ShadowEnd {
+    /// It has a prediction, or rejected the series.
+    Seen,
+    /// It failed.
+    Failed,
+}
+
+/// How an attempt to deliver a result object ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum DeliveryEnd {
+    /// The destination has it.
+    Delivered,
+    /// It is tried again.
+    Retried,
+    /// It has failed for good.
+    Failed,
+}
+
+/// What is counted as it happens. The documentation of each is also its help text.
+#[derive(Debug, Clone, Copy, EnumIter, EnumMessage, IntoStaticStr)]
+enum Counter {
+    /// Objects received, by interface (dimse, stow) and outcome (new, already, conflict, refused)
+    #[strum(serialize = "pe_node_instances_received_total")]
+    InstancesReceived,
+    /// Bytes of received data sets, by interface
+    #[strum(serialize = "pe_node_received_bytes_total")]
+    ReceivedBytes,
+    /// Attempts at analyses that ended, by state
+    #[strum(serialize = "pe_node_jobs_finished_total")]
+    JobsFinished,
+    /// Series that a shadow model was shown, by outcome (seen, failed)
+    #[strum(serialize = "pe_node_shadow_total")]
+    Shadow,
+    /// Attempts to deliver a result, by destination and outcome (delivered, retried, failed)
+    #[strum(serialize = "pe_node_deliveries_total")]
+    Deliveries,
+}
+
+/// What is as it is at the moment. The documentation of each is also its help text.
+#[derive(Debug, Clone, Copy, EnumIter, EnumMessage, IntoStaticStr)]
+pub enum Gauge {
+    /// 1 if the packages that were promoted last are not the ones that analyse
+    #[strum(serialize = "pe_node_models_refused")]
+    ModelsRefused,
+    /// What the archive holds, results included, by kind (study, series, instance)
+    #[strum(serialize = "pe_node_archived")]
+    Archived,
+    /// Objects kept apart because another had their identifier
+    #[strum(serialize = "pe_node_conflicts")]
+    Conflicts,
+    /// Series whose instances may still come
+    #[strum(serialize = "pe_node_series_receiving")]
+    SeriesReceiving,
+    /// Analyses by state
+    #[strum(serialize = "pe_node_jobs")]
+    Jobs,
+    /// 1 if the analysis process has loaded its models
+    #[strum(serialize = "pe_node_analysis_ready")]
+    AnalysisReady,
+    /// Jobs that wait for analysis
+    #[strum(serialize = "pe_node_queue_depth")]
+    QueueDepth,
+    /// Deliveries by destination and state
+    #[strum(serialize = "pe_node_deliveries")]
+    Deliveries,
+    /// Free space where the archive lies, in bytes
+    #[strum(serialize = "pe_node_free_bytes")]
+    FreeBytes,
+}
+
+impl Counter {
     fn name(self) -> &'static str {
-        match self {
-            Self::Dimse => "dimse",
-            Self::Stow => "stow",
-        }
+        self.into()
     }
 }
 
-/// Counts an object that came through a door. `outcome` is `new`, `already`, `conflict` or `refused`; `bytes` is the
-/// size of its data set.
-pub fn count_received(door: Door, outcome: &'static str, bytes: usize) {
-    counter!("pe_node_instances_received_total", "door" => door.name(), "outcome" => outcome).increment(1);
-    counter!("pe_node_received_bytes_total", "door" => door.name()).increment(bytes as u64);
+impl Gauge {
+    /// The name in `/metrics`.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
 }
 
-/// Counts a job that reached a final state (`analysed`, `rejected`, `failed`) or lost an attempt (`retried`).
-pub fn count_job(state: &'static str) {
-    counter!("pe_node_jobs_finished_total", "state" => state).increment(1);
+const STAGE_SECONDS: &str = "pe_node_stage_seconds";
+
+/// Counts an object that came through an interface; `bytes` is the size of its data set.
+pub fn count_received(interface: Interface, outcome: Received, bytes: usize) {
+    let (interface, outcome): (&str, &str) = (interface.into(), outcome.into());
+    // `door` was the label's name before 0.2 and goes with the version after it.
+    let labels = [("interface", interface), ("door", interface)];
+    counter!(Counter::ReceivedBytes.name(), &labels).increment(bytes as u64);
+    let labels = [labels[0], labels[1], ("outcome", outcome)];
+    counter!(Counter::InstancesReceived.name(), &labels).increment(1);
 }
 
-/// Counts a series that a candidate model was shown. `outcome` is `seen` or `failed`.
-pub fn count_shadow(outcome: &'static str) {
-    counter!("pe_node_shadow_total", "outcome" => outcome).increment(1);
+/// Counts an attempt at a job that ended.
+pub fn count_job(end: JobEnd) {
+    counter!(Counter::JobsFinished.name(), "state" => <&str>::from(end)).increment(1);
+}
+
+/// Counts a series that a shadow model was shown.
+pub fn count_shadow(end: ShadowEnd) {
+    counter!(Counter::Shadow.name(), "outcome" => <&str>::from(end)).increment(1);
 }
 
 /// Records how long a stage of an analysis took.
 pub fn record_stage(stage: &str, duration: Duration) {
-    histogram!("pe_node_stage_seconds", "stage" => stage.to_owned()).record(duration.as_secs_f64());
+    histogram!(STAGE_SECONDS, "stage" => stage.to_owned()).record(duration.as_secs_f64());
 }
 
-/// Counts an attempt to deliver a result object. `outcome` is `delivered`, `retried` or `dead`.
-pub fn count_delivery(destination: &str, outcome: &'static str) {
-    counter!("pe_node_deliveries_total", "destination" => destination.to_owned(), "outcome" => outcome).increment(1);
+/// Counts an attempt to deliver a result object.
+pub fn count_delivery(destination: &str, end: DeliveryEnd) {
+    let count = |outcome: &'static str| {
+        counter!(Counter::Deliveries.name(), "destination" => destination.to_owned(), "outcome" => outcome)
+            .increment(1);
+    };
+    count(end.into());
+    // `dead` was the outcome's name before 0.2 and goes with the version after it.
+    if end == DeliveryEnd::Failed {
+        count("dead");
+    }
 }
 
 /// The process's metrics, collected from the first call on.
@@ -89,7 +212,7 @@ pub fn metrics() -> PrometheusHandle {
             let recorder = builder().build_recorder();
             let handle = recorder.handle();
             if metrics::set_global_recorder(recorder).is_err() {
-                tracing::warn!("metrics are collected elsewhere in this process; /metrics stays empty");
+                tracing::warn!("another recorder collects the metrics of this process; /metrics stays empty");
             }
             describe();
             handle
@@ -105,25 +228,12 @@ fn builder() -> PrometheusBuilder {
 }
 
 fn describe() {
-    describe_counter!(
-        "pe_node_instances_received_total",
-        "Objects received, by door (dimse, stow) and outcome (new, already, conflict, refused)"
-    );
-    describe_counter!("pe_node_received_bytes_total", "Bytes of received data sets, by door");
-    describe_counter!("pe_node_jobs_finished_total", "Analyses ended, by state");
-    describe_counter!("pe_node_shadow_total", "Series that a candidate model was shown, by outcome (seen, failed)");
-    describe_gauge!(
-        "pe_node_models_refused",
-        "1 if the packages that were promoted last are not the ones that analyse"
-    );
-    describe_histogram!("pe_node_stage_seconds", "Duration of an analysis by stage, in seconds");
-    describe_counter!("pe_node_deliveries_total", "Attempts to deliver a result, by destination and outcome");
-    describe_gauge!("pe_node_archived", "What the archive holds, results included, by kind (study, series, instance)");
-    describe_gauge!("pe_node_conflicts", "Objects kept apart because another had their identifier");
-    describe_gauge!("pe_node_series_receiving", "Series whose instances may still come");
-    describe_gauge!("pe_node_jobs", "Analyses by state");
-    describe_gauge!("pe_node_analysis_ready", "1 if the analysis process has loaded its models");
-    describe_gauge!("pe_node_queue_depth", "Jobs that wait for analysis");
-    describe_gauge!("pe_node_deliveries", "Deliveries by destination and state");
-    describe_gauge!("pe_node_free_bytes", "Free space where the archive lies, in bytes");
+    let help = |text: Option<&'static str>| text.unwrap_or_default();
+    for counter in Counter::iter() {
+        describe_counter!(counter.name(), help(counter.get_documentation()));
+    }
+    for gauge in Gauge::iter() {
+        describe_gauge!(gauge.name(), help(gauge.get_documentation()));
+    }
+    describe_histogram!(STAGE_SECONDS, "Duration of an analysis by stage, in seconds");
 }

@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use pe_node::config::Config;
 use pe_node::node::archive::Archive;
+use pe_node::node::arrivals::Unheard;
+use pe_node::node::http;
 use pe_node::node::queue::Queue;
 use pe_node::node::shutdown::Shutdown;
 use pe_node::node::web::{self, Services};
 use pe_node::node::worker::Analysis;
 
-use crate::common::Deaf;
-
 /// The HTTP interface on a free port, over an empty archive.
 async fn interface(folder: &std::path::Path, shutdown: Shutdown) -> SocketAddr {
-    let mut config = Config::load(None, std::iter::empty(), &[]).expect("settings");
+    let mut config = Config::from_defaults(&[]).expect("settings");
     config.storage.path = folder.join("archive");
     let archive = Archive::open(&config.storage).await.expect("archive");
     let queue = Queue::open(&archive, &config.analysis, &config.destinations, false).await.expect("queue");
@@ -27,7 +27,7 @@ async fn interface(folder: &std::path::Path, shutdown: Shutdown) -> SocketAddr {
         limits: config.limits,
         archive,
         queue,
-        events: Arc::new(Deaf),
+        events: Arc::new(Unheard),
         analysis,
         models,
         shadow,
@@ -36,7 +36,7 @@ async fn interface(folder: &std::path::Path, shutdown: Shutdown) -> SocketAddr {
     .expect("router");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let address = listener.local_addr().expect("address");
-    tokio::spawn(web::serve(listener, router, shutdown));
+    tokio::spawn(http::serve(listener, router, shutdown));
     address
 }
 

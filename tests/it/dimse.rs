@@ -13,12 +13,11 @@ use pe_node::config::Config;
 use pe_node::dicom::AeTitle;
 use pe_node::dicom::bounded::Limits;
 use pe_node::node::archive::{Archive, Level, Query};
+use pe_node::node::arrivals::Unheard;
 use pe_node::node::dimse::Status;
 use pe_node::node::dimse::scp::{self, Services};
-use pe_node::node::dimse::scu::{self, Outcome, Outgoing, Peer};
+use pe_node::node::dimse::scu::{self, Outgoing, Peer, SendOutcome};
 use pe_node::node::shutdown::Shutdown;
-
-use crate::common::Deaf;
 
 const SERIES: &str = "1.2.826.0.1.7";
 
@@ -34,7 +33,7 @@ struct Node {
 impl Node {
     fn start() -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let mut config = Config::load(None, std::iter::empty(), &[]).expect("settings");
+        let mut config = Config::from_defaults(&[]).expect("settings");
         config.storage.path = folder.path().join("archive");
         let runtime = tokio::runtime::Runtime::new().expect("runtime");
         let (archive, listener) = runtime.block_on(async {
@@ -42,8 +41,12 @@ impl Node {
             (Archive::open(&config.storage).await.expect("archive"), listener)
         });
         let address = listener.local_addr().expect("address");
-        let services =
-            Services { config: config.dicom, limits: config.limits, archive: archive.clone(), events: Arc::new(Deaf) };
+        let services = Services {
+            config: config.dicom,
+            limits: config.limits,
+            archive: archive.clone(),
+            events: Arc::new(Unheard),
+        };
         runtime.spawn(scp::run(listener, services, Shutdown::new()));
         Self { runtime, address, archive, limits: config.limits, folder }
     }
@@ -233,7 +236,7 @@ fn the_node_stores_at_dcmtk_also_where_only_implicit_representation_is_taken() {
         });
         receiver.kill().expect("stopped");
         receiver.wait().expect("ended");
-        assert_eq!(outcomes, vec![Outcome::Stored(Status::SUCCESS); 3], "{option}");
+        assert_eq!(outcomes, vec![SendOutcome::Stored(Status::SUCCESS); 3], "{option}");
         assert_eq!(std::fs::read_dir(&received).expect("folder").count(), 3);
     }
 }

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::dicom::AeTitle;
 use crate::learn::phantom::{Exam, Level, Preset, Recipe};
 use crate::node::dimse::scu::{self, Outgoing, Peer};
-use crate::node::serve::{self, Doors};
+use crate::node::serve::{self, Listeners};
 use crate::node::shutdown::{self, Shutdown};
 use crate::node::telemetry;
 
@@ -122,9 +122,9 @@ async fn through_the_node(config: Config, phantom: &Phantom, out: &Path) -> Resu
     let shutdown = Shutdown::new();
     shutdown::on_signals(&shutdown).map_err(|error| CliError::failed(&error))?;
     let (ae_title, limits) = (config.dicom.ae_title.clone(), config.limits);
-    let doors = Doors::open(&config).await.map_err(|error| CliError::failed(&error))?;
-    let (dicom, http) = doors.addresses().map_err(|error| CliError::failed(&error))?;
-    let node = serve::Node::start(config, doors).await.map_err(|error| CliError::failed(&error))?;
+    let listeners = Listeners::open(&config.dicom, &config.http).await.map_err(|error| CliError::failed(&error))?;
+    let (dicom, http) = listeners.addresses().map_err(|error| CliError::failed(&error))?;
+    let node = serve::Node::start(config, listeners).await.map_err(|error| CliError::failed(&error))?;
     println!("Node      {ae_title}@{dicom} and http://{http}");
     let running = tokio::spawn(node.run(shutdown.clone()));
     let work = async {

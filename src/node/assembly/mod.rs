@@ -1,6 +1,6 @@
 //! Assembly: finds out when a series is complete and what is to become of it.
 //!
-//! The doors report through [`StoreEvents`] who is connected and what they bring. What has come is read from the index,
+//! The interfaces report through [`StoreEvents`] who is connected and what they bring. What has come is read from the index,
 //! so a restart forgets nothing but the connections, which it ended. Slices that come after a series was complete make
 //! it incomplete again, and then a new job with the larger instance set.
 
@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
 use crate::config::StudyConfig;
-use crate::dicom::Uid;
+use crate::dicom::{SeriesId, Uid};
 use crate::node::archive::{Archive, ArchiveError, Stored, UnassembledSeries};
 use crate::node::arrivals::{Feed, StoreEvents};
 use crate::node::queue::{Queue, QueueError};
@@ -171,8 +171,8 @@ struct Feeder {
 }
 
 impl Feed for Feeder {
-    fn stored(&mut self, study_instance_uid: &Uid, series_instance_uid: &Uid, _stored: Stored) {
-        let key = (study_instance_uid.clone(), series_instance_uid.clone());
+    fn stored(&mut self, series: &SeriesId, _stored: Stored) {
+        let key = (series.study_instance_uid.clone(), series.series_instance_uid.clone());
         let now = Timestamp::now();
         let first = self.series.insert(key.clone());
         let mut activity = self.shared.activity();

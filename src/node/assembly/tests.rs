@@ -25,7 +25,7 @@ async fn send(archive: &Archive, assembly: &Assembly, numbers: &[u16]) -> Box<dy
     let mut feed = assembly.begin();
     for number in numbers {
         let stored = archive.store(slice("1", "1.1", *number, &[])).await.expect("store");
-        feed.stored(&uid("1"), &uid("1.1"), stored);
+        feed.stored(&SeriesId::new(uid("1"), uid("1.1")), stored);
     }
     feed
 }

@@ -1,6 +1,6 @@
 //! Delivery of results: one loop a destination, so that one that is down or slow delays no other.
 //!
-//! The queue knows what is owed, when it is due and when it has failed for good; this sends it.
+//! The queue knows what is pending, when it is due and when it has failed for good; this sends it.
 
 mod transport;
 
@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use self::transport::{Courier, Parcel};
+use self::transport::Sender;
 use crate::config::DestinationConfig;
 use crate::dicom::AeTitle;
 use crate::dicom::bounded::Limits;
-use crate::node::archive::{Archive, Scope};
+use crate::node::archive::{Archive, Scope, StoredInstance};
 use crate::node::dicomweb::client::ClientError;
 use crate::node::queue::{Delivery, DeliveryFailure, DeliveryState, Queue, QueueError};
 use crate::node::shutdown::Shutdown;
-use crate::node::telemetry;
+use crate::node::telemetry::{self, DeliveryEnd};
 
 /// Objects sent in one association or request.
 const BATCH: u32 = 64;
@@ -48,7 +48,7 @@ pub struct Services {
     pub limits: Limits,
     /// Where results lie.
     pub archive: Archive,
-    /// What is owed.
+    /// What is pending.
     pub queue: Queue,
 }
 
@@ -63,36 +63,36 @@ impl Deliveries {
         let loops = destinations
             .iter()
             .map(|destination| {
-                let courier = Courier::new(&destination.transport, &services.calling, services.limits)
+                let sender = Sender::new(&destination.transport, &services.calling, services.limits)
                     .map_err(|source| DeliverError { destination: destination.name.clone(), source })?;
-                Ok(Loop { name: destination.name.clone(), courier, services: services.clone() })
+                Ok(Loop { name: destination.name.clone(), sender, services: services.clone() })
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { loops })
     }
 
-    /// Delivers until `shutdown`, then ends or gives back what is under way.
+    /// Delivers until `shutdown`, then finishes what is under way or returns it to the queue.
     pub async fn run(self, shutdown: Shutdown) {
         let supervisors = self.loops.into_iter().map(|each| supervise(Arc::new(each), shutdown.clone()));
         futures_util::future::join_all(supervisors).await;
     }
 }
 
-/// Runs a loop until `shutdown`, and anew when it ends by a fault of this program: nobody would notice otherwise that
+/// Runs a loop until `shutdown`, and again when it ends by a fault of this program: nobody would notice otherwise that
 /// a destination gets nothing any more.
 async fn supervise(each: Arc<Loop>, shutdown: Shutdown) {
     while let Err(error) = tokio::spawn(Arc::clone(&each).run(shutdown.clone())).await {
-        tracing::error!(destination = each.name, %error, "deliveries ended by a fault of this program and begin anew");
+        tracing::error!(destination = each.name, %error, "deliveries ended by a fault of this program and begin again");
         tokio::time::sleep(QUEUE_PAUSE).await;
         if let Err(error) = each.services.queue.take_back_deliveries_to(&each.name, Timestamp::now()).await {
-            tracing::error!(destination = each.name, %error, "what was on its way is sent again after a restart");
+            tracing::error!(destination = each.name, %error, "what was being sent is sent again after a restart");
         }
     }
 }
 
 struct Loop {
     name: String,
-    courier: Courier,
+    sender: Sender,
     services: Services,
 }
 
@@ -128,62 +128,75 @@ impl Loop {
             let wait = next.and_then(|next| Duration::try_from(next.duration_since(now)).ok());
             return Ok(Some(wait.unwrap_or(LONGEST_SLEEP).clamp(Duration::from_millis(50), LONGEST_SLEEP)));
         }
-        let attempt = async {
-            if due.iter().any(|delivery| delivery.attempts > 1) {
-                let jitter = rand::random_range(0..LONGEST_JITTER_MILLISECONDS);
-                tokio::time::sleep(Duration::from_millis(jitter)).await;
-            }
-            self.send(&due).await
-        };
         let out_of_time = async {
             shutdown.cancelled().await;
             tokio::time::sleep(DRAIN).await;
         };
-        let outcomes = tokio::select! {
-            outcomes = attempt => outcomes,
+        tokio::select! {
+            outcomes = self.attempt(&due) => {
+                for (delivery, outcome) in due.iter().zip(outcomes) {
+                    self.record_in_any_case(delivery, &outcome, shutdown).await?;
+                }
+            }
             () = out_of_time => {
                 for delivery in &due {
                     queue.delivery_given_back(delivery, Timestamp::now()).await?;
                 }
-                return Ok(None);
-            }
-        };
-        for (delivery, outcome) in due.iter().zip(outcomes) {
-            // What is not recorded would stay on its way until the next start.
-            while let Err(error) = self.record(delivery, &outcome).await {
-                if shutdown.is_cancelled() {
-                    return Err(error);
-                }
-                tracing::error!(destination = self.name, %error, "recording a delivery; trying again");
-                tokio::time::sleep(QUEUE_PAUSE).await;
             }
         }
         Ok(None)
+    }
+
+    /// Sends a batch, after a pause of random length if it is not the first attempt.
+    async fn attempt(&self, due: &[Delivery]) -> Vec<Result<(), DeliveryFailure>> {
+        if due.iter().any(|delivery| delivery.attempts > 1) {
+            let jitter = rand::random_range(0..LONGEST_JITTER_MILLISECONDS);
+            tokio::time::sleep(Duration::from_millis(jitter)).await;
+        }
+        self.send(due).await
+    }
+
+    /// Records an outcome, however often the queue fails: what is not recorded would count as being sent until the
+    /// next start.
+    async fn record_in_any_case(
+        &self,
+        delivery: &Delivery,
+        outcome: &Result<(), DeliveryFailure>,
+        shutdown: &Shutdown,
+    ) -> Result<(), QueueError> {
+        while let Err(error) = self.record(delivery, outcome).await {
+            if shutdown.is_cancelled() {
+                return Err(error);
+            }
+            tracing::error!(destination = self.name, %error, "recording a delivery; trying again");
+            tokio::time::sleep(QUEUE_PAUSE).await;
+        }
+        Ok(())
     }
 
     /// Sends a batch; one outcome a delivery, in order.
     async fn send(&self, due: &[Delivery]) -> Vec<Result<(), DeliveryFailure>> {
         let mut outcomes = vec![Ok(()); due.len()];
         let mut places = Vec::new();
-        let mut parcels = Vec::new();
+        let mut objects = Vec::new();
         for (place, delivery) in due.iter().enumerate() {
             match self.find(delivery).await {
-                Ok(parcel) => {
+                Ok(object) => {
                     places.push(place);
-                    parcels.push(parcel);
+                    objects.push(object);
                 }
                 Err(failure) => outcomes[place] = Err(failure),
             }
         }
-        if !parcels.is_empty() {
-            for (place, outcome) in places.into_iter().zip(self.courier.send(&parcels).await) {
+        if !objects.is_empty() {
+            for (place, outcome) in places.into_iter().zip(self.sender.send(&objects).await) {
                 outcomes[place] = outcome;
             }
         }
         outcomes
     }
 
-    async fn find(&self, delivery: &Delivery) -> Result<Parcel, DeliveryFailure> {
+    async fn find(&self, delivery: &Delivery) -> Result<StoredInstance, DeliveryFailure> {
         let scope = Scope::Instance(
             delivery.study_instance_uid.clone(),
             delivery.series_instance_uid.clone(),
@@ -196,23 +209,23 @@ impl Loop {
             .await
             // Not the destination's fault, and neither the object's.
             .map_err(|error| DeliveryFailure::Destination(error.to_string()))?;
-        let gone = || DeliveryFailure::Object("the archive no longer has the object".to_owned());
-        found.into_iter().next().ok_or_else(gone)
+        let lost = || DeliveryFailure::Object("the archive no longer has the object".to_owned());
+        found.into_iter().next().ok_or_else(lost)
     }
 
     async fn record(&self, delivery: &Delivery, outcome: &Result<(), DeliveryFailure>) -> Result<(), QueueError> {
         let now = Timestamp::now();
-        let name = match outcome {
+        let end = match outcome {
             Ok(()) => {
                 self.services.queue.delivered(delivery, now).await?;
-                "delivered"
+                DeliveryEnd::Delivered
             }
             Err(failure) => match self.services.queue.delivery_failed(delivery, failure, now).await? {
-                DeliveryState::DeadLetter => "dead",
-                _ => "retried",
+                DeliveryState::DeadLetter => DeliveryEnd::Failed,
+                _ => DeliveryEnd::Retried,
             },
         };
-        telemetry::count_delivery(&self.name, name);
+        telemetry::count_delivery(&self.name, end);
         Ok(())
     }
 }

@@ -2,29 +2,15 @@
 
 use super::*;
 use crate::config::{AnalysisConfig, Config, Transport};
-use crate::dicom::Uid;
 use crate::engine::pipeline::{ResultKind, ResultReference, testing};
-use crate::node::archive::Stored;
 use crate::node::archive::testing::{archive, slice, uid};
-use crate::node::arrivals::{Feed, StoreEvents};
+use crate::node::arrivals::Unheard;
 use crate::node::dicomweb::client::testing::answering;
 use crate::node::dimse::scp;
 use crate::node::queue::{DeliveryView, JobId, Selection};
 
 const STUDY: &str = "1.1";
 const RESULTS: &str = "1.1.9";
-
-struct Deaf;
-
-impl StoreEvents for Deaf {
-    fn begin(&self) -> Box<dyn Feed> {
-        Box::new(Self)
-    }
-}
-
-impl Feed for Deaf {
-    fn stored(&mut self, _study: &Uid, _series: &Uid, _stored: Stored) {}
-}
 
 fn title(text: &str) -> AeTitle {
     AeTitle::parse(text).expect("title")
@@ -40,18 +26,18 @@ async fn receiver() -> (tempfile::TempDir, Archive, String) {
     let (folder, received) = archive().await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let address = listener.local_addr().expect("address").to_string();
-    let config = Config::load(None, std::iter::empty(), &[]).expect("settings");
+    let config = Config::from_defaults(&[]).expect("settings");
     let services = scp::Services {
         config: config.dicom,
         limits: config.limits,
         archive: received.clone(),
-        events: Arc::new(Deaf),
+        events: Arc::new(Unheard),
     };
     tokio::spawn(scp::run(listener, services, Shutdown::new()));
     (folder, received, address)
 }
 
-/// An archive with an analysed series whose two results are owed to the destinations; the second result is lost.
+/// An archive with an analysed series whose two results are to be delivered to the destinations; the second result is lost.
 async fn sender(destinations: &[DestinationConfig]) -> (tempfile::TempDir, Services, JobId) {
     let (folder, archive) = archive().await;
     archive.store(slice(STUDY, "1.1.1", 1, &[])).await.expect("store");
@@ -70,14 +56,14 @@ async fn sender(destinations: &[DestinationConfig]) -> (tempfile::TempDir, Servi
     let results = vec![result(ResultKind::Sr, 1), result(ResultKind::Seg, 2)];
     let summary = testing::analysed(|summary| summary.results = results);
     queue.finish(&job, &summary, &[], now).await.expect("finish");
-    let limits = Config::load(None, std::iter::empty(), &[]).expect("settings").limits;
+    let limits = Config::from_defaults(&[]).expect("settings").limits;
     (folder, Services { calling: title("PE-NODE"), limits, archive, queue }, job.id)
 }
 
 /// Runs deliveries until every one of them has been tried.
 async fn deliver(destinations: &[DestinationConfig], services: &Services, job: &JobId) -> Vec<DeliveryView> {
     let shutdown = Shutdown::new();
-    let running = tokio::spawn(Deliveries::new(destinations, services).expect("couriers").run(shutdown.clone()));
+    let running = tokio::spawn(Deliveries::new(destinations, services).expect("senders").run(shutdown.clone()));
     let mut changes = services.queue.changes();
     let views = loop {
         let views = services.queue.deliveries(job).await.expect("deliveries");
@@ -119,7 +105,7 @@ async fn results_arrive_and_destinations_that_fail_hold_up_nobody() {
     assert_eq!(arrived[0].sop_instance_uid, uid(&format!("{RESULTS}.1")));
 }
 
-/// A way to a receiver that is cut whenever an object with the marker passes.
+/// A connection to a receiver that is cut whenever an object with the marker passes.
 async fn cut_at(marker: &'static [u8], receiver: String) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
@@ -146,28 +132,28 @@ async fn cut_at(marker: &'static [u8], receiver: String) -> String {
 }
 
 /// Three objects of an archive; the second holds the marker.
-async fn parcels() -> (tempfile::TempDir, Vec<Parcel>) {
+async fn objects() -> (tempfile::TempDir, Vec<StoredInstance>) {
     let (folder, archive) = archive().await;
     for number in 1..=3 {
         let comment = if number == 2 { "CUT-HERE" } else { "fine" };
         let comment = (dicom_dictionary_std::tags::IMAGE_COMMENTS, dicom_core::VR::LT, comment);
         archive.store(slice(STUDY, RESULTS, number, &[comment])).await.expect("store");
     }
-    let parcels = archive.instances(&Scope::Study(uid(STUDY))).await.expect("instances");
-    (folder, parcels)
+    let objects = archive.instances(&Scope::Study(uid(STUDY))).await.expect("instances");
+    (folder, objects)
 }
 
-fn courier(address: &str) -> Courier {
-    let limits = Config::load(None, std::iter::empty(), &[]).expect("settings").limits;
+fn sender_to(address: &str) -> Sender {
+    let limits = Config::from_defaults(&[]).expect("settings").limits;
     let transport = destination("pacs", address, "PE-NODE", 1).transport;
-    Courier::new(&transport, &title("PE-NODE"), limits).expect("courier")
+    Sender::new(&transport, &title("PE-NODE"), limits).expect("sender")
 }
 
 #[tokio::test]
 async fn an_object_that_breaks_the_association_costs_its_neighbours_nothing() {
     let (_received, received, address) = receiver().await;
-    let (_folder, parcels) = parcels().await;
-    let outcomes = courier(&cut_at(b"CUT-HERE", address).await).send(&parcels).await;
+    let (_folder, objects) = objects().await;
+    let outcomes = sender_to(&cut_at(b"CUT-HERE", address).await).send(&objects).await;
     assert!(matches!(outcomes[..], [Ok(()), Err(DeliveryFailure::Object(_)), Ok(())]), "{outcomes:?}");
     assert_eq!(received.instances(&Scope::Study(uid(STUDY))).await.expect("instances").len(), 2);
 }
@@ -175,15 +161,15 @@ async fn an_object_that_breaks_the_association_costs_its_neighbours_nothing() {
 #[tokio::test]
 async fn a_peer_that_breaks_every_association_is_at_fault_itself() {
     let (_received, _archive, address) = receiver().await;
-    let (_folder, parcels) = parcels().await;
-    let outcomes = courier(&cut_at(RESULTS.as_bytes(), address).await).send(&parcels).await;
+    let (_folder, objects) = objects().await;
+    let outcomes = sender_to(&cut_at(RESULTS.as_bytes(), address).await).send(&objects).await;
     let third = outcomes.last().expect("three outcomes");
     assert!(matches!(third, Err(DeliveryFailure::Destination(_))), "{outcomes:?}");
 }
 
 #[tokio::test]
 async fn a_request_that_is_too_large_is_sent_object_by_object() {
-    let (_folder, parcels) = parcels().await;
+    let (_folder, objects) = objects().await;
     // Takes one object a request, and never the second.
     let url = answering(|body| {
         let parts = body.windows(4).filter(|bytes| bytes == b"DICM").count();
@@ -198,10 +184,10 @@ async fn a_request_that_is_too_large_is_sent_object_by_object() {
         (200, stored)
     })
     .await;
-    let limits = Config::load(None, std::iter::empty(), &[]).expect("settings").limits;
+    let limits = Config::from_defaults(&[]).expect("settings").limits;
     let transport = Transport::Stow { url, authorization: String::new() };
-    let courier = Courier::new(&transport, &title("PE-NODE"), limits).expect("courier");
-    let outcomes = courier.send(&parcels).await;
+    let sender = Sender::new(&transport, &title("PE-NODE"), limits).expect("sender");
+    let outcomes = sender.send(&objects).await;
     assert!(matches!(outcomes[..], [Ok(()), Err(DeliveryFailure::Object(_)), Ok(())]), "{outcomes:?}");
 }
 
@@ -209,7 +195,7 @@ async fn a_request_that_is_too_large_is_sent_object_by_object() {
 async fn a_service_that_cuts_off_what_it_does_not_take_pays_for_itself() {
     use DeliveryFailure::{Destination, Object};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let (_folder, parcels) = parcels().await;
+    let (_folder, objects) = objects().await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let url = format!("http://{}", listener.local_addr().expect("address"));
     tokio::spawn(async move {
@@ -219,9 +205,9 @@ async fn a_service_that_cuts_off_what_it_does_not_take_pays_for_itself() {
             let _ = stream.shutdown().await;
         }
     });
-    let limits = Config::load(None, std::iter::empty(), &[]).expect("settings").limits;
+    let limits = Config::from_defaults(&[]).expect("settings").limits;
     let transport = Transport::Stow { url, authorization: String::new() };
-    let courier = Courier::new(&transport, &title("PE-NODE"), limits).expect("courier");
-    let outcomes = courier.send(&parcels).await;
+    let sender = Sender::new(&transport, &title("PE-NODE"), limits).expect("sender");
+    let outcomes = sender.send(&objects).await;
     assert!(matches!(outcomes[..], [Err(Object(_)), Err(Destination(_)), Err(Destination(_))]), "{outcomes:?}");
 }

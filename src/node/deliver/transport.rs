@@ -1,4 +1,4 @@
-//! The ways to a destination.
+//! How results get to a destination.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,22 +9,19 @@ use crate::dicom::{AeTitle, Uid};
 use crate::node::archive::StoredInstance;
 use crate::node::dicomweb::client::{ClientError, StowClient, Verdict};
 use crate::node::dimse::Status;
-use crate::node::dimse::scu::{self, Outgoing, Peer};
+use crate::node::dimse::scu::{self, Outgoing, Peer, SendOutcome};
 use crate::node::queue::DeliveryFailure;
 
 /// How long a C-STORE peer may take to connect, and to answer.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// An object to deliver.
-pub(super) type Parcel = StoredInstance;
-
-/// A way to one destination.
-pub(super) enum Courier {
+/// Sends to one destination.
+pub(super) enum Sender {
     Dicom { peer: Peer, limits: Limits },
     Stow(StowClient),
 }
 
-impl Courier {
+impl Sender {
     pub(super) fn new(transport: &Transport, calling: &AeTitle, limits: Limits) -> Result<Self, ClientError> {
         Ok(match transport {
             Transport::Dicom { address, ae_title } => {
@@ -41,25 +38,25 @@ impl Courier {
     }
 
     /// Sends objects; one outcome each, in order, the reason free of patient data.
-    pub(super) async fn send(&self, parcels: &[Parcel]) -> Vec<Result<(), DeliveryFailure>> {
+    pub(super) async fn send(&self, objects: &[StoredInstance]) -> Vec<Result<(), DeliveryFailure>> {
         match self {
             Self::Dicom { peer, limits } => {
-                let objects: Vec<Outgoing> = parcels.iter().map(outgoing).collect();
-                let outcomes = scu::store(peer, &objects, limits, |_, _| {}).await;
+                let outgoing: Vec<Outgoing> = objects.iter().map(outgoing).collect();
+                let outcomes = scu::store(peer, &outgoing, limits, |_, _| {}).await;
                 outcomes.iter().map(dicom_outcome).collect()
             }
-            Self::Stow(client) => send_by_stow(client, parcels).await,
+            Self::Stow(client) => send_by_stow(client, objects).await,
         }
     }
 }
 
-fn dicom_outcome(outcome: &scu::Outcome) -> Result<(), DeliveryFailure> {
+fn dicom_outcome(outcome: &SendOutcome) -> Result<(), DeliveryFailure> {
     let reason = outcome.to_string();
     match outcome {
-        scu::Outcome::Stored(_) => Ok(()),
-        scu::Outcome::Refused(status, _) if status.is_out_of_resources() => Err(DeliveryFailure::Destination(reason)),
-        scu::Outcome::Unsent(_) => Err(DeliveryFailure::Destination(reason)),
-        scu::Outcome::Refused(..) | scu::Outcome::Unsendable(_) | scu::Outcome::Unanswered(_) => {
+        SendOutcome::Stored(_) => Ok(()),
+        SendOutcome::Refused(status, _) if status.is_out_of_resources() => Err(DeliveryFailure::Destination(reason)),
+        SendOutcome::Unsent(_) => Err(DeliveryFailure::Destination(reason)),
+        SendOutcome::Refused(..) | SendOutcome::Unsendable(_) | SendOutcome::Unanswered(_) => {
             Err(DeliveryFailure::Object(reason))
         }
     }
@@ -67,21 +64,21 @@ fn dicom_outcome(outcome: &scu::Outcome) -> Result<(), DeliveryFailure> {
 
 /// All objects in one request. Where the service refuses that request as a whole for what is in it, each is sent alone,
 /// so that one object does not cost its neighbours an attempt.
-async fn send_by_stow(client: &StowClient, parcels: &[Parcel]) -> Vec<Result<(), DeliveryFailure>> {
-    match store(client, parcels).await {
+async fn send_by_stow(client: &StowClient, objects: &[StoredInstance]) -> Vec<Result<(), DeliveryFailure>> {
+    match store(client, objects).await {
         Ok(verdicts) => verdicts.into_iter().map(stow_outcome).collect(),
-        Err(error) if error.is_about_the_objects() && parcels.len() > 1 => send_one_by_one(client, parcels).await,
+        Err(error) if error.is_about_the_objects() && objects.len() > 1 => send_one_by_one(client, objects).await,
         Err(error) if error.is_about_the_objects() => vec![Err(DeliveryFailure::Object(error.to_string()))],
-        Err(error) => vec![Err(DeliveryFailure::Destination(error.to_string())); parcels.len()],
+        Err(error) => vec![Err(DeliveryFailure::Destination(error.to_string())); objects.len()],
     }
 }
 
 /// As with associations: a service that cuts off two requests running is at fault itself, and the rest is not sent.
-async fn send_one_by_one(client: &StowClient, parcels: &[Parcel]) -> Vec<Result<(), DeliveryFailure>> {
-    let mut outcomes = Vec::with_capacity(parcels.len());
+async fn send_one_by_one(client: &StowClient, objects: &[StoredInstance]) -> Vec<Result<(), DeliveryFailure>> {
+    let mut outcomes = Vec::with_capacity(objects.len());
     let mut cut_before = false;
-    for parcel in parcels {
-        match store(client, std::slice::from_ref(parcel)).await {
+    for object in objects {
+        match store(client, std::slice::from_ref(object)).await {
             Ok(verdicts) => {
                 cut_before = false;
                 outcomes.extend(verdicts.into_iter().map(stow_outcome));
@@ -89,14 +86,14 @@ async fn send_one_by_one(client: &StowClient, parcels: &[Parcel]) -> Vec<Result<
             Err(error) if error.is_about_the_objects() => {
                 let cut = matches!(error, ClientError::CutOff { .. });
                 if cut && cut_before {
-                    outcomes.resize(parcels.len(), Err(DeliveryFailure::Destination(error.to_string())));
+                    outcomes.resize(objects.len(), Err(DeliveryFailure::Destination(error.to_string())));
                     break;
                 }
                 cut_before = cut;
                 outcomes.push(Err(DeliveryFailure::Object(error.to_string())));
             }
             Err(error) => {
-                outcomes.resize(parcels.len(), Err(DeliveryFailure::Destination(error.to_string())));
+                outcomes.resize(objects.len(), Err(DeliveryFailure::Destination(error.to_string())));
                 break;
             }
         }
@@ -104,9 +101,9 @@ async fn send_one_by_one(client: &StowClient, parcels: &[Parcel]) -> Vec<Result<
     outcomes
 }
 
-async fn store(client: &StowClient, parcels: &[Parcel]) -> Result<Vec<Verdict>, ClientError> {
-    let files: Vec<PathBuf> = parcels.iter().map(|parcel| parcel.path.clone()).collect();
-    let instances: Vec<Uid> = parcels.iter().map(|parcel| parcel.sop_instance_uid.clone()).collect();
+async fn store(client: &StowClient, objects: &[StoredInstance]) -> Result<Vec<Verdict>, ClientError> {
+    let files: Vec<PathBuf> = objects.iter().map(|object| object.path.clone()).collect();
+    let instances: Vec<Uid> = objects.iter().map(|object| object.sop_instance_uid.clone()).collect();
     client.store(&files, &instances).await
 }
 
@@ -125,11 +122,11 @@ fn stow_outcome(verdict: Verdict) -> Result<(), DeliveryFailure> {
     }
 }
 
-fn outgoing(parcel: &Parcel) -> Outgoing {
+fn outgoing(object: &StoredInstance) -> Outgoing {
     Outgoing {
-        path: parcel.path.clone(),
-        sop_class_uid: parcel.sop_class_uid.clone(),
-        sop_instance_uid: parcel.sop_instance_uid.clone(),
-        transfer_syntax_uid: parcel.transfer_syntax_uid.to_string(),
+        path: object.path.clone(),
+        sop_class_uid: object.sop_class_uid.clone(),
+        sop_instance_uid: object.sop_instance_uid.clone(),
+        transfer_syntax_uid: object.transfer_syntax_uid.to_string(),
     }
 }

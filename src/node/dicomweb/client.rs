@@ -144,7 +144,7 @@ impl StowClient {
             StatusCode::OK | StatusCode::ACCEPTED | StatusCode::CONFLICT => self.read(response).await?,
             _ => return Err(ClientError::Status { url: self.url.clone(), status }),
         };
-        let answer = Answer::read(&answer).ok_or_else(|| ClientError::Request {
+        let answer = StoreResponse::read(&answer).ok_or_else(|| ClientError::Request {
             url: self.url.clone(),
             reason: format!("the answer ({status}) is not DICOM JSON; is there a proxy or a login page in between?"),
         })?;
@@ -204,14 +204,14 @@ fn body(files: Vec<PathBuf>, boundary: String) -> impl Stream<Item = io::Result<
 /// What a Store Instances response says
 /// ([PS3.18 10.5.3](https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_10.5.3.html)).
 #[derive(Debug, PartialEq, Eq)]
-struct Answer {
+struct StoreResponse {
     /// Referenced SOP Sequence (0008,1199).
     stored: BTreeSet<Uid>,
     /// Failed SOP Sequence (0008,1198). Items without an instance say nothing of any of ours.
     failed: BTreeMap<Uid, Option<u16>>,
 }
 
-impl Answer {
+impl StoreResponse {
     /// Reads DICOM JSON; `None` if it is not that.
     fn read(answer: &[u8]) -> Option<Self> {
         let answer: serde_json::Value = serde_json::from_slice(answer).ok()?;
@@ -266,27 +266,15 @@ mod tests {
     use super::*;
     use crate::dicom::bounded::Limits;
     use crate::node::archive::testing::{archive, slice, uid};
-    use crate::node::archive::{Archive, Scope, Stored, StoredInstance};
-    use crate::node::arrivals::{Feed, StoreEvents};
-
-    struct Deaf;
-
-    impl StoreEvents for Deaf {
-        fn begin(&self) -> Box<dyn Feed> {
-            Box::new(Self)
-        }
-    }
-
-    impl Feed for Deaf {
-        fn stored(&mut self, _study: &Uid, _series: &Uid, _stored: Stored) {}
-    }
+    use crate::node::archive::{Archive, Scope, StoredInstance};
+    use crate::node::arrivals::Unheard;
 
     /// This node's own STOW-RS, on a free port.
     async fn service() -> (tempfile::TempDir, Archive, String) {
         let (folder, archive) = archive().await;
         let limits = Limits { object_mib: 16, depth: 8, elements: 1000, pixels: 1 << 20 };
         let router = axum::Router::new()
-            .nest("/dicomweb", super::super::router(archive.clone(), limits, Arc::new(Deaf), 4))
+            .nest("/dicomweb", super::super::router(archive.clone(), limits, Arc::new(Unheard), 4))
             .into_make_service_with_connect_info::<std::net::SocketAddr>();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let url = format!("http://{}/dicomweb/", listener.local_addr().expect("address"));
@@ -340,8 +328,8 @@ mod tests {
     async fn a_service_that_is_not_there_or_refuses_the_request_is_an_error() {
         let (_source, instances) = source().await;
         let (_folder, _archive, url) = service().await;
-        let elsewhere = StowClient::new(&url.replace("dicomweb", "nowhere"), "").expect("client");
-        let refused = send(&elsewhere, &instances).await.expect_err("nothing is there");
+        let wrong_path = StowClient::new(&url.replace("dicomweb", "nowhere"), "").expect("client");
+        let refused = send(&wrong_path, &instances).await.expect_err("nothing is there");
         assert!(matches!(refused, ClientError::Status { .. }), "{refused}");
         let nobody = StowClient::new("http://127.0.0.1:1/dicomweb", "").expect("client");
         assert!(matches!(send(&nobody, &instances).await, Err(ClientError::Request { .. })));
@@ -374,11 +362,12 @@ mod tests {
     fn answers_of_every_form_are_understood() {
         let sequence = r#"{"00081198":{"vr":"SQ","Value":[{"00081155":{"vr":"UI","Value":["1.2.3"]},
             "00081197":{"vr":"US","Value":[49152]}}]}}"#;
-        let expected = Answer { stored: BTreeSet::new(), failed: BTreeMap::from([(uid("1.2.3"), Some(0xC000))]) };
-        assert_eq!(Answer::read(sequence.as_bytes()).as_ref(), Some(&expected));
-        assert_eq!(Answer::read(format!("[{sequence}]").as_bytes()), Some(expected));
+        let expected =
+            StoreResponse { stored: BTreeSet::new(), failed: BTreeMap::from([(uid("1.2.3"), Some(0xC000))]) };
+        assert_eq!(StoreResponse::read(sequence.as_bytes()).as_ref(), Some(&expected));
+        assert_eq!(StoreResponse::read(format!("[{sequence}]").as_bytes()), Some(expected));
         for nothing in ["", "[]", "<NativeDicomModel/>"] {
-            assert_eq!(Answer::read(nothing.as_bytes()), None);
+            assert_eq!(StoreResponse::read(nothing.as_bytes()), None);
         }
     }
 }

@@ -1,20 +1,19 @@
 //! QIDO-RS: searching
 //! ([PS3.18 10.6](https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_10.6.html)).
 
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderValue, header};
+use axum::response::IntoResponse;
 use dicom_core::dictionary::DataDictionary;
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{StandardDataDictionary, tags};
 use serde_json::{Map, Value};
 
 use super::json::{self, BulkData, key, text_element};
-use super::media::Accept;
-use super::problem::Problem;
-use super::target::Address;
+use super::request::{Address, Request};
 use crate::dicom::Uid;
 use crate::dicom::elements::{self, DataSet};
 use crate::node::archive::{Archive, Level, Query};
+use crate::node::http::{HttpResult, Problem};
 
 /// Most matches in one answer; a client pages on with `offset`.
 const MAXIMUM_MATCHES: u32 = 5_000;
@@ -30,22 +29,13 @@ struct Search {
     fuzzy: bool,
 }
 
-/// Answers a search. `address` holds what the path fixes: a study, or a study and a series.
-pub(super) async fn search(
-    archive: &Archive,
-    level: Level,
-    address: &Address,
-    base: &str,
-    parameters: &[(String, String)],
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
-    let accepted = parameters.iter().find(|(name, _)| name == "accept").map(|(_, value)| value.as_str());
-    let header = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    if !Accept::parse(header, accepted).takes(&OFFERED) {
+/// Answers a search. The path may fix a study, or a study and a series.
+pub(super) async fn search(archive: &Archive, level: Level, request: &Request) -> HttpResult {
+    if !request.accept().takes(&OFFERED) {
         return Err(Problem::NotAcceptable("search results are given as application/dicom+json only".to_owned()));
     }
-    let Search { mut query, fuzzy } = read(parameters)?;
-    query.matching.extend(address.matching());
+    let Search { mut query, fuzzy } = read(&request.parameters)?;
+    query.matching.extend(request.address.matching());
     let asked = query.limit.unwrap_or(MAXIMUM_MATCHES).min(MAXIMUM_MATCHES);
     let bounded = query.limit.is_none_or(|limit| limit > MAXIMUM_MATCHES);
     // One more than is answered tells whether there are more.
@@ -53,7 +43,8 @@ pub(super) async fn search(
     let mut found = archive.find(level, &query).await?;
     let remaining = bounded && found.len() > asked as usize;
     found.truncate(asked as usize);
-    let matches: Vec<Value> = found.iter().map(|data_set| Value::Object(item(data_set, level, base))).collect();
+    let matches: Vec<Value> =
+        found.iter().map(|data_set| Value::Object(item(data_set, level, &request.base))).collect();
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(OFFERED[0]))];
     let mut response = (content_type, Value::Array(matches).to_string()).into_response();
     for (applies, warning) in [

@@ -1,28 +1,11 @@
 //! Presentation data values to messages ([PS3.8 annex E](https://dicom.nema.org/medical/dicom/current/output/chtml/part08/chapter_E.html)),
 //! within a budget of memory that all associations share.
 
-use std::sync::Arc;
-
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use dicom_ul::pdu::{PDataValue, PDataValueType};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::command::{Command, CommandError, MAXIMUM_COMMAND_BYTES};
-
-/// A budget is spent in pieces of so many bytes.
-const PIECE: usize = 1 << 20;
-
-/// Memory for data sets on their way in: together they never hold more than one object may have at most. Beyond it a
-/// data set is refused rather than waited for.
-#[derive(Debug, Clone)]
-pub(super) struct Budget(Arc<Semaphore>);
-
-impl Budget {
-    pub(super) fn new(mebibytes: u64) -> Self {
-        let pieces = usize::try_from(mebibytes).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS);
-        Self(Arc::new(Semaphore::new(pieces)))
-    }
-}
+use crate::node::memory::{Budget, Held, Lease};
 
 /// A message, complete.
 #[derive(Debug)]
@@ -37,9 +20,9 @@ pub(super) struct Message {
 pub(super) enum Body {
     /// No data set.
     Nothing,
-    /// A data set; the budget is given back when this is dropped.
-    DataSet(Bytes, #[allow(dead_code, reason = "held for its Drop")] Option<OwnedSemaphorePermit>),
-    /// A data set for which there was no room; its bytes were read and let go.
+    /// A data set; its memory returns to the budget when this is dropped.
+    DataSet(Bytes, #[allow(dead_code, reason = "held for its Drop")] Lease),
+    /// A data set for which there was no room; its bytes were read and dropped.
     TooLarge,
 }
 
@@ -67,11 +50,9 @@ enum State {
     DataSet { context_id: u8, command: Command, data_set: Partial },
 }
 
+/// A data set that is being received; none if there was no room for it.
 #[derive(Debug)]
-enum Partial {
-    Held { bytes: BytesMut, permit: Option<OwnedSemaphorePermit>, pieces: usize },
-    TooLarge,
-}
+struct Partial(Option<Held>);
 
 impl State {
     fn start() -> Self {
@@ -130,39 +111,25 @@ impl Assembler {
         if !command.has_data_set {
             return Ok(Some(Message { context_id, command, body: Body::Nothing }));
         }
-        let data_set = Partial::Held { bytes: BytesMut::new(), permit: None, pieces: 0 };
-        self.state = State::DataSet { context_id, command, data_set };
+        self.state = State::DataSet { context_id, command, data_set: Partial(Some(Held::default())) };
         Ok(None)
     }
 }
 
 impl Partial {
     fn extend(&mut self, more: &[u8], budget: &Budget) {
-        let Self::Held { bytes, permit, pieces } = self else { return };
-        let missing = (bytes.len() + more.len()).div_ceil(PIECE) - *pieces;
-        if missing > 0 {
-            let taken =
-                u32::try_from(missing).ok().and_then(|count| budget.0.clone().try_acquire_many_owned(count).ok());
-            let Some(taken) = taken else {
-                *self = Self::TooLarge;
-                return;
-            };
-            *pieces += missing;
-            match permit {
-                Some(held) => held.merge(taken),
-                None => *permit = Some(taken),
-            }
+        if self.0.as_mut().is_some_and(|held| !held.extend(more, budget)) {
+            self.0 = None;
         }
-        bytes.extend_from_slice(more);
     }
 }
 
 impl From<Partial> for Body {
-    fn from(partial: Partial) -> Self {
-        match partial {
-            Partial::Held { bytes, permit, .. } => Self::DataSet(bytes.freeze(), permit),
-            Partial::TooLarge => Self::TooLarge,
-        }
+    fn from(Partial(held): Partial) -> Self {
+        held.map_or(Self::TooLarge, |held| {
+            let (bytes, lease) = held.complete();
+            Self::DataSet(bytes, lease)
+        })
     }
 }
 
@@ -170,6 +137,8 @@ impl From<Partial> for Body {
 mod tests {
     use super::*;
     use crate::dicom::Uid;
+
+    const MEBIBYTE: usize = 1 << 20;
 
     fn value(value_type: PDataValueType, is_last: bool, data: Vec<u8>) -> PDataValue {
         PDataValue { presentation_context_id: 3, value_type, is_last, data }
@@ -182,7 +151,7 @@ mod tests {
 
     #[test]
     fn fragments_of_command_and_data_set_become_one_message() {
-        let mut assembler = Assembler::new(Budget::new(1));
+        let mut assembler = Assembler::new(Budget::new(MEBIBYTE as u64));
         let command = store();
         let (first, second) = command.split_at(20);
         assert!(assembler.push(value(PDataValueType::Command, false, first.to_vec())).expect("first").is_none());
@@ -196,32 +165,32 @@ mod tests {
 
     #[test]
     fn a_data_set_beyond_the_budget_is_swallowed_and_the_next_one_fits_again() {
-        let budget = Budget::new(2);
+        let budget = Budget::new(2 * MEBIBYTE as u64);
         let mut assembler = Assembler::new(budget.clone());
         assembler.push(value(PDataValueType::Command, true, store())).expect("command");
         for _ in 0..4 {
-            assembler.push(value(PDataValueType::Data, false, vec![0; PIECE])).expect("data");
+            assembler.push(value(PDataValueType::Data, false, vec![0; MEBIBYTE])).expect("data");
         }
         let message = assembler.push(value(PDataValueType::Data, true, vec![])).expect("last").expect("message");
         assert!(matches!(message.body, Body::TooLarge));
-        assert_eq!(budget.0.available_permits(), 2);
+        assert_eq!(budget.free_bytes(), 2 * MEBIBYTE);
         assembler.push(value(PDataValueType::Command, true, store())).expect("command");
         let message =
-            assembler.push(value(PDataValueType::Data, true, vec![0; PIECE])).expect("last").expect("message");
+            assembler.push(value(PDataValueType::Data, true, vec![0; MEBIBYTE])).expect("last").expect("message");
         assert!(matches!(message.body, Body::DataSet(..)));
-        assert_eq!(budget.0.available_permits(), 1);
+        assert_eq!(budget.free_bytes(), MEBIBYTE);
         drop(message);
-        assert_eq!(budget.0.available_permits(), 2);
+        assert_eq!(budget.free_bytes(), 2 * MEBIBYTE);
     }
 
     #[test]
     fn fragments_out_of_turn_and_endless_commands_break_the_association() {
-        let mut assembler = Assembler::new(Budget::new(1));
+        let mut assembler = Assembler::new(Budget::new(MEBIBYTE as u64));
         assert!(assembler.push(value(PDataValueType::Data, true, vec![1])).is_err());
-        let mut assembler = Assembler::new(Budget::new(1));
+        let mut assembler = Assembler::new(Budget::new(MEBIBYTE as u64));
         assembler.push(value(PDataValueType::Command, true, store())).expect("command");
         assert!(assembler.push(value(PDataValueType::Command, true, store())).is_err());
-        let mut assembler = Assembler::new(Budget::new(1));
+        let mut assembler = Assembler::new(Budget::new(MEBIBYTE as u64));
         let long = value(PDataValueType::Command, false, vec![0; MAXIMUM_COMMAND_BYTES + 1]);
         assert_eq!(assembler.push(long).err(), Some(MessageError::LongCommand));
     }

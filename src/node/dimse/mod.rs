@@ -15,6 +15,8 @@ mod tests;
 
 pub use status::Status;
 
+use crate::causes::with_causes;
+
 /// Verification SOP Class (PS3.4 annex A).
 const VERIFICATION: &str = "1.2.840.10008.1.1";
 
@@ -24,6 +26,6 @@ fn describe(error: &dicom_ul::association::Error) -> String {
     match error {
         Error::UnexpectedPdu { .. } => "the peer sent a PDU out of turn".to_owned(),
         Error::UnknownPdu { .. } => "the peer sent an unknown PDU".to_owned(),
-        other => crate::causes::with_causes(other),
+        other => with_causes(other),
     }
 }

@@ -174,8 +174,7 @@ mod tests {
     const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
 
     fn config(overrides: &[&str]) -> DicomConfig {
-        let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
-        Config::load(None, std::iter::empty(), &overrides).expect("settings").dicom
+        Config::from_defaults(overrides).expect("settings").dicom
     }
 
     fn request(called: &str, contexts: &[(&str, &[&str])]) -> AssociationRQ {

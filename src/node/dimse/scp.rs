@@ -17,17 +17,18 @@ use tokio::task::JoinSet;
 
 use super::command::{Command, Operation, Role};
 use super::connection::{Connection, ConnectionError};
-use super::message::{Assembler, Body, Budget, Message, MessageError};
+use super::message::{Assembler, Body, Message, MessageError};
 use super::negotiation::{self, Accepted, Context, Refusal};
-use super::status::{Answer, Status};
+use super::status::{Reply, Status};
 use crate::config::DicomConfig;
-use crate::dicom::Uid;
 use crate::dicom::bounded::{self, Limits};
 use crate::dicom::elements::{self, DataSet};
+use crate::dicom::{SeriesId, Uid};
 use crate::node::archive::{Archive, Origin, ReceivedInstance, Stored};
-pub use crate::node::arrivals::{Feed, StoreEvents};
+use crate::node::arrivals::{Feed, StoreEvents};
+use crate::node::memory::Budget;
 use crate::node::shutdown::Shutdown;
-use crate::node::telemetry::{self, Door};
+use crate::node::telemetry::{self, Interface, Received};
 
 /// What associations that are in the middle of a message get once the node is told to stop.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -53,7 +54,7 @@ pub struct Services {
 pub async fn run(listener: TcpListener, services: Services, shutdown: Shutdown) {
     let places = Arc::new(Semaphore::new(services.config.maximum_associations));
     let refusals = Arc::new(Semaphore::new(MAXIMUM_REFUSALS));
-    let budget = Budget::new(services.limits.object_mib);
+    let budget = Budget::new(services.limits.object_bytes());
     let services = Arc::new(services);
     let mut associations = JoinSet::new();
     loop {
@@ -222,14 +223,14 @@ impl Association {
             .find(|context| context.id == context_id)
             .ok_or(AssociationError::Context(context_id))?;
         let Role::Request { message_id } = command.role else { return Err(AssociationError::OutOfTurn) };
-        let answer = match command.operation {
+        let reply = match command.operation {
             // There is nothing to cancel: C-STORE is answered before the next request is read.
             Operation::Cancel => return Ok(()),
-            Operation::Echo => Answer::new(Status::SUCCESS, ""),
+            Operation::Echo => Reply::new(Status::SUCCESS, ""),
             Operation::Store => self.store(&command, context, body, &accepted.calling_ae_title, feed).await,
-            Operation::Other(_) => Answer::new(Status::UNRECOGNIZED_OPERATION, "only C-ECHO and C-STORE are served"),
+            Operation::Other(_) => Reply::new(Status::UNRECOGNIZED_OPERATION, "only C-ECHO and C-STORE are served"),
         };
-        let response = command.answer(message_id, answer.status, &answer.comment);
+        let response = command.answer(message_id, reply.status, &reply.comment);
         let value = PDataValue {
             presentation_context_id: context_id,
             value_type: PDataValueType::Command,
@@ -246,24 +247,24 @@ impl Association {
         body: Body,
         calling_ae_title: &str,
         feed: &mut dyn Feed,
-    ) -> Answer {
+    ) -> Reply {
         let size = if let Body::DataSet(bytes, _) = &body { bytes.len() } else { 0 };
-        let (answer, outcome) = match self.try_store(command, context, &body, calling_ae_title, feed).await {
-            Ok(stored) => (Answer::from(stored), outcome(stored)),
-            Err(answer) => (answer, "refused"),
+        let (reply, outcome) = match self.try_store(command, context, &body, calling_ae_title, feed).await {
+            Ok(stored) => (Reply::from(stored), stored.into()),
+            Err(reply) => (reply, Received::Refused),
         };
-        telemetry::count_received(Door::Dimse, outcome, size);
-        if answer.status != Status::SUCCESS {
+        telemetry::count_received(Interface::Dimse, outcome, size);
+        if reply.status != Status::SUCCESS {
             tracing::warn!(
                 sop_instance_uid = command.affected_sop_instance_uid.as_ref().map(tracing::field::display),
                 calling_ae_title,
                 address = %self.address,
-                status = %answer.status,
-                reason = answer.comment,
+                status = %reply.status,
+                reason = reply.comment,
                 "an object was not stored as it is"
             );
         }
-        answer
+        reply
     }
 
     async fn try_store(
@@ -273,17 +274,17 @@ impl Association {
         body: &Body,
         calling_ae_title: &str,
         feed: &mut dyn Feed,
-    ) -> Result<Stored, Answer> {
+    ) -> Result<Stored, Reply> {
         let bytes = match body {
             Body::DataSet(bytes, _) => bytes,
-            Body::Nothing => return Err(Answer::new(Status::CANNOT_UNDERSTAND, "the request has no data set")),
-            Body::TooLarge => return Err(Answer::new(Status::OUT_OF_RESOURCES, "no room for so large an object now")),
+            Body::Nothing => return Err(Reply::new(Status::CANNOT_UNDERSTAND, "the request has no data set")),
+            Body::TooLarge => return Err(Reply::new(Status::OUT_OF_RESOURCES, "no room for so large an object now")),
         };
         if !negotiation::is_storage_class(&context.abstract_syntax) {
-            return Err(Answer::new(Status::SOP_CLASS_NOT_SUPPORTED, "the presentation context is none of storage"));
+            return Err(Reply::new(Status::SOP_CLASS_NOT_SUPPORTED, "the presentation context is none of storage"));
         }
         let header = scan(bytes, &context.transfer_syntax, self.services.limits).await?;
-        let (study, series) = identify(&header, command, context)?;
+        let series = identify(&header, command, context)?;
         let instance = ReceivedInstance {
             transfer_syntax_uid: uid(&context.transfer_syntax)?,
             data_set: bytes.clone(),
@@ -296,9 +297,9 @@ impl Association {
         let stored = self.services.archive.store(instance).await.map_err(|error| {
             // The peer is told the kind of failure; the paths and the database's words stay here.
             tracing::error!(%error, "an object cannot be stored");
-            Answer::from(&error)
+            Reply::from(&error)
         })?;
-        feed.stored(&study, &series, stored);
+        feed.stored(&series, stored);
         Ok(stored)
     }
 
@@ -319,41 +320,32 @@ impl Association {
 
 /// Pre-scans all bytes and parses the header, on a thread of its own: other associations go on meanwhile, and should
 /// the parser ever panic, that costs one object.
-async fn scan(bytes: &Bytes, transfer_syntax_uid: &str, limits: Limits) -> Result<DataSet, Answer> {
+async fn scan(bytes: &Bytes, transfer_syntax_uid: &str, limits: Limits) -> Result<DataSet, Reply> {
     let (bytes, syntax) = (bytes.clone(), transfer_syntax_uid.to_owned());
     match tokio::task::spawn_blocking(move || bounded::header(&bytes, &syntax, &limits)).await {
-        Ok(result) => result.map_err(|error| Answer::from(&error)),
-        Err(_) => Err(Answer::new(Status::CANNOT_UNDERSTAND, "reading the object failed")),
+        Ok(result) => result.map_err(|error| Reply::from(&error)),
+        Err(_) => Err(Reply::new(Status::CANNOT_UNDERSTAND, "reading the object failed")),
     }
 }
 
-/// Study and series of an object that is what its request says it is.
-fn identify(header: &DataSet, command: &Command, context: &Context) -> Result<(Uid, Uid), Answer> {
+/// The series of an object that is what its request says it is.
+fn identify(header: &DataSet, command: &Command, context: &Context) -> Result<SeriesId, Reply> {
     let required = |tag, name: &str| {
-        elements::uid(header, tag).ok_or_else(|| Answer::new(Status::DOES_NOT_MATCH, format!("{name} is missing")))
+        elements::uid(header, tag).ok_or_else(|| Reply::new(Status::DOES_NOT_MATCH, format!("{name} is missing")))
     };
     let class = required(tags::SOP_CLASS_UID, "SOP Class UID")?;
     let instance = required(tags::SOP_INSTANCE_UID, "SOP Instance UID")?;
     let announced = command.affected_sop_class_uid.as_ref();
     if class.as_str() != context.abstract_syntax || announced.is_some_and(|announced| *announced != class) {
-        return Err(Answer::new(Status::DOES_NOT_MATCH, "the SOP class is not the one that was announced"));
+        return Err(Reply::new(Status::DOES_NOT_MATCH, "the SOP class is not the one that was announced"));
     }
     if command.affected_sop_instance_uid.as_ref() != Some(&instance) {
-        return Err(Answer::new(Status::DOES_NOT_MATCH, "the SOP instance is not the one that was announced"));
+        return Err(Reply::new(Status::DOES_NOT_MATCH, "the SOP instance is not the one that was announced"));
     }
     let study = required(tags::STUDY_INSTANCE_UID, "Study Instance UID")?;
-    Ok((study, required(tags::SERIES_INSTANCE_UID, "Series Instance UID")?))
+    Ok(SeriesId::new(study, required(tags::SERIES_INSTANCE_UID, "Series Instance UID")?))
 }
 
-fn uid(text: &str) -> Result<Uid, Answer> {
-    Uid::parse(text).map_err(|error| Answer::new(Status::CANNOT_UNDERSTAND, error.to_string()))
-}
-
-/// The name of an outcome in metrics.
-fn outcome(stored: Stored) -> &'static str {
-    match stored {
-        Stored::New => "new",
-        Stored::Already => "already",
-        Stored::Conflict => "conflict",
-    }
+fn uid(text: &str) -> Result<Uid, Reply> {
+    Uid::parse(text).map_err(|error| Reply::new(Status::CANNOT_UNDERSTAND, error.to_string()))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::FileMetaTableBuilder;
 use dicom_pixeldata::Transcode;
-use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
+use dicom_transfer_syntax_registry::{TransferSyntax, TransferSyntaxIndex, TransferSyntaxRegistry};
 use dicom_ul::Pdu;
 use dicom_ul::association::client::AsyncClientAssociation;
 use dicom_ul::association::{Association as _, ClientAssociationOptions};
@@ -16,11 +16,14 @@ use dicom_ul::pdu::{PDataValue, PDataValueType};
 use tokio::net::TcpStream;
 
 use super::command::{Command, Operation, Role};
-use super::message::{Assembler, Budget, MessageError};
+use super::message::{Assembler, MessageError};
 use super::status::Status;
 use super::{VERIFICATION, describe};
+use crate::causes::with_causes;
 use crate::dicom::bounded::{self, Limits, ReadError};
-use crate::dicom::{AeTitle, Uid, elements};
+use crate::dicom::elements::{self, DataSet};
+use crate::dicom::{AeTitle, Uid};
+use crate::node::memory::Budget;
 
 /// What every storage provider takes, and this one falls back to.
 const UNCOMPRESSED: [&str; 2] = [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
@@ -30,6 +33,9 @@ const MAXIMUM_CONTEXTS: usize = 128;
 const MAXIMUM_PIECE: usize = 128 << 10;
 /// Enough of a file for its file meta information, in all but odd cases.
 const META_BYTES: u64 = 16 << 10;
+
+/// Memory for data sets in answers, which C-ECHO and C-STORE do not have.
+const ANSWER_BYTES: u64 = 1 << 20;
 
 /// Another application entity, and who calls it.
 #[derive(Debug, Clone)]
@@ -108,7 +114,7 @@ impl Outgoing {
 
 /// What became of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum SendOutcome {
     /// The peer has it; the status is a success or a warning.
     Stored(Status),
     /// The peer refused it, with its words if it had any.
@@ -121,14 +127,14 @@ pub enum Outcome {
     Unsent(String),
 }
 
-impl Outcome {
+impl SendOutcome {
     /// True if the peer has the object.
     pub fn is_stored(&self) -> bool {
         matches!(self, Self::Stored(_))
     }
 }
 
-impl std::fmt::Display for Outcome {
+impl std::fmt::Display for SendOutcome {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Stored(Status::SUCCESS) => write!(formatter, "stored"),
@@ -164,16 +170,16 @@ pub async fn store(
     peer: &Peer,
     objects: &[Outgoing],
     limits: &Limits,
-    mut each: impl FnMut(usize, &Outcome),
-) -> Vec<Outcome> {
-    let mut outcomes: Vec<Outcome> = Vec::with_capacity(objects.len());
-    let mut note = |outcomes: &mut Vec<Outcome>, outcome: Outcome| {
+    mut each: impl FnMut(usize, &SendOutcome),
+) -> Vec<SendOutcome> {
+    let mut outcomes: Vec<SendOutcome> = Vec::with_capacity(objects.len());
+    let mut note = |outcomes: &mut Vec<SendOutcome>, outcome: SendOutcome| {
         each(outcomes.len(), &outcome);
         outcomes.push(outcome);
     };
     while outcomes.len() < objects.len() {
         let (batch, contexts) = plan(&objects[outcomes.len()..]);
-        let broke_before = matches!(outcomes.last(), Some(Outcome::Unanswered(_)));
+        let broke_before = matches!(outcomes.last(), Some(SendOutcome::Unanswered(_)));
         let end = match Association::establish(peer, &contexts).await {
             Ok(association) => {
                 let first = outcomes.len();
@@ -184,7 +190,7 @@ pub async fn store(
         };
         if let Some(error) = end {
             while outcomes.len() < objects.len() {
-                note(&mut outcomes, Outcome::Unsent(error.to_string()));
+                note(&mut outcomes, SendOutcome::Unsent(error.to_string()));
             }
         }
     }
@@ -252,7 +258,7 @@ impl Association {
             options.establish_async(peer.address.as_str()).await.map_err(|error| failed(describe(&error)))?;
         // Without it the last piece of each object waits for an acknowledgement that many systems delay.
         inner.inner_stream().set_nodelay(true).map_err(|error| failed(error.to_string()))?;
-        Ok(Self { inner, assembler: Assembler::new(Budget::new(1)), last_message_id: 0 })
+        Ok(Self { inner, assembler: Assembler::new(Budget::new(ANSWER_BYTES)), last_message_id: 0 })
     }
 
     /// An accepted context for a class: the one with `transfer_syntax`, or else an uncompressed one.
@@ -271,13 +277,13 @@ impl Association {
         mut self,
         objects: &[Outgoing],
         limits: &Limits,
-        mut note: impl FnMut(Outcome),
+        mut note: impl FnMut(SendOutcome),
     ) -> Result<(), ScuError> {
         for object in objects {
             match self.store(object, limits).await {
                 Ok(outcome) => note(outcome),
                 Err(error) => {
-                    note(Outcome::Unanswered(error.to_string()));
+                    note(SendOutcome::Unanswered(error.to_string()));
                     return Err(error);
                 }
             }
@@ -286,17 +292,17 @@ impl Association {
         Ok(())
     }
 
-    async fn store(&mut self, object: &Outgoing, limits: &Limits) -> Result<Outcome, ScuError> {
+    async fn store(&mut self, object: &Outgoing, limits: &Limits) -> Result<SendOutcome, ScuError> {
         let class = object.sop_class_uid.as_str();
         let Some((context_id, transfer_syntax)) = self.context(class, Some(&object.transfer_syntax_uid)) else {
-            return Ok(Outcome::Unsendable(format!("the peer takes no objects of class {class}")));
+            return Ok(SendOutcome::Unsendable(format!("the peer takes no objects of class {class}")));
         };
         let bytes = {
             let (object, limits) = (object.clone(), *limits);
             let encoded = tokio::task::spawn_blocking(move || encode(&object, &transfer_syntax, &limits)).await;
-            match encoded.unwrap_or_else(|_| Err("reading it failed".to_owned())) {
+            match encoded.unwrap_or(Err(EncodeError::Panicked)) {
                 Ok(bytes) => bytes,
-                Err(reason) => return Ok(Outcome::Unsendable(reason)),
+                Err(error) => return Ok(SendOutcome::Unsendable(error.to_string())),
             }
         };
         let message_id = self
@@ -306,7 +312,7 @@ impl Association {
             .await?;
         self.send_values(context_id, PDataValueType::Data, &bytes).await?;
         let (status, comment) = self.answer(Operation::Store, message_id).await?;
-        Ok(if status.is_stored() { Outcome::Stored(status) } else { Outcome::Refused(status, comment) })
+        Ok(if status.is_stored() { SendOutcome::Stored(status) } else { SendOutcome::Refused(status, comment) })
     }
 
     async fn send_command(&mut self, context_id: u8, command: impl FnOnce(u16) -> Command) -> Result<u16, ScuError> {
@@ -362,27 +368,49 @@ impl Association {
     }
 }
 
+/// Why an object cannot be given in the transfer syntax that the peer takes.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EncodeError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("reading it failed")]
+    Panicked,
+    #[error("the peer chose a transfer syntax that is unknown")]
+    Unknown,
+    #[error("{from} cannot be turned into {to}: {reason}")]
+    Rewrite { from: String, to: String, reason: String },
+}
+
 /// The data set of a file in a transfer syntax: its own bytes where it is stored in it, otherwise rewritten.
-pub(super) fn encode(object: &Outgoing, transfer_syntax: &str, limits: &Limits) -> Result<Vec<u8>, String> {
-    let bytes = bounded::read(&object.path, limits).map_err(|error| error.to_string())?;
-    let parts = bounded::split(&bytes).map_err(|error| error.to_string())?;
+pub(super) fn encode(object: &Outgoing, transfer_syntax: &str, limits: &Limits) -> Result<Vec<u8>, EncodeError> {
+    let bytes = bounded::read(&object.path, limits)?;
+    let parts = bounded::split(&bytes)?;
     if parts.transfer_syntax_uid == transfer_syntax {
         return Ok(parts.data_set.to_vec());
     }
-    let target =
-        TransferSyntaxRegistry.get(transfer_syntax).ok_or("the peer chose a transfer syntax that is unknown")?;
-    let data_set =
-        bounded::data_set(parts.data_set, &parts.transfer_syntax_uid, limits).map_err(|error| error.to_string())?;
+    let target = TransferSyntaxRegistry.get(transfer_syntax).ok_or(EncodeError::Unknown)?;
+    let data_set = bounded::data_set(parts.data_set, &parts.transfer_syntax_uid, limits)?;
+    rewritten(object, data_set, &parts.transfer_syntax_uid, target).map_err(|error| EncodeError::Rewrite {
+        from: parts.transfer_syntax_uid,
+        to: transfer_syntax.to_owned(),
+        reason: with_causes(error.as_ref()),
+    })
+}
+
+fn rewritten(
+    object: &Outgoing,
+    data_set: DataSet,
+    from: &str,
+    to: &TransferSyntax,
+) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
     let meta = FileMetaTableBuilder::new()
-        .transfer_syntax(&parts.transfer_syntax_uid)
+        .transfer_syntax(from)
         .media_storage_sop_class_uid(object.sop_class_uid.as_str())
         .media_storage_sop_instance_uid(object.sop_instance_uid.as_str())
-        .build()
-        .map_err(|error| error.to_string())?;
+        .build()?;
     let mut file = data_set.with_exact_meta(meta);
-    file.transcode(target)
-        .map_err(|error| format!("{} cannot be turned into {transfer_syntax}: {error}", parts.transfer_syntax_uid))?;
-    let mut rewritten = Vec::new();
-    file.write_dataset(&mut rewritten).map_err(|error| error.to_string())?;
-    Ok(rewritten)
+    file.transcode(to)?;
+    let mut bytes = Vec::new();
+    file.write_dataset(&mut bytes)?;
+    Ok(bytes)
 }

@@ -1,4 +1,4 @@
-//! The one place that says which DIMSE status an outcome has
+//! The one place that says which DIMSE status an object gets
 //! ([PS3.4 B.2.3](https://dicom.nema.org/medical/dicom/current/output/chtml/part04/sect_B.2.3.html), PS3.7 annex C).
 
 use std::fmt;
@@ -44,20 +44,20 @@ impl fmt::Display for Status {
     }
 }
 
-/// A status and what to say with it, free of patient data.
+/// What a request is answered with: a status and what to say with it, free of patient data.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct Reply {
     pub(super) status: Status,
     pub(super) comment: String,
 }
 
-impl Answer {
+impl Reply {
     pub(super) fn new(status: Status, comment: impl Into<String>) -> Self {
         Self { status, comment: comment.into() }
     }
 }
 
-impl From<Stored> for Answer {
+impl From<Stored> for Reply {
     fn from(stored: Stored) -> Self {
         match stored {
             Stored::New | Stored::Already => Self::new(Status::SUCCESS, ""),
@@ -68,7 +68,7 @@ impl From<Stored> for Answer {
     }
 }
 
-impl From<&ReadError> for Answer {
+impl From<&ReadError> for Reply {
     fn from(error: &ReadError) -> Self {
         let status = match error {
             ReadError::Truncated(_) | ReadError::Hostile(_) | ReadError::Unreadable(_) => Status::CANNOT_UNDERSTAND,
@@ -78,7 +78,7 @@ impl From<&ReadError> for Answer {
     }
 }
 
-impl From<&ArchiveError> for Answer {
+impl From<&ArchiveError> for Reply {
     fn from(error: &ArchiveError) -> Self {
         match error {
             ArchiveError::Full(_) => Self::new(Status::OUT_OF_RESOURCES, "the archive is full"),

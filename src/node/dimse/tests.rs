@@ -14,12 +14,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::Status;
-use super::scp::{self, Feed, Services, StoreEvents};
-use super::scu::{self, Outcome, Outgoing, Peer};
+use super::scp::{self, Services};
+use super::scu::{self, Outgoing, Peer, SendOutcome};
 use crate::config::Config;
 use crate::dicom::bounded::{EXPLICIT_VR_BIG_ENDIAN, Limits};
-use crate::dicom::{AeTitle, Uid};
+use crate::dicom::{AeTitle, SeriesId, Uid};
 use crate::node::archive::{Archive, Scope, Stored};
+use crate::node::arrivals::{Feed, StoreEvents};
 use crate::node::shutdown::Shutdown;
 use crate::testing::test_data;
 
@@ -37,8 +38,8 @@ impl StoreEvents for Recorder {
 }
 
 impl Feed for RecorderFeed {
-    fn stored(&mut self, _study: &Uid, series_instance_uid: &Uid, stored: Stored) {
-        self.0.0.lock().expect("lock").push(format!("{series_instance_uid} {stored:?}"));
+    fn stored(&mut self, series: &SeriesId, stored: Stored) {
+        self.0.0.lock().expect("lock").push(format!("{} {stored:?}", series.series_instance_uid));
     }
 }
 
@@ -61,8 +62,7 @@ struct Node {
 impl Node {
     async fn start(overrides: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
-        let mut config = Config::load(None, std::iter::empty(), &overrides).expect("settings");
+        let mut config = Config::from_defaults(overrides).expect("settings");
         config.storage.path = folder.path().join("archive");
         config.storage.minimum_free_mib = config.storage.minimum_free_mib.min(1);
         let archive = Archive::open(&config.storage).await.expect("archive");
@@ -89,7 +89,7 @@ impl Node {
         }
     }
 
-    async fn send(&self, objects: &[Outgoing]) -> Vec<Outcome> {
+    async fn send(&self, objects: &[Outgoing]) -> Vec<SendOutcome> {
         scu::store(&self.peer("PE-NODE"), objects, &self.limits, |_, _| {}).await
     }
 
@@ -166,11 +166,11 @@ async fn objects_are_durable_when_acknowledged_and_assembly_hears_of_them() {
         assert_eq!(Outgoing::identify(&object.path, &node.limits).expect("identified"), object);
         objects.push(object);
     }
-    assert_eq!(node.send(&objects).await, vec![Outcome::Stored(Status::SUCCESS); 4]);
+    assert_eq!(node.send(&objects).await, vec![SendOutcome::Stored(Status::SUCCESS); 4]);
     let stored = node.archive.instances(&Scope::Study(Uid::parse(STUDY).expect("uid"))).await.expect("instances");
     let kept: Vec<&str> = stored.iter().map(|instance| instance.transfer_syntax_uid.as_str()).collect();
     assert_eq!(kept, syntaxes, "each is stored in the transfer syntax it was sent in");
-    assert_eq!(node.send(&objects[..1]).await, [Outcome::Stored(Status::SUCCESS)], "sending again is harmless");
+    assert_eq!(node.send(&objects[..1]).await, [SendOutcome::Stored(Status::SUCCESS)], "sending again is harmless");
     let heard = || node.events.0.lock().expect("lock").clone();
     while heard().iter().filter(|event| *event == "end").count() < 2 {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -188,7 +188,7 @@ async fn other_bytes_under_a_known_uid_are_kept_apart_with_a_warning() {
     changed.put(DataElement::new(tags::PATIENT_ID, VR::LO, "P-2"));
     let second = write(changed, uids::EXPLICIT_VR_LITTLE_ENDIAN, &node.file("second"));
     let outcomes = node.send(&[first, second]).await;
-    assert_eq!(outcomes, [Outcome::Stored(Status::SUCCESS), Outcome::Stored(Status::COERCION)]);
+    assert_eq!(outcomes, [SendOutcome::Stored(Status::SUCCESS), SendOutcome::Stored(Status::COERCION)]);
 }
 
 #[tokio::test]
@@ -220,7 +220,7 @@ async fn a_bad_object_costs_its_own_status_and_the_association_goes_on() {
     let statuses: Vec<u16> = outcomes
         .iter()
         .map(|outcome| match outcome {
-            Outcome::Stored(status) | Outcome::Refused(status, _) => status.0,
+            SendOutcome::Stored(status) | SendOutcome::Refused(status, _) => status.0,
             other => panic!("{other}"),
         })
         .collect();
@@ -236,7 +236,7 @@ async fn made_hostile_files_are_refused_over_the_network() {
         let Some(path) = test_data(name) else { return };
         let object = Outgoing::identify(&path, &node.limits).expect("file meta information");
         let outcomes = node.send(&[object]).await;
-        assert!(matches!(outcomes[..], [Outcome::Refused(Status::CANNOT_UNDERSTAND, _)]), "{name}: {outcomes:?}");
+        assert!(matches!(outcomes[..], [SendOutcome::Refused(Status::CANNOT_UNDERSTAND, _)]), "{name}: {outcomes:?}");
     }
     scu::echo(&node.peer("PE-NODE")).await.expect("the node still answers");
 }
@@ -267,13 +267,13 @@ async fn a_stranger_takes_no_place_and_is_told_so() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     scu::echo(&node.peer("PE-NODE")).await.expect("the only place is free");
     drop(stranger);
-    let elsewhere = Node::start(&["dicom.peers=[{ ae_title = \"*\", network = \"10.0.0.0/8\" }]"]).await;
-    let refused = scu::echo(&elsewhere.peer("PE-NODE")).await.expect_err("refusal").to_string();
+    let other = Node::start(&["dicom.peers=[{ ae_title = \"*\", network = \"10.0.0.0/8\" }]"]).await;
+    let refused = scu::echo(&other.peer("PE-NODE")).await.expect_err("refusal").to_string();
     assert!(refused.contains("calling AE title not recognized"), "{refused}");
 }
 
 #[tokio::test]
-async fn a_caller_that_says_nothing_gives_its_place_back_soon() {
+async fn a_caller_that_says_nothing_frees_its_place_soon() {
     let node = Node::start(&["dicom.idle_timeout_seconds=3600"]).await;
     let mut silent = TcpStream::connect(node.address).await.expect("connect");
     let mut answer = Vec::new();
@@ -331,7 +331,7 @@ async fn what_a_peer_does_not_take_is_decompressed() {
     let extended = root.join("CTImage.dcm_JPEGProcess2_4TransferSyntax_1.2.840.10008.1.2.4.51.dcm");
     let node = Node::start(&[]).await;
     let object = Outgoing::identify(&extended, &node.limits).expect("identified");
-    assert!(matches!(node.send(&[object]).await[..], [Outcome::Unsendable(_)]));
+    assert!(matches!(node.send(&[object]).await[..], [SendOutcome::Unsendable(_)]));
     for (name, syntax) in [("RLELosslessTransferSyntax", uids::RLE_LOSSLESS), ("JPEGLSLossless", uids::JPEGLS_LOSSLESS)]
     {
         let entry = std::fs::read_dir(&root).expect("folder").map(|entry| entry.expect("entry").path());

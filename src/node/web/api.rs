@@ -1,25 +1,24 @@
-//! `/api/v1`: studies, jobs, models and destinations as JSON, and the way back for what was given up.
+//! `/api/v1`: studies, jobs and destinations as JSON, and retries of what has failed.
 
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
-use axum::{Form, Json, Router};
+use axum::{Form, Json};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Web, models};
+use super::services::Web;
 use crate::dicom::Uid;
-use crate::node::dicomweb::problem::Problem;
-use crate::node::queue::{JobId, QueueError};
+use crate::node::http::{HttpResult, Problem};
+use crate::node::queue::JobId;
 
 /// Most entries of a list.
 const MAXIMUM: u32 = 1000;
 
 /// How much of a list is wanted.
 #[derive(Debug, Deserialize)]
-struct Paging {
+pub(super) struct Paging {
     #[serde(default = "Paging::usual")]
     limit: u32,
 }
@@ -30,66 +29,53 @@ impl Paging {
     }
 }
 
-pub(super) fn router() -> Router<Web> {
-    Router::new()
-        .route("/studies", get(studies))
-        .route("/studies/{study}", get(study))
-        .route("/jobs", get(jobs))
-        .route("/jobs/{job}", get(job))
-        .route("/jobs/{job}/retry", post(retry_job))
-        .route("/deliveries/retry", post(retry_deliveries))
-        .route("/models", get(models::list))
-        .route("/shadow", get(models::comparisons))
-        .route("/destinations", get(destinations))
-}
-
-async fn studies(State(web): State<Web>, Query(paging): Query<Paging>) -> Result<Response, Problem> {
+pub(super) async fn studies(State(web): State<Web>, Query(paging): Query<Paging>) -> HttpResult {
     Ok(Json(web.0.queue.studies(paging.limit.min(MAXIMUM)).await?).into_response())
 }
 
-async fn study(State(web): State<Web>, Path(uid): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn study(State(web): State<Web>, Path(uid): Path<String>) -> HttpResult {
     let uid = Uid::parse(&uid).map_err(|error| Problem::BadRequest(error.to_string()))?;
     let study = web.0.queue.study(&uid).await?;
     study.map(|study| Json(study).into_response()).ok_or_else(|| Problem::NotFound(format!("there is no study {uid}")))
 }
 
-async fn jobs(State(web): State<Web>, Query(paging): Query<Paging>) -> Result<Response, Problem> {
+pub(super) async fn jobs(State(web): State<Web>, Query(paging): Query<Paging>) -> HttpResult {
     Ok(Json(web.0.queue.jobs(paging.limit.min(MAXIMUM)).await?).into_response())
 }
 
-async fn job(State(web): State<Web>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn job(State(web): State<Web>, Path(id): Path<String>) -> HttpResult {
     let job = web.0.queue.job(&JobId::from_text(&id)).await?;
     job.map(|job| Json(job).into_response()).ok_or_else(|| Problem::NotFound("there is no such job".to_owned()))
 }
 
-/// Queues a failed job anew.
-async fn retry_job(State(web): State<Web>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
+/// Queues a failed job again.
+pub(super) async fn retry_job(State(web): State<Web>, Path(id): Path<String>, headers: HeaderMap) -> HttpResult {
     require_same_origin(&headers)?;
     web.0.queue.retry(&JobId::from_text(&id), Timestamp::now()).await?;
-    tracing::info!(job = id, "queued anew by hand");
+    tracing::info!(job = id, "queued again by hand");
     Ok(done(&headers, json!({ "queued": 1 })))
 }
 
-/// Which dead letters are meant.
+/// Which failed deliveries are meant.
 #[derive(Debug, Deserialize)]
-struct DeadLetters {
+pub(super) struct FailedDeliveries {
     /// Name of a destination; all if absent.
     destination: Option<String>,
 }
 
-/// Queues dead letters anew.
-async fn retry_deliveries(
+/// Queues failed deliveries again.
+pub(super) async fn retry_deliveries(
     State(web): State<Web>,
     headers: HeaderMap,
-    Form(letters): Form<DeadLetters>,
-) -> Result<Response, Problem> {
+    Form(failed): Form<FailedDeliveries>,
+) -> HttpResult {
     require_same_origin(&headers)?;
-    let queued = web.0.queue.revive_dead_letters(letters.destination.as_deref(), Timestamp::now()).await?;
-    tracing::info!(destination = letters.destination, queued, "dead letters queued anew by hand");
+    let queued = web.0.queue.revive_dead_letters(failed.destination.as_deref(), Timestamp::now()).await?;
+    tracing::info!(destination = failed.destination, queued, "failed deliveries queued again by hand");
     Ok(done(&headers, json!({ "queued": queued })))
 }
 
-/// Refuses what a page of somebody else makes a browser send: browsers say where a request comes from
+/// Refuses what a page of another origin makes a browser send: browsers say where a request comes from
 /// ([Fetch Metadata](https://www.w3.org/TR/fetch-metadata/)), other programs say nothing.
 fn require_same_origin(headers: &HeaderMap) -> Result<(), Problem> {
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
@@ -111,7 +97,7 @@ fn done(headers: &HeaderMap, answer: serde_json::Value) -> Response {
     if accept.contains("text/html") { Redirect::to("/").into_response() } else { Json(answer).into_response() }
 }
 
-async fn destinations(State(web): State<Web>) -> Result<Response, Problem> {
+pub(super) async fn destinations(State(web): State<Web>) -> HttpResult {
     let counts = web.0.queue.counts().await?;
     let destinations: Vec<_> = web
         .0
@@ -129,16 +115,6 @@ async fn destinations(State(web): State<Web>) -> Result<Response, Problem> {
         })
         .collect();
     Ok(Json(destinations).into_response())
-}
-
-impl From<QueueError> for Problem {
-    fn from(error: QueueError) -> Self {
-        match error {
-            QueueError::Unknown(_) => Self::NotFound(error.to_string()),
-            QueueError::WrongState { .. } => Self::Conflict(error.to_string()),
-            _ => Self::reading(&error),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -162,7 +138,7 @@ mod tests {
         for bad in [
             vec![host, ("sec-fetch-site", "cross-site"), ("origin", "http://node:8080")],
             vec![host, ("sec-fetch-site", "same-site")],
-            vec![host, ("origin", "https://elsewhere.example")],
+            vec![host, ("origin", "https://other.example")],
             vec![host, ("origin", "null")],
         ] {
             assert!(require_same_origin(&headers(&bad)).is_err(), "{bad:?}");

@@ -1,5 +1,7 @@
 //! `/healthz`: the process answers. `/readyz`: it can also take and analyse exams, or says what is missing.
 
+use std::fmt::Display;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -7,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 
-use super::Web;
+use super::services::Web;
 use crate::node::worker::Analysis;
 use crate::node::worker::protocol::Ready;
 
@@ -45,30 +47,40 @@ pub(super) async fn ready(State(web): State<Web>) -> Response {
 impl Web {
     /// Looks at everything that is needed.
     pub(super) async fn readiness(&self) -> Readiness {
-        let check = |name, result: Result<String, String>| match result {
-            Ok(detail) => Check { name, ready: true, detail, warning: None },
-            Err(detail) => Check { name, ready: false, detail, warning: None },
-        };
-        let archive = self.0.archive.check_space().await;
-        let queue = self.0.queue.counts().await;
+        let archive = self.0.archive.check_space().await.map(|()| "takes objects");
+        let queue = self.0.queue.counts().await.map(|_| "answers");
         let analysis = self.0.analysis.borrow().clone();
         let checks = vec![
-            check("archive", archive.map(|()| "takes objects".to_owned()).map_err(|error| error.to_string())),
-            check("queue", queue.map(|_| "answers".to_owned()).map_err(|error| error.to_string())),
-            Check { warning: warning(&analysis), ..check("analysis", ready_with(analysis.ready.as_ref())) },
+            Check::new("archive", archive),
+            Check::new("queue", queue),
+            Check { warning: warning(&analysis), ..Check::new("analysis", ready_with(analysis.ready.as_ref())) },
         ];
         Readiness { ready: checks.iter().all(|check| check.ready), checks }
+    }
+}
+
+impl Check {
+    fn new<T: Into<String>, E: Display>(name: &'static str, result: Result<T, E>) -> Self {
+        let (ready, detail) = match result {
+            Ok(detail) => (true, detail.into()),
+            Err(error) => (false, error.to_string()),
+        };
+        Self { name, ready, detail, warning: None }
     }
 }
 
 /// The promoted packages are not in use.
 fn warning(analysis: &Analysis) -> Option<String> {
     let reason = analysis.refused.as_ref()?;
-    Some(format!("{} go on, the promoted packages are not taken: {reason}", analysis.packages.ids().join(" and ")))
+    let packages = analysis.packages.ids().join(" and ");
+    Some(format!("{packages} stay active; the promoted packages are refused: {reason}"))
 }
 
-fn ready_with(ready: Option<&Ready>) -> Result<String, String> {
-    let Ready { provider, models } =
-        ready.ok_or("the analysis process has ended; the next exam starts it again, the log says why it ended")?;
+#[derive(Debug, thiserror::Error)]
+#[error("the analysis process has ended; the next exam starts it again; the log says why it ended")]
+struct AnalysisEnded;
+
+fn ready_with(ready: Option<&Ready>) -> Result<String, AnalysisEnded> {
+    let Ready { provider, models } = ready.ok_or(AnalysisEnded)?;
     Ok(format!("{} on {}", models.ids().join(", "), provider.0))
 }

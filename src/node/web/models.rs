@@ -1,4 +1,4 @@
-//! `/api/v1/models` and `/api/v1/shadow`: the packages, and what a candidate says beside the active ones.
+//! `/api/v1/models` and `/api/v1/shadow`: the packages, and the shadow model compared with the active ones.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::Web;
+use super::services::Web;
 use crate::engine::analyse::findings::{ModelIdentity, Probability};
 use crate::engine::pipeline::{AnalysisSummary, Ending};
-use crate::node::dicomweb::problem::Problem;
+use crate::node::http::{HttpResult, Problem};
 use crate::node::models::ModelEntry;
 use crate::node::queue::Comparison;
 
@@ -26,11 +26,11 @@ struct Listed<'a> {
     entry: &'a ModelEntry,
     /// True if it analyses exams.
     active: bool,
-    /// True if it runs beside.
+    /// True if it is the shadow model.
     shadow: bool,
 }
 
-/// All packages, and why not the promoted ones are active where they are not.
+/// All packages, and the reason where the promoted ones are not active.
 pub(super) async fn list(State(web): State<Web>) -> Response {
     let (analysis, shadow) = (web.0.analysis.borrow().clone(), web.0.shadow.borrow().clone());
     let entries = web.0.models.borrow().clone();
@@ -49,14 +49,14 @@ pub(super) async fn list(State(web): State<Web>) -> Response {
 
 /// How many comparisons are wanted, and in which form.
 #[derive(Debug, Deserialize)]
-pub(super) struct Wish {
-    #[serde(default = "Wish::usual")]
+pub(super) struct TableRequest {
+    #[serde(default = "TableRequest::usual")]
     limit: u32,
     #[serde(default)]
     format: Format,
 }
 
-impl Wish {
+impl TableRequest {
     fn usual() -> u32 {
         1000
     }
@@ -71,10 +71,10 @@ enum Format {
     Csv,
 }
 
-/// What candidates said beside what the active models said, the newest first.
-pub(super) async fn comparisons(State(web): State<Web>, Query(wish): Query<Wish>) -> Result<Response, Problem> {
-    let comparisons = web.0.queue.comparisons(wish.limit.min(MAXIMUM)).await?;
-    match wish.format {
+/// Predictions of shadow models next to those of the active models, the newest first.
+pub(super) async fn comparisons(State(web): State<Web>, Query(request): Query<TableRequest>) -> HttpResult {
+    let comparisons = web.0.queue.comparisons(request.limit.min(MAXIMUM)).await?;
+    match request.format {
         Format::Json => {
             let agreement = agreement(&comparisons);
             Ok(Json(json!({ "agreement": agreement, "series": comparisons })).into_response())
@@ -88,16 +88,16 @@ pub(super) async fn comparisons(State(web): State<Web>, Query(wish): Query<Wish>
     }
 }
 
-/// How far a candidate and the active models agree.
+/// How far a shadow model and the active models agree.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 struct Agreement {
-    /// The candidate, as `name/version`.
+    /// The shadow model, as `name/version`.
     package: String,
     /// Series that it was shown.
     series: u64,
-    /// Of these it failed so many.
+    /// Of these, those at which it failed.
     failed: u64,
-    /// Of these so many tell something of it: it did not fail, and its partner was the one that the active result has.
+    /// Of these, those that say something about it: it did not fail, and the other model was the same in both results.
     comparable: u64,
     /// Of the comparable ones, the same decision, or rejected by both.
     agree: u64,
@@ -108,21 +108,20 @@ struct Agreement {
 }
 
 fn agreement(comparisons: &[Comparison]) -> Vec<Agreement> {
-    let mut by_candidate: BTreeMap<(&str, &str), (Agreement, f64)> = BTreeMap::new();
+    let mut by_model: BTreeMap<(&str, &str), (Agreement, f64)> = BTreeMap::new();
     for comparison in comparisons {
         let shadow = &comparison.shadow;
         let key = (shadow.package.as_str(), shadow.sha256.as_str());
-        let (agreement, difference) = by_candidate.entry(key).or_default();
+        let (agreement, difference) = by_model.entry(key).or_default();
         agreement.series += 1;
         agreement.failed += u64::from(shadow.error.is_some());
         agreement.comparable += u64::from(comparison.is_comparable());
         agreement.agree += u64::from(comparison.agrees());
         if comparison.is_comparable()
-            && let [Some(active), Some(candidate)] =
-                [comparison.active.as_ref(), shadow.summary.as_ref()].map(probability)
+            && let [Some(active), Some(shadow)] = [comparison.active.as_ref(), shadow.summary.as_ref()].map(probability)
         {
             agreement.both_probabilities += 1;
-            *difference += (active.value() - candidate.value()).abs();
+            *difference += (active.value() - shadow.value()).abs();
         }
     }
     let finished = |((package, _), (agreement, difference)): ((&str, &str), (Agreement, f64))| Agreement {
@@ -131,7 +130,7 @@ fn agreement(comparisons: &[Comparison]) -> Vec<Agreement> {
             .then(|| difference / agreement.both_probabilities as f64),
         ..agreement
     };
-    by_candidate.into_iter().map(finished).collect()
+    by_model.into_iter().map(finished).collect()
 }
 
 /// The columns of the table; they stand also where there is no row.
@@ -156,7 +155,7 @@ const COLUMNS: [&str; 18] = [
     "shadow_error",
 ];
 
-/// One row of the table, in the order of its columns: what both said of a series.
+/// One row of the table, in the order of its columns: both predictions for a series.
 #[derive(Serialize)]
 struct Row<'a> {
     study_instance_uid: &'a str,

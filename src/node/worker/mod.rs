@@ -34,7 +34,7 @@ use crate::node::archive::{Archive, Unfiled};
 use crate::node::models::Wanted;
 use crate::node::queue::{Job, JobState, Queue, QueueError};
 use crate::node::shutdown::Shutdown;
-use crate::node::telemetry;
+use crate::node::telemetry::{self, JobEnd};
 pub use error::{ResultFault, WorkerError};
 use process::Process;
 pub use process::{Launch, ProcessError};
@@ -213,8 +213,8 @@ impl Worker {
                     ended => ended?,
                 }
                 telemetry::count_job(match summary.ending {
-                    Ending::Analysed(_) => JobState::Analysed.name(),
-                    Ending::Rejected(_) => JobState::Rejected.name(),
+                    Ending::Analysed(_) => JobEnd::Analysed,
+                    Ending::Rejected(_) => JobEnd::Rejected,
                 });
                 for (stage, time) in summary.timings.iter() {
                     telemetry::record_stage(stage.into(), time);
@@ -232,11 +232,11 @@ impl Worker {
 
     async fn failed(&self, job: &Job, error: &WorkerError, now: Timestamp) -> Result<(), QueueError> {
         if error.is_infrastructure_error() {
-            telemetry::count_job("postponed");
+            telemetry::count_job(JobEnd::Postponed);
             return self.queue.postpone(job, &error.to_string(), now).await;
         }
         let state = self.queue.attempt_failed(job, &error.to_string(), now).await?;
-        telemetry::count_job(if state == JobState::Failed { state.name() } else { "retried" });
+        telemetry::count_job(if state == JobState::Failed { JobEnd::Failed } else { JobEnd::Retried });
         Ok(())
     }
 

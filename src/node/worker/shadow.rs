@@ -21,7 +21,7 @@ use crate::node::archive::Archive;
 use crate::node::models::Wanted;
 use crate::node::queue::{Queue, QueueError, ShadowCase};
 use crate::node::shutdown::Shutdown;
-use crate::node::telemetry;
+use crate::node::telemetry::{self, ShadowEnd};
 
 /// Pause after a shadow model that does not start.
 const AFTER_REFUSAL: Duration = Duration::from_mins(1);
@@ -210,7 +210,7 @@ impl Shadow {
         if let Err(error) = &outcome {
             tracing::warn!(job = %case.job, candidate = candidate.package, error, "the shadow model failed");
         }
-        telemetry::count_shadow(if outcome.is_ok() { "seen" } else { "failed" });
+        telemetry::count_shadow(if outcome.is_ok() { ShadowEnd::Seen } else { ShadowEnd::Failed });
         self.queue.record_shadow(case, candidate, &outcome, Timestamp::now()).await?;
         Ok(Duration::ZERO)
     }

@@ -10,21 +10,21 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderValue, header};
+use axum::response::IntoResponse;
 use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 
-use self::outcome::Outcome;
+use self::outcome::PartOutcome;
 use self::pace::{PACE, paced};
 use self::upload::{Intake, Upload};
 use super::media::{Accept, MULTIPART_RELATED, MediaType};
 use super::multipart::{MultipartError, Parser};
-use super::problem::Problem;
-use crate::dicom::Uid;
+use super::request::Request;
 use crate::dicom::bounded::Limits;
 use crate::node::archive::Archive;
 use crate::node::arrivals::StoreEvents;
+use crate::node::http::{HttpResult, Problem};
 
 /// The media type of DICOM JSON.
 const DICOM_JSON: &str = "application/dicom+json";
@@ -44,35 +44,28 @@ impl Stow {
         Self { intake, uploads: Arc::new(Semaphore::new(maximum_uploads)), maximum: maximum_uploads }
     }
 
-    /// Serves one request. `base` is the URL of the DICOMweb service.
-    pub(super) async fn store(
-        &self,
-        study: Option<Uid>,
-        address: SocketAddr,
-        base: &str,
-        headers: &HeaderMap,
-        body: Body,
-    ) -> Result<Response, Problem> {
-        let parser = Parser::new(&boundary(headers)?).map_err(|error| Problem::BadRequest(error.to_string()))?;
+    /// Serves one request from `address`.
+    pub(super) async fn store(&self, request: &Request, address: SocketAddr, body: Body) -> HttpResult {
+        let parser = Parser::new(&boundary(request)?).map_err(|error| Problem::BadRequest(error.to_string()))?;
         let _permit = self.uploads.try_acquire().map_err(|_| {
             Problem::Overloaded(format!("{} uploads are being received, as many as http.maximum_uploads", self.maximum))
         })?;
-        let mut upload = Upload::new(self.intake.clone(), parser, study, address);
+        let mut upload = Upload::new(self.intake.clone(), parser, request.address.study.clone(), address);
         let received = receive(&mut upload, body).await;
         let (mut outcomes, complete) = upload.finish().await;
-        let stored = outcomes.iter().any(Outcome::is_stored);
+        let stored = outcomes.iter().any(PartOutcome::is_stored);
         match received.and(complete.map_err(|error| Problem::BadRequest(error.to_string()))) {
             Err(problem) if !stored => return Err(problem),
             // What is durable is acknowledged, although the request went wrong after it.
             Err(problem @ Problem::TooLarge(_)) => {
                 tracing::warn!(%address, %problem, "the rest of a STOW-RS request is refused");
-                outcomes.push(Outcome::left_out());
+                outcomes.push(PartOutcome::left_out());
             }
-            Err(_) if outcomes.iter().all(Outcome::is_stored) => outcomes.push(Outcome::cut_off()),
+            Err(_) if outcomes.iter().all(PartOutcome::is_stored) => outcomes.push(PartOutcome::cut_off()),
             Ok(()) if outcomes.is_empty() => return Err(Problem::BadRequest("the body has no part".to_owned())),
             _ => {}
         }
-        let (status, response) = outcome::answer(&outcomes, base);
+        let (status, response) = outcome::answer(&outcomes, &request.base);
         let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(DICOM_JSON))];
         Ok((status, content_type, response.to_string()).into_response())
     }
@@ -95,13 +88,14 @@ async fn receive(upload: &mut Upload, body: Body) -> Result<(), Problem> {
 }
 
 /// The boundary of a body that is taken.
-fn boundary(headers: &HeaderMap) -> Result<String, Problem> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+fn boundary(request: &Request) -> Result<String, Problem> {
     let unsupported = |detail: String| Err(Problem::UnsupportedMediaType(detail));
-    if let Some(coding) = text(header::CONTENT_ENCODING).filter(|coding| !coding.eq_ignore_ascii_case("identity")) {
+    if let Some(coding) =
+        request.header(header::CONTENT_ENCODING).filter(|coding| !coding.eq_ignore_ascii_case("identity"))
+    {
         return unsupported(format!("Content-Encoding {coding} is not taken"));
     }
-    let Some(media_type) = text(header::CONTENT_TYPE).and_then(MediaType::parse) else {
+    let Some(media_type) = request.header(header::CONTENT_TYPE).and_then(MediaType::parse) else {
         return unsupported("the request has no Content-Type".to_owned());
     };
     if media_type.essence != MULTIPART_RELATED {
@@ -110,7 +104,7 @@ fn boundary(headers: &HeaderMap) -> Result<String, Problem> {
     if !matches!(media_type.payload().as_str(), "application/dicom" | "*/*") {
         return unsupported(format!("multipart/related of {} is not taken", media_type.payload()));
     }
-    if !Accept::parse(text(header::ACCEPT), None).takes(&[DICOM_JSON, "application/json"]) {
+    if !Accept::parse(request.header(header::ACCEPT), None).takes(&[DICOM_JSON, "application/json"]) {
         return Err(Problem::NotAcceptable(format!("the answer is given as {DICOM_JSON} only")));
     }
     Ok(media_type.parameter("boundary").unwrap_or_default().to_owned())

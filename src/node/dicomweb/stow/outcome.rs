@@ -7,14 +7,14 @@ use dicom_core::VR;
 use dicom_dictionary_std::tags;
 use serde_json::{Map, Value, json};
 
-use crate::dicom::Uid;
 use crate::dicom::bounded::ReadError;
+use crate::dicom::{SeriesId, Uid};
 use crate::node::archive::ArchiveError;
 use crate::node::dicomweb::json::{key, text_element};
 
 /// Why an object was not stored: values of Failure Reason (0008,1197). They equal the statuses of C-STORE
-/// ([PS3.4 B.2.3](https://dicom.nema.org/medical/dicom/current/output/chtml/part04/sect_B.2.3.html)) where both doors
-/// can fail alike.
+/// ([PS3.4 B.2.3](https://dicom.nema.org/medical/dicom/current/output/chtml/part04/sect_B.2.3.html)) where both
+/// interfaces can fail alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureReason {
     /// The archive is full.
@@ -71,30 +71,29 @@ impl From<&ArchiveError> for FailureReason {
 /// Warning Reason (0008,1196) of an object whose UID is taken by other bytes: it is kept apart and the first one stays.
 const KEPT_APART: u16 = 0xB000;
 
-/// What an object says of itself.
+/// Which object it is, as far as it says so.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Identity {
+pub(super) struct SopIdentity {
     pub(super) sop_class_uid: Option<Uid>,
     pub(super) sop_instance_uid: Option<Uid>,
 }
 
 /// What became of one part.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum PartOutcome {
     /// It is durable.
     Stored {
         sop_class_uid: Uid,
         sop_instance_uid: Uid,
-        study_instance_uid: Uid,
-        series_instance_uid: Uid,
+        series: SeriesId,
         /// Other bytes had been stored under its UID.
         conflict: bool,
     },
     /// It is not.
-    Failed { identity: Identity, reason: FailureReason },
+    Failed { identity: SopIdentity, reason: FailureReason },
 }
 
-impl Outcome {
+impl PartOutcome {
     /// True if the object is durable.
     pub(super) fn is_stored(&self) -> bool {
         matches!(self, Self::Stored { .. })
@@ -102,23 +101,23 @@ impl Outcome {
 
     /// A part that did not arrive in full.
     pub(super) fn cut_off() -> Self {
-        Self::Failed { identity: Identity::default(), reason: FailureReason::Unreadable }
+        Self::Failed { identity: SopIdentity::default(), reason: FailureReason::Unreadable }
     }
 
     /// All parts beyond the most that one request may have.
     pub(super) fn left_out() -> Self {
-        Self::Failed { identity: Identity::default(), reason: FailureReason::TooLarge }
+        Self::Failed { identity: SopIdentity::default(), reason: FailureReason::TooLarge }
     }
 }
 
 /// The answer to a request: status (Table 10.5.3-1) and DICOM JSON.
-pub(super) fn answer(outcomes: &[Outcome], base: &str) -> (StatusCode, Value) {
+pub(super) fn answer(outcomes: &[PartOutcome], base: &str) -> (StatusCode, Value) {
     let mut referenced = Vec::new();
     let mut failed = Vec::new();
     for outcome in outcomes {
         match outcome {
-            Outcome::Stored { .. } => referenced.push(stored_item(outcome, base)),
-            Outcome::Failed { identity, reason } => failed.push(failed_item(identity, *reason)),
+            PartOutcome::Stored { .. } => referenced.push(stored_item(outcome, base)),
+            PartOutcome::Failed { identity, reason } => failed.push(failed_item(identity, *reason)),
         }
     }
     let mut response = Map::new();
@@ -133,12 +132,12 @@ pub(super) fn answer(outcomes: &[Outcome], base: &str) -> (StatusCode, Value) {
     (status(outcomes), Value::Object(response))
 }
 
-fn status(outcomes: &[Outcome]) -> StatusCode {
+fn status(outcomes: &[PartOutcome]) -> StatusCode {
     let all = |reason: FailureReason| {
-        outcomes.iter().all(|outcome| matches!(outcome, Outcome::Failed { reason: known, .. } if *known == reason))
+        outcomes.iter().all(|outcome| matches!(outcome, PartOutcome::Failed { reason: known, .. } if *known == reason))
     };
     let stored = outcomes.iter().filter(|outcome| outcome.is_stored()).count();
-    let conflict = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Stored { conflict: true, .. }));
+    let conflict = outcomes.iter().any(|outcome| matches!(outcome, PartOutcome::Stored { conflict: true, .. }));
     match stored {
         0 if all(FailureReason::Full) => StatusCode::INSUFFICIENT_STORAGE,
         0 if all(FailureReason::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -150,21 +149,18 @@ fn status(outcomes: &[Outcome]) -> StatusCode {
 }
 
 /// The study of all stored objects, if it is one.
-fn common_study(outcomes: &[Outcome]) -> Option<&Uid> {
+fn common_study(outcomes: &[PartOutcome]) -> Option<&Uid> {
     let mut studies = outcomes.iter().filter_map(|outcome| match outcome {
-        Outcome::Stored { study_instance_uid, .. } => Some(study_instance_uid),
-        Outcome::Failed { .. } => None,
+        PartOutcome::Stored { series, .. } => Some(&series.study_instance_uid),
+        PartOutcome::Failed { .. } => None,
     });
     let first = studies.next()?;
     studies.all(|study| study == first).then_some(first)
 }
 
-fn stored_item(outcome: &Outcome, base: &str) -> Value {
-    let Outcome::Stored { sop_class_uid, sop_instance_uid, study_instance_uid, series_instance_uid, conflict } =
-        outcome
-    else {
-        return Value::Null;
-    };
+fn stored_item(outcome: &PartOutcome, base: &str) -> Value {
+    let PartOutcome::Stored { sop_class_uid, sop_instance_uid, series, conflict } = outcome else { return Value::Null };
+    let SeriesId { study_instance_uid, series_instance_uid } = series;
     let url = format!("{base}/studies/{study_instance_uid}/series/{series_instance_uid}/instances/{sop_instance_uid}");
     let mut item = Map::from_iter([
         (key(tags::REFERENCED_SOP_CLASS_UID), text_element(VR::UI, sop_class_uid.as_str())),
@@ -178,7 +174,7 @@ fn stored_item(outcome: &Outcome, base: &str) -> Value {
 }
 
 /// One item a failure: with what the object says of itself, which for what is not DICOM is nothing.
-fn failed_item(identity: &Identity, reason: FailureReason) -> Value {
+fn failed_item(identity: &SopIdentity, reason: FailureReason) -> Value {
     let mut item = Map::from_iter([(key(tags::FAILURE_REASON), json!({ "vr": "US", "Value": [reason.code()] }))]);
     for (tag, uid) in [
         (tags::REFERENCED_SOP_CLASS_UID, &identity.sop_class_uid),
@@ -199,24 +195,23 @@ mod tests {
         Uid::parse(text).expect("uid")
     }
 
-    fn stored(conflict: bool) -> Outcome {
-        Outcome::Stored {
+    fn stored(conflict: bool) -> PartOutcome {
+        PartOutcome::Stored {
             sop_class_uid: uid("1.1"),
             sop_instance_uid: uid("1.2"),
-            study_instance_uid: uid("1.3"),
-            series_instance_uid: uid("1.4"),
+            series: SeriesId::new(uid("1.3"), uid("1.4")),
             conflict,
         }
     }
 
-    fn failed(reason: FailureReason) -> Outcome {
-        let identity = Identity { sop_class_uid: Some(uid("1.1")), sop_instance_uid: Some(uid("1.9")) };
-        Outcome::Failed { identity, reason }
+    fn failed(reason: FailureReason) -> PartOutcome {
+        let identity = SopIdentity { sop_class_uid: Some(uid("1.1")), sop_instance_uid: Some(uid("1.9")) };
+        PartOutcome::Failed { identity, reason }
     }
 
     #[test]
     fn the_status_says_whether_all_some_or_none_was_stored() {
-        let status = |outcomes: &[Outcome]| answer(outcomes, "").0.as_u16();
+        let status = |outcomes: &[PartOutcome]| answer(outcomes, "").0.as_u16();
         assert_eq!(status(&[stored(false), stored(false)]), 200);
         assert_eq!(status(&[stored(false), stored(true)]), 202);
         assert_eq!(status(&[stored(false), failed(FailureReason::Unreadable)]), 202);
@@ -235,7 +230,7 @@ mod tests {
             "http://h/dicomweb/studies/1.3/series/1.4/instances/1.2"
         );
         assert!(response.get("00081198").is_none());
-        let nameless = Outcome::Failed { identity: Identity::default(), reason: FailureReason::Unreadable };
+        let nameless = PartOutcome::Failed { identity: SopIdentity::default(), reason: FailureReason::Unreadable };
         let (_, response) = answer(&[failed(FailureReason::OtherStudy), nameless], "");
         assert_eq!(response["00081198"]["Value"][0]["00081197"]["Value"], json!([0xC409]));
         assert_eq!(response["00081198"]["Value"][0]["00081155"]["Value"], json!(["1.9"]));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use tokio::time::timeout;
 
-use super::super::problem::Problem;
+use crate::node::http::Problem;
 
 /// The least that must come.
 #[derive(Debug, Clone, Copy)]

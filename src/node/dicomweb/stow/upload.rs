@@ -4,25 +4,24 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use dicom_dictionary_std::tags;
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 
-use super::outcome::{FailureReason, Identity, Outcome};
+use super::outcome::{FailureReason, PartOutcome, SopIdentity};
 use crate::dicom::bounded::{self, Limits};
-use crate::dicom::{Uid, elements};
+use crate::dicom::{SeriesId, Uid, elements};
 use crate::node::archive::{Archive, Origin, ReceivedInstance, Stored};
 use crate::node::arrivals::{Feed, StoreEvents};
 use crate::node::dicomweb::media::MediaType;
 use crate::node::dicomweb::multipart::{Event, MultipartError, Parser};
-use crate::node::telemetry::{self, Door};
+use crate::node::memory::{Budget, Held};
+use crate::node::telemetry::{self, Interface, Received};
 
 /// Bytes of complete objects, over all requests, that may wait for the disk; one larger object waits alone.
 const WAITING_BYTES: usize = 64 * 1024 * 1024;
-/// Memory is counted in pieces of so many bytes.
-const PIECE: usize = 64 * 1024;
 
 /// What all uploads share.
 #[derive(Clone)]
@@ -33,17 +32,15 @@ pub(super) struct Intake {
     events: Arc<dyn StoreEvents>,
     /// One permit a byte of [`WAITING_BYTES`]: who wants more waits.
     waiting: Arc<Semaphore>,
-    /// One permit a piece of memory for parts on their way in, together no more than one object may have at most and
-    /// what may wait for the disk: who wants more is refused.
-    memory: Arc<Semaphore>,
+    /// Memory for parts that are being received, together no more than one object may have at most and what may wait
+    /// for the disk.
+    memory: Budget,
 }
 
 impl Intake {
     pub(super) fn new(archive: Archive, limits: Limits, events: Arc<dyn StoreEvents>) -> Self {
-        let bytes = usize::try_from(limits.object_bytes()).unwrap_or(usize::MAX).saturating_add(WAITING_BYTES);
-        let pieces = bytes.div_ceil(PIECE).min(Semaphore::MAX_PERMITS);
-        let (waiting, memory) = (Arc::new(Semaphore::new(WAITING_BYTES)), Arc::new(Semaphore::new(pieces)));
-        Self { archive, limits, events, waiting, memory }
+        let memory = Budget::new(limits.object_bytes().saturating_add(WAITING_BYTES as u64));
+        Self { archive, limits, events, waiting: Arc::new(Semaphore::new(WAITING_BYTES)), memory }
     }
 }
 
@@ -55,59 +52,14 @@ pub(super) struct Upload {
     parser: Parser,
     study: Option<Uid>,
     address: SocketAddr,
-    part: Option<Part>,
+    /// The part that is being received, or why it is not kept.
+    part: Option<Result<Held, FailureReason>>,
     /// Parts seen so far.
     count: usize,
     storing: JoinSet<(usize, Ended)>,
-    outcomes: Vec<(usize, Outcome)>,
+    outcomes: Vec<(usize, PartOutcome)>,
     /// Size of the last part: the next one is likely as large.
     expected: usize,
-}
-
-/// A part that is being received.
-struct Part {
-    content: Result<Held, FailureReason>,
-}
-
-/// The content of a part and the memory it may use.
-#[derive(Default)]
-struct Held {
-    bytes: BytesMut,
-    pieces: usize,
-    permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Part {
-    /// Takes in more of the content, or lets go of all of it.
-    fn append(&mut self, more: &[u8], intake: &Intake) {
-        let Ok(held) = &mut self.content else { return };
-        let length = held.bytes.len() + more.len();
-        if length as u64 > intake.limits.object_bytes() {
-            self.content = Err(FailureReason::TooLarge);
-        } else if held.reserve(length, &intake.memory) {
-            held.bytes.extend_from_slice(more);
-        } else {
-            self.content = Err(FailureReason::Overloaded);
-        }
-    }
-}
-
-impl Held {
-    /// Takes memory for so many bytes in all; false if there is none.
-    fn reserve(&mut self, length: usize, memory: &Arc<Semaphore>) -> bool {
-        let missing = length.div_ceil(PIECE).saturating_sub(self.pieces);
-        if missing == 0 {
-            return true;
-        }
-        let taken = u32::try_from(missing).ok().and_then(|count| Arc::clone(memory).try_acquire_many_owned(count).ok());
-        let Some(taken) = taken else { return false };
-        self.pieces += missing;
-        match &mut self.permit {
-            Some(permit) => permit.merge(taken),
-            None => self.permit = Some(taken),
-        }
-        true
-    }
 }
 
 impl Upload {
@@ -133,11 +85,7 @@ impl Upload {
         while let Some(event) = self.parser.event()? {
             match event {
                 Event::Part(media_type) => self.begin(media_type.as_ref()),
-                Event::Content(content) => {
-                    if let Some(part) = &mut self.part {
-                        part.append(&content, &self.intake);
-                    }
-                }
+                Event::Content(content) => self.append(&content),
                 Event::EndOfPart => self.end().await,
             }
         }
@@ -146,7 +94,7 @@ impl Upload {
 
     /// What became of each part, in the order of the request, and whether the body was complete. A part that was cut
     /// off counts as failed.
-    pub(super) async fn finish(mut self) -> (Vec<Outcome>, Result<(), MultipartError>) {
+    pub(super) async fn finish(mut self) -> (Vec<PartOutcome>, Result<(), MultipartError>) {
         if self.part.take().is_some() {
             self.fail(FailureReason::Unreadable);
         }
@@ -163,26 +111,35 @@ impl Upload {
         });
         self.count += 1;
         let mut content = known.then(Held::default).ok_or(FailureReason::Unreadable);
-        if let Ok(held) = &mut content
-            && held.reserve(self.expected, &self.intake.memory)
-        {
-            held.bytes.reserve(self.expected);
+        if let Ok(held) = &mut content {
+            // Without room for as much, the part may still be smaller than the one before.
+            held.reserve(self.expected, &self.intake.memory);
         }
-        self.part = Some(Part { content });
+        self.part = Some(content);
+    }
+
+    /// Takes in more of a part, or drops all of it.
+    fn append(&mut self, more: &[u8]) {
+        let Some(Ok(held)) = &mut self.part else { return };
+        if (held.len() + more.len()) as u64 > self.intake.limits.object_bytes() {
+            self.part = Some(Err(FailureReason::TooLarge));
+        } else if !held.extend(more, &self.intake.memory) {
+            self.part = Some(Err(FailureReason::Overloaded));
+        }
     }
 
     async fn end(&mut self) {
-        let Some(part) = self.part.take() else { return };
-        let Held { bytes: content, permit: memory, .. } = match part.content {
-            Ok(held) => held,
-            Err(reason) => return self.fail(reason),
+        let (content, memory) = match self.part.take() {
+            Some(Ok(held)) => held.complete(),
+            Some(Err(reason)) => return self.fail(reason),
+            None => return,
         };
         self.expected = content.len();
         let permits = content.len().clamp(1, WAITING_BYTES) as u32;
         let Ok(waiting) = Arc::clone(&self.intake.waiting).acquire_many_owned(permits).await else { return };
         let (intake, study, address, index) = (self.intake.clone(), self.study.clone(), self.address, self.count);
         self.storing.spawn(async move {
-            let outcome = store(&intake, study.as_ref(), address, content.freeze()).await;
+            let outcome = store(&intake, study.as_ref(), address, content).await;
             drop((waiting, memory));
             (index, outcome)
         });
@@ -195,15 +152,18 @@ impl Upload {
     fn note(&mut self, ended: Result<(usize, Ended), JoinError>) {
         let (index, outcome) = match ended {
             Ok((index, Ok((stored, outcome)))) => {
-                if let Outcome::Stored { study_instance_uid, series_instance_uid, .. } = &outcome {
-                    self.feed.stored(study_instance_uid, series_instance_uid, stored);
+                if let PartOutcome::Stored { series, .. } = &outcome {
+                    self.feed.stored(series, stored);
                 }
                 (index, outcome)
             }
-            Ok((index, Err((reason, identity)))) => (index, Outcome::Failed { identity, reason }),
+            Ok((index, Err((reason, identity)))) => (index, PartOutcome::Failed { identity, reason }),
             Err(error) => {
                 tracing::error!(%error, "storing an object ended by a fault of this program");
-                (self.count, Outcome::Failed { identity: Identity::default(), reason: FailureReason::Processing })
+                (
+                    self.count,
+                    PartOutcome::Failed { identity: SopIdentity::default(), reason: FailureReason::Processing },
+                )
             }
         };
         self.outcomes.push((index, outcome));
@@ -211,25 +171,26 @@ impl Upload {
 
     /// Records a part that was not kept.
     fn fail(&mut self, reason: FailureReason) {
-        telemetry::count_received(Door::Stow, "refused", 0);
-        self.outcomes.push((self.count, Outcome::Failed { identity: Identity::default(), reason }));
+        telemetry::count_received(Interface::Stow, Received::Refused, 0);
+        self.outcomes.push((self.count, PartOutcome::Failed { identity: SopIdentity::default(), reason }));
     }
 }
 
 /// How storing an object ended.
-type Ended = Result<(Stored, Outcome), Failure>;
-type Failure = (FailureReason, Identity);
+type Ended = Result<(Stored, PartOutcome), Failure>;
+type Failure = (FailureReason, SopIdentity);
 
 /// Reads and stores one object.
 async fn store(intake: &Intake, study: Option<&Uid>, address: SocketAddr, file: Bytes) -> Ended {
     let bytes = file.len();
     let limits = intake.limits;
     let read = tokio::task::spawn_blocking(move || read(&file, &limits)).await;
-    let ended = match read.unwrap_or(Err((FailureReason::Processing, Identity::default()))) {
+    let ended = match read.unwrap_or(Err((FailureReason::Processing, SopIdentity::default()))) {
         Ok(instance) => file_away(intake, study, address, instance).await,
         Err(failure) => Err(failure),
     };
-    telemetry::count_received(Door::Stow, ended.as_ref().map_or("refused", |(stored, _)| name(*stored)), bytes);
+    let outcome = ended.as_ref().map_or(Received::Refused, |(stored, _)| (*stored).into());
+    telemetry::count_received(Interface::Stow, outcome, bytes);
     if let Err((reason, identity)) = &ended {
         tracing::warn!(
             reason = format!("{:04X}", reason.code()),
@@ -240,25 +201,18 @@ async fn store(intake: &Intake, study: Option<&Uid>, address: SocketAddr, file: 
     ended
 }
 
-fn name(stored: Stored) -> &'static str {
-    match stored {
-        Stored::New => "new",
-        Stored::Already => "already",
-        Stored::Conflict => "conflict",
-    }
-}
-
 /// A readable object.
 struct Readable {
     instance: ReceivedInstance,
-    identity: Identity,
+    identity: SopIdentity,
 }
 
 /// Reads a DICOM file and checks it against its own file meta information.
 fn read(file: &Bytes, limits: &Limits) -> Result<Readable, Failure> {
-    let parts = bounded::split(file).map_err(|error| ((&error).into(), Identity::default()))?;
+    let parts = bounded::split(file).map_err(|error| ((&error).into(), SopIdentity::default()))?;
     let uid = |text: &Option<String>| text.as_deref().and_then(|text| Uid::parse(text).ok());
-    let named = Identity { sop_class_uid: uid(&parts.sop_class_uid), sop_instance_uid: uid(&parts.sop_instance_uid) };
+    let named =
+        SopIdentity { sop_class_uid: uid(&parts.sop_class_uid), sop_instance_uid: uid(&parts.sop_instance_uid) };
     let fail = |reason: FailureReason| (reason, named.clone());
     let transfer_syntax_uid = Uid::parse(&parts.transfer_syntax_uid).map_err(|_| fail(FailureReason::Unreadable))?;
     if TransferSyntaxRegistry.get(transfer_syntax_uid.as_str()).is_none() {
@@ -268,7 +222,7 @@ fn read(file: &Bytes, limits: &Limits) -> Result<Readable, Failure> {
         tracing::info!(%error, "an object sent by STOW-RS cannot be read");
         fail((&error).into())
     })?;
-    let identity = Identity {
+    let identity = SopIdentity {
         sop_class_uid: elements::uid(&header, tags::SOP_CLASS_UID),
         sop_instance_uid: elements::uid(&header, tags::SOP_INSTANCE_UID),
     };
@@ -286,7 +240,7 @@ fn read(file: &Bytes, limits: &Limits) -> Result<Readable, Failure> {
 async fn file_away(intake: &Intake, study: Option<&Uid>, address: SocketAddr, readable: Readable) -> Ended {
     let Readable { mut instance, identity } = readable;
     instance.origin = Origin::Stow { address: address.ip().to_string() };
-    let Identity { sop_class_uid: Some(sop_class_uid), sop_instance_uid: Some(sop_instance_uid) } = identity.clone()
+    let SopIdentity { sop_class_uid: Some(sop_class_uid), sop_instance_uid: Some(sop_instance_uid) } = identity.clone()
     else {
         return Err((FailureReason::Unreadable, identity));
     };
@@ -296,7 +250,8 @@ async fn file_away(intake: &Intake, study: Option<&Uid>, address: SocketAddr, re
     ) else {
         return Err((FailureReason::Unreadable, identity));
     };
-    if study.is_some_and(|study| *study != study_instance_uid) {
+    let series = SeriesId::new(study_instance_uid, series_instance_uid);
+    if study.is_some_and(|study| *study != series.study_instance_uid) {
         return Err((FailureReason::OtherStudy, identity));
     }
     let stored = intake.archive.store(instance).await.map_err(|error| {
@@ -304,7 +259,5 @@ async fn file_away(intake: &Intake, study: Option<&Uid>, address: SocketAddr, re
         (FailureReason::from(&error), identity)
     })?;
     let conflict = stored == Stored::Conflict;
-    let outcome =
-        Outcome::Stored { sop_class_uid, sop_instance_uid, study_instance_uid, series_instance_uid, conflict };
-    Ok((stored, outcome))
+    Ok((stored, PartOutcome::Stored { sop_class_uid, sop_instance_uid, series, conflict }))
 }

@@ -1,45 +1,38 @@
 //! `/bulkdata/{path}`: the large values that metadata refers to, whole or by range
 //! ([PS3.18 10.4.1.1.5](https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_10.4.html)).
 
+use std::io::Write;
 use std::ops::Range;
 
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 
 use super::super::body::{self, Multipart};
 use super::super::media::covers;
-use super::super::problem::Problem;
-use super::super::target::{Address, Parameters};
+use super::super::request::Request;
 use super::Wado;
 use super::frames::SAMPLES;
 use super::pixels::{self, Object};
 use crate::dicom::elements::DataSet;
+use crate::node::http::{HttpResult, Problem};
 
-use std::io::Write;
-
-/// Answers a request for a value. `path` is what the BulkDataURI has after `/bulkdata/`: `TAG` or `TAG/ITEM/TAG`.
-pub(in super::super) async fn retrieve(
-    wado: &Wado,
-    address: &Address,
-    path: &str,
-    base: &str,
-    parameters: &Parameters,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
-    let Some(multipart) = super::accept(headers, parameters)
-        .first(|wanted| covers(&wanted.payload(), SAMPLES).then_some(wanted.is_multipart()))
+/// Answers a request for a value. The segment `path` is what the BulkDataURI has after `/bulkdata/`: `TAG` or `TAG/ITEM/TAG`.
+pub(in super::super) async fn retrieve(State(wado): State<Wado>, request: Request) -> HttpResult {
+    let Some(multipart) =
+        request.accept().first(|wanted| covers(&wanted.payload(), SAMPLES).then_some(wanted.is_multipart()))
     else {
         return Err(Problem::NotAcceptable("bulk data is given as application/octet-stream only".to_owned()));
     };
-    let instance = wado.instance(address).await?;
-    let location = format!("{}/bulkdata/{path}", super::url(base, &instance));
-    let (wanted, limits) = (path.to_owned(), wado.limits);
-    let content = super::blocking(move || value(&pixels::read(&instance, &limits)?, &wanted)).await?;
-    let range = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
+    let instance = wado.instance(&request.address).await?;
+    let path = request.segment("path").unwrap_or_default().to_owned();
+    let location = format!("{}/bulkdata/{path}", super::url(&request.base, &instance));
+    let limits = wado.limits;
+    let content = super::blocking(move || value(&pixels::read(&instance, &limits)?, &path)).await?;
     let length = content.len();
-    let (status, range) = match range.map(|text| self::range(text, length)) {
+    let (status, range) = match request.header(header::RANGE).map(|text| self::range(text, length)) {
         None | Some(Asked::Whole) => (StatusCode::OK, 0..length),
         Some(Asked::Part(range)) => (StatusCode::PARTIAL_CONTENT, range),
         Some(Asked::Outside) => return Err(Problem::RangeNotSatisfiable(length as u64)),

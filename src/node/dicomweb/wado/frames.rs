@@ -4,17 +4,18 @@
 use std::borrow::Cow;
 use std::io::Write;
 
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
 use dicom_dictionary_std::uids;
 
 use super::super::body::{self, Multipart};
 use super::super::media::{Accept, covers};
-use super::super::problem::Problem;
-use super::super::target::{Address, Parameters};
+use super::super::request::Request;
 use super::Wado;
 use super::pixels::{self, Object};
 use crate::node::archive::StoredInstance;
+use crate::node::http::{HttpResult, Problem};
 
 /// The media type of plain samples.
 pub(super) const SAMPLES: &str = "application/octet-stream";
@@ -29,18 +30,11 @@ enum Sending {
 }
 
 /// Answers a request for frames, counted from 1, separated by commas.
-pub(in super::super) async fn retrieve(
-    wado: &Wado,
-    address: &Address,
-    list: &str,
-    base: &str,
-    parameters: &Parameters,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
-    let numbers = numbers(list)?;
-    let instance = wado.instance(address).await?;
-    let sending = choose(&super::accept(headers, parameters), &instance)?;
-    let location = super::url(base, &instance);
+pub(in super::super) async fn retrieve(State(wado): State<Wado>, request: Request) -> HttpResult {
+    let numbers = numbers(request.segment("list").unwrap_or_default())?;
+    let instance = wado.instance(&request.address).await?;
+    let sending = choose(&request.accept(), &instance)?;
+    let location = super::url(&request.base, &instance);
     let stored_in = instance.transfer_syntax_uid.clone();
     let limits = wado.limits;
     let (object, numbers) = super::blocking(move || {

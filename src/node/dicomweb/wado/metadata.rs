@@ -3,32 +3,27 @@
 
 use std::io::{self, Write};
 
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
 use serde_json::{Map, Value};
 
 use super::super::body;
 use super::super::json::{self, BulkData};
-use super::super::problem::Problem;
-use super::super::target::{Address, Parameters};
+use super::super::request::Request;
 use super::Wado;
 use crate::dicom::bounded::{self, Limits, ReadError};
 use crate::node::archive::StoredInstance;
+use crate::node::http::{HttpResult, Problem};
 
 /// Answers a request for metadata, one object of the answer at a time.
-pub(in super::super) async fn retrieve(
-    wado: &Wado,
-    address: &Address,
-    base: &str,
-    parameters: &Parameters,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
+pub(in super::super) async fn retrieve(State(wado): State<Wado>, request: Request) -> HttpResult {
     const OFFERED: [&str; 2] = ["application/dicom+json", "application/json"];
-    if !super::accept(headers, parameters).takes(&OFFERED) {
+    if !request.accept().takes(&OFFERED) {
         return Err(Problem::NotAcceptable("metadata is given as application/dicom+json only".to_owned()));
     }
-    let instances = wado.instances(address).await?;
-    let (base, limits) = (base.to_owned(), wado.limits);
+    let instances = wado.instances(&request.address).await?;
+    let (base, limits) = (request.base, wado.limits);
     // The first object is read before anything is promised.
     let (first, instances, base) = super::blocking(move || {
         let first = describe(&instances[0], &base, &limits)?;

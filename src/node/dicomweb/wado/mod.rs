@@ -8,25 +8,18 @@ pub(super) mod objects;
 pub(super) mod pixels;
 pub(super) mod rendered;
 
-use axum::http::{HeaderMap, header};
-
-use super::media::Accept;
-use super::problem::Problem;
-use super::target::{Address, Parameters};
+use super::request::Address;
 use crate::dicom::bounded::Limits;
 use crate::node::archive::{Archive, StoredInstance};
+use crate::node::http::Problem;
 
 /// The service.
 #[derive(Clone)]
 pub(super) struct Wado {
     archive: Archive,
-    /// What archived objects may claim: they came from outside, and the doors pass over what follows a data set.
+    /// What archived objects may claim: they came from outside, and what follows a data set was
+    /// not checked when they were received.
     limits: Limits,
-}
-
-/// What a request accepts, by header and by parameter.
-pub(super) fn accept(headers: &HeaderMap, parameters: &Parameters) -> Accept {
-    Accept::parse(headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()), parameters.get("accept"))
 }
 
 impl Wado {

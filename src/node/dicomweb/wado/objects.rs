@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::{self, Write};
 
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
 use dicom_dictionary_std::uids;
 use dicom_pixeldata::Transcode;
 use dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN;
@@ -12,12 +13,12 @@ use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry
 
 use super::super::body::{self, Multipart};
 use super::super::media::covers;
-use super::super::problem::Problem;
-use super::super::target::{Address, Parameters};
+use super::super::request::Request;
 use super::Wado;
 use super::pixels::{self, Object};
 use crate::dicom::bounded::Limits;
 use crate::node::archive::StoredInstance;
+use crate::node::http::{HttpResult, Problem};
 
 /// The media type of DICOM files.
 const DICOM: &str = "application/dicom";
@@ -39,22 +40,16 @@ enum Sending {
 }
 
 /// Answers a request for whole objects.
-pub(in super::super) async fn retrieve(
-    wado: &Wado,
-    address: &Address,
-    base: &str,
-    parameters: &Parameters,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
-    let instances = wado.instances(address).await?;
-    let accept = super::accept(headers, parameters);
+pub(in super::super) async fn retrieve(State(wado): State<Wado>, request: Request) -> HttpResult {
+    let instances = wado.instances(&request.address).await?;
+    let accept = request.accept();
     let mut refusal = "objects are given as application/dicom only".to_owned();
     let chosen = accept.first(|wanted| {
         if !covers(&wanted.payload(), DICOM) {
             return None;
         }
         match plan(&instances, wanted.payload() == "*/*", wanted.parameter("transfer-syntax")) {
-            Ok(plan) => Some((plan, wanted.essence == DICOM && address.instance.is_some())),
+            Ok(plan) => Some((plan, wanted.essence == DICOM && request.address.instance.is_some())),
             Err(reason) => {
                 refusal = reason;
                 None
@@ -80,7 +75,7 @@ pub(in super::super) async fn retrieve(
     }
     let multipart = Multipart::new(DICOM);
     let content_type = multipart.content_type();
-    let base = base.to_owned();
+    let base = request.base;
     let body = body::written(move |sink| {
         for (instance, sending) in &sendings {
             let transfer_syntax_uid = match sending {

@@ -7,10 +7,10 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileDicomObject, InMemDicomObject};
 use dicom_pixeldata::PixelDecoder;
 
-use super::super::problem::Problem;
 use crate::dicom::bounded::{self, Limits};
 use crate::dicom::elements;
 use crate::node::archive::StoredInstance;
+use crate::node::http::Problem;
 
 /// An archived object in memory.
 pub(super) type Object = FileDicomObject<InMemDicomObject>;

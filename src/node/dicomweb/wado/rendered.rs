@@ -3,8 +3,8 @@
 
 use std::io::Cursor;
 
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::header;
+use axum::response::IntoResponse;
 use dicom_dictionary_std::tags;
 use dicom_pixeldata::{ConvertOptions, PixelDecoder, VoiLutFunction, VoiLutOption, WindowLevel, WindowLevelTransform};
 use image::codecs::jpeg::JpegEncoder;
@@ -12,11 +12,11 @@ use image::imageops::FilterType;
 use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 
 use super::super::media::covers;
-use super::super::problem::Problem;
-use super::super::target::{Address, Parameters};
+use super::super::request::Request;
 use super::pixels::{self, Object};
 use super::{Wado, frames};
 use crate::dicom::elements;
+use crate::node::http::{HttpResult, Problem};
 
 /// The media types of pictures; who takes either gets the first, which loses nothing.
 const OFFERED: [&str; 2] = [PNG, JPEG];
@@ -41,25 +41,18 @@ pub(in super::super) enum Size {
     Thumbnail,
 }
 
-/// Answers a request for a picture of the instance, or of the middle instance below the path. `frame` counts from 1.
-pub(in super::super) async fn retrieve(
-    wado: &Wado,
-    address: &Address,
-    frame: Option<&str>,
-    size: Size,
-    parameters: &Parameters,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
-    let Some(media_type) = super::accept(headers, parameters)
-        .first(|wanted| OFFERED.into_iter().find(|offered| covers(&wanted.payload(), offered)))
+/// Answers a request for a picture of the instance, or of the middle instance below the path. Its frame counts from 1.
+pub(in super::super) async fn retrieve(wado: &Wado, request: &Request, size: Size) -> HttpResult {
+    let Some(media_type) =
+        request.accept().first(|wanted| OFFERED.into_iter().find(|offered| covers(&wanted.payload(), offered)))
     else {
         return Err(Problem::NotAcceptable(format!("pictures are given as {PNG} or {JPEG}")));
     };
-    let frame = frame.or_else(|| parameters.get("frame")).map(frames::numbers).transpose()?;
-    let window = parameters.get("window").map(window).transpose()?;
-    let viewport = parameters.get("viewport").map(viewport).transpose()?;
-    let quality = parameters.get("quality").map_or(Ok(QUALITY), quality)?;
-    let mut instances = wado.instances(address).await?;
+    let frame = request.segment("list").or_else(|| request.parameter("frame")).map(frames::numbers).transpose()?;
+    let window = request.parameter("window").map(window).transpose()?;
+    let viewport = request.parameter("viewport").map(viewport).transpose()?;
+    let quality = request.parameter("quality").map_or(Ok(QUALITY), quality)?;
+    let mut instances = wado.instances(&request.address).await?;
     let instance = instances.swap_remove(instances.len() / 2);
     let limits = wado.limits;
     let picture = super::blocking(move || {

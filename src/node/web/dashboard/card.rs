@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::engine::analyse::findings::{Decision, Probability};
 use crate::engine::pipeline::{AnalysisSummary, ResultKind};
 use crate::engine::volume::Rejection;
-use crate::node::dicomweb::target::ROOT;
+use crate::node::dicomweb::ROOT;
 use crate::node::queue::{DeliveryState, JobState, SeriesProgress, SeriesView, StudyView};
 
 /// How soon somebody should look; also the order on the page.
@@ -78,7 +78,7 @@ impl<'a> Card<'a> {
                     }
                     (self.facts())
                     (self.shadow())
-                    (self.ways_back())
+                    (self.retries())
                 }
                 @if let Some(image) = self.key_image() { (image) }
             }
@@ -138,7 +138,7 @@ impl<'a> Card<'a> {
                 }
                 @if seconds > 0.0 { div { dt { "Analysis" } dd { (format!("{seconds:.1} s")) } } }
                 @if let Some(summary) = self.summary() {
-                    @if let Some(provider) = summary.provider() { div { dt { "On" } dd { (provider.0) } } }
+                    @if let Some(provider) = summary.provider() { div { dt { "Ran on" } dd { (provider.0) } } }
                     @for model in summary.models() { div { dt { "Model" } dd { (model.id()) } } }
                     @if summary.is_demonstration() {
                         div { dt { "Kind" } dd.warn { "demonstration model, not delivered by default" } }
@@ -156,13 +156,13 @@ impl<'a> Card<'a> {
         }
     }
 
-    /// What candidates said beside, told apart from the result.
+    /// Predictions of shadow models, apart from the result.
     fn shadow(&self) -> Markup {
         html! {
-            @for said in &self.series.shadow {
+            @for shadow in &self.series.shadow {
                 p.shadow {
-                    b { "Shadow " } (said.package) ": "
-                    @match (&said.error, said.summary.as_ref().and_then(AnalysisSummary::analysed)) {
+                    b { "Shadow " } (shadow.package) ": "
+                    @match (&shadow.error, shadow.summary.as_ref().and_then(AnalysisSummary::analysed)) {
                         (Some(error), _) => { span.alarm { "failed: " (error) } }
                         (None, Some(analysed)) => {
                             (headline(analysed.decision, Some(analysed.probability)))
@@ -170,29 +170,29 @@ impl<'a> Card<'a> {
                         }
                         (None, None) => { "not analysed" }
                     }
-                    ". No part of the result, never sent."
+                    ". Not part of the result, never sent."
                 }
             }
         }
     }
 
-    /// Buttons that queue anew what was given up.
-    fn ways_back(&self) -> Markup {
-        let mut dead: Vec<&str> = self
+    /// Buttons that queue again what has failed.
+    fn retries(&self) -> Markup {
+        let mut failed: Vec<&str> = self
             .deliveries()
             .into_iter()
             .filter(|(_, state, _)| *state == DeliveryState::DeadLetter)
             .map(|(destination, ..)| destination)
             .collect();
-        dead.dedup();
+        failed.dedup();
         html! {
             @if let (SeriesProgress::Job(JobState::Failed), Some(job)) = (self.series.state, &self.series.job) {
                 form method="post" action=(format!("/api/v1/jobs/{job}/retry")) { button { "Analyse again" } }
             }
-            @for destination in dead {
+            @for destination in failed {
                 form method="post" action="/api/v1/deliveries/retry" {
                     input type="hidden" name="destination" value=(destination);
-                    button { "Send again what " (destination) " did not take" }
+                    button { "Send again what " (destination) " has not received" }
                 }
             }
         }
@@ -220,7 +220,7 @@ impl<'a> Card<'a> {
             "{ROOT}/studies/{}/series/{}/instances/{}/rendered",
             self.study.study_instance_uid, capture.series_instance_uid, capture.sop_instance_uid
         );
-        let text = "Heat map over the slice of greatest evidence";
+        let text = "Heat map over the most suspicious slice";
         Some(html! {
             a href=(format!("{instance}?frame=1")) {
                 img.key src=(format!("{instance}?frame=2&viewport=480,480")) alt=(text) loading="lazy" width="480" height="480";

@@ -1,4 +1,4 @@
-//! `/`: what the node is doing, on one page without anything from elsewhere. Problems come first. Studies are named by
+//! `/`: what the node is doing, on one page that loads nothing from other sites. Problems come first. Studies are named by
 //! identifier, date and modality; no name of a patient is shown.
 
 mod card;
@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::http::header;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse};
 use dicom_dictionary_std::tags;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use self::card::{Card, Urgency};
-use super::Web;
 use super::health::Readiness;
+use super::services::Web;
 use crate::dicom::elements;
 use crate::node::archive::{Level, Query};
-use crate::node::dicomweb::problem::Problem;
+use crate::node::http::{HttpResult, Problem};
 use crate::node::queue::StudyView;
 
 /// Studies on the page.
@@ -24,7 +24,7 @@ const STUDIES: u32 = 60;
 /// Said on every page.
 const BANNER: &str = "Research use only. Not for diagnosis.";
 
-pub(super) async fn page(State(web): State<Web>) -> Result<Response, Problem> {
+pub(super) async fn page(State(web): State<Web>) -> HttpResult {
     let readiness = web.readiness().await;
     let studies = web.0.queue.studies(STUDIES).await?;
     let dates = web.dates(&studies).await?;

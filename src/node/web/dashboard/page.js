@@ -1,4 +1,4 @@
-// Takes the page anew every few seconds and replaces what changed, so that nothing flickers and focus stays.
+// Fetches the page every few seconds and replaces what changed: nothing flickers, and the focus stays.
 const every = 4000;
 async function refresh() {
   const stale = document.getElementById("stale");

@@ -1,4 +1,4 @@
-//! The HTTP door over a real archive, through real connections.
+//! The HTTP interface over a real archive, through real connections.
 
 mod node;
 mod retrieving;
@@ -15,11 +15,12 @@ use dicom_object::{FileDicomObject, FileMetaTableBuilder, InMemDicomObject};
 use reqwest::{Client, RequestBuilder, Response};
 use tokio::sync::watch;
 
-use super::{DestinationEntry, Services, router, serve};
-use crate::config::{Config, StorageConfig};
-use crate::dicom::Uid;
+use super::{DestinationEntry, Services, router};
+use crate::config::{Config, DestinationKind, StorageConfig};
+use crate::dicom::{SeriesId, Uid};
 use crate::node::archive::{Archive, Stored};
 use crate::node::arrivals::{Feed, StoreEvents};
+use crate::node::http;
 use crate::node::models::ModelEntry;
 use crate::node::queue::Queue;
 use crate::node::shutdown::Shutdown;
@@ -40,8 +41,8 @@ impl StoreEvents for Listener {
 }
 
 impl Feed for Listening {
-    fn stored(&mut self, _: &Uid, series_instance_uid: &Uid, _: Stored) {
-        self.0.lock().expect("lock").push(series_instance_uid.to_string());
+    fn stored(&mut self, series: &SeriesId, _: Stored) {
+        self.0.lock().expect("lock").push(series.series_instance_uid.to_string());
     }
 }
 
@@ -51,8 +52,8 @@ impl Drop for Listening {
     }
 }
 
-/// A node with only an HTTP door, which ends with the test.
-struct Door {
+/// A node with only its HTTP interface, which ends with the test.
+struct Node {
     client: Client,
     address: SocketAddr,
     archive: Archive,
@@ -65,15 +66,14 @@ struct Door {
     _folder: tempfile::TempDir,
 }
 
-impl Door {
+impl Node {
     async fn open() -> Self {
         Self::with(&[]).await
     }
 
     /// With settings that differ from the defaults.
     async fn with(overrides: &[&str]) -> Self {
-        let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
-        let config = Config::load(None, std::iter::empty(), &overrides).expect("settings");
+        let config = Config::from_defaults(overrides).expect("settings");
         let folder = tempfile::tempdir().expect("temporary folder");
         let storage = StorageConfig { path: folder.path().to_owned(), ..config.storage.clone() };
         let archive = Archive::open(&storage).await.expect("archive");
@@ -81,7 +81,7 @@ impl Door {
         let heard = Heard::default();
         let (analysis, state) = watch::channel(Analysis::default());
         let (models, packages) = watch::channel(Vec::new());
-        let (shadow, candidate) = watch::channel(None);
+        let (shadow, shadow_status) = watch::channel(None);
         let services = Services {
             config: config.http.clone(),
             limits: config.limits,
@@ -90,10 +90,10 @@ impl Door {
             events: Arc::new(Listener(Arc::clone(&heard))),
             analysis: state,
             models: packages,
-            shadow: candidate,
+            shadow: shadow_status,
             destinations: vec![DestinationEntry {
                 name: "pacs".to_owned(),
-                kind: "dicom",
+                kind: DestinationKind::Dicom,
                 address: "pacs.example:104".to_owned(),
                 attempts: 10,
             }],
@@ -101,7 +101,7 @@ impl Door {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("port");
         let address = listener.local_addr().expect("address");
         let shutdown = Shutdown::new();
-        tokio::spawn(serve(listener, router(services).expect("router"), shutdown.clone()));
+        tokio::spawn(http::serve(listener, router(services).expect("router"), shutdown.clone()));
         let client = Client::new();
         Self { client, address, archive, queue, heard, analysis, models, shadow, shutdown, _folder: folder }
     }
@@ -131,7 +131,7 @@ impl Door {
     }
 }
 
-impl Drop for Door {
+impl Drop for Node {
     fn drop(&mut self) {
         self.shutdown.cancel();
     }

@@ -9,9 +9,9 @@ use crate::node::worker::protocol::Ready;
 
 #[tokio::test]
 async fn the_node_is_alive_before_it_is_ready_and_says_what_is_missing() {
-    let door = Door::open().await;
-    assert_eq!(door.get("/healthz").send().await.expect("answer").status(), 200);
-    let answer = door.get("/readyz").send().await.expect("answer");
+    let node = Node::open().await;
+    assert_eq!(node.get("/healthz").send().await.expect("answer").status(), 200);
+    let answer = node.get("/readyz").send().await.expect("answer");
     assert_eq!(answer.status(), 503);
     let readiness: serde_json::Value = answer.json().await.expect("JSON");
     let waiting: Vec<_> =
@@ -20,15 +20,15 @@ async fn the_node_is_alive_before_it_is_ready_and_says_what_is_missing() {
     assert_eq!(waiting[0]["name"], "analysis");
     let provider = Provider("CPUExecutionProvider".to_owned());
     let ready = Some(Ready { provider, models: testing::packages(["lungs", "1"], ["embolism", "1"]) });
-    door.analysis.send_modify(|analysis| analysis.ready = ready);
-    assert_eq!(json(door.get("/readyz")).await["ready"], true);
+    node.analysis.send_modify(|analysis| analysis.ready = ready);
+    assert_eq!(json(node.get("/readyz")).await["ready"], true);
 }
 
 #[tokio::test]
 async fn the_api_lists_what_there_is() {
-    let door = Door::open().await;
-    door.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
-    let study = json(door.get("/api/v1/studies/1.2.3")).await;
+    let node = Node::open().await;
+    node.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
+    let study = json(node.get("/api/v1/studies/1.2.3")).await;
     assert_eq!(study["study_instance_uid"], "1.2.3");
     let series = &study["series"][0];
     assert_eq!(series["series_instance_uid"], "1.2.3.4");
@@ -45,20 +45,20 @@ async fn the_api_lists_what_there_is() {
     ] {
         assert_eq!(series[key], empty, "{key}");
     }
-    assert_eq!(json(door.get("/api/v1/studies")).await.as_array().map(Vec::len), Some(1));
-    assert_eq!(json(door.get("/api/v1/jobs")).await, serde_json::json!([]));
-    assert_eq!(json(door.get("/api/v1/models")).await["models"], serde_json::json!([]));
-    assert_eq!(json(door.get("/api/v1/destinations")).await[0]["name"], "pacs");
-    assert_eq!(door.get("/api/v1/studies/9.9").send().await.expect("answer").status(), 404);
-    assert_eq!(door.get("/api/v1/studies/no-uid").send().await.expect("answer").status(), 400);
-    assert_eq!(door.get("/api/v1/jobs/none").send().await.expect("answer").status(), 404);
-    assert_eq!(door.queue.counts().await.expect("counts").studies, 1);
-    assert!(door.archive.free_bytes().await.expect("space") > 0);
+    assert_eq!(json(node.get("/api/v1/studies")).await.as_array().map(Vec::len), Some(1));
+    assert_eq!(json(node.get("/api/v1/jobs")).await, serde_json::json!([]));
+    assert_eq!(json(node.get("/api/v1/models")).await["models"], serde_json::json!([]));
+    assert_eq!(json(node.get("/api/v1/destinations")).await[0]["name"], "pacs");
+    assert_eq!(node.get("/api/v1/studies/9.9").send().await.expect("answer").status(), 404);
+    assert_eq!(node.get("/api/v1/studies/no-uid").send().await.expect("answer").status(), 400);
+    assert_eq!(node.get("/api/v1/jobs/none").send().await.expect("answer").status(), 404);
+    assert_eq!(node.queue.counts().await.expect("counts").studies, 1);
+    assert!(node.archive.free_bytes().await.expect("space") > 0);
 }
 
 #[tokio::test]
 async fn packages_are_listed_with_the_part_they_have_and_with_what_stands_against_them() {
-    let door = Door::open().await;
+    let node = Node::open().await;
     let entry = |version: &str| ModelEntry {
         name: "embolism".to_owned(),
         version: version.to_owned(),
@@ -67,14 +67,14 @@ async fn packages_are_listed_with_the_part_they_have_and_with_what_stands_agains
         sha256: None,
         error: None,
     };
-    door.models.send_replace(vec![entry("1"), entry("2"), entry("3")]);
+    node.models.send_replace(vec![entry("1"), entry("2"), entry("3")]);
     let since = jiff::Timestamp::UNIX_EPOCH;
-    door.shadow.send_replace(Some(ShadowStatus { package: "embolism/2".to_owned(), since, error: None }));
-    door.analysis.send_modify(|analysis| {
+    node.shadow.send_replace(Some(ShadowStatus { package: "embolism/2".to_owned(), since, error: None }));
+    node.analysis.send_modify(|analysis| {
         analysis.packages = testing::packages(["lungs", "1"], ["embolism", "1"]);
         analysis.refused = Some("embolism/3: its tensors do not fit".to_owned());
     });
-    let answer = json(door.get("/api/v1/models")).await;
+    let answer = json(node.get("/api/v1/models")).await;
     let part = |index: usize| (answer["models"][index]["active"].clone(), answer["models"][index]["shadow"].clone());
     assert_eq!(
         [0, 1, 2].map(part),
@@ -82,15 +82,15 @@ async fn packages_are_listed_with_the_part_they_have_and_with_what_stands_agains
     );
     assert_eq!(answer["refused"], "embolism/3: its tensors do not fit");
     assert_eq!(answer["shadow"]["package"], "embolism/2");
-    let readiness: serde_json::Value = door.get("/readyz").send().await.expect("answer").json().await.expect("JSON");
+    let readiness: serde_json::Value = node.get("/readyz").send().await.expect("answer").json().await.expect("JSON");
     let warning = readiness["checks"][2]["warning"].as_str().expect("warning").to_owned();
-    assert!(warning.contains("lungs/1 and embolism/1 go on") && warning.contains("do not fit"), "{warning}");
-    assert!(door.get("/").send().await.expect("answer").text().await.expect("text").contains("do not fit"));
-    let metrics = door.get("/metrics").send().await.expect("answer").text().await.expect("text");
+    assert!(warning.contains("lungs/1 and embolism/1 stay active") && warning.contains("do not fit"), "{warning}");
+    assert!(node.get("/").send().await.expect("answer").text().await.expect("text").contains("do not fit"));
+    let metrics = node.get("/metrics").send().await.expect("answer").text().await.expect("text");
     assert!(metrics.contains("pe_node_models_refused 1"), "{metrics}");
 }
 
-/// What lungs and embolism of some versions say of a series.
+/// What lungs and embolism of some versions find in a series.
 fn said(probability: f64, decision: Decision, [lungs, embolism]: [&str; 2]) -> AnalysisSummary {
     let analysed = testing::analysed(|summary| {
         summary.probability = Probability::new(probability).expect("a probability");
@@ -102,9 +102,9 @@ fn said(probability: f64, decision: Decision, [lungs, embolism]: [&str; 2]) -> A
 }
 
 #[tokio::test]
-async fn a_candidates_results_are_shown_apart_and_listed_for_comparison() {
-    let door = Door::open().await;
-    let empty = door.get("/api/v1/shadow?format=csv").send().await.expect("answer").text().await.expect("text");
+async fn a_shadow_models_results_are_shown_apart_and_listed_for_comparison() {
+    let node = Node::open().await;
+    let empty = node.get("/api/v1/shadow?format=csv").send().await.expect("answer").text().await.expect("text");
     assert!(empty.starts_with("study_instance_uid,") && empty.lines().count() == 1, "{empty}");
     let candidate = Candidate {
         package: "embolism/2".to_owned(),
@@ -115,39 +115,39 @@ async fn a_candidates_results_are_shown_apart_and_listed_for_comparison() {
     for (study, outcome) in [
         ("1.2.3", Ok(said(0.75, Decision::Present, ["1", "2"]))),
         ("1.2.4", Err("no such tensor".to_owned())),
-        // Other lungs were promoted before the candidate saw it.
+        // Other lungs were promoted before the shadow model saw it.
         ("1.2.5", Ok(said(0.25, Decision::Absent, ["2", "2"]))),
     ] {
         let series = format!("{study}.4");
-        door.keep(&[slice(study, &series, 1)]).await;
+        node.keep(&[slice(study, &series, 1)]).await;
         let [study, series] = [study, &series].map(|text| Uid::parse(text).expect("uid"));
-        let members = door.archive.members(&study, &series).await.expect("members");
+        let members = node.archive.members(&study, &series).await.expect("members");
         let members = members.into_iter().map(|one| (one.sop_instance_uid, one.sha256)).collect();
         let now = jiff::Timestamp::now();
-        door.queue.decide(&study, &series, 1, &Selection::Analyse(members), now).await.expect("decide");
-        let job = door.queue.claim(now).await.expect("claim").expect("due");
-        door.queue.finish(&job, &said(0.25, Decision::Absent, ["1", "1"]), &[], now).await.expect("finish");
-        let case = door.queue.next_shadow_case(&candidate).await.expect("case").expect("one");
-        door.queue.record_shadow(&case, &candidate, &outcome, now).await.expect("record");
-        door.queue.record_shadow(&case, &candidate, &Err("again".to_owned()), now).await.expect("a repetition");
+        node.queue.decide(&study, &series, 1, &Selection::Analyse(members), now).await.expect("decide");
+        let job = node.queue.claim(now).await.expect("claim").expect("due");
+        node.queue.finish(&job, &said(0.25, Decision::Absent, ["1", "1"]), &[], now).await.expect("finish");
+        let case = node.queue.next_shadow_case(&candidate).await.expect("case").expect("one");
+        node.queue.record_shadow(&case, &candidate, &outcome, now).await.expect("record");
+        node.queue.record_shadow(&case, &candidate, &Err("again".to_owned()), now).await.expect("a repetition");
     }
-    assert_eq!(door.queue.next_shadow_case(&candidate).await.expect("case"), None);
+    assert_eq!(node.queue.next_shadow_case(&candidate).await.expect("case"), None);
 
-    let series = json(door.get("/api/v1/studies/1.2.3")).await["series"][0].clone();
+    let series = json(node.get("/api/v1/studies/1.2.3")).await["series"][0].clone();
     assert_eq!((&series["probability"], &series["decision"]), (&0.25.into(), &"absent".into()));
     let shadow = &series["shadow"][0];
     assert_eq!((&shadow["probability"], &shadow["decision"]), (&0.75.into(), &"present".into()));
     assert_eq!((&shadow["package"], &shadow["timings_ms"]["embolism"]), (&"embolism/2".into(), &1500.into()));
-    let page = door.get("/").send().await.expect("answer").text().await.expect("text");
+    let page = node.get("/").send().await.expect("answer").text().await.expect("text");
     for shown in ["Embolism absent, 25.0 %", "Embolism present, 75.0 %", "(differs)", "never sent", "no such tensor"] {
         assert!(page.contains(shown), "{shown} is missing in {page}");
     }
-    let listed = json(door.get("/api/v1/shadow")).await;
+    let listed = json(node.get("/api/v1/shadow")).await;
     let agreement = &listed["agreement"][0];
     let counts = ["series", "failed", "comparable", "agree", "both_probabilities"].map(|name| agreement[name].clone());
-    assert_eq!(counts, [3, 1, 1, 0, 1].map(serde_json::Value::from), "other lungs tell nothing of the candidate");
+    assert_eq!(counts, [3, 1, 1, 0, 1].map(serde_json::Value::from), "other lungs say nothing about the shadow model");
     assert_eq!(agreement["mean_absolute_difference"], 0.5);
-    let answer = door.get("/api/v1/shadow?format=csv").send().await.expect("answer");
+    let answer = node.get("/api/v1/shadow?format=csv").send().await.expect("answer");
     assert_eq!(answer.headers()["content-type"], "text/csv; charset=utf-8");
     let text = answer.text().await.expect("text");
     let rows: Vec<&str> = text.lines().collect();
@@ -157,14 +157,14 @@ async fn a_candidates_results_are_shown_apart_and_listed_for_comparison() {
     assert!(row.contains(",lungs/1 embolism/2,analysed,0.75,present,true,false,1.5,1.5,"), "{row}");
     let row = rows.iter().find(|row| row.starts_with("1.2.5,")).expect("a row");
     assert!(row.contains(",lungs/2 embolism/2,analysed,0.25,absent,false,false,1.5,1.5,"), "{row}");
-    assert_eq!(door.queue.counts().await.expect("counts").instances, 3, "no object was made");
+    assert_eq!(node.queue.counts().await.expect("counts").instances, 3, "no object was made");
 }
 
 #[tokio::test]
-async fn what_was_given_up_is_tried_again_by_hand_and_not_by_the_page_of_another() {
-    let door = Door::open().await;
+async fn what_has_failed_is_tried_again_by_hand_and_not_by_a_page_of_another_origin() {
+    let node = Node::open().await;
     let post =
-        |path: &str| door.client.post(door.url(path)).header("content-type", "application/x-www-form-urlencoded");
+        |path: &str| node.client.post(node.url(path)).header("content-type", "application/x-www-form-urlencoded");
     let answer: serde_json::Value = post("/api/v1/deliveries/retry")
         .body("destination=pacs")
         .send()
@@ -181,9 +181,9 @@ async fn what_was_given_up_is_tried_again_by_hand_and_not_by_the_page_of_another
 
 #[tokio::test]
 async fn metrics_count_what_came_and_what_stands() {
-    let door = Door::open().await;
-    door.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
-    let text = door.get("/metrics").send().await.expect("answer").text().await.expect("text");
+    let node = Node::open().await;
+    node.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
+    let text = node.get("/metrics").send().await.expect("answer").text().await.expect("text");
     for line in [
         "pe_node_archived{kind=\"study\"} 1",
         "pe_node_series_receiving 1",
@@ -198,9 +198,9 @@ async fn metrics_count_what_came_and_what_stands() {
 
 #[tokio::test]
 async fn the_dashboard_shows_studies_without_names() {
-    let door = Door::open().await;
-    door.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
-    let answer = door.get("/").send().await.expect("answer");
+    let node = Node::open().await;
+    node.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
+    let answer = node.get("/").send().await.expect("answer");
     let policy = answer.headers()["content-security-policy"].to_str().expect("text").to_owned();
     assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'nonce-"));
     let page = answer.text().await.expect("text");
@@ -212,12 +212,12 @@ async fn the_dashboard_shows_studies_without_names() {
 
 #[tokio::test]
 async fn every_answer_is_secured_and_errors_say_what_to_do() {
-    let door = Door::open().await;
-    let answer = door.get("/nowhere").send().await.expect("answer");
+    let node = Node::open().await;
+    let answer = node.get("/nowhere").send().await.expect("answer");
     assert_eq!(answer.status(), 404);
     assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
-    let answer = door.client.delete(door.url("/dicomweb/studies")).send().await.expect("answer");
+    let answer = node.client.delete(node.url("/dicomweb/studies")).send().await.expect("answer");
     assert_eq!(answer.status(), 405);
     assert!(answer.headers().contains_key("allow"));
     assert!(answer.json::<serde_json::Value>().await.expect("JSON")["advice"].is_string());
@@ -225,29 +225,29 @@ async fn every_answer_is_secured_and_errors_say_what_to_do() {
 
 #[tokio::test]
 async fn viewers_from_allowed_origins_may_ask() {
-    let door = Door::with(&["http.allowed_origins=[\"https://viewer.example\"]"]).await;
+    let node = Node::with(&["http.allowed_origins=[\"https://viewer.example\"]"]).await;
     let preflight = |origin: &'static str| {
-        let request = door.client.request(reqwest::Method::OPTIONS, door.url("/dicomweb/studies"));
+        let request = node.client.request(reqwest::Method::OPTIONS, node.url("/dicomweb/studies"));
         request.header("Origin", origin).header("Access-Control-Request-Method", "GET").send()
     };
     let allowed = preflight("https://viewer.example").await.expect("answer");
     assert_eq!(allowed.headers()["access-control-allow-origin"], "https://viewer.example");
-    let denied = preflight("https://elsewhere.example").await.expect("answer");
+    let denied = preflight("https://other.example").await.expect("answer");
     assert!(!denied.headers().contains_key("access-control-allow-origin"));
 }
 
 #[tokio::test]
 async fn a_stopped_node_finishes_what_it_began() {
-    let door = Door::open().await;
-    door.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
+    let node = Node::open().await;
+    node.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
     let running =
-        door.stow("/dicomweb/studies", &[&file(&slice("1.2.3", "1.2.3.4", 2), uids::EXPLICIT_VR_LITTLE_ENDIAN)]);
+        node.stow("/dicomweb/studies", &[&file(&slice("1.2.3", "1.2.3.4", 2), uids::EXPLICIT_VR_LITTLE_ENDIAN)]);
     let running = tokio::spawn(running.send());
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    door.shutdown.cancel();
+    node.shutdown.cancel();
     assert_eq!(running.await.expect("task").expect("answer").status(), 200);
     for _ in 0..100 {
-        if Client::new().get(door.url("/healthz")).send().await.is_err() {
+        if Client::new().get(node.url("/healthz")).send().await.is_err() {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;

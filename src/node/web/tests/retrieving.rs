@@ -24,30 +24,30 @@ fn compressed() -> Vec<u8> {
 
 #[tokio::test]
 async fn objects_come_back_as_they_were_sent_at_every_level() {
-    let door = Door::open().await;
+    let node = Node::open().await;
     let files = [1, 2].map(|number| file(&slice("1.2.3", "1.2.3.4", number), uids::IMPLICIT_VR_LITTLE_ENDIAN));
     let sent: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
-    assert_eq!(door.stow("/dicomweb/studies", &sent).send().await.expect("answer").status(), 200);
+    assert_eq!(node.stow("/dicomweb/studies", &sent).send().await.expect("answer").status(), 200);
     let any = "multipart/related; type=\"application/dicom\"; transfer-syntax=*";
     for (path, expected) in [("/dicomweb/studies/1.2.3", 2), (SERIES, 2), (INSTANCE, 1)] {
-        let back = parts(door.get(path).header("Accept", any).send().await.expect("answer")).await;
+        let back = parts(node.get(path).header("Accept", any).send().await.expect("answer")).await;
         assert_eq!(back.len(), expected);
         for (back, sent) in back.iter().zip(&files) {
             assert_eq!(data_set(back), data_set(sent));
         }
     }
     // Without a transfer syntax, explicit VR little endian is meant.
-    let explicit = door.get(INSTANCE).header("Accept", "multipart/related; type=application/dicom");
+    let explicit = node.get(INSTANCE).header("Accept", "multipart/related; type=application/dicom");
     let [back] = &parts(explicit.send().await.expect("answer")).await[..] else { panic!("one part") };
     assert_eq!(bounded::split(back).expect("DICOM").transfer_syntax_uid, uids::EXPLICIT_VR_LITTLE_ENDIAN);
-    let single = door.get(INSTANCE).header("Accept", "application/dicom; transfer-syntax=*").send().await;
+    let single = node.get(INSTANCE).header("Accept", "application/dicom; transfer-syntax=*").send().await;
     assert_eq!(data_set(&single.expect("answer").bytes().await.expect("body")), data_set(&files[0]));
 }
 
 #[tokio::test]
 async fn a_form_that_cannot_be_given_is_said_before_anything_is_sent() {
-    let door = Door::open().await;
-    door.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
+    let node = Node::open().await;
+    node.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
     for (path, accept) in [
         (INSTANCE, "multipart/related; type=\"application/dicom\"; transfer-syntax=1.2.840.10008.1.2.4.90"),
         (INSTANCE, "image/jpeg"),
@@ -55,71 +55,71 @@ async fn a_form_that_cannot_be_given_is_said_before_anything_is_sent() {
         (&format!("{INSTANCE}/frames/1"), "multipart/related; type=image/jpeg"),
         (&format!("{INSTANCE}/rendered"), "image/gif"),
     ] {
-        let answer = door.get(path).header("Accept", accept).send().await.expect("answer");
+        let answer = node.get(path).header("Accept", accept).send().await.expect("answer");
         assert_eq!(answer.status(), 406, "{path} as {accept}");
     }
     for path in
         [format!("{INSTANCE}/frames/2"), format!("{INSTANCE}9/metadata"), format!("{INSTANCE}/bulkdata/00280010/9")]
     {
-        assert_eq!(door.get(&path).send().await.expect("answer").status(), 404, "{path}");
+        assert_eq!(node.get(&path).send().await.expect("answer").status(), 404, "{path}");
     }
-    let answer = door.get(&format!("{INSTANCE}/frames/0")).send().await.expect("answer");
+    let answer = node.get(&format!("{INSTANCE}/frames/0")).send().await.expect("answer");
     assert_eq!(answer.status(), 400);
-    assert_eq!(door.get("/dicomweb/studies/..%2F..%2Fetc/metadata").send().await.expect("answer").status(), 400);
+    assert_eq!(node.get("/dicomweb/studies/..%2F..%2Fetc/metadata").send().await.expect("answer").status(), 400);
 }
 
 #[tokio::test]
 async fn frames_are_the_samples_of_the_image() {
-    let door = Door::open().await;
-    door.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
+    let node = Node::open().await;
+    node.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
     let viewer = "multipart/related; type=application/octet-stream; transfer-syntax=*";
-    let answer = door.get(&format!("{INSTANCE}/frames/1")).header("Accept", viewer).send().await.expect("answer");
+    let answer = node.get(&format!("{INSTANCE}/frames/1")).header("Accept", viewer).send().await.expect("answer");
     assert_eq!(parts(answer).await, [encoded(1)]);
 }
 
 #[tokio::test]
 async fn compressed_images_are_decoded_or_sent_as_they_are() {
-    let door = Door::open().await;
+    let node = Node::open().await;
     let sent = compressed();
-    assert_eq!(door.stow("/dicomweb/studies", &[&sent]).send().await.expect("answer").status(), 200);
+    assert_eq!(node.stow("/dicomweb/studies", &[&sent]).send().await.expect("answer").status(), 200);
     let frame = format!("{INSTANCE}/frames/1");
-    let decoded = door.get(&frame).header("Accept", "multipart/related; type=\"application/octet-stream\"");
+    let decoded = node.get(&frame).header("Accept", "multipart/related; type=\"application/octet-stream\"");
     assert_eq!(parts(decoded.send().await.expect("answer")).await, [encoded(1)]);
-    let raw = door.get(&frame).header("Accept", "multipart/related; type=\"image/jls\"");
+    let raw = node.get(&frame).header("Accept", "multipart/related; type=\"image/jls\"");
     let raw = parts(raw.send().await.expect("answer")).await;
     assert_eq!(raw[0][..2], [0xFF, 0xD8]);
-    let explicit = door.get(INSTANCE).header("Accept", "multipart/related; type=\"application/dicom\"");
+    let explicit = node.get(INSTANCE).header("Accept", "multipart/related; type=\"application/dicom\"");
     let [back] = &parts(explicit.send().await.expect("answer")).await[..] else { panic!("one part") };
     let parsed = dicom_object::from_reader(&back[..]).expect("DICOM");
     assert_eq!(parsed.element(tags::PIXEL_DATA).expect("pixels").to_bytes().expect("bytes"), encoded(1));
-    let bulk = door.get(&format!("{INSTANCE}/bulkdata/7FE00010")).send().await.expect("answer");
+    let bulk = node.get(&format!("{INSTANCE}/bulkdata/7FE00010")).send().await.expect("answer");
     assert_eq!(bulk.bytes().await.expect("body"), encoded(1));
 }
 
 #[tokio::test]
 async fn metadata_refers_to_pixels_and_holds_the_rest() {
-    let door = Door::open().await;
-    door.keep(&[slice("1.2.3", "1.2.3.4", 1), slice("1.2.3", "1.2.3.4", 2)]).await;
+    let node = Node::open().await;
+    node.keep(&[slice("1.2.3", "1.2.3.4", 1), slice("1.2.3", "1.2.3.4", 2)]).await;
     for (path, expected) in [("/dicomweb/studies/1.2.3", 2), (SERIES, 2), (INSTANCE, 1)] {
-        let metadata = json(door.get(&format!("{path}/metadata"))).await;
+        let metadata = json(node.get(&format!("{path}/metadata"))).await;
         assert_eq!(metadata.as_array().map(Vec::len), Some(expected));
         assert_eq!(metadata[0]["00280010"]["Value"], serde_json::json!([ROWS]));
         assert_eq!(metadata[0]["00200032"]["Value"], serde_json::json!([0.0, 0.0, 1.5]));
         let reference = metadata[0]["7FE00010"]["BulkDataURI"].as_str().expect("reference").to_owned();
-        let bulk = door.client.get(&reference).send().await.expect("answer");
+        let bulk = node.client.get(&reference).send().await.expect("answer");
         assert_eq!(bulk.bytes().await.expect("body"), encoded(1));
-        let range = door.client.get(&reference).header("Range", "bytes=2-5").send().await.expect("answer");
+        let range = node.client.get(&reference).header("Range", "bytes=2-5").send().await.expect("answer");
         assert_eq!(range.status(), 206);
         assert_eq!(range.headers()["content-range"], "bytes 2-5/60");
         assert_eq!(range.bytes().await.expect("body"), encoded(1)[2..6]);
-        let outside = door.client.get(&reference).header("Range", "bytes=60-").send().await.expect("answer");
+        let outside = node.client.get(&reference).header("Range", "bytes=60-").send().await.expect("answer");
         assert_eq!(outside.status(), 416);
     }
 }
 
 #[tokio::test]
 async fn a_report_is_read_from_its_metadata_alone() {
-    let door = Door::open().await;
+    let node = Node::open().await;
     let graphic: Vec<f32> = (0..2000_u16).map(f32::from).collect();
     let region = InMemDicomObject::from_element_iter([DataElement::new(
         tags::GRAPHIC_DATA,
@@ -130,21 +130,21 @@ async fn a_report_is_read_from_its_metadata_alone() {
     report.remove_element(tags::PIXEL_DATA);
     report.remove_element(tags::ROWS);
     report.put(DataElement::new(tags::CONTENT_SEQUENCE, VR::SQ, DataSetSequence::from(vec![region])));
-    door.keep(&[report]).await;
-    let metadata = json(door.get(&format!("{INSTANCE}/metadata"))).await;
+    node.keep(&[report]).await;
+    let metadata = json(node.get(&format!("{INSTANCE}/metadata"))).await;
     let data = &metadata[0]["0040A730"]["Value"][0]["00700022"]["Value"];
     assert_eq!(data.as_array().map(Vec::len), Some(2000));
     assert!(metadata[0].get("7FE00010").is_none());
-    assert_eq!(door.get(&format!("{INSTANCE}/rendered")).send().await.expect("answer").status(), 404);
+    assert_eq!(node.get(&format!("{INSTANCE}/rendered")).send().await.expect("answer").status(), 404);
 }
 
 #[tokio::test]
 async fn pictures_are_windowed_as_the_object_says_or_as_asked() {
-    let door = Door::open().await;
-    door.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
+    let node = Node::open().await;
+    node.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
     let picture = async |query: &str| {
         let answer =
-            door.get(&format!("{INSTANCE}/{query}")).header("Accept", "image/png").send().await.expect("answer");
+            node.get(&format!("{INSTANCE}/{query}")).header("Accept", "image/png").send().await.expect("answer");
         assert_eq!(answer.status(), 200, "{query}");
         image::load_from_memory(&answer.bytes().await.expect("body")).expect("PNG").to_luma8()
     };
@@ -155,9 +155,9 @@ async fn pictures_are_windowed_as_the_object_says_or_as_asked() {
     let dark = picture("frames/1/rendered?window=5000,1000,linear").await;
     assert!(dark.pixels().all(|pixel| pixel[0] == 0));
     assert_eq!(picture("rendered?frame=1&viewport=12,12").await.dimensions(), (12, 10));
-    let thumbnail = door.get(&format!("{SERIES}/thumbnail")).send().await.expect("answer");
+    let thumbnail = node.get(&format!("{SERIES}/thumbnail")).send().await.expect("answer");
     assert_eq!(thumbnail.headers()["content-type"], "image/png");
-    let wrong = door.get(&format!("{INSTANCE}/rendered?window=1")).send().await.expect("answer");
+    let wrong = node.get(&format!("{INSTANCE}/rendered?window=1")).send().await.expect("answer");
     assert_eq!(wrong.status(), 400);
 }
 
@@ -183,17 +183,17 @@ async fn what_follows_pixel_data_and_what_no_parser_knows_do_no_harm() {
     let deep = [plain(uids::EXPLICIT_VR_LITTLE_ENDIAN), nested(200_000)].concat();
     let padded = [plain(uids::IMPLICIT_VR_LITTLE_ENDIAN), vec![0; 101]].concat();
     for sent in [deep, padded, with_unknown_sequence()] {
-        let door = Door::open().await;
-        assert_eq!(door.stow("/dicomweb/studies", &[&sent]).send().await.expect("answer").status(), 200);
-        let metadata = json(door.get(&format!("{INSTANCE}/metadata"))).await;
+        let node = Node::open().await;
+        assert_eq!(node.stow("/dicomweb/studies", &[&sent]).send().await.expect("answer").status(), 200);
+        let metadata = json(node.get(&format!("{INSTANCE}/metadata"))).await;
         assert_eq!(metadata[0]["00100020"]["Value"], serde_json::json!(["SECRET-ID"]));
         assert!(metadata[0]["7FE00010"]["BulkDataURI"].is_string());
-        let frame = door.get(&format!("{INSTANCE}/frames/1")).send().await.expect("answer");
+        let frame = node.get(&format!("{INSTANCE}/frames/1")).send().await.expect("answer");
         assert_eq!(parts(frame).await, [encoded(1)]);
-        let bulk = door.get(&format!("{INSTANCE}/bulkdata/7FE00010")).send().await.expect("answer");
+        let bulk = node.get(&format!("{INSTANCE}/bulkdata/7FE00010")).send().await.expect("answer");
         assert_eq!(bulk.bytes().await.expect("body"), encoded(1));
-        assert_eq!(door.get(&format!("{INSTANCE}/rendered")).send().await.expect("answer").status(), 200);
-        let object = door.get(INSTANCE).header("Accept", "application/dicom").send().await.expect("answer");
+        assert_eq!(node.get(&format!("{INSTANCE}/rendered")).send().await.expect("answer").status(), 200);
+        let object = node.get(INSTANCE).header("Accept", "application/dicom").send().await.expect("answer");
         assert_eq!(object.status(), 200);
         assert!(object.bytes().await.expect("the whole body").len() > encoded(1).len());
     }
@@ -201,14 +201,14 @@ async fn what_follows_pixel_data_and_what_no_parser_knows_do_no_harm() {
 
 #[tokio::test]
 async fn an_archived_object_that_cannot_be_read_is_a_problem() {
-    let door = Door::open().await;
+    let node = Node::open().await;
     let sent = file(&slice("1.2.3", "1.2.3.4", 1), uids::IMPLICIT_VR_LITTLE_ENDIAN);
-    assert_eq!(door.stow("/dicomweb/studies", &[&sent]).send().await.expect("answer").status(), 200);
+    assert_eq!(node.stow("/dicomweb/studies", &[&sent]).send().await.expect("answer").status(), 200);
     let scope = Scope::Study(Uid::parse("1.2.3").expect("uid"));
-    let stored = door.archive.instances(&scope).await.expect("instances");
+    let stored = node.archive.instances(&scope).await.expect("instances");
     std::fs::write(&stored[0].path, &sent[..sent.len() - 10]).expect("damage");
     for path in ["/metadata", "/frames/1", "/rendered", "/bulkdata/7FE00010", ""] {
-        let request = door.get(&format!("{INSTANCE}{path}"));
+        let request = node.get(&format!("{INSTANCE}{path}"));
         let request = if path.is_empty() { request.header("Accept", "application/dicom") } else { request };
         let answer = request.send().await.expect("answer");
         assert_eq!(answer.status(), 500, "{path}");
@@ -218,25 +218,25 @@ async fn an_archived_object_that_cannot_be_read_is_a_problem() {
 
 #[tokio::test]
 async fn metadata_refers_to_the_kind_of_pixel_data_there_is() {
-    let door = Door::open().await;
+    let node = Node::open().await;
     let mut floating = slice("1.2.3", "1.2.3.4", 1);
     floating.remove_element(tags::PIXEL_DATA);
     let values: Vec<f32> = (0..COLUMNS * ROWS).map(f32::from).collect();
     floating.put(DataElement::new(tags::FLOAT_PIXEL_DATA, VR::OF, PrimitiveValue::F32(values.into())));
     let mut without = slice("1.2.3", "1.2.3.4", 2);
     without.remove_element(tags::PIXEL_DATA);
-    door.keep(&[floating, without]).await;
-    let metadata = json(door.get(&format!("{SERIES}/metadata"))).await;
+    node.keep(&[floating, without]).await;
+    let metadata = json(node.get(&format!("{SERIES}/metadata"))).await;
     assert_eq!(metadata[0]["7FE00008"]["vr"], "OF");
     let reference = metadata[0]["7FE00008"]["BulkDataURI"].as_str().expect("reference").to_owned();
-    let bulk = door.client.get(&reference).send().await.expect("answer");
+    let bulk = node.client.get(&reference).send().await.expect("answer");
     assert_eq!(bulk.bytes().await.expect("body").len(), usize::from(COLUMNS * ROWS) * 4);
     assert!(metadata[0].get("7FE00010").is_none() && metadata[1].get("7FE00010").is_none());
 }
 
 #[tokio::test]
 async fn pictures_come_as_png_or_as_jpeg() {
-    let door = Door::open().await;
+    let node = Node::open().await;
     let mut colours = slice("1.2.3", "1.2.3.4", 2);
     colours.put(DataElement::new(tags::SAMPLES_PER_PIXEL, VR::US, PrimitiveValue::from(3_u16)));
     colours.put(DataElement::new(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "RGB"));
@@ -246,7 +246,7 @@ async fn pictures_come_as_png_or_as_jpeg() {
     colours.put(DataElement::new(tags::HIGH_BIT, VR::US, PrimitiveValue::from(7_u16)));
     let red: Vec<u8> = [200, 0, 0].repeat(usize::from(COLUMNS * ROWS));
     colours.put(DataElement::new(tags::PIXEL_DATA, VR::OB, PrimitiveValue::U8(red.into())));
-    door.keep(&[slice("1.2.3", "1.2.3.4", 1), colours]).await;
+    node.keep(&[slice("1.2.3", "1.2.3.4", 1), colours]).await;
     let dimensions = (u32::from(COLUMNS), u32::from(ROWS));
     for (path, accept, expected) in [
         ("/rendered", "image/jpeg", "image/jpeg"),
@@ -258,7 +258,7 @@ async fn pictures_come_as_png_or_as_jpeg() {
         ("/rendered", "*/*", "image/png"),
     ] {
         for instance in [INSTANCE, "/dicomweb/studies/1.2.3/series/1.2.3.4/instances/1.2.3.4.2"] {
-            let answer = door.get(&format!("{instance}{path}")).header("Accept", accept).send().await.expect("answer");
+            let answer = node.get(&format!("{instance}{path}")).header("Accept", accept).send().await.expect("answer");
             assert_eq!(answer.status(), 200, "{path} as {accept}");
             assert_eq!(answer.headers()["content-type"], expected, "{path} as {accept}");
             let varies = answer.headers().get_all("vary").iter().any(|value| value == "accept");

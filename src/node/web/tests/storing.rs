@@ -20,23 +20,23 @@ fn good(number: u16) -> Vec<u8> {
 
 #[tokio::test]
 async fn what_is_stored_is_acknowledged_and_assembly_hears_of_it() {
-    let door = Door::open().await;
-    let (status, answer) = status_and_json(door.stow(STUDIES, &[&good(1), &good(2)])).await;
+    let node = Node::open().await;
+    let (status, answer) = status_and_json(node.stow(STUDIES, &[&good(1), &good(2)])).await;
     assert_eq!(status, 200);
     assert_eq!(answer["00081199"]["Value"].as_array().map(Vec::len), Some(2));
     assert!(answer.get("00081198").is_none());
-    assert_eq!(answer["00081190"]["Value"][0], door.url("/dicomweb/studies/1.2.3"));
-    assert_eq!(*door.heard.lock().expect("lock"), ["1.2.3.4", "1.2.3.4", ""]);
+    assert_eq!(answer["00081190"]["Value"][0], node.url("/dicomweb/studies/1.2.3"));
+    assert_eq!(*node.heard.lock().expect("lock"), ["1.2.3.4", "1.2.3.4", ""]);
     // Again is as good as once.
-    assert_eq!(status_and_json(door.stow(STUDIES, &[&good(1)])).await.0, 200);
+    assert_eq!(status_and_json(node.stow(STUDIES, &[&good(1)])).await.0, 200);
 }
 
 #[tokio::test]
 async fn good_parts_are_kept_beside_bad_ones() {
-    let door = Door::open().await;
+    let node = Node::open().await;
     let whole = good(2);
     let truncated = &whole[..whole.len() - 10];
-    let (status, answer) = status_and_json(door.stow(STUDIES, &[&good(1), truncated, b"not DICOM"])).await;
+    let (status, answer) = status_and_json(node.stow(STUDIES, &[&good(1), truncated, b"not DICOM"])).await;
     assert_eq!(status, 202);
     assert_eq!(answer["00081199"]["Value"].as_array().map(Vec::len), Some(1));
     let failed = answer["00081198"]["Value"].as_array().expect("failures");
@@ -47,19 +47,19 @@ async fn good_parts_are_kept_beside_bad_ones() {
 
 #[tokio::test]
 async fn other_bytes_under_a_known_identifier_are_a_warning() {
-    let door = Door::open().await;
-    door.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
+    let node = Node::open().await;
+    node.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
     let mut other = slice("1.2.3", "1.2.3.4", 1);
     other.put(DataElement::new(tags::STUDY_DESCRIPTION, VR::LO, "other"));
     let other = file(&other, uids::EXPLICIT_VR_LITTLE_ENDIAN);
-    let (status, answer) = status_and_json(door.stow(STUDIES, &[&other])).await;
+    let (status, answer) = status_and_json(node.stow(STUDIES, &[&other])).await;
     assert_eq!((status, &answer["00081199"]["Value"][0]["00081196"]["Value"][0]), (202, &0xB000.into()));
 }
 
 #[tokio::test]
 async fn nothing_stored_is_a_conflict_with_its_reason() {
-    let door = Door::open().await;
-    let (status, answer) = status_and_json(door.stow("/dicomweb/studies/9.9", &[&good(1)])).await;
+    let node = Node::open().await;
+    let (status, answer) = status_and_json(node.stow("/dicomweb/studies/9.9", &[&good(1)])).await;
     assert_eq!((status, &answer["00081198"]["Value"][0]["00081197"]["Value"][0]), (409, &0xC409.into()));
     let contradiction = {
         let mut object = complete(&slice("1.2.3", "1.2.3.4", 1), uids::EXPLICIT_VR_LITTLE_ENDIAN);
@@ -68,15 +68,15 @@ async fn nothing_stored_is_a_conflict_with_its_reason() {
         object.write_all(&mut bytes).expect("write");
         bytes
     };
-    let (status, answer) = status_and_json(door.stow(STUDIES, &[&contradiction])).await;
+    let (status, answer) = status_and_json(node.stow(STUDIES, &[&contradiction])).await;
     assert_eq!((status, &answer["00081198"]["Value"][0]["00081197"]["Value"][0]), (409, &0xA900.into()));
 }
 
 #[tokio::test]
 async fn bad_syntax_and_foreign_content_are_refused() {
-    let door = Door::open().await;
+    let node = Node::open().await;
     let post = |content_type: &str, body: &[u8]| {
-        door.client.post(door.url(STUDIES)).header("Content-Type", content_type).body(body.to_vec())
+        node.client.post(node.url(STUDIES)).header("Content-Type", content_type).body(body.to_vec())
     };
     let multipart_body = multipart(&[&good(1)]);
     for (content_type, body, expected) in [
@@ -91,20 +91,20 @@ async fn bad_syntax_and_foreign_content_are_refused() {
         assert_eq!(status, expected, "{content_type}: {answer}");
         assert!(answer["advice"].is_string());
     }
-    let compressed = door.stow(STUDIES, &[&good(1)]).header("Content-Encoding", "gzip");
+    let compressed = node.stow(STUDIES, &[&good(1)]).header("Content-Encoding", "gzip");
     assert_eq!(status_and_json(compressed).await.0, 415);
-    let xml = door.stow(STUDIES, &[&good(1)]).header("Accept", "application/dicom+xml");
+    let xml = node.stow(STUDIES, &[&good(1)]).header("Accept", "application/dicom+xml");
     assert_eq!(status_and_json(xml).await.0, 406);
 }
 
 #[tokio::test]
 async fn what_came_before_a_request_breaks_off_is_kept_and_said() {
-    let door = Door::open().await;
+    let node = Node::open().await;
     let mut body = multipart(&[&good(1), &good(2)]);
     body.truncate(body.len() - 100);
-    let request = door
+    let request = node
         .client
-        .post(door.url(STUDIES))
+        .post(node.url(STUDIES))
         .header("Content-Type", "multipart/related; type=application/dicom; boundary=XyZ")
         .body(body);
     let (status, answer) = status_and_json(request).await;
@@ -115,61 +115,61 @@ async fn what_came_before_a_request_breaks_off_is_kept_and_said() {
 
 #[tokio::test]
 async fn a_part_beyond_the_limit_costs_only_itself() {
-    let door = Door::with(&["limits.object_mib=1"]).await;
+    let node = Node::with(&["limits.object_mib=1"]).await;
     let large = vec![0_u8; (1 << 20) + 1];
-    assert_eq!(status_and_json(door.stow(STUDIES, &[&large, &good(1)])).await.0, 202);
-    let (status, answer) = status_and_json(door.stow(STUDIES, &[&large])).await;
+    assert_eq!(status_and_json(node.stow(STUDIES, &[&large, &good(1)])).await.0, 202);
+    let (status, answer) = status_and_json(node.stow(STUDIES, &[&large])).await;
     assert_eq!((status, &answer["00081198"]["Value"][0]["00081197"]["Value"][0]), (413, &0xA700.into()));
 }
 
 #[tokio::test]
 async fn a_full_archive_says_so() {
-    let door = Door::with(&["storage.minimum_free_mib=1000000000"]).await;
-    let (status, answer) = status_and_json(door.stow(STUDIES, &[&good(1)])).await;
+    let node = Node::with(&["storage.minimum_free_mib=1000000000"]).await;
+    let (status, answer) = status_and_json(node.stow(STUDIES, &[&good(1)])).await;
     assert_eq!((status, &answer["00081198"]["Value"][0]["00081197"]["Value"][0]), (507, &0xA700.into()));
-    let readiness = door.get("/readyz").send().await.expect("answer");
+    let readiness = node.get("/readyz").send().await.expect("answer");
     assert_eq!(readiness.status(), 503);
 }
 
 #[tokio::test]
 async fn one_upload_too_many_is_asked_to_come_back() {
-    let door = Door::with(&["http.maximum_uploads=1"]).await;
+    let node = Node::with(&["http.maximum_uploads=1"]).await;
     let body = reqwest::Body::wrap_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
-    let slow = door
+    let slow = node
         .client
-        .post(door.url(STUDIES))
+        .post(node.url(STUDIES))
         .header("Content-Type", "multipart/related; type=application/dicom; boundary=XyZ")
         .body(body)
         .send();
     let slow = tokio::spawn(slow);
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let answer = door.stow(STUDIES, &[&good(1)]).send().await.expect("answer");
+    let answer = node.stow(STUDIES, &[&good(1)]).send().await.expect("answer");
     assert_eq!(answer.status(), 503);
     assert!(answer.headers().contains_key("retry-after"));
     slow.abort();
-    // A client that goes away gives its place back.
+    // A client that goes away frees its place.
     for _ in 0..50 {
-        if door.stow(STUDIES, &[&good(1)]).send().await.expect("answer").status() == 200 {
+        if node.stow(STUDIES, &[&good(1)]).send().await.expect("answer").status() == 200 {
             return;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("the place was never given back");
+    panic!("the place was never free again");
 }
 
 #[tokio::test]
 async fn parts_beyond_the_most_that_are_taken_are_refused_together() {
-    let door = Door::open().await;
+    let node = Node::open().await;
     let object = good(1);
     let mut files: Vec<&[u8]> = vec![&object];
     files.resize(MAXIMUM_PARTS + 2000, b"");
-    let (status, answer) = status_and_json(door.stow(STUDIES, &files)).await;
+    let (status, answer) = status_and_json(node.stow(STUDIES, &files)).await;
     assert_eq!(status, 202);
     assert_eq!(answer["00081199"]["Value"].as_array().map(Vec::len), Some(1), "what was stored is acknowledged");
     let failed = answer["00081198"]["Value"].as_array().expect("failures");
     assert_eq!(failed.len(), MAXIMUM_PARTS, "each part but the first, and one refusal for the rest");
     assert_eq!(failed.last().expect("a refusal")["00081197"]["Value"][0], 0xA700);
-    let (status, answer) = status_and_json(door.stow(STUDIES, &files[1..])).await;
+    let (status, answer) = status_and_json(node.stow(STUDIES, &files[1..])).await;
     assert_eq!(status, 413, "{answer}");
     assert!(answer["detail"].as_str().is_some_and(|detail| detail.contains("20000 parts")), "{answer}");
 }

@@ -12,8 +12,7 @@ use axum::response::{IntoResponse, Response};
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
-use crate::config::HttpConfig;
-use crate::node::dicomweb::problem::Problem;
+use super::problem::Problem;
 
 /// An origin in the settings that is none.
 #[derive(Debug, thiserror::Error)]
@@ -29,12 +28,12 @@ const HEADERS: [(HeaderName, &str); 4] = [
 ];
 
 /// Puts the layers around the routes.
-pub(super) fn around(router: Router, config: &HttpConfig) -> Result<Router, LayersError> {
+pub(crate) fn around(router: Router, allowed_origins: &[String]) -> Result<Router, LayersError> {
     Ok(router
         .fallback(|| async { Problem::NotFound("there is nothing at this address".to_owned()) })
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
         .layer(CompressionLayer::new().compress_when(is_text))
-        .layer(cors(config)?)
+        .layer(cors(allowed_origins)?)
         .layer(middleware::from_fn(secured)))
 }
 
@@ -44,15 +43,15 @@ fn is_text(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bo
     content_type.starts_with("text/") || content_type.ends_with("json")
 }
 
-fn cors(config: &HttpConfig) -> Result<CorsLayer, LayersError> {
+fn cors(allowed_origins: &[String]) -> Result<CorsLayer, LayersError> {
     let origin = |text: &String| {
         let known = text.starts_with("http://") || text.starts_with("https://");
         HeaderValue::from_str(text.trim_end_matches('/')).ok().filter(|_| known).ok_or(LayersError(text.clone()))
     };
-    let origins = if config.allowed_origins.iter().any(|origin| origin == "*") {
+    let origins = if allowed_origins.iter().any(|origin| origin == "*") {
         AllowOrigin::from(Any)
     } else {
-        AllowOrigin::list(config.allowed_origins.iter().map(origin).collect::<Result<Vec<_>, _>>()?)
+        AllowOrigin::list(allowed_origins.iter().map(origin).collect::<Result<Vec<_>, _>>()?)
     };
     Ok(CorsLayer::new()
         .allow_origin(origins)

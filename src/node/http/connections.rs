@@ -19,7 +19,7 @@ use crate::node::shutdown::Shutdown;
 
 /// Connections served at the same time; more wait in the system's backlog.
 const MAXIMUM_CONNECTIONS: usize = 512;
-/// How long clients are waited for.
+/// How long the node waits for clients.
 const PATIENCE: Patience = Patience { headers: Duration::from_secs(30), answer: Duration::from_secs(60) };
 /// Time for requests in progress once the node stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_says_nothing_or_takes_nothing_gives_its_place_back() {
+    async fn a_client_that_says_nothing_or_takes_nothing_frees_its_place() {
         for sent in [&b""[..], b"GET / HTTP/1.1\r\nHost:", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"] {
             let (served, _client) = opened(sent).await;
             timeout(Duration::from_secs(20), served).await.expect("in time").expect("no fault");

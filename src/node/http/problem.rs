@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::dicom::bounded::ReadError;
 use crate::node::archive::ArchiveError;
+use crate::node::queue::QueueError;
 
 /// Why a request is not done, with a sentence for the person who reads it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,6 +100,9 @@ impl Problem {
     }
 }
 
+/// What a handler answers.
+pub(crate) type HttpResult = Result<Response, Problem>;
+
 /// Seconds after which a client may try again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
@@ -135,6 +139,16 @@ impl From<ArchiveError> for Problem {
         match error {
             ArchiveError::Full(_) => Self::Full(error.to_string()),
             ArchiveError::Unfit(_) => Self::BadRequest(error.to_string()),
+            _ => Self::reading(&error),
+        }
+    }
+}
+
+impl From<QueueError> for Problem {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::Unknown(_) => Self::NotFound(error.to_string()),
+            QueueError::WrongState { .. } => Self::Conflict(error.to_string()),
             _ => Self::reading(&error),
         }
     }

@@ -1,0 +1,18 @@
+//! Settings: defaults < file < environment < flags, merged as raw TOML, then resolved and validated once.
+//!
+//! Each part of the program receives its own section, never the whole [`Config`].
+
+mod destination;
+mod error;
+pub(crate) mod layers;
+mod loading;
+mod network;
+mod sections;
+#[cfg(test)]
+mod tests;
+
+pub use destination::{DestinationConfig, DestinationKind, Transport};
+pub use error::ConfigError;
+pub use loading::DEFAULTS;
+pub use network::{Network, NetworkError};
+pub use sections::*;

@@ -1,0 +1,45 @@
+use super::*;
+
+fn load(file: &str, overrides: &[&str]) -> Result<Config, ConfigError> {
+    let directory = tempfile::tempdir().expect("temporary folder");
+    let path = directory.path().join("node.toml");
+    std::fs::write(&path, file).expect("write");
+    let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+    Config::load(Some(&path), std::iter::empty(), &overrides)
+}
+
+#[test]
+fn flags_win_over_environment_over_file_over_defaults() {
+    let directory = tempfile::tempdir().expect("temporary folder");
+    let path = directory.path().join("node.toml");
+    std::fs::write(&path, "[study]\nquiet_seconds = 5\n[dicom]\nae_title = \"FILE\"\nlisten = \"127.0.0.1:1\"")
+        .expect("write");
+    let environment = [("PE_NODE__DICOM__AE_TITLE".to_owned(), "ENV".to_owned()), ("HOME".to_owned(), "x".to_owned())];
+    let config = Config::load(Some(&path), environment, &["dicom.listen=127.0.0.1:2".to_owned()]).expect("valid");
+    assert!((config.study.quiet_seconds - 5.0).abs() < f64::EPSILON);
+    assert_eq!(config.dicom.ae_title.as_str(), "ENV");
+    assert_eq!(config.dicom.listen.port(), 2);
+    assert_eq!(config.http.listen.port(), 8080);
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest_known_one() {
+    let error = load("[dicom]\nlissen = \"127.0.0.1:1\"", &[]).expect_err("unknown key").to_string();
+    assert!(error.contains("`dicom.lissen`") && error.contains("did you mean `dicom.listen`"), "{error}");
+    let error = load("", &["studi.quiet_seconds=1"]).expect_err("unknown key").to_string();
+    assert!(error.contains("`study.quiet_seconds`"), "{error}");
+}
+
+#[test]
+fn a_destination_needs_what_its_kind_needs() {
+    let destination = "[[destinations]]\nname = \"pacs\"\nkind = \"dicom\"\naddress = \"10.0.0.1:104\"\n";
+    assert!(load(destination, &[]).expect_err("no AE title").to_string().contains("ae_title"));
+    let config = load(&format!("{destination}ae_title = \"PACS\""), &[]).expect("valid");
+    assert_eq!(config.destinations.len(), 1);
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let text = "[[destinations]]\nname = \"a\"\nkind = \"stow\"\nurl = \"http://h/dicomweb\"\nauthorization = \"Bearer s3cret\"";
+    assert!(!load(text, &[]).expect("valid").to_toml().contains("s3cret"));
+}

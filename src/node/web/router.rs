@@ -1,0 +1,41 @@
+//! Which handler answers at which path.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use super::services::{Services, Shared, Web};
+use super::{api, dashboard, health, metrics, models};
+use crate::node::http::{self, LayersError};
+use crate::node::{dicomweb, telemetry};
+
+/// All routes of the HTTP interface.
+pub fn router(services: Services) -> Result<Router, LayersError> {
+    let Services { config, limits, archive, queue, events, analysis, models, shadow, destinations } = services;
+    let dicomweb = dicomweb::router(archive.clone(), limits, events, config.maximum_uploads);
+    let metrics = telemetry::metrics();
+    let web = Web(Arc::new(Shared { archive, queue, analysis, models, shadow, destinations, metrics }));
+    let router = Router::new()
+        .route("/", get(dashboard::page))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::page))
+        .nest("/api/v1", api())
+        .with_state(web)
+        .nest(dicomweb::ROOT, dicomweb);
+    http::around(router, &config.allowed_origins)
+}
+
+fn api() -> Router<Web> {
+    Router::new()
+        .route("/studies", get(api::studies))
+        .route("/studies/{study}", get(api::study))
+        .route("/jobs", get(api::jobs))
+        .route("/jobs/{job}", get(api::job))
+        .route("/jobs/{job}/retry", post(api::retry_job))
+        .route("/deliveries/retry", post(api::retry_deliveries))
+        .route("/models", get(models::list))
+        .route("/shadow", get(models::comparisons))
+        .route("/destinations", get(api::destinations))
+}
