@@ -37,7 +37,7 @@ cores='RAYON_NUM_THREADS=$SLURM_CPUS_PER_TASK PE_NODE__ONNXRUNTIME__THREADS=$SLU
 run=$(printf '%s %q train' "$cores" "$program")
 with=$(printf -- '--config %q' "$configuration")
 job=$(submit labels "" "$run labels $with" "${small[@]}" ${options[@]+"${options[@]}"})
-for step in volumes slices lungs boxes; do
+for step in volumes slices lungs crops; do
     shard="--shard \$SLURM_ARRAY_TASK_ID/$shards"
     job=$(submit "$step" "$job" "$run $step $with $shard" --array="0-$((shards - 1))" "${small[@]}" \
         ${options[@]+"${options[@]}"})

@@ -4,32 +4,44 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use strum::IntoEnumIterator as _;
 
 use super::CliError;
 use crate::config::Config;
-use crate::learn::train::{self, Elsewhere, Shard, Step, TrainConfiguration, TrainError, TrainingContext};
+use crate::learn::train::{self, ExternalValidation, Shard, Step, TrainConfiguration, TrainError, TrainingContext};
+
+/// The steps by their names; `boxes` is the earlier one of `crops`.
+fn steps() -> impl TypedValueParser<Value = Step> {
+    let value = |step: Step| match step {
+        Step::Crops => PossibleValue::new(step.name()).alias("boxes"),
+        _ => PossibleValue::new(step.name()),
+    };
+    PossibleValuesParser::new(Step::iter().map(value)).try_map(|name| name.parse::<Step>())
+}
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Step to run: labels, volumes, slices, lungs, boxes, fit, evaluate, export, or all
-    #[arg(value_name = "STEP", value_parser = clap::builder::PossibleValuesParser::new(Step::NAMES))]
-    step: String,
+    /// Step to run: labels, volumes, slices, lungs, crops, fit, evaluate, export, or all
+    #[arg(value_name = "STEP", value_parser = steps())]
+    step: Step,
     /// Configuration file; only what differs from configs/train.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Override one setting, for instance --set fit.epochs=5
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Do only the exams whose place in the table, divided by N, leaves I; steps volumes, slices, lungs and boxes
+    /// Do only the exams whose place in the table, divided by N, leaves I; steps volumes, slices, lungs and crops
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
     #[command(flatten)]
-    elsewhere: ElsewhereArguments,
+    external: ExternalArguments,
 }
 
-/// `evaluate` on studies of another place, through the analysis that serves, without any training folder.
+/// External validation: `evaluate` on studies of another site, through the analysis that serves, without any training
+/// folder.
 #[derive(Debug, Args)]
-struct ElsewhereArguments {
+struct ExternalArguments {
     /// With evaluate: table of labels, StudyInstanceUID and pe_present_in_exam or mask (NIfTI); perhaps
     /// SeriesInstanceUID, level. A mask says which slices show emboli; an empty one does not where the label is 1
     #[arg(long, value_name = "CSV", requires = "images")]
@@ -40,17 +52,17 @@ struct ElsewhereArguments {
     /// Package to evaluate on them; the one that the configuration exports if none is named
     #[arg(long, value_name = "DIR", requires = "labels")]
     package: Option<PathBuf>,
-    /// Folder for report, tables and figures; NAME-evaluation/PACKAGE-VERSION beside a table NAME.csv if none is named
+    /// Folder for report, tables and metrics; NAME-evaluation/PACKAGE-VERSION beside a table NAME.csv if none is named
     #[arg(long, value_name = "DIR", requires = "labels")]
     out: Option<PathBuf>,
-    /// Analyse series that the quality gate rejects too
+    /// Analyse series that quality checks reject too
     #[arg(long, requires = "labels")]
     ignore_quality: bool,
 }
 
-impl ElsewhereArguments {
+impl ExternalArguments {
     /// What was asked for, if it was.
-    fn request(&self, step: Step) -> Result<Option<Elsewhere>, CliError> {
+    fn request(&self, step: Step) -> Result<Option<ExternalValidation>, CliError> {
         let (Some(labels), Some(images)) = (&self.labels, &self.images) else { return Ok(None) };
         if step != Step::Evaluate {
             return Err(CliError::Usage("--labels goes with the step evaluate alone".to_owned()));
@@ -58,7 +70,7 @@ impl ElsewhereArguments {
         if !images.exists() {
             return Err(CliError::Usage(format!("{}: there is no such folder", images.display())));
         }
-        Ok(Some(Elsewhere {
+        Ok(Some(ExternalValidation {
             labels: labels.clone(),
             images: images.clone(),
             package: self.package.clone(),
@@ -69,14 +81,13 @@ impl ElsewhereArguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
-    let step: Step = arguments.step.parse().map_err(CliError::Usage)?;
     let Config { log, models, onnxruntime, .. } = Config::load(None, std::env::vars(), &[])?;
     crate::node::telemetry::start_logging(&log).map_err(|error| CliError::Usage(error.to_string()))?;
     let context = TrainingContext { models, onnxruntime };
     let configuration = TrainConfiguration::load(arguments.config.as_deref(), &arguments.overrides)?;
-    let lines = match arguments.elsewhere.request(step)? {
-        Some(request) => train::evaluate_elsewhere(&configuration, &context, &request),
-        None => train::run(step, &configuration, &context, arguments.shard.unwrap_or(Shard::ALL)),
+    let lines = match arguments.external.request(arguments.step)? {
+        Some(request) => train::validate_externally(&configuration, &context, &request),
+        None => train::run(arguments.step, &configuration, &context, arguments.shard.unwrap_or(Shard::ALL)),
     };
     let lines = lines.map_err(|error| match error {
         TrainError::Configuration(error) => CliError::from(error),

@@ -176,9 +176,9 @@ def prepared(folder, exams, package, scratch):
         "work.dir": work, **{f"input.{key}": value for key, value in manifest["input"].items()},
     }
     flags = [flag for key, value in settings.items() for flag in ("--set", f"{key}={value}")]
-    for step in ("labels", "volumes", "slices", "lungs", "boxes"):
+    for step in ("labels", "volumes", "slices", "lungs", "crops"):
         subprocess.run([str(BINARY), "train", step, *flags], check=True, cwd=ROOT)
-    (boxes,) = {path.parent for path in work.glob("boxes-*/**/*.images")}
+    (boxes,) = {path.parent for path in work.glob("crops-*/**/*.images")}
     return boxes, tuple(manifest["input"]["size"])
 
 

@@ -165,7 +165,7 @@ def main():
     """Fits, evaluates, writes table and plot."""
     make_cohorts()
     first = settings(SHARES[0], SEEDS[0])
-    for step in ("labels", "volumes", "slices", "lungs", "boxes"):
+    for step in ("labels", "volumes", "slices", "lungs", "crops"):
         subprocess.run([str(BINARY), "train", step, *map(str, first)], check=True, cwd=ROOT)
     keys = [(share, seed) for seed in SEEDS for share in SHARES]
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:

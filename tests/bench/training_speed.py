@@ -11,8 +11,9 @@ from pathlib import Path
 from common import ROOT, pytorch, write_table
 
 ROUNDS = 5
-STEPS = 5
-TEST = "learn::train::fit::speed::a_training_step_is_timed"
+# PyTorch's steps of a round, the first of which does not count; ours are criterion's samples.
+STEPS = 11
+FLAGS = ("--bench", "--noplot", "--warm-up-time", "1", "--measurement-time", "1")
 # Which part of the step a function belongs to, by a part of its name.
 PARTS = {
     "matrix products": ("gemm",),
@@ -26,22 +27,37 @@ PARTS = {
 
 
 def program():
-    """The test binary of the library, built like any other."""
-    command = [os.environ.get("CARGO", "cargo"), "test", "--release", "--lib", "--no-run", "--message-format", "json"]
+    """The benchmark of the training step."""
+    command = [os.environ.get("CARGO", "cargo"), "bench", "--bench", "training_step", "--no-run", "--message-format", "json"]
     lines = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
     built = [json.loads(line) for line in lines if line.startswith("{")]
-    return next(item["executable"] for item in built if item.get("executable") and item["target"]["name"] == "pe_node")
+    return next(item["executable"] for item in built if item.get("executable") and item["target"]["name"] == "training_step")
 
 
-def timed(command, cores):
-    """Milliseconds of each step but the first, by network."""
-    environment = {**os.environ, "PE_NODE_STEPS": str(STEPS), "RAYON_NUM_THREADS": str(cores), "OMP_NUM_THREADS": str(cores)}
-    output = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
-    lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+def lines_of(command, environment):
+    """The lines of JSON that a program prints."""
+    output = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=True, capture_output=True, text=True).stdout
+    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+
+
+def theirs(python, cores):
+    """Milliseconds of each of PyTorch's steps but the first, by network."""
+    lines = lines_of([python, ROOT / "tests/bench/torch_training.py"], {"PE_NODE_STEPS": str(STEPS), "OMP_NUM_THREADS": str(cores)})
     return {line["network"]: (line["parameters"], [1000 * seconds for seconds in line["seconds"][1:]]) for line in lines}
 
 
-def spread(values, digits=0):
+def ours(binary, cores):
+    """The same of our steps: what criterion keeps of its samples, nanoseconds of so many steps each."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = lines_of([binary, *FLAGS], {"CRITERION_HOME": folder, "RAYON_NUM_THREADS": str(cores)})
+        steps = {}
+        for line in lines:
+            sample = json.loads((Path(folder) / "training-step" / line["network"] / "new" / "sample.json").read_text())
+            steps[line["network"]] = [time / count / 1e6 for time, count in zip(sample["times"], sample["iters"], strict=True)]
+    return {line["network"]: (line["parameters"], steps[line["network"]]) for line in lines}
+
+
+def extremes(values, digits=0):
     """Minimum, median and maximum."""
     return " / ".join(f"{value:.{digits}f}" for value in (min(values), statistics.median(values), max(values)))
 
@@ -50,15 +66,12 @@ def compare(python, binary):
     """Rows of the table: PyTorch and burn in turns, so that both see the same machine."""
     rows = []
     for cores in sorted({1, os.cpu_count()}):
-        rounds = [
-            (timed([python, ROOT / "tests/bench/torch_training.py"], cores), timed([binary, "--ignored", "--exact", "--nocapture", TEST], cores))
-            for _ in range(ROUNDS)
-        ]
+        rounds = [(theirs(python, cores), ours(binary, cores)) for _ in range(ROUNDS)]
         for network in rounds[0][0]:
             torch, burn = ([step for turn in rounds for step in turn[side][network][1]] for side in (0, 1))
-            ratios = [statistics.median(ours[network][1]) / statistics.median(theirs[network][1]) for theirs, ours in rounds]
+            ratios = [statistics.median(own[network][1]) / statistics.median(reference[network][1]) for reference, own in rounds]
             parameters = f"{rounds[0][1][network][0]:,}"
-            rows.append((network, parameters, cores, spread(torch), spread(burn), spread(ratios, 1)))
+            rows.append((network, parameters, cores, extremes(torch), extremes(burn), extremes(ratios, 1)))
     return rows
 
 
@@ -68,8 +81,8 @@ def profile(binary):
         return []
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "perf.data"
-        environment = {**os.environ, "PE_NODE_STEPS": str(STEPS), "RAYON_NUM_THREADS": "1"}
-        command = ["perf", "record", "-F", "199", "-o", data, binary, "--ignored", "--exact", "--nocapture", TEST]
+        environment = {**os.environ, "RAYON_NUM_THREADS": "1"}
+        command = ["perf", "record", "-F", "199", "-o", data, binary, "--bench", "--profile-time", "5"]
         if subprocess.run(command, cwd=ROOT, env=environment, capture_output=True).returncode != 0:
             return []
         report = subprocess.run(["perf", "report", "-i", data, "--stdio", "--sort", "symbol"], capture_output=True, text=True).stdout
@@ -92,11 +105,11 @@ def waiting():
         settings = [f"data.root={cohort}", "data.lungs=truth", f"work.dir={work}", "data.test_fraction=0", "data.validation_fraction=0.25"]
         settings += ["fit.epochs=3", "fit.head_epochs=0", "fit.device=cpu"]
         flags = [flag for setting in settings for flag in ("--set", setting)]
-        for step in ("labels", "volumes", "slices", "lungs", "boxes", "fit"):
+        for step in ("labels", "volumes", "slices", "lungs", "crops", "fit"):
             subprocess.run([binary, "train", step, *flags], check=True, capture_output=True)
         lines = [json.loads(line) for line in (work / "experiment/network/log.jsonl").read_text().splitlines()]
     shares, speed = [100 * line["wait_share"] for line in lines], [line["slices_per_second"] for line in lines]
-    return f"The fit itself waits for its loader for {spread(shares, 1)} % of an epoch at {spread(speed)} slices/s (16 phantoms, default settings)."
+    return f"The fit itself waits for its loader for {extremes(shares, 1)} % of an epoch at {extremes(speed)} slices/s (16 phantoms, default settings)."
 
 
 def main():

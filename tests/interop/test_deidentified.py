@@ -48,7 +48,7 @@ def cohort(tmp_path_factory):
 
 def test_they_are_prepared_with_all_of_their_labels(cohort, tmp_path):
     flags = [part for key, value in {"data.root": cohort, "work.dir": tmp_path}.items() for part in ("--set", f"{key}={value}")]
-    for step in ("labels", "volumes", "slices", "lungs", "boxes"):
+    for step in ("labels", "volumes", "slices", "lungs", "crops"):
         done = subprocess.run([str(BINARY), "train", step, *flags], capture_output=True, text=True, cwd=ROOT)
         assert done.returncode == 0 and f"{step}: {EXAMS} exams" in done.stdout, done.stdout + done.stderr
     with open(tmp_path / "labels" / "exams.csv", newline="") as table:

@@ -72,7 +72,7 @@ def unbroken(tmp_path_factory):
     """A fit without a break."""
     root = tmp_path_factory.mktemp("training")
     subprocess.run([BINARY, "phantom", "--out", root / "cohort", "--exams", "10", "--seed", "3", "--twins"], check=True, capture_output=True)
-    return Training(root, "unbroken").steps("labels", "volumes", "slices", "lungs", "boxes", "fit")
+    return Training(root, "unbroken").steps("labels", "volumes", "slices", "lungs", "crops", "fit")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-//! Intervals by drawing patients anew with all of their exams (Efron 1979, percentile method), and differences of two
+//! Intervals by resampling patients with all of their exams (Efron 1979, percentile method), and differences of two
 //! models on the same exams.
 
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ impl<P: Ord, T> FromIterator<(P, T)> for ByPatient<T> {
     }
 }
 
-/// How often patients are drawn anew, and by which seed.
+/// How often patients are resampled, and by which seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Resampling {
     /// Draws.
@@ -61,27 +61,27 @@ impl Resampling {
         (0..count).into_par_iter().map(draw).collect()
     }
 
-    /// A figure and its 95 % interval; `None` if it is not defined on all exams.
+    /// A metric and its 95 % interval; `None` if it is not defined on all exams.
     pub(crate) fn metric<T: Copy + Sync>(
         self,
         exams: &ByPatient<T>,
-        figure: impl Fn(&[T]) -> Option<f64> + Sync,
+        metric: impl Fn(&[T]) -> Option<f64> + Sync,
     ) -> Option<Metric> {
-        let value = figure(&exams.exams())?;
-        Some(Metric { value, interval: self.interval(self.each(exams, figure)) })
+        let value = metric(&exams.exams())?;
+        Some(Metric { value, interval: self.interval(self.each(exams, metric)) })
     }
 
-    /// Figures by name with their intervals: those that are defined on all exams.
+    /// Metrics by name with their intervals: those that are defined on all exams.
     pub(crate) fn metrics<T: Copy + Sync>(
         self,
         exams: &ByPatient<T>,
-        figures: impl Fn(&[T]) -> Vec<(&'static str, f64)> + Sync,
+        metrics: impl Fn(&[T]) -> Vec<(&'static str, f64)> + Sync,
     ) -> Vec<(&'static str, Metric)> {
-        let draws = self.each(exams, &figures);
+        let draws = self.each(exams, &metrics);
         let found = |draw: &Vec<(&'static str, f64)>, name| {
             draw.iter().find(|(other, _)| *other == name).map(|(_, value)| *value)
         };
-        figures(&exams.exams())
+        metrics(&exams.exams())
             .into_iter()
             .map(|(name, value)| {
                 let interval = self.interval(draws.iter().map(|draw| found(draw, name)).collect());
@@ -90,7 +90,7 @@ impl Resampling {
             .collect()
     }
 
-    /// The 95 % interval of drawn values; `None` where a figure was undefined in more than half of the draws, as with
+    /// The 95 % interval of drawn values; `None` where a metric was undefined in more than half of the draws, as with
     /// one positive exam.
     fn interval(self, draws: Vec<Option<f64>>) -> Option<[f64; 2]> {
         let mut values: Vec<f64> = draws.into_iter().flatten().collect();
@@ -116,7 +116,7 @@ pub(crate) struct Paired {
     pub(crate) positive: bool,
 }
 
-/// By how much a figure of the first model exceeds that of the second.
+/// By how much a metric of the first model exceeds that of the second.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Difference {
     /// With its two-sided 95 % interval.
@@ -125,15 +125,15 @@ pub(crate) struct Difference {
     pub(crate) at_least: f64,
 }
 
-/// Compares two models on the same exams, which are drawn in pairs; `None` if the figure is not defined.
+/// Compares two models on the same exams, which are drawn in pairs; `None` if the metric is not defined.
 pub(crate) fn difference(
     pairs: &ByPatient<Paired>,
     resampling: Resampling,
-    figure: impl Fn(&[Scored]) -> Option<f64> + Sync,
+    metric: impl Fn(&[Scored]) -> Option<f64> + Sync,
 ) -> Option<Difference> {
     let of = |pairs: &[Paired], model: usize| {
         let scored = |pair: &Paired| Scored { score: pair.scores[model], positive: pair.positive };
-        figure(&pairs.iter().map(scored).collect::<Vec<_>>())
+        metric(&pairs.iter().map(scored).collect::<Vec<_>>())
     };
     let difference = |pairs: &[Paired]| Some(of(pairs, 0)? - of(pairs, 1)?);
     let value = difference(&pairs.exams())?;
@@ -157,9 +157,9 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_holds_the_figure_and_shrinks_with_more_exams() {
+    fn the_interval_holds_the_metric_and_shrinks_with_more_exams() {
         let width = |scored: &ByPatient<Scored>| {
-            let metric = RESAMPLING.metric(scored, auroc).expect("figure");
+            let metric = RESAMPLING.metric(scored, auroc).expect("metric");
             let [low, high] = metric.interval.expect("interval");
             assert!(low <= metric.value && metric.value <= high);
             high - low
@@ -178,7 +178,7 @@ mod tests {
             let exams = (0..100).flat_map(|patient| (0..exams_each).map(move |_| (patient, patient % 4 == 0)));
             let metric = Resampling { count: 2000, seed: 5 }
                 .metric(&exams.collect(), |exams| Some(share(exams)))
-                .expect("figure");
+                .expect("metric");
             metric.interval.expect("interval")
         };
         let [one, four] = [interval(1), interval(4)];
@@ -196,14 +196,14 @@ mod tests {
     #[test]
     fn the_interval_of_a_share_is_that_of_the_binomial_distribution() {
         let exams: ByPatient<bool> = (0..400).map(|n| (n, n % 4 == 0)).collect();
-        let metric = Resampling { count: 2000, seed: 5 }.metric(&exams, |exams| Some(share(exams))).expect("figure");
+        let metric = Resampling { count: 2000, seed: 5 }.metric(&exams, |exams| Some(share(exams))).expect("metric");
         let [low, high] = metric.interval.expect("interval");
         // 0.25 ± 1.96 sqrt(0.25 x 0.75 / 400)
         assert!((low - 0.2076).abs() < 0.006 && (high - 0.2924).abs() < 0.006, "{low} {high}");
     }
 
     #[test]
-    fn a_figure_that_most_draws_lack_has_no_interval() {
+    fn a_metric_that_most_draws_lack_has_no_interval() {
         let rare: ByPatient<Scored> = (0..3).map(|n| (n, Scored { score: f64::from(n), positive: n == 0 })).collect();
         assert_eq!(RESAMPLING.metric(&rare, |_| None), None);
         let only_positives = |drawn: &[Scored]| drawn.iter().filter(|one| one.positive).count().checked_sub(1);
@@ -212,10 +212,10 @@ mod tests {
     }
 
     #[test]
-    fn all_figures_share_their_draws() {
+    fn all_metrics_share_their_draws() {
         let metrics =
             RESAMPLING.metrics(&exams(60), |drawn| auroc(drawn).into_iter().map(|value| ("auroc", value)).collect());
-        assert_eq!(metrics, [("auroc", RESAMPLING.metric(&exams(60), auroc).expect("figure"))]);
+        assert_eq!(metrics, [("auroc", RESAMPLING.metric(&exams(60), auroc).expect("metric"))]);
     }
 
     #[test]

@@ -4,15 +4,18 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use bytemuck::Pod;
+use ndarray::Array4;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use super::boxes::{self, Prepared};
 use super::configuration::Supervision;
+use super::crops::{self, Prepared};
 use super::labels::{Split, TargetLabels};
 use super::loss::UNLABELLED;
+use super::provenance::Provenance;
 use super::stage::Made;
-use super::{files, slices, supervision};
+use super::{slices, supervision};
 use crate::engine::volume::preparation::Preparation;
 
 /// A prepared exam and what a fit may know of it; one row of `prepared.csv`.
@@ -62,6 +65,14 @@ pub(crate) struct Use {
     pub(crate) seed: u64,
 }
 
+/// What a prepared exam is made from.
+#[derive(Serialize)]
+struct ExamSources<'a> {
+    /// Digest of what the crop was made from.
+    crop: &'a str,
+    slice_labels: &'a [u8],
+}
+
 impl PreparedExam {
     /// Puts the labels of the source slices (from the folder of the step `slices`) that are used onto the prepared
     /// slices of an exam.
@@ -75,6 +86,8 @@ impl PreparedExam {
         }
         let slice_labels = on_prepared(&source, value);
         let count = |wanted: fn(u8) -> bool| slice_labels.iter().filter(|label| wanted(**label)).count();
+        let sources = ExamSources { crop: &prepared.sources_sha256, slice_labels: &slice_labels };
+        let sources_sha256 = Provenance { made: "prepared exam", version: 1, sources }.sha256();
         Ok(Self {
             study: exam.study.clone(),
             series: exam.series.clone(),
@@ -88,7 +101,7 @@ impl PreparedExam {
             labelled_slices: count(|label| label != UNLABELLED),
             positive_slices: count(|label| label == 1),
             synthetic: value.synthetic,
-            sources_sha256: files::digest(format!("{} {slice_labels:?}", prepared.sources_sha256).as_bytes()),
+            sources_sha256,
             slice_labels,
         })
     }
@@ -149,19 +162,7 @@ impl Dataset {
 
     /// Reads the given slices of an exam, as they were prepared.
     pub(crate) fn images(&self, exam: usize, slices: &[usize]) -> Result<Vec<Vec<f32>>, TrainError> {
-        let path = boxes::images_path(&self.folder, &self.exams[exam].series);
-        let file = File::open(&path).map_err(TrainError::file("opening", &path))?;
-        let pixels = self.size[0] * self.size[1];
-        slices
-            .iter()
-            .map(|slice| {
-                let mut image = vec![0.0_f32; pixels];
-                let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut image);
-                let offset = (slice * bytes.len()) as u64;
-                file.read_exact_at(bytes, offset).map_err(TrainError::file("reading", &path))?;
-                Ok(image)
-            })
-            .collect()
+        self.read(&crops::images_path(&self.folder, &self.exams[exam].series), slices)
     }
 
     /// Label of each prepared slice of an exam: 1, 0, or [`UNLABELLED`].
@@ -171,29 +172,29 @@ impl Dataset {
 
     /// Reads the lung masks of the given slices of an exam.
     pub(crate) fn masks(&self, exam: usize, slices: &[usize]) -> Result<Vec<Vec<u8>>, TrainError> {
-        self.bytes(&boxes::classes_path(&self.folder, &self.exams[exam].series), slices)
+        self.read(&crops::classes_path(&self.folder, &self.exams[exam].series), slices)
     }
 
     /// Reads the embolus masks of the given slices of an exam; `None` where nobody drew them.
     pub(crate) fn emboli(&self, exam: usize, slices: &[usize]) -> Result<Option<Vec<Vec<u8>>>, TrainError> {
-        let path = boxes::emboli_path(&self.folder, &self.exams[exam].series);
+        let path = crops::emboli_path(&self.folder, &self.exams[exam].series);
         if !self.exams[exam].embolism {
             return Ok(Some(vec![vec![0; self.size[0] * self.size[1]]; slices.len()]));
         }
-        if path.is_file() { self.bytes(&path, slices).map(Some) } else { Ok(None) }
+        if path.is_file() { self.read(&path, slices).map(Some) } else { Ok(None) }
     }
 
-    fn bytes(&self, path: &Path, slices: &[usize]) -> Result<Vec<Vec<u8>>, TrainError> {
+    /// Reads slices of a file that holds nothing but pixels.
+    fn read<P: Pod>(&self, path: &Path, slices: &[usize]) -> Result<Vec<Vec<P>>, TrainError> {
         let file = File::open(path).map_err(TrainError::file("opening", path))?;
-        let pixels = self.size[0] * self.size[1];
-        slices
-            .iter()
-            .map(|slice| {
-                let mut mask = vec![0_u8; pixels];
-                file.read_exact_at(&mut mask, (slice * pixels) as u64).map_err(TrainError::file("reading", path))?;
-                Ok(mask)
-            })
-            .collect()
+        let slice = |slice: &usize| {
+            let mut pixels = vec![P::zeroed(); self.size[0] * self.size[1]];
+            let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut pixels);
+            let offset = (slice * bytes.len()) as u64;
+            file.read_exact_at(bytes, offset).map_err(TrainError::file("reading", path))?;
+            Ok(pixels)
+        };
+        slices.iter().map(slice).collect()
     }
 
     /// The network's input for the given slices of an exam, `[n, C, H, W]` row by row: each slice with its neighbours
@@ -218,6 +219,14 @@ impl Dataset {
             batch.extend_from_slice(&images[place]);
         }
         Ok(batch)
+    }
+
+    /// Slices of an exam `[N, C, H, W]` as they are served.
+    pub(crate) fn served_batch(&self, exam: usize, slices: &[usize]) -> Result<Array4<f32>, TrainError> {
+        let [rows, columns] = self.size;
+        let values = self.batch(exam, slices, |image| image)?;
+        Array4::from_shape_vec((slices.len(), self.channels(), rows, columns), values)
+            .map_err(|error| TrainError::Export(error.to_string()))
     }
 }
 

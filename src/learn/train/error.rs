@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::configuration::SettingError;
+use super::network::WeightsError;
+use super::step::Step;
 use crate::config::ConfigError;
 use crate::engine::analyse::AnalyseError;
 use crate::engine::models::ModelsError;
@@ -15,6 +18,9 @@ pub enum TrainError {
     /// The configuration cannot be used.
     #[error(transparent)]
     Configuration(#[from] ConfigError),
+    /// A setting cannot be used for these exams.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// A file cannot be read or written.
     #[error("{action} {path}: {source}", path = path.display())]
     File {
@@ -44,7 +50,7 @@ pub enum TrainError {
         /// What is missing.
         path: PathBuf,
         /// The step that makes it.
-        step: &'static str,
+        step: Step,
     },
     /// A step has not done all exams.
     #[error(
@@ -52,7 +58,7 @@ pub enum TrainError {
     )]
     StepIncomplete {
         /// The step.
-        step: &'static str,
+        step: Step,
         /// Exams without an outcome.
         missing: usize,
         /// Exams in the table.
@@ -90,13 +96,8 @@ pub enum TrainError {
         problem: String,
     },
     /// Weights to begin with cannot be had from a file.
-    #[error("encoder.weights = {path}: {problem}", path = path.display())]
-    Weights {
-        /// The file.
-        path: PathBuf,
-        /// What went wrong.
-        problem: String,
-    },
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     /// The loss is no longer a finite number.
     #[error("the loss of step {step} of epoch {epoch} is not a finite number; lower fit.learning_rate")]
     Diverged {

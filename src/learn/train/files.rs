@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::TrainError;
@@ -20,6 +21,31 @@ pub(crate) const LIMITS: Limits = Limits { object_mib: 1024, depth: 64, elements
 
 /// Files of a series that are tried for what they say of its patient: one is broken, all are of another making.
 const TRIED: usize = 5;
+
+/// Why a series of a cohort cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SeriesError {
+    /// A study is named, and none of its series is there.
+    #[error("the study has no files")]
+    NoneOfStudy,
+    /// A study is named, and it is not clear which of its series is meant.
+    #[error("two series of the study have {files} files each: name one in SeriesInstanceUID")]
+    Ambiguous {
+        /// Files of either.
+        files: usize,
+    },
+    /// The series is not there.
+    #[error("the series has no files")]
+    Empty,
+    /// None of the files that were tried can be read.
+    #[error("its first {tried} files cannot be read; {reason}")]
+    Unreadable {
+        /// How many were tried.
+        tried: usize,
+        /// The first of them, and what is wrong with it.
+        reason: String,
+    },
+}
 
 /// The DICOM files of each series of a cohort.
 #[derive(Debug, Default)]
@@ -63,24 +89,21 @@ impl CohortFiles {
         self.series.get(series).map(Vec::as_slice)
     }
 
-    /// The series of a study with the most files, where a table names the study alone. The error says why there is
-    /// none to take.
-    pub(crate) fn largest_series(&self, study: &str) -> Result<&str, String> {
+    /// The series of a study with the most files, where a table names the study alone.
+    pub(crate) fn largest_series(&self, study: &str) -> Result<&str, SeriesError> {
         let count = |series: &str| self.series(series).map_or(0, <[PathBuf]>::len);
         let mut found: Vec<&str> = self.studies.get(study).into_iter().flatten().map(String::as_str).collect();
         found.sort_by_key(|series| std::cmp::Reverse(count(series)));
         match found[..] {
-            [] => Err("the study has no files".to_owned()),
-            [first, second, ..] if count(first) == count(second) => {
-                Err(format!("two series of the study have {} files each: name one in SeriesInstanceUID", count(first)))
-            }
+            [] => Err(SeriesError::NoneOfStudy),
+            [first, second, ..] if count(first) == count(second) => Err(SeriesError::Ambiguous { files: count(first) }),
             [first, ..] => Ok(first),
         }
     }
 
-    /// What stands for the patient of a series. The error says why the series cannot be used.
-    pub(crate) fn patient(&self, series: &str) -> Result<String, String> {
-        let files = self.series(series).filter(|files| !files.is_empty()).ok_or("the series has no files")?;
+    /// What stands for the patient of a series.
+    pub(crate) fn patient(&self, series: &str) -> Result<String, SeriesError> {
+        let files = self.series(series).filter(|files| !files.is_empty()).ok_or(SeriesError::Empty)?;
         let mut reason = String::new();
         for path in files.iter().take(TRIED) {
             match bounded::open(path, &LIMITS) {
@@ -91,7 +114,7 @@ impl CohortFiles {
                 Err(_) => {}
             }
         }
-        Err(format!("its first {} files cannot be read; {reason}", files.len().min(TRIED)))
+        Err(SeriesError::Unreadable { tried: files.len().min(TRIED), reason })
     }
 }
 
@@ -120,11 +143,21 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
 }
 
-/// What tells a file from one that took its place: length and time of its last change.
-pub(crate) fn state(path: &Path) -> String {
-    let Ok(metadata) = std::fs::metadata(path) else { return "none".to_owned() };
-    let changed = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-    format!("{} {}", metadata.len(), changed.unwrap_or_default().as_nanos())
+/// What tells a file from one that took its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct FileState {
+    bytes: u64,
+    /// Time of its last change.
+    changed_nanoseconds: u64,
+}
+
+impl FileState {
+    /// Of a file as it is now; `None` if there is none.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        let changed = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        Some(Self { bytes: metadata.len(), changed_nanoseconds: changed.unwrap_or_default().as_nanos() as u64 })
+    }
 }
 
 /// Creates a folder and those above it.
@@ -132,7 +165,7 @@ pub(crate) fn create_folder(path: &Path) -> Result<(), TrainError> {
     std::fs::create_dir_all(path).map_err(TrainError::file("creating", path))
 }
 
-/// Writes a file beside its place and renames it, so that nothing half-written is taken for whole. Several processes may
+/// Writes a file beside its place and renames it: nothing half-written is taken for whole. Several processes may
 /// write the same file: each has its own beside it, and the last stands.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -144,50 +177,4 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
     partial.write_all(bytes).map_err(failed())?;
     partial.persist(path).map_err(|error| failed()(error.error))?;
     Ok(())
-}
-
-/// Tables that a person can open.
-pub(crate) mod table {
-    use std::fs::File;
-    use std::path::Path;
-
-    use serde::Serialize;
-    use serde::de::DeserializeOwned;
-
-    use super::super::TrainError;
-
-    /// A reader of the table at `path`.
-    pub(crate) fn reader(path: &Path) -> Result<csv::Reader<File>, TrainError> {
-        let file = File::open(path).map_err(TrainError::file("opening", path))?;
-        Ok(csv::Reader::from_reader(file))
-    }
-
-    /// A reader of a table whose rows may be of different lengths.
-    pub(crate) fn flexible_reader(path: &Path) -> Result<csv::Reader<File>, TrainError> {
-        let file = File::open(path).map_err(TrainError::file("opening", path))?;
-        Ok(csv::ReaderBuilder::new().flexible(true).from_reader(file))
-    }
-
-    /// An error of the table's syntax, with its line.
-    pub(crate) fn error(path: &Path, error: &csv::Error) -> TrainError {
-        TrainError::table(path, error.position().map(csv::Position::line), error.to_string())
-    }
-
-    /// Reads all rows; `step` is what makes the table.
-    pub(crate) fn read<T: DeserializeOwned>(path: &Path, step: &'static str) -> Result<Vec<T>, TrainError> {
-        if !path.is_file() {
-            return Err(TrainError::StepMissing { path: path.to_owned(), step });
-        }
-        reader(path)?.deserialize().map(|row| row.map_err(|problem| error(path, &problem))).collect()
-    }
-
-    /// Writes all rows.
-    pub(crate) fn write<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), TrainError> {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        for row in rows {
-            writer.serialize(row).map_err(|problem| error(path, &problem))?;
-        }
-        let bytes = writer.into_inner().map_err(|problem| TrainError::table(path, None, problem.to_string()))?;
-        super::write_whole(path, &bytes)
-    }
 }

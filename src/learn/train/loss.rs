@@ -1,6 +1,6 @@
 //! Losses that are never undefined: a term without labels is absent, not the mean of nothing.
 //!
-//! What is learnt of exams is a mean over exams of what each says by itself ([`embolism`]). So it does not matter which
+//! The loss is a mean over exams of what each says by itself ([`embolism`]). So it does not matter which
 //! exams share a batch: the mean over batches, weighted by their exams, is the loss of them all together, however a step
 //! is divided over devices or accumulated.
 
@@ -26,7 +26,7 @@ impl Terms {
         self
     }
 
-    /// The loss, `[1]`; `None` where nothing is known to learn from.
+    /// The loss, `[1]`; `None` where no label is known.
     pub(crate) fn total(&self) -> Option<Tensor<1>> {
         self.0.iter().map(|(_, term)| term.clone()).reduce(|sum, term| sum + term)
     }
@@ -109,7 +109,7 @@ impl ExamLabels {
 
 /// The mean over exams of `exam * BCE(embolism) + slice * mean BCE(labelled slices) + target * mean BCE(known further
 /// targets)` (the first two are those of Hu et al. 2025). An exam without a labelled slice counts with the weight of both
-/// on its own label, so that it teaches as much as another; without a known further target that term is 0.
+/// on its own label, and so counts as much as another; without a known further target that term is 0.
 ///
 /// `exams` are logits `[E, T]`, `slices` those of all slices of all exams, `[E * D]`.
 pub(crate) fn embolism(exams: Tensor<2>, slices: Tensor<1>, labels: &ExamLabels, weights: Weights) -> Terms {
@@ -134,7 +134,7 @@ pub(crate) fn labelled(logits: Tensor<1>, labels: &[u8], weight: f64) -> Option<
     weighted(logits, labels, labels.iter().map(weight).collect())
 }
 
-/// Cells of the evidence map against embolus masks, `of_slice` cells each: the cross entropies of a slice's cells, for
+/// Cells of the attribution map against embolus masks, `of_slice` cells each: the cross entropies of a slice's cells, for
 /// each embolus cell it has, averaged over the slices with an embolus. So a small embolus teaches as much as a large one,
 /// and within a slice a cell's logit stays the logarithm of its odds. A slice without embolus weighs as the average one.
 /// Cells of exams without mask are left out; `None` if there are no others.

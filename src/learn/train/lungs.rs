@@ -1,5 +1,5 @@
 //! Step `lungs`: a lung mask for each volume, by the lung package in ONNX Runtime as when serving, or the cohort's own.
-//! A mask without lungs is one too: the step `boxes` knows whether it needs any.
+//! A mask without lungs is one too: the step `crops` knows whether it needs any.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -8,9 +8,10 @@ use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
 use super::configuration::{LungSource, TrainConfiguration};
-use super::files;
+use super::files::FileState;
 use super::labels::Exam;
 use super::stage::{self, Made, Outcome, Stage};
+use super::step::Step;
 use super::volumes::{self, StoredVolume};
 use super::{TrainError, TrainingContext};
 use crate::cohort::{Layout, Mask};
@@ -49,6 +50,15 @@ pub(crate) struct Lungs<'a> {
     folder: PathBuf,
     volumes: PathBuf,
     source: Source<'a>,
+}
+
+/// What a mask depends on besides the volume.
+#[derive(Debug, Serialize)]
+pub(crate) struct MaskSources {
+    /// `truth`, or the digest of the package.
+    masks: String,
+    /// The cohort's own mask.
+    mask: Option<FileState>,
 }
 
 /// A source of lung masks.
@@ -98,7 +108,7 @@ impl<'a> Source<'a> {
     }
 
     /// What tells masks of one source from those of another.
-    fn identity(&self) -> &str {
+    fn name(&self) -> &str {
         match self {
             Self::Truth => "truth",
             Self::Package(package) => &package.sha256,
@@ -110,7 +120,7 @@ impl<'a> Lungs<'a> {
     /// Opens the source that the configuration names. Masks of one source lie in a folder of its own.
     pub(crate) fn new(configuration: &TrainConfiguration, context: &'a TrainingContext) -> Result<Self, TrainError> {
         let source = Source::open(configuration, context)?;
-        let name: String = source.identity().chars().take(12).collect();
+        let name: String = source.name().chars().take(12).collect();
         let folder = configuration.work.dir.join(format!("lungs-{name}"));
         Ok(Self { folder, volumes: volumes::folder(configuration), source })
     }
@@ -140,18 +150,20 @@ impl Stage for Lungs<'_> {
     type Input = StoredVolume;
     type Output = FoundLungs;
     type Row = Row;
-    const NAME: &'static str = "lungs";
+    type Sources = MaskSources;
+    const STEP: Step = Step::Lungs;
+    const VERSION: u32 = 2;
 
     fn folder(&self) -> &Path {
         &self.folder
     }
 
-    fn sources(&self, input: &Made<StoredVolume>) -> Option<String> {
-        let identity = self.source.identity();
-        Some(match self.source {
-            Source::Truth => format!("{identity} {}", files::state(&truth(&input.exam))),
-            Source::Package(_) => identity.to_owned(),
-        })
+    fn sources(&self, input: &Made<StoredVolume>) -> Option<MaskSources> {
+        let mask = match self.source {
+            Source::Truth => FileState::of(&truth(&input.exam)),
+            Source::Package(_) => None,
+        };
+        Some(MaskSources { masks: self.source.name().to_owned(), mask })
     }
 
     /// Networks use all cores for one exam.

@@ -1,4 +1,4 @@
-//! Figures of binary classification.
+//! Metrics of binary classification.
 
 /// A score and the truth it is held against.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,8 +65,8 @@ impl Confusion {
         }
     }
 
-    /// All figures of the table by name; a figure whose denominator is 0 is left out.
-    pub(crate) fn figures(&self) -> Vec<(&'static str, f64)> {
+    /// All metrics of the table by name; a metric whose denominator is 0 is left out.
+    pub(crate) fn metrics(&self) -> Vec<(&'static str, f64)> {
         let [tp, fn_, tn, fp] =
             [self.true_positive, self.false_negative, self.true_negative, self.false_positive].map(|n| n as f64);
         let total = tp + fn_ + tn + fp;
@@ -141,6 +141,17 @@ pub(crate) fn sensitivity_at(scored: &[Scored], specificity: f64) -> Option<f64>
     Some(best)
 }
 
+/// Mean; `None` without values.
+pub(crate) fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// Standard deviation (Bessel's); `None` for fewer than two values.
+pub(crate) fn standard_deviation(values: &[f64]) -> Option<f64> {
+    let mean = mean(values).filter(|_| values.len() > 1)?;
+    Some((values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (values.len() as f64 - 1.0)).sqrt())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,19 +174,19 @@ mod tests {
     }
 
     #[test]
-    fn figures_of_a_known_table() {
+    fn metrics_of_a_known_table() {
         let some = scored(&[(0.9, true), (0.8, true), (0.2, true), (0.7, false), (0.1, false), (0.3, false)]);
-        let figures: std::collections::BTreeMap<_, _> = Confusion::at(&some, 0.5).figures().into_iter().collect();
-        assert!((figures["sensitivity"] - 2.0 / 3.0).abs() < 1e-12);
-        assert!((figures["kappa"] - 1.0 / 3.0).abs() < 1e-12);
-        assert!((figures["mcc"] - 1.0 / 3.0).abs() < 1e-12);
+        let metrics: std::collections::BTreeMap<_, _> = Confusion::at(&some, 0.5).metrics().into_iter().collect();
+        assert!((metrics["sensitivity"] - 2.0 / 3.0).abs() < 1e-12);
+        assert!((metrics["kappa"] - 1.0 / 3.0).abs() < 1e-12);
+        assert!((metrics["mcc"] - 1.0 / 3.0).abs() < 1e-12);
     }
 
     #[test]
-    fn a_table_of_one_class_has_no_undefined_figures() {
-        let figures = Confusion::at(&scored(&[(0.9, true)]), 0.5).figures();
-        assert!(figures.iter().all(|(_, value)| value.is_finite()));
-        assert!(!figures.iter().any(|(name, _)| *name == "specificity"));
+    fn a_table_of_one_class_has_no_undefined_metrics() {
+        let metrics = Confusion::at(&scored(&[(0.9, true)]), 0.5).metrics();
+        assert!(metrics.iter().all(|(_, value)| value.is_finite()));
+        assert!(!metrics.iter().any(|(name, _)| *name == "specificity"));
     }
 
     #[test]
@@ -212,5 +223,11 @@ mod tests {
         // Bin 0.2 to 0.3: three exams of 0.25, one positive: off by 1/12. Bin 0.9 to 1: one of 0.95, positive.
         let some = scored(&[(0.25, true), (0.25, false), (0.25, false), (0.95, true)]);
         assert!((calibration_error(&some) - (3.0 / 12.0 + 0.05) / 4.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_standard_deviation_is_that_of_a_sample() {
+        assert!((standard_deviation(&[1.0, 3.0]).expect("two") - 2.0_f64.sqrt()).abs() < 1e-12);
+        assert_eq!((standard_deviation(&[1.0]), mean(&[])), (None, None));
     }
 }

@@ -1,11 +1,11 @@
-//! Learning lung segmentation and embolism classification, and writing model packages.
+//! Training lung segmentation and embolism classification, and writing model packages.
 //!
 //! ```text
 //! train.csv, DICOM --labels--> exams.csv, slices.csv, splits.csv
 //!                  --volumes-> NIfTI volumes, SOP Instance UID of each slice
 //!                  --slices--> labels of each volume's slices
 //!                  --lungs---> lung masks
-//!                  --boxes---> what lies around the lungs, by the preparation that serves
+//!                  --crops---> what lies around the lungs, by the preparation that serves
 //!                  --fit-----> checkpoints, log.jsonl
 //!                  --evaluate> ONNX networks, evaluation.json, predictions.csv, targets.csv, report.html
 //!                  --export--> package: model.toml, *.onnx, card.md, metrics.json
@@ -17,12 +17,14 @@
 //! for those that carry them.
 
 mod augmentation;
+#[doc(hidden)]
+pub mod benchmarks;
 mod bootstrap;
-mod boxes;
 mod calibration;
 mod card;
 mod configuration;
 mod context;
+mod crops;
 mod dataset;
 mod error;
 mod evaluate;
@@ -36,18 +38,23 @@ mod metrics;
 mod network;
 mod package;
 mod progress;
+mod provenance;
 mod report;
 mod slices;
 mod stage;
+mod step;
 mod steps;
 mod supervision;
+mod table;
 #[cfg(test)]
 mod tests;
 mod volumes;
 
-pub use configuration::TrainConfiguration;
+pub use configuration::{SettingError, TrainConfiguration};
 pub use context::TrainingContext;
 pub use error::TrainError;
-pub use evaluate::{Elsewhere, evaluate_elsewhere};
-pub use stage::Shard;
-pub use steps::{Step, run};
+pub use evaluate::{ExternalValidation, validate_externally};
+pub use network::WeightsError;
+pub use stage::{Shard, ShardError};
+pub use step::Step;
+pub use steps::run;

@@ -10,11 +10,12 @@ use ndarray::{ArrayViewD, Axis};
 use super::card;
 use super::configuration::TrainConfiguration;
 use super::dataset::Dataset;
-use super::evaluate::{Evaluation, batch};
+use super::evaluate::Evaluation;
 use super::export::{self, Exported};
 use super::files;
 use super::labels::Split;
 use super::network::{EmbolismNetwork, LungNetwork};
+use super::step::Step;
 use super::{TrainError, TrainingContext};
 use crate::engine::models::ModelsError;
 use crate::engine::models::folder::Folder;
@@ -109,7 +110,7 @@ pub(crate) fn write_draft(
 pub(crate) fn open_draft(experiment: &Path) -> Result<Package, TrainError> {
     let folder = experiment.join("onnx").join(DRAFT.0).join(DRAFT.1);
     if !folder.is_dir() {
-        return Err(TrainError::StepMissing { path: folder, step: "evaluate" });
+        return Err(TrainError::StepMissing { path: folder, step: Step::Evaluate });
     }
     Ok(Package::open(&folder).map_err(ModelsError::from)?)
 }
@@ -290,7 +291,7 @@ fn compare(
     (data, device): (&Dataset, &Device),
 ) -> Result<(), TrainError> {
     let slices: Vec<usize> = (0..data.exams[0].slices.min(COMPARED)).collect();
-    let input = batch(data, 0, &slices)?;
+    let input = data.served_batch(0, &slices)?;
     let shape: [usize; 4] = input.dim().into();
     let images = Tensor::<4>::from_data(TensorData::new(input.iter().copied().collect(), shape), device);
     let failed = |source| TrainError::Models(ModelsError::Runtime(source));

@@ -1,4 +1,4 @@
-//! Progress bars: on a terminal one line that moves, elsewhere nothing (the log tells).
+//! Progress bars: one line that moves on a terminal, and none where there is no terminal (the log tells).
 
 use indicatif::{ProgressBar, ProgressStyle};
 

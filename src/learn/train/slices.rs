@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::configuration::TrainConfiguration;
-use super::files::{self, table};
 use super::labels::{Exam, SliceLabel};
 use super::stage::{self, Made, Outcome, Stage};
+use super::step::Step;
+use super::table;
 use super::volumes::{self, StoredVolume};
 
 /// How the labels of a series match its images.
@@ -50,11 +51,15 @@ struct LabelRow {
     pe_present_on_image: Option<u8>,
 }
 
+/// Labels of the slices of a series, by SOP Instance UID.
+type SliceLabels = BTreeMap<String, Option<u8>>;
+
 /// The step.
 pub(crate) struct Slices {
     folder: PathBuf,
     volumes: PathBuf,
-    labels: BTreeMap<String, BTreeMap<String, Option<u8>>>,
+    /// By series.
+    labels: BTreeMap<String, SliceLabels>,
 }
 
 /// Folder of the joined labels.
@@ -64,7 +69,7 @@ pub(crate) fn folder(configuration: &TrainConfiguration) -> PathBuf {
 
 impl Slices {
     pub(crate) fn new(configuration: &TrainConfiguration, rows: Vec<SliceLabel>) -> Self {
-        let mut labels: BTreeMap<String, BTreeMap<String, Option<u8>>> = BTreeMap::new();
+        let mut labels: BTreeMap<String, SliceLabels> = BTreeMap::new();
         for row in rows {
             labels.entry(row.series).or_default().insert(row.instance, row.embolism);
         }
@@ -76,14 +81,16 @@ impl Stage for Slices {
     type Input = StoredVolume;
     type Output = Joined;
     type Row = Row;
-    const NAME: &'static str = "slices";
+    type Sources = SliceLabels;
+    const STEP: Step = Step::Slices;
+    const VERSION: u32 = 2;
 
     fn folder(&self) -> &Path {
         &self.folder
     }
 
-    fn sources(&self, input: &Made<StoredVolume>) -> Option<String> {
-        Some(files::digest(format!("{:?}", self.labels.get(&input.exam.series)).as_bytes()))
+    fn sources(&self, input: &Made<StoredVolume>) -> Option<SliceLabels> {
+        Some(self.labels.get(&input.exam.series).cloned().unwrap_or_default())
     }
 
     fn make(&self, input: &Made<StoredVolume>) -> Result<Outcome<Joined>, TrainError> {
@@ -131,6 +138,6 @@ impl Stage for Slices {
 
 /// The labels of a series' source slices, lowest first; `None` for unlabelled.
 pub(crate) fn labels(folder: &Path, series: &str) -> Result<Vec<Option<bool>>, TrainError> {
-    let rows: Vec<LabelRow> = table::read(&stage::path(folder, series, "csv"), Slices::NAME)?;
+    let rows: Vec<LabelRow> = table::read(&stage::path(folder, series, "csv"), Step::Slices)?;
     Ok(rows.into_iter().map(|row| row.pe_present_on_image.map(|label| label == 1)).collect())
 }

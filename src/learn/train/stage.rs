@@ -1,6 +1,6 @@
 //! Steps that go exam by exam: each exam's outcome is one small file, a table is their union.
 //!
-//! So a step is resumed where it ended, and spread over machines that share a folder: shard I of N takes every N-th
+//! So a step is resumed where it ended, and divided over machines that share a folder: shard I of N takes every N-th
 //! exam, and the step that comes next merges. An outcome names the digest of what it was made from; with other sources
 //! it is made again.
 
@@ -12,9 +12,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use super::files::{self, table};
+use super::files;
 use super::labels::{Exam, Exclusion};
 use super::progress;
+use super::provenance::Provenance;
+use super::step::Step;
+use super::table;
 
 /// Which exams a run takes: those whose place in the table, divided by `of`, leaves `index`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,14 +35,19 @@ impl Shard {
     }
 }
 
-impl FromStr for Shard {
-    type Err = String;
+/// A text that names no shard.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}`: I/N with I from 0 to N - 1 was expected")]
+pub struct ShardError(String);
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl FromStr for Shard {
+    type Err = ShardError;
+
+    fn from_str(text: &str) -> Result<Self, ShardError> {
         let numbers = text.split_once('/').and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
         match numbers {
             Some((index, of)) if index < of => Ok(Self { index, of }),
-            _ => Err(format!("`{text}`: I/N with I from 0 to N - 1 was expected")),
+            _ => Err(ShardError(text.to_owned())),
         }
     }
 }
@@ -85,15 +93,19 @@ pub(crate) trait Stage: Sync {
     type Output: Serialize + DeserializeOwned;
     /// A row of its table.
     type Row: Serialize;
-    /// Its name, as typed.
-    const NAME: &'static str;
+    /// What an outcome depends on besides the step before.
+    type Sources: Serialize;
+    /// Which step it is.
+    const STEP: Step;
+    /// Changes where the same sources give another outcome, or are told in another form.
+    const VERSION: u32;
 
     /// Where its files lie.
     fn folder(&self) -> &Path;
 
-    /// What an outcome depends on besides the step before; `None` to take stored outcomes as they are, where the sources
-    /// need not be at hand any more.
-    fn sources(&self, input: &Made<Self::Input>) -> Option<String>;
+    /// What the outcome of an exam depends on; `None` to take stored outcomes as they are, where the sources need not be at
+    /// hand any more.
+    fn sources(&self, input: &Made<Self::Input>) -> Option<Self::Sources>;
 
     /// Files of an exam that are made beside its outcome. Where one is gone, the exam is done again.
     fn products(&self, _exam: &Exam) -> Vec<PathBuf> {
@@ -122,9 +134,9 @@ pub(crate) fn run<S: Stage>(stage: &S, inputs: &[Made<S::Input>], shard: Shard) 
     files::create_folder(stage.folder())?;
     let wanted: Vec<&Made<S::Input>> =
         inputs.iter().enumerate().filter(|(place, _)| shard.takes(*place)).map(|(_, input)| input).collect();
-    let bar = progress::bar(wanted.len() as u64, S::NAME);
+    let bar = progress::bar(wanted.len() as u64, S::STEP.name());
     let one = |input: &Made<S::Input>| -> Result<(), TrainError> {
-        let sources_sha256 = digest(input, &stage.sources(input).unwrap_or_default());
+        let sources_sha256 = digest(stage, input).unwrap_or_default();
         let path = path(stage.folder(), &input.exam.series, OUTCOME);
         let is_current = |stored: Stored<S::Output>| {
             let of_made = matches!(stored.outcome, Outcome::Made(_)).then(|| stage.products(&input.exam));
@@ -158,7 +170,7 @@ pub(crate) fn merge<S: Stage>(stage: &S, inputs: Vec<Made<S::Input>>) -> Result<
     let (all, mut missing) = (inputs.len(), 0);
     let mut merged = Merged { made: Vec::new(), exclusions: Vec::new() };
     for input in inputs {
-        let wanted = stage.sources(&input).map(|sources| digest(&input, &sources));
+        let wanted = digest(stage, &input);
         let stored: Option<Stored<S::Output>> = read_stored(&path(stage.folder(), &input.exam.series, OUTCOME));
         let current = stored.filter(|stored| wanted.as_ref().is_none_or(|wanted| *wanted == stored.sources_sha256));
         match current {
@@ -166,13 +178,13 @@ pub(crate) fn merge<S: Stage>(stage: &S, inputs: Vec<Made<S::Input>>) -> Result<
                 merged.made.push(Made { exam: input.exam, value, sources_sha256 });
             }
             Some(Stored { outcome: Outcome::Excluded(reason), .. }) => {
-                merged.exclusions.push(Exclusion::new(S::NAME, &input.exam.series, reason));
+                merged.exclusions.push(Exclusion::new(S::STEP.name(), &input.exam.series, reason));
             }
             None => missing += 1,
         }
     }
     if missing > 0 {
-        return Err(TrainError::StepIncomplete { step: S::NAME, missing, all });
+        return Err(TrainError::StepIncomplete { step: S::STEP, missing, all });
     }
     let folder = stage.folder();
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
@@ -182,7 +194,7 @@ pub(crate) fn merge<S: Stage>(stage: &S, inputs: Vec<Made<S::Input>>) -> Result<
     if let (true, Some(first)) = (merged.made.is_empty(), merged.exclusions.first()) {
         return Err(TrainError::Exams(format!(
             "{}: every exam had to be left out; the first: {}",
-            S::NAME,
+            S::STEP,
             first.reason
         )));
     }
@@ -192,8 +204,16 @@ pub(crate) fn merge<S: Stage>(stage: &S, inputs: Vec<Made<S::Input>>) -> Result<
 /// Ending of the file that holds an outcome.
 const OUTCOME: &str = "toml";
 
-fn digest<I>(input: &Made<I>, sources: &str) -> String {
-    files::digest(format!("{} {sources}", input.sources_sha256).as_bytes())
+/// What an outcome is made from: the outcome of the step before, and the step's own sources.
+#[derive(Serialize)]
+struct Sources<'a, S> {
+    before: &'a str,
+    own: S,
+}
+
+fn digest<S: Stage>(stage: &S, input: &Made<S::Input>) -> Option<String> {
+    let sources = Sources { before: &input.sources_sha256, own: stage.sources(input)? };
+    Some(Provenance { made: S::STEP.name(), version: S::VERSION, sources }.sha256())
 }
 
 /// A file that is not whole is as good as none: the exam is done again.
@@ -243,14 +263,16 @@ mod tests {
         type Input = ();
         type Output = Size;
         type Row = Row;
-        const NAME: &'static str = "volumes";
+        type Sources = &'static str;
+        const STEP: Step = Step::Volumes;
+        const VERSION: u32 = 1;
 
         fn folder(&self) -> &Path {
             &self.folder
         }
 
-        fn sources(&self, _: &Made<()>) -> Option<String> {
-            Some(self.sources.to_owned())
+        fn sources(&self, _: &Made<()>) -> Option<&'static str> {
+            Some(self.sources)
         }
 
         fn make(&self, input: &Made<()>) -> Result<Outcome<Size>, TrainError> {

@@ -1,8 +1,8 @@
 //! Which slice labels are used: a share of the exams, a share of the slices in each, the rest as if unlabelled.
 //!
-//! Labels are counted on the slices of the source series, before any sampling, so that what a share means depends on
+//! Labels are counted on the slices of the source series, before any sampling: what a share means depends on
 //! neither the training depth nor the thickness of slices. Whoever is drawn for a share is drawn for every larger one
-//! of the same seed, so that experiments with more labels hold those with fewer.
+//! of the same seed: experiments with more labels hold those with fewer.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -14,9 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::configuration::TrainConfiguration;
-use super::files::{self, CohortFiles, LIMITS, table};
+use super::files::{CohortFiles, FileState, LIMITS};
 use super::labels::Exam;
 use super::stage::{self, Made, Outcome, Stage};
+use super::step::Step;
+use super::table;
 use crate::dicom::{Uid, elements};
 use crate::engine::volume::{Geometry, PatientPoint, SourceSlice, Volume, nifti, read_series};
 
@@ -139,25 +141,27 @@ impl Stage for Volumes {
     type Input = ();
     type Output = StoredVolume;
     type Row = Row;
-    const NAME: &'static str = "volumes";
+    type Sources = Vec<(String, Option<FileState>)>;
+    const STEP: Step = Step::Volumes;
+    const VERSION: u32 = 2;
 
     fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// The files by name, length and time: a file that was replaced by a better copy makes another volume.
-    fn sources(&self, input: &Made<()>) -> Option<String> {
+    fn sources(&self, input: &Made<()>) -> Option<Self::Sources> {
         self.files.as_ref()?;
-        let named = |path: &PathBuf| format!("{} {}", path.display(), files::state(path));
-        let named: Vec<String> = self.files(&input.exam).iter().map(named).collect();
-        Some(named.join("\n"))
+        let named = |path: &PathBuf| (path.display().to_string(), FileState::of(path));
+        Some(self.files(&input.exam).iter().map(named).collect())
     }
 
     fn products(&self, exam: &Exam) -> Vec<PathBuf> {
         vec![voxels_path(&self.folder, &exam.series), slices_path(&self.folder, &exam.series)]
     }
 
-    /// A series that the node rejects is learnt from and measured on no more than it is served, though there be a volume.
+    /// A series that the node rejects is left out although there may be a volume: what is trained and measured is what is
+    /// served.
     fn make(&self, input: &Made<()>) -> Result<Outcome<StoredVolume>, TrainError> {
         let reading = read_series(self.files(&input.exam), &LIMITS);
         let reasons: Vec<&str> = reading.rejections.iter().map(|one| one.explanation.as_str()).collect();
@@ -222,7 +226,7 @@ fn store(folder: &Path, series: &str, volume: &Volume) -> Result<(), TrainError>
 
 /// SOP Instance UIDs of a stored volume, lowest slice first.
 pub(crate) fn instances(folder: &Path, series: &str) -> Result<Vec<String>, TrainError> {
-    let rows: Vec<SliceRow> = table::read(&slices_path(folder, series), Volumes::NAME)?;
+    let rows: Vec<SliceRow> = table::read(&slices_path(folder, series), Step::Volumes)?;
     Ok(rows.into_iter().map(|row| row.sop_instance_uid).collect())
 }
 
@@ -236,7 +240,7 @@ pub(crate) fn load(folder: &Path, series: &str, stored: &StoredVolume) -> Result
     if voxels.dim() != (slices, rows, columns) {
         return Err(damaged("the volume has another size than it was stored with"));
     }
-    let table: Vec<SliceRow> = table::read(&slices_path(folder, series), Volumes::NAME)?;
+    let table: Vec<SliceRow> = table::read(&slices_path(folder, series), Step::Volumes)?;
     let slice = |row: SliceRow| {
         Some(SourceSlice {
             sop_class_uid: Uid::parse(&row.sop_class_uid).ok()?,

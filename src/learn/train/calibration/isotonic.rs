@@ -30,7 +30,7 @@ impl Block {
 /// exams within a block keep their order (centred isotonic regression, Oron and Flournoy 2017,
 /// doi 10.1080/19466315.2017.1286256). Both classes must be there.
 ///
-/// Targets are smoothed as Platt's (1999), so that nothing is ever certain.
+/// Targets are smoothed as Platt's (1999), so nothing is ever certain.
 pub(super) fn fit(logits: &[Scored]) -> TargetCalibration {
     let positives = logits.iter().filter(|one| one.positive).count() as f64;
     let negatives = logits.len() as f64 - positives;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::share;
+use super::checks::{SettingError, share};
 
 /// Where exams come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,13 +64,11 @@ pub struct Supervision {
 }
 
 impl Data {
-    pub(super) fn validate(&self) -> Result<(), String> {
+    pub(super) fn validate(&self) -> Result<(), SettingError> {
         if self.folds >= 2 && !self.validation_root.as_os_str().is_empty() {
-            return Err(format!(
-                "data.folds = {} and data.validation_root = {}: folds validate on each other; set one of them",
-                self.folds,
-                self.validation_root.display()
-            ));
+            let both =
+                format!("data.folds = {} and data.validation_root = {}", self.folds, self.validation_root.display());
+            return Err(SettingError::new(both, "folds validate on each other; set one of them"));
         }
         share("data.validation_fraction", self.validation_fraction)?;
         share("data.test_fraction", self.test_fraction)
@@ -78,7 +76,7 @@ impl Data {
 }
 
 impl Supervision {
-    pub(super) fn validate(self) -> Result<(), String> {
+    pub(super) fn validate(self) -> Result<(), SettingError> {
         share("supervision.labelled_exams", self.labelled_exams)?;
         share("supervision.labelled_slices", self.labelled_slices)
     }

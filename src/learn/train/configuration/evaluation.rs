@@ -1,13 +1,13 @@
-//! How figures and the operating point are found, and what is written at the end.
+//! How metrics and the operating point are found, and what is written at the end.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{at_least_one, share};
+use super::checks::{SettingError, at_least_one, share};
 use crate::engine::models::manifest::IntendedUse;
 
-/// How figures and the operating point are found.
+/// How metrics and the operating point are found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
@@ -54,7 +54,7 @@ pub struct Package {
 }
 
 impl Evaluation {
-    pub(super) fn validate(&self) -> Result<(), String> {
+    pub(super) fn validate(&self) -> Result<(), SettingError> {
         at_least_one(&[("evaluation.bootstrap", self.bootstrap)])?;
         share("evaluation.sensitivity", self.sensitivity)?;
         share("evaluation.indeterminate_share", self.indeterminate_share)
@@ -62,8 +62,8 @@ impl Evaluation {
 }
 
 impl Package {
-    /// What a package may be used for that learnt from such images: what learnt from synthetic ones is a demonstration,
-    /// and a demonstration learnt from synthetic ones.
+    /// What a package may be used for that was trained on such images. It is a demonstration if they are synthetic, and
+    /// only then.
     pub(in super::super) fn intended_use(&self, synthetic: bool) -> IntendedUse {
         match self.intended_use {
             _ if synthetic => IntendedUse::Demonstration,
@@ -73,9 +73,9 @@ impl Package {
     }
 
     /// Refuses images that are not synthetic and of which nothing is said.
-    pub(in super::super) fn require_description(&self, synthetic: bool) -> Result<(), String> {
+    pub(in super::super) fn require_description(&self, synthetic: bool) -> Result<(), SettingError> {
         if !synthetic && self.data.is_empty() {
-            return Err("package.data is empty: say what the training images were".to_owned());
+            return Err(SettingError::new("package.data is empty", "say what the training images were"));
         }
         Ok(())
     }

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{at_least_one, share};
+use super::checks::{SettingError, at_least_one, in_range, share};
+use super::device::FitDevice;
 
 /// How weights are fitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -11,8 +12,8 @@ pub struct Fit {
     /// Of everything that is drawn.
     pub seed: u64,
     /// `auto`, `cpu` or `cuda:N`.
-    pub device: String,
-    /// Numbers of the CUDA devices that learn together, each from its own batches; empty for `device` alone.
+    pub device: FitDevice,
+    /// Numbers of the CUDA devices that train together, each on its own batches; empty for `device` alone.
     pub devices: Vec<usize>,
     /// Passes over the training exams.
     pub epochs: usize,
@@ -52,7 +53,7 @@ pub struct Fit {
     pub positive_share: f64,
     /// Share of exams with slice labels among those drawn; 0 to draw as they come.
     pub labelled_share: f64,
-    /// Epochs without a better figure before the end; 0 for no early stop.
+    /// Epochs without a better metric before the end; 0 for no early stop.
     pub patience: usize,
     /// One of so many slices of a validation exam is looked at during the fit.
     pub validation_stride: usize,
@@ -110,7 +111,7 @@ impl Fit {
     /// The same but for how long it takes and where: what does not make it another fit.
     pub(in super::super) fn without_length(&self) -> Self {
         Self {
-            device: String::new(),
+            device: FitDevice::default(),
             devices: Vec::new(),
             epochs: 0,
             maximum_minutes: 0.0,
@@ -122,7 +123,7 @@ impl Fit {
         }
     }
 
-    pub(super) fn validate(&self) -> Result<(), String> {
+    pub(super) fn validate(&self) -> Result<(), SettingError> {
         at_least_one(&[
             ("fit.epochs", self.epochs),
             ("fit.passes", self.passes),
@@ -134,9 +135,9 @@ impl Fit {
             ("fit.patches_per_step", self.patches_per_step),
         ])?;
         if !self.slices_per_exam.is_multiple_of(self.run_length) {
-            return Err(format!(
-                "fit.run_length = {}: a divisor of fit.slices_per_exam = {} was expected",
-                self.run_length, self.slices_per_exam
+            return Err(SettingError::new(
+                format!("fit.run_length = {}", self.run_length),
+                format!("a divisor of fit.slices_per_exam = {} was expected", self.slices_per_exam),
             ));
         }
         for (key, value) in [
@@ -152,24 +153,27 @@ impl Fit {
         }
         let repeated = |number: &usize| self.devices.iter().filter(|other| *other == number).count() > 1;
         if self.devices.iter().any(repeated) {
-            return Err(format!("fit.devices = {:?}: each number once was expected", self.devices));
+            let setting = format!("fit.devices = {:?}", self.devices);
+            return Err(SettingError::new(setting, "each number once was expected"));
         }
         if self.exam_weight + self.slice_weight <= 0.0 {
-            return Err("fit.exam_weight and fit.slice_weight are both 0: nothing would be learnt".to_owned());
+            let both = "fit.exam_weight and fit.slice_weight are both 0";
+            return Err(SettingError::new(both, "the weights would not be trained"));
         }
         if self.patch_epochs > 0 && self.mask_weight == 0.0 {
-            return Err("fit.patch_epochs: patches are learnt from masks; fit.mask_weight is 0".to_owned());
+            let problem = "an encoder is trained on patches by masks; fit.mask_weight is 0";
+            return Err(SettingError::new("fit.patch_epochs", problem));
         }
         Ok(())
     }
 
     /// Patches lie within slices whose shorter side has `smallest` pixels.
-    pub(super) fn validate_patches(&self, smallest: usize) -> Result<(), String> {
+    pub(super) fn validate_patches(&self, smallest: usize) -> Result<(), SettingError> {
         if self.patch_epochs > 0 && (!self.patch_size.is_multiple_of(8) || !(16..=smallest).contains(&self.patch_size))
         {
-            return Err(format!(
-                "fit.patch_size = {}: a multiple of 8 from 16 to {smallest} was expected",
-                self.patch_size
+            return Err(SettingError::new(
+                format!("fit.patch_size = {}", self.patch_size),
+                format!("a multiple of 8 from 16 to {smallest} was expected"),
             ));
         }
         Ok(())
@@ -177,7 +181,7 @@ impl Fit {
 }
 
 impl Augmentation {
-    pub(super) fn validate(&self) -> Result<(), String> {
+    pub(super) fn validate(&self) -> Result<(), SettingError> {
         share("augmentation.flip", self.flip)?;
         share("augmentation.cutout", self.cutout)?;
         for (key, value) in [
@@ -191,16 +195,9 @@ impl Augmentation {
             ("gamma", self.gamma),
             ("cutout_mm", self.cutout_mm),
         ] {
-            in_range(key, value, 0.0..=1000.0)?;
+            in_range(&format!("augmentation.{key}"), value, 0.0..=1000.0)?;
         }
-        in_range("scale", self.scale, 0.0..=0.9)?;
-        in_range("elastic_grid_mm", self.elastic_grid_mm, 5.0..=1000.0)
+        in_range("augmentation.scale", self.scale, 0.0..=0.9)?;
+        in_range("augmentation.elastic_grid_mm", self.elastic_grid_mm, 5.0..=1000.0)
     }
-}
-
-fn in_range(key: &str, value: f64, range: std::ops::RangeInclusive<f64>) -> Result<(), String> {
-    if range.contains(&value) {
-        return Ok(());
-    }
-    Err(format!("augmentation.{key} = {value}: a number from {} to {} was expected", range.start(), range.end()))
 }

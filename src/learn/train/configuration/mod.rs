@@ -1,108 +1,19 @@
 //! Settings of a training: `configs/train.toml` holds every key with its default.
 
+mod checks;
 mod data;
+mod device;
 mod evaluation;
 mod fit;
 mod network;
+mod training;
 
-use std::path::{Path, PathBuf};
-
-use serde::{Deserialize, Serialize};
-
-use crate::config::ConfigError;
-use crate::config::layers::Layered;
-use crate::engine::models::manifest::Kind;
-use crate::engine::volume::preparation::Preparation;
-pub(super) use data::{Data, LungSource, Supervision, Work};
-pub(super) use evaluation::{CalibrationMethod, Evaluation, Package};
+pub use checks::SettingError;
+pub(super) use data::{Data, LungSource, Supervision};
+pub(super) use device::FitDevice;
+pub(super) use evaluation::CalibrationMethod;
 pub(super) use fit::{Augmentation, Fit};
 pub(super) use network::{
     Architecture, CELL, EncoderConfiguration, HeadConfiguration, LungConfiguration, Multipliers, SequenceKind,
 };
-
-/// The commented defaults, which are also the reference of every key.
-pub(super) const DEFAULTS: &str = include_str!("../../../../configs/train.toml");
-
-/// All settings of a training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainConfiguration {
-    /// What is learnt.
-    pub kind: Kind,
-    /// Where exams come from.
-    pub data: Data,
-    /// Which slice labels are used.
-    pub supervision: Supervision,
-    /// Where results go.
-    pub work: Work,
-    /// How images are prepared; travels in the package.
-    pub input: Preparation,
-    /// Slice encoder of the embolism classifier.
-    pub encoder: EncoderConfiguration,
-    /// Exam head of the embolism classifier.
-    pub head: HeadConfiguration,
-    /// Lung network.
-    pub lung_network: LungConfiguration,
-    /// How weights are fitted.
-    pub fit: Fit,
-    /// How training images are varied.
-    pub augmentation: Augmentation,
-    /// How figures and the operating point are found.
-    pub evaluation: Evaluation,
-    /// What is written at the end.
-    pub package: Package,
-}
-
-impl TrainConfiguration {
-    /// Merges defaults, file and flags (`KEY=VALUE`), and validates the result.
-    pub fn load(file: Option<&Path>, overrides: &[String]) -> Result<Self, ConfigError> {
-        let mut layered = Layered::defaults(DEFAULTS)?;
-        if let Some(path) = file {
-            layered.merge_file(path)?;
-        }
-        layered.merge_flags(overrides)?;
-        let configuration: Self = layered.typed()?;
-        configuration.validate().map_err(ConfigError::Invalid)?;
-        Ok(configuration)
-    }
-
-    /// Folder of the experiment: checkpoints, logs, results.
-    pub(super) fn experiment(&self) -> PathBuf {
-        self.work.dir.join(&self.work.experiment)
-    }
-
-    /// The settings as TOML, as they are kept beside the weights.
-    pub(super) fn to_toml(&self) -> String {
-        toml::to_string_pretty(self).unwrap_or_default()
-    }
-
-    fn validate(&self) -> Result<(), String> {
-        self.data.validate()?;
-        self.supervision.validate()?;
-        self.fit.validate()?;
-        self.fit.validate_patches(self.input.size.iter().copied().min().unwrap_or_default())?;
-        self.augmentation.validate()?;
-        self.evaluation.validate()?;
-        self.head.validate()?;
-        match self.kind {
-            Kind::EmbolismClassifier => self.encoder.validate(&self.input),
-            Kind::LungSegmentation => self.lung_network.validate(self.input.size),
-        }
-    }
-}
-
-/// A number from 0 to 1.
-fn share(key: &str, value: f64) -> Result<(), String> {
-    if (0.0..=1.0).contains(&value) {
-        Ok(())
-    } else {
-        Err(format!("{key} = {value}: a number from 0 to 1 was expected"))
-    }
-}
-
-fn at_least_one(counts: &[(&str, usize)]) -> Result<(), String> {
-    match counts.iter().find(|(_, value)| *value == 0) {
-        Some((key, _)) => Err(format!("{key} = 0: at least 1 was expected")),
-        None => Ok(()),
-    }
-}
+pub use training::TrainConfiguration;

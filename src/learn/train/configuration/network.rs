@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::at_least_one;
+use super::checks::{SettingError, at_least_one, in_range};
 use crate::engine::models::networks::WIDEST_CELL_MM;
 use crate::engine::models::target::Target;
 use crate::engine::volume::preparation::Preparation;
@@ -63,7 +63,7 @@ pub(crate) struct Multipliers {
 pub struct HeadConfiguration {
     /// What is said of an exam, in the order of [`Target::ALL`], embolism first.
     pub targets: Vec<Target>,
-    /// What a slice learns of the others before it is read.
+    /// What a slice is told of the others before it is read.
     pub sequence: SequenceKind,
     /// Channels of the sequence along the slices.
     pub width: usize,
@@ -73,7 +73,7 @@ pub struct HeadConfiguration {
     pub steps: usize,
 }
 
-/// What a slice learns of the others before it is read.
+/// What a slice is told of the others before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SequenceKind {
@@ -93,7 +93,7 @@ pub struct LungConfiguration {
     pub widths: Vec<usize>,
 }
 
-/// Channels come in multiples of this, so that groups and attention heads divide them.
+/// Channels come in multiples of this, which groups and attention heads divide.
 const CHANNEL_STEP: f64 = 8.0;
 
 impl Multipliers {
@@ -114,33 +114,31 @@ impl EncoderConfiguration {
     }
 
     /// Slices are prepared as `input` says.
-    pub(super) fn validate(&self, input: &Preparation) -> Result<(), String> {
+    pub(super) fn validate(&self, input: &Preparation) -> Result<(), SettingError> {
         multiples_of(8, input.size)?;
         let widest = WIDEST_CELL_MM / CELL as f64;
         if input.spacing_mm > widest {
-            return Err(format!(
-                "input.spacing_mm = {}: at most {widest} was expected, as the evidence is read in cells of {CELL} pixels \
-                 that a node takes up to {WIDEST_CELL_MM} mm wide",
-                input.spacing_mm
+            return Err(SettingError::new(
+                format!("input.spacing_mm = {}", input.spacing_mm),
+                format!(
+                    "at most {widest} was expected, as the attribution map has cells of {CELL} pixels, which a node takes \
+                     up to {WIDEST_CELL_MM} mm wide"
+                ),
             ));
         }
         for (key, value) in [("encoder.width", self.width), ("encoder.depth", self.depth)] {
-            if !(0.01..=10.0).contains(&value) {
-                return Err(format!("{key} = {value}: a number from 0.01 to 10 was expected"));
-            }
+            in_range(key, value, 0.01..=10.0)?;
             if self.architecture == Architecture::Pyramid && (value - 1.0).abs() > 0.0 {
-                return Err(format!(
-                    "{key} = {value}: the pyramid is sized by encoder.widths and encoder.blocks; 1 was expected"
-                ));
+                let problem = "the pyramid is sized by encoder.widths and encoder.blocks; 1 was expected";
+                return Err(SettingError::new(format!("{key} = {value}"), problem));
             }
         }
         let resnet =
             matches!(self.architecture, Architecture::Resnet18 | Architecture::Resnet34 | Architecture::Resnet50);
         if !resnet && !self.weights.as_os_str().is_empty() {
-            return Err(format!(
-                "encoder.weights = {:?}: weights from a file are for ResNets; nothing was expected for {:?}",
-                self.weights.display().to_string(),
-                self.architecture
+            return Err(SettingError::new(
+                format!("encoder.weights = {:?}", self.weights.display().to_string()),
+                format!("weights from a file are for ResNets; nothing was expected for {:?}", self.architecture),
             ));
         }
         at_least_one(&self.widths.map(|width| ("encoder.widths", width)))
@@ -148,18 +146,21 @@ impl EncoderConfiguration {
 }
 
 impl HeadConfiguration {
-    pub(super) fn validate(&self) -> Result<(), String> {
+    pub(super) fn validate(&self) -> Result<(), SettingError> {
         at_least_one(&[("head.width", self.width), ("head.steps", self.steps)])?;
         if self.context.is_multiple_of(2) {
-            return Err(format!("head.context = {}: an odd number was expected", self.context));
+            return Err(SettingError::new(format!("head.context = {}", self.context), "an odd number was expected"));
         }
         let ordered = self.targets.windows(2).all(|pair| pair[0] < pair[1]);
         if !ordered || self.targets.first() != Some(&Target::PulmonaryEmbolism) {
-            return Err(format!(
-                "head.targets = {:?}: {} was expected, then any others of {}, in this order",
-                self.targets.iter().map(|target| target.name()).collect::<Vec<_>>(),
-                Target::PulmonaryEmbolism,
-                Target::ALL.map(Target::name)[1..].join(", ")
+            let names: Vec<&str> = self.targets.iter().map(|target| target.name()).collect();
+            return Err(SettingError::new(
+                format!("head.targets = {names:?}"),
+                format!(
+                    "{} was expected, then any others of {}, in this order",
+                    Target::PulmonaryEmbolism,
+                    Target::ALL.map(Target::name)[1..].join(", ")
+                ),
             ));
         }
         Ok(())
@@ -168,18 +169,19 @@ impl HeadConfiguration {
 
 impl LungConfiguration {
     /// Slices have `size` rows and columns.
-    pub(super) fn validate(&self, size: [usize; 2]) -> Result<(), String> {
+    pub(super) fn validate(&self, size: [usize; 2]) -> Result<(), SettingError> {
         let Some(steps) = self.widths.len().checked_sub(1) else {
-            return Err("lung_network.widths = []: at least one level was expected".to_owned());
+            return Err(SettingError::new("lung_network.widths = []", "at least one level was expected"));
         };
         multiples_of(1 << steps, size)
     }
 }
 
 /// Slices of `size` rows and columns can be halved as often as a network halves them.
-fn multiples_of(multiple: usize, size: [usize; 2]) -> Result<(), String> {
+fn multiples_of(multiple: usize, size: [usize; 2]) -> Result<(), SettingError> {
     if size.iter().any(|length| *length == 0 || !length.is_multiple_of(multiple)) {
-        return Err(format!("input.size = {size:?}: multiples of {multiple} were expected"));
+        let expected = format!("multiples of {multiple} were expected");
+        return Err(SettingError::new(format!("input.size = {size:?}"), expected));
     }
     Ok(())
 }
@@ -223,7 +225,7 @@ mod tests {
             &[Target::PulmonaryEmbolism, Target::CentralPe, Target::LeftSidedPe],
             &[Target::PulmonaryEmbolism, Target::PulmonaryEmbolism],
         ] {
-            let problem = head(wrong).validate().expect_err("wrong targets");
+            let problem = head(wrong).validate().expect_err("wrong targets").to_string();
             assert!(problem.contains("head.targets") && problem.contains("left-sided-pe"), "{problem}");
         }
     }

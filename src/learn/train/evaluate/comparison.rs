@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Prediction;
+use super::predictions::Prediction;
 use crate::engine::models::manifest::Metric;
 use crate::learn::train::bootstrap::{ByPatient, Difference, Paired, Resampling, difference};
 use crate::learn::train::labels::Split;
@@ -47,7 +47,7 @@ pub(super) fn with(
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::prediction;
+    use super::super::predictions::testing::prediction;
     use super::*;
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::figures::deviation;
-use super::{Prediction, TargetPrediction, at_operating_point};
+use super::predictions::{Prediction, TargetPrediction};
+use crate::engine::analyse::embolism::at_operating_point;
 use crate::engine::models::manifest::{Calibration, OperatingPoint};
 use crate::engine::models::networks::ExamLogits;
 use crate::engine::models::target::Target;
@@ -12,21 +12,7 @@ use crate::learn::train::configuration::CalibrationMethod;
 use crate::learn::train::dataset::PreparedExam;
 use crate::learn::train::labels::Split;
 use crate::learn::train::loss::UNLABELLED;
-use crate::learn::train::metrics::Scored;
-
-/// Leaves logits as they are.
-pub(super) fn uncalibrated() -> Calibration {
-    Calibration {
-        temperature: 1.0,
-        bias: 0.0,
-        isotonic: None,
-        exam_fitted: false,
-        slice_temperature: 1.0,
-        slice_bias: 0.0,
-        slices_fitted: false,
-        targets: BTreeMap::new(),
-    }
-}
+use crate::learn::train::metrics::{Scored, standard_deviation};
 
 /// Calibrates one network on its own validation exams: exams, slices, and each further target. Says how.
 pub(super) fn calibrate(
@@ -44,7 +30,7 @@ pub(super) fn calibrate(
     let slices: Vec<Scored> = exams
         .iter()
         .zip(logits)
-        .flat_map(|(exam, logits)| labelled(logits.slices.iter().map(|logit| f64::from(*logit)), &exam.slice_labels))
+        .flat_map(|(exam, logits)| with_labels(logits.slices.iter().map(|logit| f64::from(*logit)), &exam.slice_labels))
         .collect();
     let exam = calibration::fit(method, &of_target(0, Target::PulmonaryEmbolism), "exams");
     // The map of slices and cells has no isotonic form.
@@ -82,7 +68,7 @@ pub(super) fn named(member: usize, members: usize, said: String) -> String {
 
 /// What one network, or an ensemble, says of an exam, beside what is known of it.
 #[derive(Debug, Clone)]
-pub(super) struct Answer<'a> {
+pub(super) struct ExamAnswer<'a> {
     pub(super) exam: &'a PreparedExam,
     /// Mean logit and mean calibrated probability of each target.
     pub(super) targets: Vec<(Target, f64, f64)>,
@@ -94,7 +80,7 @@ pub(super) struct Answer<'a> {
     alone: Option<usize>,
 }
 
-impl<'a> Answer<'a> {
+impl<'a> ExamAnswer<'a> {
     /// The answer of networks to one exam, each calibrated for itself: what an ensemble says is the mean of what its
     /// members say.
     pub(super) fn new(
@@ -123,7 +109,7 @@ impl<'a> Answer<'a> {
             exam,
             targets: targets.iter().enumerate().map(of_target).collect(),
             members: members().map(|(calibration, logits)| calibration.exam(f64::from(logits.exam[0]))).collect(),
-            slices: labelled(slices, &exam.slice_labels).collect(),
+            slices: with_labels(slices, &exam.slice_labels).collect(),
             alone,
         }
     }
@@ -142,8 +128,8 @@ impl<'a> Answer<'a> {
     }
 
     /// Standard deviation of the members' probabilities (Bessel's); `None` for a single one.
-    pub(super) fn spread(&self) -> Option<f64> {
-        deviation(&self.members)
+    pub(super) fn standard_deviation(&self) -> Option<f64> {
+        standard_deviation(&self.members)
     }
 
     pub(super) fn prediction(&self, point: &OperatingPoint) -> Prediction {
@@ -154,7 +140,8 @@ impl<'a> Answer<'a> {
             embolism: self.exam.embolism,
             logit: Some(logit),
             probability,
-            spread: self.spread(),
+            standard_deviation: self.standard_deviation(),
+            spread: self.standard_deviation(),
             decision: at_operating_point(probability, point),
             member: self.alone,
             study: self.exam.study.clone(),
@@ -176,7 +163,7 @@ impl<'a> Answer<'a> {
 }
 
 /// What is said of the slices that carry a label, beside the labels.
-fn labelled<'a>(said: impl Iterator<Item = f64> + 'a, labels: &'a [u8]) -> impl Iterator<Item = Scored> + 'a {
+fn with_labels<'a>(said: impl Iterator<Item = f64> + 'a, labels: &'a [u8]) -> impl Iterator<Item = Scored> + 'a {
     said.zip(labels)
         .filter(|(_, label)| **label != UNLABELLED)
         .map(|(score, label)| Scored { score, positive: *label == 1 })
@@ -186,6 +173,7 @@ fn labelled<'a>(said: impl Iterator<Item = f64> + 'a, labels: &'a [u8]) -> impl 
 mod tests {
     use ndarray::arr1;
 
+    use super::super::evaluation::uncalibrated;
     use super::*;
     use crate::learn::train::labels::TargetLabels;
 
@@ -246,19 +234,19 @@ mod tests {
         let exam = exam(1, true, Some(false), &[1, 0, UNLABELLED]);
         let calibrations = [uncalibrated(), Calibration { temperature: 2.0, slice_bias: 1.0, ..uncalibrated() }];
         let (one, two) = (logits(2.0, -1.0, &[0.0, 1.0, 2.0]), logits(-2.0, 3.0, &[1.0, -1.0, 0.0]));
-        let answer = Answer::new(&exam, &TARGETS, &calibrations, &[&one, &two], None);
+        let answer = ExamAnswer::new(&exam, &TARGETS, &calibrations, &[&one, &two], None);
         let sigmoid = |logit: f64| 1.0 / (1.0 + (-logit).exp());
         let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-12, "{found} {expected}");
         let members = [sigmoid(2.0), sigmoid(-1.0)];
         near(answer.scored().score, members.iter().sum::<f64>() / 2.0);
-        near(answer.spread().expect("two members"), (members[0] - members[1]).abs() / 2.0_f64.sqrt());
+        near(answer.standard_deviation().expect("two members"), (members[0] - members[1]).abs() / 2.0_f64.sqrt());
         near(answer.slices[0].score, f64::midpoint(sigmoid(0.0), sigmoid(2.0)));
         assert_eq!(answer.slices.len(), 2, "unlabelled slices are not scored");
         let target = answer.of_targets().next().expect("left");
         near(target.probability, f64::midpoint(sigmoid(-1.0), sigmoid(3.0)));
         assert_eq!((target.target, target.label), (Target::LeftSidedPe, Some(false)));
-        let alone = Answer::new(&exam, &TARGETS, &calibrations[..1], &[&one], Some(0));
+        let alone = ExamAnswer::new(&exam, &TARGETS, &calibrations[..1], &[&one], Some(0));
         let point = OperatingPoint { threshold: 0.5, indeterminate: [0.5, 0.5], chosen: String::new() };
-        assert_eq!((alone.spread(), alone.prediction(&point).member), (None, Some(0)));
+        assert_eq!((alone.standard_deviation(), alone.prediction(&point).member), (None, Some(0)));
     }
 }

@@ -2,8 +2,8 @@
 
 use ndarray::{Array3, Axis};
 
-use super::Outcome;
-use super::running::Classifier;
+use super::embolism::ClassifierEvaluation;
+use super::inference::Classifier;
 use crate::engine::models::manifest::Calibration;
 use crate::learn::train::dataset::Dataset;
 use crate::learn::train::labels::Split;
@@ -19,7 +19,7 @@ const EACH: usize = 3;
 pub(crate) fn cases(
     context: &TrainingContext,
     fits: &[ExportedFit],
-    outcome: &Outcome,
+    outcome: &ClassifierEvaluation,
 ) -> Result<Vec<Case>, TrainError> {
     let Some(point) = &outcome.evaluation.operating_point else { return Ok(Vec::new()) };
     let has = |split: Split| outcome.predictions.iter().any(|one| one.split == split);

@@ -10,10 +10,11 @@ use burn::module::Module;
 use burn::optim::OptimizerRecord;
 use serde::{Deserialize, Serialize};
 
-use super::Optimiser;
 use super::log::EpochLine;
+use super::optimiser::Optimiser;
 use crate::learn::train::TrainError;
 use crate::learn::train::files;
+use crate::learn::train::step::Step;
 
 /// How far a fit has come.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -24,7 +25,7 @@ pub(crate) struct Progress {
     pub(crate) steps: usize,
     /// Seconds spent.
     pub(crate) seconds: f64,
-    /// Best validation figure so far, if there is one.
+    /// Best validation metric so far, if there is one.
     pub(crate) best: Option<f64>,
     /// Epoch that gave it, from 1; 0 for the weights that the fit began with.
     pub(crate) best_epoch: usize,
@@ -79,7 +80,7 @@ impl Checkpoints {
     ) -> Result<Option<Progress>, TrainError> {
         let Some(progress) = self.progress()? else { return Ok(None) };
         if progress.begun_with != begun_with {
-            tracing::info!("{}: begun anew, from other weights than before", self.folder.display());
+            tracing::info!("{}: begins again, from other weights than before", self.folder.display());
             return Ok(None);
         }
         if progress.epoch > 0 {
@@ -128,7 +129,7 @@ impl Checkpoints {
     }
 
     fn fitted(&self) -> Result<Progress, TrainError> {
-        let missing = || TrainError::StepMissing { path: self.folder.join("progress.json"), step: "fit" };
+        let missing = || TrainError::StepMissing { path: self.folder.join("progress.json"), step: Step::Fit };
         self.progress()?.ok_or_else(missing)
     }
 

@@ -3,9 +3,9 @@
 use burn::tensor::Device;
 
 use crate::learn::train::TrainError;
-use crate::learn::train::configuration::Fit;
+use crate::learn::train::configuration::{Fit, FitDevice};
 
-/// The devices that learn together, each from its own exams: data parallelism. The first keeps the weights and the
+/// The devices that train together, each on its own exams: data parallelism. The first keeps the weights and the
 /// optimiser, and validates.
 #[derive(Debug, Clone)]
 pub(crate) struct Devices {
@@ -17,7 +17,7 @@ impl Devices {
     /// The devices that the configuration asks for.
     pub(crate) fn new(settings: &Fit) -> Result<Self, TrainError> {
         match settings.devices.as_slice() {
-            [] => Ok(Self { main: named(&settings.device)?, others: Vec::new() }),
+            [] => Ok(Self { main: named(settings.device)?, others: Vec::new() }),
             numbers => {
                 let found: Option<Vec<Device>> = numbers.iter().map(|number| cuda(*number)).collect();
                 let mut devices = found.unwrap_or_default().into_iter();
@@ -39,7 +39,7 @@ impl Devices {
     }
 
     /// The first, with gradients.
-    pub(super) fn learning(&self) -> Device {
+    pub(super) fn training(&self) -> Device {
         self.main.clone().autodiff()
     }
 
@@ -59,12 +59,11 @@ impl Devices {
     }
 }
 
-fn named(name: &str) -> Result<Device, TrainError> {
-    let number = |name: &str| name.strip_prefix("cuda:").and_then(|number| number.parse::<usize>().ok());
-    match name {
-        "auto" => Ok(Device::default()),
-        "cpu" => Ok(Device::flex()),
-        other => number(other).and_then(cuda).ok_or_else(|| missing("device", &format!("{other:?}"))),
+fn named(device: FitDevice) -> Result<Device, TrainError> {
+    match device {
+        FitDevice::Auto => Ok(Device::default()),
+        FitDevice::Cpu => Ok(Device::flex()),
+        FitDevice::Cuda(number) => cuda(number).ok_or_else(|| missing("device", &format!("\"{device}\""))),
     }
 }
 
@@ -85,12 +84,13 @@ fn missing(key: &str, value: &str) -> TrainError {
     TrainError::Exams(format!("fit.{key} = {value}: {expected} was expected{built}"))
 }
 
-#[cfg(all(test, not(feature = "cuda")))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::learn::train::configuration::TrainConfiguration;
 
     #[test]
+    #[cfg(not(feature = "cuda"))]
     fn devices_that_cannot_be_had_are_refused() {
         for (setting, named) in [("fit.devices=[0, 1]", "fit.devices = [0, 1]"), ("fit.device=cuda:0", "\"cuda:0\"")] {
             let settings = TrainConfiguration::load(None, &[setting.to_owned()]).expect("valid").fit;

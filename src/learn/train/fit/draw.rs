@@ -33,7 +33,7 @@ pub(super) fn exams(exams: &[PreparedExam], settings: &Fit, random: &mut ChaCha8
         .collect()
 }
 
-/// What an exam can teach.
+/// What an exam can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
     positive: bool,
@@ -67,22 +67,22 @@ impl Round {
     }
 }
 
-/// Says yes to an exact share of all draws, evenly spread.
+/// Says yes to an exact share of all draws, evenly distributed.
 struct Due {
     share: f64,
-    owed: f64,
+    sum: f64,
 }
 
 impl Due {
     fn new(share: f64) -> Self {
-        Self { share, owed: 0.0 }
+        Self { share, sum: 0.0 }
     }
 
     fn next(&mut self) -> bool {
-        self.owed += self.share;
-        let due = self.owed >= 1.0;
+        self.sum += self.share;
+        let due = self.sum >= 1.0;
         if due {
-            self.owed -= 1.0;
+            self.sum -= 1.0;
         }
         due
     }
@@ -113,7 +113,7 @@ pub(super) fn slices(labels: &[u8], settings: &Fit, random: &mut ChaCha8Rng) -> 
 mod tests {
     use super::*;
     use crate::learn::train::dataset::testing::prepared_exam;
-    use crate::learn::train::fit::random_at;
+    use crate::learn::train::fit::task::random_at;
     use crate::learn::train::loss::UNLABELLED;
 
     fn settings(labelled_share: f64) -> Fit {

@@ -4,7 +4,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::{Task, draw, require_numbers};
+use super::draw;
+use super::task::{Task, begun, fork, require_numbers};
 use crate::engine::models::target::Target;
 use crate::learn::train::TrainError;
 use crate::learn::train::augmentation::Variation;
@@ -16,7 +17,7 @@ use crate::learn::train::loss::{self, ExamLabels, Terms, UNLABELLED, Weights};
 use crate::learn::train::metrics::{Scored, auroc};
 use crate::learn::train::network::{EmbolismNetwork, Encoded, Encoder, Head};
 
-/// Slices that enter the encoder at once when nothing is learnt.
+/// Slices that enter the encoder at once when nothing is trained.
 const BATCH: usize = 16;
 
 /// What a fit of the embolism classifier needs.
@@ -26,7 +27,7 @@ pub(crate) struct EmbolismTask<'a> {
     pub(crate) validation: &'a Dataset,
     /// Slice targets of each training exam.
     pub(crate) targets: Vec<Vec<u8>>,
-    /// Weights to begin with, where there is a file of them or patches have been learnt from.
+    /// Weights to begin with, where there is a file of them or the encoder has been trained on patches.
     pub(crate) start: Option<Start>,
 }
 
@@ -111,7 +112,7 @@ impl Task for EmbolismTask<'_> {
 
     fn network(&self, device: &Device) -> EmbolismNetwork {
         match &self.start {
-            Some(start) => super::begun(&start.network, device),
+            Some(start) => begun(&start.network, device),
             None => network(self.configuration, device),
         }
     }
@@ -124,7 +125,7 @@ impl Task for EmbolismTask<'_> {
     }
 
     fn load(&self, exams: &[usize], random: &mut ChaCha8Rng) -> Result<EmbolismBatch, TrainError> {
-        let seeds: Vec<(usize, ChaCha8Rng)> = exams.iter().map(|exam| (*exam, super::fork(random))).collect();
+        let seeds: Vec<(usize, ChaCha8Rng)> = exams.iter().map(|exam| (*exam, fork(random))).collect();
         let drawn: Result<Vec<Drawn>, TrainError> =
             seeds.into_par_iter().map(|(exam, random)| self.draw(exam, random)).collect();
         let drawn = drawn?;

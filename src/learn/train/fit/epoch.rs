@@ -1,6 +1,6 @@
 //! One pass over the training exams.
 //!
-//! A step of the optimiser learns from `accumulate` batches on each device. Each batch's loss is a mean over its exams;
+//! A step of the optimiser trains on `accumulate` batches on each device. Each batch's loss is a mean over its exams;
 //! it counts by its share of the exams of the step, so the gradients are those of the step's exams as one batch
 //! ([`crate::learn::train::loss`] says why). Batch normalisation alone sees a batch at a time, as in every data-parallel
 //! fit that does not exchange statistics.
@@ -16,8 +16,11 @@ use burn::tensor::Device;
 use indicatif::ProgressBar;
 use rayon::prelude::*;
 
+use super::clock::Clock;
+use super::devices::Devices;
 use super::log::EpochLine;
-use super::{Clock, Devices, Optimiser, Task, random_at};
+use super::optimiser::Optimiser;
+use super::task::{Task, random_at};
 use crate::learn::train::TrainError;
 
 /// Batches that wait for the device, at least.
@@ -30,7 +33,7 @@ struct Loaded<B> {
 }
 
 /// What a batch gave.
-struct Learnt {
+struct BatchResult {
     gradients: GradientsParams,
     terms: Vec<(&'static str, f64)>,
     slices: usize,
@@ -67,12 +70,12 @@ impl Tally {
             waited_seconds: waited,
             wait_share: waited / seconds,
             best: false,
-            figures: self.terms.iter().map(|(name, sum)| (format!("loss_{name}"), sum / steps)).collect(),
+            metrics: self.terms.iter().map(|(name, sum)| (format!("loss_{name}"), sum / steps)).collect(),
         }
     }
 }
 
-/// Learns from every batch of the epoch's plan. Gives the weights and the line of the log, without validation.
+/// Trains on every batch of the epoch's plan. Gives the weights and the line of the log, without validation.
 pub(super) fn run<T: Task>(
     task: &T,
     clock: &Clock<'_>,
@@ -97,21 +100,21 @@ pub(super) fn run<T: Task>(
                 let asked = Instant::now();
                 let batches = take(&loaded, round.len())?;
                 tally.waited += asked.elapsed();
-                let Some(together) = learn_together(task, &network, batches, &devices.learning(), &workers) else {
+                let Some(together) = train_together(task, &network, batches, &devices.training(), &workers) else {
                     // A worker has panicked; the end of the scope tells why.
                     return Ok(());
                 };
-                for learnt in together {
-                    let value: f64 = learnt.terms.iter().map(|(_, term)| term).sum();
+                for trained in together {
+                    let value: f64 = trained.terms.iter().map(|(_, term)| term).sum();
                     if !value.is_finite() {
                         return Err(TrainError::Diverged { epoch: epoch + 1, step: number + 1 });
                     }
                     tally.batches += 1;
-                    tally.slices += learnt.slices;
-                    for (name, term) in learnt.terms {
+                    tally.slices += trained.slices;
+                    for (name, term) in trained.terms {
                         *tally.terms.entry(name.to_owned()).or_default() += term;
                     }
-                    gradients.accumulate(&network, learnt.gradients);
+                    gradients.accumulate(&network, trained.gradients);
                 }
             }
             let epochs = epoch as f64 + (number + 1) as f64 / steps.len() as f64;
@@ -171,33 +174,33 @@ fn take<B>(loaded: &Receiver<Result<Loaded<B>, TrainError>>, count: usize) -> Re
 }
 
 /// Loss and gradients of a batch, times its share of the step.
-fn learn<T: Task>(task: &T, network: &T::Network, loaded: Loaded<T::Batch>, device: &Device) -> Learnt {
+fn train<T: Task>(task: &T, network: &T::Network, loaded: Loaded<T::Batch>, device: &Device) -> BatchResult {
     let slices = task.slices(&loaded.batch);
     let terms = task.loss(network, loaded.batch, device);
     let values = terms.values().into_iter().map(|(name, value)| (name, value * loaded.share)).collect();
     let gradients =
         terms.total().map(|loss| GradientsParams::from_grads(loss.mul_scalar(loaded.share).backward(), network));
-    Learnt { gradients: gradients.unwrap_or_default(), terms: values, slices }
+    BatchResult { gradients: gradients.unwrap_or_default(), terms: values, slices }
 }
 
-/// Learns from a batch on each device at once, the first here; `None` if one has panicked. The gradients lie on the first
+/// Trains on a batch on each device at once, the first here; `None` if one has panicked. The gradients lie on the first
 /// device.
-fn learn_together<T: Task>(
+fn train_together<T: Task>(
     task: &T,
     network: &T::Network,
     batches: Vec<Loaded<T::Batch>>,
     device: &Device,
     workers: &[Worker<T>],
-) -> Option<Vec<Learnt>> {
+) -> Option<Vec<BatchResult>> {
     let mut batches = batches.into_iter();
     let first = batches.next();
     let busy: Vec<&Worker<T>> = workers.iter().zip(batches).map(|(worker, batch)| worker.ask(network, batch)).collect();
-    let here = first.map(|batch| learn(task, network, batch, device));
+    let here = first.map(|batch| train(task, network, batch, device));
     let there = busy.into_iter().map(|worker| {
-        let learnt = worker.learnt.recv().ok()?;
+        let trained = worker.trained.recv().ok()?;
         // Gradients are plain tensors, without a history of their own.
-        let gradients = learnt.gradients.to_device(&device.clone().without_autodiff(), network);
-        Some(Learnt { gradients, ..learnt })
+        let gradients = trained.gradients.to_device(&device.clone().without_autodiff(), network);
+        Some(BatchResult { gradients, ..trained })
     });
     here.map(Some).into_iter().chain(there).collect()
 }
@@ -206,21 +209,21 @@ fn learn_together<T: Task>(
 /// by thread and averaged over them.
 struct Worker<T: Task> {
     batches: Sender<(T::Network, Loaded<T::Batch>)>,
-    learnt: Receiver<Learnt>,
+    trained: Receiver<BatchResult>,
 }
 
 impl<T: Task> Worker<T> {
     fn start<'scope>(scope: &'scope Scope<'scope, '_>, task: &'scope T, device: Device) -> Self {
         let (batches, asked) = channel::<(T::Network, Loaded<T::Batch>)>();
-        let (answer, learnt): (SyncSender<Learnt>, _) = sync_channel(1);
+        let (answer, trained): (SyncSender<BatchResult>, _) = sync_channel(1);
         scope.spawn(move || {
             for (network, loaded) in asked {
-                if answer.send(learn(task, &network.fork(&device), loaded, &device)).is_err() {
+                if answer.send(train(task, &network.fork(&device), loaded, &device)).is_err() {
                     return;
                 }
             }
         });
-        Self { batches, learnt }
+        Self { batches, trained }
     }
 
     fn ask(&self, network: &T::Network, batch: Loaded<T::Batch>) -> &Self {

@@ -1,14 +1,15 @@
 //! Fitting the exam head alone to whole stacks, which is how it reads exams when serving.
 //!
-//! The encoder learns from a few slices a step; the head's attention and context depend on how many slices there are
+//! The encoder is trained on a few slices a step; the head's attention and context depend on how many slices there are
 //! and how far apart. So it is fitted once more on the encoder's features of all slices.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use super::draw;
 use super::embolism::{encode, target_labels};
-use super::{Task, draw};
+use super::task::{Task, begun, random_at};
 use crate::learn::train::TrainError;
 use crate::learn::train::configuration::{Fit, TrainConfiguration};
 use crate::learn::train::dataset::Dataset;
@@ -44,9 +45,9 @@ impl HeadTask {
         [training, validation]: [&Dataset; 2],
         device: &Device,
     ) -> Result<Self, TrainError> {
-        // Exam labels are what the head learns from: which exams have slice labels does not matter.
+        // The head is trained on exam labels: which exams have slice labels does not matter.
         let all_alike = Fit { labelled_share: 0.0, ..configuration.fit.clone() };
-        let mut chosen = draw::exams(&training.exams, &all_alike, &mut super::random_at(configuration.fit.seed, 0, 0));
+        let mut chosen = draw::exams(&training.exams, &all_alike, &mut random_at(configuration.fit.seed, 0, 0));
         let mut seen = std::collections::BTreeSet::new();
         chosen.retain(|exam| seen.insert(*exam));
         chosen.truncate(configuration.fit.head_exams);
@@ -98,7 +99,7 @@ impl Task for HeadTask {
     type Batch = Vec<ExamFeatures>;
 
     fn network(&self, device: &Device) -> Head {
-        super::begun(&self.start, device)
+        begun(&self.start, device)
     }
 
     fn plan(&self, random: &mut ChaCha8Rng) -> Vec<Vec<usize>> {

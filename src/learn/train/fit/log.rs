@@ -22,30 +22,30 @@ pub(crate) struct EpochLine {
     pub(super) gradient_norm: f64,
     /// Steps of the optimiser so far.
     pub(super) steps: usize,
-    /// Of learning, without the validation.
+    /// Of training, without the validation.
     pub(super) seconds: f64,
-    /// Slices, or patches of them, learnt from in a second.
+    /// Slices, or patches of them, trained on in a second.
     pub(super) slices_per_second: f64,
     /// Spent waiting for the loader.
     pub(super) waited_seconds: f64,
     /// Share of the seconds that was spent waiting for the loader.
     pub(super) wait_share: f64,
-    /// The best by its validation figure so far.
+    /// The best by its validation metric so far.
     pub(super) best: bool,
-    /// Terms of the loss (`loss_exam`, ...), which add up to it, and figures on validation exams (`exam_auroc`, ...).
+    /// Terms of the loss (`loss_exam`, ...), which add up to it, and metrics on validation exams (`exam_auroc`, ...).
     #[serde(flatten)]
-    pub(super) figures: BTreeMap<String, f64>,
+    pub(super) metrics: BTreeMap<String, f64>,
 }
 
 impl EpochLine {
     /// Tells the reader of the console, with the time that is left.
     pub(super) fn announce(&self, epochs: usize, left: Duration) {
-        let figures: Vec<String> = self.figures.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+        let metrics: Vec<String> = self.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
         tracing::info!(
             "epoch {}/{epochs} loss {:.4} {} ({:.0} s, {:.0} slices/s, {:.1} % waiting; at most {} left){}",
             self.epoch,
             self.loss,
-            figures.join(" "),
+            metrics.join(" "),
             self.seconds,
             self.slices_per_second,
             100.0 * self.wait_share,
@@ -55,7 +55,7 @@ impl EpochLine {
     }
 }
 
-/// Writes all lines anew: of what a killed fit left, nothing comes twice and nothing is missing.
+/// Writes all lines again: of what a killed fit left, nothing comes twice and nothing is missing.
 pub(super) fn write(folder: &Path, lines: &[EpochLine]) -> Result<(), TrainError> {
     let lines: Vec<String> = lines.iter().map(|line| serde_json::to_string(line).unwrap_or_default() + "\n").collect();
     files::write_whole(&folder.join("log.jsonl"), lines.concat().as_bytes())

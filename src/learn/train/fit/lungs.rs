@@ -6,7 +6,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::{Task, require_numbers};
+use super::task::{Task, fork, require_numbers};
 use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG};
 use crate::learn::train::TrainError;
 use crate::learn::train::augmentation::Variation;
@@ -15,7 +15,7 @@ use crate::learn::train::dataset::Dataset;
 use crate::learn::train::loss::{self, Terms};
 use crate::learn::train::network::LungNetwork;
 
-/// Slices that enter the network at once when nothing is learnt.
+/// Slices that enter the network at once when nothing is trained.
 const BATCH: usize = 16;
 
 /// What a fit of the lung network needs.
@@ -63,7 +63,7 @@ impl Task for LungTask<'_> {
     }
 
     fn load(&self, exams: &[usize], random: &mut ChaCha8Rng) -> Result<LungBatch, TrainError> {
-        let seeds: Vec<(usize, ChaCha8Rng)> = exams.iter().map(|exam| (*exam, super::fork(random))).collect();
+        let seeds: Vec<(usize, ChaCha8Rng)> = exams.iter().map(|exam| (*exam, fork(random))).collect();
         let parts: Result<Vec<(Vec<f32>, Vec<u8>)>, TrainError> = seeds
             .into_par_iter()
             .map(|(exam, mut random)| {

@@ -10,8 +10,9 @@ use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use super::draw;
 use super::embolism::{EmbolismTask, touched};
-use super::{Task, draw, require_numbers};
+use super::task::{Task, fork, require_numbers};
 use crate::learn::train::TrainError;
 use crate::learn::train::augmentation::{Variation, Window};
 use crate::learn::train::configuration::{CELL, Fit};
@@ -93,7 +94,7 @@ impl Task for PatchTask<'_> {
         let wanted: Vec<(usize, bool, ChaCha8Rng)> = exams
             .iter()
             .flat_map(|exam| (0..OF_EXAM).map(|patch| (*exam, patch == 0)))
-            .map(|(exam, around)| (exam, around, super::fork(random)))
+            .map(|(exam, around)| (exam, around, fork(random)))
             .collect();
         let patches: Result<Vec<(Vec<f32>, Vec<u8>)>, TrainError> =
             wanted.into_par_iter().map(|(exam, around, mut random)| self.patch(exam, around, &mut random)).collect();

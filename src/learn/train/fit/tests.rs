@@ -1,14 +1,21 @@
 //! The loop itself, on a network of four weights.
 
+use std::path::Path;
+
 use burn::module::Initializer;
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
 
-use super::*;
-use crate::learn::train::configuration::TrainConfiguration;
-use crate::learn::train::loss::{self, ExamLabels, Weights};
+use super::checkpoint::Checkpoints;
+use super::devices::Devices;
+use super::task::{Task, random_at, require_numbers};
+use super::training_loop::{is_done, run};
+use crate::learn::train::TrainError;
+use crate::learn::train::configuration::{Fit, TrainConfiguration};
+use crate::learn::train::loss::{self, ExamLabels, Terms, Weights};
 
 /// Made-up exams of three numbers each, positive where the first two outweigh the third.
 struct Toy {
@@ -17,7 +24,7 @@ struct Toy {
     begun_with: Option<&'static str>,
     /// Exam whose numbers are none.
     broken: Option<usize>,
-    /// Learns the opposite of what it is asked for.
+    /// Is trained on the opposite of what it is asked for.
     misled: bool,
 }
 

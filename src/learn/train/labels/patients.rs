@@ -7,7 +7,8 @@ use crate::learn::train::files;
 /// Exams from which a Patient ID that most of them share cannot be one person's.
 const ENOUGH: usize = 20;
 
-/// Takes what stands for the patient of each exam, with its study. De-identification may give everybody one Patient ID, which then says of no two exams that they show the same person.
+/// Takes what stands for the patient of each exam, with its study. De-identification may give everybody one Patient ID,
+/// which then says of no two exams that they show the same person.
 /// Where more than half of at least [`ENOUGH`] exams share one, studies stand for patients. Says so, if it did.
 pub(crate) fn tell_apart<'a>(exams: impl Iterator<Item = (&'a mut String, &'a str)>) -> Option<String> {
     let exams: Vec<(&mut String, &str)> = exams.collect();
@@ -31,8 +32,8 @@ pub(crate) fn tell_apart<'a>(exams: impl Iterator<Item = (&'a mut String, &'a st
 
 #[cfg(test)]
 mod tests {
-    use super::super::Exam;
-    use super::super::testing::exam;
+    use super::super::exam::Exam;
+    use super::super::exam::testing::exam;
     use super::*;
 
     fn told(exams: &mut [Exam]) -> Option<String> {

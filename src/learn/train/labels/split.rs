@@ -9,33 +9,43 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Cohort, Exam};
+use super::exam::{Cohort, Exam};
 use crate::learn::train::configuration::Data;
 
 /// What an exam is used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub(crate) enum Split {
     /// Weights are fitted to it.
     Train,
     /// Checkpoint, calibration and operating point are chosen on it.
     Validation,
-    /// Figures come from it.
+    /// Metrics come from it.
     Test,
 }
 
 impl Split {
-    /// The name in tables and figures.
+    /// The name in tables and metrics.
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Validation => "validation",
-            Self::Test => "test",
-        }
+        self.into()
     }
 }
 
-/// Where an exam stands when the patients are dealt out once. In tables `train`, `validation`, `test` or `fold-N`.
+/// Where an exam stands once the patients are split. In tables `train`, `validation`, `test` or `fold-N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     /// For one purpose in every fit.
@@ -64,13 +74,17 @@ impl fmt::Display for Place {
     }
 }
 
-impl FromStr for Place {
-    type Err = String;
+/// A text that names no split.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no split")]
+pub(crate) struct PlaceError(String);
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let split = [Split::Train, Split::Validation, Split::Test].into_iter().find(|split| split.name() == text);
+impl FromStr for Place {
+    type Err = PlaceError;
+
+    fn from_str(text: &str) -> Result<Self, PlaceError> {
         let fold = || text.strip_prefix("fold-").and_then(|fold| fold.parse().ok()).map(Self::Fold);
-        split.map(Self::Fixed).or_else(fold).ok_or_else(|| format!("`{text}` is no split"))
+        text.parse().map(Self::Fixed).ok().or_else(fold).ok_or_else(|| PlaceError(text.to_owned()))
     }
 }
 
@@ -86,9 +100,9 @@ impl<'de> Deserialize<'de> for Place {
     }
 }
 
-/// Deals out patients, those with and without embolism apart so that both are everywhere. Exams of cohorts given for
+/// Splits patients, those with and without embolism apart, so both are in each split. Exams of cohorts given for
 /// validation or test are used for that.
-pub(crate) fn deal(exams: &[Exam], data: &Data, seed: u64) -> Vec<Place> {
+pub(crate) fn assign_places(exams: &[Exam], data: &Data, seed: u64) -> Vec<Place> {
     let separate = |root: &std::path::Path| !root.as_os_str().is_empty();
     let validation = if separate(&data.validation_root) { 0.0 } else { data.validation_fraction };
     let test = if separate(&data.test_root) { 0.0 } else { data.test_fraction };
@@ -126,7 +140,7 @@ pub(crate) fn deal(exams: &[Exam], data: &Data, seed: u64) -> Vec<Place> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::exam;
+    use super::super::exam::testing::exam;
     use super::*;
 
     fn exams() -> Vec<Exam> {
@@ -142,7 +156,7 @@ mod tests {
     #[test]
     fn no_patient_is_in_two_splits_and_both_classes_are_in_each() {
         let exams = exams();
-        let places = deal(&exams, &data(0), 3);
+        let places = assign_places(&exams, &data(0), 3);
         for pair in places.chunks(2) {
             assert_eq!(pair[0], pair[1]);
         }
@@ -157,7 +171,7 @@ mod tests {
     #[test]
     fn every_exam_outside_the_test_validates_exactly_one_fold() {
         let exams = exams();
-        let places = deal(&exams, &data(4), 3);
+        let places = assign_places(&exams, &data(4), 3);
         for (pair, place) in places.chunks(2).zip(places.iter().step_by(2)) {
             assert_eq!(pair[0], pair[1]);
             let splits: Vec<Split> = (0..4).map(|fit| place.split(fit)).collect();

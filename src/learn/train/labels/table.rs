@@ -8,15 +8,16 @@ use std::path::Path;
 
 use csv::StringRecord;
 
+use super::row_error::{RowError, RowProblem};
 use super::targets::TargetLabels;
 use crate::cohort::columns::{self, flag, place};
 use crate::engine::models::target::Target;
 use crate::learn::train::TrainError;
-use crate::learn::train::files::table;
+use crate::learn::train::table;
 
 /// Labels of one exam as they stand in a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Labelled {
+pub(super) struct LabelledExam {
     pub(super) study: String,
     /// Empty where the table names studies alone.
     pub(super) series: String,
@@ -24,16 +25,16 @@ pub(super) struct Labelled {
     /// Slice label by SOP Instance UID, `None` for unlabelled; empty where the table has no slices.
     pub(super) slices: BTreeMap<String, Option<bool>>,
     /// Why the exam cannot be used, with the line that says so.
-    pub(super) problem: Option<String>,
+    pub(super) problem: Option<RowProblem>,
 }
 
 /// What a table holds.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Contents {
     /// In the order of their first row.
-    pub(super) exams: Vec<Labelled>,
-    /// Rows that name no exam: line and problem.
-    pub(super) strays: Vec<(u64, String)>,
+    pub(super) exams: Vec<LabelledExam>,
+    /// Rows that name no exam.
+    pub(super) strays: Vec<RowProblem>,
 }
 
 /// Reads a table of either layout: RSPECT's if it has a column `SOPInstanceUID`, otherwise one row an exam with
@@ -42,7 +43,7 @@ pub(super) struct Contents {
 pub(super) fn read(path: &Path) -> Result<Contents, TrainError> {
     let mut reader = table::flexible_reader(path)?;
     let headers = reader.headers().map_err(|error| table::error(path, &error))?.clone();
-    let columns = Columns::find(&headers).map_err(|problem| TrainError::table(path, Some(1), problem))?;
+    let columns = Columns::find(&headers).map_err(|problem| TrainError::table(path, Some(1), problem.to_string()))?;
     let mut contents = Contents::default();
     let mut places = BTreeMap::new();
     for record in reader.records() {
@@ -107,7 +108,7 @@ impl Further {
     }
 
     /// What a row says beside embolism.
-    pub(crate) fn read(&self, record: &StringRecord) -> Result<Vec<(Target, bool)>, String> {
+    pub(crate) fn read(&self, record: &StringRecord) -> Result<Vec<(Target, bool)>, RowError> {
         let mut known = Vec::new();
         for (name, target, column) in &self.columns {
             let said = flag(record, *column, name)?;
@@ -119,10 +120,10 @@ impl Further {
 
     /// The ratio of the ventricles was looked at in positive exams only: where neither of its two columns says yes,
     /// it is not known.
-    fn ratio(&self, record: &StringRecord, at_least_one: Option<bool>) -> Result<Option<bool>, String> {
+    fn ratio(&self, record: &StringRecord, at_least_one: Option<bool>) -> Result<Option<bool>, RowError> {
         let Some(column) = self.ratio_below_one else { return Ok(at_least_one) };
         match (at_least_one, flag(record, column, columns::RATIO_BELOW_ONE)?) {
-            (Some(true), Some(true)) => Err("the ratio of the ventricles is both below one and not".to_owned()),
+            (Some(true), Some(true)) => Err(RowError::VentricleRatio),
             (Some(true), _) => Ok(Some(true)),
             (_, Some(true)) => Ok(Some(false)),
             _ => Ok(None),
@@ -131,9 +132,9 @@ impl Further {
 }
 
 impl Columns {
-    fn find(headers: &StringRecord) -> Result<Self, String> {
+    fn find(headers: &StringRecord) -> Result<Self, RowError> {
         let column = |name: &str| place(headers, name);
-        let required = |name: &str| column(name).ok_or_else(|| format!("the column `{name}` is missing"));
+        let required = |name: &'static str| column(name).ok_or(RowError::MissingColumn(name));
         let study = required(columns::STUDY)?;
         let indeterminate = column(columns::INDETERMINATE);
         let further = Further::find(headers);
@@ -162,16 +163,16 @@ impl Columns {
         let key = if series.is_empty() { study } else { series };
         let of_slice = self.slices.is_some_and(|slices| !text(slices.instance).is_empty());
         if key.is_empty() || (of_slice && series.is_empty()) {
-            contents.strays.push((line, "the row names no exam".to_owned()));
+            contents.strays.push(RowProblem { line, error: RowError::NoExam });
             return;
         }
         let read = if record.len() == width {
             self.exam_of(record)
         } else {
-            Err(format!("{} cells, {width} were expected", record.len()))
+            Err(RowError::Cells { found: record.len(), expected: width })
         };
         let place = places.entry(key.to_owned()).or_insert_with(|| {
-            contents.exams.push(Labelled {
+            contents.exams.push(LabelledExam {
                 study: study.to_owned(),
                 series: series.to_owned(),
                 targets: read.clone().unwrap_or(TargetLabels::of_embolism(false)),
@@ -182,32 +183,32 @@ impl Columns {
         });
         let exam = &mut contents.exams[*place];
         let outcome = read.and_then(|targets| self.join(exam, record, targets));
-        if let (Err(problem), None) = (outcome, &exam.problem) {
-            exam.problem = Some(format!("line {line}: {problem}"));
+        if let (Err(error), None) = (outcome, &exam.problem) {
+            exam.problem = Some(RowProblem { line, error });
         }
     }
 
     /// What a row says of its exam as a whole.
-    fn exam_of(&self, record: &StringRecord) -> Result<TargetLabels, String> {
+    fn exam_of(&self, record: &StringRecord) -> Result<TargetLabels, RowError> {
         let (name, column) = match self.embolism {
             Embolism::Negative(column) => (columns::EXAM_NEGATIVE, column),
             Embolism::Present(column) => (columns::EXAM_POSITIVE, column),
         };
-        let said = flag(record, column, name)?.ok_or_else(|| format!("{name} is empty: 0 or 1 was expected"))?;
+        let said = flag(record, column, name)?.ok_or(RowError::Empty(name))?;
         let embolism = said == matches!(self.embolism, Embolism::Present(_));
         if let Some(column) = self.indeterminate
             && flag(record, column, columns::INDETERMINATE)? == Some(true)
         {
-            return Err("the exam is indeterminate, neither positive nor negative".to_owned());
+            return Err(RowError::Indeterminate);
         }
         let known = self.further.read(record)?.into_iter();
         Ok(known.fold(TargetLabels::of_embolism(embolism), |labels, (target, said)| labels.with(target, Some(said))))
     }
 
     /// Adds a row to its exam.
-    fn join(&self, exam: &mut Labelled, record: &StringRecord, targets: TargetLabels) -> Result<(), String> {
+    fn join(&self, exam: &mut LabelledExam, record: &StringRecord, targets: TargetLabels) -> Result<(), RowError> {
         if exam.problem.is_none() && exam.targets != targets {
-            return Err("the exam's labels differ from those in its earlier rows".to_owned());
+            return Err(RowError::OtherExamLabels);
         }
         let Some(Slices { instance, label }) = self.slices else {
             // One row an exam: the same again changes nothing.
@@ -218,12 +219,12 @@ impl Columns {
         if instance.is_empty() {
             return match label {
                 None => Ok(()),
-                Some(_) => Err("a slice label, and SOPInstanceUID is empty".to_owned()),
+                Some(_) => Err(RowError::NoInstance),
             };
         }
         match exam.slices.insert(instance.to_owned(), label) {
-            Some(before) if before != label => Err("the SOP instance has another label in an earlier row".to_owned()),
-            Some(_) => Err("the SOP instance is listed twice".to_owned()),
+            Some(before) if before != label => Err(RowError::OtherSliceLabel),
+            Some(_) => Err(RowError::Repeated),
             None => Ok(()),
         }
     }
@@ -243,7 +244,7 @@ mod tests {
         read(&path)
     }
 
-    fn exams(rows: &str) -> Vec<Labelled> {
+    fn exams(rows: &str) -> Vec<LabelledExam> {
         read_text(&format!("{HEADER}\n{rows}")).expect("readable").exams
     }
 
@@ -268,7 +269,7 @@ mod tests {
             ("1.1,1.2,,0,0,0", "line 3: a slice label, and SOPInstanceUID is empty"),
         ] {
             let exams = exams(&format!("1.1,1.2,1.3,0,0,0\n{row}\n2.1,2.2,2.3,0,1,0\n"));
-            let found = exams[0].problem.clone().expect("a problem");
+            let found = exams[0].problem.clone().expect("a problem").to_string();
             assert!(found.starts_with(problem), "{found} does not say {problem}");
             assert_eq!((exams.len(), &exams[1].problem), (2, &None));
         }
@@ -277,7 +278,10 @@ mod tests {
     #[test]
     fn a_row_without_exam_and_a_table_without_exams_are_told() {
         let contents = read_text(&format!("{HEADER}\n,,1.3,0,0,0\n1.1,1.2,1.3,0,0,0\n")).expect("readable");
-        assert_eq!(contents.strays, [(2, "the row names no exam".to_owned())]);
+        assert_eq!(
+            contents.strays.iter().map(RowProblem::to_string).collect::<Vec<_>>(),
+            ["line 2: the row names no exam"]
+        );
         let error = read_text(HEADER).expect_err("empty").to_string();
         assert!(error.contains("no exams are listed"), "{error}");
         let error = read_text("StudyInstanceUID,label\n1,1\n").expect_err("no labels").to_string();
@@ -297,12 +301,11 @@ mod tests {
     fn two_columns_are_enough_for_exam_labels() {
         let contents = read_text("pe_present_in_exam,StudyInstanceUID\n1,1.1\n0,2.1\n,3.1\n0,1.1\n").expect("readable");
         let [first, second, third] = &contents.exams[..] else { panic!("three exams") };
+        let said = |exam: &LabelledExam| exam.problem.as_ref().map_or_else(String::new, RowProblem::to_string);
         assert!(first.series.is_empty() && first.slices.is_empty());
         assert!(!second.targets.embolism() && second.problem.is_none());
-        assert!(third.problem.as_deref().is_some_and(|problem| problem.starts_with("line 4: pe_present_in_exam")));
-        assert!(
-            first.problem.as_deref().is_some_and(|problem| problem.starts_with("line 5: the exam's labels differ"))
-        );
+        assert!(said(third).starts_with("line 4: pe_present_in_exam"));
+        assert!(said(first).starts_with("line 5: the exam's labels differ"));
     }
 
     #[test]

@@ -46,22 +46,34 @@ impl fmt::Display for TargetLabels {
     }
 }
 
-impl std::str::FromStr for TargetLabels {
-    type Err = String;
+/// A text that is no list of what is known of an exam.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TargetLabelsError {
+    #[error("`{0}`: NAME=0 or NAME=1 was expected")]
+    Part(String),
+    #[error("`{0}` is no target")]
+    Target(String),
+    #[error("`{0}` does not say whether there is embolism")]
+    NoEmbolism(String),
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl std::str::FromStr for TargetLabels {
+    type Err = TargetLabelsError;
+
+    fn from_str(text: &str) -> Result<Self, TargetLabelsError> {
         let mut labels = [None; Target::COUNT];
         for part in text.split(';') {
             let (name, label) = match part.rsplit_once('=') {
                 Some((name, "0")) => (name, false),
                 Some((name, "1")) => (name, true),
-                _ => return Err(format!("`{part}`: NAME=0 or NAME=1 was expected")),
+                _ => return Err(TargetLabelsError::Part(part.to_owned())),
             };
-            labels[name.parse::<Target>()?.index()] = Some(label);
+            let target: Target = name.parse().map_err(|_| TargetLabelsError::Target(name.to_owned()))?;
+            labels[target.index()] = Some(label);
         }
         match labels[Target::PulmonaryEmbolism.index()] {
             Some(_) => Ok(Self(labels)),
-            None => Err(format!("`{text}` does not say whether there is embolism")),
+            None => Err(TargetLabelsError::NoEmbolism(text.to_owned())),
         }
     }
 }

@@ -121,7 +121,7 @@ pub(crate) fn all_folded<B>(blocks: Vec<B>, folded: impl Fn(B) -> B) -> Vec<B> {
     blocks.into_iter().map(folded).collect()
 }
 
-/// Learnt numbers that multiply a tensor.
+/// Trained numbers that multiply a tensor.
 pub(crate) fn scales(count: [usize; 1], value: f64, device: &Device) -> Param<Tensor<1>> {
     Initializer::Constant { value }.init(count, device)
 }
@@ -161,11 +161,11 @@ mod tests {
     fn folding_changes_no_output() {
         let device = Device::flex();
         device.seed(3);
-        let learning = device.clone().autodiff();
-        let block = Residual::new(4, &learning);
+        let training = device.clone().autodiff();
+        let block = Residual::new(4, &training);
         let random = |device: &Device| Tensor::<4>::random([6, 4, 9, 7], Distribution::Normal(3.0, 2.0), device);
         for _ in 0..20 {
-            block.forward(random(&learning));
+            block.forward(random(&training));
         }
         let block = block.valid();
         let input = random(&device);

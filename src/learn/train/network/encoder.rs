@@ -1,4 +1,4 @@
-//! Slices to an evidence map whose pooling is the slice logit, and to the features of the exam head.
+//! Slices to an attribution map (`evidence`) whose pooling is the slice logit, and to the features of the exam head.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ impl Encoder {
 
     /// Begins with the backbone of a file; see [`weights::load`].
     pub(crate) fn load(&mut self, channels: usize, path: &Path) -> Result<(), TrainError> {
-        weights::load(&mut self.backbone, channels, path)
+        Ok(weights::load(&mut self.backbone, channels, path)?)
     }
 
     /// Length of the feature vector of a slice.

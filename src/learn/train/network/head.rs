@@ -10,7 +10,7 @@ use super::blocks::{bounded, scales};
 use super::recurrence::Recurrence;
 use crate::learn::train::configuration::{HeadConfiguration, SequenceKind};
 
-/// The stack of slices is an image of D rows and one column, so that convolutions give the context along it.
+/// The stack of slices is an image of D rows and one column: convolutions give the context along it.
 #[derive(Module, Debug)]
 pub(crate) struct Head {
     embed: Conv2d,
@@ -22,7 +22,7 @@ pub(crate) struct Head {
     slice_to_attention: Param<Tensor<1>>,
 }
 
-/// What a slice learns of the others before it is read.
+/// What a slice is told of the others before it is read.
 #[derive(Module, Debug)]
 enum Sequence {
     /// Of its neighbours.

@@ -1,4 +1,4 @@
-//! Every network learns: each weight gets a gradient, and a few steps tell two exams apart.
+//! Every network can be trained: each weight gets a gradient, and a few steps tell two exams apart.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;

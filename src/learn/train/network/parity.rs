@@ -25,7 +25,7 @@ const LIMIT: f32 = 1e-4;
 const ARCHITECTURES: [&str; 7] = ["pyramid", "resnet18", "resnet34", "resnet50", "efficientnet", "vit", "hybrid"];
 const SEQUENCES: [&str; 3] = ["attention", "recurrent", "none"];
 
-/// Changes every weight a little, so that none is left at a value such as 0 or 1 at which a mistake would not show.
+/// Changes every weight a little, as a mistake would not show at values such as 0 or 1.
 struct Shaken;
 
 impl ModuleMapper for Shaken {
@@ -50,11 +50,11 @@ fn random(shape: [usize; 4], device: &Device) -> Tensor<4> {
 fn network(configuration: &TrainConfiguration) -> EmbolismNetwork {
     let device = Device::flex();
     device.seed(11);
-    let learning = device.clone().autodiff();
-    let network = embolism::network(configuration, &learning).map(&mut Shaken);
+    let training = device.clone().autodiff();
+    let network = embolism::network(configuration, &training).map(&mut Shaken);
     let [rows, columns] = configuration.input.size;
     for _ in 0..20 {
-        network.encoder.forward(random([2, configuration.input.channels(), rows, columns], &learning));
+        network.encoder.forward(random([2, configuration.input.channels(), rows, columns], &training));
     }
     let network = network.valid();
     EmbolismNetwork { encoder: network.encoder.folded(), head: network.head }

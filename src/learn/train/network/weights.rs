@@ -1,18 +1,59 @@
-//! Weights to begin with, from a file: ResNets with torchvision's names, as learnt from ImageNet for instance.
+//! Weights to begin with, from a file: ResNets with torchvision's names, trained on ImageNet for instance.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::store::burn_pack::Tensor as Stored;
 use burn::store::{ModuleSnapshot, ModuleStore, PytorchStore, SafetensorsStore, bridge};
 use burn::tensor::TensorData;
 
 use super::backbone::{Backbone, Resnet};
-use crate::learn::train::TrainError;
 
-/// Mean and standard deviation of the colours that torchvision's networks learnt from, each from 0 to 1.
+/// Mean and standard deviation of the colours that torchvision's networks were trained on, each from 0 to 1.
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// Weights to begin with cannot be had from a file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("encoder.weights = {path}: {problem}", path = path.display())]
+pub struct WeightsError {
+    path: PathBuf,
+    problem: WeightsProblem,
+}
+
+/// Why a file of weights does not fit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum WeightsProblem {
+    /// The encoder takes no file.
+    #[error("weights from a file are for ResNets; leave encoder.weights empty for others")]
+    NotForResnets,
+    /// The name of the file does not say how to read it.
+    #[error("a file that ends in .safetensors, .pth or .pt was expected")]
+    Ending,
+    /// The file, or a tensor in it, cannot be read.
+    #[error("{0}")]
+    Unreadable(String),
+    /// The names are others.
+    #[error("it holds no `conv1.weight`: torchvision's names of a ResNet were expected")]
+    OtherNames,
+    /// A tensor is not there.
+    #[error("it holds no tensor for `{0}`")]
+    Missing(&'static str),
+    /// The first convolution is not one of three colours.
+    #[error("`conv1.weight` has the shape {0:?}; three colours were expected")]
+    Colours(Vec<usize>),
+    /// A tensor has another shape.
+    #[error("{0}; is it a file of this architecture?")]
+    OtherShape(String),
+    /// The tensors are others.
+    #[error("it is of another architecture: it lacks {lacks}; and has besides {besides}")]
+    OtherArchitecture {
+        /// What the network has and the file has not.
+        lacks: String,
+        /// What the file has and the network has not.
+        besides: String,
+    },
+}
 
 /// Names listed in a message.
 const LISTED: usize = 4;
@@ -21,10 +62,10 @@ const LISTED: usize = 4;
 ///
 /// # Errors
 /// The file cannot be read, is of another architecture, or the backbone is no ResNet.
-pub(super) fn load(backbone: &mut Backbone, channels: usize, path: &Path) -> Result<(), TrainError> {
-    let failed = |problem: String| TrainError::Weights { path: path.to_owned(), problem };
+pub(super) fn load(backbone: &mut Backbone, channels: usize, path: &Path) -> Result<(), WeightsError> {
+    let failed = |problem| WeightsError { path: path.to_owned(), problem };
     let Backbone::Resnet(network) = backbone else {
-        return Err(failed("weights from a file are for ResNets; leave encoder.weights empty for others".to_owned()));
+        return Err(failed(WeightsProblem::NotForResnets));
     };
     let (named, unused) = placed(read(path).map_err(failed)?).map_err(failed)?;
     let named = adapted(named, channels).map_err(failed)?;
@@ -44,30 +85,31 @@ fn listed(names: &[String]) -> String {
 }
 
 /// Tensors by the file's names.
-fn read(path: &Path) -> Result<BTreeMap<String, Stored>, String> {
+fn read(path: &Path) -> Result<BTreeMap<String, Stored>, WeightsProblem> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("safetensors") => {
             let mut store = SafetensorsStore::from_file(path);
-            store.get_all_tensors().cloned().map_err(|error| error.to_string())
+            store.get_all_tensors().cloned().map_err(|error| WeightsProblem::Unreadable(error.to_string()))
         }
         Some("pth" | "pt") => {
             let mut store = PytorchStore::from_file(path);
-            store.get_all_tensors().cloned().map_err(|error| error.to_string())
+            store.get_all_tensors().cloned().map_err(|error| WeightsProblem::Unreadable(error.to_string()))
         }
-        _ => Err("a file that ends in .safetensors, .pth or .pt was expected".to_owned()),
+        _ => Err(WeightsProblem::Ending),
     }
 }
 
 /// Values by the network's own names, and the names of what it has no use for: the classifier, and counters.
-fn placed(stored: BTreeMap<String, Stored>) -> Result<(BTreeMap<String, TensorData>, Vec<String>), String> {
+fn placed(stored: BTreeMap<String, Stored>) -> Result<(BTreeMap<String, TensorData>, Vec<String>), WeightsProblem> {
     let first =
         stored.keys().find_map(|name| name.strip_suffix("conv1.weight").filter(|start| !start.contains("layer")));
-    let prefix = first.ok_or("it holds no `conv1.weight`: torchvision's names of a ResNet were expected")?.to_owned();
+    let prefix = first.ok_or(WeightsProblem::OtherNames)?.to_owned();
     let (mut named, mut unused) = (BTreeMap::new(), Vec::new());
     for (name, tensor) in stored {
         match name.strip_prefix(&prefix).and_then(own_name) {
             Some(own) => {
-                let data = bridge::into_data(tensor).map_err(|error| format!("reading `{name}`: {error}"))?;
+                let unreadable = |error| WeightsProblem::Unreadable(format!("reading `{name}`: {error}"));
+                let data = bridge::into_data(tensor).map_err(unreadable)?;
                 named.insert(own, data.convert::<f32>());
             }
             None => unused.push(name),
@@ -111,14 +153,16 @@ const KERNEL: &str = "stem.convolution.weight";
 const STEM_MEAN: &str = "stem.normalisation.running_mean";
 
 /// The first convolution made to read `channels` grey channels from 0 to 1 in place of three normalised colours: each
-/// reads an equal share of the sum over the colours, so that a grey image, given to every channel, is read as the
+/// reads an equal share of the sum over the colours. A grey image, given to every channel, is then read as the
 /// network read it. What colours were shifted by is taken up by the mean that the normalisation takes away.
-fn adapted(mut named: BTreeMap<String, TensorData>, channels: usize) -> Result<BTreeMap<String, TensorData>, String> {
-    let missing = |name: &str| format!("it holds no tensor for `{name}`");
-    let kernel = named.remove(KERNEL).ok_or_else(|| missing(KERNEL))?;
-    let means = named.remove(STEM_MEAN).ok_or_else(|| missing(STEM_MEAN))?;
+fn adapted(
+    mut named: BTreeMap<String, TensorData>,
+    channels: usize,
+) -> Result<BTreeMap<String, TensorData>, WeightsProblem> {
+    let kernel = named.remove(KERNEL).ok_or(WeightsProblem::Missing(KERNEL))?;
+    let means = named.remove(STEM_MEAN).ok_or(WeightsProblem::Missing(STEM_MEAN))?;
     let [outputs, 3, rows, columns] = kernel.shape().to_vec()[..] else {
-        return Err(format!("`conv1.weight` has the shape {:?}; three colours were expected", kernel.shape().to_vec()));
+        return Err(WeightsProblem::Colours(kernel.shape().to_vec()));
     };
     let area = rows * columns;
     let values: Vec<f32> = kernel.iter::<f32>().collect();
@@ -140,22 +184,18 @@ fn adapted(mut named: BTreeMap<String, TensorData>, channels: usize) -> Result<B
     Ok(named)
 }
 
-fn apply(network: &mut Resnet, named: BTreeMap<String, TensorData>) -> Result<(), String> {
+fn apply(network: &mut Resnet, named: BTreeMap<String, TensorData>) -> Result<(), WeightsProblem> {
     let stored = named.into_iter().map(|(name, data)| bridge::from_data(data, name, None)).collect();
     // Into a copy: a file that does not fit leaves the network as it was.
     let mut filled = network.clone();
     let result = filled.apply(stored, None, None, true);
     if let Some(error) = result.errors.first() {
-        return Err(format!("{error}; is it a file of this architecture?"));
+        return Err(WeightsProblem::OtherShape(error.to_string()));
     }
     let missing: Vec<String> =
         result.missing.into_iter().map(|(name, _)| name).filter(|name| !name.ends_with(".training")).collect();
     if !missing.is_empty() || !result.unused.is_empty() {
-        return Err(format!(
-            "it is of another architecture: it lacks {}; and has besides {}",
-            listed(&missing),
-            listed(&result.unused)
-        ));
+        return Err(WeightsProblem::OtherArchitecture { lacks: listed(&missing), besides: listed(&result.unused) });
     }
     *network = filled;
     Ok(())

@@ -6,8 +6,9 @@ use image::{ImageFormat, Rgb, RgbImage};
 use maud::{Markup, html};
 use ndarray::ArrayView2;
 
-use super::Report;
+use super::groups::Attributes;
 use super::markup::number;
+use super::metric_tables::MetricTables;
 use crate::engine::report::evidence_colour;
 use crate::learn::train::evaluate::Prediction;
 use crate::learn::train::labels::Split;
@@ -88,37 +89,35 @@ pub(crate) fn worst(predictions: &[Prediction], split: Split, threshold: f64, ea
     [of(true), of(false)].concat()
 }
 
-impl Report<'_> {
-    /// The cases, a figure each.
-    pub(super) fn cases(&self) -> Markup {
-        if self.cases.is_empty() {
-            return html! {};
-        }
-        html! {
-            h2 #cases { "Exams that went worst" }
-            p.quiet {
-                "Of the " (self.exams_of(self.main_split())) ": missed emboli with the lowest and false alarms with the highest "
-                "probabilities. Colour is the network's evidence on a scale fixed from 0 to 1."
-            }
-            div.cases { @for case in &self.cases { (self.case(case)) } }
-        }
+/// The exams that went worst, a figure each.
+pub(super) fn figures(metrics: &MetricTables<'_>, cases: &[Case], attributes: &Attributes) -> Markup {
+    if cases.is_empty() {
+        return html! {};
     }
+    html! {
+        h2 #cases { "Exams that went worst" }
+        p.quiet {
+            "Of the " (metrics.exams_of(metrics.main_split())) ": missed emboli with the lowest and false alarms with the "
+            "highest probabilities. Colour is the network's attribution map on a scale fixed from 0 to 1."
+        }
+        div.cases { @for case in cases { (figure(case, attributes)) } }
+    }
+}
 
-    fn case(&self, case: &Case) -> Markup {
-        let Prediction { series, embolism, probability, spread, .. } = &case.prediction;
-        let verdict = if *embolism { "Missed embolism" } else { "False alarm" };
-        html! {
-            figure {
-                @if let Some(picture) = &case.picture { img src=(picture.data_url()) alt=(picture.caption); }
-                figcaption {
-                    strong { (verdict) ": probability " (number(*probability)) }
-                    @if let Some(spread) = spread { " ± " (number(*spread)) }
-                    br;
-                    @if let Some(picture) = &case.picture { (picture.caption) br; }
-                    @for (name, value) in self.attributes.of(series) { (name) " " (value) "; " }
-                    br;
-                    code { (series) }
-                }
+fn figure(case: &Case, attributes: &Attributes) -> Markup {
+    let Prediction { series, embolism, probability, standard_deviation, .. } = &case.prediction;
+    let verdict = if *embolism { "Missed embolism" } else { "False alarm" };
+    html! {
+        figure {
+            @if let Some(picture) = &case.picture { img src=(picture.data_url()) alt=(picture.caption); }
+            figcaption {
+                strong { (verdict) ": probability " (number(*probability)) }
+                @if let Some(deviation) = standard_deviation { " ± " (number(*deviation)) }
+                br;
+                @if let Some(picture) = &case.picture { (picture.caption) br; }
+                @for (name, value) in attributes.of(series) { (name) " " (value) "; " }
+                br;
+                code { (series) }
             }
         }
     }
@@ -128,8 +127,8 @@ impl Report<'_> {
 mod tests {
     use ndarray::arr2;
 
-    use super::super::super::evaluate::tests::prediction;
     use super::*;
+    use crate::learn::train::evaluate::testing::prediction;
 
     #[test]
     fn the_worst_are_the_surest_errors_of_each_kind() {

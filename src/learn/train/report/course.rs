@@ -5,12 +5,10 @@ use std::path::Path;
 
 use maud::{Markup, html};
 use serde::Deserialize;
+use strum::IntoEnumIterator as _;
 
 use super::charts::{Chart, Line};
-
-/// Parts of a fit, by their folders, in the order in which they run.
-const PARTS: [(&str, &str); 3] =
-    [("patches", "encoder on patches"), ("network", "network"), ("head", "head on whole stacks")];
+use crate::learn::train::fit::FitPart;
 
 /// The course of one part of a fit.
 #[derive(Debug)]
@@ -24,39 +22,40 @@ pub(crate) struct Course {
 struct Epoch {
     epoch: f64,
     #[serde(flatten)]
-    figures: BTreeMap<String, serde_json::Value>,
+    metrics: BTreeMap<String, serde_json::Value>,
 }
 
 impl Course {
     /// The parts of a fit that were run in a folder; `whose` names the fit where there are several.
     pub(crate) fn read(folder: &Path, whose: &str) -> Vec<Self> {
-        let part = |(part, name): (&str, &str)| {
+        let part = |part: FitPart| {
             // A part that was not run has no log; a line cut off by a kill is left out.
-            let text = std::fs::read_to_string(folder.join(part).join("log.jsonl")).unwrap_or_default();
+            let text = std::fs::read_to_string(folder.join(part.folder()).join("log.jsonl")).unwrap_or_default();
             let epochs: Vec<Epoch> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            let name = part.description();
             let name = if whose.is_empty() { name.to_owned() } else { format!("{name}, {whose}") };
             (!epochs.is_empty()).then_some(Self { name, epochs })
         };
-        PARTS.into_iter().filter_map(part).collect()
+        FitPart::iter().filter_map(part).collect()
     }
 
-    /// A line for each figure whose name holds one of the words.
+    /// A line for each metric whose name holds one of the words.
     fn lines(&self, words: &[&str]) -> Vec<Line> {
-        let figures: BTreeSet<&String> = self.epochs.iter().flat_map(|one| one.figures.keys()).collect();
-        let line = |figure: &String| Line {
-            name: figure.replace('_', " "),
+        let metrics: BTreeSet<&String> = self.epochs.iter().flat_map(|one| one.metrics.keys()).collect();
+        let line = |metric: &String| Line {
+            name: metric.replace('_', " "),
             points: self
                 .epochs
                 .iter()
-                .filter_map(|one| Some((one.epoch, one.figures.get(figure)?.as_f64()?)))
+                .filter_map(|one| Some((one.epoch, one.metrics.get(metric)?.as_f64()?)))
                 .collect(),
         };
-        let wanted = |figure: &&String| words.iter().any(|word| figure.contains(word));
-        figures.into_iter().filter(wanted).map(line).filter(|line| !line.points.is_empty()).collect()
+        let wanted = |metric: &&String| words.iter().any(|word| metric.contains(word));
+        metrics.into_iter().filter(wanted).map(line).filter(|line| !line.points.is_empty()).collect()
     }
 }
 
-/// Loss and validation figures of each part.
+/// Loss and validation metrics of each part.
 pub(super) fn charts(courses: &[Course]) -> Markup {
     let chart = |title: String, axis: &str, lines| {
         Chart {
@@ -76,7 +75,7 @@ pub(super) fn charts(courses: &[Course]) -> Markup {
             div.charts {
                 @for course in courses {
                     (chart(format!("Loss: {}", course.name), "loss", course.lines(&["loss"])))
-                    (chart(format!("Validation: {}", course.name), "figure", course.lines(&["auroc", "dice"])))
+                    (chart(format!("Validation: {}", course.name), "metric", course.lines(&["auroc", "dice"])))
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The points of curves.
 
-use super::super::bootstrap::{ByPatient, Resampling, quantile};
-use super::super::metrics::{Confusion, Scored};
+use crate::learn::train::bootstrap::{ByPatient, Resampling, quantile};
+use crate::learn::train::metrics::{Confusion, Scored};
 
 /// Scores by falling value, in groups of equal ones: positives and negatives called at or above each.
 fn calls(scored: &[Scored]) -> Vec<(f64, f64)> {
@@ -47,7 +47,7 @@ pub(super) fn precision_recall(scored: &[Scored]) -> Vec<(f64, f64)> {
 /// Places at which bands are drawn.
 const PLACES: usize = 100;
 
-/// The 95 % interval of a curve at evenly spaced places from 0 to 1 over patients drawn anew: place, lower end, upper end.
+/// The 95 % interval of a curve at evenly spaced places from 0 to 1 over resampled patients: place, lower end, upper end.
 /// Empty where the curve is.
 pub(super) fn band(
     scored: &ByPatient<Scored>,

@@ -1,17 +1,17 @@
-//! Exams apart by what is known of them beside the label: clot level, scanner, kernel, slice thickness.
+//! Exams apart by what is known of them beside the label: embolus level, scanner, kernel, slice thickness.
 
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::Report;
 use super::markup::{number, table};
+use super::metric_tables::MetricTables;
 use crate::learn::train::evaluate::Prediction;
 use crate::learn::train::metrics::{Confusion, Scored, auroc, wilson_interval};
 
 /// Groups of an attribute that are shown, the largest first.
 const MOST: usize = 12;
-/// Clot levels from the heart outwards.
+/// Levels of emboli from the heart outwards.
 const LEVELS: [&str; 6] = ["saddle", "central", "main", "lobar", "segmental", "subsegmental"];
 
 /// What is known of exams beside their labels.
@@ -96,39 +96,35 @@ fn row(group: &Group, threshold: f64) -> Vec<String> {
     ]
 }
 
-impl Report<'_> {
-    /// A table an attribute.
-    pub(super) fn groups(&self) -> Markup {
-        let (Some(point), split) = (&self.evaluation.operating_point, self.main_split()) else { return html! {} };
-        let predictions: Vec<&Prediction> = self.predictions.iter().filter(|one| one.split == split).collect();
-        let tables: Vec<_> = self
-            .attributes
-            .names
-            .iter()
-            .map(|name| (name, groups(&predictions, &self.attributes, name)))
-            .filter(|(_, (groups, _))| !groups.is_empty())
-            .collect();
-        if tables.is_empty() {
-            return html! {};
-        }
-        let head = |name: &str| {
-            [name, "exams", "sensitivity (95 %)", "specificity (95 %)", "AUROC"].map(str::to_owned).to_vec()
-        };
-        html! {
-            h2 #groups { "By clot level and acquisition" }
-            p.quiet { "On " (self.exams_of(split)) ", at the operating point; Wilson's intervals." }
-            @for (name, (groups, others)) in tables {
-                (table(&head(name), groups.iter().map(|group| row(group, point.threshold)).collect()))
-                @if others > 0 { p.quiet { (others) " more exams are in smaller groups." } }
-            }
+/// A table an attribute.
+pub(super) fn tables(metrics: &MetricTables<'_>, predictions: &[Prediction], attributes: &Attributes) -> Markup {
+    let (Some(point), split) = (&metrics.0.operating_point, metrics.main_split()) else { return html! {} };
+    let predictions: Vec<&Prediction> = predictions.iter().filter(|one| one.split == split).collect();
+    let tables: Vec<_> = attributes
+        .names
+        .iter()
+        .map(|name| (name, groups(&predictions, attributes, name)))
+        .filter(|(_, (groups, _))| !groups.is_empty())
+        .collect();
+    if tables.is_empty() {
+        return html! {};
+    }
+    let head =
+        |name: &str| [name, "exams", "sensitivity (95 %)", "specificity (95 %)", "AUROC"].map(str::to_owned).to_vec();
+    html! {
+        h2 #groups { "By embolus level and acquisition" }
+        p.quiet { "On " (metrics.exams_of(split)) ", at the operating point; Wilson's intervals." }
+        @for (name, (groups, others)) in tables {
+            (table(&head(name), groups.iter().map(|group| row(group, point.threshold)).collect()))
+            @if others > 0 { p.quiet { (others) " more exams are in smaller groups." } }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::evaluate::tests::prediction;
     use super::*;
+    use crate::learn::train::evaluate::testing::prediction;
 
     #[test]
     fn levels_go_from_the_heart_outwards_and_thicknesses_by_size() {
@@ -142,17 +138,17 @@ mod tests {
             ("lobar", "1 mm"),
             ("", ""),
         ]) {
-            attributes.add(&prediction.series, "clot level", level);
+            attributes.add(&prediction.series, "embolus level", level);
             attributes.add(&prediction.series, "slice thickness", thickness);
         }
         let all: Vec<&Prediction> = predictions.iter().collect();
         let values =
             |name: &str| groups(&all, &attributes, name).0.into_iter().map(|group| group.value).collect::<Vec<_>>();
-        assert_eq!(values("clot level"), ["saddle", "main", "lobar", "segmental", "subsegmental"]);
+        assert_eq!(values("embolus level"), ["saddle", "main", "lobar", "segmental", "subsegmental"]);
         assert_eq!(values("slice thickness"), ["0.75 mm", "1 mm", "2 mm", "10 mm"]);
         assert_eq!(
             attributes.of("2.25.1").collect::<Vec<_>>(),
-            [("clot level", "main"), ("slice thickness", "0.75 mm")]
+            [("embolus level", "main"), ("slice thickness", "0.75 mm")]
         );
     }
 

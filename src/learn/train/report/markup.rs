@@ -9,7 +9,7 @@ pub(super) fn number(value: f64) -> String {
     if value.fract() == 0.0 && value.abs() >= 2.0 { format!("{value:.0}") } else { format!("{value:.3}") }
 }
 
-/// The interval of a figure; nothing where it has none.
+/// The interval of a metric; nothing where it has none.
 pub(super) fn interval(metric: &Metric) -> String {
     metric.interval.map_or_else(String::new, |[low, high]| format!("{low:.3} to {high:.3}"))
 }
@@ -46,7 +46,7 @@ mod tests {
     fn columns_of_numbers_stand_to_the_right_and_those_with_words_do_not() {
         let rows = [["AUROC", "0.9", "0.8 to 1.0", "12 mm"], ["F1", "-", "", "B60"]];
         let rows = rows.map(|row| row.map(str::to_owned).to_vec()).to_vec();
-        let page = table(&["figure", "value", "interval", "note"].map(str::to_owned), rows).into_string();
+        let page = table(&["metric", "value", "interval", "note"].map(str::to_owned), rows).into_string();
         assert_eq!(page.matches("<td class=\"number\">").count(), 4);
         assert_eq!(page.matches("<th class=\"number\">").count(), 2);
         assert_eq!([2.0, 0.5, 1.0].map(number), ["2", "0.500", "1.000"]);

@@ -1,4 +1,4 @@
-//! What a report says of exams beside the figures: how they were taken, how many there are, why some were left out.
+//! What a report says of exams beside the metrics: how they were taken, how many there are, why some were left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,11 +9,12 @@ use super::groups::Attributes;
 use crate::cohort::{Layout, LevelRow};
 use crate::learn::train::TrainError;
 use crate::learn::train::dataset::{Dataset, PreparedExam};
-use crate::learn::train::files::table;
 use crate::learn::train::labels::{Exclusion, Split};
+use crate::learn::train::step::Step;
+use crate::learn::train::table;
 use crate::learn::train::volumes::{self, Acquisition};
 
-/// What is known of exams: clot levels where a cohort has `truth/exams.csv`, and how they were acquired where the step
+/// What is known of exams: levels of emboli where a cohort has `truth/exams.csv`, and how they were acquired where the step
 /// `volumes` wrote so.
 pub(crate) fn attributes(exams: &[&PreparedExam], acquired: &Path) -> Result<Attributes, TrainError> {
     let wanted: BTreeSet<&str> = exams.iter().map(|exam| exam.series.as_str()).collect();
@@ -21,7 +22,7 @@ pub(crate) fn attributes(exams: &[&PreparedExam], acquired: &Path) -> Result<Att
     let mut attributes = Attributes::default();
     for root in roots {
         for row in rows::<LevelRow>(&Layout::below(root).truth_table())? {
-            attributes.add(&row.series_instance_uid, "clot level", row.most_proximal_level);
+            attributes.add(&row.series_instance_uid, "embolus level", row.most_proximal_level);
         }
     }
     for row in rows::<volumes::Row>(acquired)?.into_iter().filter(|row| wanted.contains(row.series.as_str())) {
@@ -42,7 +43,7 @@ pub(crate) fn add_acquisition(attributes: &mut Attributes, series: &str, acquisi
 
 /// Rows of a table that need not be there.
 fn rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, TrainError> {
-    if path.is_file() { table::read(path, "volumes") } else { Ok(Vec::new()) }
+    if path.is_file() { table::read(path, Step::Volumes) } else { Ok(Vec::new()) }
 }
 
 /// A row a split: exams, with embolism, slices, with a label, of them with embolism.

@@ -1,16 +1,18 @@
-//! From weights to figures, and to a package.
+//! From weights to metrics, and to a package.
 
-use super::datasets;
+use super::datasets::datasets;
 use super::experiment::Experiment;
 use super::fitting::{best_embolism, best_lungs, require_same_fit};
 use crate::engine::models::manifest::Kind;
 use crate::learn::train::bootstrap::Resampling;
 use crate::learn::train::dataset::{Dataset, PreparedExam};
 use crate::learn::train::evaluate::{self, Evaluation, Prediction};
-use crate::learn::train::files::{self, table};
+use crate::learn::train::files;
 use crate::learn::train::labels::Split;
 use crate::learn::train::package::{self, ExportedFit, Networks};
 use crate::learn::train::report::{self, Case, Course, Report};
+use crate::learn::train::step::Step;
+use crate::learn::train::table;
 use crate::learn::train::{TrainError, fit};
 
 pub(super) fn evaluate_weights(experiment: &Experiment<'_>) -> Result<Vec<String>, TrainError> {
@@ -97,7 +99,7 @@ fn write_report(
             .flat_map(|(number, fit)| Course::read(&fit.folder, &name(number)))
             .collect(),
         counts: counts.collect(),
-        exclusions: table::read(&folders[0].excluded(), "fit")?,
+        exclusions: table::read(&folders[0].excluded(), Step::Fit)?,
         configuration: configuration.to_toml(),
         resampling: Resampling { count: configuration.evaluation.bootstrap, seed: configuration.fit.seed },
     };
@@ -120,7 +122,8 @@ pub(super) fn export_package(experiment: &Experiment<'_>) -> Result<Vec<String>,
         Ok(ExportedFit { draft: package::open_draft(&fit.folder)?, datasets })
     };
     let fits = experiment.fits().iter().map(open).collect::<Result<Vec<_>, _>>()?;
-    if evaluate::digests(&fits)? != evaluation.networks_sha256 {
+    let networks: Vec<String> = fits.iter().map(|fit| evaluate::sha256(&fit.draft)).collect::<Result<_, _>>()?;
+    if networks != evaluation.networks_sha256 {
         return Err(TrainError::Exams(format!(
             "{} is of other networks than those in {}: run `pe-node train evaluate` again",
             experiment.evaluation().display(),

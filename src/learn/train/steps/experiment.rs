@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::learn::train::TrainingContext;
 use crate::learn::train::configuration::TrainConfiguration;
+use crate::learn::train::fit::FitPart;
 
 /// An experiment, or one of its fits.
 #[derive(Debug, Clone)]
@@ -54,8 +55,13 @@ impl<'a> Experiment<'a> {
         self.configuration.experiment().join("splits.csv")
     }
 
-    /// What the weights are of.
-    pub(super) fn identity(&self) -> PathBuf {
+    /// What the weights were fitted to, and how.
+    pub(super) fn provenance(&self) -> PathBuf {
+        self.folder.join("provenance.json")
+    }
+
+    /// The same as an earlier version wrote it.
+    pub(super) fn earlier_provenance(&self) -> PathBuf {
         self.folder.join("fit.sha256")
     }
 
@@ -71,8 +77,8 @@ impl<'a> Experiment<'a> {
         self.folder.join("evaluation.json")
     }
 
-    /// Checkpoints of a fit: `network` for all weights, `head` for the head alone.
-    pub(super) fn checkpoints(&self, what: &str) -> PathBuf {
-        self.folder.join(what)
+    /// Checkpoints of a part of the fit.
+    pub(super) fn checkpoints(&self, part: FitPart) -> PathBuf {
+        self.folder.join(part.folder())
     }
 }

@@ -2,22 +2,28 @@
 
 use burn::module::Module;
 use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
 
+use super::datasets::{datasets, split};
 use super::experiment::Experiment;
-use super::{datasets, split};
 use crate::engine::models::manifest::Kind;
+use crate::engine::volume::preparation::Preparation;
 use crate::learn::train::TrainError;
-use crate::learn::train::configuration::TrainConfiguration;
-use crate::learn::train::dataset::Dataset;
+use crate::learn::train::configuration::{
+    Augmentation, EncoderConfiguration, Fit as FitSettings, HeadConfiguration, LungConfiguration, TrainConfiguration,
+};
+use crate::learn::train::dataset::{Dataset, PreparedExam};
 use crate::learn::train::files;
 use crate::learn::train::fit::embolism::{EmbolismTask, Start};
 use crate::learn::train::fit::head::HeadTask;
 use crate::learn::train::fit::lungs::LungTask;
 use crate::learn::train::fit::patches::PatchTask;
-use crate::learn::train::fit::{self, Checkpoints, Devices};
-use crate::learn::train::labels::Split;
+use crate::learn::train::fit::{self, Checkpoints, Devices, FitPart};
+use crate::learn::train::labels::{Split, TargetLabels};
 use crate::learn::train::network::{EmbolismNetwork, LungNetwork};
 use crate::learn::train::package::{Splits, any_synthetic};
+use crate::learn::train::provenance::Provenance;
+use crate::learn::train::step::Step;
 
 fn require_both_classes(data: &Dataset, what: &str) -> Result<(), TrainError> {
     let positive = data.exams.iter().filter(|exam| exam.embolism).count();
@@ -44,12 +50,11 @@ fn fit_one(experiment: &Experiment<'_>) -> Result<usize, TrainError> {
     let configuration = experiment.configuration;
     let datasets = datasets(experiment)?;
     let (training, validation) = (split(&datasets, Split::Train)?, split(&datasets, Split::Validation)?);
-    let described = configuration.package.require_description(any_synthetic(&datasets));
-    described.map_err(TrainError::Exams)?;
+    configuration.package.require_description(any_synthetic(&datasets))?;
     let devices = Devices::new(&configuration.fit)?;
     begin_or_go_on(experiment, &datasets)?;
     files::write_whole(&experiment.folder.join("train.toml"), configuration.to_toml().as_bytes())?;
-    let folder = experiment.checkpoints("network");
+    let folder = experiment.checkpoints(FitPart::Network);
     let parameters = match configuration.kind {
         Kind::LungSegmentation => {
             let task = LungTask { configuration, training, validation };
@@ -72,50 +77,106 @@ fn fit_one(experiment: &Experiment<'_>) -> Result<usize, TrainError> {
 
 /// Notes what a fit without weights is of; goes on with weights only if they are of the same.
 fn begin_or_go_on(experiment: &Experiment<'_>, datasets: &Splits) -> Result<(), TrainError> {
-    let weights = ["patches", "network"].map(|part| experiment.checkpoints(part).join("progress.json"));
+    let weights = [FitPart::Patches, FitPart::Network].map(|part| experiment.checkpoints(part).join("progress.json"));
     if weights.iter().any(|progress| progress.exists()) {
         return require_same_fit(experiment, datasets);
     }
-    files::write_whole(&experiment.identity(), identity(experiment.configuration, datasets).as_bytes())
+    let fitted = Fitted::of(experiment.configuration, datasets);
+    let text = serde_json::to_string(&fitted).unwrap_or_default();
+    files::write_whole(&experiment.provenance(), text.as_bytes())
 }
 
-/// Refuses weights that were fitted to other exams, splits or labels, in another network or in another way: figures of
+/// Refuses weights that were fitted to other exams, splits or labels, in another network or in another way: metrics of
 /// such a mixture would be wrong, and what report and card say of it untrue.
 pub(super) fn require_same_fit(experiment: &Experiment<'_>, datasets: &Splits) -> Result<(), TrainError> {
-    let path = experiment.identity();
-    let fitted = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => TrainError::StepMissing { path: path.clone(), step: "fit" },
-        _ => TrainError::file("reading", &path)(error),
-    })?;
-    if fitted == identity(experiment.configuration, datasets) {
+    let path = experiment.provenance();
+    let other = |problem: &str| {
+        let folder = experiment.folder.display();
+        TrainError::Exams(format!("{folder} holds weights {problem}: choose another work.experiment, or remove it"))
+    };
+    let earlier_version =
+        || other("of another version of this program, which tells otherwise what they were fitted to");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(TrainError::file("reading", &path)(error));
+        }
+        Err(_) if experiment.earlier_provenance().exists() => return Err(earlier_version()),
+        Err(_) => return Err(TrainError::StepMissing { path, step: Step::Fit }),
+    };
+    let fitted: Fitted =
+        serde_json::from_str(&text).map_err(|error| TrainError::table(&path, None, error.to_string()))?;
+    if fitted.version != Fitted::VERSION {
+        return Err(earlier_version());
+    }
+    if fitted == Fitted::of(experiment.configuration, datasets) {
         return Ok(());
     }
-    Err(TrainError::Exams(format!(
-        "{} holds weights fitted to other exams, labels or networks, or with other settings: choose another \
-         work.experiment, or remove it",
-        experiment.folder.display()
-    )))
+    Err(other("fitted to other exams, labels or networks, or with other settings"))
 }
 
-/// Digest of what weights depend on: exams that they saw or were chosen by, network, and how they were fitted. Test
-/// exams may come and go, and longer or shorter is no other fit.
-fn identity(configuration: &TrainConfiguration, datasets: &Splits) -> String {
-    let seen = datasets.iter().filter(|(split, _)| *split != Split::Test);
-    let exams = seen.flat_map(|(split, data)| data.exams.iter().map(move |exam| (*split, exam)));
-    let exams: Vec<String> = exams
-        .map(|(split, exam)| format!("{} {} {} {}", split.name(), exam.series, exam.targets, exam.sources_sha256))
-        .collect();
-    let TrainConfiguration { kind, input, encoder, head, lung_network, augmentation, .. } = configuration;
-    let fit = configuration.fit.without_length();
-    let identity =
-        format!("{exams:?} {kind:?} {input:?} {encoder:?} {head:?} {lung_network:?} {augmentation:?} {fit:?}");
-    files::digest(identity.as_bytes())
+/// What weights were fitted to, as it is kept beside them.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Fitted {
+    version: u32,
+    sha256: String,
+}
+
+/// What weights depend on: exams that they saw or were chosen by, network, and how they were fitted. Test exams may come
+/// and go, and longer or shorter is no other fit. Networks and settings have the names that they have in `train.toml`.
+#[derive(Serialize)]
+struct FitSources<'a> {
+    exams: Vec<ExamSources<'a>>,
+    kind: Kind,
+    input: &'a Preparation,
+    encoder: &'a EncoderConfiguration,
+    head: &'a HeadConfiguration,
+    lung_network: &'a LungConfiguration,
+    augmentation: &'a Augmentation,
+    fit: FitSettings,
+}
+
+#[derive(Serialize)]
+struct ExamSources<'a> {
+    split: Split,
+    series: &'a str,
+    targets: TargetLabels,
+    prepared_from: &'a str,
+}
+
+impl Fitted {
+    const VERSION: u32 = 1;
+
+    fn of<'a>(configuration: &TrainConfiguration, datasets: &'a Splits) -> Self {
+        let seen = datasets.iter().filter(|(split, _)| *split != Split::Test);
+        let exam = |split: Split| {
+            move |exam: &'a PreparedExam| ExamSources {
+                split,
+                series: &exam.series,
+                targets: exam.targets,
+                prepared_from: &exam.sources_sha256,
+            }
+        };
+        let exams = seen.flat_map(|(split, data)| data.exams.iter().map(exam(*split)));
+        let sources = FitSources {
+            exams: exams.collect(),
+            kind: configuration.kind,
+            input: &configuration.input,
+            encoder: &configuration.encoder,
+            head: &configuration.head,
+            lung_network: &configuration.lung_network,
+            augmentation: &configuration.augmentation,
+            fit: configuration.fit.without_length(),
+        };
+        let provenance = Provenance { made: "weights", version: Self::VERSION, sources };
+        Self { version: Self::VERSION, sha256: provenance.sha256() }
+    }
 }
 
 /// Fits the encoder to patches. The weights of the last epoch go on, those that the learning rate came to rest at: what
 /// a part of the slices says of an unfitted head is too uncertain to choose by.
 fn fit_patches(experiment: &Experiment<'_>, task: &EmbolismTask<'_>, devices: &Devices) -> Result<Start, TrainError> {
-    let folder = experiment.checkpoints("patches");
+    let folder = experiment.checkpoints(FitPart::Patches);
     fit::run(&PatchTask(task), &fit::patches::settings(&experiment.configuration.fit), &folder, devices)?;
     let checkpoints = Checkpoints::new(&folder)?;
     let network = checkpoints.last(fit::embolism::network(experiment.configuration, devices.main()))?;
@@ -131,8 +192,8 @@ fn fit_head(
 ) -> Result<(), TrainError> {
     let configuration = experiment.configuration;
     let settings = fit::head::settings(&configuration.fit);
-    let folder = experiment.checkpoints("head");
-    let digest = Checkpoints::new(&experiment.checkpoints("network"))?.best_digest()?;
+    let folder = experiment.checkpoints(FitPart::Head);
+    let digest = Checkpoints::new(&experiment.checkpoints(FitPart::Network))?.best_digest()?;
     if settings.epochs == 0 || configuration.fit.head_exams == 0 {
         return Checkpoints::new(&folder)?.save_unfitted(&network.head, &digest);
     }
@@ -146,8 +207,10 @@ fn fit_head(
 /// The best weights of the embolism classifier.
 pub(super) fn best_embolism(experiment: &Experiment<'_>, device: &Device) -> Result<EmbolismNetwork, TrainError> {
     let fresh = fit::embolism::network(experiment.configuration, device);
-    let (encoder, head) =
-        (Checkpoints::new(&experiment.checkpoints("network"))?, Checkpoints::new(&experiment.checkpoints("head"))?);
+    let (encoder, head) = (
+        Checkpoints::new(&experiment.checkpoints(FitPart::Network))?,
+        Checkpoints::new(&experiment.checkpoints(FitPart::Head))?,
+    );
     let mut network = encoder.best(fresh)?;
     // A fit that goes on may have been stopped between its encoder and its head.
     let best = encoder.best_digest()?;
@@ -166,5 +229,5 @@ pub(super) fn best_embolism(experiment: &Experiment<'_>, device: &Device) -> Res
 pub(super) fn best_lungs(experiment: &Experiment<'_>, device: &Device) -> Result<LungNetwork, TrainError> {
     let configuration = experiment.configuration;
     let fresh = LungNetwork::new(&configuration.lung_network, configuration.input.channels(), device);
-    Ok(Checkpoints::new(&experiment.checkpoints("network"))?.best(fresh)?.folded())
+    Ok(Checkpoints::new(&experiment.checkpoints(FitPart::Network))?.best(fresh)?.folded())
 }

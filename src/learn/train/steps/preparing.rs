@@ -7,14 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::experiment::Experiment;
 use crate::learn::train::TrainError;
-use crate::learn::train::boxes::{Boxes, Prepared};
 use crate::learn::train::configuration::TrainConfiguration;
-use crate::learn::train::files::table;
+use crate::learn::train::crops::{Crops, Prepared};
 use crate::learn::train::labels::{self, Exam, Exclusion, Labels, Place};
 use crate::learn::train::lungs::Lungs;
 use crate::learn::train::slices::{Joined, Slices};
 use crate::learn::train::stage::{self, Made, Merged, Shard, Stage};
+use crate::learn::train::step::Step;
 use crate::learn::train::supervision;
+use crate::learn::train::table;
 use crate::learn::train::volumes::{StoredVolume, Volumes};
 
 /// What an experiment uses an exam for; a row of `splits.csv`.
@@ -34,7 +35,7 @@ pub(super) struct Assigned {
 
 impl Assignment {
     pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Assigned>, TrainError> {
-        let rows: Vec<Self> = table::read(path, "labels")?;
+        let rows: Vec<Self> = table::read(path, Step::Labels)?;
         let assigned = |row: Self| {
             let Self { series, place, slice_labels_used } = row;
             (series, Assigned { place, slice_labels: slice_labels_used })
@@ -67,7 +68,7 @@ pub(super) fn read_labels(experiment: &Experiment<'_>) -> Result<Vec<String>, Tr
 
 fn assign(configuration: &TrainConfiguration, labels: &Labels) -> Vec<Assignment> {
     let seed = configuration.fit.seed;
-    let places = labels::deal(&labels.exams, &configuration.data, seed);
+    let places = labels::assign_places(&labels.exams, &configuration.data, seed);
     let kept = supervision::exams_with_slice_labels(&labels.exams, &places, configuration.supervision, seed);
     let assignment = |(exam, place): (&Exam, &Place)| Assignment {
         series: exam.series.clone(),
@@ -79,7 +80,7 @@ fn assign(configuration: &TrainConfiguration, labels: &Labels) -> Vec<Assignment
 
 /// All labelled exams.
 fn labelled(experiment: &Experiment<'_>) -> Result<Vec<Made<()>>, TrainError> {
-    let exams: Vec<Exam> = table::read(&experiment.exams(), "labels")?;
+    let exams: Vec<Exam> = table::read(&experiment.exams(), Step::Labels)?;
     Ok(exams.into_iter().map(|exam| Made { exam, value: (), sources_sha256: String::new() }).collect())
 }
 
@@ -98,10 +99,23 @@ pub(super) fn lungs(experiment: &Experiment<'_>, shard: Shard) -> Result<Vec<Str
     take(&lungs, stored(experiment)?.made, shard, lungs.source())
 }
 
-pub(super) fn boxes(experiment: &Experiment<'_>, shard: Shard) -> Result<Vec<String>, TrainError> {
+pub(super) fn crops(experiment: &Experiment<'_>, shard: Shard) -> Result<Vec<String>, TrainError> {
     let lungs = Lungs::new(experiment.configuration, experiment.context)?;
     let found = stage::merge(&lungs, stored(experiment)?.made)?;
-    take(&Boxes::new(experiment.configuration, &lungs), found.made, shard, "prepared")
+    let mut lines = take(&Crops::new(experiment.configuration, &lungs), found.made, shard, "prepared")?;
+    lines.extend(unused_folders(&experiment.configuration.work.dir));
+    Ok(lines)
+}
+
+/// Says which folders of crops an earlier version left: it named them otherwise, and this one makes its own.
+fn unused_folders(work: &Path) -> Option<String> {
+    let entries = std::fs::read_dir(work).ok()?.flatten();
+    let names = entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().display().to_string());
+    let mut earlier: Vec<String> = names.filter(|name| name.starts_with("boxes-")).collect();
+    earlier.sort();
+    let these = earlier.join(", ");
+    let what = "are of an earlier version and are not read any more: they can be deleted";
+    (!earlier.is_empty()).then(|| format!("crops: {these} in {} {what}", work.display()))
 }
 
 /// Does a step, and merges where all of it was done here.
@@ -109,11 +123,11 @@ fn take<S: Stage>(stage: &S, inputs: Vec<Made<S::Input>>, shard: Shard, how: &st
     stage::run(stage, &inputs, shard)?;
     let folder = stage.folder().display();
     if shard != Shard::ALL {
-        return Ok(vec![format!("{}: the shard is done, in {folder}", S::NAME)]);
+        return Ok(vec![format!("{}: the shard is done, in {folder}", S::STEP)]);
     }
     let merged = stage::merge(stage, inputs)?;
     let (made, excluded) = (merged.made.len(), merged.exclusions.len());
-    Ok(vec![format!("{}: {made} exams {how}, {excluded} excluded, in {folder}", S::NAME)])
+    Ok(vec![format!("{}: {made} exams {how}, {excluded} excluded, in {folder}", S::STEP)])
 }
 
 fn stored(experiment: &Experiment<'_>) -> Result<Merged<StoredVolume>, TrainError> {
@@ -121,7 +135,7 @@ fn stored(experiment: &Experiment<'_>) -> Result<Merged<StoredVolume>, TrainErro
 }
 
 fn joining(experiment: &Experiment<'_>) -> Result<Slices, TrainError> {
-    Ok(Slices::new(experiment.configuration, table::read(&experiment.slices(), "labels")?))
+    Ok(Slices::new(experiment.configuration, table::read(&experiment.slices(), Step::Labels)?))
 }
 
 /// The prepared exams, and what was left out on the way.
@@ -132,7 +146,7 @@ pub(super) fn prepared(
     let volumes = stored(experiment)?;
     let joined: Merged<Joined> = stage::merge(&joining(experiment)?, volumes.made.clone())?;
     let found = stage::merge(lungs, volumes.made)?;
-    let boxes = stage::merge(&Boxes::new(experiment.configuration, lungs), found.made)?;
-    let exclusions = [volumes.exclusions, joined.exclusions, found.exclusions, boxes.exclusions].concat();
-    Ok((boxes.made, exclusions))
+    let crops = stage::merge(&Crops::new(experiment.configuration, lungs), found.made)?;
+    let exclusions = [volumes.exclusions, joined.exclusions, found.exclusions, crops.exclusions].concat();
+    Ok((crops.made, exclusions))
 }

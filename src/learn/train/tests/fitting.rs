@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn patches_teach_the_encoder_first_where_there_are_masks() {
+fn the_encoder_is_trained_on_patches_first_where_there_are_masks() {
     let patches = ["fit.patch_epochs=6", "fit.patch_size=32", "fit.patches_per_step=8", "fit.mask_weight=0.5"];
     let trial = Trial::new(6, Labelled::All, &patches);
     let configuration = trial.configuration(&["fit.epochs=1", "fit.patch_learning_rate=1e-2", "package.name=trial"]);
@@ -61,7 +61,7 @@ fn a_head_is_fitted_anew_when_its_network_is_another_one() {
 }
 
 #[test]
-fn targets_beside_embolism_are_learnt_where_they_are_known() {
+fn targets_beside_embolism_are_trained_where_they_are_known() {
     let targets = r#"head.targets=["pulmonary-embolism", "left-sided-pe", "right-sided-pe", "chronic-pe"]"#;
     let trial = Trial::new(6, Labelled::All, &[targets, "fit.epochs=1", "fit.head_epochs=1"]);
     let table = trial.path("cohort").join("train.csv");
@@ -115,7 +115,7 @@ fn each_fold_validates_one_fit() {
     prepare(&configuration).and_then(|_| run(Step::Fit, &configuration)).expect("fitted");
     let validation = |fold: usize| -> Vec<String> {
         let path = configuration.experiment().join(format!("fold-{fold}/prepared.csv"));
-        let exams: Vec<PreparedExam> = files::table::read(&path, "fit").expect("table");
+        let exams: Vec<PreparedExam> = table::read(&path, Step::Fit).expect("table");
         let of_split = exams.into_iter().filter(|exam| exam.split.name() == "validation");
         of_split.map(|exam| exam.series).collect()
     };
@@ -141,4 +141,18 @@ fn a_fit_is_not_resumed_on_other_exams() {
         let error = fitted(other).expect_err("another fit");
         assert!(error.to_string().contains("work.experiment"), "{error}");
     }
+}
+
+#[test]
+fn weights_of_another_version_of_the_program_are_refused_with_the_reason() {
+    let trial = Trial::new(6, Labelled::All, &["fit.epochs=1", "fit.head_epochs=0"]);
+    let configuration = trial.configuration(&[]);
+    prepare(&configuration).and_then(|_| run(Step::Fit, &configuration)).expect("fitted");
+    let provenance = configuration.experiment().join("provenance.json");
+    std::fs::remove_file(&provenance).expect("removed");
+    std::fs::write(configuration.experiment().join("fit.sha256"), "00").expect("as the version before kept it");
+    let refused = || run(Step::Fit, &configuration).expect_err("another version").to_string();
+    assert!(refused().contains("of another version of this program"), "{}", refused());
+    std::fs::write(&provenance, "{\"version\":0,\"sha256\":\"00\"}").expect("a later or earlier form");
+    assert!(refused().contains("of another version of this program") && refused().contains("work.experiment"));
 }

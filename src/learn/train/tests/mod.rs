@@ -1,5 +1,5 @@
 //! Whole trainings on a handful of made-up exams: boxes of tissue with two lungs, a bright vessel and, in positive
-//! exams, a dark clot in it.
+//! exams, a dark embolus in it.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use ndarray::Array4;
 use super::dataset::{Dataset, PreparedExam};
 use super::evaluate::{Evaluation, Prediction, TargetPrediction};
 use super::labels::{Cohort, Exam, Split};
-use super::{Shard, Step, TrainConfiguration, TrainError, TrainingContext, files, steps};
+use super::{Shard, Step, TrainConfiguration, TrainError, TrainingContext, files, steps, table};
 use crate::engine::models::manifest::{IntendedUse, Kind};
 use crate::engine::models::networks;
 use crate::engine::models::registry::{Package, Registry};
@@ -88,8 +88,8 @@ fn cohort(root: &Path, exams: usize, labelled: Labelled, only: Option<bool>) {
         let truth = root.join("truth").join(&series);
         std::fs::create_dir_all(&truth).expect("folder");
         nifti::write(&truth.join("lungs.nii.gz"), &mask(&volume).0, &volume.geometry).expect("mask");
-        let clots = volume.hounsfield.mapv(|value| u8::from(value == 30));
-        nifti::write(&truth.join("clots.nii.gz"), &clots, &volume.geometry).expect("mask");
+        let emboli = volume.hounsfield.mapv(|value| u8::from(value == 30));
+        nifti::write(&truth.join("clots.nii.gz"), &emboli, &volume.geometry).expect("mask");
     }
     std::fs::write(root.join("train.csv"), table).expect("table");
 }
@@ -150,7 +150,7 @@ impl Trial {
 }
 
 /// Steps that come before the fit.
-const PREPARING: [Step; 5] = [Step::Labels, Step::Volumes, Step::Slices, Step::Lungs, Step::Boxes];
+const PREPARING: [Step; 5] = [Step::Labels, Step::Volumes, Step::Slices, Step::Lungs, Step::Crops];
 
 fn run(step: Step, configuration: &TrainConfiguration) -> Result<Vec<String>, TrainError> {
     super::run(step, configuration, &TrainingContext::of_environment(), Shard::ALL)
@@ -165,6 +165,6 @@ fn prepare(configuration: &TrainConfiguration) -> Result<Vec<String>, TrainError
 /// All exams as a fit sees them.
 fn prepared_exams(configuration: &TrainConfiguration) -> Vec<PreparedExam> {
     prepare(configuration).expect("prepared");
-    let datasets = steps::datasets_of(configuration, &TrainingContext::of_environment()).expect("exams");
+    let datasets = steps::testing::datasets_of(configuration, &TrainingContext::of_environment()).expect("exams");
     datasets.into_iter().flat_map(|(_, data)| data.exams).collect()
 }

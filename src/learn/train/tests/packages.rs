@@ -1,4 +1,4 @@
-//! From weights to figures and packages.
+//! From weights to metrics and packages.
 
 use super::*;
 
@@ -55,7 +55,8 @@ fn a_training_batch_is_bit_for_bit_what_is_served() {
     let trial = Trial::new(6, Labelled::All, &[]);
     let configuration = trial.configuration(&[]);
     prepare(&configuration).expect("prepared");
-    let datasets = steps::datasets_of(&configuration, &TrainingContext::of_environment()).expect("prepared exams");
+    let datasets =
+        steps::testing::datasets_of(&configuration, &TrainingContext::of_environment()).expect("prepared exams");
     let data: &Dataset = &datasets[0].1;
     let series = &data.exams[0].series;
     let folder = trial.path("cohort").join("train").join(series.replace("1.3.", "1.2.")).join(series);
@@ -84,19 +85,19 @@ fn exam_labels_alone_train() {
 }
 
 #[test]
-fn weights_are_not_evaluated_on_exams_that_were_dealt_anew() {
+fn weights_are_not_evaluated_on_exams_that_were_split_again() {
     let trial = Trial::new(8, Labelled::All, &["fit.epochs=1", "fit.head_epochs=0", "package.name=trial"]);
     let configuration = trial.configuration(&[]);
     run(Step::All, &configuration).expect("trained");
-    // What is tested may change: nothing was learnt from it.
-    cohort(&trial.path("elsewhere"), 6, Labelled::All, None);
-    let elsewhere = trial.configuration(&[&format!("data.test_root={}", trial.path("elsewhere").display())]);
-    rename_patients(&trial.path("elsewhere"));
-    prepare(&elsewhere).and_then(|_| run(Step::Evaluate, &elsewhere)).expect("evaluated on other test exams");
+    // What is tested may change: nothing was trained on it.
+    cohort(&trial.path("other-site"), 6, Labelled::All, None);
+    let other_site = trial.configuration(&[&format!("data.test_root={}", trial.path("other-site").display())]);
+    rename_patients(&trial.path("other-site"));
+    prepare(&other_site).and_then(|_| run(Step::Evaluate, &other_site)).expect("evaluated on other test exams");
     cohort(&trial.path("cohort"), 12, Labelled::All, None);
     prepare(&configuration).expect("more exams");
     for step in [Step::Evaluate, Step::Export] {
-        let error = run(step, &configuration).expect_err("learnt from some of them").to_string();
+        let error = run(step, &configuration).expect_err("trained on some of them").to_string();
         assert!(error.contains("weights fitted to other exams"), "{error}");
     }
 }
@@ -168,17 +169,17 @@ fn folds_are_evaluated_as_one_ensemble() {
     let lines = run(Step::Evaluate, &configuration).expect("evaluated");
     assert!(lines.iter().any(|line| line.starts_with("test.members_exam_auroc_mean")), "{lines:?}");
     let folder = configuration.experiment();
-    let evaluation = Evaluation::read(&folder.join("evaluation.json")).expect("figures");
+    let evaluation = Evaluation::read(&folder.join("evaluation.json")).expect("metrics");
     assert_eq!((evaluation.calibration.len(), evaluation.networks_sha256.len()), (2, 2));
     assert!(evaluation.notes.iter().any(|note| note.starts_with("member 1: exams")), "{:?}", evaluation.notes);
-    let predictions: Vec<Prediction> = files::table::read(&folder.join("predictions.csv"), "evaluate").expect("table");
+    let predictions: Vec<Prediction> = table::read(&folder.join("predictions.csv"), Step::Evaluate).expect("table");
     for one in &predictions {
         let of_fold = one.split == Split::Validation;
-        assert_eq!((one.member.is_some(), one.spread.is_some()), (of_fold, !of_fold), "{one:?}");
+        assert_eq!((one.member.is_some(), one.standard_deviation.is_some()), (of_fold, !of_fold), "{one:?}");
     }
     let of = |split| predictions.iter().filter(|one| one.split == split).count();
     assert_eq!((of(Split::Validation), of(Split::Test)), (8, 4), "every exam is answered once");
-    let targets: Vec<TargetPrediction> = files::table::read(&folder.join("targets.csv"), "evaluate").expect("table");
+    let targets: Vec<TargetPrediction> = table::read(&folder.join("targets.csv"), Step::Evaluate).expect("table");
     assert_eq!(targets.len(), predictions.len());
     assert!(targets.iter().all(|one| one.target == Target::LeftSidedPe && one.label.is_none()));
     let report = std::fs::read_to_string(folder.join("report.html")).expect("report");
@@ -206,7 +207,7 @@ fn what_was_evaluated_is_what_is_exported() {
     let card = std::fs::read_to_string(trial.path("onnx/trial/0.1.0/card.md")).expect("card");
     assert!(card.contains("Exams are not calibrated"), "{card}");
     let path = configuration.experiment().join("evaluation.json");
-    let mut evaluation = Evaluation::read(&path).expect("figures");
+    let mut evaluation = Evaluation::read(&path).expect("metrics");
     assert!(evaluation.notes[0].contains("evaluation.calibration = \"none\""), "{:?}", evaluation.notes);
     evaluation.networks_sha256 = vec!["0".repeat(64)];
     std::fs::write(&path, evaluation.to_json()).expect("written");

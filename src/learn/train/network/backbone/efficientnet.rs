@@ -3,8 +3,8 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::Levels;
 use super::inverted::{Inverted, Shape};
+use super::levels::Levels;
 use crate::learn::train::configuration::Multipliers;
 use crate::learn::train::network::blocks::{Normalised, all_folded, silu, through};
 

@@ -1,107 +1,15 @@
 //! Backbones: slices to feature maps, each half as fine as the one before.
 
+mod architectures;
 mod efficientnet;
 mod hybrid;
 mod inverted;
+mod levels;
 mod pyramid;
 mod resnet;
 mod transformer;
 mod vit;
 
-use burn::module::Module;
-use burn::tensor::{Device, Tensor};
-
-use crate::learn::train::configuration::{Architecture, EncoderConfiguration};
-use efficientnet::Efficientnet;
-use hybrid::Hybrid;
-use pyramid::Pyramid;
+pub(crate) use architectures::Backbone;
+pub(crate) use levels::Levels;
 pub(crate) use resnet::Resnet;
-use vit::VisionTransformer;
-
-/// A backbone. Whatever it is, its feature maps begin at half the input's resolution and every further one halves rows
-/// and columns, rounded up.
-#[derive(Module, Debug)]
-pub(crate) enum Backbone {
-    /// Three levels of residual blocks: small and fast.
-    Pyramid(Pyramid),
-    /// ResNet-18, 34 or 50.
-    Resnet(Resnet),
-    /// EfficientNet.
-    Efficientnet(Efficientnet),
-    /// A transformer on the patches of a convolutional stem.
-    VisionTransformer(VisionTransformer),
-    /// Convolutions where maps are fine, attention where they are coarse.
-    Hybrid(Hybrid),
-}
-
-/// Feature maps of N slices, `[N, C, h, w]` each.
-pub(super) struct Levels {
-    /// All but the last, the finest first.
-    pub(super) finer: Vec<Tensor<4>>,
-    /// The last.
-    pub(super) coarsest: Tensor<4>,
-}
-
-impl Levels {
-    fn begin(finest: Tensor<4>) -> Self {
-        Self { finer: Vec::new(), coarsest: finest }
-    }
-
-    /// One more map, made of the coarsest.
-    fn then(mut self, stage: impl FnOnce(Tensor<4>) -> Tensor<4>) -> Self {
-        let coarser = stage(self.coarsest.clone());
-        self.finer.push(std::mem::replace(&mut self.coarsest, coarser));
-        self
-    }
-}
-
-impl Backbone {
-    /// Fresh weights for slices with `channels` channels.
-    pub(crate) fn new(configuration: &EncoderConfiguration, channels: usize, device: &Device) -> Self {
-        let size = configuration.multipliers();
-        match configuration.architecture {
-            Architecture::Pyramid => {
-                Self::Pyramid(Pyramid::new(configuration.widths, configuration.blocks, channels, device))
-            }
-            Architecture::Resnet18 => Self::Resnet(Resnet::new(&resnet::RESNET_18, size, channels, device)),
-            Architecture::Resnet34 => Self::Resnet(Resnet::new(&resnet::RESNET_34, size, channels, device)),
-            Architecture::Resnet50 => Self::Resnet(Resnet::new(&resnet::RESNET_50, size, channels, device)),
-            Architecture::Efficientnet => Self::Efficientnet(Efficientnet::new(size, channels, device)),
-            Architecture::Vit => Self::VisionTransformer(VisionTransformer::new(size, channels, device)),
-            Architecture::Hybrid => Self::Hybrid(Hybrid::new(size, channels, device)),
-        }
-    }
-
-    /// Slices `[N, C, H, W]` to feature maps.
-    pub(super) fn forward(&self, slices: Tensor<4>) -> Levels {
-        match self {
-            Self::Pyramid(network) => network.forward(slices),
-            Self::Resnet(network) => network.forward(slices),
-            Self::Efficientnet(network) => network.forward(slices),
-            Self::VisionTransformer(network) => network.forward(slices),
-            Self::Hybrid(network) => network.forward(slices),
-        }
-    }
-
-    /// Channels of each feature map, the finest first.
-    pub(crate) fn channels(&self) -> Vec<usize> {
-        match self {
-            Self::Pyramid(network) => network.channels(),
-            Self::Resnet(network) => network.channels(),
-            Self::Efficientnet(network) => network.channels(),
-            Self::VisionTransformer(network) => network.channels(),
-            Self::Hybrid(network) => network.channels(),
-        }
-    }
-
-    /// The same network without batch normalisation: as it is exported.
-    pub(crate) fn folded(self) -> Self {
-        match self {
-            Self::Pyramid(network) => Self::Pyramid(network.folded()),
-            Self::Resnet(network) => Self::Resnet(network.folded()),
-            Self::Efficientnet(network) => Self::Efficientnet(network.folded()),
-            Self::VisionTransformer(network) => Self::VisionTransformer(network.folded()),
-            Self::Hybrid(network) => Self::Hybrid(network.folded()),
-        }
-    }
-}

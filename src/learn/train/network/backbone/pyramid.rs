@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
-use super::Levels;
+use super::levels::Levels;
 use crate::learn::train::network::blocks::{Normalised, Residual, all_folded, through};
 
 /// Residual blocks at half, quarter and eighth of the input's resolution; each cell sees about a third of the slice.

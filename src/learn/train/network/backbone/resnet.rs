@@ -7,7 +7,7 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 
-use super::Levels;
+use super::levels::Levels;
 use crate::learn::train::configuration::Multipliers;
 use crate::learn::train::network::blocks::{Normalised, all_folded, through};
 

@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
-use super::Levels;
+use super::levels::Levels;
 use super::transformer::{ChannelNorm, Transformer};
 use crate::learn::train::configuration::Multipliers;
 use crate::learn::train::network::blocks::{Normalised, all_folded, through};

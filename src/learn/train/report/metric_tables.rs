@@ -1,12 +1,12 @@
-//! Figures as tables: which exams, which value, which interval.
+//! Metrics as tables: which exams, which value, which interval.
 
 use maud::{Markup, html};
 
-use super::Report;
 use super::markup::{interval, number, table};
 use crate::engine::analyse::findings::Decision;
 use crate::engine::models::manifest::Metric;
 use crate::engine::models::target::Target;
+use crate::learn::train::evaluate::{Evaluation, Prediction};
 use crate::learn::train::labels::Split;
 
 /// Names in tables of what stands in `evaluation.json`, in the order of the page.
@@ -30,27 +30,30 @@ const NAMES: &[(&str, &str)] = &[
     ("members", "Networks of the ensemble"),
     ("members_exam_auroc_mean", "AUROC of single networks, mean"),
     ("members_exam_auroc_deviation", "AUROC of single networks, standard deviation"),
-    ("exam_spread_mean", "Spread of the networks' probabilities, mean"),
+    ("exam_standard_deviation_mean", "Standard deviation of the networks' probabilities, mean"),
     ("slice_auroc", "AUROC of slices"),
     ("slice_average_precision", "Average precision of slices"),
     ("labelled_slices", "Slices with a label"),
     ("positive_slices", "Slices with embolism"),
-    ("pointing_rate", "Greatest evidence within 5 mm of an embolus"),
+    ("pointing_rate", "Greatest attribution within 5 mm of an embolus"),
     ("pointing_chance", "The same by chance"),
-    ("clots_found", "Emboli under high evidence"),
-    ("clots", "Emboli"),
+    ("emboli_found", "Emboli under high attribution"),
+    ("emboli", "Emboli"),
     ("dice_left", "Dice of the left lung"),
     ("dice_right", "Dice of the right lung"),
 ];
 /// The splits of a page, the one that counts first.
 const SPLITS: [Split; 2] = [Split::Test, Split::Validation];
 
-impl Report<'_> {
+/// The metrics of an evaluation.
+pub(super) struct MetricTables<'a>(pub(super) &'a Evaluation);
+
+impl MetricTables<'_> {
     fn metric(&self, split: Split, name: &str) -> Option<&Metric> {
-        self.evaluation.metrics.get(&format!("{}.{name}", split.name()))
+        self.0.metrics.get(&format!("{}.{name}", split.name()))
     }
 
-    /// The split whose figures stand at the top: the test, or validation where there is no test.
+    /// The split whose metrics stand at the top: the test, or validation where there is no test.
     pub(super) fn main_split(&self) -> Split {
         let there = |split: &Split| self.metric(*split, "exams").is_some();
         SPLITS.into_iter().find(there).unwrap_or(Split::Test)
@@ -64,8 +67,8 @@ impl Report<'_> {
         format!("{exams:.0} {} exams{positive}", split.name())
     }
 
-    /// The few figures that a reader looks for first.
-    pub(super) fn key_figures(&self) -> Markup {
+    /// The few metrics that a reader looks for first.
+    pub(super) fn key_metrics(&self) -> Markup {
         let split = self.main_split();
         let shown = [
             ("exam_auroc", "AUROC"),
@@ -88,8 +91,8 @@ impl Report<'_> {
         }
     }
 
-    /// All figures, split by split.
-    pub(super) fn figures(&self) -> Markup {
+    /// All metrics, split by split.
+    pub(super) fn all(&self) -> Markup {
         let splits: Vec<Split> = SPLITS.into_iter().filter(|split| self.metric(*split, "exams").is_some()).collect();
         let cells = |name: &str| -> Vec<String> {
             let of_split = |split: &Split| match self.metric(*split, name) {
@@ -107,23 +110,23 @@ impl Report<'_> {
         let head = |first: &str| std::iter::once(first.to_owned()).chain(head.clone()).collect::<Vec<_>>();
         let main = NAMES.iter().map(|(name, label)| ((*name).to_owned(), (*label).to_owned())).collect();
         let targets = Target::ALL.into_iter().skip(1).flat_map(|target| {
-            let figures = [
+            let metrics = [
                 ("exams", "exams that say it"),
                 ("positive_exams", "of them positive"),
                 ("auroc", "AUROC"),
                 ("average_precision", "average precision"),
                 ("brier_score", "Brier score"),
             ];
-            figures.map(|(name, label)| (format!("{target}.{name}"), format!("{target}: {label}")))
+            metrics.map(|(name, label)| (format!("{target}.{name}"), format!("{target}: {label}")))
         });
         let targets = rows(targets.collect());
         html! {
-            h2 #figures { "Figures" }
-            @if self.evaluation.metrics.keys().any(|name| name.starts_with("validation.")) {
+            h2 #metrics { "Metrics" }
+            @if self.0.metrics.keys().any(|name| name.starts_with("validation.")) {
                 p.quiet {
-                    "Checkpoint, calibration and operating point were chosen on the validation exams, so their figures "
-                    "flatter the model; those of the test exams do not. Intervals come from patients drawn anew; slices of one "
-                    "exam are alike, so that their figures have none."
+                    "Checkpoint, calibration and operating point were chosen on the validation exams, so their metrics "
+                    "flatter the model; those of the test exams do not. Intervals come from resampled patients. Slices of one "
+                    "exam are alike, so their metrics have none."
                 }
             }
             (table(&head("exam probability"), rows(main)))
@@ -135,13 +138,13 @@ impl Report<'_> {
     }
 
     /// Calls at the operating point, as tables of two by two.
-    pub(super) fn calls(&self) -> Markup {
-        let Some(point) = &self.evaluation.operating_point else { return html! {} };
+    pub(super) fn calls(&self, predictions: &[Prediction]) -> Markup {
+        let Some(point) = &self.0.operating_point else { return html! {} };
         let count = |split: Split, name: &str| {
             self.metric(split, name).map_or_else(|| "-".to_owned(), |metric| format!("{:.0}", metric.value))
         };
         let undetermined = |split: Split| {
-            let of_split = self.predictions.iter().filter(|one| one.split == split);
+            let of_split = predictions.iter().filter(|one| one.split == split);
             of_split.filter(|one| one.decision == Decision::Undetermined).count()
         };
         let [low, high] = point.indeterminate;

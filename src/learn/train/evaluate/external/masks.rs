@@ -1,11 +1,12 @@
 //! What a mask of emboli says of slices and of the place of the evidence.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ndarray::Array3;
 
 use crate::engine::analyse::findings::{Evidence, EvidenceMap, SliceFinding};
 use crate::engine::models::manifest::Metric;
+use crate::engine::volume::nifti::NiftiError;
 use crate::engine::volume::{Geometry, VoxelPoint, components, nifti};
 use crate::learn::train::metrics::{Scored, wilson_interval};
 
@@ -13,6 +14,18 @@ use crate::learn::train::metrics::{Scored, wilson_interval};
 const NEAR_MM: f64 = 5.0;
 /// Evidence from which an embolus near it counts as found.
 const HIGH: f32 = 0.5;
+
+/// Why a mask says nothing of an exam.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MaskError {
+    #[error(transparent)]
+    Nifti(#[from] NiftiError),
+    #[error(
+        "{path}: no embolus of the mask lies within the images: it is of another series, or has lost its place",
+        path = .0.display()
+    )]
+    Misplaced(PathBuf),
+}
 
 /// What a mask says of one exam.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +47,7 @@ pub(super) struct Hits {
     /// Sum over the exams: share of the cells with evidence that lie near an embolus, the rate by chance.
     chance: f64,
     /// Emboli, each a connected piece of a mask.
-    clots: u64,
+    emboli: u64,
     /// Of them, those with high evidence near.
     found: u64,
 }
@@ -44,12 +57,12 @@ impl Hits {
         self.exams += other.exams;
         self.pointed += other.pointed;
         self.chance += other.chance;
-        self.clots += other.clots;
+        self.emboli += other.emboli;
         self.found += other.found;
     }
 
-    /// The counts as figures by name; none without emboli.
-    pub(super) fn figures(&self) -> Vec<(&'static str, Metric)> {
+    /// The counts as metrics by name; none without emboli.
+    pub(super) fn metrics(&self) -> Vec<(&'static str, Metric)> {
         let share =
             |hits: u64, all: u64| Metric { value: hits as f64 / all as f64, interval: wilson_interval(hits, all) };
         let plain = |value: f64| Metric { value, interval: None };
@@ -59,8 +72,8 @@ impl Hits {
         vec![
             ("pointing_rate", share(self.pointed, self.exams)),
             ("pointing_chance", plain(self.chance / self.exams as f64)),
-            ("clots", plain(self.clots as f64)),
-            ("clots_found", share(self.found, self.clots)),
+            ("emboli", plain(self.emboli as f64)),
+            ("emboli_found", share(self.found, self.emboli)),
         ]
     }
 }
@@ -68,15 +81,14 @@ impl Hits {
 /// Compares the findings of an exam with its mask, whose grid may be another.
 ///
 /// # Errors
-/// The mask cannot be read, or lies beside the images, in words.
-pub(super) fn compare(path: &Path, images: &Geometry, evidence: Option<&Evidence>) -> Result<MaskTruth, String> {
-    let (values, grid) = nifti::read(path).map_err(|error| error.to_string())?;
+/// The mask cannot be read, or lies beside the images.
+pub(super) fn compare(path: &Path, images: &Geometry, evidence: Option<&Evidence>) -> Result<MaskTruth, MaskError> {
+    let (values, grid) = nifti::read(path)?;
     let pieces = components::label(&values.mapv(|value| value > 0.5));
     let embolism = pieces.iter().any(|piece| *piece > 0);
     let touched = touched(&pieces, &grid, images);
     if embolism && !touched.contains(&true) {
-        let problem = "no embolus of the mask lies within the images: it is of another series, or has lost its place";
-        return Err(format!("{}: {problem}", path.display()));
+        return Err(MaskError::Misplaced(path.to_owned()));
     }
     let scored = |slice: &SliceFinding| Scored {
         score: slice.probability.value(),
@@ -140,14 +152,14 @@ fn hits(pieces: &Array3<u32>, grid: &Geometry, evidence: &EvidenceMap) -> Hits {
     }
     let with_evidence = || evidence.cells.indexed_iter().filter(|(_, value)| **value > 0.0);
     let Some((greatest, _)) = with_evidence().max_by(|a, b| a.1.total_cmp(b.1)) else {
-        return Hits { clots: count as u64, ..Hits::default() };
+        return Hits { emboli: count as u64, ..Hits::default() };
     };
     let (all, hit) = with_evidence().fold((0, 0), |(all, hit), (cell, _)| (all + 1, hit + u64::from(near[cell])));
     Hits {
         exams: 1,
         pointed: u64::from(near[greatest]),
         chance: hit as f64 / f64::from(all),
-        clots: count as u64,
+        emboli: count as u64,
         found: found.iter().filter(|found| **found).count() as u64,
     }
 }
@@ -204,12 +216,12 @@ mod tests {
         // 12 mm lies in cell 3, slice 8 mm in cell slice 4.
         evidence.cells[(4, 3, 3)] = 0.9;
         let found = hits(&pieces, &grid, &evidence);
-        assert_eq!((found.exams, found.pointed, found.clots, found.found), (1, 1, 2, 1));
+        assert_eq!((found.exams, found.pointed, found.emboli, found.found), (1, 1, 2, 1));
         assert!(found.chance > 0.0 && found.chance < 0.05, "{found:?}");
         evidence.cells[(4, 8, 8)] = 0.95;
-        assert_eq!(hits(&pieces, &grid, &evidence).pointed, 0, "the greatest evidence lies elsewhere");
+        assert_eq!(hits(&pieces, &grid, &evidence).pointed, 0, "the greatest evidence lies in another place");
         let none = hits(&Array3::zeros((20, 40, 40)), &grid, &evidence);
-        assert_eq!((none, none.figures().len()), (Hits::default(), 0));
+        assert_eq!((none, none.metrics().len()), (Hits::default(), 0));
     }
 
     #[test]
@@ -257,7 +269,7 @@ mod tests {
     }
 
     /// What a mask with one voxel says of images whose slices all have the same probability.
-    fn compared(marked: Option<(usize, usize, usize)>, images: &Geometry) -> Result<MaskTruth, String> {
+    fn compared(marked: Option<(usize, usize, usize)>, images: &Geometry) -> Result<MaskTruth, MaskError> {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("mask.nii.gz");
         let (_, grid) = grids();
@@ -281,11 +293,11 @@ mod tests {
         let positive: Vec<bool> = truth.slices.iter().map(|slice| slice.positive).collect();
         assert!(truth.embolism && positive[4] && positive.iter().filter(|positive| **positive).count() == 1);
         for (axis, away) in [(0, 60.0), (1, -60.0), (2, 60.0)] {
-            let mut elsewhere = here.clone();
-            elsewhere.origin.0[axis] = away;
-            let error = compared(Some((8, 12, 12)), &elsewhere).expect_err("another place");
+            let mut moved = here.clone();
+            moved.origin.0[axis] = away;
+            let error = compared(Some((8, 12, 12)), &moved).expect_err("another place").to_string();
             assert!(error.contains("mask.nii.gz: no embolus of the mask lies within the images"), "{error}");
-            assert!(compared(None, &elsewhere).is_ok_and(|truth| !truth.embolism));
+            assert!(compared(None, &moved).is_ok_and(|truth| !truth.embolism));
         }
     }
 }

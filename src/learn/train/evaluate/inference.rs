@@ -80,7 +80,7 @@ fn side_by_side<N: Send, T: Send>(
             if index >= count {
                 return Ok(done);
             }
-            // After a failure nobody begins anew.
+            // After a failure nobody begins another.
             done.push((index, work(network, index).inspect_err(|_| next.store(count, Ordering::Relaxed))?));
             bar.inc(1);
         }
@@ -104,7 +104,7 @@ fn encode(
     exam: usize,
 ) -> Result<(Array2<f32>, Array3<f32>), TrainError> {
     let slices: Vec<usize> = (0..data.exams[exam].slices).collect();
-    let encode = |some: &[usize]| network.encode(&batch(data, exam, some)?.view()).map_err(failed);
+    let encode = |some: &[usize]| network.encode(&data.served_batch(exam, some)?.view()).map_err(failed);
     let encoded = slices.chunks(BATCH).map(encode).collect::<Result<Vec<_>, _>>()?;
     let features: Vec<_> = encoded.iter().map(|batch| batch.features.view()).collect();
     let evidence: Vec<_> = encoded.iter().map(|batch| batch.evidence.view()).collect();
@@ -117,7 +117,7 @@ fn overlaps_of(network: &mut LungNetwork, data: &Dataset, exam: usize) -> Result
     let classes = network.classes().clone();
     let mut overlaps = [Overlap::default(); 2];
     for some in slices.chunks(BATCH) {
-        let logits = network.logits(&batch(data, exam, some)?.view()).map_err(failed)?;
+        let logits = network.logits(&data.served_batch(exam, some)?.view()).map_err(failed)?;
         let found = lung_labels(&logits, &classes).into_iter().map(usize::from);
         add_overlaps(&mut overlaps, found, &data.masks(exam, some)?.concat());
     }
@@ -130,14 +130,6 @@ fn lung_labels(logits: &Array4<f32>, classes: &LungClasses) -> Array3<u8> {
         (side, margin) if margin > 0.0 => side,
         _ => BACKGROUND,
     })
-}
-
-/// Prepared slices `[N, C, H, W]` as they are served.
-pub(crate) fn batch(data: &Dataset, exam: usize, slices: &[usize]) -> Result<Array4<f32>, TrainError> {
-    let [rows, columns] = data.size();
-    let values = data.batch(exam, slices, |image| image)?;
-    Array4::from_shape_vec((slices.len(), data.channels(), rows, columns), values)
-        .map_err(|error| TrainError::Export(error.to_string()))
 }
 
 fn failed(source: SessionError) -> TrainError {

@@ -1,6 +1,6 @@
-//! Step `boxes`: one box around the lungs of each exam, and what lies in it as a network wants it.
+//! Step `crops`: a box around the lungs of each exam, and what lies in it as a network wants it.
 //!
-//! Images come from [`Preparer`], the preparation that serves: what is kept here are its values, bit for bit, so that no
+//! Images come from [`Preparer`], the preparation that serves: what is kept here are its values, bit for bit, so no
 //! fit decodes or resamples again. The files of one preparation lie in a folder named after its digest, so a changed
 //! configuration never meets old images.
 
@@ -11,14 +11,16 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::configuration::TrainConfiguration;
-use super::files;
+use super::files::{self, FileState};
 use super::labels::Exam;
 use super::lungs::{FoundLungs, Lungs, nearest};
+use super::provenance::Provenance;
 use super::stage::{self, Made, Outcome, Stage};
+use super::step::Step;
 use super::volumes::{self, Acquisition};
 use crate::cohort::{Layout, Mask};
 use crate::engine::models::manifest::Kind;
-use crate::engine::volume::preparation::Preparer;
+use crate::engine::volume::preparation::{Preparation, Preparer};
 use crate::engine::volume::{Geometry, LungMask, Volume, VoxelPoint, nifti};
 
 /// What was prepared of an exam.
@@ -56,8 +58,17 @@ pub(crate) struct Row {
     head_high_mm: f64,
 }
 
+/// What the images of all exams depend on.
+#[derive(Serialize)]
+struct CropSettings<'a> {
+    kind: Kind,
+    input: &'a Preparation,
+    /// Name of the folder of the lung masks, which says where they come from.
+    lung_masks: &'a str,
+}
+
 /// The step.
-pub(crate) struct Boxes<'a> {
+pub(crate) struct Crops<'a> {
     configuration: &'a TrainConfiguration,
     folder: PathBuf,
     lungs: &'a Lungs<'a>,
@@ -68,7 +79,7 @@ pub(crate) fn images_path(folder: &Path, series: &str) -> PathBuf {
     stage::path(folder, series, "images")
 }
 
-/// Path of an exam's lungs on the prepared grid, one byte a pixel (class), `[D, H, W]`; where lungs are learnt.
+/// Path of an exam's lungs on the prepared grid, one byte a pixel (class), `[D, H, W]`; for a lung network.
 pub(crate) fn classes_path(folder: &Path, series: &str) -> PathBuf {
     stage::path(folder, series, "classes")
 }
@@ -84,11 +95,12 @@ fn emboli_truth(exam: &Exam) -> PathBuf {
     Layout::below(&exam.root).mask(&exam.series, Mask::Emboli)
 }
 
-impl<'a> Boxes<'a> {
+impl<'a> Crops<'a> {
     pub(crate) fn new(configuration: &'a TrainConfiguration, lungs: &'a Lungs<'a>) -> Self {
-        let parameters = format!("{:?} {:?} {}", configuration.kind, configuration.input, lungs.folder().display());
-        let name = format!("boxes-{}", &files::digest(parameters.as_bytes())[..12]);
-        Self { configuration, folder: configuration.work.dir.join(name), lungs }
+        let lung_masks = lungs.folder().file_name().unwrap_or_default().to_string_lossy();
+        let sources = CropSettings { kind: configuration.kind, input: &configuration.input, lung_masks: &lung_masks };
+        let digest = Provenance { made: "folder of crops", version: 1, sources }.sha256();
+        Self { configuration, folder: configuration.work.dir.join(format!("crops-{}", &digest[..12])), lungs }
     }
 
     /// Whether the exam's emboli are drawn and wanted.
@@ -97,19 +109,21 @@ impl<'a> Boxes<'a> {
     }
 }
 
-impl Stage for Boxes<'_> {
+impl Stage for Crops<'_> {
     type Input = FoundLungs;
     type Output = Prepared;
     type Row = Row;
-    const NAME: &'static str = "boxes";
+    /// The mask of the emboli, where it is wanted.
+    type Sources = Option<FileState>;
+    const STEP: Step = Step::Crops;
+    const VERSION: u32 = 2;
 
     fn folder(&self) -> &Path {
         &self.folder
     }
 
-    fn sources(&self, input: &Made<FoundLungs>) -> Option<String> {
-        let emboli = self.has_emboli(&input.exam).then(|| files::state(&emboli_truth(&input.exam)));
-        Some(format!("emboli {emboli:?}"))
+    fn sources(&self, input: &Made<FoundLungs>) -> Option<Option<FileState>> {
+        Some(self.has_emboli(&input.exam).then(|| FileState::of(&emboli_truth(&input.exam))).flatten())
     }
 
     fn products(&self, exam: &Exam) -> Vec<PathBuf> {
@@ -122,7 +136,7 @@ impl Stage for Boxes<'_> {
         let mask = self.lungs.load(exam, &volume)?;
         let has_lungs = input.value.has_lungs();
         if self.configuration.kind == Kind::LungSegmentation && !has_lungs {
-            return Ok(Outcome::Excluded("no lungs were found, and so there are none to learn".to_owned()));
+            return Ok(Outcome::Excluded("no lungs were found, and so there are none to train on".to_owned()));
         }
         // Whether the crop needs any, the preparation knows.
         let preparer = match Preparer::new(&volume, has_lungs.then_some(&mask), &self.configuration.input) {
@@ -138,7 +152,7 @@ impl Stage for Boxes<'_> {
             let emboli = emboli_on(&volume, &preparer, &emboli_truth(exam))?;
             files::write_whole(&emboli_path(&self.folder, series), &emboli)?;
         } else {
-            // Those of a mask that is gone would go on teaching.
+            // Weights must not be fitted to a mask that is gone.
             stage::remove(&emboli_path(&self.folder, series))?;
         }
         let place = |slice: usize| preparer.prepared_slice(slice).map_or(-1, |slice| slice as i64);

@@ -1,22 +1,23 @@
-//! Figures of what was said of exams and slices, each with the split that it was found on in its name.
+//! Metrics of what was said of exams and slices, each with the split that it was found on in its name.
 
 use std::collections::BTreeMap;
 
-use super::members::Answer;
-use super::{Prediction, TargetPrediction};
+use super::members::ExamAnswer;
+use super::predictions::{Prediction, TargetPrediction};
 use crate::engine::models::manifest::Metric;
 use crate::engine::models::target::Target;
 use crate::learn::train::bootstrap::{ByPatient, Resampling};
 use crate::learn::train::labels::Split;
 use crate::learn::train::metrics::{
-    Confusion, Scored, auroc, average_precision, brier_score, calibration_error, sensitivity_at,
+    Confusion, Scored, auroc, average_precision, brier_score, calibration_error, mean, sensitivity_at,
+    standard_deviation,
 };
 
-/// All figures of validation and test.
-pub(super) fn all(answers: &[Answer<'_>], threshold: f64, resampling: Resampling) -> BTreeMap<String, Metric> {
+/// All metrics of validation and test.
+pub(super) fn all(answers: &[ExamAnswer<'_>], threshold: f64, resampling: Resampling) -> BTreeMap<String, Metric> {
     let mut metrics = BTreeMap::new();
     for split in [Split::Validation, Split::Test] {
-        let answers: Vec<&Answer> = answers.iter().filter(|answer| answer.split() == split).collect();
+        let answers: Vec<&ExamAnswer> = answers.iter().filter(|answer| answer.split() == split).collect();
         if answers.is_empty() {
             continue;
         }
@@ -41,7 +42,7 @@ fn counts(scored: &[Scored]) -> [f64; 2] {
     [scored.len(), scored.iter().filter(|one| one.positive).count()].map(|count| count as f64)
 }
 
-/// Figures of exam probabilities at a threshold, with intervals over patients. A figure that these exams do not define,
+/// Metrics of exam probabilities at a threshold, with intervals over patients. A metric that these exams do not define,
 /// such as an area where all are positive, is left out.
 pub(super) fn of_exams(exams: &ByPatient<Scored>, threshold: f64, resampling: Resampling) -> Vec<(String, Metric)> {
     let all = exams.exams();
@@ -55,7 +56,7 @@ pub(super) fn of_exams(exams: &ByPatient<Scored>, threshold: f64, resampling: Re
         ("true_negatives", table.true_negative as f64),
         ("false_positives", table.false_positive as f64),
     ];
-    let figures = resampling.metrics(exams, |exams| {
+    let metrics = resampling.metrics(exams, |exams| {
         let of_probabilities = [
             ("auroc", auroc(exams)),
             ("average_precision", average_precision(exams)),
@@ -64,25 +65,25 @@ pub(super) fn of_exams(exams: &ByPatient<Scored>, threshold: f64, resampling: Re
             ("calibration_error", (!exams.is_empty()).then(|| calibration_error(exams))),
         ];
         let defined = of_probabilities.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        defined.chain(Confusion::at(exams, threshold).figures()).collect()
+        defined.chain(Confusion::at(exams, threshold).metrics()).collect()
     });
     let counts = counts.into_iter().map(|(name, value)| (name.to_owned(), plain(value)));
-    counts.chain(figures.into_iter().map(|(name, metric)| (format!("exam_{name}"), metric))).collect()
+    counts.chain(metrics.into_iter().map(|(name, metric)| (format!("exam_{name}"), metric))).collect()
 }
 
-/// Slices of one exam are alike, so that an interval over slices would be too narrow: they have none.
+/// Slices of one exam are alike: an interval over slices would be too narrow, and so they have none.
 pub(super) fn of_slices(slices: &[Scored]) -> Vec<(&'static str, Metric)> {
     let [count, positive] = counts(slices);
-    let figures = [
+    let metrics = [
         ("labelled_slices", (count > 0.0).then_some(count)),
         ("positive_slices", (count > 0.0).then_some(positive)),
         ("slice_auroc", auroc(slices)),
         ("slice_average_precision", average_precision(slices)),
     ];
-    figures.into_iter().filter_map(|(name, value)| Some((name, plain(value?)))).collect()
+    metrics.into_iter().filter_map(|(name, value)| Some((name, plain(value?)))).collect()
 }
 
-/// Figures of what is said beside embolism, target by target, of the exams whose label is known. The predictions of the
+/// Metrics of what is said beside embolism, target by target, of the exams whose label is known. The predictions of the
 /// same exams say whom they show.
 pub(super) fn of_targets(
     targets: &[TargetPrediction],
@@ -98,8 +99,8 @@ pub(super) fn of_targets(
         groups.entry((one.split, one.target)).or_default().extend(known);
     }
     let named = |((split, target), exams): ((Split, Target), Vec<(&str, Scored)>)| {
-        let figures = of_target(&exams.into_iter().collect(), resampling).into_iter();
-        figures.map(move |(name, metric)| (format!("{}.{target}.{name}", split.name()), metric))
+        let metrics = of_target(&exams.into_iter().collect(), resampling).into_iter();
+        metrics.map(move |(name, metric)| (format!("{}.{target}.{name}", split.name()), metric))
     };
     groups.into_iter().flat_map(named).collect()
 }
@@ -107,45 +108,34 @@ pub(super) fn of_targets(
 fn of_target(exams: &ByPatient<Scored>, resampling: Resampling) -> Vec<(&'static str, Metric)> {
     let [count, positive] = counts(&exams.exams());
     let mut metrics = vec![("exams", plain(count)), ("positive_exams", plain(positive))];
-    let figures: [(_, fn(&[Scored]) -> Option<f64>); 3] =
+    let defined: [(_, fn(&[Scored]) -> Option<f64>); 3] =
         [("auroc", auroc), ("average_precision", average_precision), ("brier_score", brier_score)];
-    metrics.extend(figures.into_iter().filter_map(|(name, figure)| Some((name, resampling.metric(exams, figure)?))));
+    metrics.extend(defined.into_iter().filter_map(|(name, metric)| Some((name, resampling.metric(exams, metric)?))));
     metrics
 }
 
-/// Mean spread of the members' probabilities on the test exams, where an ensemble answered.
-pub(super) fn of_spread(predictions: &[Prediction]) -> Option<(String, Metric)> {
+/// Mean standard deviation of the members' probabilities on the test exams, where an ensemble answered.
+pub(super) fn of_standard_deviations(predictions: &[Prediction]) -> Option<(String, Metric)> {
     let test = predictions.iter().filter(|one| one.split == Split::Test);
-    let spreads: Vec<f64> = test.filter_map(|one| one.spread).collect();
-    Some(("test.exam_spread_mean".to_owned(), plain(mean(&spreads)?)))
+    let deviations: Vec<f64> = test.filter_map(|one| one.standard_deviation).collect();
+    Some(("test.exam_standard_deviation_mean".to_owned(), plain(mean(&deviations)?)))
 }
 
 /// How far the members of an ensemble are apart on the test exams: mean and standard deviation of their areas.
-pub(super) fn of_members(answers: &[Answer<'_>]) -> BTreeMap<String, Metric> {
-    let test: Vec<&Answer> = answers.iter().filter(|answer| answer.split() == Split::Test).collect();
+pub(super) fn of_members(answers: &[ExamAnswer<'_>]) -> BTreeMap<String, Metric> {
+    let test: Vec<&ExamAnswer> = answers.iter().filter(|answer| answer.split() == Split::Test).collect();
     let members = test.first().map_or(0, |answer| answer.members.len());
     let of_member = |member: usize| {
-        let scored = |answer: &&Answer| Scored { score: answer.members[member], positive: answer.exam.embolism };
+        let scored = |answer: &&ExamAnswer| Scored { score: answer.members[member], positive: answer.exam.embolism };
         auroc(&test.iter().map(scored).collect::<Vec<_>>())
     };
     let areas: Vec<f64> = (0..members).filter_map(of_member).collect();
-    let figures = [
+    let metrics = [
         ("test.members", (members > 0).then_some(members as f64)),
         ("test.members_exam_auroc_mean", mean(&areas)),
-        ("test.members_exam_auroc_deviation", deviation(&areas)),
+        ("test.members_exam_auroc_deviation", standard_deviation(&areas)),
     ];
-    figures.into_iter().filter_map(|(name, value)| Some((name.to_owned(), plain(value?)))).collect()
-}
-
-/// `None` without values.
-pub(super) fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
-
-/// Standard deviation (Bessel's); `None` for fewer than two values.
-pub(super) fn deviation(values: &[f64]) -> Option<f64> {
-    let mean = mean(values).filter(|_| values.len() > 1)?;
-    Some((values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (values.len() as f64 - 1.0)).sqrt())
+    metrics.into_iter().filter_map(|(name, value)| Some((name.to_owned(), plain(value?)))).collect()
 }
 
 #[cfg(test)]
@@ -153,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_figures_of_the_authors_and_more_are_there_and_those_undefined_are_left_out() {
+    fn all_metrics_of_the_authors_and_more_are_there_and_those_undefined_are_left_out() {
         let exam = |n: u32| (n, Scored { score: f64::from(n) / 40.0, positive: n.is_multiple_of(3) || n > 30 });
         let exams: ByPatient<Scored> = (0..40).map(exam).collect();
         let resampling = Resampling { count: 50, seed: 1 };
@@ -188,11 +178,5 @@ mod tests {
         let one_class: Vec<(String, Metric)> = of_exams(&[exam(0)].into_iter().collect(), 0.5, resampling);
         assert!(!one_class.iter().any(|(name, _)| name == "exam_auroc" || name == "exam_specificity"));
         assert!(one_class.iter().all(|(_, metric)| metric.value.is_finite()));
-    }
-
-    #[test]
-    fn the_deviation_is_that_of_a_sample() {
-        assert!((deviation(&[1.0, 3.0]).expect("two") - 2.0_f64.sqrt()).abs() < 1e-12);
-        assert_eq!((deviation(&[1.0]), mean(&[])), (None, None));
     }
 }

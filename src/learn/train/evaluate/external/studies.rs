@@ -3,24 +3,49 @@
 use std::cmp::Reverse;
 use std::path::PathBuf;
 
-use super::labels::Labelled;
-use super::masks::{self, MaskTruth};
+use super::labels::LabelledStudy;
+use super::masks::{self, MaskError, MaskTruth};
 use crate::dicom::bounded;
+use crate::engine::analyse::AnalyseError;
 use crate::engine::analyse::embolism::at_operating_point;
 use crate::engine::analyse::findings::TargetFinding;
 use crate::engine::models::networks::Models;
 use crate::engine::pipeline::{AnalysedSeries, FindOptions, Found, find};
 use crate::engine::report::first_heat_map;
 use crate::engine::volume::SeriesFiles;
-use crate::learn::train::evaluate::{Prediction, TargetPrediction};
+use crate::learn::train::evaluate::predictions::{Prediction, TargetPrediction};
 use crate::learn::train::files::{LIMITS, patient_of};
 use crate::learn::train::labels::Split;
 use crate::learn::train::report::Picture;
 use crate::learn::train::volumes::Acquisition;
 
+/// Why a study is left out.
+#[derive(Debug, thiserror::Error)]
+enum StudyError {
+    #[error("failed: {0}")]
+    Failed(#[from] AnalyseError),
+    #[error("rejected: {0}")]
+    Rejected(String),
+    #[error(transparent)]
+    Mask(#[from] MaskError),
+    #[error(transparent)]
+    Truth(#[from] TruthError),
+    #[error("the package has no operating point")]
+    NoOperatingPoint,
+}
+
+/// Why nobody knows whether a study shows embolism.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum TruthError {
+    #[error("labels conflict: no embolism, and a mask that has some")]
+    Conflict,
+    #[error("the study has neither a label nor a mask")]
+    Unknown,
+}
+
 /// How a study ended.
-pub(super) enum Outcome {
-    Answered(Box<Answered>),
+pub(super) enum StudyOutcome {
+    Analysed(Box<AnalysedStudy>),
     /// What stood against it, and at which step.
     LeftOut {
         step: &'static str,
@@ -29,11 +54,11 @@ pub(super) enum Outcome {
 }
 
 /// A study that was analysed.
-pub(super) struct Answered {
+pub(super) struct AnalysedStudy {
     pub(super) prediction: Prediction,
     /// What is said beside embolism.
     pub(super) targets: Vec<TargetPrediction>,
-    /// Its slice of greatest evidence.
+    /// Its slice of greatest attribution.
     pub(super) picture: Option<Picture>,
     pub(super) acquisition: Acquisition,
     /// The images are marked as synthetic.
@@ -46,8 +71,13 @@ pub(super) struct Answered {
 
 /// Analyses the named series of a study, or its series one after another, the one with most images first, until one can
 /// be analysed.
-pub(super) fn analyse(study: &Labelled, series: &[SeriesFiles], models: &mut Models, ignore_quality: bool) -> Outcome {
-    let left_out = |step, reason: String| Outcome::LeftOut { step, reason };
+pub(super) fn analyse(
+    study: &LabelledStudy,
+    series: &[SeriesFiles],
+    models: &mut Models,
+    ignore_quality: bool,
+) -> StudyOutcome {
+    let left_out = |step, reason: String| StudyOutcome::LeftOut { step, reason };
     let named = |one: &&SeriesFiles| study.series.is_empty() || study.series == one.series_instance_uid.as_str();
     let mut candidates: Vec<&SeriesFiles> = series.iter().filter(named).collect();
     if candidates.is_empty() {
@@ -58,11 +88,11 @@ pub(super) fn analyse(study: &Labelled, series: &[SeriesFiles], models: &mut Mod
     let mut reasons = Vec::new();
     for candidate in candidates {
         match analysed(candidate, models, ignore_quality) {
-            Err(reason) => reasons.push(reason),
+            Err(reason) => reasons.push(reason.to_string()),
             Ok(analysed) => {
                 return match answer(study, candidate, &analysed) {
-                    Ok(answered) => Outcome::Answered(Box::new(answered)),
-                    Err(reason) => left_out("mask", reason),
+                    Ok(analysed) => StudyOutcome::Analysed(Box::new(analysed)),
+                    Err(reason) => left_out("mask", reason.to_string()),
                 };
             }
         }
@@ -71,28 +101,32 @@ pub(super) fn analyse(study: &Labelled, series: &[SeriesFiles], models: &mut Mod
 }
 
 /// The findings of a series, or why there are none.
-fn analysed(series: &SeriesFiles, models: &mut Models, ignore_quality: bool) -> Result<Box<AnalysedSeries>, String> {
+fn analysed(
+    series: &SeriesFiles,
+    models: &mut Models,
+    ignore_quality: bool,
+) -> Result<Box<AnalysedSeries>, StudyError> {
     let options = FindOptions { limits: &LIMITS, ignore_quality, allow_demonstration: true, key_slices: 1 };
-    let outcome = find(&series.files, models, &options).map_err(|error| format!("failed: {error}"))?;
+    let outcome = find(&series.files, models, &options)?;
     match outcome.found {
         Found::Analysed(analysed) => Ok(analysed),
         Found::Rejected(rejected) => {
             let rejections = rejected.rejections.iter();
             let reasons: Vec<String> =
                 rejections.map(|rejection| format!("{}: {}", rejection.reason, rejection.explanation)).collect();
-            Err(format!("rejected: {}", reasons.join(", ")))
+            Err(StudyError::Rejected(reasons.join(", ")))
         }
     }
 }
 
-fn answer(study: &Labelled, series: &SeriesFiles, analysed: &AnalysedSeries) -> Result<Answered, String> {
+fn answer(study: &LabelledStudy, series: &SeriesFiles, analysed: &AnalysedSeries) -> Result<AnalysedStudy, StudyError> {
     let findings = &analysed.findings;
     let mask = study.mask.as_ref();
     let compared = |path: &PathBuf| masks::compare(path, &analysed.volume.geometry, findings.evidence.as_ref());
     let mask = mask.map(compared).transpose()?;
     let (embolism, truth) = agreed(study.embolism, mask)?;
     let probability = findings.probability.value();
-    let point = findings.classifier.operating_point.as_ref().ok_or("the package has no operating point")?;
+    let point = findings.classifier.operating_point.as_ref().ok_or(StudyError::NoOperatingPoint)?;
     let header = series.files.iter().find_map(|path| bounded::open(path, &LIMITS).ok());
     let prediction = Prediction {
         series: series.series_instance_uid.to_string(),
@@ -100,6 +134,7 @@ fn answer(study: &Labelled, series: &SeriesFiles, analysed: &AnalysedSeries) -> 
         embolism,
         logit: None,
         probability,
+        standard_deviation: findings.standard_deviation,
         spread: findings.standard_deviation,
         decision: at_operating_point(probability, point),
         member: None,
@@ -115,13 +150,12 @@ fn answer(study: &Labelled, series: &SeriesFiles, analysed: &AnalysedSeries) -> 
         probability: finding.probability.value(),
     };
     let targets = findings.targets.iter().map(said).collect();
-    let caption = findings
-        .evidence
-        .as_ref()
-        .and_then(|evidence| evidence.key_slices.first())
-        .map(|key| format!("Slice {} of {}, of greatest evidence.", key.slice + 1, analysed.volume.slices.len()));
+    let caption =
+        findings.evidence.as_ref().and_then(|evidence| evidence.key_slices.first()).map(|key| {
+            format!("Slice {} of {}, of greatest attribution.", key.slice + 1, analysed.volume.slices.len())
+        });
     let key = first_heat_map(&analysed.volume, findings);
-    Ok(Answered {
+    Ok(AnalysedStudy {
         prediction,
         targets,
         picture: key.zip(caption).and_then(|(image, caption)| Picture::new(&image, caption)),
@@ -134,22 +168,20 @@ fn answer(study: &Labelled, series: &SeriesFiles, analysed: &AnalysedSeries) -> 
 
 /// Whether there is embolism, and what the mask says of slices and emboli. An empty mask in an exam with embolism says
 /// nothing of them: nobody drew the emboli.
-fn agreed(label: Option<bool>, mask: Option<MaskTruth>) -> Result<(bool, Option<MaskTruth>), String> {
+fn agreed(label: Option<bool>, mask: Option<MaskTruth>) -> Result<(bool, Option<MaskTruth>), TruthError> {
     match (label, mask) {
-        (Some(false), Some(mask)) if mask.embolism => {
-            Err("labels conflict: no embolism, and a mask that has some".to_owned())
-        }
+        (Some(false), Some(mask)) if mask.embolism => Err(TruthError::Conflict),
         (Some(true), Some(mask)) if !mask.embolism => Ok((true, None)),
         (Some(label), mask) => Ok((label, mask)),
         (None, Some(mask)) => Ok((mask.embolism, Some(mask))),
-        (None, None) => Err("the study has neither a label nor a mask".to_owned()),
+        (None, None) => Err(TruthError::Unknown),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::learn::train::evaluate::elsewhere::masks::Hits;
+    use crate::learn::train::evaluate::external::masks::Hits;
     use crate::learn::train::metrics::Scored;
 
     #[test]
@@ -164,7 +196,7 @@ mod tests {
         assert_eq!(agreed(None, mask(false)), Ok((false, mask(false))), "where there is no label, the mask says it");
         assert_eq!(agreed(None, mask(true)), Ok((true, mask(true))));
         assert_eq!(agreed(Some(true), None), Ok((true, None)));
-        assert!(agreed(Some(false), mask(true)).is_err_and(|error| error.contains("labels conflict")));
+        assert!(agreed(Some(false), mask(true)).is_err_and(|error| error.to_string().contains("labels conflict")));
         assert!(agreed(None, None).is_err());
     }
 }

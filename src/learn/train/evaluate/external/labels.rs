@@ -1,4 +1,4 @@
-//! Labels of studies from elsewhere: one row a study.
+//! Labels of studies of another site: one row a study.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use csv::StringRecord;
 use crate::cohort::columns::{self, flag, place};
 use crate::engine::models::target::Target;
 use crate::learn::train::TrainError;
-use crate::learn::train::files::table;
-use crate::learn::train::labels::{Exclusion, Further};
+use crate::learn::train::labels::{Exclusion, Further, RowError};
+use crate::learn::train::table;
 
 /// One study of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Labelled {
+pub(super) struct LabelledStudy {
     pub(super) study: String,
     /// The series to analyse; empty for whichever can be.
     pub(super) series: String,
@@ -29,8 +29,8 @@ pub(super) struct Labelled {
 
 /// What a table holds.
 #[derive(Debug, Default)]
-pub(super) struct Contents {
-    pub(super) studies: Vec<Labelled>,
+pub(super) struct StudyTable {
+    pub(super) studies: Vec<LabelledStudy>,
     /// Rows that say nothing that can be used, with their lines.
     pub(super) exclusions: Vec<Exclusion>,
 }
@@ -42,12 +42,12 @@ pub(super) struct Contents {
 ///
 /// # Errors
 /// A table without these columns or without rows. A broken row is an exclusion.
-pub(super) fn read(path: &Path) -> Result<Contents, TrainError> {
+pub(super) fn read(path: &Path) -> Result<StudyTable, TrainError> {
     let mut reader = table::flexible_reader(path)?;
     let headers = reader.headers().map_err(|error| table::error(path, &error))?.clone();
-    let columns = Columns::find(&headers).map_err(|problem| TrainError::table(path, Some(1), problem))?;
+    let columns = Columns::find(&headers).map_err(|problem| TrainError::table(path, Some(1), problem.to_string()))?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let mut contents = Contents::default();
+    let mut contents = StudyTable::default();
     let mut lines: BTreeMap<String, u64> = BTreeMap::new();
     for record in reader.records() {
         let record = record.map_err(|error| table::error(path, &error))?;
@@ -68,9 +68,9 @@ pub(super) fn read(path: &Path) -> Result<Contents, TrainError> {
     Ok(contents)
 }
 
-impl Contents {
+impl StudyTable {
     /// A study that stands in the table again: harmless if it says the same, otherwise nobody knows what is true.
-    fn repeated(&mut self, again: &Labelled, first: u64, line: u64) {
+    fn repeated(&mut self, again: &LabelledStudy, first: u64, line: u64) {
         if self.studies.contains(again) {
             return;
         }
@@ -91,10 +91,10 @@ struct Columns {
 }
 
 impl Columns {
-    fn find(headers: &StringRecord) -> Result<Self, String> {
+    fn find(headers: &StringRecord) -> Result<Self, RowError> {
         let column = |name: &str| place(headers, name);
         let found = Self {
-            study: column(columns::STUDY).ok_or("the column `StudyInstanceUID` is missing")?,
+            study: column(columns::STUDY).ok_or(RowError::MissingColumn(columns::STUDY))?,
             series: column(columns::SERIES),
             present: column(columns::EXAM_POSITIVE),
             level: column("level"),
@@ -102,19 +102,19 @@ impl Columns {
             further: Further::find(headers),
         };
         if found.present.is_none() && found.mask.is_none() {
-            return Err("one of the columns `pe_present_in_exam` and `mask` is needed".to_owned());
+            return Err(RowError::NoLabelColumn);
         }
         Ok(found)
     }
 
     /// One row; what it says of which study, or what is wrong with it.
-    fn read(&self, record: &StringRecord, folder: &Path) -> Result<Labelled, (String, String)> {
+    fn read(&self, record: &StringRecord, folder: &Path) -> Result<LabelledStudy, (String, RowError)> {
         let text = |column: usize| record.get(column).unwrap_or_default().trim();
         let optional = |column: Option<usize>| column.map(text).unwrap_or_default();
         let study = text(self.study);
-        let problem = |problem: String| Err((study.to_owned(), problem));
+        let problem = |problem: RowError| Err((study.to_owned(), problem));
         if study.is_empty() {
-            return problem("the row names no study".to_owned());
+            return problem(RowError::NoStudy);
         }
         let said = |column| flag(record, column, columns::EXAM_POSITIVE);
         let (embolism, further) = match (self.present.map_or(Ok(None), said), self.further.read(record)) {
@@ -124,9 +124,9 @@ impl Columns {
         };
         let mask = Some(optional(self.mask)).filter(|path| !path.is_empty()).map(|path| folder.join(path));
         if embolism.is_none() && mask.is_none() {
-            return problem("the row has neither a label nor a mask".to_owned());
+            return problem(RowError::NoLabel);
         }
-        Ok(Labelled {
+        Ok(LabelledStudy {
             study: study.to_owned(),
             series: optional(self.series).to_owned(),
             embolism,
@@ -141,7 +141,7 @@ impl Columns {
 mod tests {
     use super::*;
 
-    fn parsed(text: &str) -> Result<Contents, TrainError> {
+    fn parsed(text: &str) -> Result<StudyTable, TrainError> {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("labels.csv");
         std::fs::write(&path, text).expect("written");
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn broken_rows_are_left_out_with_their_lines_and_contradictions_cost_the_study() {
         let text = "StudyInstanceUID,pe_present_in_exam\n1.2,1\n1.3,yes\n,1\n1.4,\n1.2,1\n1.5,0\n1.5,1\n";
-        let Contents { studies, exclusions } = parsed(text).expect("readable");
+        let StudyTable { studies, exclusions } = parsed(text).expect("readable");
         assert_eq!(studies.iter().map(|study| study.study.as_str()).collect::<Vec<_>>(), ["1.2"]);
         let reasons: Vec<&str> = exclusions.iter().map(|exclusion| exclusion.reason.as_str()).collect();
         assert!(reasons[0].contains("line 3: pe_present_in_exam = `yes`"), "{reasons:?}");

@@ -1,0 +1,86 @@
+//! All settings of a training together.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::checks::SettingError;
+use super::data::{Data, Supervision, Work};
+use super::evaluation::{Evaluation, Package};
+use super::fit::{Augmentation, Fit};
+use super::network::{EncoderConfiguration, HeadConfiguration, LungConfiguration};
+use crate::config::ConfigError;
+use crate::config::layers::Layered;
+use crate::engine::models::manifest::Kind;
+use crate::engine::volume::preparation::Preparation;
+
+/// The commented defaults, which are also the reference of every key.
+const DEFAULTS: &str = include_str!("../../../../configs/train.toml");
+
+/// All settings of a training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfiguration {
+    /// What is trained.
+    pub kind: Kind,
+    /// Where exams come from.
+    pub data: Data,
+    /// Which slice labels are used.
+    pub supervision: Supervision,
+    /// Where results go.
+    pub work: Work,
+    /// How images are prepared; travels in the package.
+    pub input: Preparation,
+    /// Slice encoder of the embolism classifier.
+    pub encoder: EncoderConfiguration,
+    /// Exam head of the embolism classifier.
+    pub head: HeadConfiguration,
+    /// Lung network.
+    pub lung_network: LungConfiguration,
+    /// How weights are fitted.
+    pub fit: Fit,
+    /// How training images are varied.
+    pub augmentation: Augmentation,
+    /// How metrics and the operating point are found.
+    pub evaluation: Evaluation,
+    /// What is written at the end.
+    pub package: Package,
+}
+
+impl TrainConfiguration {
+    /// Merges defaults, file and flags (`KEY=VALUE`), and validates the result.
+    pub fn load(file: Option<&Path>, overrides: &[String]) -> Result<Self, ConfigError> {
+        let mut layered = Layered::defaults(DEFAULTS)?;
+        if let Some(path) = file {
+            layered.merge_file(path)?;
+        }
+        layered.merge_flags(overrides)?;
+        let configuration: Self = layered.typed()?;
+        configuration.validate().map_err(|error| ConfigError::Invalid(error.to_string()))?;
+        Ok(configuration)
+    }
+
+    /// Folder of the experiment: checkpoints, logs, results.
+    pub(in super::super) fn experiment(&self) -> PathBuf {
+        self.work.dir.join(&self.work.experiment)
+    }
+
+    /// The settings as TOML, as they are kept beside the weights.
+    pub(in super::super) fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).unwrap_or_default()
+    }
+
+    fn validate(&self) -> Result<(), SettingError> {
+        self.data.validate()?;
+        self.supervision.validate()?;
+        self.fit.validate()?;
+        self.fit.validate_patches(self.input.size.iter().copied().min().unwrap_or_default())?;
+        self.augmentation.validate()?;
+        self.evaluation.validate()?;
+        self.head.validate()?;
+        match self.kind {
+            Kind::EmbolismClassifier => self.encoder.validate(&self.input),
+            Kind::LungSegmentation => self.lung_network.validate(self.input.size),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! External validation: a package on exams of another site, which carry exam labels alone or masks of their emboli: DICOM in, the analysis
+//! that serves, and the report of an experiment out. No training folder is needed.
+//!
+//! Every labelled study ends as an answer or as a row of exclusions: studies without images, series that quality
+//! checks reject, analyses that fail and masks of other images are counted with their reasons and never dropped. Tables,
+//! metrics and report are written together at the end; where nothing could be analysed, the reasons are the error.
+
+mod cohort;
+mod labels;
+mod masks;
+mod request;
+mod studies;
+mod validation;
+
+pub use request::ExternalValidation;
+pub use validation::validate_externally;
