@@ -1,7 +1,7 @@
 //! How the interfaces tell what they receive: DIMSE and DICOMweb report through it, assembly listens.
 
 use crate::dicom::SeriesId;
-use crate::node::archive::Stored;
+use crate::node::store::Stored;
 use crate::node::telemetry::Received;
 
 /// Hears what associations and requests bring.

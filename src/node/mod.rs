@@ -1,6 +1,6 @@
 //! Everything that waits: network, disk, queue.
 //!
-//! `archive < queue < export, assembly < http < dimse, dicomweb < deliver < worker < web`.
+//! `queue (rules) < store < archive < export, assembly < http < dimse, dicomweb < deliver < worker < web`.
 //! [`shutdown`], [`telemetry`], `memory` and [`models`] know of none of them and serve all.
 
 pub mod archive;
@@ -16,6 +16,7 @@ pub mod models;
 pub mod queue;
 pub mod serve;
 pub mod shutdown;
+pub mod store;
 pub mod telemetry;
 pub mod web;
 pub mod worker;

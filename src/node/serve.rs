@@ -13,8 +13,9 @@ use super::deliver::{self, DeliverError, Deliveries};
 use super::dimse::scp;
 use super::http::{self, LayersError};
 use super::models::ModelFolder;
-use super::queue::{Queue, QueueError};
+use super::queue::Rules;
 use super::shutdown::Shutdown;
+use super::store::{Store, StoreError};
 use super::web::{self, DestinationEntry};
 use super::worker::shadow::Shadow;
 use super::worker::{Worker, WorkerError, WorkerSettings, protocol};
@@ -37,9 +38,9 @@ pub enum ServeError {
     /// The archive cannot be opened.
     #[error("opening the archive: {0}")]
     Archive(#[from] ArchiveError),
-    /// The queue cannot be opened.
-    #[error("opening the queue: {0}")]
-    Queue(#[from] QueueError),
+    /// The index and the queue cannot be opened.
+    #[error("opening the index: {0}")]
+    Store(#[from] StoreError),
     /// The analysis cannot start: no ONNX Runtime, a device that cannot be had, or models that do not load.
     #[error(transparent)]
     Worker(#[from] WorkerError),
@@ -89,7 +90,7 @@ pub struct Node {
     config: Config,
     listeners: Listeners,
     archive: Archive,
-    queue: Queue,
+    queue: Store,
     assembly: Assembly,
     worker: Worker,
     deliveries: Deliveries,
@@ -101,10 +102,10 @@ impl Node {
     /// Opens everything that can fail at the start, so that what is wrong is said before anything is accepted.
     pub async fn start(config: Config, listeners: Listeners) -> Result<Self, ServeError> {
         let models = ModelFolder::open(&config.models)?;
-        let archive = Archive::open(&config.storage).await?;
-        let allow = config.models.allow_demonstration;
-        let queue = Queue::open(&archive, &config.analysis, &config.destinations, allow).await?;
-        let assembly = Assembly::new(archive.clone(), queue.clone(), &config.study);
+        let rules = Rules::new(&config.analysis, &config.destinations, config.models.allow_demonstration);
+        let queue = Store::open(&config.storage, rules).await?;
+        let archive = Archive::open(&config.storage, queue.clone()).await?;
+        let assembly = Assembly::new(queue.clone(), &config.study);
         let delivering = deliver::Services {
             calling: config.dicom.ae_title.clone(),
             limits: config.limits,

@@ -8,8 +8,9 @@ use pe_node::config::Config;
 use pe_node::node::archive::Archive;
 use pe_node::node::arrivals::Unheard;
 use pe_node::node::http;
-use pe_node::node::queue::Queue;
+use pe_node::node::queue::Rules;
 use pe_node::node::shutdown::Shutdown;
+use pe_node::node::store::Store;
 use pe_node::node::web::{self, Services};
 use pe_node::node::worker::Analysis;
 
@@ -17,8 +18,9 @@ use pe_node::node::worker::Analysis;
 async fn interface(folder: &std::path::Path, shutdown: Shutdown) -> SocketAddr {
     let mut config = Config::from_defaults(&[]).expect("settings");
     config.storage.path = folder.join("archive");
-    let archive = Archive::open(&config.storage).await.expect("archive");
-    let queue = Queue::open(&archive, &config.analysis, &config.destinations, false).await.expect("queue");
+    let rules = Rules::new(&config.analysis, &config.destinations, false);
+    let queue = Store::open(&config.storage, rules).await.expect("store");
+    let archive = Archive::open(&config.storage, queue.clone()).await.expect("archive");
     let (_, analysis) = tokio::sync::watch::channel(Analysis::default());
     let (_, models) = tokio::sync::watch::channel(Vec::new());
     let (_, shadow) = tokio::sync::watch::channel(None);

@@ -17,7 +17,9 @@ use pe_node::node::arrivals::Unheard;
 use pe_node::node::dimse::Status;
 use pe_node::node::dimse::scp::{self, Services};
 use pe_node::node::dimse::scu::{self, Outgoing, Peer, SendOutcome};
+use pe_node::node::queue::Rules;
 use pe_node::node::shutdown::Shutdown;
+use pe_node::node::store::Store;
 
 const SERIES: &str = "1.2.826.0.1.7";
 
@@ -38,7 +40,9 @@ impl Node {
         let runtime = tokio::runtime::Runtime::new().expect("runtime");
         let (archive, listener) = runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
-            (Archive::open(&config.storage).await.expect("archive"), listener)
+            let rules = Rules::new(&config.analysis, &config.destinations, false);
+            let store = Store::open(&config.storage, rules).await.expect("store");
+            (Archive::open(&config.storage, store).await.expect("archive"), listener)
         });
         let address = listener.local_addr().expect("address");
         let services = Services {

@@ -1,52 +1,20 @@
 //! Where the objects' bytes are: one DICOM file each, named by digest.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sha2::{Digest, Sha256};
-
 use super::error::ArchiveError;
-use crate::dicom::hexadecimal;
+use crate::node::store::BlobName;
 
 /// Folder of the blobs below that of the archive.
 pub(super) const FOLDER: &str = "blobs";
 
-/// The name of a blob: 32 bytes of digest. It is computed, never received, so it is safe in a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct BlobName([u8; 32]);
-
-impl BlobName {
-    /// The name for a data set with this digest in this transfer syntax. (The same bytes mean something else in
-    /// another syntax.)
-    pub(super) fn of(data_set_sha256: &str, transfer_syntax_uid: &str) -> Self {
-        Self(Sha256::digest(format!("{data_set_sha256}\n{transfer_syntax_uid}")).into())
-    }
-
-    /// A name from its 64 hexadecimal digits; `None` if they are not that.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let digits: Vec<u8> =
-            text.chars().map(|digit| digit.to_digit(16).map(|value| value as u8)).collect::<Option<_>>()?;
-        let mut bytes = [0; 32];
-        if digits.len() != 64 || text.contains(|digit: char| digit.is_ascii_uppercase()) {
-            return None;
-        }
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = pair[0] << 4 | pair[1];
-        }
-        Some(Self(bytes))
-    }
-
-    /// The file of this name below the folder of all blobs.
-    pub(super) fn path_in(self, blobs: &Path) -> PathBuf {
-        blobs.join(format!("{:02x}", self.0[0])).join(format!("{}.dcm", self.to_text()))
-    }
-
-    /// The name as 64 hexadecimal digits.
-    pub(super) fn to_text(self) -> String {
-        hexadecimal(&self.0)
-    }
+/// The file of a blob below the folder of all blobs.
+pub(super) fn path_in(blobs: &Path, name: BlobName) -> PathBuf {
+    let name = name.to_text();
+    blobs.join(&name[..2]).join(format!("{name}.dcm"))
 }
 
 /// Bytes that are on the disk but not yet under their name. Dropped without being published, they are removed.
@@ -64,55 +32,25 @@ impl Drop for Draft {
     }
 }
 
-/// A store of immutable blobs. All calls block; what `publish` has returned from survives a loss of power.
-pub(super) trait BlobStore: Send + Sync {
-    /// Writes the parts one after the other and makes the bytes durable, without a name yet.
-    fn write(&self, parts: &[&[u8]]) -> Result<Draft, ArchiveError>;
-
-    /// Gives a draft its name, durably. The same name always stands for the same data set.
-    fn publish(&self, draft: Draft, name: BlobName) -> Result<(), ArchiveError>;
-
-    /// The file of a blob.
-    fn path(&self, name: BlobName) -> PathBuf;
-
-    /// Free space in bytes.
-    fn free_bytes(&self) -> Result<u64, ArchiveError>;
-
-    /// Fails with [`ArchiveError::Full`] when space runs out.
-    fn check_space(&self) -> Result<(), ArchiveError>;
-
-    /// Removes drafts that a crash left behind and returns how many.
-    fn remove_drafts(&self) -> Result<usize, ArchiveError>;
-
-    /// All published blobs.
-    fn names(&self) -> Result<Vec<BlobName>, ArchiveError>;
-
-    /// Puts a blob that nothing refers to out of the way, without losing it.
-    fn set_aside(&self, name: BlobName) -> Result<(), ArchiveError>;
-}
-
-/// Blobs as files: `blobs/<first two digits>/<name>.dcm`, drafts in `incoming/`, what the index does not know in
-/// `orphans/`.
+/// Immutable blobs as files: `blobs/<first two digits>/<name>.dcm`, drafts in `incoming/`, what the index does not know
+/// in `orphans/`. All calls block.
 #[derive(Debug)]
-pub(super) struct FileSystemBlobs {
+pub(super) struct Blobs {
     blobs: PathBuf,
     incoming: PathBuf,
     orphans: PathBuf,
     minimum_free_bytes: u64,
     drafts: AtomicU64,
-    /// Held as long as the store is open; the system lets go of it when the process ends, however it ends.
-    _lock: File,
 }
 
-impl FileSystemBlobs {
-    /// Opens the folder, creating what is missing; no second process can open it at the same time.
+impl Blobs {
+    /// Opens the folder, creating what is missing.
     pub(super) fn open(folder: &Path, minimum_free_bytes: u64) -> Result<Self, ArchiveError> {
         let blobs = folder.join(FOLDER);
         let incoming = folder.join("incoming");
         for path in [folder, &blobs, &incoming] {
             fs::create_dir_all(path).map_err(ArchiveError::disk("creating the folder", path))?;
         }
-        let lock = lock(folder)?;
         // All 256 now, so that storing never has to make a folder durable.
         for shard in 0..=u8::MAX {
             let path = blobs.join(format!("{shard:02x}"));
@@ -126,16 +64,11 @@ impl FileSystemBlobs {
         sync_folder(&blobs)?;
         sync_folder(folder)?;
         let orphans = folder.join("orphans");
-        Ok(Self { blobs, incoming, orphans, minimum_free_bytes, drafts: AtomicU64::new(0), _lock: lock })
+        Ok(Self { blobs, incoming, orphans, minimum_free_bytes, drafts: AtomicU64::new(0) })
     }
 
-    fn shard(&self, name: BlobName) -> PathBuf {
-        self.blobs.join(format!("{:02x}", name.0[0]))
-    }
-}
-
-impl BlobStore for FileSystemBlobs {
-    fn write(&self, parts: &[&[u8]]) -> Result<Draft, ArchiveError> {
+    /// Writes the parts one after the other and makes the bytes durable, without a name yet.
+    pub(super) fn write(&self, parts: &[&[u8]]) -> Result<Draft, ArchiveError> {
         let number = self.drafts.fetch_add(1, Ordering::Relaxed);
         let draft = Draft { path: self.incoming.join(format!("{number}.tmp")) };
         let mut file = File::create_new(&draft.path).map_err(ArchiveError::disk("creating the file", &draft.path))?;
@@ -146,24 +79,29 @@ impl BlobStore for FileSystemBlobs {
         Ok(draft)
     }
 
-    fn publish(&self, mut draft: Draft, name: BlobName) -> Result<(), ArchiveError> {
+    /// Gives a draft its name; what this has returned from survives a loss of power. The same name always stands for the
+    /// same data set.
+    pub(super) fn publish(&self, mut draft: Draft, name: BlobName) -> Result<(), ArchiveError> {
         let path = self.path(name);
         fs::rename(&draft.path, &path).map_err(ArchiveError::disk("naming the file", &path))?;
         draft.path = PathBuf::new();
-        sync_folder(&self.shard(name))
+        sync_folder(path.parent().unwrap_or(&self.blobs))
     }
 
-    fn path(&self, name: BlobName) -> PathBuf {
-        name.path_in(&self.blobs)
+    /// The file of a blob.
+    pub(super) fn path(&self, name: BlobName) -> PathBuf {
+        path_in(&self.blobs, name)
     }
 
-    fn free_bytes(&self) -> Result<u64, ArchiveError> {
+    /// Free space in bytes.
+    pub(super) fn free_bytes(&self) -> Result<u64, ArchiveError> {
         let space = rustix::fs::statvfs(&self.blobs)
             .map_err(|error| ArchiveError::disk("asking for free space of", &self.blobs)(error.into()))?;
         Ok(space.f_bavail.saturating_mul(space.f_frsize))
     }
 
-    fn check_space(&self) -> Result<(), ArchiveError> {
+    /// Fails with [`ArchiveError::Full`] when space runs out.
+    pub(super) fn check_space(&self) -> Result<(), ArchiveError> {
         let free = self.free_bytes()?;
         if free < self.minimum_free_bytes {
             return Err(ArchiveError::Full(format!(
@@ -175,7 +113,8 @@ impl BlobStore for FileSystemBlobs {
         Ok(())
     }
 
-    fn remove_drafts(&self) -> Result<usize, ArchiveError> {
+    /// Removes drafts that a crash left behind and returns how many.
+    pub(super) fn remove_drafts(&self) -> Result<usize, ArchiveError> {
         let mut removed = 0;
         for entry in list(&self.incoming)? {
             fs::remove_file(&entry).map_err(ArchiveError::disk("removing the unfinished file", &entry))?;
@@ -184,18 +123,20 @@ impl BlobStore for FileSystemBlobs {
         Ok(removed)
     }
 
-    fn names(&self) -> Result<Vec<BlobName>, ArchiveError> {
+    /// All published blobs.
+    pub(super) fn names(&self) -> Result<Vec<BlobName>, ArchiveError> {
         let mut names = Vec::new();
         for shard in list(&self.blobs)? {
             for path in list(&shard)? {
                 let stem = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".dcm"));
-                names.extend(stem.and_then(BlobName::parse));
+                names.extend(stem.and_then(|stem| stem.parse::<BlobName>().ok()));
             }
         }
         Ok(names)
     }
 
-    fn set_aside(&self, name: BlobName) -> Result<(), ArchiveError> {
+    /// Puts a blob that nothing refers to out of the way, without losing it.
+    pub(super) fn set_aside(&self, name: BlobName) -> Result<(), ArchiveError> {
         fs::create_dir_all(&self.orphans).map_err(ArchiveError::disk("creating the folder", &self.orphans))?;
         let path = self.path(name);
         let aside = self.orphans.join(format!("{}.dcm", name.to_text()));
@@ -217,28 +158,13 @@ fn sync_folder(folder: &Path) -> Result<(), ArchiveError> {
         .map_err(ArchiveError::disk("making the folder durable", folder))
 }
 
-fn lock(folder: &Path) -> Result<File, ArchiveError> {
-    let path = folder.join("lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(ArchiveError::disk("opening the lock", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ArchiveError::InUse(folder.to_owned())),
-        Err(TryLockError::Error(error)) => Err(ArchiveError::disk("taking the lock", &path)(error)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn open() -> (tempfile::TempDir, FileSystemBlobs) {
+    fn open() -> (tempfile::TempDir, Blobs) {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let blobs = FileSystemBlobs::open(folder.path(), 0).expect("open");
+        let blobs = Blobs::open(folder.path(), 0).expect("open");
         (folder, blobs)
     }
 
@@ -265,25 +191,15 @@ mod tests {
 
     #[test]
     fn only_computed_names_become_paths() {
-        assert_eq!(BlobName::parse("../../../../etc/passwd"), None);
-        assert_eq!(BlobName::parse(&"A".repeat(64)), None);
         let (folder, blobs) = open();
         let path = blobs.path(BlobName::of("../..", "../../etc"));
         assert_eq!(path.parent().and_then(Path::parent), Some(folder.path().join("blobs").as_path()));
     }
 
     #[test]
-    fn a_second_process_is_kept_out_until_the_first_ends() {
-        let (folder, blobs) = open();
-        assert!(matches!(FileSystemBlobs::open(folder.path(), 0), Err(ArchiveError::InUse(_))));
-        drop(blobs);
-        assert!(FileSystemBlobs::open(folder.path(), 0).is_ok());
-    }
-
-    #[test]
     fn below_the_watermark_the_archive_is_full() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let blobs = FileSystemBlobs::open(folder.path(), u64::MAX).expect("open");
+        let blobs = Blobs::open(folder.path(), u64::MAX).expect("open");
         assert!(matches!(blobs.check_space(), Err(ArchiveError::Full(_))));
     }
 }

@@ -7,9 +7,11 @@ use dicom_object::Tag;
 use dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN;
 
 use super::{Archive, Origin, ReceivedInstance};
-use crate::config::StorageConfig;
+use crate::config::{AnalysisConfig, DestinationConfig, StorageConfig};
 use crate::dicom::Uid;
 use crate::dicom::elements::DataSet;
+use crate::node::queue::Rules;
+use crate::node::store::Store;
 
 /// An identifier; panics on nonsense.
 pub(in crate::node) fn uid(text: &str) -> Uid {
@@ -41,7 +43,7 @@ pub(in crate::node) fn slice(study: &str, series: &str, number: u16, more: &[(Ta
     received(header)
 }
 
-/// A data set as it would come through a door.
+/// A data set as it would come through an interface.
 pub(in crate::node) fn received(header: DataSet) -> ReceivedInstance {
     let mut bytes = Vec::new();
     header.write_dataset_with_ts(&mut bytes, &EXPLICIT_VR_LITTLE_ENDIAN.erased()).expect("write");
@@ -61,6 +63,18 @@ pub(in crate::node) fn storage(folder: &std::path::Path) -> StorageConfig {
 /// An empty archive and the folder it lives in.
 pub(in crate::node) async fn archive() -> (tempfile::TempDir, Archive) {
     let folder = tempfile::tempdir().expect("temporary folder");
-    let archive = Archive::open(&storage(folder.path())).await.expect("open");
+    let archive = open(&storage(folder.path())).await;
     (folder, archive)
+}
+
+/// The archive in a folder, of a node with two attempts a job and no destinations.
+pub(in crate::node) async fn open(config: &StorageConfig) -> Archive {
+    let store = Store::open(config, rules(&[], false)).await.expect("store");
+    Archive::open(config, store).await.expect("archive")
+}
+
+/// Two attempts a job, and a lease of 160 seconds.
+pub(in crate::node) fn rules(destinations: &[DestinationConfig], allow_demonstration: bool) -> Rules {
+    let analysis = AnalysisConfig { attempts: 2, timeout_seconds: 100, memory_limit_mib: 0, ignore_quality: false };
+    Rules::new(&analysis, destinations, allow_demonstration)
 }

@@ -4,14 +4,16 @@ use dicom_core::VR;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::Tag;
 
-use super::testing::{archive, slice, storage, uid};
+use super::testing::{archive, open, slice, storage, uid};
 use super::*;
+use crate::config::StorageConfig;
 use crate::dicom::elements::{integer, text, texts};
+use crate::node::store::BlobName;
 
 async fn reopen(folder: &Path, archive: Archive) -> Archive {
     archive.close().await;
     drop(archive);
-    Archive::open(&storage(folder)).await.expect("reopen")
+    open(&storage(folder)).await
 }
 
 fn files(folder: &Path) -> usize {
@@ -57,7 +59,7 @@ async fn what_was_acknowledged_is_there_after_a_crash_and_the_rest_is_set_aside(
     }
     // A draft, and a published file whose index row was never committed.
     std::fs::write(folder.path().join("incoming/77.tmp"), b"half").expect("write");
-    let name = blobs::BlobName::of("00", "1.2").to_text();
+    let name = BlobName::of("00", "1.2").to_text();
     std::fs::write(folder.path().join(format!("blobs/{}/{name}.dcm", &name[..2])), b"orphan").expect("write");
     let archive = reopen(folder.path(), archive).await;
     assert_eq!(files(folder.path()), 5);
@@ -100,7 +102,7 @@ async fn an_object_without_identifiers_is_unfit_and_hostile_ones_reach_no_path()
 async fn below_the_watermark_nothing_is_accepted() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let config = StorageConfig { path: folder.path().to_owned(), minimum_free_mib: 1 << 40 };
-    let archive = Archive::open(&config).await.expect("open");
+    let archive = open(&config).await;
     assert!(matches!(archive.store(slice("1.1", "1.2", 1, &[])).await, Err(ArchiveError::Full(_))));
     assert_eq!(files(folder.path()), 0);
 }

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::node::archive::SeriesMember;
+use crate::node::store::SeriesMember;
 
 /// How many quiet times a series waits whose slices have a gap.
 const QUIET_TIMES_WITH_GAP: u32 = 3;

@@ -15,29 +15,16 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
 use crate::config::StudyConfig;
-use crate::dicom::{SeriesId, Uid};
-use crate::node::archive::{Archive, ArchiveError, Stored, UnassembledSeries};
+use crate::dicom::SeriesId;
 use crate::node::arrivals::{Feed, StoreEvents};
-use crate::node::queue::{Queue, QueueError};
 use crate::node::shutdown::Shutdown;
+use crate::node::store::{Store, StoreError, Stored, UnassembledSeries};
 use completeness::{Sender, Spacing, spacing, wait};
 
 /// Pause after an error of the database.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
 /// Longest sleep, in case an event was missed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
-
-/// Why assembly did not go on.
-#[derive(Debug, thiserror::Error)]
-enum AssemblyError {
-    #[error("assembling series: {0}")]
-    Archive(#[from] ArchiveError),
-    #[error("assembling series: {0}")]
-    Queue(#[from] QueueError),
-}
-
-/// Study and series.
-type SeriesKey = (Uid, Uid);
 
 /// Assembly; cheap to clone.
 #[derive(Clone)]
@@ -46,10 +33,9 @@ pub struct Assembly {
 }
 
 struct Shared {
-    archive: Archive,
-    queue: Queue,
+    store: Store,
     quiet: Duration,
-    activity: Mutex<HashMap<SeriesKey, Activity>>,
+    activity: Mutex<HashMap<SeriesId, Activity>>,
     wake: Notify,
 }
 
@@ -63,11 +49,10 @@ struct Activity {
 }
 
 impl Assembly {
-    /// Assembly over an archive and a queue; nothing happens before [`Assembly::run`].
-    pub fn new(archive: Archive, queue: Queue, config: &StudyConfig) -> Self {
+    /// Assembly over a store; nothing happens before [`Assembly::run`].
+    pub fn new(store: Store, config: &StudyConfig) -> Self {
         let shared = Shared {
-            archive,
-            queue,
+            store,
             quiet: Duration::try_from_secs_f64(config.quiet_seconds).unwrap_or_default(),
             activity: Mutex::default(),
             wake: Notify::new(),
@@ -83,7 +68,7 @@ impl Assembly {
             let sleep = match self.shared.advance(started_at, Timestamp::now()).await {
                 Ok(next) => next.min(LONGEST_SLEEP),
                 Err(error) => {
-                    tracing::error!(%error, "trying again");
+                    tracing::error!(%error, "assembling series; trying again");
                     AFTER_ERROR
                 }
             };
@@ -104,9 +89,9 @@ impl StoreEvents for Assembly {
 
 impl Shared {
     /// Decides on every series that is complete now; returns how long it takes until the next one may be.
-    async fn advance(&self, started_at: Timestamp, now: Timestamp) -> Result<Duration, AssemblyError> {
+    async fn advance(&self, started_at: Timestamp, now: Timestamp) -> Result<Duration, StoreError> {
         let mut next = Duration::MAX;
-        let unassembled = self.archive.unassembled().await?;
+        let unassembled = self.store.unassembled().await?;
         self.forget_idle(&unassembled);
         for series in &unassembled {
             next = next.min(self.advance_series(series, started_at, now).await?);
@@ -120,10 +105,9 @@ impl Shared {
         series: &UnassembledSeries,
         started_at: Timestamp,
         now: Timestamp,
-    ) -> Result<Duration, AssemblyError> {
-        let key = (series.study_instance_uid.clone(), series.series_instance_uid.clone());
-        let activity = self.activity().get(&key).copied();
-        let received = Timestamp::from_millisecond(series.last_received_at).unwrap_or(started_at);
+    ) -> Result<Duration, StoreError> {
+        let activity = self.activity().get(&series.series).copied();
+        let received = series.last_received_at;
         let active = activity.map_or(started_at, |activity| activity.last).max(received);
         let sender = match activity {
             Some(Activity { feeds: 1.., .. }) => Sender::Connected,
@@ -138,41 +122,38 @@ impl Shared {
         if let Some(remaining) = remaining(wait(self.quiet, sender, Spacing::NoGap)) {
             return Ok(remaining);
         }
-        let members = self.archive.members(&series.study_instance_uid, &series.series_instance_uid).await?;
+        let members = self.store.members(&series.series).await?;
         if let Some(remaining) = remaining(wait(self.quiet, sender, spacing(&members))) {
             return Ok(remaining);
         }
         let selection = selection::select(&series.modality, &members);
-        let (study, series_uid) = (&series.study_instance_uid, &series.series_instance_uid);
-        self.queue.decide(study, series_uid, series.revision, &selection, now).await?;
+        self.store.decide(&series.series, series.revision, &selection, now).await?;
         Ok(Duration::MAX)
     }
 
-    fn activity(&self) -> std::sync::MutexGuard<'_, HashMap<SeriesKey, Activity>> {
+    fn activity(&self) -> std::sync::MutexGuard<'_, HashMap<SeriesId, Activity>> {
         // No code that holds the lock can panic half-way through a change.
         self.activity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Drops what is known of series that are assembled and that nobody is connected for.
     fn forget_idle(&self, unassembled: &[UnassembledSeries]) {
-        let pending: HashSet<(&Uid, &Uid)> =
-            unassembled.iter().map(|series| (&series.study_instance_uid, &series.series_instance_uid)).collect();
+        let pending: HashSet<&SeriesId> = unassembled.iter().map(|series| &series.series).collect();
         let recently = Timestamp::now() - SignedDuration::from_secs(60);
-        self.activity().retain(|(study, series), activity| {
-            activity.feeds > 0 || activity.last > recently || pending.contains(&(study, series))
-        });
+        self.activity()
+            .retain(|series, activity| activity.feeds > 0 || activity.last > recently || pending.contains(series));
     }
 }
 
 /// The objects of one association or request.
 struct Feeder {
     shared: Arc<Shared>,
-    series: HashSet<SeriesKey>,
+    series: HashSet<SeriesId>,
 }
 
 impl Feed for Feeder {
     fn stored(&mut self, series: &SeriesId, _stored: Stored) {
-        let key = (series.study_instance_uid.clone(), series.series_instance_uid.clone());
+        let key = series.clone();
         let now = Timestamp::now();
         let first = self.series.insert(key.clone());
         let mut activity = self.shared.activity();

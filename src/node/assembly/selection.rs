@@ -4,8 +4,8 @@ use dicom_dictionary_std::uids;
 
 use crate::dicom::Uid;
 use crate::engine::volume::{Reason, Rejection};
-use crate::node::archive::SeriesMember;
 use crate::node::queue::{Member, Selection};
+use crate::node::store::SeriesMember;
 
 /// What kind of object a SOP class stands for, as far as the node cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,21 +2,16 @@ use dicom_core::VR;
 use dicom_dictionary_std::{tags, uids};
 
 use super::*;
-use crate::config::AnalysisConfig;
-use crate::node::archive::testing::{archive, slice, uid};
-use crate::node::queue::{JobState, SeriesProgress};
+use crate::node::archive::Archive;
+use crate::node::archive::testing::{archive, rules, slice, uid};
+use crate::node::queue::JobState;
+use crate::node::store::SeriesProgress;
 
 const QUIET: f64 = 30.0;
 
-async fn queue(archive: &Archive) -> Queue {
-    let analysis = AnalysisConfig { attempts: 2, timeout_seconds: 100, memory_limit_mib: 0, ignore_quality: false };
-    Queue::open(archive, &analysis, &[], false).await.expect("queue")
-}
-
 async fn opened() -> (tempfile::TempDir, Archive, Assembly) {
     let (folder, archive) = archive().await;
-    let queue = queue(&archive).await;
-    let assembly = Assembly::new(archive.clone(), queue, &StudyConfig { quiet_seconds: QUIET });
+    let assembly = Assembly::new(archive.index().clone(), &StudyConfig { quiet_seconds: QUIET });
     (folder, archive, assembly)
 }
 
@@ -33,7 +28,7 @@ async fn send(archive: &Archive, assembly: &Assembly, numbers: &[u16]) -> Box<dy
 async fn state_after(assembly: &Assembly, seconds: i64) -> Option<SeriesProgress> {
     let now = Timestamp::now();
     assembly.shared.advance(now, now + SignedDuration::from_secs(seconds)).await.expect("advance");
-    let study = assembly.shared.queue.study(&uid("1")).await.expect("study").expect("known");
+    let study = assembly.shared.store.study(&uid("1")).await.expect("study").expect("known");
     study.series.first().map(|series| series.state)
 }
 
@@ -68,13 +63,13 @@ async fn late_slices_make_a_new_job_and_repeated_ones_do_not() {
     let (_folder, archive, assembly) = opened().await;
     drop(send(&archive, &assembly, &[1, 2, 3]).await);
     assert_eq!(state_after(&assembly, 31).await, Some(SeriesProgress::Job(JobState::Queued)));
-    let first = assembly.shared.queue.claim(Timestamp::now()).await.expect("claim").expect("due");
+    let first = assembly.shared.store.claim(Timestamp::now()).await.expect("claim").expect("due");
     drop(send(&archive, &assembly, &[1, 2, 3]).await);
     assert_eq!(state_after(&assembly, 0).await, Some(SeriesProgress::Job(JobState::Running)), "nothing new came");
     drop(send(&archive, &assembly, &[4]).await);
     assert_eq!(state_after(&assembly, 0).await, Some(SeriesProgress::Receiving));
     assert_eq!(state_after(&assembly, 31).await, Some(SeriesProgress::Job(JobState::Queued)));
-    let second = assembly.shared.queue.claim(Timestamp::now() + SignedDuration::from_secs(40)).await;
+    let second = assembly.shared.store.claim(Timestamp::now() + SignedDuration::from_secs(40)).await;
     let second = second.expect("claim").expect("due");
     assert_ne!(first.id, second.id);
     assert_eq!((first.instances.len(), second.instances.len()), (3, 4));
@@ -84,11 +79,12 @@ async fn late_slices_make_a_new_job_and_repeated_ones_do_not() {
 async fn a_restart_forgets_no_series_and_gives_its_sender_time_to_return() {
     let (_folder, archive, assembly) = opened().await;
     std::mem::forget(send(&archive, &assembly, &[1, 2, 3]).await);
-    let again = Assembly::new(archive.clone(), queue(&archive).await, &StudyConfig { quiet_seconds: QUIET });
+    let again =
+        Assembly::new(archive.index().restarted(rules(&[], false)).await, &StudyConfig { quiet_seconds: QUIET });
     assert_eq!(state_after(&again, 25).await, Some(SeriesProgress::Receiving));
     assert_eq!(state_after(&again, 31).await, Some(SeriesProgress::Job(JobState::Queued)));
     assert_eq!(state_after(&again, 32).await, Some(SeriesProgress::Job(JobState::Queued)));
-    assert_eq!(again.shared.queue.jobs(10).await.expect("jobs").len(), 1);
+    assert_eq!(again.shared.store.jobs(10).await.expect("jobs").len(), 1);
 }
 
 #[tokio::test]
@@ -100,7 +96,7 @@ async fn images_of_other_modalities_are_rejected_and_own_results_are_not_looked_
     own.origin = crate::node::archive::Origin::Analysis;
     archive.store(own).await.expect("store");
     assert_eq!(state_after(&assembly, 31).await, Some(SeriesProgress::Job(JobState::Rejected)));
-    let study = assembly.shared.queue.study(&uid("1")).await.expect("study").expect("known");
+    let study = assembly.shared.store.study(&uid("1")).await.expect("study").expect("known");
     assert_eq!(study.series.len(), 1);
     assert_eq!(study.series[0].summary.as_ref().expect("a summary").reasons()[0].code(), "wrong-modality");
 }

@@ -15,8 +15,9 @@ use crate::dicom::AeTitle;
 use crate::dicom::bounded::Limits;
 use crate::node::archive::{Archive, Scope, StoredInstance};
 use crate::node::dicomweb::client::ClientError;
-use crate::node::queue::{Delivery, DeliveryFailure, DeliveryState, Queue, QueueError};
+use crate::node::queue::{Delivery, DeliveryFailure, DeliveryState};
 use crate::node::shutdown::Shutdown;
+use crate::node::store::{Store, StoreError};
 use crate::node::telemetry::{self, DeliveryEnd};
 
 /// Objects sent in one association or request.
@@ -49,7 +50,7 @@ pub struct Services {
     /// Where results lie.
     pub archive: Archive,
     /// What is pending.
-    pub queue: Queue,
+    pub queue: Store,
 }
 
 /// The loops of all destinations, not yet running.
@@ -84,7 +85,7 @@ async fn supervise(each: Arc<Loop>, shutdown: Shutdown) {
     while let Err(error) = tokio::spawn(Arc::clone(&each).run(shutdown.clone())).await {
         tracing::error!(destination = each.name, %error, "deliveries ended by a fault of this program and begin again");
         tokio::time::sleep(QUEUE_PAUSE).await;
-        if let Err(error) = each.services.queue.take_back_deliveries_to(&each.name, Timestamp::now()).await {
+        if let Err(error) = each.services.queue.requeue_abandoned_deliveries(&each.name, Timestamp::now()).await {
             tracing::error!(destination = each.name, %error, "what was being sent is sent again after a restart");
         }
     }
@@ -119,7 +120,7 @@ impl Loop {
     }
 
     /// Sends what is due. Returns how long there is nothing to do, if there was nothing.
-    async fn step(&self, shutdown: &Shutdown) -> Result<Option<Duration>, QueueError> {
+    async fn step(&self, shutdown: &Shutdown) -> Result<Option<Duration>, StoreError> {
         let queue = &self.services.queue;
         let now = Timestamp::now();
         let due = queue.claim_due(&self.name, BATCH, now).await?;
@@ -140,7 +141,7 @@ impl Loop {
             }
             () = out_of_time => {
                 for delivery in &due {
-                    queue.delivery_given_back(delivery, Timestamp::now()).await?;
+                    queue.release_delivery(delivery, Timestamp::now()).await?;
                 }
             }
         }
@@ -163,8 +164,12 @@ impl Loop {
         delivery: &Delivery,
         outcome: &Result<(), DeliveryFailure>,
         shutdown: &Shutdown,
-    ) -> Result<(), QueueError> {
+    ) -> Result<(), StoreError> {
         while let Err(error) = self.record(delivery, outcome).await {
+            if error.is_refusal() {
+                tracing::error!(destination = self.name, %error, "the end of a delivery is not recorded");
+                return Ok(());
+            }
             if shutdown.is_cancelled() {
                 return Err(error);
             }
@@ -198,8 +203,8 @@ impl Loop {
 
     async fn find(&self, delivery: &Delivery) -> Result<StoredInstance, DeliveryFailure> {
         let scope = Scope::Instance(
-            delivery.study_instance_uid.clone(),
-            delivery.series_instance_uid.clone(),
+            delivery.series.study_instance_uid.clone(),
+            delivery.series.series_instance_uid.clone(),
             delivery.sop_instance_uid.clone(),
         );
         let found = self
@@ -213,7 +218,7 @@ impl Loop {
         found.into_iter().next().ok_or_else(lost)
     }
 
-    async fn record(&self, delivery: &Delivery, outcome: &Result<(), DeliveryFailure>) -> Result<(), QueueError> {
+    async fn record(&self, delivery: &Delivery, outcome: &Result<(), DeliveryFailure>) -> Result<(), StoreError> {
         let now = Timestamp::now();
         let end = match outcome {
             Ok(()) => {
@@ -221,7 +226,7 @@ impl Loop {
                 DeliveryEnd::Delivered
             }
             Err(failure) => match self.services.queue.delivery_failed(delivery, failure, now).await? {
-                DeliveryState::DeadLetter => DeliveryEnd::Failed,
+                DeliveryState::Failed => DeliveryEnd::Failed,
                 _ => DeliveryEnd::Retried,
             },
         };

@@ -1,13 +1,15 @@
 //! Deliveries from a queue with real jobs to a receiving node, to one that refuses, and to one that is not there.
 
 use super::*;
-use crate::config::{AnalysisConfig, Config, Transport};
+use crate::config::{Config, Transport};
+use crate::dicom::SeriesId;
 use crate::engine::pipeline::{ResultKind, ResultReference, testing};
-use crate::node::archive::testing::{archive, slice, uid};
+use crate::node::archive::testing::{archive, rules, slice, uid};
 use crate::node::arrivals::Unheard;
 use crate::node::dicomweb::client::testing::answering;
 use crate::node::dimse::scp;
-use crate::node::queue::{DeliveryView, JobId, Selection};
+use crate::node::queue::{JobId, Selection};
+use crate::node::store::DeliveryView;
 
 const STUDY: &str = "1.1";
 const RESULTS: &str = "1.1.9";
@@ -42,11 +44,10 @@ async fn sender(destinations: &[DestinationConfig]) -> (tempfile::TempDir, Servi
     let (folder, archive) = archive().await;
     archive.store(slice(STUDY, "1.1.1", 1, &[])).await.expect("store");
     archive.store(slice(STUDY, RESULTS, 1, &[])).await.expect("store");
-    let analysis = AnalysisConfig { attempts: 1, timeout_seconds: 60, memory_limit_mib: 0, ignore_quality: false };
-    let queue = Queue::open(&archive, &analysis, destinations, true).await.expect("queue");
+    let queue = archive.index().restarted(rules(destinations, true)).await;
     let selection = Selection::Analyse(vec![(uid("1.1.1.1"), "0".repeat(64))]);
     let now = Timestamp::now();
-    queue.decide(&uid(STUDY), &uid("1.1.1"), 1, &selection, now).await.expect("decide");
+    queue.decide(&SeriesId::new(uid(STUDY), uid("1.1.1")), 1, &selection, now).await.expect("decide");
     let job = queue.claim(now).await.expect("claim").expect("due");
     let result = |kind, number: u16| ResultReference {
         kind,

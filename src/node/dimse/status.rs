@@ -85,12 +85,8 @@ impl From<&ArchiveError> for Reply {
             ArchiveError::Unfit(why) => Self::new(Status::DOES_NOT_MATCH, why.as_str()),
             // Both pass or are repaired by an operator; the object itself is not at fault.
             ArchiveError::Disk { .. } => Self::new(Status::OUT_OF_RESOURCES, "the disk failed"),
-            ArchiveError::Index { .. } | ArchiveError::Migration(_) | ArchiveError::Version { .. } => {
-                Self::new(Status::OUT_OF_RESOURCES, "the index failed")
-            }
-            ArchiveError::Closed | ArchiveError::InUse(_) => {
-                Self::new(Status::OUT_OF_RESOURCES, "the node is stopping")
-            }
+            ArchiveError::Index(_) => Self::new(Status::OUT_OF_RESOURCES, "the index failed"),
+            ArchiveError::Closed => Self::new(Status::OUT_OF_RESOURCES, "the node is stopping"),
         }
     }
 }

@@ -19,6 +19,7 @@ use super::scu::{self, Outgoing, Peer, SendOutcome};
 use crate::config::Config;
 use crate::dicom::bounded::{EXPLICIT_VR_BIG_ENDIAN, Limits};
 use crate::dicom::{AeTitle, SeriesId, Uid};
+use crate::node::archive::testing::open;
 use crate::node::archive::{Archive, Scope, Stored};
 use crate::node::arrivals::{Feed, StoreEvents};
 use crate::node::shutdown::Shutdown;
@@ -65,7 +66,7 @@ impl Node {
         let mut config = Config::from_defaults(overrides).expect("settings");
         config.storage.path = folder.path().join("archive");
         config.storage.minimum_free_mib = config.storage.minimum_free_mib.min(1);
-        let archive = Archive::open(&config.storage).await.expect("archive");
+        let archive = open(&config.storage).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
         let (events, shutdown) = (Recorder::default(), Shutdown::new());

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::archive::ArchiveReader;
-use super::queue::holdings::{HeldSeries, held_series, studies_of_accession};
-use super::queue::{JobState, QueueError};
+use super::queue::JobState;
+use super::store::{HeldSeries, StoreError};
 use crate::cohort::{ExamRow, Layout, TableError, image_name, write_table};
 use crate::dicom::Uid;
 use labels::{Name, Row};
@@ -36,7 +36,7 @@ pub enum ExportError {
     },
     /// The index.
     #[error(transparent)]
-    Queue(#[from] QueueError),
+    Store(#[from] StoreError),
     /// The disk.
     #[error("{action} {path}: {source}", path = path.display())]
     Disk {
@@ -113,7 +113,7 @@ impl Export {
         let mut slices = 0;
         for (study, row) in &wanted {
             match self.series_of(archive, study).await? {
-                Ok(series) => match self.write(study, &series)? {
+                Ok(series) => match self.write(archive, study, &series)? {
                     Ok(count) => {
                         slices += count;
                         exams.push(ExamRow {
@@ -138,20 +138,26 @@ impl Export {
 
     /// The series of a study to export, or why there is none.
     async fn series_of(&self, archive: &ArchiveReader, study: &Uid) -> Result<Result<HeldSeries, String>, ExportError> {
-        let Some(held) = held_series(archive, study).await? else {
+        let Some(held) = archive.index().held_series(study).await? else {
             return Ok(Err("the archive does not have the study".to_owned()));
         };
         Ok(choose(held, self.include_rejected))
     }
 
     /// Puts the slices of a series into their folder, all or none. Gives how many, or why it is none.
-    fn write(&self, study: &Uid, series: &HeldSeries) -> Result<Result<usize, String>, ExportError> {
+    fn write(
+        &self,
+        archive: &ArchiveReader,
+        study: &Uid,
+        series: &HeldSeries,
+    ) -> Result<Result<usize, String>, ExportError> {
         let parent = Layout::below(&self.out).study(study.as_str());
         let place = parent.join(series.series_instance_uid.as_str());
         let mut files = Vec::with_capacity(series.slices.len());
-        for (instance, path) in &series.slices {
-            match path.as_ref().and_then(|path| Some((path, fs::metadata(path).ok()?.len()))) {
-                Some((path, bytes)) => files.push((image_name(instance.as_str()), path, bytes)),
+        for (instance, blob) in &series.slices {
+            let path = blob.map(|blob| archive.path(blob));
+            match path.and_then(|path| Some((fs::metadata(&path).ok()?.len(), path))) {
+                Some((bytes, path)) => files.push((image_name(instance.as_str()), path, bytes)),
                 None => return Ok(Err(format!("the archive no longer has the image {instance}"))),
             }
         }
@@ -187,7 +193,7 @@ async fn study_of(archive: &ArchiveReader, name: &Name) -> Result<Result<Uid, St
     match name {
         Name::Study(text) => Ok(Uid::parse(text).map_err(|error| error.to_string())),
         Name::Accession(number) => {
-            let mut studies = studies_of_accession(archive, number).await?;
+            let mut studies = archive.index().studies_of_accession(number).await?;
             Ok(match (studies.pop(), studies.len()) {
                 (Some(study), 0) => Ok(study),
                 (Some(_), more) => Err(format!("{} studies have the accession number", more + 1)),
@@ -229,7 +235,7 @@ fn remove(folder: &Path) -> Result<(), ExportError> {
 }
 
 /// True if the folder holds exactly these files in their sizes.
-fn is_complete(folder: &Path, files: &[(String, &PathBuf, u64)]) -> bool {
+fn is_complete(folder: &Path, files: &[(String, PathBuf, u64)]) -> bool {
     let size = |name: &str| fs::metadata(folder.join(name)).ok().map(|metadata| metadata.len());
     let count = fs::read_dir(folder).map_or(0, Iterator::count);
     count == files.len() && files.iter().all(|(name, _, bytes)| size(name) == Some(*bytes))

@@ -5,12 +5,13 @@ use dicom_dictionary_std::tags;
 use jiff::Timestamp;
 
 use super::*;
-use crate::config::{AnalysisConfig, StorageConfig};
+use crate::config::StorageConfig;
+use crate::dicom::SeriesId;
 use crate::engine::pipeline::{AnalysisSummary, testing};
 use crate::engine::volume::{Reason, Rejection};
 use crate::node::archive::Archive;
-use crate::node::archive::testing::{slice, storage, uid};
-use crate::node::queue::{Queue, Selection};
+use crate::node::archive::testing::{open, slice, storage, uid};
+use crate::node::queue::Selection;
 
 /// A running node: series `1.1.1` (3 slices) and `1.1.2` (2) of study `1.1` analysed, that of `1.2` rejected, that of
 /// `1.3` not complete.
@@ -24,9 +25,8 @@ impl Running {
     async fn new() -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         let config = storage(&folder.path().join("archive"));
-        let archive = Archive::open(&config).await.expect("archive");
-        let analysis = AnalysisConfig { attempts: 2, timeout_seconds: 100, memory_limit_mib: 0, ignore_quality: false };
-        let queue = Queue::open(&archive, &analysis, &[], false).await.expect("queue");
+        let archive = open(&config).await;
+        let queue = archive.index();
         for (study, series, slices, analysed) in [
             ("1.1", "1.1.1", 3, Some(true)),
             ("1.1", "1.1.2", 2, Some(true)),
@@ -43,7 +43,7 @@ impl Running {
             if let Some(analysed) = analysed {
                 let now = Timestamp::now();
                 let (revision, selection) = (i64::from(slices), Selection::Analyse(members));
-                queue.decide(&uid(study), &uid(series), revision, &selection, now).await.expect("decide");
+                queue.decide(&SeriesId::new(uid(study), uid(series)), revision, &selection, now).await.expect("decide");
                 let job = queue.claim(now).await.expect("claim").expect("due");
                 queue.finish(&job, &summary(analysed), &[], now).await.expect("finish");
             }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::dicom::bounded::ReadError;
 use crate::node::archive::ArchiveError;
-use crate::node::queue::QueueError;
+use crate::node::store::StoreError;
 
 /// Why a request is not done, with a sentence for the person who reads it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -144,11 +144,11 @@ impl From<ArchiveError> for Problem {
     }
 }
 
-impl From<QueueError> for Problem {
-    fn from(error: QueueError) -> Self {
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
         match error {
-            QueueError::Unknown(_) => Self::NotFound(error.to_string()),
-            QueueError::WrongState { .. } => Self::Conflict(error.to_string()),
+            StoreError::Unknown(_) => Self::NotFound(error.to_string()),
+            StoreError::Job { .. } => Self::Conflict(error.to_string()),
             _ => Self::reading(&error),
         }
     }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::dicom::{Uid, hexadecimal};
+use crate::dicom::{SeriesId, Uid, hexadecimal};
 use crate::engine::pipeline::ResultReference;
 use crate::engine::volume::Rejection;
 
@@ -15,7 +15,7 @@ use crate::engine::volume::Rejection;
 /// series, instance set and models.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct JobId(pub(super) String);
+pub struct JobId(String);
 
 impl fmt::Display for JobId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,14 +25,19 @@ impl fmt::Display for JobId {
 
 impl JobId {
     /// The job of a series with the instance set of this digest.
-    pub(super) fn of(study_instance_uid: &Uid, series_instance_uid: &Uid, instances_sha256: &str) -> Self {
-        let text = format!("{study_instance_uid}\n{series_instance_uid}\n{instances_sha256}");
+    pub(in crate::node) fn of(series: &SeriesId, instances_sha256: &str) -> Self {
+        let text = format!("{}\n{}\n{instances_sha256}", series.study_instance_uid, series.series_instance_uid);
         Self(hexadecimal(&Sha256::digest(text)[..16]))
     }
 
     /// A job identity as typed; whether the job exists is another matter.
     pub fn from_text(text: &str) -> Self {
         Self(text.to_owned())
+    }
+
+    /// The identity as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -51,10 +56,8 @@ pub fn instances_sha256(members: &[Member]) -> String {
 pub struct Job {
     /// Its identity.
     pub id: JobId,
-    /// Study of the series.
-    pub study_instance_uid: Uid,
     /// The series.
-    pub series_instance_uid: Uid,
+    pub series: SeriesId,
     /// The instances to analyse.
     pub instances: Vec<Uid>,
     /// Digest of the instance set.

@@ -1,4 +1,4 @@
-//! The database file that index and queue share: one writer, several readers, every commit durable.
+//! The database file: one writer, several readers, every commit durable.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,13 +7,18 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{SqlSafeStr, Sqlite, SqlitePool, Transaction};
 
-use super::error::ArchiveError;
+use super::backup;
+use super::error::{StoreError, during};
+
+/// The file in the folder of the archive.
+pub(super) const FILE: &str = "index.sqlite";
 
 /// Versioned changes of the tables, oldest first. One that has been released is never edited.
-const MIGRATIONS: &[(i64, &str, &str)] = &[
+pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "archive", include_str!("../../../migrations/0001_archive.sql")),
     (2, "queue", include_str!("../../../migrations/0002_queue.sql")),
     (3, "shadow", include_str!("../../../migrations/0003_shadow.sql")),
+    (4, "failed deliveries", include_str!("../../../migrations/0004_failed_deliveries.sql")),
 ];
 
 /// The version that this program's tables have.
@@ -22,16 +27,20 @@ pub(super) const LATEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 /// Readers at the same time; more wait.
 const READERS: u32 = 4;
 
-/// A handle to the database; cheap to clone.
+/// What changes together, or not at all.
+pub(super) type Change = Transaction<'static, Sqlite>;
+
+/// The open database file; cheap to clone.
 #[derive(Debug, Clone)]
-pub(in crate::node) struct Database {
+pub(super) struct Database {
     writer: SqlitePool,
     readers: SqlitePool,
 }
 
 impl Database {
-    /// Opens the file, creating it if needed, and brings its tables to this version of the program.
-    pub(super) async fn open(path: &Path) -> Result<Self, ArchiveError> {
+    /// Opens the file, creating it if needed, and brings its tables to this version of the program. Tables of an
+    /// earlier version are copied first.
+    pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -39,19 +48,22 @@ impl Database {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10));
-        let opening = ArchiveError::index("opening the index");
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
-            .connect_with(options.clone())
-            .await
-            .map_err(opening)?;
-        let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
-            Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
-        });
-        Migrator::with_migrations(migrations.collect()).run(&writer).await?;
+            .connect_with(options.clone());
+        let writer = during("opening the index", async { Ok(writer.await?) }).await?;
+        match version(&writer).await? {
+            Some(found) if found > LATEST => return Err(StoreError::Version { found, wanted: LATEST }),
+            Some(found) if found < LATEST => backup::copy(&writer, path, LATEST).await?,
+            Some(_) | None => {}
+        }
+        migrator(MIGRATIONS).run(&writer).await.map_err(|error| StoreError::Database {
+            action: "preparing the tables of the index",
+            source: error.into(),
+        })?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             // A file does not go away as a server does; asking first would cost as much as most answers.
@@ -61,12 +73,12 @@ impl Database {
     }
 
     /// Connections for reading. They see everything that was committed before.
-    pub(in crate::node) fn readers(&self) -> &SqlitePool {
+    pub(super) fn readers(&self) -> &SqlitePool {
         &self.readers
     }
 
-    /// Begins the only writing transaction; waits for the one before it. Dropped, it is rolled back.
-    pub(in crate::node) async fn write(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+    /// Begins the only writing transaction, after waiting for the one before it. Dropped, it is rolled back.
+    pub(super) async fn begin(&self) -> Result<Change, sqlx::Error> {
         self.writer.begin_with("BEGIN IMMEDIATE").await
     }
 
@@ -75,4 +87,24 @@ impl Database {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// Applies these changes that a database does not have yet.
+pub(super) fn migrator(migrations: &'static [(i64, &'static str, &'static str)]) -> Migrator {
+    let migrations = migrations.iter().map(|(version, name, sql)| {
+        Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.collect())
+}
+
+/// The version of the tables; `None` if there are none yet.
+pub(super) async fn version(database: &SqlitePool) -> Result<Option<i64>, StoreError> {
+    during("reading the version of the index", async {
+        let tables = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
+        if sqlx::query_scalar::<_, i64>(tables).fetch_one(database).await? == 0 {
+            return Ok(None);
+        }
+        Ok(sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations WHERE success").fetch_one(database).await?)
+    })
+    .await
 }

@@ -1,32 +1,29 @@
-//! What a candidate model says beside the active ones: which analysed series it has yet to see, and its results.
+//! What a shadow model predicts: which analysed series it has yet to see, and its results.
 //!
-//! Only reading touches the tables of jobs and results, and a candidate's result is written after the job's own was: it
-//! can neither change nor delay, nor become an object or a delivery.
+//! Only reading touches the tables of jobs and results, and a shadow model's result is written after the job's own was:
+//! it can neither change nor delay, nor become an object or a delivery.
 
 use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::Queue;
-use super::error::{QueueError, database};
-use super::job::JobId;
-use super::state::JobState;
-use super::views::{summary, time, uid};
-use crate::dicom::Uid;
+use super::error::{Fault, StoreError, during};
+use super::handle::Store;
+use super::rows::{Columns, to_json};
+use crate::dicom::{SeriesId, Uid};
 use crate::engine::models::activation::Candidate;
 use crate::engine::models::manifest::Kind;
 use crate::engine::pipeline::{self, AnalysisSummary};
+use crate::node::queue::{JobId, JobState};
 
-/// A job that the active models are done with and that a candidate has not seen.
+/// A job that the active models are done with and that a shadow model has not seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShadowCase {
     /// The job.
     pub job: JobId,
-    /// Study of the series.
-    pub study_instance_uid: Uid,
     /// The series.
-    pub series_instance_uid: Uid,
+    pub series: SeriesId,
     /// The instances that were analysed.
     pub instances: Vec<Uid>,
     /// Digest of the instance set.
@@ -35,40 +32,39 @@ pub struct ShadowCase {
     pub created_at: Timestamp,
 }
 
-/// What a candidate said of a series.
+/// What a shadow model predicts of a series.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ShadowView {
-    /// The candidate, as `name/version`.
+    /// The shadow model, as `name/version`.
     pub package: String,
     /// Its digest.
     pub sha256: String,
-    /// What it said, unless it failed.
+    /// What it predicts, unless it failed.
     #[serde(flatten, serialize_with = "pipeline::answer")]
     pub summary: Option<AnalysisSummary>,
-    /// What it failed of, if it failed.
+    /// Why it failed, if it failed.
     pub error: Option<String>,
     /// When.
     pub recorded_at: Timestamp,
 }
 
-/// A candidate's result beside the active one.
+/// A shadow model's prediction beside that of the active models.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
-    /// Study Instance UID.
-    pub study_instance_uid: Uid,
-    /// Series Instance UID.
-    pub series_instance_uid: Uid,
+    /// The series.
+    #[serde(flatten)]
+    pub series: SeriesId,
     /// The job.
     pub job: JobId,
-    /// What the active models said: what stands in the results.
+    /// What the active models predicted: what stands in the results.
     #[serde(serialize_with = "pipeline::answer")]
     pub active: Option<AnalysisSummary>,
-    /// What the candidate said.
+    /// What the shadow model predicts.
     pub shadow: ShadowView,
 }
 
 impl Comparison {
-    /// True if nothing but the candidate can make a difference: it did not fail, and the model of the other kind was
+    /// True if nothing but the shadow model can make a difference: it did not fail, and the model of the other kind was
     /// the same wherever it took part in both. A promotion between the two analyses changes it.
     pub fn is_comparable(&self) -> bool {
         let (Some(active), Some(shadow)) = (&self.active, &self.shadow.summary) else { return false };
@@ -85,129 +81,114 @@ impl Comparison {
     }
 }
 
-impl Queue {
-    /// True if nothing is to be analysed at this time and nothing is being analysed.
-    pub async fn is_idle(&self, now: Timestamp) -> Result<bool, QueueError> {
-        let busy: i64 = sqlx::query_scalar(
-            "SELECT COUNT(*) FROM jobs WHERE state = 'running' OR (state = 'queued' AND not_before <= $1)",
-        )
-        .bind(now.as_millisecond())
-        .fetch_one(self.database.readers())
+impl Store {
+    /// The oldest job that ended in an analysis since the shadow model was set, and that it has not seen.
+    pub async fn next_shadow_case(&self, candidate: &Candidate) -> Result<Option<ShadowCase>, StoreError> {
+        during("looking for a series that the shadow model has not seen", async {
+            // A job without an attempt was decided on by its headers alone.
+            let row = sqlx::query(
+                "SELECT id, study_instance_uid, series_instance_uid, instances, instances_sha256, created_at FROM jobs \
+                 WHERE state IN ($1, $2) AND attempts > 0 AND updated_at >= $3 AND NOT EXISTS \
+                 (SELECT 1 FROM shadow_results s WHERE s.job_id = jobs.id AND s.package = $4 AND s.sha256 = $5) \
+                 ORDER BY updated_at, id LIMIT 1",
+            )
+            .bind(JobState::Analysed.name())
+            .bind(JobState::Rejected.name())
+            .bind(candidate.since.as_millisecond())
+            .bind(&candidate.package)
+            .bind(&candidate.sha256)
+            .fetch_optional(self.readers())
+            .await?;
+            row.as_ref().map(case).transpose()
+        })
         .await
-        .map_err(database("looking for work"))?;
-        Ok(busy == 0)
     }
 
-    /// The oldest job that ended in an analysis since the candidate runs beside, and that it has not seen.
-    pub async fn next_shadow_case(&self, candidate: &Candidate) -> Result<Option<ShadowCase>, QueueError> {
-        let failing = "looking for a series that the candidate has not seen";
-        // A job without an attempt was decided on by its headers alone.
-        let row = sqlx::query(
-            "SELECT id, study_instance_uid, series_instance_uid, instances, instances_sha256, created_at FROM jobs \
-             WHERE state IN ($1, $2) AND attempts > 0 AND updated_at >= $3 AND NOT EXISTS \
-             (SELECT 1 FROM shadow_results s WHERE s.job_id = jobs.id AND s.package = $4 AND s.sha256 = $5) \
-             ORDER BY updated_at, id LIMIT 1",
-        )
-        .bind(JobState::Analysed.name())
-        .bind(JobState::Rejected.name())
-        .bind(candidate.since.as_millisecond())
-        .bind(&candidate.package)
-        .bind(&candidate.sha256)
-        .fetch_optional(self.database.readers())
-        .await
-        .map_err(database(failing))?;
-        row.as_ref().map(case).transpose().map_err(database(failing))
-    }
-
-    /// Records what a candidate said of a series, or what it failed of. A repetition changes nothing.
+    /// Records what a shadow model predicts of a series, or why it failed. A repetition changes nothing.
     pub async fn record_shadow(
         &self,
         case: &ShadowCase,
         candidate: &Candidate,
         outcome: &Result<AnalysisSummary, String>,
         now: Timestamp,
-    ) -> Result<(), QueueError> {
-        let failing = "recording the result of a candidate";
-        let json = outcome.as_ref().ok().map(serde_json::to_string).transpose();
-        let json = json.map_err(|source| QueueError::Summary { job: case.job.to_string(), source })?;
-        let mut transaction = self.database.write().await.map_err(database(failing))?;
-        sqlx::query(
-            "INSERT INTO shadow_results (job_id, package, sha256, summary, error, recorded_at) \
-             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (job_id, package, sha256) DO NOTHING",
-        )
-        .bind(&case.job.0)
-        .bind(&candidate.package)
-        .bind(&candidate.sha256)
-        .bind(json)
-        .bind(outcome.as_ref().err())
-        .bind(now.as_millisecond())
-        .execute(&mut *transaction)
-        .await
-        .map_err(database(failing))?;
-        transaction.commit().await.map_err(database(failing))?;
+    ) -> Result<(), StoreError> {
+        during("recording the result of a shadow model", async {
+            let summary = outcome.as_ref().ok().map(|summary| to_json("summary", summary)).transpose()?;
+            let mut change = self.database.begin().await?;
+            sqlx::query(
+                "INSERT INTO shadow_results (job_id, package, sha256, summary, error, recorded_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (job_id, package, sha256) DO NOTHING",
+            )
+            .bind(case.job.as_str())
+            .bind(&candidate.package)
+            .bind(&candidate.sha256)
+            .bind(summary)
+            .bind(outcome.as_ref().err())
+            .bind(now.as_millisecond())
+            .execute(&mut *change)
+            .await?;
+            Ok(change.commit().await?)
+        })
+        .await?;
         self.announce();
         Ok(())
     }
 
-    /// What candidates said of a job, the newest first.
-    pub(super) async fn shadows(&self, job: &JobId) -> Result<Vec<ShadowView>, QueueError> {
+    /// What shadow models predict of a job, the newest first.
+    pub(super) async fn shadows(&self, job: &JobId) -> Result<Vec<ShadowView>, Fault> {
         let rows = sqlx::query(
-            "SELECT job_id, package, sha256, summary, error, recorded_at FROM shadow_results WHERE job_id = $1 \
+            "SELECT package, sha256, summary, error, recorded_at FROM shadow_results WHERE job_id = $1 \
              ORDER BY recorded_at DESC, package",
         )
-        .bind(&job.0)
-        .fetch_all(self.database.readers())
-        .await
-        .map_err(database("listing results of candidates"))?;
+        .bind(job.as_str())
+        .fetch_all(self.readers())
+        .await?;
         rows.iter().map(view).collect()
     }
 
-    /// What candidates said, beside what the active models said, the newest first.
-    pub async fn comparisons(&self, limit: u32) -> Result<Vec<Comparison>, QueueError> {
-        let failing = "listing results of candidates";
-        let rows = sqlx::query(
-            "SELECT s.job_id, s.package, s.sha256, s.summary, s.error, s.recorded_at, j.study_instance_uid, \
-             j.series_instance_uid, j.summary AS active FROM shadow_results s JOIN jobs j ON j.id = s.job_id \
-             ORDER BY s.recorded_at DESC, s.job_id, s.package LIMIT $1",
-        )
-        .bind(i64::from(limit))
-        .fetch_all(self.database.readers())
+    /// What shadow models predict, beside what the active models predicted, the newest first.
+    pub async fn comparisons(&self, limit: u32) -> Result<Vec<Comparison>, StoreError> {
+        during("listing results of shadow models", async {
+            let rows = sqlx::query(
+                "SELECT s.job_id, s.package, s.sha256, s.summary, s.error, s.recorded_at, j.study_instance_uid, \
+                 j.series_instance_uid, j.summary AS active FROM shadow_results s JOIN jobs j ON j.id = s.job_id \
+                 ORDER BY s.recorded_at DESC, s.job_id, s.package LIMIT $1",
+            )
+            .bind(limit)
+            .fetch_all(self.readers())
+            .await?;
+            rows.iter().map(comparison).collect()
+        })
         .await
-        .map_err(database(failing))?;
-        let comparison = |row: &SqliteRow| {
-            let job = JobId(row.get("job_id"));
-            Ok(Comparison {
-                study_instance_uid: uid(row, "study_instance_uid").map_err(database(failing))?,
-                series_instance_uid: uid(row, "series_instance_uid").map_err(database(failing))?,
-                active: summary(Some(&job), row.get("active"))?,
-                shadow: view(row)?,
-                job,
-            })
-        };
-        rows.iter().map(comparison).collect()
     }
 }
 
-fn case(row: &SqliteRow) -> Result<ShadowCase, sqlx::Error> {
+fn case(row: &SqliteRow) -> Result<ShadowCase, Fault> {
     Ok(ShadowCase {
-        job: JobId(row.try_get("id")?),
-        study_instance_uid: uid(row, "study_instance_uid")?,
-        series_instance_uid: uid(row, "series_instance_uid")?,
-        instances: serde_json::from_str(row.try_get("instances")?)
-            .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+        job: row.job_id("id")?,
+        series: row.series()?,
+        instances: row.json("instances")?,
         instances_sha256: row.try_get("instances_sha256")?,
-        created_at: time(row.try_get("created_at")?),
+        created_at: row.time("created_at")?,
     })
 }
 
-fn view(row: &SqliteRow) -> Result<ShadowView, QueueError> {
-    let job = JobId(row.get("job_id"));
+fn view(row: &SqliteRow) -> Result<ShadowView, Fault> {
     Ok(ShadowView {
-        package: row.get("package"),
-        sha256: row.get("sha256"),
-        summary: summary(Some(&job), row.get("summary"))?,
-        error: row.get("error"),
-        recorded_at: time(row.get("recorded_at")),
+        package: row.try_get("package")?,
+        sha256: row.try_get("sha256")?,
+        summary: row.optional_json("summary")?,
+        error: row.try_get("error")?,
+        recorded_at: row.time("recorded_at")?,
+    })
+}
+
+fn comparison(row: &SqliteRow) -> Result<Comparison, Fault> {
+    Ok(Comparison {
+        series: row.series()?,
+        job: row.job_id("job_id")?,
+        active: row.optional_json("active")?,
+        shadow: view(row)?,
     })
 }
 
@@ -227,9 +208,8 @@ mod tests {
 
     fn comparison(active: AnalysisSummary, candidate: &str, summary: Option<AnalysisSummary>) -> Comparison {
         Comparison {
-            study_instance_uid: Uid::parse("1.2").expect("uid"),
-            series_instance_uid: Uid::parse("1.3").expect("uid"),
-            job: JobId("job".to_owned()),
+            series: SeriesId::new(Uid::parse("1.2").expect("uid"), Uid::parse("1.3").expect("uid")),
+            job: JobId::from_text("job"),
             active: Some(active),
             shadow: ShadowView {
                 package: "model/1".to_owned(),

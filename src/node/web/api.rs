@@ -70,7 +70,7 @@ pub(super) async fn retry_deliveries(
     Form(failed): Form<FailedDeliveries>,
 ) -> HttpResult {
     require_same_origin(&headers)?;
-    let queued = web.0.queue.revive_dead_letters(failed.destination.as_deref(), Timestamp::now()).await?;
+    let queued = web.0.queue.retry_deliveries(failed.destination.as_deref(), Timestamp::now()).await?;
     tracing::info!(destination = failed.destination, queued, "failed deliveries queued again by hand");
     Ok(done(&headers, json!({ "queued": queued })))
 }

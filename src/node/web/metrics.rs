@@ -7,7 +7,8 @@ use metrics::gauge;
 
 use super::services::Web;
 use crate::node::http::HttpResult;
-use crate::node::queue::{Counts, JobState};
+use crate::node::queue::JobState;
+use crate::node::store::Counts;
 use crate::node::telemetry::Gauge;
 
 /// The text format's media type.

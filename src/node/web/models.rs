@@ -14,7 +14,7 @@ use crate::engine::analyse::findings::{ModelIdentity, Probability};
 use crate::engine::pipeline::{AnalysisSummary, Ending};
 use crate::node::http::{HttpResult, Problem};
 use crate::node::models::ModelEntry;
-use crate::node::queue::Comparison;
+use crate::node::store::Comparison;
 
 /// Most series of one answer.
 const MAXIMUM: u32 = 100_000;
@@ -183,8 +183,8 @@ impl<'a> From<&'a Comparison> for Row<'a> {
         let shadow = &comparison.shadow;
         let [active, candidate] = [&comparison.active, &shadow.summary].map(Option::as_ref);
         Self {
-            study_instance_uid: comparison.study_instance_uid.as_str(),
-            series_instance_uid: comparison.series_instance_uid.as_str(),
+            study_instance_uid: comparison.series.study_instance_uid.as_str(),
+            series_instance_uid: comparison.series.series_instance_uid.as_str(),
             recorded_at: shadow.recorded_at.to_string(),
             active_models: models(active),
             active_status: status(active),

@@ -11,7 +11,7 @@ use crate::dicom::bounded::Limits;
 use crate::node::archive::Archive;
 use crate::node::arrivals::StoreEvents;
 use crate::node::models::ModelEntry;
-use crate::node::queue::Queue;
+use crate::node::store::Store;
 use crate::node::worker::Analysis;
 use crate::node::worker::shadow::ShadowStatus;
 
@@ -24,7 +24,7 @@ pub struct Services {
     /// The archive.
     pub archive: Archive,
     /// Jobs, results and deliveries.
-    pub queue: Queue,
+    pub queue: Store,
     /// Who hears of stored objects.
     pub events: Arc<dyn StoreEvents>,
     /// What runs the networks, and which.
@@ -66,7 +66,7 @@ pub(super) struct Web(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     pub(super) archive: Archive,
-    pub(super) queue: Queue,
+    pub(super) queue: Store,
     pub(super) analysis: watch::Receiver<Analysis>,
     pub(super) models: watch::Receiver<Vec<ModelEntry>>,
     pub(super) shadow: watch::Receiver<Option<ShadowStatus>>,

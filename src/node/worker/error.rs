@@ -7,7 +7,7 @@ use crate::dicom::Uid;
 use crate::dicom::bounded::ReadError;
 use crate::dicom::uid::UidError;
 use crate::node::archive::ArchiveError;
-use crate::node::queue::QueueError;
+use crate::node::store::StoreError;
 
 /// Why an attempt failed, or the worker could not start.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +52,7 @@ pub enum WorkerError {
     },
     /// The queue.
     #[error(transparent)]
-    Queue(#[from] QueueError),
+    Store(#[from] StoreError),
 }
 
 /// What is wrong with a result file.
@@ -81,7 +81,8 @@ impl WorkerError {
     pub(super) fn is_infrastructure_error(&self) -> bool {
         matches!(
             self,
-            Self::Archive(ArchiveError::Full(_) | ArchiveError::Disk { .. } | ArchiveError::Index { .. })
+            Self::Archive(ArchiveError::Full(_) | ArchiveError::Disk { .. } | ArchiveError::Index(_))
+                | Self::Store(StoreError::Full(_) | StoreError::Database { .. } | StoreError::Raced(_))
                 | Self::Folder { .. }
                 | Self::Process(ProcessError::Start { .. } | ProcessError::Unable(_))
         )

@@ -32,8 +32,9 @@ use crate::engine::models::registry::Packages;
 use crate::engine::pipeline::{AnalysisSummary, Ending};
 use crate::node::archive::{Archive, Unfiled};
 use crate::node::models::Wanted;
-use crate::node::queue::{Job, JobState, Queue, QueueError};
+use crate::node::queue::{Job, JobState};
 use crate::node::shutdown::Shutdown;
+use crate::node::store::{Store, StoreError};
 use crate::node::telemetry::{self, JobEnd};
 pub use error::{ResultFault, WorkerError};
 use process::Process;
@@ -60,7 +61,7 @@ pub struct WorkerSettings {
 /// The worker. It has the analysis process started before it takes the first job.
 pub struct Worker {
     archive: Archive,
-    queue: Queue,
+    queue: Store,
     setup: Setup,
     launch: Launch,
     folder: PathBuf,
@@ -92,7 +93,7 @@ impl Worker {
     /// a CUDA device for instance, is an error here and not in the first job.
     pub async fn start(
         archive: Archive,
-        queue: Queue,
+        queue: Store,
         settings: &WorkerSettings,
         wanted: watch::Receiver<Wanted>,
     ) -> Result<Self, WorkerError> {
@@ -102,7 +103,7 @@ impl Worker {
     /// As [`Worker::start`], with another program in place of this one.
     pub async fn start_with(
         archive: Archive,
-        queue: Queue,
+        queue: Store,
         settings: &WorkerSettings,
         launch: Launch,
         mut wanted: watch::Receiver<Wanted>,
@@ -187,7 +188,7 @@ impl Worker {
     }
 
     /// Does one job if one is due, and then returns zero; else how long until the next one is.
-    async fn step(&mut self, shutdown: &Shutdown) -> Result<Duration, QueueError> {
+    async fn step(&mut self, shutdown: &Shutdown) -> Result<Duration, StoreError> {
         let now = Timestamp::now();
         if let Some(job) = self.queue.claim(now).await? {
             let outcome = self.attempt(&job, shutdown).await;
@@ -204,13 +205,13 @@ impl Worker {
         job: &Job,
         outcome: Result<AttemptOutcome, WorkerError>,
         shutdown: &Shutdown,
-    ) -> Result<(), QueueError> {
+    ) -> Result<(), StoreError> {
         let now = Timestamp::now();
         match outcome {
             Ok(AttemptOutcome::Ended(summary, objects)) => {
-                match self.queue.finish(job, &summary, &objects, now).await {
-                    Err(error @ QueueError::Conflict { .. }) => return self.failed(job, &error.into(), now).await,
-                    ended => ended?,
+                // Whatever the reason, the lease must not be kept until it runs out.
+                if let Err(error) = self.queue.finish(job, &summary, &objects, now).await {
+                    return self.failed(job, &error.into(), now).await;
                 }
                 telemetry::count_job(match summary.ending {
                     Ending::Analysed(_) => JobEnd::Analysed,
@@ -220,17 +221,17 @@ impl Worker {
                     telemetry::record_stage(stage.into(), time);
                 }
             }
-            Ok(AttemptOutcome::Interrupted) => self.queue.give_back(job, now).await?,
+            Ok(AttemptOutcome::Interrupted) => self.queue.release(job, now).await?,
             // Whoever stops the node may stop its child at the same time: not the job's fault.
             Err(WorkerError::Process(ProcessError::Died(_) | ProcessError::Unable(_))) if shutdown.is_cancelled() => {
-                self.queue.give_back(job, now).await?;
+                self.queue.release(job, now).await?;
             }
             Err(error) => self.failed(job, &error, now).await?,
         }
         Ok(())
     }
 
-    async fn failed(&self, job: &Job, error: &WorkerError, now: Timestamp) -> Result<(), QueueError> {
+    async fn failed(&self, job: &Job, error: &WorkerError, now: Timestamp) -> Result<(), StoreError> {
         if error.is_infrastructure_error() {
             telemetry::count_job(JobEnd::Postponed);
             return self.queue.postpone(job, &error.to_string(), now).await;
@@ -244,8 +245,7 @@ impl Worker {
     async fn attempt(&mut self, job: &Job, shutdown: &Shutdown) -> Result<AttemptOutcome, WorkerError> {
         // Results need room too; better to wait for it than to analyse in vain.
         self.archive.check_space().await?;
-        let series = (&job.study_instance_uid, &job.series_instance_uid);
-        let files = instances::files(&self.archive, series, &job.instances).await?;
+        let files = instances::files(&self.archive, &job.series, &job.instances).await?;
         let output = self.folder.join(job.id.to_string());
         empty(&output)?;
         let request = Request {

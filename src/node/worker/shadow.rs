@@ -19,8 +19,8 @@ use crate::engine::models::registry::{Lineup, Packages};
 use crate::engine::pipeline::AnalysisSummary;
 use crate::node::archive::Archive;
 use crate::node::models::Wanted;
-use crate::node::queue::{Queue, QueueError, ShadowCase};
 use crate::node::shutdown::Shutdown;
+use crate::node::store::{ShadowCase, Store, StoreError};
 use crate::node::telemetry::{self, ShadowEnd};
 
 /// Pause after a shadow model that does not start.
@@ -46,7 +46,7 @@ impl ShadowStatus {
 /// The shadow model's own worker.
 pub struct Shadow {
     archive: Archive,
-    queue: Queue,
+    queue: Store,
     settings: Settings,
     launch: Launch,
     wanted: watch::Receiver<Wanted>,
@@ -79,7 +79,7 @@ impl Shadow {
     /// Prepares the worker of the shadow model; whether there is one, `wanted` says.
     pub fn new(
         archive: Archive,
-        queue: Queue,
+        queue: Store,
         settings: &WorkerSettings,
         wanted: watch::Receiver<Wanted>,
     ) -> Result<Self, WorkerError> {
@@ -90,7 +90,7 @@ impl Shadow {
     /// As [`Shadow::new`], with another program in place of this one.
     pub fn with(
         archive: Archive,
-        queue: Queue,
+        queue: Store,
         settings: Settings,
         launch: Launch,
         wanted: watch::Receiver<Wanted>,
@@ -141,7 +141,7 @@ impl Shadow {
 
     /// Has the shadow model see one series, if there is a model, a series and a pause, and then returns zero; else how
     /// long there is nothing to do unless something changes.
-    async fn step(&self, running: &mut Running, lineup: &Lineup, shutdown: &Shutdown) -> Result<Duration, QueueError> {
+    async fn step(&self, running: &mut Running, lineup: &Lineup, shutdown: &Shutdown) -> Result<Duration, StoreError> {
         if running.lineup != *lineup {
             *running = Running { lineup: lineup.clone(), ..Running::default() };
         }
@@ -205,7 +205,7 @@ impl Shadow {
         case: &ShadowCase,
         candidate: &Candidate,
         outcome: Result<AnalysisSummary, String>,
-    ) -> Result<Duration, QueueError> {
+    ) -> Result<Duration, StoreError> {
         self.status.send_replace(Some(ShadowStatus::of(candidate, None)));
         if let Err(error) = &outcome {
             tracing::warn!(job = %case.job, candidate = candidate.package, error, "the shadow model failed");
@@ -222,8 +222,7 @@ impl Shadow {
         packages: &Packages,
         case: &ShadowCase,
     ) -> Result<AnalysisSummary, Unseen> {
-        let series = (&case.study_instance_uid, &case.series_instance_uid);
-        let files = match instances::files(&self.archive, series, &case.instances).await {
+        let files = match instances::files(&self.archive, &case.series, &case.instances).await {
             Ok(files) => files,
             Err(error @ WorkerError::Missing(_)) => return Err(Unseen::Failed(error.to_string())),
             Err(error) => return Err(Unseen::Node(error)),
@@ -269,7 +268,7 @@ impl Shadow {
     }
 
     /// How long until the next job is due, at most the longest sleep.
-    async fn until_due(&self) -> Result<Duration, QueueError> {
+    async fn until_due(&self) -> Result<Duration, StoreError> {
         let due = self.queue.next_due().await?;
         let rest = due.and_then(|due| Duration::try_from(due.duration_since(Timestamp::now())).ok());
         Ok(rest.unwrap_or(LONGEST_SLEEP).clamp(Duration::from_millis(50), LONGEST_SLEEP))

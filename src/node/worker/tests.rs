@@ -7,19 +7,21 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::config::Config;
+use crate::dicom::SeriesId;
 use crate::engine::models::ModelIdentity;
 use crate::engine::models::registry::{Lineup, Packages};
 use crate::engine::pipeline::{ResultKind, ResultReference, Stage, testing};
 use crate::node::archive::Level;
 use crate::node::archive::testing::{received, slice, uid};
-use crate::node::queue::{Selection, SeriesProgress, SeriesView};
+use crate::node::queue::{Rules, Selection};
+use crate::node::store::{SeriesProgress, SeriesView};
 
 /// What a node on a temporary folder needs; the analysis process is a script.
 pub(super) struct Node {
     pub(super) folder: tempfile::TempDir,
     pub(super) settings: WorkerSettings,
     pub(super) archive: Archive,
-    pub(super) queue: Queue,
+    pub(super) queue: Store,
     pub(super) launch: Launch,
     pub(super) wanted: watch::Sender<Wanted>,
 }
@@ -37,8 +39,9 @@ impl Node {
             "analysis.attempts=2".to_owned(),
         ];
         let config = Config::load(None, std::iter::empty(), &overrides).expect("settings");
-        let archive = Archive::open(&config.storage).await.expect("archive");
-        let queue = Queue::open(&archive, &config.analysis, &[], true).await.expect("queue");
+        let rules = Rules::new(&config.analysis, &[], true);
+        let queue = Store::open(&config.storage, rules).await.expect("store");
+        let archive = Archive::open(&config.storage, queue.clone()).await.expect("archive");
         write(report(), &folder.path().join("report.dcm"));
         let reply = Reply::Done { summary: Box::new(summary()), files: vec!["report.dcm".to_owned()] };
         let prelude = format!(
@@ -81,7 +84,10 @@ impl Node {
             members.push((uid(&format!("{series}.{number}")), format!("{number:064}")));
         }
         let selection = Selection::Analyse(members);
-        self.queue.decide(&uid(study), &uid(&series), 2, &selection, Timestamp::now()).await.expect("decide");
+        self.queue
+            .decide(&SeriesId::new(uid(study), uid(&series)), 2, &selection, Timestamp::now())
+            .await
+            .expect("decide");
     }
 
     pub(super) async fn worker(&self) -> Result<Worker, WorkerError> {
@@ -158,7 +164,7 @@ async fn a_job_ends_with_its_results_in_the_archive() {
     let query = crate::node::archive::Query { matching, ..Default::default() };
     let found = node.archive.find(Level::Instance, &query);
     assert_eq!(found.await.expect("find").len(), 1);
-    assert!(node.archive.unassembled().await.expect("list").is_empty(), "results are not assembled");
+    assert!(node.queue.unassembled().await.expect("list").is_empty(), "results are not assembled");
     assert!(!worker.step(&Shutdown::new()).await.expect("step").is_zero());
 }
 
@@ -180,7 +186,7 @@ async fn a_node_that_ends_between_results_and_job_may_write_others_the_next_time
     let mut other = report();
     other.put(DataElement::new(tags::SOFTWARE_VERSIONS, VR::LO, "a later one"));
     write(other, &node.folder.path().join("report.dcm"));
-    let queue = Queue::open(&node.archive, &node.settings.analysis, &[], true).await.expect("queue");
+    let queue = node.queue.restarted(Rules::new(&node.settings.analysis, &[], true)).await;
     let node = Node { queue, ..node };
     node.worker().await.expect("worker").step(&Shutdown::new()).await.expect("step");
     let series = node.series().await;
@@ -301,7 +307,7 @@ async fn a_node_that_stops_gives_the_job_back_without_counting_the_attempt() {
     assert_eq!(node.series().await.state, SeriesProgress::Job(JobState::Queued));
     for _ in 0..3 {
         let job = node.queue.claim(Timestamp::now()).await.expect("claim").expect("due at once");
-        node.queue.give_back(&job, Timestamp::now()).await.expect("give back");
+        node.queue.release(&job, Timestamp::now()).await.expect("release");
     }
 }
 

@@ -200,7 +200,7 @@ fn json(element: &InMemElement) -> Option<String> {
 }
 
 /// Reads attributes that the index wrote. Elements that cannot be read back are left out.
-pub(super) fn read(json: &str) -> DataSet {
+pub(in crate::node::store) fn read(json: &str) -> DataSet {
     if let Ok(data_set) = dicom_json::from_str::<DataSet>(json) {
         return data_set;
     }

@@ -1,14 +1,14 @@
 //! What comes into the archive and what it says of what it holds.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use bytes::Bytes;
 
+use super::blob_name::BlobName;
 use crate::dicom::Uid;
 use crate::dicom::elements::DataSet;
 
-/// An object that came through a door, already pre-scanned.
+/// An object that came through an interface, already pre-scanned.
 #[derive(Debug, Clone)]
 pub struct ReceivedInstance {
     /// Transfer syntax of `data_set`.
@@ -74,7 +74,7 @@ pub enum Scope {
 
 /// A stored instance, as the index knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredInstance {
+pub struct IndexedInstance {
     /// Study Instance UID.
     pub study_instance_uid: Uid,
     /// Series Instance UID.
@@ -87,6 +87,6 @@ pub struct StoredInstance {
     pub transfer_syntax_uid: Uid,
     /// SHA-256 of the data set's bytes, lower-case hexadecimal.
     pub sha256: String,
-    /// The file on disk (DICOM Part 10).
-    pub path: PathBuf,
+    /// The name of the file with its bytes.
+    pub blob: BlobName,
 }

@@ -6,7 +6,8 @@ use crate::engine::analyse::findings::{Decision, Probability};
 use crate::engine::pipeline::{AnalysisSummary, ResultKind};
 use crate::engine::volume::Rejection;
 use crate::node::dicomweb::ROOT;
-use crate::node::queue::{DeliveryState, JobState, SeriesProgress, SeriesView, StudyView};
+use crate::node::queue::{DeliveryState, JobState};
+use crate::node::store::{SeriesProgress, SeriesView, StudyView};
 
 /// How soon somebody should look; also the order on the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,7 +148,7 @@ impl<'a> Card<'a> {
                 @for (destination, state, count) in self.deliveries() {
                     div {
                         dt { "To " (destination) }
-                        dd.alarm[state == DeliveryState::DeadLetter].warn[state == DeliveryState::Retrying] {
+                        dd.alarm[state == DeliveryState::Failed].warn[state == DeliveryState::Retrying] {
                             (count) " " (state.name())
                         }
                     }
@@ -181,7 +182,7 @@ impl<'a> Card<'a> {
         let mut failed: Vec<&str> = self
             .deliveries()
             .into_iter()
-            .filter(|(_, state, _)| *state == DeliveryState::DeadLetter)
+            .filter(|(_, state, _)| *state == DeliveryState::Failed)
             .map(|(destination, ..)| destination)
             .collect();
         failed.dedup();
@@ -241,7 +242,7 @@ fn headline(decision: Decision, probability: Option<Probability>) -> String {
 }
 
 fn urgency(series: &SeriesView) -> Urgency {
-    if series.deliveries.iter().any(|delivery| delivery.state == DeliveryState::DeadLetter) {
+    if series.deliveries.iter().any(|delivery| delivery.state == DeliveryState::Failed) {
         return Urgency::Problem;
     }
     match series.state {

@@ -17,7 +17,7 @@ use super::services::Web;
 use crate::dicom::elements;
 use crate::node::archive::{Level, Query};
 use crate::node::http::{HttpResult, Problem};
-use crate::node::queue::StudyView;
+use crate::node::store::StudyView;
 
 /// Studies on the page.
 const STUDIES: u32 = 60;

@@ -22,8 +22,9 @@ use crate::node::archive::{Archive, Stored};
 use crate::node::arrivals::{Feed, StoreEvents};
 use crate::node::http;
 use crate::node::models::ModelEntry;
-use crate::node::queue::Queue;
+use crate::node::queue::Rules;
 use crate::node::shutdown::Shutdown;
+use crate::node::store::Store;
 use crate::node::worker::Analysis;
 use crate::node::worker::shadow::ShadowStatus;
 
@@ -57,7 +58,7 @@ struct Node {
     client: Client,
     address: SocketAddr,
     archive: Archive,
-    queue: Queue,
+    queue: Store,
     heard: Heard,
     analysis: watch::Sender<Analysis>,
     models: watch::Sender<Vec<ModelEntry>>,
@@ -76,8 +77,9 @@ impl Node {
         let config = Config::from_defaults(overrides).expect("settings");
         let folder = tempfile::tempdir().expect("temporary folder");
         let storage = StorageConfig { path: folder.path().to_owned(), ..config.storage.clone() };
-        let archive = Archive::open(&storage).await.expect("archive");
-        let queue = Queue::open(&archive, &config.analysis, &config.destinations, false).await.expect("queue");
+        let rules = Rules::new(&config.analysis, &config.destinations, false);
+        let queue = Store::open(&storage, rules).await.expect("store");
+        let archive = Archive::open(&storage, queue.clone()).await.expect("archive");
         let heard = Heard::default();
         let (analysis, state) = watch::channel(Analysis::default());
         let (models, packages) = watch::channel(Vec::new());

@@ -1,4 +1,5 @@
 use super::*;
+use crate::dicom::SeriesId;
 use crate::engine::analyse::findings::{Decision, Probability};
 use crate::engine::models::Provider;
 use crate::engine::models::activation::Candidate;
@@ -121,10 +122,11 @@ async fn a_shadow_models_results_are_shown_apart_and_listed_for_comparison() {
         let series = format!("{study}.4");
         node.keep(&[slice(study, &series, 1)]).await;
         let [study, series] = [study, &series].map(|text| Uid::parse(text).expect("uid"));
-        let members = node.archive.members(&study, &series).await.expect("members");
+        let series = SeriesId::new(study, series);
+        let members = node.queue.members(&series).await.expect("members");
         let members = members.into_iter().map(|one| (one.sop_instance_uid, one.sha256)).collect();
         let now = jiff::Timestamp::now();
-        node.queue.decide(&study, &series, 1, &Selection::Analyse(members), now).await.expect("decide");
+        node.queue.decide(&series, 1, &Selection::Analyse(members), now).await.expect("decide");
         let job = node.queue.claim(now).await.expect("claim").expect("due");
         node.queue.finish(&job, &said(0.25, Decision::Absent, ["1", "1"]), &[], now).await.expect("finish");
         let case = node.queue.next_shadow_case(&candidate).await.expect("case").expect("one");

@@ -4,7 +4,8 @@ use crate::engine::models::activation::Candidate;
 use crate::engine::models::manifest::Kind;
 use crate::engine::pipeline::testing::analysed;
 use crate::node::archive::{Level, Query};
-use crate::node::queue::{JobState, SeriesProgress};
+use crate::node::queue::JobState;
+use crate::node::store::SeriesProgress;
 use crate::node::worker::tests::{Node, WELL_DONE, packages, script};
 
 /// The shadow model's process is ready.
@@ -129,11 +130,9 @@ async fn a_shadow_model_begins_in_a_pause_and_gives_way_to_an_exam() {
         }
         node.receive("3").await;
     };
-    let (rest, ()) = tokio::time::timeout(Duration::from_secs(20), async {
-        tokio::join!(step(&node, &shadow, &mut running), arrives)
-    })
-    .await
-    .expect("it gives way although its process hangs");
+    let both = Box::pin(async { tokio::join!(step(&node, &shadow, &mut running), arrives) });
+    let (rest, ()) =
+        tokio::time::timeout(Duration::from_secs(20), both).await.expect("it gives way although its process hangs");
     assert!(rest.is_zero() && running.process.is_none() && node.series().await.shadow.is_empty());
     worker.step(&Shutdown::new()).await.expect("step");
     // In the next pause it sees what it had to leave, and the rest.

@@ -1,0 +1,144 @@
+//! Keeping objects durably and finding them again.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::task::spawn_blocking;
+
+use super::blobs::Blobs;
+use super::error::ArchiveError;
+use super::part10;
+use super::stored::StoredInstance;
+use crate::config::StorageConfig;
+use crate::dicom::elements::DataSet;
+use crate::node::store::{InstanceId, Level, Query, ReceivedInstance, Scope, Store, Stored, Unfiled};
+
+/// The archive; cheap to clone.
+#[derive(Clone)]
+pub struct Archive {
+    blobs: Arc<Blobs>,
+    index: Store,
+}
+
+impl Archive {
+    /// Opens the archive of an index, creating what is missing, and repairs what a crash left behind.
+    pub async fn open(config: &StorageConfig, index: Store) -> Result<Self, ArchiveError> {
+        let (folder, minimum_free_bytes) = (config.path.clone(), config.minimum_free_mib << 20);
+        let blobs = blocking(move || Blobs::open(&folder, minimum_free_bytes)).await?;
+        let archive = Self { blobs: Arc::new(blobs), index };
+        archive.repair().await?;
+        Ok(archive)
+    }
+
+    /// The store that lists what the archive holds.
+    pub fn index(&self) -> &Store {
+        &self.index
+    }
+
+    /// Stores an object durably; returns only when it can no longer be lost.
+    pub async fn store(&self, instance: ReceivedInstance) -> Result<Stored, ArchiveError> {
+        let unfiled = self.keep(instance).await?;
+        Ok(self.index.file(unfiled).await?)
+    }
+
+    /// Makes the bytes of an object durable without listing it: whoever files it later does so together with what else
+    /// must become true at the same instant. One that is never filed is nobody's object, and set aside at the next start.
+    pub async fn keep(&self, instance: ReceivedInstance) -> Result<Unfiled, ArchiveError> {
+        let id = InstanceId::of(&instance.header)?;
+        let meta = part10::preamble_and_meta(
+            id.sop_class_uid.as_str(),
+            id.sop_instance_uid.as_str(),
+            instance.transfer_syntax_uid.as_str(),
+        )?;
+        let received_at = Timestamp::now();
+        // The disk works while the digest is computed.
+        let (blobs, data_set) = (Arc::clone(&self.blobs), instance.data_set.clone());
+        let writing = blocking(move || {
+            blobs.check_space()?;
+            blobs.write(&[&meta, &data_set])
+        });
+        let describing = blocking(move || Ok(Unfiled::of(id, &instance, received_at)));
+        let (draft, unfiled) = tokio::try_join!(writing, describing)?;
+        let (blobs, name) = (Arc::clone(&self.blobs), unfiled.blob());
+        blocking(move || blobs.publish(draft, name)).await?;
+        Ok(unfiled)
+    }
+
+    /// Answers a query; see [`Store::find`].
+    pub async fn find(&self, level: Level, query: &Query) -> Result<Vec<DataSet>, ArchiveError> {
+        Ok(self.index.find(level, query).await?)
+    }
+
+    /// The instances of a scope, in order of series and instance number; empty if there is nothing.
+    pub async fn instances(&self, scope: &Scope) -> Result<Vec<StoredInstance>, ArchiveError> {
+        let instances = self.index.instances(scope).await?;
+        let stored = instances.into_iter().map(|instance| StoredInstance {
+            path: self.blobs.path(instance.blob),
+            study_instance_uid: instance.study_instance_uid,
+            series_instance_uid: instance.series_instance_uid,
+            sop_instance_uid: instance.sop_instance_uid,
+            sop_class_uid: instance.sop_class_uid,
+            transfer_syntax_uid: instance.transfer_syntax_uid,
+            sha256: instance.sha256,
+        });
+        Ok(stored.collect())
+    }
+
+    /// Fails with [`ArchiveError::Full`] when the archive takes nothing any more, which interfaces can say early.
+    pub async fn check_space(&self) -> Result<(), ArchiveError> {
+        let blobs = Arc::clone(&self.blobs);
+        blocking(move || blobs.check_space()).await
+    }
+
+    /// Free space where the objects lie, in bytes.
+    pub async fn free_bytes(&self) -> Result<u64, ArchiveError> {
+        let blobs = Arc::clone(&self.blobs);
+        blocking(move || blobs.free_bytes()).await
+    }
+
+    /// Waits for what is being committed and closes the index. Every handle of this archive fails with
+    /// [`ArchiveError::Closed`] from then on; when the last one is dropped, the folder can be opened again.
+    pub async fn close(&self) {
+        self.index.close().await;
+    }
+
+    /// Removes drafts, which were never acknowledged; reports files that are gone. Files that the index does not know are
+    /// set aside and kept: they were never acknowledged either, unless the index is not the one they were filed in.
+    async fn repair(&self) -> Result<(), ArchiveError> {
+        let referenced = self.index.blobs().await?;
+        let blobs = Arc::clone(&self.blobs);
+        blocking(move || {
+            let drafts = blobs.remove_drafts()?;
+            let mut present = blobs.names()?;
+            present.sort_unstable();
+            let mut leftovers = 0_usize;
+            for name in present.iter().filter(|name| referenced.binary_search(name).is_err()) {
+                blobs.set_aside(*name)?;
+                leftovers += 1;
+            }
+            let missing = referenced.iter().filter(|name| present.binary_search(name).is_err()).count();
+            if drafts > 0 {
+                tracing::info!(drafts, "removed drafts that were never acknowledged");
+            }
+            if leftovers > 0 {
+                tracing::warn!(
+                    leftovers,
+                    "set files aside in orphans/ that the index does not know; if it was replaced, restore it"
+                );
+            }
+            if missing > 0 {
+                tracing::error!(missing, "files of the archive are gone; restore them from a backup");
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Runs blocking work on its own thread.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ArchiveError> + Send + 'static,
+) -> Result<T, ArchiveError> {
+    // The work is not cancelled and does not panic by itself; what remains is the end of the runtime.
+    spawn_blocking(work).await.unwrap_or(Err(ArchiveError::Closed))
+}

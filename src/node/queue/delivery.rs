@@ -1,0 +1,47 @@
+//! What a delivery is: one result object for one destination.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::job::JobId;
+use crate::dicom::{SeriesId, Uid};
+use crate::engine::pipeline::ResultKind;
+
+/// A delivery that was claimed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Delivery {
+    /// The job whose result it is.
+    pub job: JobId,
+    /// Name of the destination.
+    pub destination: String,
+    /// Series of the result.
+    #[serde(flatten)]
+    pub series: SeriesId,
+    /// The result object.
+    pub sop_instance_uid: Uid,
+    /// Kind of the result.
+    pub kind: ResultKind,
+    /// Attempts begun, this one included.
+    pub attempts: u32,
+    /// Since when it is pending, or pending again.
+    pub pending_since: Timestamp,
+}
+
+/// Why an attempt to deliver an object failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeliveryFailure {
+    /// The destination takes nothing at the moment: it is down, full, or does not know this node. Nothing is known
+    /// against the object, so no attempt is counted; only time ends the waiting.
+    Destination(String),
+    /// The destination does not take this object, or the object cannot be sent.
+    Object(String),
+}
+
+impl fmt::Display for DeliveryFailure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Destination(reason) | Self::Object(reason)) = self;
+        formatter.write_str(reason)
+    }
+}

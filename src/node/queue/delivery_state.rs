@@ -1,0 +1,244 @@
+//! The states of a delivery, and what takes it from one to another.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::backoff::backoff;
+use super::delivery::DeliveryFailure;
+use super::illegal::IllegalTransition;
+use super::rules::Patience;
+
+/// Pause after the first failed attempt, and the longest one.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
+/// Pause after an attempt that a destination as a whole did not take.
+const OUTAGE_PAUSE: Duration = Duration::from_secs(30);
+
+/// Where the delivery of one result object to one destination stands.
+///
+/// ```text
+///  (new) -> Queued ----- claimed ----> Running --> Delivered
+///            ^  ^                        |  ^
+///            |  +------- released -------+  | claimed
+///            |                           |  |
+///            |          attempt failed   +--+- Retrying
+///            |                           |
+///            +--- by hand --- Failed <---+ (no attempt or no patience left)
+/// ```
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum DeliveryState {
+    /// Waiting for its first attempt.
+    Queued,
+    /// Being sent.
+    Running,
+    /// The destination has confirmed it.
+    Delivered,
+    /// An attempt failed; waiting for the next.
+    Retrying,
+    /// Every attempt failed; kept and shown until a person has it sent again.
+    Failed,
+}
+
+impl DeliveryState {
+    /// The name in database, API and log.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// What happens to a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+pub enum DeliveryEvent<'a> {
+    /// The loop of its destination takes it up.
+    #[strum(serialize = "claimed")]
+    Claimed,
+    /// The destination has confirmed the object.
+    #[strum(serialize = "recorded as delivered")]
+    Delivered,
+    /// The attempt failed.
+    #[strum(serialize = "recorded as failed")]
+    AttemptFailed(&'a DeliveryFailure),
+    /// The loop that had taken it up ended by a fault of this program. That cost it an attempt.
+    #[strum(serialize = "taken from a loop that has ended")]
+    Abandoned,
+    /// The node stopped, or was stopped, before the attempt was over; it does not count.
+    #[strum(serialize = "released")]
+    Released,
+    /// A person asks for further attempts.
+    #[strum(serialize = "retried")]
+    Retried,
+}
+
+impl DeliveryEvent<'_> {
+    /// True if a delivery in this state may have seen the event already: hearing of it twice is harmless.
+    fn may_have_led_to(self, state: DeliveryState) -> bool {
+        match self {
+            Self::Delivered => state == DeliveryState::Delivered,
+            Self::AttemptFailed(_) => matches!(state, DeliveryState::Retrying | DeliveryState::Failed),
+            Self::Released => state == DeliveryState::Queued,
+            Self::Claimed | Self::Abandoned | Self::Retried => false,
+        }
+    }
+}
+
+/// Where a delivery stands, as far as the rules are concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryProgress {
+    /// Its state.
+    pub state: DeliveryState,
+    /// Attempts begun.
+    pub attempts: u32,
+    /// When the next attempt is due, if it waits for one.
+    pub not_before: Timestamp,
+    /// Since when it is pending, or pending again.
+    pub pending_since: Timestamp,
+    /// What the last failed attempt said.
+    pub error: Option<String>,
+}
+
+impl DeliveryProgress {
+    /// Where the delivery stands after an event; `None` if the event has been heard of before.
+    ///
+    /// # Errors
+    /// The event cannot happen to a delivery in this state.
+    pub fn after(
+        &self,
+        event: DeliveryEvent<'_>,
+        patience: Patience,
+        now: Timestamp,
+    ) -> Result<Option<Self>, IllegalTransition<DeliveryState>> {
+        use DeliveryState::{Delivered, Failed, Queued, Retrying, Running};
+        let due = |state| Self { state, not_before: Timestamp::UNIX_EPOCH, ..self.clone() };
+        let next = match (self.state, event) {
+            (Queued | Retrying, DeliveryEvent::Claimed) => Self { attempts: self.attempts + 1, ..due(Running) },
+            (Running, DeliveryEvent::Delivered) => due(Delivered),
+            (Running, DeliveryEvent::AttemptFailed(failure)) => self.failed(failure, patience, now),
+            (Running, DeliveryEvent::Abandoned) => {
+                let error = Some("a fault of the node".to_owned());
+                Self { state: Retrying, not_before: now + OUTAGE_PAUSE, error, ..self.clone() }
+            }
+            (Running, DeliveryEvent::Released) => Self { attempts: self.attempts.saturating_sub(1), ..due(Queued) },
+            (Failed, DeliveryEvent::Retried) => Self { attempts: 0, pending_since: now, ..due(Queued) },
+            (state, event) if event.may_have_led_to(state) => return Ok(None),
+            (state, event) => return Err(IllegalTransition { state, event: event.into() }),
+        };
+        Ok(Some(next))
+    }
+
+    /// An attempt is counted only if it says something about the object.
+    fn failed(&self, failure: &DeliveryFailure, patience: Patience, now: Timestamp) -> Self {
+        let (attempts, pause, given_up) = match failure {
+            DeliveryFailure::Object(_) => {
+                let pause = backoff(self.attempts, FIRST_PAUSE, LONGEST_PAUSE);
+                (self.attempts, pause, self.attempts >= patience.attempts)
+            }
+            DeliveryFailure::Destination(_) => {
+                let waited = now.duration_since(self.pending_since);
+                (self.attempts.saturating_sub(1), OUTAGE_PAUSE, waited > patience.outage)
+            }
+        };
+        let state = if given_up { DeliveryState::Failed } else { DeliveryState::Retrying };
+        Self { state, attempts, not_before: now + pause, error: Some(failure.to_string()), ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use strum::VariantArray;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::constant(1_700_000_000, 0);
+    const PATIENCE: Patience = Patience { attempts: 2, outage: SignedDuration::from_hours(2) };
+
+    fn at(state: DeliveryState, attempts: u32) -> DeliveryProgress {
+        DeliveryProgress { state, attempts, not_before: Timestamp::UNIX_EPOCH, pending_since: NOW, error: None }
+    }
+
+    fn after(progress: &DeliveryProgress, event: DeliveryEvent<'_>, now: Timestamp) -> DeliveryProgress {
+        progress.after(event, PATIENCE, now).expect("legal").expect("a change")
+    }
+
+    /// What each event makes of each state: another state, `same` where it was heard of before, `no` where it cannot
+    /// happen.
+    #[test]
+    fn every_event_in_every_state_is_decided() {
+        let refused = DeliveryFailure::Object("refused".to_owned());
+        let events = [
+            DeliveryEvent::Claimed,
+            DeliveryEvent::Delivered,
+            DeliveryEvent::AttemptFailed(&refused),
+            DeliveryEvent::Abandoned,
+            DeliveryEvent::Released,
+            DeliveryEvent::Retried,
+        ];
+        let table = [
+            // claimed, delivered, attempt failed, abandoned, released, retried
+            (DeliveryState::Queued, "running no no no same no"),
+            (DeliveryState::Running, "no delivered retrying retrying queued no"),
+            (DeliveryState::Delivered, "no same no no no no"),
+            (DeliveryState::Retrying, "running no same no no no"),
+            (DeliveryState::Failed, "no no same no no queued"),
+        ];
+        assert_eq!(table.map(|(state, _)| state), DeliveryState::VARIANTS);
+        for (state, row) in table {
+            let found = events.map(|event| match at(state, 1).after(event, PATIENCE, NOW) {
+                Ok(Some(next)) => next.state.name(),
+                Ok(None) => "same",
+                Err(_) => "no",
+            });
+            assert_eq!(found.join(" "), row, "{state}");
+        }
+    }
+
+    #[test]
+    fn an_object_that_is_refused_has_so_many_attempts_and_an_outage_so_much_time() {
+        let refused = DeliveryFailure::Object("refused".to_owned());
+        let down = DeliveryFailure::Destination("no route".to_owned());
+        let failed = |attempts, failure, hours| {
+            let now = NOW + SignedDuration::from_hours(hours);
+            let next = after(&at(DeliveryState::Running, attempts), DeliveryEvent::AttemptFailed(failure), now);
+            (next.state, next.attempts, next.not_before.duration_since(now).as_secs())
+        };
+        assert_eq!(failed(1, &refused, 0), (DeliveryState::Retrying, 1, 5));
+        assert_eq!(failed(2, &refused, 0), (DeliveryState::Failed, 2, 10));
+        assert_eq!(failed(9, &down, 2), (DeliveryState::Retrying, 8, 30));
+        assert_eq!(failed(1, &down, 3), (DeliveryState::Failed, 0, 30));
+    }
+
+    #[test]
+    fn what_a_person_has_sent_again_gets_all_attempts_and_all_patience_anew() {
+        let later = NOW + SignedDuration::from_hours(9);
+        let again = after(&at(DeliveryState::Failed, 7), DeliveryEvent::Retried, later);
+        assert_eq!((again.state, again.attempts, again.pending_since), (DeliveryState::Queued, 0, later));
+    }
+
+    #[test]
+    fn the_name_of_a_state_is_that_of_its_json() {
+        for state in DeliveryState::VARIANTS {
+            assert_eq!(serde_json::to_value(state).expect("JSON"), state.name());
+            assert_eq!(state.name().parse(), Ok(*state));
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! How an attempt at a job ends. The rules say what the job becomes; a repetition changes nothing.
+
+use jiff::Timestamp;
+
+use super::database::Change;
+use super::deliveries;
+use super::error::{Fault, StoreError, during};
+use super::handle::Store;
+use super::index::{Stored, Unfiled, file};
+use super::jobs::drop_if_outdated;
+use super::progress::Effect;
+use super::rows::{Columns, to_json};
+use crate::engine::pipeline::{AnalysisSummary, Ending};
+use crate::node::queue::{Job, JobEvent, JobId, JobState};
+
+impl Store {
+    /// Records a finished analysis: Running -> Analysed or Rejected, together with the results, whose bytes are durable
+    /// already, and with the deliveries to each destination. An outdated job is dropped instead, and its results with it.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`]: another object has the identifier of a result. The job keeps its lease after any error
+    /// but [`StoreError::LeaseVoid`] and [`StoreError::Job`]: end the attempt as a failed or a postponed one.
+    pub async fn finish(
+        &self,
+        job: &Job,
+        summary: &AnalysisSummary,
+        objects: &[Unfiled],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let event = match summary.ending {
+            Ending::Analysed(_) => JobEvent::Analysed,
+            Ending::Rejected(_) => JobEvent::Rejected,
+        };
+        during("recording a finished job", async {
+            let mut change = self.database.begin().await?;
+            if let Effect::Changed(_) = self.change_job(&mut change, &job.id, event, now).await?
+                && !drop_if_outdated(&mut change, &job.id).await?
+            {
+                self.insert_results(&mut change, job, summary, objects, now).await?;
+            }
+            Ok(change.commit().await?)
+        })
+        .await?;
+        self.announce();
+        Ok(())
+    }
+
+    /// Records a failed attempt: Running -> Queued after a pause, or Failed when no attempt is left. Returns which.
+    pub async fn attempt_failed(&self, job: &Job, error: &str, now: Timestamp) -> Result<JobState, StoreError> {
+        tracing::warn!(job = %job.id, attempt = job.attempts, error, "the attempt failed");
+        self.end_attempt("recording a failed attempt", &job.id, JobEvent::AttemptFailed(error), now).await
+    }
+
+    /// Postpones an attempt that could not be made for want of something that the job has no part in, space on the disk
+    /// or the analysis process: Running -> Queued after a pause; the attempt does not count, however often.
+    pub async fn postpone(&self, job: &Job, error: &str, now: Timestamp) -> Result<(), StoreError> {
+        tracing::warn!(job = %job.id, error, "the attempt is postponed");
+        self.end_attempt("postponing an attempt", &job.id, JobEvent::Postponed(error), now).await.map(drop)
+    }
+
+    /// Releases a job unfinished because the node is stopping: Running -> Queued; the attempt does not count.
+    pub async fn release(&self, job: &Job, now: Timestamp) -> Result<(), StoreError> {
+        self.end_attempt("releasing a job", &job.id, JobEvent::Released, now).await.map(drop)
+    }
+
+    /// Queues a failed job again, with all attempts before it: Failed -> Queued.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`], or [`StoreError::Job`] of a job that has not failed.
+    pub async fn retry(&self, id: &JobId, now: Timestamp) -> Result<(), StoreError> {
+        self.end_attempt("queueing a failed job again", id, JobEvent::Retried, now).await.map(drop)
+    }
+
+    /// Requeues what other runs of the node left running.
+    pub(super) async fn requeue_interrupted_jobs(&self, now: Timestamp) -> Result<(), StoreError> {
+        during("requeueing interrupted jobs", async {
+            let mut change = self.database.begin().await?;
+            let rows = sqlx::query("SELECT id FROM jobs WHERE state = $1 AND (lease_run IS NULL OR lease_run <> $2)")
+                .bind(JobState::Running.name())
+                .bind(&*self.run)
+                .fetch_all(&mut *change)
+                .await?;
+            for row in rows {
+                self.change_job(&mut change, &row.job_id("id")?, JobEvent::Interrupted, now).await?;
+            }
+            Ok(change.commit().await?)
+        })
+        .await
+    }
+
+    /// Treats leases of this run that ran out as failed attempts.
+    pub(super) async fn requeue_expired_jobs(&self, now: Timestamp) -> Result<(), StoreError> {
+        let expired: Vec<JobId> = during("looking for expired leases", async {
+            let rows = sqlx::query("SELECT id FROM jobs WHERE state = $1 AND lease_until < $2")
+                .bind(JobState::Running.name())
+                .bind(now.as_millisecond())
+                .fetch_all(self.readers())
+                .await?;
+            rows.iter().map(|row| row.job_id("id")).collect()
+        })
+        .await?;
+        for job in expired {
+            let event = JobEvent::AttemptFailed("the lease ran out");
+            self.end_attempt("recording an expired lease", &job, event, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Has an event happen to a job, alone in its transaction. Returns the state of the job then.
+    async fn end_attempt(
+        &self,
+        action: &'static str,
+        id: &JobId,
+        event: JobEvent<'_>,
+        now: Timestamp,
+    ) -> Result<JobState, StoreError> {
+        let changed = during(action, async {
+            let mut change = self.database.begin().await?;
+            let changed = self.change_job(&mut change, id, event, now).await?;
+            change.commit().await?;
+            Ok(changed)
+        })
+        .await?;
+        Ok(match changed {
+            Effect::Changed(progress) => {
+                self.announce();
+                progress.state
+            }
+            Effect::AsBefore(progress) => progress.state,
+        })
+    }
+
+    /// Records what an analysis ended in, lists its results and enqueues their deliveries.
+    async fn insert_results(
+        &self,
+        change: &mut Change,
+        job: &Job,
+        summary: &AnalysisSummary,
+        objects: &[Unfiled],
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        sqlx::query("UPDATE jobs SET summary = $2 WHERE id = $1")
+            .bind(job.id.as_str())
+            .bind(to_json("summary", summary)?)
+            .execute(&mut **change)
+            .await?;
+        for object in objects {
+            if file(change, object).await? == Stored::Conflict {
+                let sop_instance_uid = object.sop_instance_uid().clone();
+                return Err(StoreError::Conflict { job: job.id.clone(), sop_instance_uid }.into());
+            }
+        }
+        for (position, result) in summary.results().iter().enumerate() {
+            sqlx::query(
+                "INSERT INTO results (job_id, position, kind, study_instance_uid, series_instance_uid, \
+                 sop_instance_uid) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (job_id, sop_instance_uid) DO NOTHING",
+            )
+            .bind(job.id.as_str())
+            .bind(position as i64)
+            .bind(result.kind.name())
+            .bind(job.series.study_instance_uid.as_str())
+            .bind(result.series_instance_uid.as_str())
+            .bind(result.sop_instance_uid.as_str())
+            .execute(&mut **change)
+            .await?;
+        }
+        if self.rules.deliver_demonstrations || !summary.is_demonstration() {
+            for destination in self.rules.destinations.keys() {
+                deliveries::enqueue(change, job, summary, destination, now).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! What the index lists, and listing more of it.
+
+use futures_util::TryStreamExt;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite};
+
+use super::blob_name::BlobName;
+use super::instance::{IndexedInstance, Scope, Stored};
+use super::unfiled::Unfiled;
+use crate::node::store::error::{Fault, StoreError, during};
+use crate::node::store::handle::Store;
+use crate::node::store::rows::Columns;
+
+impl Store {
+    /// Lists an object whose bytes are durable; returns after the commit.
+    pub async fn file(&self, object: Unfiled) -> Result<Stored, StoreError> {
+        self.filer.file(object).await
+    }
+
+    /// The instances of a scope, in order of series and instance number; empty if there is nothing.
+    pub async fn instances(&self, scope: &Scope) -> Result<Vec<IndexedInstance>, StoreError> {
+        during("listing instances of the index", async {
+            let rows = listed(scope).build().fetch_all(self.readers()).await?;
+            rows.iter().map(indexed_instance).collect()
+        })
+        .await
+    }
+
+    /// All blobs that instances and conflicts refer to, sorted.
+    pub async fn blobs(&self) -> Result<Vec<BlobName>, StoreError> {
+        during("listing files of the index", async {
+            let mut rows =
+                sqlx::query("SELECT blob FROM instances UNION ALL SELECT blob FROM conflicts").fetch(self.readers());
+            let mut names: Vec<BlobName> = Vec::new();
+            while let Some(row) = rows.try_next().await? {
+                names.push(row.named("blob")?);
+            }
+            names.sort_unstable();
+            Ok(names)
+        })
+        .await
+    }
+}
+
+fn listed(scope: &Scope) -> QueryBuilder<Sqlite> {
+    let mut statement = QueryBuilder::new(
+        "SELECT i.study_instance_uid, i.series_instance_uid, i.sop_instance_uid, i.sop_class_uid, \
+         i.transfer_syntax_uid, i.sha256, i.blob FROM instances i JOIN series e ON \
+         e.study_instance_uid = i.study_instance_uid AND e.series_instance_uid = i.series_instance_uid \
+         WHERE i.study_instance_uid = ",
+    );
+    let (study, series, instance) = match scope {
+        Scope::Study(study) => (study, None, None),
+        Scope::Series(study, series) => (study, Some(series), None),
+        Scope::Instance(study, series, instance) => (study, Some(series), Some(instance)),
+    };
+    statement.push_bind(study.to_string());
+    if let Some(series) = series {
+        statement.push(" AND i.series_instance_uid = ").push_bind(series.to_string());
+    }
+    if let Some(instance) = instance {
+        statement.push(" AND i.sop_instance_uid = ").push_bind(instance.to_string());
+    }
+    statement.push(
+        " ORDER BY COALESCE(e.series_number, 2147483648), i.series_instance_uid, \
+         COALESCE(i.instance_number, 2147483648), i.sop_instance_uid",
+    );
+    statement
+}
+
+fn indexed_instance(row: &SqliteRow) -> Result<IndexedInstance, Fault> {
+    Ok(IndexedInstance {
+        study_instance_uid: row.uid("study_instance_uid")?,
+        series_instance_uid: row.uid("series_instance_uid")?,
+        sop_instance_uid: row.uid("sop_instance_uid")?,
+        sop_class_uid: row.uid("sop_class_uid")?,
+        transfer_syntax_uid: row.uid("transfer_syntax_uid")?,
+        sha256: row.try_get("sha256")?,
+        blob: row.named("blob")?,
+    })
+}

@@ -1,0 +1,19 @@
+//! The index of the archive: which objects there are, in which file each lies, and what a search may ask of it.
+
+pub(super) mod attributes;
+mod blob_name;
+mod filing;
+mod instance;
+mod listing;
+mod matching;
+mod narrowing;
+mod query;
+mod search;
+mod text;
+mod unfiled;
+
+pub use blob_name::BlobName;
+pub(super) use filing::{Filer, file};
+pub use instance::{IndexedInstance, Origin, ReceivedInstance, Scope, Stored};
+pub use query::{Level, Query};
+pub use unfiled::{InstanceId, MissingIdentifier, Unfiled};

@@ -1,0 +1,102 @@
+//! An object that the index is to list, as far as the index wants to know it.
+
+use dicom_dictionary_std::tags;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::attributes::{self, IndexedAttributes};
+use super::blob_name::BlobName;
+use super::instance::{Origin, ReceivedInstance};
+use crate::dicom::elements::{self, DataSet};
+use crate::dicom::{SeriesId, Uid, hexadecimal};
+
+/// An object whose bytes are durable, or are about to be, and that the index does not list yet. Whoever files it does so
+/// together with what else must become true at the same instant.
+#[derive(Debug, Clone)]
+pub struct Unfiled {
+    pub(super) id: InstanceId,
+    pub(super) transfer_syntax_uid: Uid,
+    pub(super) sha256: String,
+    pub(super) blob: BlobName,
+    pub(super) bytes: i64,
+    pub(super) origin: Origin,
+    pub(super) received_at: Timestamp,
+    pub(super) modality: String,
+    pub(super) series_number: Option<i64>,
+    pub(super) instance_number: Option<i64>,
+    pub(super) patient_id_folded: String,
+    pub(super) patient_name_folded: String,
+    pub(super) accession_number_folded: String,
+    pub(super) study_date: String,
+    pub(super) attributes: IndexedAttributes,
+}
+
+/// The four identifiers without which nothing can be filed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceId {
+    /// Its series.
+    pub series: SeriesId,
+    /// SOP Instance UID (0008,0018).
+    pub sop_instance_uid: Uid,
+    /// SOP Class UID (0008,0016).
+    pub sop_class_uid: Uid,
+}
+
+/// An identifier without which nothing can be filed is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("its {0} is missing or not a unique identifier")]
+pub struct MissingIdentifier(&'static str);
+
+impl InstanceId {
+    /// Reads the identifiers from a header.
+    pub fn of(header: &DataSet) -> Result<Self, MissingIdentifier> {
+        let required = |tag, name| elements::uid(header, tag).ok_or(MissingIdentifier(name));
+        Ok(Self {
+            series: SeriesId {
+                study_instance_uid: required(tags::STUDY_INSTANCE_UID, "Study Instance UID")?,
+                series_instance_uid: required(tags::SERIES_INSTANCE_UID, "Series Instance UID")?,
+            },
+            sop_instance_uid: required(tags::SOP_INSTANCE_UID, "SOP Instance UID")?,
+            sop_class_uid: required(tags::SOP_CLASS_UID, "SOP Class UID")?,
+        })
+    }
+}
+
+impl Unfiled {
+    /// Everything the index wants to know of a received instance.
+    pub fn of(id: InstanceId, received: &ReceivedInstance, received_at: Timestamp) -> Self {
+        let sha256 = hexadecimal(&Sha256::digest(&received.data_set));
+        let blob = BlobName::of(&sha256, received.transfer_syntax_uid.as_str());
+        let header = &received.header;
+        let attributes = IndexedAttributes::of(header);
+        let study = attributes::read(&attributes.study);
+        let text = |tag| elements::text(&study, tag).unwrap_or_default();
+        Self {
+            blob,
+            sha256,
+            transfer_syntax_uid: received.transfer_syntax_uid.clone(),
+            bytes: received.data_set.len() as i64,
+            origin: received.origin.clone(),
+            received_at,
+            modality: elements::text(header, tags::MODALITY).unwrap_or_default(),
+            series_number: elements::integer(header, tags::SERIES_NUMBER),
+            instance_number: elements::integer(header, tags::INSTANCE_NUMBER),
+            patient_id_folded: text(tags::PATIENT_ID).to_lowercase(),
+            patient_name_folded: text(tags::PATIENT_NAME).to_lowercase(),
+            accession_number_folded: text(tags::ACCESSION_NUMBER).to_lowercase(),
+            study_date: text(tags::STUDY_DATE).replace('.', ""),
+            attributes,
+            id,
+        }
+    }
+
+    /// SOP Instance UID.
+    pub fn sop_instance_uid(&self) -> &Uid {
+        &self.id.sop_instance_uid
+    }
+
+    /// The name of the file with its bytes.
+    pub fn blob(&self) -> BlobName {
+        self.blob
+    }
+}

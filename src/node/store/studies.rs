@@ -1,0 +1,186 @@
+//! Studies, series and jobs as API and dashboard show them.
+
+use jiff::Timestamp;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::error::{Fault, StoreError, during};
+use super::handle::Store;
+use super::jobs::result_reference;
+use super::rows::Columns;
+use super::views::{DeliveryView, JobView, SeriesProgress, SeriesView, StudyView};
+use crate::dicom::Uid;
+use crate::engine::pipeline::ResultReference;
+use crate::node::queue::{DeliveryState, JobId, JobState};
+
+impl Store {
+    /// A study with all its series; `None` if the node has nothing of it.
+    pub async fn study(&self, study_instance_uid: &Uid) -> Result<Option<StudyView>, StoreError> {
+        during("looking up a study", async {
+            let row = sqlx::query("SELECT study_instance_uid, received_at FROM studies WHERE study_instance_uid = $1")
+                .bind(study_instance_uid.as_str())
+                .fetch_optional(self.readers())
+                .await?;
+            match row {
+                Some(row) => Ok(Some(self.study_view(&row).await?)),
+                None => Ok(None),
+            }
+        })
+        .await
+    }
+
+    /// The studies received last, newest first.
+    pub async fn studies(&self, limit: u32) -> Result<Vec<StudyView>, StoreError> {
+        during("listing studies", async {
+            let rows = sqlx::query(
+                "SELECT study_instance_uid, received_at FROM studies \
+                 ORDER BY received_at DESC, study_instance_uid LIMIT $1",
+            )
+            .bind(limit)
+            .fetch_all(self.readers())
+            .await?;
+            let mut studies = Vec::with_capacity(rows.len());
+            for row in &rows {
+                studies.push(self.study_view(row).await?);
+            }
+            Ok(studies)
+        })
+        .await
+    }
+
+    /// The jobs changed last, newest first.
+    pub async fn jobs(&self, limit: u32) -> Result<Vec<JobView>, StoreError> {
+        during("listing jobs", async {
+            let rows = sqlx::query("SELECT * FROM jobs ORDER BY updated_at DESC, id LIMIT $1")
+                .bind(limit)
+                .fetch_all(self.readers())
+                .await?;
+            rows.iter().map(job_view).collect()
+        })
+        .await
+    }
+
+    /// One job; `None` if there is no such job.
+    pub async fn job(&self, id: &JobId) -> Result<Option<JobView>, StoreError> {
+        during("looking up a job", async {
+            let row = sqlx::query("SELECT * FROM jobs WHERE id = $1")
+                .bind(id.as_str())
+                .fetch_optional(self.readers())
+                .await?;
+            row.as_ref().map(job_view).transpose()
+        })
+        .await
+    }
+
+    /// The deliveries of a job's results, by destination.
+    pub async fn deliveries(&self, job: &JobId) -> Result<Vec<DeliveryView>, StoreError> {
+        during("listing deliveries", self.deliveries_of(job)).await
+    }
+
+    async fn study_view(&self, row: &SqliteRow) -> Result<StudyView, Fault> {
+        let study_instance_uid = row.uid("study_instance_uid")?;
+        let series = self.series_of(&study_instance_uid).await?;
+        Ok(StudyView { study_instance_uid, received_at: row.time("received_at")?, series })
+    }
+
+    async fn series_of(&self, study_instance_uid: &Uid) -> Result<Vec<SeriesView>, Fault> {
+        // The newest job is the one of the highest version.
+        let rows = sqlx::query(
+            "SELECT e.series_instance_uid, e.modality, e.revision > e.assembled_revision AS receiving, \
+             (SELECT COUNT(*) FROM instances i WHERE i.study_instance_uid = e.study_instance_uid \
+             AND i.series_instance_uid = e.series_instance_uid) AS instances, \
+             j.id AS job, j.state, COALESCE(j.attempts, 0) AS attempts, j.error, j.summary FROM series e \
+             LEFT JOIN jobs j ON j.study_instance_uid = e.study_instance_uid \
+             AND j.series_instance_uid = e.series_instance_uid \
+             AND j.version = (SELECT MAX(n.version) FROM jobs n WHERE n.study_instance_uid = e.study_instance_uid \
+             AND n.series_instance_uid = e.series_instance_uid) \
+             WHERE e.study_instance_uid = $1 AND e.own_results = 0 \
+             AND (j.id IS NOT NULL OR e.assembled_revision < e.revision) \
+             ORDER BY COALESCE(e.series_number, 2147483648), e.series_instance_uid",
+        )
+        .bind(study_instance_uid.as_str())
+        .fetch_all(self.readers())
+        .await?;
+        let mut views = Vec::with_capacity(rows.len());
+        for row in &rows {
+            views.push(self.series_view(row).await?);
+        }
+        Ok(views)
+    }
+
+    async fn series_view(&self, row: &SqliteRow) -> Result<SeriesView, Fault> {
+        let job: Option<JobId> = row.try_get::<Option<&str>, _>("job")?.map(JobId::from_text);
+        let (results, deliveries, shadow) = match &job {
+            Some(job) => (self.results(job).await?, self.deliveries_of(job).await?, self.shadows(job).await?),
+            None => (Vec::new(), Vec::new(), Vec::new()),
+        };
+        let receiving: bool = row.try_get("receiving")?;
+        let state = if receiving || job.is_none() {
+            SeriesProgress::Receiving
+        } else {
+            SeriesProgress::Job(row.named::<JobState>("state")?)
+        };
+        Ok(SeriesView {
+            series_instance_uid: row.uid("series_instance_uid")?,
+            modality: row.try_get("modality")?,
+            instances: row.count("instances")?,
+            state,
+            summary: row.optional_json("summary")?,
+            job,
+            attempts: row.try_get("attempts")?,
+            error: row.try_get("error")?,
+            results,
+            deliveries,
+            shadow,
+        })
+    }
+
+    async fn results(&self, job: &JobId) -> Result<Vec<ResultReference>, Fault> {
+        let rows = sqlx::query(
+            "SELECT kind, series_instance_uid, sop_instance_uid FROM results WHERE job_id = $1 ORDER BY position",
+        )
+        .bind(job.as_str())
+        .fetch_all(self.readers())
+        .await?;
+        rows.iter().map(result_reference).collect()
+    }
+
+    async fn deliveries_of(&self, job: &JobId) -> Result<Vec<DeliveryView>, Fault> {
+        let rows = sqlx::query(
+            "SELECT d.destination, d.sop_instance_uid, d.state, d.attempts, d.error, d.not_before FROM deliveries d \
+             LEFT JOIN results r ON r.job_id = d.job_id AND r.sop_instance_uid = d.sop_instance_uid \
+             WHERE d.job_id = $1 ORDER BY d.destination, r.position",
+        )
+        .bind(job.as_str())
+        .fetch_all(self.readers())
+        .await?;
+        rows.iter().map(delivery_view).collect()
+    }
+}
+
+fn delivery_view(row: &SqliteRow) -> Result<DeliveryView, Fault> {
+    let state: DeliveryState = row.named("state")?;
+    let due: Option<Timestamp> = if state == DeliveryState::Retrying { Some(row.time("not_before")?) } else { None };
+    Ok(DeliveryView {
+        destination: row.try_get("destination")?,
+        sop_instance_uid: row.uid("sop_instance_uid")?,
+        state,
+        attempts: row.try_get("attempts")?,
+        error: row.try_get("error")?,
+        next_attempt_at: due,
+    })
+}
+
+fn job_view(row: &SqliteRow) -> Result<JobView, Fault> {
+    Ok(JobView {
+        id: row.job_id("id")?,
+        series: row.series()?,
+        version: row.try_get("version")?,
+        state: row.named("state")?,
+        attempts: row.try_get("attempts")?,
+        error: row.try_get("error")?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+        summary: row.optional_json("summary")?,
+    })
+}
