@@ -1,4 +1,4 @@
-//! `pe-node demo`: the whole way of a study on this machine. A phantom is made, a node started on free loopback ports,
+//! `pe-node demo`: how a study is processed, on this machine. A phantom is made, a node started on free loopback ports,
 //! the phantom pushed to it by C-STORE, and the results fetched back by WADO-RS and shown.
 
 mod finding;
@@ -17,6 +17,8 @@ use super::{CliError, Settings};
 use crate::cohort::{Layout, TruthRow};
 use crate::config::Config;
 use crate::dicom::AeTitle;
+use crate::dicom::bounded::Limits;
+use crate::engine::pipeline::ResultKind;
 use crate::learn::phantom::{Exam, Level, Preset, Recipe};
 use crate::node::dimse::scu::{self, Outgoing, Peer};
 use crate::node::serve::{self, Listeners};
@@ -24,7 +26,7 @@ use crate::node::shutdown::{self, Shutdown};
 use crate::node::telemetry;
 
 /// Result objects without which the demo has failed.
-const EXPECTED: [&str; 3] = ["sr", "sc", "seg"];
+const EXPECTED: [ResultKind; 3] = [ResultKind::Sr, ResultKind::Sc, ResultKind::Seg];
 /// How long the node may take with the exam.
 const PATIENCE: Duration = Duration::from_mins(10);
 
@@ -150,7 +152,7 @@ async fn through_the_node(config: Config, phantom: &Phantom, out: &Path) -> Resu
     }
 }
 
-async fn send(peer: &Peer, files: &[PathBuf], limits: &crate::dicom::bounded::Limits) -> Result<(), CliError> {
+async fn send(peer: &Peer, files: &[PathBuf], limits: &Limits) -> Result<(), CliError> {
     let start = Instant::now();
     let identify = |path: &PathBuf| Outgoing::identify(path, limits).map_err(|error| CliError::failed(&error));
     let objects: Vec<Outgoing> = files.iter().map(identify).collect::<Result<_, _>>()?;
@@ -168,11 +170,11 @@ async fn send(peer: &Peer, files: &[PathBuf], limits: &crate::dicom::bounded::Li
 
 fn show(fetched: &[Fetched], phantom: &Phantom, out: &Path) -> Result<(), CliError> {
     for one in fetched {
-        match one.kind.as_str() {
-            "sr" => println!("\n{}", finding::text(&one.object)),
-            "sc" => tell(&pictures::frames(&one.object, out)?),
-            "seg" => tell(&pictures::lungs(&one.object, &phantom.files, out)?),
-            _ => {}
+        match one.kind {
+            ResultKind::Sr => println!("\n{}", finding::text(&one.object)),
+            ResultKind::Sc => tell(&pictures::frames(&one.object, out)?),
+            ResultKind::Seg => tell(&pictures::lungs(&one.object, &phantom.files, out)?),
+            ResultKind::Kos => {}
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! The node as a client sees it: the state of a study, and its results by WADO-RS.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,14 +10,14 @@ use indicatif::ProgressBar;
 use serde::Deserialize;
 
 use super::super::CliError;
+use crate::engine::pipeline::{ResultKind, ResultReference, Stage};
 
 /// How often the state is asked for.
 const EVERY: Duration = Duration::from_millis(200);
 
 /// A result that came back.
 pub(super) struct Fetched {
-    /// `sr`, `sc`, `seg`, `kos`.
-    pub(super) kind: String,
+    pub(super) kind: ResultKind,
     pub(super) object: FileDicomObject<InMemDicomObject>,
 }
 
@@ -37,15 +38,8 @@ struct Series {
     state: String,
     reasons: Vec<String>,
     error: Option<String>,
-    timings_ms: std::collections::BTreeMap<String, u64>,
-    results: Vec<Reference>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Reference {
-    kind: String,
-    series_instance_uid: String,
-    sop_instance_uid: String,
+    timings_ms: BTreeMap<Stage, u64>,
+    results: Vec<ResultReference>,
 }
 
 impl Node {
@@ -105,8 +99,8 @@ impl Node {
         answer.json().await.map(Some).map_err(|error| CliError::failed(&error))
     }
 
-    async fn fetch(&self, study: &str, result: &Reference, out: &Path) -> Result<Fetched, CliError> {
-        let Reference { kind, series_instance_uid, sop_instance_uid } = result;
+    async fn fetch(&self, study: &str, result: &ResultReference, out: &Path) -> Result<Fetched, CliError> {
+        let ResultReference { kind, series_instance_uid, sop_instance_uid } = result;
         let url =
             format!("{}/dicomweb/studies/{study}/series/{series_instance_uid}/instances/{sop_instance_uid}", self.url);
         let request = self.client.get(url).header("Accept", "application/dicom; transfer-syntax=*");
@@ -120,7 +114,7 @@ impl Node {
             .map_err(|error| CliError::Failed(format!("the {kind} that came back cannot be read: {error}")))?;
         let path = out.join(format!("{kind}.dcm"));
         std::fs::write(&path, &bytes).map_err(|error| CliError::Failed(format!("{}: {error}", path.display())))?;
-        println!("Fetched   {} by WADO-RS, {} kB: {}", kind.to_uppercase(), bytes.len() / 1000, path.display());
-        Ok(Fetched { kind: kind.clone(), object })
+        println!("Fetched   {} by WADO-RS, {} kB: {}", kind.name().to_uppercase(), bytes.len() / 1000, path.display());
+        Ok(Fetched { kind: *kind, object })
     }
 }

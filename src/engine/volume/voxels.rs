@@ -1,0 +1,57 @@
+//! A CT series as one block of voxels, and the lungs on its grid.
+
+use dicom_object::InMemDicomObject;
+use ndarray::{Array3, ArrayView3, Slice};
+
+use super::geometry::{Geometry, PatientPoint};
+use crate::dicom::Uid;
+
+/// One image of a volume: what results must say of it.
+#[derive(Debug, Clone)]
+pub struct SourceSlice {
+    /// SOP Class UID (0008,0016).
+    pub sop_class_uid: Uid,
+    /// SOP Instance UID (0008,0018).
+    pub sop_instance_uid: Uid,
+    /// Instance Number (0020,0013), where it has one.
+    pub instance_number: Option<i64>,
+    /// Image Position (Patient) (0020,0032) as the image has it: within rounding, and half a step where steps are not
+    /// quite equal, its place on the grid of the volume.
+    pub position: PatientPoint,
+}
+
+/// A CT series as one block of Hounsfield units on a regular grid.
+///
+/// Slices are ordered along `geometry.directions[2]`, which is always the one of the two stack directions with a
+/// positive component towards the head: slice 0 is the lowest. Rows and columns stay as they were stored, so a mask
+/// on this grid is a mask on the source images.
+#[derive(Debug, Clone)]
+pub struct Volume {
+    /// The grid in the patient.
+    pub geometry: Geometry,
+    /// Hounsfield units, `[slice, row, column]`. Padding outside the reconstruction circle reads as air (-1024).
+    pub hounsfield: Array3<i16>,
+    /// One entry a slice, in the order of the first axis of `hounsfield`.
+    pub slices: Vec<SourceSlice>,
+    /// The data set of the first slice without pixel data: patient, study, series, equipment, acquisition.
+    pub header: InMemDicomObject,
+}
+
+impl Volume {
+    /// Every so many-th voxel along columns, rows, slices: a coarse view for questions that need no detail.
+    pub(crate) fn every(&self, strides: [usize; 3]) -> ArrayView3<'_, i16> {
+        let step = |axis: usize| strides[2 - axis] as isize;
+        self.hounsfield.slice_each_axis(|axis| Slice::new(0, None, step(axis.axis.index())))
+    }
+}
+
+/// Label of background in a [`LungMask`].
+pub const BACKGROUND: u8 = 0;
+/// Label of the patient's left lung.
+pub const LEFT_LUNG: u8 = 1;
+/// Label of the patient's right lung.
+pub const RIGHT_LUNG: u8 = 2;
+
+/// Lungs on the grid of their [`Volume`], `[slice, row, column]`: [`BACKGROUND`], [`LEFT_LUNG`], [`RIGHT_LUNG`].
+#[derive(Debug, Clone)]
+pub struct LungMask(pub Array3<u8>);
