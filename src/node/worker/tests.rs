@@ -293,7 +293,7 @@ async fn a_result_that_leaves_its_folder_or_is_another_object_is_refused() {
 }
 
 #[tokio::test]
-async fn a_node_that_stops_gives_the_job_back_without_counting_the_attempt() {
+async fn a_node_that_stops_releases_the_job_without_counting_the_attempt() {
     let node = Node::new(&script("sleep 100")).await;
     let worker = node.worker().await.expect("worker");
     let shutdown = Shutdown::new();
