@@ -36,6 +36,19 @@ fn a_destination_needs_what_its_kind_needs() {
     assert!(load(destination, &[]).expect_err("no AE title").to_string().contains("ae_title"));
     let config = load(&format!("{destination}ae_title = \"PACS\""), &[]).expect("valid");
     assert_eq!(config.destinations.len(), 1);
+    assert_eq!(config.destinations[0].transport.kind(), DestinationKind::Dicom);
+    for (more, problem) in [
+        ("url = \"http://h\"", "destination `pacs` of kind `dicom`: it needs `address` and `ae_title`"),
+        ("attempts = 0", "`attempts` starts at 1"),
+        ("port = 104", "port"),
+    ] {
+        let error = load(&format!("{destination}ae_title = \"PACS\"\n{more}"), &[]).expect_err(more).to_string();
+        assert!(error.contains(problem), "{error}");
+    }
+    let unknown = load(&destination.replace("\"dicom\"", "\"ftp\""), &[]).expect_err("unknown kind").to_string();
+    assert!(unknown.contains("dicom") && unknown.contains("stow"), "{unknown}");
+    let shown = config.to_toml();
+    assert_eq!(load(&shown, &[]).expect("what is shown is valid").destinations, config.destinations);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Logs and metrics. Both speak of objects by unique identifier only, never of patients.
+//! Logs and metrics. Both name objects by unique identifier only, never patients.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -20,8 +20,8 @@ pub struct TelemetryError {
     source: tracing_subscriber::filter::ParseError,
 }
 
-/// Starts logging to standard error. Standard output belongs to what the commands print. A process that already logs
-/// goes on as it does.
+/// Starts logging to standard error: standard output belongs to what the commands print. In a process that already logs,
+/// nothing changes.
 pub fn start_logging(config: &LogConfig) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(&config.filter)
         .map_err(|source| TelemetryError { filter: config.filter.clone(), source })?;

@@ -1,4 +1,4 @@
-//! Delivery of results: one loop a destination, so that one that is down or slow delays no other.
+//! Delivery of results: one loop a destination. A destination that is down or slow delays no other.
 //!
 //! The queue knows what is pending, when it is due and when it has failed for good; this sends it.
 
@@ -26,8 +26,8 @@ const BATCH: u32 = 64;
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 /// Pause after the queue itself failed.
 const QUEUE_PAUSE: Duration = Duration::from_secs(5);
-/// Retries wait up to so much longer than the queue asks, so that destinations that went down together are not
-/// called upon in step.
+/// Retries wait up to so much longer than the queue asks: destinations that went down together are not all called at
+/// the same moment.
 const LONGEST_JITTER_MILLISECONDS: u64 = 2000;
 /// What a batch that is under way may take once the node is told to stop.
 const DRAIN: Duration = Duration::from_secs(10);

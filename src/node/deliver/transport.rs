@@ -62,8 +62,8 @@ fn dicom_outcome(outcome: &SendOutcome) -> Result<(), DeliveryFailure> {
     }
 }
 
-/// All objects in one request. Where the service refuses that request as a whole for what is in it, each is sent alone,
-/// so that one object does not cost its neighbours an attempt.
+/// All objects in one request. Where the service refuses that request for what is in it, each is sent alone: one object
+/// costs its neighbours no attempt.
 async fn send_by_stow(client: &StowClient, objects: &[StoredInstance]) -> Vec<Result<(), DeliveryFailure>> {
     match store(client, objects).await {
         Ok(verdicts) => verdicts.into_iter().map(stow_outcome).collect(),

@@ -17,7 +17,7 @@ const CHUNK: usize = 64 * 1024;
 const CHUNKS: usize = 4;
 /// Bodies that are written at the same time; more wait. Each holds a thread, and the archive needs some too.
 static WRITERS: Semaphore = Semaphore::const_new(64);
-/// A client that takes nothing for so long is given up.
+/// A response ends when its client reads nothing for so long.
 const STALL: Duration = Duration::from_mins(1);
 
 /// A piece of a body; nothing, when it is complete.
@@ -58,8 +58,8 @@ impl Write for Sink {
     }
 }
 
-/// A body that `write` fills. If it fails, the connection breaks off, so that the client does not take what came for
-/// the whole; a client that goes away ends the writing.
+/// A body that `write` fills. If it fails, the connection breaks off: the client must not take a part for the whole. A
+/// client that closes the connection ends the writing.
 pub(super) fn written(write: impl FnOnce(&mut Sink) -> io::Result<()> + Send + 'static) -> Body {
     let (pieces, received) = mpsc::channel(CHUNKS);
     tokio::spawn(async move {

@@ -177,7 +177,7 @@ fn failed(url: &str, error: &dyn std::error::Error) -> ClientError {
     ClientError::Request { url: url.to_owned(), reason: with_causes(error) }
 }
 
-/// The body's length, so that services and proxies that take no chunked requests do too.
+/// The body's length: some services and proxies take no chunked requests.
 async fn body_length(files: &[PathBuf], boundary: &str) -> io::Result<u64> {
     let around = (2 + boundary.len() + PART_HEAD.len() + 2) as u64;
     let mut length = (2 + boundary.len() + 4) as u64;

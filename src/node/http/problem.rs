@@ -19,16 +19,16 @@ pub(crate) enum Problem {
     /// The client may not ask for this.
     #[error("{0}")]
     Forbidden(String),
-    /// What is asked for is not in the state that it needs.
+    /// The job or delivery is not in the state that the request needs.
     #[error("{0}")]
     Conflict(String),
-    /// What is asked for is not there.
+    /// There is no such object.
     #[error("{0}")]
     NotFound(String),
     /// The path exists, the method does not.
     #[error("this method is not offered here")]
     MethodNotAllowed,
-    /// What is asked for cannot be given in the form that is asked for.
+    /// The answer does not exist in a form that the client accepts.
     #[error("{0}")]
     NotAcceptable(String),
     /// The client sends too slowly.
@@ -79,7 +79,7 @@ impl Problem {
         match self {
             Self::BadRequest(_) => "Correct the request; sending it again unchanged will fail again.",
             Self::Forbidden(_) => "Send it from the dashboard, or from a program.",
-            Self::Conflict(_) => "Look at its state; only what has failed can be tried again.",
+            Self::Conflict(_) => "Look at its state: only what has failed can be tried again.",
             Self::NotFound(_) => "Search with QIDO-RS (/dicomweb/studies) for what is there.",
             Self::MethodNotAllowed => "The Allow header lists what is offered.",
             Self::NotAcceptable(_) => "Ask for another media type or transfer syntax in the Accept header.",
@@ -89,7 +89,7 @@ impl Problem {
             Self::RangeNotSatisfiable(_) => "Ask for a range inside the content.",
             Self::Overloaded(_) => "Wait as long as Retry-After says and send the request again.",
             Self::Full(_) => "Free space where the archive lies, then send the request again.",
-            Self::Failed(_) => "Try again; if it stays so, look into the log of the node.",
+            Self::Failed(_) => "Try again. If it fails again, read the log of the node.",
         }
     }
 

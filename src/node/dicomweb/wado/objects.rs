@@ -43,20 +43,20 @@ enum Sending {
 pub(in super::super) async fn retrieve(State(wado): State<Wado>, request: Request) -> HttpResult {
     let instances = wado.instances(&request.address).await?;
     let accept = request.accept();
-    let mut refusal = "objects are given as application/dicom only".to_owned();
+    let mut refusal = Problem::NotAcceptable("objects are given as application/dicom only".to_owned());
     let chosen = accept.first(|wanted| {
         if !covers(&wanted.payload(), DICOM) {
             return None;
         }
         match plan(&instances, wanted.payload() == "*/*", wanted.parameter("transfer-syntax")) {
             Ok(plan) => Some((plan, wanted.essence == DICOM && request.address.instance.is_some())),
-            Err(reason) => {
-                refusal = reason;
+            Err(problem) => {
+                refusal = problem;
                 None
             }
         }
     });
-    let Some((plan, single)) = chosen else { return Err(Problem::NotAcceptable(refusal)) };
+    let Some((plan, single)) = chosen else { return Err(refusal) };
     let sendings: Vec<(StoredInstance, Sending)> = instances.into_iter().zip(plan).collect();
     let limits = wado.limits;
     // The first object is decoded before anything is promised.
@@ -91,20 +91,19 @@ pub(in super::super) async fn retrieve(State(wado): State<Wado>, request: Reques
 }
 
 /// How each object is sent under an entry of the Accept header, or why not.
-fn plan(instances: &[StoredInstance], anything: bool, transfer_syntax: Option<&str>) -> Result<Vec<Sending>, String> {
+fn plan(instances: &[StoredInstance], anything: bool, transfer_syntax: Option<&str>) -> Result<Vec<Sending>, Problem> {
     let wanted = match transfer_syntax {
         Some("*") => Wanted::Any,
         None if anything => Wanted::Any,
         // The default of application/dicom (8.7.3.5.2).
         None | Some(uids::EXPLICIT_VR_LITTLE_ENDIAN) => Wanted::ExplicitLittleEndian,
         Some(other) => {
-            let all = instances.iter().all(|instance| instance.transfer_syntax_uid.as_str() == other);
+            if instances.iter().all(|instance| instance.transfer_syntax_uid.as_str() == other) {
+                return Ok(vec![Sending::AsStored; instances.len()]);
+            }
             let offered = "as stored (transfer-syntax=*) or as 1.2.840.10008.1.2.1";
-            return if all {
-                Ok(vec![Sending::AsStored; instances.len()])
-            } else {
-                Err(format!("not every object is stored in that transfer syntax; objects are given {offered}"))
-            };
+            let refusal = format!("not every object is stored in that transfer syntax; objects are given {offered}");
+            return Err(Problem::NotAcceptable(refusal));
         }
     };
     instances
@@ -112,7 +111,9 @@ fn plan(instances: &[StoredInstance], anything: bool, transfer_syntax: Option<&s
         .map(|instance| match (wanted, instance.transfer_syntax_uid.as_str()) {
             (Wanted::Any, _) | (_, uids::EXPLICIT_VR_LITTLE_ENDIAN) => Ok(Sending::AsStored),
             (_, stored) if decodes(stored) => Ok(Sending::Decoded),
-            (_, stored) => Err(format!("transfer syntax {stored} cannot be decoded here; ask for transfer-syntax=*")),
+            (_, stored) => Err(Problem::NotAcceptable(format!(
+                "transfer syntax {stored} cannot be decoded here; ask for transfer-syntax=*"
+            ))),
         })
         .collect()
 }

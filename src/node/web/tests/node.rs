@@ -196,6 +196,10 @@ async fn metrics_count_what_came_and_what_stands() {
     ] {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
+    let both = |line: &str| line.contains("interface=\"stow\"") && line.contains("door=\"stow\"");
+    assert!(text.lines().any(both), "the label's former name stands beside the new one in\n{text}");
+    let help = "# HELP pe_node_free_bytes Free space where the archive lies, in bytes";
+    assert!(text.contains(help), "{help} is missing in\n{text}");
 }
 
 #[tokio::test]
