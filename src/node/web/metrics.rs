@@ -29,6 +29,8 @@ pub(super) async fn page(State(web): State<Web>) -> HttpResult {
 }
 
 fn set(counts: &Counts) {
+    use crate::node::queue::DeliveryState::Failed;
+
     for (kind, count) in [("study", counts.studies), ("series", counts.series), ("instance", counts.instances)] {
         gauge!(Gauge::Archived.name(), "kind" => kind).set(count as f64);
     }
@@ -41,8 +43,12 @@ fn set(counts: &Counts) {
     gauge!(Gauge::QueueDepth.name()).set(waiting as f64);
     for (destination, states) in &counts.deliveries {
         for (state, count) in states {
-            gauge!(Gauge::Deliveries.name(), "destination" => destination.clone(), "state" => state.name())
-                .set(*count as f64);
+            // `dead-letter` was the state's name before 0.2 and goes with the version after it.
+            let former = (*state == Failed).then_some("dead-letter");
+            for name in former.into_iter().chain([state.name()]) {
+                gauge!(Gauge::Deliveries.name(), "destination" => destination.clone(), "state" => name)
+                    .set(*count as f64);
+            }
         }
     }
 }
