@@ -1,4 +1,8 @@
-//! What else the patient has. Everything here is drawn without knowledge of the emboli.
+//! What else the patient has. Everything here is drawn without knowledge of the emboli, so that nothing gives them away.
+//!
+//! Chances are chosen so that a cohort of a hundred exams shows each finding often enough to be told from emboli; most
+//! exams have two or three, as in the elderly patients who are scanned. Lengths are millimetres and densities are
+//! Hounsfield units in the range that radiologists call typical.
 
 use super::level::Level;
 use super::random::Draws;
@@ -79,6 +83,7 @@ impl Disease {
         let first = usize::from(!draws.chance(0.5));
         for side in 0..2 {
             if both || side == first {
+                // From a rim at the very back to a third of the chest.
                 thorax.effusions[side] =
                     Some(Effusion { level: draws.between(62.0, 108.0), hounsfield: draws.between(2.0, 28.0) });
             }
@@ -95,6 +100,7 @@ impl Disease {
             let radii = at(draws.between(12.0, 34.0), draws.between(12.0, 34.0), draws.between(12.0, 40.0));
             let Some(centre) = in_lung(draws, thorax, -4.0) else { continue };
             let region = Ellipsoid::along(centre, draws.jitter(1.0), radii);
+            // Ground glass leaves most of the air, and vessels show through it; consolidation hides them.
             let density = if glass { draws.between(0.15, 0.4) } else { draws.between(0.85, 1.0) };
             self.opacities.push(Opacity { region, hounsfield: draws.between(25.0, 70.0), density, ragged: 7.0 });
         }
@@ -107,12 +113,14 @@ impl Disease {
         self.names.push("atelectasis");
         for _ in 0..draws.whole(1, 4) {
             let side = draws.sign();
+            // At the base and the back, where the lung of a patient who lies still collapses first.
             let centre = at(side * draws.between(45.0, 105.0), draws.between(20.0, 80.0), draws.between(-135.0, -70.0));
             if thorax.lung(centre) > 5.0 {
                 continue;
             }
             // A plate: thin across, wide along.
             let radii = at(draws.between(2.0, 5.0), draws.between(14.0, 34.0), draws.between(12.0, 30.0));
+            // Thin along this direction: most plates lie nearly flat.
             let region = Ellipsoid::along(centre, at(0.2, 0.5, 1.0) + draws.jitter(0.4), radii);
             self.opacities.push(Opacity { region, hounsfield: draws.between(40.0, 95.0), density: 0.95, ragged: 1.5 });
         }
@@ -125,6 +133,7 @@ impl Disease {
         self.names.push("nodules");
         for _ in 0..draws.whole(1, 5) {
             let Some(centre) = in_lung(draws, thorax, -6.0) else { continue };
+            // Most are small: the square keeps half of them below 4 mm of the radius.
             let radius = 2.0 + 7.0 * draws.between(0.0, 1.0).powi(2);
             let radii = at(radius, radius * draws.between(0.75, 1.0), radius * draws.between(0.75, 1.0));
             self.nodules.push(Ellipsoid::along(centre, draws.jitter(1.0), radii));
@@ -147,10 +156,12 @@ impl Disease {
             let branch = &arteries.branches[*draws.choose(&hosts)];
             let (point, width) = *draws.choose(&branch.points);
             let radius = draws.between(2.5, if large { 8.0 } else { 4.5 });
+            // It dents the artery by a quarter of its radius, as a neighbour does.
             let away = draws.jitter(1.0).unit() * (width + 0.75 * radius);
             let radii = at(radius * draws.between(1.0, 1.8), radius, radius * draws.between(0.7, 1.0));
             self.nodes.push(Ellipsoid::along(point + away, draws.jitter(1.0), radii));
         }
+        // Subcarinal, right and left paratracheal, and in front of the great vessels.
         for place in [at(0.0, 28.0, -24.0), at(-18.0, 4.0, 12.0), at(20.0, 2.0, 2.0), at(-6.0, -30.0, 24.0)] {
             let radius = draws.between(2.0, if large { 9.0 } else { 5.0 });
             let radii = at(radius * 1.4, radius, radius);
@@ -166,6 +177,7 @@ impl Disease {
     }
 
     fn mucus(&mut self, draws: &mut Draws, bronchi: &[Tube]) {
+        // A plugged bronchus of the width of a segmental artery is what is mistaken for an embolus.
         let small: Vec<Tube> = bronchi.iter().copied().filter(|tube| (1.0..2.6).contains(&tube.radii[0])).collect();
         if !draws.chance(0.2 * self.more) || small.is_empty() {
             return;
@@ -210,7 +222,8 @@ impl Disease {
     }
 }
 
-/// A point of the lungs at least as deep as `depth` (negative: inside).
+/// A point of the lungs at least as deep as `depth` (negative: inside). Half of the box is lung: sixty trials miss it once
+/// in more draws than anybody will make.
 fn in_lung(draws: &mut Draws, thorax: &Thorax, depth: f32) -> Option<Vector> {
     (0..60)
         .map(|_| {

@@ -8,11 +8,14 @@ use super::random::Draws;
 use super::shapes::{Tube, tubes};
 use super::thorax::Side;
 use super::vector::Vector;
-use super::vessels::{Branch, Tree};
+use super::vessels::{Branch, Tree, extent};
 
-/// Radius of the bands of a web in millimetres, and their distance along the artery.
+/// Radius of the bands of a web in millimetres, and how many steps of the centre line lie from one to the next.
 const BAND: f32 = 0.9;
 const BAND_DISTANCE: usize = 3;
+
+/// Least radius of an embolus in millimetres: thinner ones are lost between the voxels of every preset.
+const THINNEST: f32 = 1.15;
 
 /// How much of the artery an acute embolus fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,10 +206,6 @@ impl Bed<'_> {
     }
 }
 
-fn extent(path: &[(Vector, f32)]) -> f32 {
-    path.windows(2).map(|pair| (pair[1].0 - pair[0].0).length()).sum()
-}
-
 /// The stretch of a centre line from `start`, `length` long, in steps of 1.5 mm.
 fn along(points: &[(Vector, f32)], start: f32, length: f32) -> Vec<(Vector, f32)> {
     const STEP: f32 = 1.5;
@@ -239,10 +238,11 @@ fn acute(draws: &mut Draws, path: &[(Vector, f32)], occlusion: Occlusion) -> Vec
         .enumerate()
         .map(|(index, &(point, radius))| {
             let place = 2.0 * (index as f32 + 0.5) / count as f32 - 1.0;
+            // Round at the ends and even between them; thrombus is not smooth.
             let taper = (1.0 - place.powi(6)).max(0.25).sqrt();
             let uneven = 1.0 + 0.07 * draws.normal().clamp(-2.0, 2.0);
             let offset = across(path, index, heading) * (aside * radius);
-            (point + offset, (radius * fill * taper * uneven).max(1.15))
+            (point + offset, (radius * fill * taper * uneven).max(THINNEST))
         })
         .collect();
     tubes(&rings, 1.0).collect()
@@ -257,7 +257,7 @@ fn mural(draws: &mut Draws, path: &[(Vector, f32)]) -> Vec<Tube> {
         .iter()
         .enumerate()
         .map(|(index, &(point, radius))| {
-            (point + across(path, index, heading) * (aside * radius), (fill * radius).max(1.15))
+            (point + across(path, index, heading) * (aside * radius), (fill * radius).max(THINNEST))
         })
         .collect();
     tubes(&rings, 1.0).collect()

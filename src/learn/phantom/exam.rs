@@ -51,6 +51,16 @@ impl Truth {
 }
 
 /// An exam, ready to be rendered slice by slice. It is a function of its [`Recipe`] alone.
+///
+/// ```
+/// use pe_node::learn::phantom::{Exam, Level, Preset, Recipe};
+///
+/// let recipe = Recipe { pe: Some(true), level: Some(Level::Lobar), ..Recipe::new(Preset::Tiny, 1, 0) };
+/// let exam = Exam::draw(&recipe);
+/// assert_eq!(exam.truth().level, Some(Level::Lobar));
+/// let middle = exam.slice(exam.slice_count() / 2);
+/// assert_eq!(middle.stored.len(), 128 * 128);
+/// ```
 #[derive(Debug)]
 pub struct Exam {
     pub(super) recipe: Recipe,
@@ -100,6 +110,7 @@ impl Exam {
         let emboli =
             if embolism { emboli::draw(&mut of_emboli, &arteries, level, &population.emboli) } else { Vec::new() };
         let (quality, enhancement, mixing) = inject(&mut draws("contrast"), &population.injection);
+        // The field of view is laid around the widest place of the chest, at the armpits.
         let body = 2.0 * (172.0 + thorax.fat) * scale.x;
         Self {
             veins: vessels::veins(&mut draws("veins"), &thorax),
@@ -192,6 +203,7 @@ fn decimal(value: f32) -> f64 {
 /// Draws the enhancement.
 fn inject(draws: &mut Draws, injection: &Injection) -> (Quality, Enhancement, f32) {
     let (quality, pulmonary) = match draws.between(0.0, 1.0) {
+        // Below 150 HU or so an embolus cannot be told from the blood around it.
         share if share < injection.non_diagnostic => (Quality::NonDiagnostic, draws.between(75.0, 115.0)),
         share if share < injection.poor => (Quality::Poor, draws.between(150.0, 220.0)),
         _ => (Quality::Good, draws.within(injection.good)),

@@ -1,4 +1,4 @@
-//! The heart and the great systemic vessels.
+//! The heart and the great systemic vessels: centre lines, centres and radii of an adult's, in millimetres from the carina.
 
 use super::level::Level;
 use super::population::{Population, Strain, Ventricles};
@@ -8,9 +8,12 @@ use super::vector::{Vector, at};
 
 /// From the base of the ventricles to their apex.
 const APEX: Vector = at(0.72, -0.5, -0.42);
-/// Distance of the axes of the two ventricles in millimetres, and thickness of the left one's wall.
+/// Distance of the axes of the two ventricles in millimetres, as [`chambers`] places them, and thickness of the left one's
+/// wall.
 const SEPARATION: f32 = 44.2;
 const LEFT_WALL: f32 = 10.0;
+/// Radius of the left ventricle's blood in a heart of average size.
+const LEFT_RADIUS: f32 = 22.0;
 /// Places of the ventricles among the chambers.
 const RIGHT_VENTRICLE: usize = 1;
 const LEFT_VENTRICLE: usize = 4;
@@ -59,7 +62,7 @@ impl Radii {
     /// Ventricles whose visible widths have a ratio. The wall of the left one cuts into the right one, so that this is
     /// not the ratio of their radii; a strained left ventricle is the smaller for it.
     fn showing(ratio: f32, size: f32) -> Self {
-        let left = 22.0 * size * (1.0 - 0.25 * (ratio - 0.9).max(0.0));
+        let left = LEFT_RADIUS * size * (1.0 - 0.25 * (ratio - 0.9).max(0.0));
         let across = 2.0 * left * ratio - SEPARATION + left + LEFT_WALL;
         Self { right: [across, 0.7 * across + 5.0], left }
     }
@@ -69,6 +72,7 @@ impl Strain {
     /// Draws the ratio of the widths, right to left, with emboli up to a level.
     fn ratio(&self, draws: &mut Draws, level: Option<Level>) -> f32 {
         let chance = level.map_or(self.without_emboli, |level| self.levels[level as usize]);
+        // None near one, where readers would not agree.
         if draws.chance(chance) { draws.between(1.08, 1.35) } else { draws.between(0.65, 0.92) }
     }
 }
@@ -80,7 +84,7 @@ impl Heart {
         let (chambers, right_ventricle_dilated) = match population.ventricles {
             Ventricles::Radii(ratios) => {
                 let ratio = draws.within(ratios);
-                let left = 22.0 * size;
+                let left = LEFT_RADIUS * size;
                 let right = left * ratio;
                 (chambers(draws, size, Radii { right: [right * 1.1, right], left }), ratio >= 1.0)
             }
@@ -93,65 +97,65 @@ impl Heart {
         };
         Self {
             chambers,
-            aorta: tubes(
-                &[
-                    (at(4.0, -24.0, -68.0), 15.0),
-                    (at(-8.0, -31.0, -42.0), 15.0),
-                    (at(-14.0, -33.0, -12.0), 15.0),
-                    (at(-10.0, -24.0, 18.0), 14.5),
-                    (at(2.0, -4.0, 32.0), 13.5),
-                    (at(14.0, 18.0, 32.0), 13.0),
-                    (at(22.0, 36.0, 18.0), 12.5),
-                    (at(24.0, 43.0, -15.0), 12.0),
-                    (at(22.0, 46.0, -90.0), 11.5),
-                    (at(12.0, 45.0, -200.0), 11.0),
-                ],
-                draws.between(0.88, 1.15),
-            )
-            .chain(tubes(
-                &[(at(-8.0, -12.0, 34.0), 6.0), (at(-22.0, -6.0, 60.0), 5.5), (at(-34.0, 0.0, 125.0), 4.5)],
-                1.0,
-            ))
-            .chain(tubes(&[(at(4.0, 0.0, 36.0), 4.5), (at(14.0, 2.0, 70.0), 4.0), (at(20.0, 4.0, 125.0), 4.0)], 1.0))
-            .chain(tubes(
-                &[(at(14.0, 16.0, 36.0), 5.0), (at(24.0, 18.0, 65.0), 5.0), (at(60.0, 10.0, 100.0), 4.5)],
-                1.0,
-            ))
-            .collect(),
-            cava: tubes(
-                &[
-                    (at(-60.0, -14.0, 110.0), 6.0),
-                    (at(-34.0, -22.0, 66.0), 8.0),
-                    (at(-30.0, -20.0, 30.0), 9.5),
-                    (at(-32.0, -20.0, -20.0), 10.0),
-                    (at(-32.0, -20.0, -52.0), 10.0),
-                ],
-                draws.between(0.85, 1.1),
-            )
-            .chain(tubes(
-                &[(at(-32.0, -22.0, 44.0), 6.5), (at(2.0, -38.0, 54.0), 6.0), (at(44.0, -20.0, 84.0), 6.0)],
-                1.0,
-            ))
-            .collect(),
-            late_veins: tubes(&[(at(-24.0, -4.0, -100.0), 12.0), (at(-20.0, 14.0, -200.0), 12.0)], 1.0)
-                .chain(tubes(
-                    &[
-                        (at(-30.0, -6.0, 6.0), 4.0),
-                        (at(-24.0, 26.0, 8.0), 4.0),
-                        (at(-8.0, 46.0, -6.0), 4.0),
-                        (at(-6.0, 50.0, -200.0), 3.5),
-                    ],
-                    1.0,
-                ))
-                .collect(),
+            aorta: aorta(draws.between(0.88, 1.15)),
+            cava: caval_veins(draws.between(0.85, 1.1)),
+            late_veins: late_veins(),
             right_ventricle_dilated,
         }
     }
 
     /// The space the heart takes from the lungs: its chambers, walls and fat.
     pub(super) fn envelope(&self) -> Vec<Ellipsoid> {
+        // The fat below the pericardium is some 5 mm thick.
         self.chambers.iter().map(|chamber| chamber.blood.grown(chamber.wall + 5.0)).collect()
     }
+}
+
+/// From the valve over the arch to the diaphragm, and the three arteries that leave the arch.
+fn aorta(width: f32) -> Vec<Tube> {
+    let course = [
+        (at(4.0, -24.0, -68.0), 15.0),
+        (at(-8.0, -31.0, -42.0), 15.0),
+        (at(-14.0, -33.0, -12.0), 15.0),
+        (at(-10.0, -24.0, 18.0), 14.5),
+        (at(2.0, -4.0, 32.0), 13.5),
+        (at(14.0, 18.0, 32.0), 13.0),
+        (at(22.0, 36.0, 18.0), 12.5),
+        (at(24.0, 43.0, -15.0), 12.0),
+        (at(22.0, 46.0, -90.0), 11.5),
+        (at(12.0, 45.0, -200.0), 11.0),
+    ];
+    let branches = [
+        [(at(-8.0, -12.0, 34.0), 6.0), (at(-22.0, -6.0, 60.0), 5.5), (at(-34.0, 0.0, 125.0), 4.5)],
+        [(at(4.0, 0.0, 36.0), 4.5), (at(14.0, 2.0, 70.0), 4.0), (at(20.0, 4.0, 125.0), 4.0)],
+        [(at(14.0, 16.0, 36.0), 5.0), (at(24.0, 18.0, 65.0), 5.0), (at(60.0, 10.0, 100.0), 4.5)],
+    ];
+    tubes(&course, width).chain(branches.iter().flat_map(|branch| tubes(branch, 1.0))).collect()
+}
+
+/// The vein of the arm that carries the contrast and the superior vena cava; the vein from the other arm.
+fn caval_veins(width: f32) -> Vec<Tube> {
+    let course = [
+        (at(-60.0, -14.0, 110.0), 6.0),
+        (at(-34.0, -22.0, 66.0), 8.0),
+        (at(-30.0, -20.0, 30.0), 9.5),
+        (at(-32.0, -20.0, -20.0), 10.0),
+        (at(-32.0, -20.0, -52.0), 10.0),
+    ];
+    let other = [(at(-32.0, -22.0, 44.0), 6.5), (at(2.0, -38.0, 54.0), 6.0), (at(44.0, -20.0, 84.0), 6.0)];
+    tubes(&course, width).chain(tubes(&other, 1.0)).collect()
+}
+
+/// Inferior vena cava and azygos vein.
+fn late_veins() -> Vec<Tube> {
+    let inferior = [(at(-24.0, -4.0, -100.0), 12.0), (at(-20.0, 14.0, -200.0), 12.0)];
+    let azygos = [
+        (at(-30.0, -6.0, 6.0), 4.0),
+        (at(-24.0, 26.0, 8.0), 4.0),
+        (at(-8.0, 46.0, -6.0), 4.0),
+        (at(-6.0, 50.0, -200.0), 3.5),
+    ];
+    tubes(&inferior, 1.0).chain(tubes(&azygos, 1.0)).collect()
 }
 
 /// The chambers around two ventricles.
@@ -163,6 +167,8 @@ fn chambers(draws: &mut Draws, size: f32, ventricles: Radii) -> Vec<Chamber> {
         wall,
         right,
     };
+    // Right atrium, right ventricle and its outflow tract, the floor between them; left ventricle, left atrium, and the
+    // outflow tract to the aorta.
     vec![
         chamber(at(-31.0, -24.0, -86.0), at(0.0, 0.15, 1.0), at(32.0, 23.0, 25.0) * size, 2.5, true),
         chamber(at(6.0, -50.0, -94.0), APEX, at(48.0 * size, across, along), 3.5, true),

@@ -31,6 +31,7 @@ mod scanner;
 mod shapes;
 mod skeleton;
 mod thorax;
+mod tissues;
 mod vector;
 mod vessels;
 mod writing;
@@ -43,3 +44,6 @@ pub use level::Level;
 pub use orientation::Orientation;
 pub use recipe::{Preset, Recipe, Site};
 pub use render::Slice;
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use super::recipe::{Preset, Site};
 
 /// What the exams of a cohort are drawn from. Ranges are uniform, shares are probabilities.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Population {
     /// Exams with emboli.
     pub(super) prevalence: f32,
@@ -77,73 +77,62 @@ pub(super) struct Injection {
 
 const STRAIN: Strain = Strain { without_emboli: 0.15, levels: [0.75, 0.6, 0.4, 0.2, 0.15] };
 
+const INTERNAL: Population = Population {
+    prevalence: 0.45,
+    ages: [22, 89],
+    sizes: [0.95, 1.07],
+    fat: 26.0,
+    hearts: [0.92, 1.1],
+    ventricles: Ventricles::Radii([0.72, 1.25]),
+    arteries: 1.0,
+    emboli: Emboli {
+        levels: [0.08, 0.25, 0.52, 0.88],
+        further: [[2, 6], [1, 5], [1, 3]],
+        length: 1.0,
+        narrowest: 1.5,
+        chronic: 0.0,
+        mixed: 0.0,
+    },
+    injection: Injection {
+        non_diagnostic: 0.03,
+        poor: 0.17,
+        good: [250.0, 500.0],
+        venous: [0.55, 0.95],
+        cava: [1.0, 2.4],
+    },
+    confounders: 1.0,
+};
+
+/// Older and larger patients with larger hearts, less often embolism, later scans with less contrast.
+const EXTERNAL: Population = Population {
+    prevalence: 0.3,
+    ages: [38, 96],
+    sizes: [0.92, 1.1],
+    fat: 38.0,
+    hearts: [0.98, 1.2],
+    ventricles: Ventricles::Strained(STRAIN),
+    emboli: Emboli { levels: [0.06, 0.2, 0.48, 0.88], chronic: 0.14, mixed: 0.1, ..INTERNAL.emboli },
+    injection: Injection {
+        poor: 0.2,
+        good: [230.0, 440.0],
+        venous: [0.7, 1.05],
+        cava: [0.7, 1.8],
+        ..INTERNAL.injection
+    },
+    confounders: 1.15,
+    ..INTERNAL
+};
+
 impl Population {
     /// The patients of a site, with emboli that the slices of a preset can show.
     pub(super) fn of(preset: Preset, site: Site) -> Self {
         let population = match site {
-            Site::Internal => Self::internal(),
-            Site::External => Self::external(),
+            Site::Internal => INTERNAL,
+            Site::External => EXTERNAL,
         };
         match preset {
             Preset::Clinical | Preset::Light => population,
             Preset::Tiny => population.on_a_coarse_grid(),
-        }
-    }
-
-    fn internal() -> Self {
-        Self {
-            prevalence: 0.45,
-            ages: [22, 89],
-            sizes: [0.95, 1.07],
-            fat: 26.0,
-            hearts: [0.92, 1.1],
-            ventricles: Ventricles::Radii([0.72, 1.25]),
-            arteries: 1.0,
-            emboli: Emboli {
-                levels: [0.08, 0.25, 0.52, 0.88],
-                further: [[2, 6], [1, 5], [1, 3]],
-                length: 1.0,
-                narrowest: 1.5,
-                chronic: 0.0,
-                mixed: 0.0,
-            },
-            injection: Injection {
-                non_diagnostic: 0.03,
-                poor: 0.17,
-                good: [250.0, 500.0],
-                venous: [0.55, 0.95],
-                cava: [1.0, 2.4],
-            },
-            confounders: 1.0,
-        }
-    }
-
-    /// Older and larger patients with larger hearts, less often embolism, later scans with less contrast.
-    fn external() -> Self {
-        Self {
-            prevalence: 0.3,
-            ages: [38, 96],
-            sizes: [0.92, 1.1],
-            fat: 38.0,
-            hearts: [0.98, 1.2],
-            ventricles: Ventricles::Strained(STRAIN),
-            arteries: 1.0,
-            emboli: Emboli {
-                levels: [0.06, 0.2, 0.48, 0.88],
-                further: [[2, 6], [1, 5], [1, 3]],
-                length: 1.0,
-                narrowest: 1.5,
-                chronic: 0.14,
-                mixed: 0.1,
-            },
-            injection: Injection {
-                non_diagnostic: 0.03,
-                poor: 0.2,
-                good: [230.0, 440.0],
-                venous: [0.7, 1.05],
-                cava: [0.7, 1.8],
-            },
-            confounders: 1.15,
         }
     }
 

@@ -8,17 +8,18 @@ use super::random::Draws;
 use super::scanner;
 use super::shapes::{Coverage, Ellipsoid, Grid, Tube, share, tubes};
 use super::thorax::{Section, Side};
+use super::tissues;
 use super::vector::at;
 
-const AIR: f32 = -1000.0;
-const FAT: f32 = -100.0;
-const MUSCLE: f32 = 52.0;
-const SOFT: f32 = 38.0;
-
-/// Share of embolus from which a voxel belongs to the mask.
-const CLOT: f32 = 0.25;
-/// Square millimetres of embolus from which a slice is positive.
-const VISIBLE: f64 = 3.0;
+/// Share of embolus from which a voxel belongs to the mask: a quarter, because the rim of contrast around a small embolus
+/// takes the rest, and the voxel still looks dark.
+const EMBOLUS_SHARE: f32 = 0.25;
+/// Square millimetres of embolus from which a slice is positive: a cross-section of 2 mm, the least that readers find.
+const VISIBLE_AREA: f64 = 3.0;
+/// The least Hounsfield unit that scanners store.
+const LOWEST: f32 = -1024.0;
+/// How thick the skin is, in millimetres.
+const SKIN_THICKNESS: f32 = 1.8;
 
 /// One slice as the scanner stores it, with what is truly in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,12 +65,22 @@ struct Painter<'a> {
     fine: FieldPlane<'a>,
 }
 
+/// What fills a voxel inside the wall of the chest.
+struct Content {
+    /// Hounsfield units, each by its share of the voxel.
+    hounsfield: f32,
+    /// Share of lung.
+    lung: f32,
+    /// Share of belly.
+    belly: f32,
+}
+
 /// Renders a slice; `draws` gives the noise.
 fn slice(exam: &Exam, grid: &Grid, draws: &mut Draws) -> Slice {
     let mut painter = Painter {
         exam,
         grid,
-        image: vec![AIR; grid.len()],
+        image: vec![tissues::AIR; grid.len()],
         lung: vec![0.0; grid.len()],
         belly: vec![0.0; grid.len()],
         coverage: Coverage::new(grid),
@@ -102,6 +113,7 @@ impl Painter<'_> {
         let thorax = &self.exam.thorax;
         let section = thorax.section(grid.first.z, grid.voxel.z);
         let width = grid.voxel.x.max(grid.voxel.y);
+        // The dome of the diaphragm meets the slice at a slant: its edge fades over thickness and pixel together.
         let tall = 0.75 * grid.voxel.z + 0.4 * width;
         for row in 0..grid.rows {
             let y = grid.y(row);
@@ -115,71 +127,83 @@ impl Painter<'_> {
                     continue;
                 }
                 let index = row * grid.columns + column;
-                let cavity = section.cavity(x, y);
-                let inside = share(cavity, width);
+                let inside = share(section.cavity(x, y), width);
                 let mut value = if inside < 1.0 { self.wall(&section, x, y, -skin, width) } else { 0.0 };
                 if inside > 0.0 {
-                    let below = section.below_diaphragm(x, y);
-                    let belly = inside * share(-below, tall);
-                    let mediastinum = section.mediastinum(x, y);
-                    let mut lung = (inside - belly) * share(-mediastinum, width);
-                    let fluid =
-                        section.fluid(x, y).map(|(depth, hounsfield)| (lung * share(-depth, width), depth, hounsfield));
-                    let inner = FAT + 6.0 * self.fine.at(x, y) + 12.0 * self.coarse.at(x, y).max(0.0);
-                    let mut content = inner * (inside - lung - belly);
-                    if let Some((amount, _, hounsfield)) = fluid {
-                        lung -= amount;
-                        content += amount * (hounsfield + 2.0 * self.fine.at(x, y));
-                    }
-                    if lung > 0.0 {
-                        let beside_fluid = fluid.map_or(f32::MAX, |(_, depth, _)| -depth);
-                        content += lung * self.parenchyma(&section, x, y, beside_fluid);
-                    }
-                    content += belly * FAT;
-                    value = (1.0 - inside) * value + content;
-                    self.lung[index] = lung;
-                    self.belly[index] = belly;
+                    let content = self.content(&section, [x, y], inside, [width, tall]);
+                    value = (1.0 - inside) * value + content.hounsfield;
+                    self.lung[index] = content.lung;
+                    self.belly[index] = content.belly;
                 }
                 let amount = share(skin, width);
-                self.image[index] = AIR + amount * (value - AIR);
+                self.image[index] = tissues::AIR + amount * (value - tissues::AIR);
             }
         }
     }
 
+    /// What fills the part of a voxel that lies inside the wall, with edges of a width in the plane and across it.
+    fn content(&self, section: &Section<'_>, [x, y]: [f32; 2], inside: f32, [width, tall]: [f32; 2]) -> Content {
+        let belly = inside * share(-section.below_diaphragm(x, y), tall);
+        let mut lung = (inside - belly) * share(-section.mediastinum(x, y), width);
+        // Mediastinal fat has strands and small vessels, all of which are brighter than fat.
+        let fat = tissues::FAT + 6.0 * self.fine.at(x, y) + 12.0 * self.coarse.at(x, y).max(0.0);
+        let mut hounsfield = fat * (inside - lung - belly);
+        let mut beside_fluid = f32::MAX;
+        if let Some((depth, density)) = section.fluid(x, y) {
+            let fluid = lung * share(-depth, width);
+            lung -= fluid;
+            hounsfield += fluid * (density + 2.0 * self.fine.at(x, y));
+            beside_fluid = -depth;
+        }
+        if lung > 0.0 {
+            hounsfield += lung * self.parenchyma(section, x, y, beside_fluid);
+        }
+        Content { hounsfield: hounsfield + belly * tissues::FAT, lung, belly }
+    }
+
     /// Skin, fat and muscle at a depth below the skin.
     fn wall(&self, section: &Section<'_>, x: f32, y: f32, depth: f32, width: f32) -> f32 {
-        let uneven = section.warp(x, y);
-        let border = self.exam.thorax.fat + 2.5 * uneven;
+        let border = self.exam.thorax.fat + 2.5 * section.warp(x, y);
         let muscle = share(border - depth, width);
         let fine = self.fine.at(x, y);
-        let mut value = FAT + 4.0 * fine;
+        let mut value = tissues::FAT + 4.0 * fine;
         if muscle < 1.0 {
+            // Septa divide the fat.
             value += 7.0 * self.coarse.at(x, y);
         }
         if muscle > 0.0 {
-            let streak = if self.coarse.at(y, x) > 0.3 {
-                55.0 * share(0.8 - self.coarse.at(x * 0.7, y * 0.7).abs() * 4.0, 1.0)
-            } else {
-                0.0
-            };
-            value += muscle * (MUSCLE + 7.0 * fine - streak - value);
+            value += muscle * (tissues::MUSCLE + 7.0 * fine - self.sheet_of_fat(x, y) - value);
         }
-        let skin = share(depth - 1.8, width);
-        value + skin * (20.0 - value)
+        let skin = share(depth - SKIN_THICKNESS, width);
+        value + skin * (tissues::SKIN - value)
+    }
+
+    /// How much darker a muscle is for the sheets of fat between its layers. Where a random field crosses zero it draws
+    /// winding lines: these are the sheets. The same field read across its diagonal is independent of that, and leaves
+    /// a third of the muscles with sheets.
+    fn sheet_of_fat(&self, x: f32, y: f32) -> f32 {
+        if self.coarse.at(y, x) > 0.3 {
+            55.0 * share(0.8 - self.coarse.at(x * 0.7, y * 0.7).abs() * 4.0, 1.0)
+        } else {
+            0.0
+        }
     }
 
     /// Air and tissue of the lung, its fissures, and its collapse beside fluid.
     fn parenchyma(&self, section: &Section<'_>, x: f32, y: f32, beside_fluid: f32) -> f32 {
         let z = self.grid.first.z;
+        // The patient lies on the back, where blood and weight gather: some 80 HU from the front to the back.
         let gravity = 0.45 * y;
         let texture = 16.0 * self.fine.at(x, y) + 14.0 * self.coarse.at(x, y);
-        let mut value = -868.0 + gravity + texture;
+        let mut value = tissues::LUNG + gravity + texture;
         let warp = section.warp(x, y);
         let distance = self.exam.thorax.fissure(Side::of(x), at(x, y, z), warp);
+        // A fissure is a sheet of 1 mm: of a wider voxel it fills no more than its share.
         let width = 0.7 * self.grid.voxel.z + 0.7 * self.grid.voxel.x;
         value += 420.0 * share(distance - 0.5, width).min(1.0 / width);
+        // Fluid presses the air out of the lung for some 7 mm.
         let collapse = share(beside_fluid - 7.0 - 4.0 * warp, 6.0);
-        value + collapse * (65.0 - value)
+        value + collapse * (tissues::COLLAPSED_LUNG - value)
     }
 
     fn lung_labels(&self) -> Vec<u8> {
@@ -196,19 +220,22 @@ impl Painter<'_> {
         (0..grid.len()).map(label).collect()
     }
 
-    /// A curved table top below the back.
+    /// A curved table top below the back: foam of 28 mm between two shells of 3 mm, 410 mm wide.
     fn table(&mut self) {
         let grid = *self.grid;
+        // Above this row no patient is so thin that the table shows.
         for row in (0..grid.rows).filter(|&row| grid.y(row) > 60.0) {
             for column in 0..grid.columns {
                 let (x, y) = (grid.x(column), grid.y(row));
+                // The fat of the back is pressed flat by a fifth.
                 let top = 118.0 + 0.8 * self.exam.thorax.fat - 0.0012 * x * x;
                 let shell = share((y - top - 3.0).abs() - 1.5, grid.voxel.y)
                     .max(share((y - top - 33.0).abs() - 1.5, grid.voxel.y));
                 let foam = share((y - top - 18.0).abs() - 14.0, grid.voxel.y);
                 if x.abs() < 205.0 && foam.max(shell) > 0.0 {
                     let index = row * grid.columns + column;
-                    let value = AIR + 60.0 * foam + 760.0 * shell;
+                    // Foam is nearly air; carbon fibre is lighter than water.
+                    let value = tissues::AIR + 60.0 * foam + 760.0 * shell;
                     self.image[index] = self.image[index].max(value);
                 }
             }
@@ -229,12 +256,14 @@ impl Painter<'_> {
             }
             let point = at(grid.x(index % grid.columns), grid.y(index / grid.columns), z);
             let texture = 5.0 * self.fine.at(point.x, point.y);
+            // The surface of the liver is uneven, by 6 mm over some 10 cm.
             let organ = if liver.distance(point) + 6.0 * self.coarse.at(0.15 * point.x, 0.15 * point.y) < 0.0 {
-                88.0 + texture
+                tissues::LIVER + texture
             } else if spleen.distance(point) < 0.0 {
-                100.0 + texture
+                tissues::SPLEEN + texture
             } else if stomach.distance(point) < 0.0 {
-                if point.y < -40.0 { -985.0 } else { 25.0 + texture }
+                // The patient lies on the back: gas rises to the front.
+                if point.y < -40.0 { tissues::STOMACH_GAS } else { tissues::STOMACH + texture }
             } else {
                 continue;
             };
@@ -279,6 +308,7 @@ impl Painter<'_> {
         let z = self.grid.first.z;
         let exam = self.exam;
         for opacity in &exam.disease.opacities {
+            // A ragged border reaches beyond the region, and a voxel beyond the border.
             let reach = opacity.region.grown(opacity.ragged + 2.0);
             if !reach.meets(z, self.grid.voxel.z) {
                 continue;
@@ -286,6 +316,7 @@ impl Painter<'_> {
             reach.fill(self.grid, &mut self.coverage);
             let mut changes = Vec::new();
             self.coverage.each(self.grid, |index, x, y, _| {
+                // Tongues of the size of lobules, with finer ones on them; the more ragged a border, the softer it is.
                 let ragged = opacity.ragged * (0.5 * self.coarse.at(x, y) + 0.25 * self.fine.at(x, y));
                 let inside = share(opacity.region.distance(at(x, y, z)) + ragged, 1.5 + 0.5 * opacity.ragged);
                 changes.push((index, inside * opacity.density * self.lung[index].min(1.0)));
@@ -295,51 +326,59 @@ impl Painter<'_> {
                 self.mix(index, amount, opacity.hounsfield);
             }
         }
-        self.paint(exam.disease.nodules.iter().copied(), |_, _, _| 35.0);
+        self.paint(exam.disease.nodules.iter().copied(), |_, _, _| tissues::NODULE);
     }
 
+    /// Cartilage, and bones as marrow inside a cortex: of 1.7 mm in ribs, of 1.3 mm in vertebrae.
     fn bones(&mut self) {
         let skeleton = &self.exam.skeleton;
-        self.displace(skeleton.cartilage.iter().copied(), |_, _, _| 95.0);
-        self.displace(skeleton.bones.iter().copied(), |_, _, _| 620.0);
+        self.displace(skeleton.cartilage.iter().copied(), |_, _, _| tissues::CARTILAGE);
+        self.displace(skeleton.bones.iter().copied(), |_, _, _| tissues::CORTEX);
         self.displace(skeleton.bones.iter().filter_map(|bone| bone.grown(-1.7)), |painter, x, y| {
-            190.0 + 30.0 * painter.fine.at(x, y)
+            tissues::MARROW + 30.0 * painter.fine.at(x, y)
         });
-        self.displace(skeleton.vertebrae.iter().copied(), |_, _, _| 420.0);
+        self.displace(skeleton.vertebrae.iter().copied(), |_, _, _| tissues::VERTEBRAL_SHELL);
         self.displace(skeleton.vertebrae.iter().filter_map(|bone| bone.grown(-1.3)), |painter, x, y| {
-            165.0 + 35.0 * painter.fine.at(x, y)
+            tissues::SPONGIOSA + 35.0 * painter.fine.at(x, y)
         });
-        self.displace(skeleton.canal.iter().copied(), |_, _, _| 30.0);
+        self.displace(skeleton.canal.iter().copied(), |_, _, _| tissues::SPINAL_CANAL);
     }
 
     /// Oesophagus, lymph nodes, veins that the contrast has not reached.
     fn soft_organs(&mut self) {
         let exam = self.exam;
         let oesophagus = [(at(2.0, 34.0, 130.0), 6.5), (at(4.0, 38.0, -20.0), 7.0), (at(8.0, 38.0, -210.0), 8.0)];
-        self.displace(tubes(&oesophagus, 1.0), |painter, x, y| SOFT + 5.0 * painter.fine.at(x, y));
-        self.displace(tubes(&oesophagus, 0.25), |_, _, _| -250.0);
-        self.displace(exam.disease.nodes.iter().copied(), |painter, x, y| 52.0 + 6.0 * painter.fine.at(x, y));
-        self.displace(exam.heart.late_veins.iter().copied(), |painter, x, y| 75.0 + 12.0 * painter.coarse.at(x, y));
+        self.displace(tubes(&oesophagus, 1.0), |painter, x, y| tissues::SOFT + 5.0 * painter.fine.at(x, y));
+        self.displace(tubes(&oesophagus, 0.25), |_, _, _| tissues::OESOPHAGUS_LUMEN);
+        self.displace(exam.disease.nodes.iter().copied(), |painter, x, y| {
+            tissues::LYMPH_NODE + 6.0 * painter.fine.at(x, y)
+        });
+        // Blood with and without contrast runs side by side in them.
+        self.displace(exam.heart.late_veins.iter().copied(), |painter, x, y| {
+            tissues::LATE_VEIN + 12.0 * painter.coarse.at(x, y)
+        });
     }
 
     /// Muscle and chambers of the heart, aorta, caval veins.
     fn heart(&mut self) {
         let heart = &self.exam.heart;
         let enhancement = self.exam.enhancement;
-        self.displace(heart.aorta.iter().filter_map(|tube| tube.grown(1.3)), |_, _, _| SOFT);
+        self.displace(heart.aorta.iter().filter_map(|tube| tube.grown(1.3)), |_, _, _| tissues::SOFT);
         // The left heart last: the septum belongs to it, and the right ventricle lies around it.
         for (right, blood) in [(true, enhancement.pulmonary), (false, enhancement.venous)] {
             let chambers = || heart.chambers.iter().filter(move |chamber| chamber.right == right);
             self.displace(chambers().map(|chamber| chamber.blood.grown(chamber.wall)), |painter, x, y| {
-                105.0 + 5.0 * painter.fine.at(x, y)
+                tissues::MYOCARDIUM + 5.0 * painter.fine.at(x, y)
             });
+            // In the right heart contrast from the arms meets blood without it from below; the lungs have mixed them.
             let mixing = if right { 0.05 + self.exam.mixing } else { 0.02 };
             self.displace(chambers().map(|chamber| chamber.blood), |painter, x, y| {
                 blood * (1.0 + mixing * painter.coarse.at(x, y)) + 4.0 * painter.fine.at(x, y)
             });
         }
         self.displace(heart.aorta.iter().copied(), |_, _, _| enhancement.aorta);
-        self.displace(heart.cava.iter().filter_map(|tube| tube.grown(1.0)), |_, _, _| SOFT);
+        self.displace(heart.cava.iter().filter_map(|tube| tube.grown(1.0)), |_, _, _| tissues::SOFT);
+        // The contrast is nowhere as unevenly mixed as where it comes from the arm.
         self.displace(heart.cava.iter().copied(), |painter, x, y| {
             enhancement.cava * (1.0 + 0.15 * painter.coarse.at(x, y))
         });
@@ -348,11 +387,14 @@ impl Painter<'_> {
     fn airways_and_veins(&mut self) {
         let exam = self.exam;
         let cuff = exam.disease.cuff;
+        // Around thinner arteries nothing is seen of it.
         let cuffs = exam.arteries.tubes().filter(|tube| tube.radii[0] > 1.3);
-        self.paint(cuffs.filter_map(|tube| tube.grown(cuff)), |_, _, _| 25.0);
-        self.paint(exam.bronchi.iter().filter_map(|tube| tube.grown(0.6 + 0.12 * tube.radii[0])), |_, _, _| 20.0);
-        self.paint(exam.bronchi.iter().copied(), |_, _, _| -990.0);
-        self.paint(exam.disease.mucus.iter().copied(), |_, _, _| 28.0);
+        self.paint(cuffs.filter_map(|tube| tube.grown(cuff)), |_, _, _| tissues::CUFF);
+        // The wider a bronchus, the thicker its wall.
+        let walls = exam.bronchi.iter().filter_map(|tube| tube.grown(0.6 + 0.12 * tube.radii[0]));
+        self.paint(walls, |_, _, _| tissues::BRONCHIAL_WALL);
+        self.paint(exam.bronchi.iter().copied(), |_, _, _| tissues::AIRWAY);
+        self.paint(exam.disease.mucus.iter().copied(), |_, _, _| tissues::MUCUS);
         let venous = exam.enhancement.venous;
         self.paint(exam.veins.tubes(), |painter, x, y| venous * (1.0 + 0.02 * painter.coarse.at(x, y)));
     }
@@ -366,6 +408,7 @@ impl Painter<'_> {
             tube.fill(self.grid, &mut coverage);
         }
         let blood = exam.enhancement.pulmonary;
+        // Further away than twice its reach, less than a fiftieth of an artefact is left.
         let near: Vec<_> =
             exam.disease.flow.iter().filter(|flow| (flow.centre.z - z).abs() < 2.0 * flow.reach).collect();
         coverage.each(self.grid, |index, x, y, amount| {
@@ -374,7 +417,7 @@ impl Painter<'_> {
                 let away = at(x, y, z) - flow.centre;
                 contrast *= 1.0 - flow.missing * (-away.dot(away) / (flow.reach * flow.reach)).exp();
             }
-            let value = 45.0 + (blood - 45.0) * contrast;
+            let value = tissues::BLOOD + (blood - tissues::BLOOD) * contrast;
             self.image[index] += amount * (value - self.image[index]);
         });
         coverage
@@ -410,12 +453,12 @@ impl Painter<'_> {
         let area = f64::from(scanner.pixel * scanner.pixel) * emboli.iter().map(|&share| f64::from(share)).sum::<f64>();
         let order = Order { columns: grid.columns, rows: grid.rows, flips: scanner.orientation.flips() };
         Slice {
-            stored: order.arrange(|index| scanner_number(exam, grid, index, self.image[index])),
+            stored: order.arrange(|index| stored_number(exam, grid, index, self.image[index])),
             lungs: order.arrange(|index| lungs[index]),
-            arteries: order.arrange(|index| u8::from(arteries.values[index] >= 0.5 || emboli[index] >= CLOT)),
-            emboli: order.arrange(|index| u8::from(emboli[index] >= CLOT)),
+            arteries: order.arrange(|index| u8::from(arteries.values[index] >= 0.5 || emboli[index] >= EMBOLUS_SHARE)),
+            emboli: order.arrange(|index| u8::from(emboli[index] >= EMBOLUS_SHARE)),
             emboli_microlitres: (area * f64::from(scanner.spacing)).round() as u64,
-            shows_emboli: area >= VISIBLE && emboli.iter().any(|&share| share >= CLOT),
+            shows_emboli: area >= VISIBLE_AREA && emboli.iter().any(|&share| share >= EMBOLUS_SHARE),
         }
     }
 
@@ -434,6 +477,7 @@ impl Painter<'_> {
             for column in 0..grid.columns {
                 let moved = column.saturating_add_signed(across).min(grid.columns - 1);
                 let value = &mut self.image[row * grid.columns + column];
+                // Where the patient was for the greater part of the turn, and where for the rest.
                 *value = 0.6 * *value + 0.4 * still[other * grid.columns + moved];
             }
         }
@@ -441,14 +485,14 @@ impl Painter<'_> {
 }
 
 /// The stored number of a voxel: padding outside the circle of reconstruction.
-fn scanner_number(exam: &Exam, grid: &Grid, index: usize, hounsfield: f32) -> u16 {
+fn stored_number(exam: &Exam, grid: &Grid, index: usize, hounsfield: f32) -> u16 {
     let storage = &exam.scanner.storage;
     let half = 0.5 * (grid.columns - 1) as f32;
     let (across, along) = ((index % grid.columns) as f32 - half, (index / grid.columns) as f32 - half);
     let outside = across * across + along * along > (half + 0.5).powi(2);
     let stored = match storage.padding {
         Some(padding) if outside => padding,
-        _ => storage.store(if outside { -1024.0 } else { hounsfield.max(-1024.0) }),
+        _ => storage.store(if outside { LOWEST } else { hounsfield.max(LOWEST) }),
     };
     stored as u16
 }

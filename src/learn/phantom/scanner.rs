@@ -41,6 +41,12 @@ struct Fleet {
     grain: [f32; 2],
     blur: [f32; 2],
     storages: [Storage; 4],
+    /// Thicknesses of slices by preset; what stands twice is chosen twice as often.
+    clinical: &'static [f32],
+    light: &'static [f32],
+    tiny: &'static [f32],
+    /// Bounds of the field of view of tiny slices: both lungs and little more, for the smallest pixels that hold them.
+    tiny_field: [f32; 2],
 }
 
 const INTERNAL: Fleet = Fleet {
@@ -58,6 +64,10 @@ const INTERNAL: Fleet = Fleet {
         Storage { signed: true, bits: 16, slope: 1.0, intercept: 0.0, padding: Some(-2048) },
         Storage { signed: false, bits: 16, slope: 0.5, intercept: -1200.0, padding: Some(0) },
     ],
+    clinical: &[0.6, 1.0, 1.0, 1.25, 1.25, 1.5, 2.0, 3.0],
+    light: &[2.0, 2.5, 2.5, 3.0],
+    tiny: &[1.5],
+    tiny_field: [332.8, 332.8],
 };
 
 /// Lower doses, iterative reconstruction with its coarse noise, other kernels, other ways of storing.
@@ -75,6 +85,10 @@ const EXTERNAL: Fleet = Fleet {
         Storage { signed: true, bits: 12, slope: 2.0, intercept: 0.0, padding: None },
         Storage { signed: false, bits: 16, slope: 1.0, intercept: -2048.0, padding: Some(0) },
     ],
+    clinical: &[0.5, 0.75, 0.9, 1.0, 1.5, 2.0, 2.5],
+    light: &[1.5, 2.0, 2.0, 3.0],
+    tiny: &[1.0, 2.0, 2.5],
+    tiny_field: [345.6, 371.2],
 };
 
 /// How a preset samples: pixels across, thicknesses, bounds of the field of view in millimetres.
@@ -89,23 +103,16 @@ struct Sampling {
 }
 
 impl Sampling {
-    fn of(preset: Preset, site: Site) -> Self {
-        let (size, thicknesses): (usize, &[f32]) = match (preset, site) {
-            (Preset::Light, Site::Internal) => (256, &[2.0, 2.5, 2.5, 3.0]),
-            (Preset::Light, Site::External) => (256, &[1.5, 2.0, 2.0, 3.0]),
-            (Preset::Clinical, Site::Internal) => (512, &[0.6, 1.0, 1.0, 1.25, 1.25, 1.5, 2.0, 3.0]),
-            (Preset::Clinical, Site::External) => (512, &[0.5, 0.75, 0.9, 1.0, 1.5, 2.0, 2.5]),
-            (Preset::Tiny, Site::Internal) => (128, &[1.5]),
-            (Preset::Tiny, Site::External) => (128, &[1.0, 2.0, 2.5]),
-        };
-        let (field, centring) = match (preset, site) {
-            (Preset::Light | Preset::Clinical, _) => ([310.0, 455.0], 1.0),
-            // Both lungs and little more: the smallest pixels that hold them.
-            (Preset::Tiny, Site::Internal) => ([332.8, 332.8], 0.25),
-            (Preset::Tiny, Site::External) => ([345.6, 371.2], 0.25),
-        };
-        let gapped = (preset == Preset::Tiny).then_some(6.4);
-        Self { size, thicknesses, gapped, field, centring }
+    fn of(preset: Preset, fleet: &Fleet) -> Self {
+        let whole_chest =
+            |size, thicknesses| Self { size, thicknesses, gapped: None, field: [310.0, 455.0], centring: 1.0 };
+        match preset {
+            Preset::Clinical => whole_chest(512, fleet.clinical),
+            Preset::Light => whole_chest(256, fleet.light),
+            Preset::Tiny => {
+                Self { size: 128, thicknesses: fleet.tiny, gapped: Some(6.4), field: fleet.tiny_field, centring: 0.25 }
+            }
+        }
     }
 }
 
@@ -143,11 +150,12 @@ impl Scanner {
             Site::Internal => INTERNAL,
             Site::External => EXTERNAL,
         };
-        let Sampling { size, thicknesses, gapped, field, centring } = Sampling::of(recipe.preset, recipe.site);
+        let Sampling { size, thicknesses, gapped, field, centring } = Sampling::of(recipe.preset, &fleet);
         let thickness = *draws.choose(thicknesses);
         let field = (body * draws.between(1.0, 1.18)).clamp(field[0], field[1]);
         let sharp = draws.between(0.0, 1.0);
         let orientation = match draws.between(0.0, 1.0) {
+            // One in ten lies feet first, three in a hundred lie prone.
             share if recipe.feet_first || share < 0.1 => Orientation::FeetFirstSupine,
             share if share < 0.13 => Orientation::HeadFirstProne,
             _ => Orientation::HeadFirstSupine,
@@ -159,8 +167,10 @@ impl Scanner {
             size,
             pixel: field / size as f32,
             thickness,
+            // Three in twenty overlap, as a reconstruction for reformats does.
             spacing: gapped.unwrap_or(if draws.chance(0.15) { 0.8 * thickness } else { thickness }),
             blur: fleet.blur[0] - fleet.blur[1] * sharp,
+            // Photons alone would give an exponent of 0.5; scanners raise the current for thin slices.
             noise: (draws.within(fleet.noise) + fleet.sharp_noise * sharp) * (2.5 / thickness).powf(0.35),
             grain: fleet.grain[0] - fleet.grain[1] * sharp,
             offset: [centring * draws.between(-8.0, 8.0), centring * draws.between(-10.0, 14.0)],
@@ -174,6 +184,7 @@ impl Scanner {
 
 /// Weights of one half of a Gaussian kernel, centre first; `deviation` in pixels.
 fn kernel(deviation: f32) -> Vec<f32> {
+    // Beyond 2.5 deviations lies little more than a hundredth.
     let reach = (2.5 * deviation).ceil().max(1.0) as usize;
     let weights: Vec<f32> =
         (0..=reach).map(|step| (-0.5 * (step as f32 / deviation.max(0.05)).powi(2)).exp()).collect();
@@ -225,8 +236,10 @@ pub(super) fn add_noise(scanner: &Scanner, draws: &mut Draws, grid: &Grid, image
     // A separable kernel scales white noise by the sum of its squared weights.
     let weights = kernel(deviation);
     let left = weights[0].powi(2) + 2.0 * weights[1..].iter().map(|weight| weight.powi(2)).sum::<f32>();
+    // Rays through both shoulders lose the most photons: from 45 mm above the carina on, up to 1.9 times the noise.
     let shoulders = 1.0 + 0.9 * ((grid.first.z - 45.0) / 40.0).clamp(0.0, 1.0);
     let strength = scanner.noise * shoulders / left;
+    // Rays through the middle of a body of 380 x 260 mm cross the most tissue: noise falls by half towards the skin.
     for row in 0..grid.rows {
         let y = grid.y(row) / 130.0;
         for column in 0..grid.columns {

@@ -1,4 +1,4 @@
-//! Ribs, spine, sternum, clavicles and shoulder blades.
+//! Ribs, spine, sternum, clavicles and shoulder blades, in millimetres from the carina.
 
 use super::random::Draws;
 use super::shapes::{Tube, tubes};
@@ -40,7 +40,9 @@ impl Skeleton {
     }
 
     fn rib(&mut self, draws: &mut Draws, thorax: &Thorax, side: Side, number: usize, z: f32) {
+        // A rib falls from the spine to the front, the lower the more; the first is short and steep.
         let drop = if number == 0 { 26.0 } else { 52.0 + 3.0 * number as f32 } + draws.between(-3.0, 3.0);
+        // How far round the chest each rib comes, of the way from the spine to the breastbone: the last two float.
         let reach: f32 = [0.93, 0.95, 0.95, 0.95, 0.95, 0.95, 0.94, 0.9, 0.84, 0.76, 0.58, 0.42][number];
         let place = |turn: f32| {
             let height = z - drop * ((turn - 0.08) / 0.87).max(0.0).powf(1.15);
@@ -48,6 +50,7 @@ impl Skeleton {
         };
         let neck = at(side.sign() * 17.0, SPINE + 8.0, z + 4.0);
         let mut points = vec![(neck, 4.0), (place(0.12), 4.8)];
+        // Beyond that a rib is cartilage.
         let bony = reach.min(0.74);
         points.extend((1..=16).map(|step| (place(0.12 + (bony - 0.12) * step as f32 / 16.0), 5.0)));
         self.bones.extend(tubes(&points, 1.0));
@@ -85,6 +88,7 @@ impl Skeleton {
             point.x = x;
             point
         };
+        // Five rods side by side make the flat sternum, wider at the manubrium; ten make a shoulder blade.
         for x in [-11.0, -5.5, 0.0, 5.5, 11.0] {
             self.bones
                 .extend(tubes(&[(middle(44.0, x * 1.6), 5.0), (middle(20.0, x), 5.0), (middle(-90.0, x), 5.0)], 1.0));

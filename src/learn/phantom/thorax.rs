@@ -129,8 +129,10 @@ pub(super) struct Thorax {
 }
 
 impl Thorax {
-    /// Draws a chest around a heart; the fattest have `fat` millimetres beyond 8. With `asymmetric`, one half of the diaphragm stands clearly higher.
+    /// Draws a chest around a heart; the fattest have `fat` millimetres beyond 8. With `asymmetric`, the left half of the
+    /// diaphragm stands clearly higher, as with a paralysed phrenic nerve.
     pub(super) fn draw(draws: &mut Draws, heart: &Heart, fat: f32, asymmetric: bool) -> Self {
+        // Few hold their breath at the same depth; the right half of the diaphragm stands higher, above the liver.
         let breath = draws.between(-12.0, 10.0);
         let raised = if asymmetric { draws.between(30.0, 42.0) } else { 0.0 };
         let mut dome = |side: Side, top: f32| Dome {
@@ -141,6 +143,7 @@ impl Thorax {
         let domes = [dome(Side::Left, -96.0 + raised), dome(Side::Right, -84.0)];
         let hilum = |side: Side| Ellipsoid::upright(at(side.sign() * 44.0 + 2.0, 12.0, -32.0), at(16.0, 22.0, 27.0));
         Self {
+            // Squared: the very fat are few.
             fat: 8.0 + fat * draws.between(0.0, 1.0).powi(2),
             domes,
             widths: [draws.between(0.94, 1.02), draws.between(0.97, 1.03)],
@@ -181,6 +184,7 @@ impl Thorax {
 
     /// Distance above the oblique fissure of a side.
     fn oblique_fissure(&self, side: Side, point: Vector) -> f32 {
+        // Rises by 1.07 mm a millimetre towards the back; 0.68 turns height above it into distance from it.
         0.68 * (point.z - self.oblique[side.index()] - 1.07 * (point.y - 70.0))
     }
 
@@ -271,6 +275,7 @@ impl Section<'_> {
     pub(super) fn mediastinum(&self, x: f32, y: f32) -> f32 {
         let [width, depth, centre] = self.column;
         let mut distance = oval(x - MIDLINE, y - centre, width, depth, 0.2);
+        // The sheet of pleura between the lungs in front, the spine, and the descending aorta beside it.
         distance = distance.min((x - MIDLINE - 4.0 * self.warp.at(0.0, y)).abs() - 2.2);
         distance = distance.min(at(x, y - SPINE, 0.0).length() - 26.0);
         distance = distance.min(at(x - 23.0, y - 44.0, 0.0).length() - 15.0 - 0.05 * (self.z + 40.0).abs().min(30.0));
@@ -285,12 +290,14 @@ impl Section<'_> {
 
     /// Signed distance below the diaphragm: positive in the belly.
     pub(super) fn below_diaphragm(&self, x: f32, y: f32) -> f32 {
+        // The dome is slanted: its distance is less than its height above a point.
         0.75 * (self.thorax.domes[Side::of(x).index()].height(x, y) + 2.0 * self.warp.at(x, y) - self.z)
     }
 
     /// How deep a point lies in pleural fluid of its side (positive inside), and the fluid's Hounsfield units.
     pub(super) fn fluid(&self, x: f32, y: f32) -> Option<(f32, f32)> {
         let effusion = self.thorax.effusions[Side::of(x).index()]?;
+        // A meniscus: it rises along the side of the chest.
         let level = effusion.level + 0.35 * self.z + 3.0 * self.warp.at(x, y) - 0.1 * (x.abs() - 70.0).max(0.0);
         Some((y - level, effusion.hounsfield))
     }

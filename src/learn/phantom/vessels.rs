@@ -12,6 +12,10 @@ use super::thorax::{Lobe, Side, Thorax};
 use super::vector::{Vector, at};
 
 const MURRAY: f32 = 2.7;
+/// Points that a tree grows towards in each lung: enough arteries that the smallest is 2 mm wide, which is where a CT
+/// stops to show them; fewer veins, which are seen no further out.
+const ARTERIAL_POINTS: usize = 300;
+const VENOUS_POINTS: usize = 220;
 
 /// A vessel between two bifurcations.
 #[derive(Debug, Clone)]
@@ -39,12 +43,17 @@ impl Branch {
     }
 
     pub(super) fn length(&self) -> f32 {
-        self.points.windows(2).map(|pair| (pair[1].0 - pair[0].0).length()).sum()
+        extent(&self.points)
     }
 
     pub(super) fn tubes(&self) -> impl Iterator<Item = Tube> + '_ {
         self.points.windows(2).map(|pair| Tube { from: pair[0].0, to: pair[1].0, radii: [pair[0].1, pair[1].1] })
     }
+}
+
+/// Length of a centre line.
+pub(super) fn extent(points: &[(Vector, f32)]) -> f32 {
+    points.windows(2).map(|pair| (pair[1].0 - pair[0].0).length()).sum()
 }
 
 /// A tree of branches; a branch stands before its daughters.
@@ -114,6 +123,7 @@ impl Taper {
     }
 
     fn level(self, ahead: usize) -> Level {
+        // A lobe has two to five segments, each of which has two subsegments at least.
         let share = ahead as f32 / self.points as f32;
         if share > 0.6 {
             Level::Lobar
@@ -148,6 +158,7 @@ fn grow(tree: &mut Tree, draws: &mut Draws, parent: usize, side: Side, points: &
     let end = if count == 1 {
         points[0]
     } else {
+        // Not all the way to the middle of what it supplies, or its daughters would turn back.
         let reach = draws.between(0.32, 0.46);
         start.towards(centre, reach) + draws.jitter(0.06 * (centre - start).length())
     };
@@ -162,6 +173,7 @@ fn grow(tree: &mut Tree, draws: &mut Draws, parent: usize, side: Side, points: &
     if count > 1 {
         let axis = widest(points, centre, (end - start).unit());
         points.sort_by(|first, second| first.dot(axis).total_cmp(&second.dot(axis)));
+        // Arteries seldom divide evenly.
         let share = draws.between(0.34, 0.66);
         let cut = ((count as f32 * share).round() as usize).clamp(1, count - 1);
         let (near, far) = points.split_at_mut(cut);
@@ -172,8 +184,10 @@ fn grow(tree: &mut Tree, draws: &mut Draws, parent: usize, side: Side, points: &
 
 /// The direction across `along` in which the points spread most, by power iteration on their covariance.
 fn widest(points: &[Vector], centre: Vector, along: Vector) -> Vector {
+    // Not wholly across: a set that is long and thin may be cut along its length too.
     let across = |vector: Vector| vector - along * (0.8 * vector.dot(along));
     let mut axis = along.perpendiculars().0;
+    // Six rounds are enough for a direction; nothing hangs on its last digits.
     for _ in 0..6 {
         let next = points.iter().fold(Vector::default(), |sum, &point| {
             let offset = across(point - centre);
@@ -188,77 +202,77 @@ fn stem(points: &[(Vector, f32)], level: Level, side: Option<Side>) -> Branch {
     Branch { points: points.to_vec(), level, side, daughters: Vec::new() }
 }
 
-/// The pulmonary arteries from the valve to the subsegmental branches; `width` is 1 for those of a healthy adult.
-pub(super) fn arteries(draws: &mut Draws, thorax: &Thorax, width: f32) -> Tree {
-    let mut tree = Tree::default();
-    let calibre = width * draws.between(0.88, 1.12);
-    let shift = draws.jitter(2.0);
-    let place = |x: f32, y: f32, z: f32, radius: f32| (at(x, y, z) + shift, radius * calibre);
-    let trunk = stem(
-        &[
+/// The arteries between the heart and the lobes, and the places in the tree of those that lobes hang on.
+struct Central {
+    tree: Tree,
+    left: usize,
+    right: usize,
+    left_interlobar: usize,
+    right_interlobar: usize,
+}
+
+impl Central {
+    /// `place` says where a point of the drawing lies in this patient, and how wide the vessel is there.
+    fn new(place: impl Fn(f32, f32, f32, f32) -> (Vector, f32)) -> Self {
+        let mut tree = Tree::default();
+        let trunk = [
             place(18.0, -50.0, -62.0, 13.0),
             place(20.0, -40.0, -42.0, 13.5),
             place(18.0, -26.0, -30.0, 13.0),
             place(15.0, -15.0, -24.0, 11.5),
-        ],
-        Level::Saddle,
-        None,
-    );
-    let trunk = tree.add(None, trunk);
-    let right = stem(
-        &[
+        ];
+        let trunk = tree.add(None, stem(&trunk, Level::Saddle, None));
+        let right = [
             place(15.0, -15.0, -24.0, 11.0),
             place(-5.0, -5.0, -23.0, 10.5),
             place(-26.0, 0.0, -25.0, 10.0),
             place(-42.0, 5.0, -28.0, 9.0),
-        ],
-        Level::Main,
-        Some(Side::Right),
-    );
-    let right = tree.add(Some(trunk), right);
-    let left = stem(
-        &[
+        ];
+        let right = tree.add(Some(trunk), stem(&right, Level::Main, Some(Side::Right)));
+        let left = [
             place(15.0, -15.0, -24.0, 11.0),
             place(27.0, -2.0, -15.0, 10.5),
             place(38.0, 11.0, -13.0, 10.0),
             place(46.0, 20.0, -20.0, 9.0),
-        ],
-        Level::Main,
-        Some(Side::Left),
-    );
-    let left = tree.add(Some(trunk), left);
-    let interlobar = |side: Side| {
-        let sign = side.sign();
-        let (top, x) = if side == Side::Right {
-            (place(-42.0, 5.0, -28.0, 8.0), 52.0)
-        } else {
-            (place(46.0, 20.0, -20.0, 8.0), 50.0)
-        };
-        stem(
-            &[top, place(sign * (x - 2.0), 16.0, -42.0, 7.6), place(sign * x, 22.0, -58.0, 7.0)],
-            Level::Lobar,
-            Some(side),
-        )
-    };
-    let interlobar = [tree.add(Some(left), interlobar(Side::Left)), tree.add(Some(right), interlobar(Side::Right))];
-    for mut territory in territories(draws, thorax, 300) {
-        let (parent, radius) = match (territory.side, territory.lobe) {
-            (Side::Right, Lobe::Upper) => (right, 6.0),
-            (Side::Right, Lobe::Middle) => (interlobar[1], 4.6),
-            (Side::Right, Lobe::Lower) => (interlobar[1], 6.4),
-            (Side::Left, Lobe::Upper | Lobe::Middle) => (left, 6.4),
-            (Side::Left, Lobe::Lower) => (interlobar[0], 6.2),
-        };
-        let taper = Taper { stem: radius * calibre, points: territory.points.len() };
-        grow(&mut tree, draws, parent, territory.side, &mut territory.points, taper);
+        ];
+        let left = tree.add(Some(trunk), stem(&left, Level::Main, Some(Side::Left)));
+        let interlobar = [place(46.0, 20.0, -20.0, 8.0), place(48.0, 16.0, -42.0, 7.6), place(50.0, 22.0, -58.0, 7.0)];
+        let left_interlobar = tree.add(Some(left), stem(&interlobar, Level::Lobar, Some(Side::Left)));
+        let interlobar =
+            [place(-42.0, 5.0, -28.0, 8.0), place(-50.0, 16.0, -42.0, 7.6), place(-52.0, 22.0, -58.0, 7.0)];
+        let right_interlobar = tree.add(Some(right), stem(&interlobar, Level::Lobar, Some(Side::Right)));
+        Self { tree, left, right, left_interlobar, right_interlobar }
     }
-    tree
+
+    /// The branch that the artery of a lobe leaves, and that artery's radius.
+    fn origin(&self, side: Side, lobe: Lobe) -> (usize, f32) {
+        match (side, lobe) {
+            (Side::Right, Lobe::Upper) => (self.right, 6.0),
+            (Side::Right, Lobe::Middle) => (self.right_interlobar, 4.6),
+            (Side::Right, Lobe::Lower) => (self.right_interlobar, 6.4),
+            (Side::Left, Lobe::Upper | Lobe::Middle) => (self.left, 6.4),
+            (Side::Left, Lobe::Lower) => (self.left_interlobar, 6.2),
+        }
+    }
+}
+
+/// The pulmonary arteries from the valve to the subsegmental branches; `width` is 1 for those of a healthy adult.
+pub(super) fn arteries(draws: &mut Draws, thorax: &Thorax, width: f32) -> Tree {
+    let calibre = width * draws.between(0.88, 1.12);
+    let shift = draws.jitter(2.0);
+    let mut central = Central::new(|x, y, z, radius| (at(x, y, z) + shift, radius * calibre));
+    for mut territory in territories(draws, thorax, ARTERIAL_POINTS) {
+        let (parent, radius) = central.origin(territory.side, territory.lobe);
+        let taper = Taper { stem: radius * calibre, points: territory.points.len() };
+        grow(&mut central.tree, draws, parent, territory.side, &mut territory.points, taper);
+    }
+    central.tree
 }
 
 /// The pulmonary veins, from their mouths in the left atrium outwards.
 pub(super) fn veins(draws: &mut Draws, thorax: &Thorax) -> Tree {
     let mut tree = Tree::default();
-    for mut territory in territories(draws, thorax, 220) {
+    for mut territory in territories(draws, thorax, VENOUS_POINTS) {
         let sign = territory.side.sign();
         let upper = territory.lobe != Lobe::Lower;
         let (mouth, hilum) = if upper {
@@ -302,6 +316,7 @@ pub(super) fn bronchi(draws: &mut Draws, arteries: &Tree) -> Vec<Tube> {
             let axis = (tube.to - tube.from).unit();
             let (first, second) = axis.perpendiculars();
             let beside = (first * turn + second * (1.0 - turn)).unit();
+            // A bronchus runs beside its artery and has an outer width like it; the wall takes the rest.
             let lumen = tube.radii.map(|radius| 0.62 * radius);
             let move_by = |radius: f32| beside * (1.75 * radius + 0.7);
             lumina.push(Tube {
