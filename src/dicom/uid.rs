@@ -11,6 +11,18 @@ use sha2::{Digest, Sha256};
 /// sets have letters, which the standard does not allow; those of RSPECT are twelve hexadecimal digits. They never
 /// contain anything else, so they are safe to log and to compare. No path is ever built from one. Identifiers that
 /// this program makes are as the standard wants them.
+///
+/// ```
+/// use pe_node::dicom::Uid;
+///
+/// let received = Uid::parse("1.2.840.113619.2.55 ")?;
+/// assert_eq!(received.as_str(), "1.2.840.113619.2.55");
+/// assert!(Uid::parse("1.2..3").is_err());
+///
+/// // The same parts give the same identifier on every machine: a retried job writes the same objects.
+/// assert_eq!(Uid::derived(["report", received.as_str()]), Uid::derived(["report", "1.2.840.113619.2.55"]));
+/// # Ok::<(), pe_node::dicom::uid::UidError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Uid(String);

@@ -7,6 +7,7 @@ mod deploy;
 mod dicomweb;
 mod dimse;
 mod evaluate;
+mod examples;
 mod models;
 mod node;
 mod predict;

@@ -14,7 +14,7 @@ use crate::common::phantoms;
 const BINARY: &str = env!("CARGO_BIN_EXE_pe-node");
 
 /// Two light phantoms, made once.
-fn cohort() -> &'static Path {
+pub(crate) fn cohort() -> &'static Path {
     static FOLDER: OnceLock<TempDir> = OnceLock::new();
     FOLDER
         .get_or_init(|| {

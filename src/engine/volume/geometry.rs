@@ -24,6 +24,20 @@ pub struct VoxelPoint {
 
 /// The grid of a volume in the patient: size, spacing, orientation, origin. Slices are equally spaced and
 /// perpendicular to the image plane; the volume is stored `[slice, row, column]`.
+///
+/// ```
+/// use pe_node::engine::volume::{Geometry, PatientPoint, VoxelPoint};
+///
+/// let geometry = Geometry {
+///     size: [512, 512, 300],
+///     spacing: [0.75, 0.75, 1.0],
+///     directions: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+///     origin: PatientPoint([-192.0, -192.0, -150.0]),
+/// };
+/// let middle = geometry.to_patient(VoxelPoint { column: 256.0, row: 256.0, slice: 150.0 });
+/// assert_eq!(middle, PatientPoint([0.0, 0.0, 0.0]));
+/// assert_eq!(geometry.to_voxel(middle).slice, 150.0);
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Geometry {
     /// Number of voxels: columns, rows, slices.

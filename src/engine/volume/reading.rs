@@ -36,6 +36,25 @@ pub struct SeriesReading {
 ///
 /// A first pass reads headers alone and finds the stack; a second one decodes slice by slice, in parallel, straight
 /// into the volume, so that memory holds the volume and one object a thread.
+///
+/// ```
+/// use pe_node::cohort::Layout;
+/// use pe_node::dicom::bounded::Limits;
+/// use pe_node::engine::volume::{group_by_series, read_series};
+/// use pe_node::learn::phantom::{Exam, Preset, Recipe};
+///
+/// // A series to read: a phantom of tiny slices.
+/// let folder = tempfile::tempdir()?;
+/// Exam::draw(&Recipe::new(Preset::Tiny, 1, 0)).write(&Layout::below(folder.path()))?;
+///
+/// let limits = Limits { object_mib: 64, depth: 16, elements: 10_000, pixels: 1 << 24 };
+/// let found = group_by_series(&[folder.path().to_owned()], &limits);
+/// let reading = read_series(&found.series[0].files, &limits);
+/// let volume = reading.volume.expect("a volume");
+/// assert_eq!(volume.geometry.size[..2], [128, 128]);
+/// assert_eq!(volume.hounsfield.iter().min(), Some(&-1024));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn read_series(files: &[PathBuf], limits: &Limits) -> SeriesReading {
     let (mut reading, headers) = read_headers(files, limits);
     let mut rejections = std::mem::take(&mut reading.rejections);
