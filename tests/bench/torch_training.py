@@ -1,4 +1,4 @@
-"""Training steps of the slice encoder in PyTorch, as `src/learn/train/fit/speed.rs` takes them: the same layers, batch,
+"""Training steps of the slice encoder in PyTorch, as `benches/training_step.rs` takes them: the same layers, batch,
 loss, clipping and AdamW. Prints a JSON line a network; `training_speed.py` runs it in target/venv-bench."""
 
 import json

@@ -11,9 +11,7 @@ from pathlib import Path
 from common import ROOT, pytorch, write_table
 
 ROUNDS = 5
-# PyTorch's steps of a round, the first of which does not count; ours are criterion's samples.
-STEPS = 11
-FLAGS = ("--bench", "--noplot", "--warm-up-time", "1", "--measurement-time", "1")
+STEPS = 5
 # Which part of the step a function belongs to, by a part of its name.
 PARTS = {
     "matrix products": ("gemm",),
@@ -34,27 +32,12 @@ def program():
     return next(item["executable"] for item in built if item.get("executable") and item["target"]["name"] == "training_step")
 
 
-def lines_of(command, environment):
-    """The lines of JSON that a program prints."""
-    output = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=True, capture_output=True, text=True).stdout
-    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-
-
-def theirs(python, cores):
-    """Milliseconds of each of PyTorch's steps but the first, by network."""
-    lines = lines_of([python, ROOT / "tests/bench/torch_training.py"], {"PE_NODE_STEPS": str(STEPS), "OMP_NUM_THREADS": str(cores)})
+def timed(command, cores):
+    """Milliseconds of each step but the first, by network."""
+    environment = {**os.environ, "PE_NODE_STEPS": str(STEPS), "RAYON_NUM_THREADS": str(cores), "OMP_NUM_THREADS": str(cores)}
+    output = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
+    lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     return {line["network"]: (line["parameters"], [1000 * seconds for seconds in line["seconds"][1:]]) for line in lines}
-
-
-def ours(binary, cores):
-    """The same of our steps: what criterion keeps of its samples, nanoseconds of so many steps each."""
-    with tempfile.TemporaryDirectory() as folder:
-        lines = lines_of([binary, *FLAGS], {"CRITERION_HOME": folder, "RAYON_NUM_THREADS": str(cores)})
-        steps = {}
-        for line in lines:
-            sample = json.loads((Path(folder) / "training-step" / line["network"] / "new" / "sample.json").read_text())
-            steps[line["network"]] = [time / count / 1e6 for time, count in zip(sample["times"], sample["iters"], strict=True)]
-    return {line["network"]: (line["parameters"], steps[line["network"]]) for line in lines}
 
 
 def extremes(values, digits=0):
@@ -66,7 +49,9 @@ def compare(python, binary):
     """Rows of the table: PyTorch and burn in turns, so that both see the same machine."""
     rows = []
     for cores in sorted({1, os.cpu_count()}):
-        rounds = [(theirs(python, cores), ours(binary, cores)) for _ in range(ROUNDS)]
+        rounds = [
+            (timed([python, ROOT / "tests/bench/torch_training.py"], cores), timed([binary], cores)) for _ in range(ROUNDS)
+        ]
         for network in rounds[0][0]:
             torch, burn = ([step for turn in rounds for step in turn[side][network][1]] for side in (0, 1))
             ratios = [statistics.median(own[network][1]) / statistics.median(reference[network][1]) for reference, own in rounds]
@@ -81,8 +66,8 @@ def profile(binary):
         return []
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "perf.data"
-        environment = {**os.environ, "RAYON_NUM_THREADS": "1"}
-        command = ["perf", "record", "-F", "199", "-o", data, binary, "--bench", "--profile-time", "5"]
+        environment = {**os.environ, "PE_NODE_STEPS": str(STEPS), "RAYON_NUM_THREADS": "1"}
+        command = ["perf", "record", "-F", "199", "-o", data, binary]
         if subprocess.run(command, cwd=ROOT, env=environment, capture_output=True).returncode != 0:
             return []
         report = subprocess.run(["perf", "report", "-i", data, "--stdio", "--sort", "symbol"], capture_output=True, text=True).stdout

@@ -209,3 +209,24 @@ fn emboli_on(volume: &Volume, preparer: &Preparer<'_>, path: &Path) -> Result<Ve
     }
     Ok(emboli)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::train::TrainingContext;
+
+    #[test]
+    fn the_folder_of_crops_is_named_after_the_settings_of_the_preparation() {
+        let folder = |settings: &[&str]| {
+            let settings: Vec<String> =
+                ["data.lungs=truth"].iter().chain(settings).map(|text| (*text).to_owned()).collect();
+            let configuration = TrainConfiguration::load(None, &settings).expect("valid");
+            let context = TrainingContext::of_environment();
+            let lungs = Lungs::new(&configuration, &context).expect("truth");
+            Crops::new(&configuration, &lungs).folder
+        };
+        assert_eq!(folder(&[]), Path::new("work/crops-e2436be38ffd"));
+        assert_eq!(folder(&["work.dir=other"]).file_name(), folder(&[]).file_name(), "a work folder can be moved");
+        assert_ne!(folder(&["input.spacing_mm=2"]), folder(&[]));
+    }
+}

@@ -70,8 +70,8 @@ fn picture(data: &Dataset, exam: usize, evidence: &Array3<f32>) -> Result<Option
     let candidates = all.filter(|slice| !shows_it || positive(slice));
     let Some(slice) = candidates.max_by(|a, b| greatest(*a).total_cmp(&greatest(*b))) else { return Ok(None) };
     let images = data.images(exam, &[slice])?;
-    let which = if shows_it { "labelled to show embolism" } else { "of greatest evidence" };
+    let which = if shows_it { "labelled to show embolism" } else { "of greatest attribution" };
     let caption =
-        format!("Prepared slice {} of {}, {which}; evidence up to {:.2}.", slice + 1, row.slices, greatest(slice));
+        format!("Prepared slice {} of {}, {which}; attribution up to {:.2}.", slice + 1, row.slices, greatest(slice));
     Ok(Picture::of_prepared(&images[0], data.size(), &evidence.index_axis(Axis(0), slice), caption))
 }

@@ -231,3 +231,20 @@ pub(super) fn best_lungs(experiment: &Experiment<'_>, device: &Device) -> Result
     let fresh = LungNetwork::new(&configuration.lung_network, configuration.input.channels(), device);
     Ok(Checkpoints::new(&experiment.checkpoints(FitPart::Network))?.best(fresh)?.folded())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A setting that is renamed, added or taken away changes the digest, and with it every fit that is kept. Whoever does
+    /// so raises [`Fitted::VERSION`] and writes the new digest here; the name of a field in the program alone must not.
+    #[test]
+    fn the_digest_of_what_weights_were_fitted_to_changes_knowingly_alone() {
+        let configuration = TrainConfiguration::load(None, &[]).expect("defaults");
+        let fitted = Fitted::of(&configuration, &[]);
+        assert_eq!(
+            (fitted.version, fitted.sha256.as_str()),
+            (1, "878fabe6c6e3b66b6580408f4af05e76907cf81149c3d413d3a3be9cc8294627")
+        );
+    }
+}
