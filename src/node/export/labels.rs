@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Exclusion, ExportError};
+use super::error::ExportError;
+use super::exclusion::{Exclusion, ExclusionReason};
 
 /// Names that the column of studies may have.
 const STUDY: [&str; 3] = ["StudyInstanceUID", "study_instance_uid", "study"];
@@ -64,12 +65,12 @@ pub(super) fn read(path: &Path) -> Result<(Vec<Row>, Vec<Exclusion>), ExportErro
         let present = match text(Some(label)).as_str() {
             "1" => Ok(true),
             "0" => Ok(false),
-            other => Err(format!("the label is `{other}`: 0 or 1 was expected")),
+            other => Err(ExclusionReason::Label(other.to_owned())),
         };
-        let problem = if name.text().is_empty() { Err("the row names no exam".to_owned()) } else { present };
+        let problem = if name.text().is_empty() { Err(ExclusionReason::NoExam) } else { present };
         match problem {
             Ok(present) => rows.push(Row { line, name, present }),
-            Err(reason) => exclusions.push(Exclusion { line, exam: name.text().to_owned(), reason }),
+            Err(reason) => exclusions.push(Exclusion::new(line, name.text(), &reason)),
         }
     }
     Ok((rows, exclusions))
@@ -86,15 +87,14 @@ pub(super) fn agreed<T: Ord + Clone>(rows: Vec<(T, Row)>) -> (Vec<(T, Row)>, Vec
         let same = &lines[&study];
         let first = same[0].0;
         let reason = if same.iter().any(|(_, present)| *present != row.present) {
-            let lines: Vec<String> = same.iter().map(|(line, _)| line.to_string()).collect();
-            format!("the labels on the lines {} contradict each other", lines.join(", "))
+            ExclusionReason::Contradiction(same.iter().map(|(line, _)| *line).collect())
         } else if row.line != first {
-            format!("the exam is listed on line {first} already")
+            ExclusionReason::Repeated(first)
         } else {
             kept.push((study, row));
             continue;
         };
-        exclusions.push(Exclusion { line: row.line, exam: row.name.text().to_owned(), reason });
+        exclusions.push(Exclusion::new(row.line, row.name.text(), &reason));
     }
     (kept, exclusions)
 }

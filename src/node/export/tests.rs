@@ -4,13 +4,16 @@ use dicom_core::VR;
 use dicom_dictionary_std::tags;
 use jiff::Timestamp;
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use super::*;
 use crate::config::StorageConfig;
 use crate::dicom::SeriesId;
 use crate::engine::pipeline::{AnalysisSummary, testing};
 use crate::engine::volume::{Reason, Rejection};
-use crate::node::archive::Archive;
 use crate::node::archive::testing::{open, slice, storage, uid};
+use crate::node::archive::{Archive, ArchiveReader};
 use crate::node::queue::Selection;
 
 /// A running node: series `1.1.1` (3 slices) and `1.1.2` (2) of study `1.1` analysed, that of `1.2` rejected, that of
