@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_embolus_lies_in_the_arteries_of_its_side() {
+    fn an_embolus_lies_in_the_arteries_of_its_side() {
         for level in [Level::Main, Level::Lobar, Level::Segmental, Level::Subsegmental] {
             let exam = exam(3, Some(level));
             for embolus in &exam.emboli {
