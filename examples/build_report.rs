@@ -63,7 +63,7 @@ pub(crate) fn write_report(out: &Path, config: &Config) -> Result<Vec<PathBuf>, 
 fn findings(volume: &Volume, mask: &LungMask, config: &Config) -> Result<Findings, Box<dyn Error>> {
     let registry = Registry::open(&config.models)?;
     let models = registry.lineup(&config.models)?.packages;
-    let classifier = registry.package(&models.embolism.id())?.manifest().clone();
+    let classifier = registry.package(&models.embolism.package)?.manifest().clone();
     let [columns, rows, slices] = volume.geometry.size;
     let [right, bottom] = [columns as f64, rows as f64];
     Ok(Findings {

@@ -20,10 +20,11 @@
 //! Which models analyse stands in a file in the folder of packages. A running node follows it, and changes over between
 //! two jobs; a candidate may run beside, in the pauses, and what it says goes nowhere but into the database.
 //!
-//! Imports go one way: `dicom < engine < node < cli` and `dicom < engine < learn < cli`; a test holds every `use` line
-//! to it. [`engine`] is pure apart from reading the files it is given: no network, no clock, no async runtime.
-//! [`node`] is everything that waits. [`learn`] is offline. [`cohort`] lies below both: it is the layout in which the
-//! node exports studies and phantoms are written, and which training reads.
+//! Imports go one way: `dicom < engine < packages < node < cli` and `dicom < engine < packages < learn < cli`; a test
+//! holds every `use` line to it. [`engine`] is pure apart from reading the files it is given: no network, no clock, no
+//! async runtime. [`packages`] changes the folder of model packages. [`node`] is everything that waits. [`learn`] is
+//! offline. [`cohort`] lies below both: it is the layout in which the node exports studies and phantoms are written, and
+//! which training reads.
 
 mod causes;
 pub mod cli;
@@ -33,5 +34,6 @@ pub mod dicom;
 pub mod engine;
 pub mod learn;
 pub mod node;
+pub mod packages;
 #[cfg(test)]
 mod testing;

@@ -8,13 +8,15 @@ use jiff::Timestamp;
 
 use super::{CliError, Settings};
 use crate::config::Config;
-use crate::engine::models::ModelIdentity;
-use crate::engine::models::folder::{Folder, FolderError};
-use crate::engine::models::import::{Imported, Incoming};
+use crate::engine::models::activation::Candidate;
 use crate::engine::models::manifest::Kind;
 use crate::engine::models::networks::verify;
-use crate::engine::models::registry::{Choice, Entry, Package, Registry, RegistryError, configured, setting};
+use crate::engine::models::package::Package;
+use crate::engine::models::registry::{Choice, Entry, Registry, RegistryError, configured, setting};
 use crate::engine::models::session::Runtime;
+use crate::engine::models::{ModelIdentity, PackageId, Selection};
+use crate::packages::folder::{Folder, FolderError};
+use crate::packages::import::{Imported, Incoming};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -30,7 +32,7 @@ enum Action {
     Verify {
         /// name or name/version
         #[arg(value_name = "PACKAGE")]
-        packages: Vec<String>,
+        packages: Vec<Selection>,
         #[command(flatten)]
         settings: Settings,
     },
@@ -47,7 +49,7 @@ enum Action {
     /// Make a package the active one of its kind; a running node changes to it between two exams
     Promote {
         #[arg(value_name = "NAME/VERSION")]
-        package: String,
+        package: PackageId,
         #[command(flatten)]
         settings: Settings,
     },
@@ -60,7 +62,7 @@ enum Action {
     /// Have a candidate run beside the active package: its results are recorded and go nowhere
     Shadow {
         #[arg(value_name = "NAME/VERSION", required_unless_present = "off", conflicts_with = "off")]
-        package: Option<String>,
+        package: Option<PackageId>,
         /// No candidate any more
         #[arg(long)]
         off: bool,
@@ -106,7 +108,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
         Action::Import { path, manifest, settings } => import(path, manifest.as_deref(), &settings.load()?),
         Action::Promote { package, settings } => promote(package, &settings.load()?),
         Action::Rollback { kind, settings } => roll_back((*kind).into(), &settings.load()?),
-        Action::Shadow { package, settings, .. } => shadow(package.as_deref(), &settings.load()?),
+        Action::Shadow { package, settings, .. } => shadow(package.as_ref(), &settings.load()?),
     }
 }
 
@@ -117,27 +119,28 @@ fn usage(error: impl std::fmt::Display) -> CliError {
 fn list(config: &Config) -> Result<ExitCode, CliError> {
     let registry = Registry::open(&config.models).map_err(usage)?;
     println!("{}", registry.directory().display());
-    let chosen = [Kind::LungSegmentation, Kind::EmbolismClassifier]
-        .map(|kind| (kind, registry.choose(kind, configured(&config.models, kind))));
-    let is_active = |id: &str| chosen.iter().any(|(_, one)| one.as_ref().is_ok_and(|(package, _)| package.id() == id));
-    let is_shadow = |id: &str| registry.activation().shadow().is_some_and(|candidate| candidate.package == id);
-    for Entry { id, package } in registry.entries() {
-        match package {
+    let chosen = Kind::ALL.map(|kind| (kind, registry.choose(kind, configured(&config.models, kind))));
+    for entry in registry.entries() {
+        match &entry.package {
             Ok(package) => {
                 let manifest = package.manifest();
-                let mark = if is_active(id) {
+                let is_active = |(_, one): &(Kind, Result<(&Package, Choice), _>)| {
+                    one.as_ref().is_ok_and(|(active, _)| active.id() == package.id())
+                };
+                let is_shadow = |shadow: &Candidate| shadow.package == package.id();
+                let mark = if chosen.iter().any(is_active) {
                     '*'
-                } else if is_shadow(id) {
+                } else if registry.activation().shadow().is_some_and(is_shadow) {
                     '~'
                 } else {
                     ' '
                 };
                 println!(
-                    "{mark} {id}  {}  {}  trained on: {}",
+                    "{mark} {entry}  {}  {}  trained on: {}",
                     manifest.kind, manifest.intended_use, manifest.training.data
                 );
             }
-            Err(error) => println!("! {id}  {error}"),
+            Err(error) => println!("! {entry}  {error}"),
         }
     }
     for (kind, choice) in &chosen {
@@ -183,27 +186,25 @@ fn named_by_the_configuration(config: &Config, kind: Kind) -> String {
     format!("the configuration names it ({} = \"{}\")", setting(kind), configured(&config.models, kind))
 }
 
-fn verify_all(wanted: &[String], config: &Config) -> Result<ExitCode, CliError> {
+fn verify_all(wanted: &[Selection], config: &Config) -> Result<ExitCode, CliError> {
     let registry = Registry::open(&config.models).map_err(usage)?;
-    let named = |entry: &&Entry| {
-        wanted.is_empty() || wanted.iter().any(|name| *name == entry.id || entry.id.split('/').next() == Some(name))
-    };
+    let named = |entry: &&Entry| wanted.is_empty() || wanted.iter().any(|selection| entry.is_selected(selection));
     let entries: Vec<&Entry> = registry.entries().iter().filter(named).collect();
     if entries.is_empty() {
         return Err(CliError::Usage(format!("there is no such package in {}", registry.directory().display())));
     }
     let runtime = Runtime::start(&config.onnxruntime).map_err(usage)?;
     let mut broken = false;
-    for Entry { id, package } in entries {
-        let outcome = match package {
+    for entry in entries {
+        let outcome = match &entry.package {
             Ok(package) => verify(package, &runtime).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
         match outcome {
-            Ok(identity) => println!("{id}  sha256 {}  {}", identity.sha256, runtime.provider()),
+            Ok(identity) => println!("{entry}  sha256 {}  {}", identity.sha256, runtime.provider().0),
             Err(error) => {
                 broken = true;
-                println!("! {id}  {error}");
+                println!("! {entry}  {error}");
             }
         }
     }
@@ -218,15 +219,15 @@ fn import(path: &Path, manifest: Option<&Path>, config: &Config) -> Result<ExitC
     let folder = Folder::open(&config.models)?;
     let runtime = Runtime::start(&config.onnxruntime).map_err(usage)?;
     let Imported { identity, new } = folder.import(&incoming, &runtime, Timestamp::now())?;
-    let id = identity.id();
+    let id = &identity.package;
     println!("{id}  sha256 {}  {}", identity.sha256, if new { "imported" } else { "was there already" });
     let registry = Registry::open(&config.models).map_err(usage)?;
-    let kind = registry.package(&id).map_err(usage)?.manifest().kind;
+    let kind = registry.package(id).map_err(usage)?.manifest().kind;
     match registry.choose(kind, configured(&config.models, kind)) {
-        Ok((active, Choice::Configured)) if active.id() == id => {
+        Ok((active, Choice::Configured)) if active.id() == *id => {
             println!("a node that starts from now on takes it: {}", named_by_the_configuration(config, kind));
         }
-        Ok((active, _)) if active.id() == id => println!("it is the active {kind}"),
+        Ok((active, _)) if active.id() == *id => println!("it is the active {kind}"),
         Ok((active, _)) => {
             println!("{} stays the active {kind}; `pe-node models promote {id}` changes that", active.id());
         }
@@ -235,7 +236,7 @@ fn import(path: &Path, manifest: Option<&Path>, config: &Config) -> Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-fn promote(id: &str, config: &Config) -> Result<ExitCode, CliError> {
+fn promote(id: &PackageId, config: &Config) -> Result<ExitCode, CliError> {
     let folder = Folder::open(&config.models)?;
     let package = folder.registry().package(id).map_err(usage)?;
     let identity = tried(package, config)?;
@@ -259,7 +260,7 @@ fn roll_back(kind: Kind, config: &Config) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn shadow(id: Option<&str>, config: &Config) -> Result<ExitCode, CliError> {
+fn shadow(id: Option<&PackageId>, config: &Config) -> Result<ExitCode, CliError> {
     let folder = Folder::open(&config.models)?;
     let Some(id) = id else {
         let removed = folder.remove_shadow()?;
@@ -283,7 +284,7 @@ fn tried(package: &Package, config: &Config) -> Result<ModelIdentity, CliError> 
 /// What the configuration names has precedence over what is promoted.
 fn warn_of_the_configuration(kind: Kind, config: &Config) {
     let named = configured(&config.models, kind);
-    if !named.is_empty() {
+    if *named != Selection::Active {
         let setting = setting(kind);
         eprintln!(
             "pe-node: {setting} = \"{named}\" in the configuration takes precedence: set it to \"\" to go by promotion"

@@ -32,7 +32,7 @@ async fn serve(config: Config) -> Result<(), CliError> {
     let ae_title = config.dicom.ae_title.clone();
     let listeners = Listeners::open(&config.dicom, &config.http).await.map_err(|error| CliError::failed(&error))?;
     let (dicom, http) = listeners.addresses().map_err(|error| CliError::failed(&error))?;
-    let node = Node::start(config, listeners).await.map_err(|error| CliError::failed(&error))?;
+    let node = Box::pin(Node::start(config, listeners)).await.map_err(|error| CliError::failed(&error))?;
     // Scripts wait for these two lines; standard output may be a pipe, or closed.
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "DICOM  {ae_title}@{dicom}\nHTTP   http://{http}");

@@ -9,6 +9,7 @@ use super::destination::DestinationConfig;
 use super::network::Network;
 use crate::dicom::bounded::Limits;
 use crate::dicom::{AeTitle, Concept};
+use crate::engine::models::selection::Selection;
 
 /// All settings of the node.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -95,8 +96,8 @@ pub struct StudyConfig {
 #[allow(missing_docs, reason = "configs/default.toml documents every key")]
 pub struct ModelsConfig {
     pub directory: PathBuf,
-    pub lungs: String,
-    pub embolism: String,
+    pub lungs: Selection,
+    pub embolism: Selection,
     pub allow_demonstration: bool,
 }
 

@@ -5,7 +5,6 @@
 //! waits for its promotion or for the next start of the node.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -16,9 +15,11 @@ use tokio::time::sleep;
 
 use super::shutdown::Shutdown;
 use crate::config::ModelsConfig;
-use crate::engine::models::ModelIdentity;
 use crate::engine::models::activation::Activation;
-use crate::engine::models::registry::{Entry, Lineup, MANIFEST, Package, Registry, RegistryError};
+use crate::engine::models::lineup::Lineup;
+use crate::engine::models::package::{MANIFEST, Package};
+use crate::engine::models::registry::{Entry, Registry, RegistryError};
+use crate::engine::models::{ModelIdentity, PackageId, Selection};
 
 /// Pause between two looks at the folder.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -40,8 +41,15 @@ pub struct ModelEntry {
     pub error: Option<String>,
 }
 
+impl ModelEntry {
+    /// True if it is called as this package.
+    pub fn is(&self, id: &PackageId) -> bool {
+        self.name == id.name.as_str() && self.version == id.version.to_string()
+    }
+}
+
 /// Which packages are to analyse exams.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// The packages, and the candidate beside them.
     pub lineup: Lineup,
@@ -69,8 +77,9 @@ struct Contents {
 impl Contents {
     fn of(registry: &Registry) -> Self {
         let changed = |entry: &Entry| {
-            let manifest = registry.directory().join(Path::new(&entry.id)).join(MANIFEST);
-            (entry.id.clone(), std::fs::metadata(manifest).and_then(|metadata| metadata.modified()).ok())
+            let folder = entry.to_string();
+            let manifest = registry.directory().join(&folder).join(MANIFEST);
+            (folder, std::fs::metadata(manifest).and_then(|metadata| metadata.modified()).ok())
         };
         Self { activation: registry.activation().clone(), manifests: registry.entries().iter().map(changed).collect() }
     }
@@ -85,9 +94,9 @@ impl ModelFolder {
         let registry = Registry::open(config)?;
         let lineup = registry.lineup(config)?;
         // A setting may name no version: what it means now, it means for as long as the node runs.
-        let pinned = |setting: &str, package: &ModelIdentity| match setting {
-            "" => String::new(),
-            _ => package.id(),
+        let pinned = |setting: &Selection, model: &ModelIdentity| match setting {
+            Selection::Active => Selection::Active,
+            Selection::Newest(_) | Selection::Exactly(_) => Selection::Exactly(model.package.clone()),
         };
         let config = ModelsConfig {
             lungs: pinned(&config.lungs, &lineup.packages.lungs),
@@ -178,31 +187,35 @@ impl ModelFolder {
 }
 
 fn listed(entry: &Entry) -> ModelEntry {
-    let (name, version) = entry.id.split_once('/').unwrap_or((&entry.id, ""));
-    let package: Result<&Package, String> = entry.package.as_ref().map_err(ToString::to_string);
-    let contents = package.clone().and_then(|package| package.contents().map_err(|error| error.to_string()));
-    let manifest = package.ok().map(Package::manifest);
+    let (sha256, error) = match &entry.package {
+        Ok(package) => match package.contents() {
+            Ok(contents) => (Some(contents.identity.sha256), None),
+            Err(error) => (None, Some(error.to_string())),
+        },
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let manifest = entry.package.as_ref().ok().map(Package::manifest);
     ModelEntry {
-        name: name.to_owned(),
-        version: version.to_owned(),
+        name: entry.name.to_string(),
+        version: entry.version.clone(),
         kind: manifest.map(|manifest| manifest.kind.to_string()),
         intended_use: manifest.map(|manifest| manifest.intended_use.to_string()),
-        sha256: contents.as_ref().ok().map(|contents| contents.identity.sha256.clone()),
-        error: contents.err(),
+        sha256,
+        error,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     use jiff::Timestamp;
 
     use super::*;
     use crate::config::Config;
     use crate::engine::models::activation::STATE;
-    use crate::engine::models::folder::Folder;
+    use crate::packages::folder::Folder;
 
     /// The fixture packages, the classifier in two versions.
     fn packages() -> (tempfile::TempDir, ModelsConfig) {
@@ -237,7 +250,7 @@ mod tests {
 
     fn promote(config: &ModelsConfig, id: &str) {
         let folder = Folder::open(config).expect("folder");
-        let package = folder.registry().package(id).expect("package");
+        let package = folder.registry().package(&id.parse().expect(id)).expect("package");
         let identity = package.contents().expect("contents").identity;
         folder.promote(package, &identity, Timestamp::now()).expect("promoted");
     }
@@ -247,11 +260,11 @@ mod tests {
         let (_folder, config) = packages();
         let mut watched = ModelFolder::open(&config).expect("folder");
         let mut wanted = watched.wanted();
-        assert_eq!(wanted.borrow().lineup.packages.embolism.id(), "fixture-embolism/1.0.0");
+        assert_eq!(wanted.borrow().lineup.packages.embolism.package.to_string(), "fixture-embolism/1.0.0");
         promote(&config, "fixture-embolism/0.9.0");
         watched.look(false);
         assert!(wanted.has_changed().expect("open"));
-        assert_eq!(wanted.borrow_and_update().lineup.packages.embolism.id(), "fixture-embolism/0.9.0");
+        assert_eq!(wanted.borrow_and_update().lineup.packages.embolism.package.to_string(), "fixture-embolism/0.9.0");
         watched.look(false);
         assert!(!wanted.has_changed().expect("open"), "told twice");
         watched.look(true);
@@ -270,22 +283,25 @@ mod tests {
         watched.look(false);
         assert!(wanted.has_changed().expect("open"));
         let after = wanted.borrow_and_update().lineup.packages.embolism.clone();
-        assert!(after.id() == before.id() && after.sha256 != before.sha256);
+        assert!(after.package == before.package && after.sha256 != before.sha256);
     }
 
     #[test]
     fn a_setting_without_a_version_means_one_package_for_as_long_as_the_node_runs() {
         let (folder, config) = packages();
-        let config = ModelsConfig { embolism: "fixture-embolism".to_owned(), ..config };
+        let config = ModelsConfig { embolism: "fixture-embolism".parse().expect("a selection"), ..config };
         let mut watched = ModelFolder::open(&config).expect("folder");
         let from = folder.path().join("fixture-embolism/1.0.0");
         copy(&from, &folder.path().join("fixture-embolism/1.1.0"), "1.1.0");
         for asked in [false, true] {
             watched.look(asked);
-            assert_eq!(watched.wanted().borrow().lineup.packages.embolism.id(), "fixture-embolism/1.0.0");
+            assert_eq!(
+                watched.wanted().borrow().lineup.packages.embolism.package.to_string(),
+                "fixture-embolism/1.0.0"
+            );
         }
         let anew = ModelFolder::open(&config).expect("folder");
-        assert_eq!(anew.wanted().borrow().lineup.packages.embolism.id(), "fixture-embolism/1.1.0");
+        assert_eq!(anew.wanted().borrow().lineup.packages.embolism.package.to_string(), "fixture-embolism/1.1.0");
     }
 
     #[test]

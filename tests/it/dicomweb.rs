@@ -5,6 +5,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use pe_node::config::Config;
+use pe_node::engine::models::ModelIdentity;
+use pe_node::engine::models::lineup::Packages;
 use pe_node::node::archive::Archive;
 use pe_node::node::arrivals::Unheard;
 use pe_node::node::http;
@@ -21,7 +23,9 @@ async fn interface(folder: &std::path::Path, shutdown: Shutdown) -> SocketAddr {
     let rules = Rules::new(&config.analysis, &config.destinations, false);
     let queue = Store::open(&config.storage, rules).await.expect("store");
     let archive = Archive::open(&config.storage, queue.clone()).await.expect("archive");
-    let (_, analysis) = tokio::sync::watch::channel(Analysis::default());
+    let model = |package: &str| ModelIdentity { package: package.parse().expect("a package"), sha256: String::new() };
+    let packages = Packages { lungs: model("lungs/1.0.0"), embolism: model("embolism/1.0.0") };
+    let (_, analysis) = tokio::sync::watch::channel(Analysis { ready: None, packages, refused: None });
     let (_, models) = tokio::sync::watch::channel(Vec::new());
     let (_, shadow) = tokio::sync::watch::channel(None);
     let router = web::router(Services {

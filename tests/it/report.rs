@@ -9,7 +9,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::{FileDicomObject, InMemDicomObject};
 use pe_node::dicom::elements::{self, DataSet};
 use pe_node::engine::analyse::findings::Decision;
-use pe_node::engine::models::registry::Packages;
+use pe_node::engine::models::lineup::Packages;
 use pe_node::engine::report::{self, ResultKind, ResultObject};
 use pe_node::engine::volume::Reason;
 use scene::{Classifier, Scene, Setup};
@@ -141,7 +141,7 @@ fn report_and_picture_say_when_the_exam_is_not_calibrated() {
 fn models_of_one_name_and_version_are_told_apart() {
     let mut scene = Scene::new(&Setup::default());
     let Packages { lungs, embolism: classifier } = &mut scene.findings.models;
-    (lungs.name, lungs.version) = (classifier.name.clone(), classifier.version.clone());
+    lungs.package = classifier.package.clone();
     let (lungs, classifier) = (format!("sha256={}", lungs.sha256), format!("sha256={}", classifier.sha256));
     let results = report::results(&scene.context()).expect("results").objects;
     let report = &of_kind(&results, ResultKind::Sr).object;

@@ -126,7 +126,7 @@ async fn through_the_node(config: Config, phantom: &Phantom, out: &Path) -> Resu
     let (ae_title, limits) = (config.dicom.ae_title.clone(), config.limits);
     let listeners = Listeners::open(&config.dicom, &config.http).await.map_err(|error| CliError::failed(&error))?;
     let (dicom, http) = listeners.addresses().map_err(|error| CliError::failed(&error))?;
-    let node = serve::Node::start(config, listeners).await.map_err(|error| CliError::failed(&error))?;
+    let node = Box::pin(serve::Node::start(config, listeners)).await.map_err(|error| CliError::failed(&error))?;
     println!("Node      {ae_title}@{dicom} and http://{http}");
     let running = tokio::spawn(node.run(shutdown.clone()));
     let work = async {

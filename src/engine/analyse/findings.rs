@@ -3,8 +3,8 @@
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::models::lineup::Packages;
 use crate::engine::models::manifest::{IntendedUse, Manifest};
-use crate::engine::models::registry::Packages;
 use crate::engine::models::target::Target;
 pub use crate::engine::models::{ModelIdentity, Provider};
 use crate::engine::volume::preparation::Preparation;

@@ -4,14 +4,15 @@
 //! rollback takes the top away. Nothing is ever removed from it, so it also tells which package made the results of
 //! any day. This file knows the rules; [`folder`](super::folder) writes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ModelIdentity;
+use super::identity::ModelIdentity;
 use super::manifest::Kind;
-use super::registry::RegistryError;
+use super::package_id::{PackageId, deserialize_recorded};
+use super::syntax::SyntaxError;
 
 /// Name of the file in the folder of packages.
 pub const STATE: &str = "active.toml";
@@ -39,8 +40,9 @@ pub struct Event {
     pub action: Action,
     /// Kind of the package.
     pub kind: Kind,
-    /// The package that was active from then on, as `name/version`.
-    pub package: String,
+    /// The package that was active from then on.
+    #[serde(deserialize_with = "deserialize_recorded")]
+    pub package: PackageId,
     /// Its digest, as [`ModelIdentity`] has it.
     pub sha256: String,
 }
@@ -72,8 +74,9 @@ impl Action {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Candidate {
-    /// The package, as `name/version`.
-    pub package: String,
+    /// The package.
+    #[serde(deserialize_with = "deserialize_recorded")]
+    pub package: PackageId,
     /// Its kind.
     pub kind: Kind,
     /// Its digest.
@@ -85,14 +88,44 @@ pub struct Candidate {
 impl Candidate {
     /// As the identity of a model.
     pub fn model(&self) -> ModelIdentity {
-        let (name, version) = self.package.split_once('/').unwrap_or((&self.package, ""));
-        ModelIdentity { name: name.to_owned(), version: version.to_owned(), sha256: self.sha256.clone() }
+        ModelIdentity { package: self.package.clone(), sha256: self.sha256.clone() }
     }
+}
 
-    /// What makes it another one: the name alone does not, as a package may have been replaced under its version.
-    fn identity(&self) -> (&str, &str) {
-        (&self.package, &self.sha256)
-    }
+/// Why nobody can say what is active.
+#[derive(Debug, thiserror::Error)]
+pub enum ActivationError {
+    /// The file cannot be read.
+    #[error("reading {path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file does not say what it should.
+    #[error(
+        "{path}: {problem}; restore the file, or remove it, and the newest version of the only package of each kind is \
+         active again",
+        path = path.display()
+    )]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: FormatError,
+    },
+}
+
+/// What is wrong with the text of `active.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// Not TOML, or other keys and values than there are.
+    #[error("{0}")]
+    Syntax(SyntaxError),
+    /// Another version of the format.
+    #[error("schema {0}: this program knows {SCHEMA}")]
+    Schema(u32),
 }
 
 impl Default for Activation {
@@ -103,25 +136,22 @@ impl Default for Activation {
 
 impl Activation {
     /// Reads the state of a folder; without a file nothing was ever promoted.
-    pub(super) fn read(directory: &Path) -> Result<Self, RegistryError> {
+    pub fn read(directory: &Path) -> Result<Self, ActivationError> {
         let path = directory.join(STATE);
         match std::fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&text).map_err(|problem| RegistryError::State { path, problem }),
+            Ok(text) => Self::parse(&text).map_err(|problem| ActivationError::Format { path, problem }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(source) => Err(RegistryError::Read { path, source }),
+            Err(source) => Err(ActivationError::Read { path, source }),
         }
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
-        let state: Self = toml::from_str(text).map_err(|error| error.to_string().trim().replace('\n', " "))?;
-        if state.schema != SCHEMA {
-            return Err(format!("schema {}: this program knows {SCHEMA}", state.schema));
-        }
-        Ok(state)
+    fn parse(text: &str) -> Result<Self, FormatError> {
+        let state: Self = toml::from_str(text).map_err(|error| FormatError::Syntax(error.into()))?;
+        if state.schema == SCHEMA { Ok(state) } else { Err(FormatError::Schema(state.schema)) }
     }
 
     /// The text of the file.
-    pub(super) fn to_toml(&self) -> Result<String, toml::ser::Error> {
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         let text = toml::to_string_pretty(self)?;
         Ok(format!("# Written by `pe-node models`; what is active follows from the history.\n{text}"))
     }
@@ -168,7 +198,7 @@ impl Activation {
 
     /// Puts a package on top of its kind. False if it is there already, with the same digest. A candidate that is
     /// promoted is none any more.
-    pub(super) fn put_on_top(&mut self, event: Event) -> bool {
+    pub fn put_on_top(&mut self, event: Event) -> bool {
         let identity = (&event.package, &event.sha256);
         if self.active(event.kind).is_some_and(|top| (&top.package, &top.sha256) == identity) {
             return false;
@@ -179,7 +209,7 @@ impl Activation {
     }
 
     /// Takes the top of a kind away, at a time. Gives the package that is active from then on, if there is one below.
-    pub(super) fn roll_back(&mut self, kind: Kind, at: Timestamp) -> Option<Event> {
+    pub fn roll_back(&mut self, kind: Kind, at: Timestamp) -> Option<Event> {
         let Event { package, sha256, .. } = self.before(kind)?.clone();
         let event = Event { at, action: Action::RolledBack, kind, package, sha256 };
         self.history.push(event.clone());
@@ -187,8 +217,9 @@ impl Activation {
     }
 
     /// Sets or removes the candidate. False if that changes nothing.
-    pub(super) fn set_shadow(&mut self, candidate: Option<Candidate>) -> bool {
-        let changes = self.shadow.as_ref().map(Candidate::identity) != candidate.as_ref().map(Candidate::identity);
+    pub fn set_shadow(&mut self, candidate: Option<Candidate>) -> bool {
+        // The name alone does not make a candidate: a package may have been replaced under its version.
+        let changes = self.shadow.as_ref().map(Candidate::model) != candidate.as_ref().map(Candidate::model);
         if changes {
             self.shadow = candidate;
         }
@@ -202,7 +233,7 @@ mod tests {
 
     fn event(second: i64, action: Action, kind: Kind, package: &str) -> Event {
         let at = Timestamp::from_second(second).expect("time");
-        Event { at, action, kind, package: package.to_owned(), sha256: "ab".repeat(32) }
+        Event { at, action, kind, package: package.parse().expect("a package"), sha256: "ab".repeat(32) }
     }
 
     fn promoted(packages: &[&str]) -> Activation {
@@ -213,40 +244,48 @@ mod tests {
         state
     }
 
-    fn active(state: &Activation) -> Option<&str> {
-        state.active(Kind::EmbolismClassifier).map(|event| event.package.as_str())
+    fn active(state: &Activation) -> Option<String> {
+        state.active(Kind::EmbolismClassifier).map(|event| event.package.to_string())
+    }
+
+    fn before(state: &Activation) -> Option<String> {
+        state.before(Kind::EmbolismClassifier).map(|event| event.package.to_string())
     }
 
     #[test]
     fn a_rollback_leads_back_one_promotion_at_a_time_and_no_further_than_the_first() {
-        let mut state = promoted(&["a/1", "a/2", "b/1"]);
+        let mut state = promoted(&["a/1.0.0", "a/2.0.0", "b/1.0.0"]);
         let now = Timestamp::from_second(9).expect("time");
-        for expected in ["a/2", "a/1"] {
+        for expected in ["a/2.0.0", "a/1.0.0"] {
             let event = state.roll_back(Kind::EmbolismClassifier, now).expect("one before");
-            assert_eq!((event.package.as_str(), active(&state)), (expected, Some(expected)));
+            assert_eq!((event.package.to_string().as_str(), active(&state).as_deref()), (expected, Some(expected)));
         }
         assert_eq!(state.roll_back(Kind::EmbolismClassifier, now), None);
-        assert_eq!((active(&state), state.history().len()), (Some("a/1"), 5), "the log keeps everything");
+        assert_eq!(
+            (active(&state).as_deref(), state.history().len()),
+            (Some("a/1.0.0"), 5),
+            "the log keeps everything"
+        );
         // What is promoted after a rollback stands on what was rolled back to.
-        state.put_on_top(event(10, Action::Promoted, Kind::EmbolismClassifier, "c/1"));
-        assert_eq!(state.before(Kind::EmbolismClassifier).map(|event| event.package.as_str()), Some("a/1"));
+        state.put_on_top(event(10, Action::Promoted, Kind::EmbolismClassifier, "c/1.0.0"));
+        assert_eq!(before(&state).as_deref(), Some("a/1.0.0"));
     }
 
     #[test]
     fn kinds_do_not_mix_and_a_repeated_promotion_changes_nothing() {
-        let mut state = promoted(&["a/1"]);
-        assert!(!state.put_on_top(event(5, Action::Promoted, Kind::EmbolismClassifier, "a/1")));
+        let mut state = promoted(&["a/1.0.0"]);
+        assert!(!state.put_on_top(event(5, Action::Promoted, Kind::EmbolismClassifier, "a/1.0.0")));
         assert!(state.active(Kind::LungSegmentation).is_none());
-        state.put_on_top(event(6, Action::Found, Kind::LungSegmentation, "lungs/1"));
-        assert_eq!(active(&state), Some("a/1"));
+        state.put_on_top(event(6, Action::Found, Kind::LungSegmentation, "lungs/1.0.0"));
+        assert_eq!(active(&state).as_deref(), Some("a/1.0.0"));
         assert!(state.before(Kind::LungSegmentation).is_none());
     }
 
     #[test]
     fn a_candidate_that_is_promoted_runs_beside_nothing_any_more() {
-        let mut state = promoted(&["a/1"]);
+        let mut state = promoted(&["a/1.0.0"]);
         let candidate = Candidate {
-            package: "a/2".to_owned(),
+            package: "a/2.0.0".parse().expect("a package"),
             kind: Kind::EmbolismClassifier,
             sha256: "cd".repeat(32),
             since: Timestamp::UNIX_EPOCH,
@@ -254,20 +293,21 @@ mod tests {
         assert!(state.set_shadow(Some(candidate.clone())));
         assert!(!state.set_shadow(Some(candidate)), "a repetition");
         assert_eq!(Activation::parse(&state.to_toml().expect("text")), Ok(state.clone()));
-        state.put_on_top(event(7, Action::Promoted, Kind::EmbolismClassifier, "a/2"));
+        state.put_on_top(event(7, Action::Promoted, Kind::EmbolismClassifier, "a/2.0.0"));
         assert_eq!(state.shadow(), None);
     }
 
     #[test]
     fn a_package_that_was_replaced_under_its_version_is_another_one() {
-        let mut state = promoted(&["a/1", "a/2"]);
-        let replaced = Event { sha256: "cd".repeat(32), ..event(5, Action::Promoted, Kind::EmbolismClassifier, "a/2") };
+        let mut state = promoted(&["a/1.0.0", "a/2.0.0"]);
+        let replaced =
+            Event { sha256: "cd".repeat(32), ..event(5, Action::Promoted, Kind::EmbolismClassifier, "a/2.0.0") };
         assert!(state.put_on_top(replaced.clone()));
         assert_eq!(state.active(Kind::EmbolismClassifier), Some(&replaced));
         assert!(!state.put_on_top(replaced), "a repetition");
-        assert_eq!(state.before(Kind::EmbolismClassifier).map(|event| event.package.as_str()), Some("a/1"));
+        assert_eq!(before(&state).as_deref(), Some("a/1.0.0"));
         let beside = |digest: &str| Candidate {
-            package: "a/3".to_owned(),
+            package: "a/3.0.0".parse().expect("a package"),
             kind: Kind::EmbolismClassifier,
             sha256: digest.repeat(32),
             since: Timestamp::UNIX_EPOCH,
@@ -279,9 +319,16 @@ mod tests {
     }
 
     #[test]
+    fn a_history_of_versions_that_were_free_text_is_read() {
+        let text = "schema = 1\n[[history]]\nat = \"2026-01-02T03:04:05Z\"\naction = \"promoted\"\n\
+                    kind = \"embolism-classifier\"\npackage = \"own/3\"\nsha256 = \"ab\"\n";
+        assert_eq!(active(&Activation::parse(text).expect("a history")).as_deref(), Some("own/3.0.0"));
+    }
+
+    #[test]
     fn a_file_of_another_format_or_with_unknown_keys_is_refused() {
-        assert!(Activation::parse("schema = 2").expect_err("schema").contains("this program knows 1"));
-        assert!(Activation::parse("schema = 1\nactive = \"a/1\"").expect_err("key").contains("active"));
+        assert!(Activation::parse("schema = 2").expect_err("schema").to_string().contains("this program knows 1"));
+        assert!(Activation::parse("schema = 1\nactive = \"a/1\"").expect_err("key").to_string().contains("active"));
         assert_eq!(Activation::parse("schema = 1"), Ok(Activation::default()));
     }
 }

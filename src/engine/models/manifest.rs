@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::calibration::of_members;
 pub use super::calibration::{Calibration, Isotonic, TargetCalibration};
+use super::package_id::{PackageId, PackageName, deserialize_version};
 use crate::engine::volume::preparation::Preparation;
 
 /// A model package's manifest.
@@ -19,9 +21,10 @@ pub struct Manifest {
     /// Version of this format: 1.
     pub schema: u32,
     /// Name of the model, as in `onnx/<name>/<version>`.
-    pub name: String,
+    pub name: PackageName,
     /// Version of the model.
-    pub version: String,
+    #[serde(deserialize_with = "deserialize_version")]
+    pub version: Version,
     /// What the model does.
     pub kind: Kind,
     /// What the model may be used for.
@@ -53,6 +56,13 @@ pub struct Manifest {
     pub metrics: BTreeMap<String, Metric>,
 }
 
+impl Manifest {
+    /// Name and version.
+    pub fn id(&self) -> PackageId {
+        PackageId { name: self.name.clone(), version: self.version.clone() }
+    }
+}
+
 /// What a model does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -61,6 +71,11 @@ pub enum Kind {
     LungSegmentation,
     /// Gives the probability of pulmonary embolism in an exam.
     EmbolismClassifier,
+}
+
+impl Kind {
+    /// All of them, in the order in which they take part in an analysis.
+    pub const ALL: [Self; 2] = [Self::LungSegmentation, Self::EmbolismClassifier];
 }
 
 impl fmt::Display for Kind {

@@ -1,28 +1,22 @@
-//! The folder of model packages: `<directory>/<name>/<version>/model.toml` and the files it names.
+//! The folder of model packages: `<directory>/<name>/<version>`, and which of them is active.
 //!
-//! Which of them is active: what the configuration names; else what was promoted last ([`activation`](super::activation));
-//! else, while nothing was, the newest version of the only package of its kind.
-//!
-//! Nothing is taken on trust: paths are plain names inside the package's folder, and a file's bytes go to the runtime
-//! only after their digest was found to be the manifest's.
+//! That is what the configuration names; else what was promoted last ([`activation`](super::activation)); else, while
+//! nothing was, the newest version of the only package of its kind.
 
-use std::cmp::Ordering;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use semver::Version;
 
-use super::ModelIdentity;
-use super::activation::{Activation, Candidate};
-use super::manifest::{File, Kind, Manifest, Role};
-use super::validation::{ManifestError, is_token};
+use super::activation::{Activation, ActivationError, Candidate};
+use super::lineup::{Lineup, Packages};
+use super::manifest::Kind;
+use super::package::{MANIFEST, Package, PackageError};
+use super::package_id::{PackageId, PackageName, is_token};
+use super::selection::Selection;
 use crate::config::ModelsConfig;
-use crate::dicom::hexadecimal;
 
-/// Name of the manifest in a package's folder.
-pub const MANIFEST: &str = "model.toml";
-
-/// Why a package cannot be used.
+/// Why no package can be had from the folder.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// There is no folder of packages.
@@ -34,7 +28,7 @@ pub enum RegistryError {
         /// The places, separated by commas.
         searched: String,
     },
-    /// A file or folder cannot be read.
+    /// A folder cannot be read.
     #[error("reading {path}: {source}", path = path.display())]
     Read {
         /// Which one.
@@ -42,48 +36,12 @@ pub enum RegistryError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The manifest is not one.
-    #[error("model package {package}: {source}")]
-    Manifest {
-        /// `name/version` as the folders say.
-        package: String,
-        /// What is wrong.
-        source: ManifestError,
-    },
-    /// The manifest is another package's.
-    #[error("model package {package}: model.toml says `{said}`; the folders must be called <name>/<version>")]
-    Misplaced {
-        /// `name/version` as the folders say.
-        package: String,
-        /// `name/version` as the manifest says.
-        said: String,
-    },
-    /// A file is not the one that the manifest describes.
-    #[error(
-        "model package {package}: {file} has the SHA-256 {found}, model.toml says {expected}; fetch the package anew"
-    )]
-    Digest {
-        /// `name/version`.
-        package: String,
-        /// The file.
-        file: String,
-        /// Digest of the bytes on disk.
-        found: String,
-        /// Digest in the manifest.
-        expected: String,
-    },
+    /// A package.
+    #[error(transparent)]
+    Package(#[from] PackageError),
     /// What was promoted cannot be read.
-    #[error(
-        "{path}: {problem}; restore the file, or remove it, and the newest version of the only package of each kind is \
-         active again",
-        path = path.display()
-    )]
-    State {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
     /// The package that was asked for is none.
     #[error("{problem}")]
     Unusable {
@@ -95,30 +53,16 @@ pub enum RegistryError {
         "{package} is active by promotion and cannot be used: {problem}; put its files back, promote another, or roll back"
     )]
     Lost {
-        /// `name/version`.
-        package: String,
+        /// The package.
+        package: PackageId,
         /// What is wrong with it.
         problem: String,
-    },
-    /// The files of a package that is to be loaded are others than when it was chosen.
-    #[error(
-        "{package} was replaced since it became active: its SHA-256 is {found}, {expected} was expected; put the former \
-         files back, or have the new ones verified: `pe-node models promote {package}` (`shadow` for a candidate), or \
-         a restart of the node where the configuration names the package"
-    )]
-    Replaced {
-        /// `name/version`.
-        package: String,
-        /// Digest of what lies there.
-        found: String,
-        /// Digest of what was chosen.
-        expected: String,
     },
     /// There is no package of that name and version.
     #[error("there is no model package {wanted} in {directory}; it has {present}", directory = directory.display())]
     Unknown {
-        /// `name/version` as asked for.
-        wanted: String,
+        /// The package that was asked for.
+        wanted: PackageId,
         /// The folder.
         directory: PathBuf,
         /// What there is.
@@ -130,7 +74,7 @@ pub enum RegistryError {
         /// The setting, for instance `models.lungs`.
         setting: &'static str,
         /// Its value.
-        wanted: String,
+        wanted: Selection,
         /// What stands against it and what to do.
         problem: String,
     },
@@ -155,58 +99,7 @@ pub enum Choice {
     Newest,
 }
 
-/// Two packages that analyse exams together: these bytes and no others, whatever lies in the folder later.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Packages {
-    /// Finds the lungs.
-    pub lungs: ModelIdentity,
-    /// Finds embolism.
-    pub embolism: ModelIdentity,
-}
-
-impl Packages {
-    /// The package of a kind.
-    pub fn of(&self, kind: Kind) -> &ModelIdentity {
-        match kind {
-            Kind::LungSegmentation => &self.lungs,
-            Kind::EmbolismClassifier => &self.embolism,
-        }
-    }
-
-    /// Both: lungs, then embolism.
-    pub fn each(&self) -> [&ModelIdentity; 2] {
-        [&self.lungs, &self.embolism]
-    }
-
-    /// `name/version` of each: lungs, then embolism.
-    pub fn ids(&self) -> Vec<String> {
-        vec![self.lungs.id(), self.embolism.id()]
-    }
-}
-
-/// The packages that analyse exams, and the candidate that runs beside them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lineup {
-    /// What they say is the result.
-    pub packages: Packages,
-    /// Runs beside the one of its kind; none if it is that one.
-    pub shadow: Option<Candidate>,
-}
-
-impl Lineup {
-    /// The candidate, and the packages with it in the place of the one beside which it runs.
-    pub fn candidate(&self) -> Option<(&Candidate, Packages)> {
-        let candidate = self.shadow.as_ref()?;
-        let mut packages = self.packages.clone();
-        match candidate.kind {
-            Kind::LungSegmentation => packages.lungs = candidate.model(),
-            Kind::EmbolismClassifier => packages.embolism = candidate.model(),
-        }
-        Some((candidate, packages))
-    }
-}
-
-/// The setting that names the package of a kind, without its section.
+/// The setting that names the package of a kind.
 pub fn setting(kind: Kind) -> &'static str {
     match kind {
         Kind::LungSegmentation => "models.lungs",
@@ -214,8 +107,8 @@ pub fn setting(kind: Kind) -> &'static str {
     }
 }
 
-/// What the configuration says about the package of a kind; empty if nothing.
-pub fn configured(config: &ModelsConfig, kind: Kind) -> &str {
+/// What the configuration says about the package of a kind.
+pub fn configured(config: &ModelsConfig, kind: Kind) -> &Selection {
     match kind {
         Kind::LungSegmentation => &config.lungs,
         Kind::EmbolismClassifier => &config.embolism,
@@ -225,61 +118,63 @@ pub fn configured(config: &ModelsConfig, kind: Kind) -> &str {
 /// One package's folder and what its manifest says.
 #[derive(Debug)]
 pub struct Entry {
-    /// `name/version` as the folders say.
-    pub id: String,
+    /// Name of the package.
+    pub name: PackageName,
+    /// What the folder of the version is called, which need not be a version.
+    pub version: String,
     /// The package, or why it is none.
-    pub package: Result<Package, RegistryError>,
+    pub package: Result<Package, PackageError>,
 }
 
-/// A package whose manifest is valid; its files are read and verified when they are asked for.
-#[derive(Debug, Clone)]
-pub struct Package {
-    directory: PathBuf,
-    text: String,
-    manifest: Manifest,
-    /// SHA-256 of manifest and files, where only these bytes are wanted.
-    expected: Option<String>,
-}
-
-/// A package's files with the digests verified.
-#[derive(Debug)]
-pub struct Contents {
-    /// Name, version and the SHA-256 over manifest and files.
-    pub identity: ModelIdentity,
-    files: Vec<((Role, usize), Vec<u8>)>,
-}
-
-impl Contents {
-    /// The bytes of each file, in the manifest's order.
-    pub fn files(&self) -> impl Iterator<Item = &[u8]> {
-        self.files.iter().map(|(_, bytes)| bytes.as_slice())
+impl Entry {
+    fn read(directory: &Path, name: PackageName, version: String) -> Self {
+        let package = Package::open(&directory.join(name.as_str()).join(&version));
+        Self { name, version, package }
     }
 
-    /// The bytes of the file of a role of a member.
-    pub(super) fn bytes(&self, role: Role, member: usize) -> &[u8] {
-        self.files.iter().find(|(of, _)| *of == (role, member)).map_or(&[], |(_, bytes)| bytes)
+    /// True if the folders are called as this package.
+    pub fn is(&self, id: &PackageId) -> bool {
+        self.name == id.name && self.version == id.version.to_string()
+    }
+
+    /// True if a selection of packages takes this one in.
+    pub fn is_selected(&self, selection: &Selection) -> bool {
+        match selection {
+            Selection::Active => true,
+            Selection::Newest(name) => self.name == *name,
+            Selection::Exactly(id) => self.is(id),
+        }
+    }
+
+    /// By name, then from the oldest to the newest version. What has no version might be the newest.
+    fn order(&self) -> (PackageName, Result<Version, String>) {
+        (self.name.clone(), self.version.parse().map_err(|_| self.version.clone()))
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.name, self.version)
     }
 }
 
 impl Registry {
-    /// Lists the packages of the configured folder: `models.directory`, or if that is empty `onnx` beside the binary
-    /// or in a folder above it, or else `./onnx`.
+    /// Lists the packages of the configured folder: `models.directory`, or if that is empty `onnx` beside the binary,
+    /// or else `./onnx`.
     pub fn open(config: &ModelsConfig) -> Result<Self, RegistryError> {
         Self::of(&directory(config)?)
     }
 
     /// Lists the packages of a folder.
-    pub(super) fn of(directory: &Path) -> Result<Self, RegistryError> {
+    pub fn of(directory: &Path) -> Result<Self, RegistryError> {
         let mut entries = Vec::new();
-        for name in folders(directory)? {
-            for version in folders(&directory.join(&name))? {
-                let path = directory.join(&name).join(&version);
-                if path.join(MANIFEST).exists() {
-                    entries.push(Entry { id: format!("{name}/{version}"), package: Package::open(&path) });
-                }
-            }
+        for folder in folders(directory)? {
+            let Ok(name) = folder.parse::<PackageName>() else { continue };
+            let versions = folders(&directory.join(&folder))?.into_iter();
+            let packages = versions.filter(|version| directory.join(&folder).join(version).join(MANIFEST).exists());
+            entries.extend(packages.map(|version| Entry::read(directory, name.clone(), version)));
         }
-        entries.sort_by(|a, b| by_name_then_version(&a.id, &b.id));
+        entries.sort_by_cached_key(Entry::order);
         Ok(Self { directory: directory.to_owned(), entries, activation: Activation::read(directory)? })
     }
 
@@ -293,168 +188,89 @@ impl Registry {
         &self.entries
     }
 
-    /// What was promoted, rolled back and set beside.
+    /// What was promoted and rolled back, and the shadow model.
     pub fn activation(&self) -> &Activation {
         &self.activation
     }
 
     /// The package of a name and version.
-    pub fn package(&self, id: &str) -> Result<&Package, RegistryError> {
-        let entry = self.entries.iter().find(|entry| entry.id == id);
-        let entry = entry.ok_or_else(|| RegistryError::Unknown {
-            wanted: id.to_owned(),
+    pub fn package(&self, id: &PackageId) -> Result<&Package, RegistryError> {
+        let entry = self.entries.iter().find(|entry| entry.is(id)).ok_or_else(|| RegistryError::Unknown {
+            wanted: id.clone(),
             directory: self.directory.clone(),
-            present: self.entries.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>().join(", "),
+            present: listed(&self.entries),
         })?;
         entry.package.as_ref().map_err(|error| RegistryError::Unusable { problem: error.to_string() })
     }
 
-    /// The packages that analyse exams with these settings, and the candidate beside them.
+    /// The packages that analyse exams with these settings, and the shadow model.
     pub fn lineup(&self, config: &ModelsConfig) -> Result<Lineup, RegistryError> {
-        let chosen = |kind| Ok(self.select(kind, configured(config, kind))?.contents()?.identity);
+        let chosen = |kind| Ok::<_, RegistryError>(self.select(kind, configured(config, kind))?.contents()?.identity);
         let packages = Packages { lungs: chosen(Kind::LungSegmentation)?, embolism: chosen(Kind::EmbolismClassifier)? };
         let differs = |candidate: &&Candidate| *packages.of(candidate.kind) != candidate.model();
         let shadow = self.activation.shadow().filter(differs).cloned();
         Ok(Lineup { packages, shadow })
     }
 
-    /// The package that a selection names: `name/version`, `name` for its newest version, or nothing for the one that
-    /// was promoted, or else the newest version of the only package of the kind.
+    /// The package of a kind that a selection names.
     ///
     /// A broken package is never passed over in favour of an older one: it is an error until it is removed or another
     /// one is named.
-    pub fn select(&self, kind: Kind, wanted: &str) -> Result<&Package, RegistryError> {
+    pub fn select(&self, kind: Kind, wanted: &Selection) -> Result<&Package, RegistryError> {
         self.choose(kind, wanted).map(|(package, _)| package)
     }
 
     /// As [`Self::select`], with the reason.
-    pub fn choose(&self, kind: Kind, wanted: &str) -> Result<(&Package, Choice), RegistryError> {
-        if !wanted.is_empty() {
+    pub fn choose(&self, kind: Kind, wanted: &Selection) -> Result<(&Package, Choice), RegistryError> {
+        if *wanted != Selection::Active {
             return Ok((self.fitting(kind, wanted)?, Choice::Configured));
         }
         match self.activation.active(kind) {
-            Some(event) => {
-                let lost = |error: RegistryError| RegistryError::Lost {
-                    package: event.package.clone(),
-                    problem: error.to_string(),
-                };
-                let package = self.package(&event.package).map_err(lost)?;
-                let present = package.contents().map_err(lost)?.identity.sha256;
-                if present != event.sha256 {
-                    // Whoever promoted it never saw this one.
-                    let problem = format!("its SHA-256 is {present}, and {} was promoted", event.sha256);
-                    return Err(RegistryError::Lost { package: event.package.clone(), problem });
-                }
-                Ok((package, Choice::Promoted))
-            }
-            None => Ok((self.fitting(kind, "")?, Choice::Newest)),
+            Some(event) => Ok((self.promoted(&event.package, &event.sha256)?, Choice::Promoted)),
+            None => Ok((self.fitting(kind, wanted)?, Choice::Newest)),
         }
     }
 
-    fn fitting(&self, kind: Kind, wanted: &str) -> Result<&Package, RegistryError> {
-        let refused =
-            |problem: String| RegistryError::Selection { setting: setting(kind), wanted: wanted.to_owned(), problem };
+    /// The package that was promoted, if it still consists of the same files.
+    fn promoted(&self, id: &PackageId, sha256: &str) -> Result<&Package, RegistryError> {
+        let lost = |problem: String| RegistryError::Lost { package: id.clone(), problem };
+        let package = self.package(id).map_err(|error| lost(error.to_string()))?;
+        let present = package.contents().map_err(|error| lost(error.to_string()))?.identity.sha256;
+        if present == sha256 {
+            return Ok(package);
+        }
+        // Whoever promoted it never saw this one.
+        Err(lost(format!("its SHA-256 is {present}, and {sha256} was promoted")))
+    }
+
+    fn fitting(&self, kind: Kind, wanted: &Selection) -> Result<&Package, RegistryError> {
+        let refused = |problem| RegistryError::Selection { setting: setting(kind), wanted: wanted.clone(), problem };
         let folder = self.directory.display();
-        let mut fitting: Vec<&Entry> = self
-            .entries
-            .iter()
-            .filter(|entry| wanted.is_empty() || entry.id == wanted || name_of(&entry.id) == wanted)
-            .collect();
-        if wanted.is_empty() {
-            fitting.retain(|entry| entry.package.as_ref().map_or(true, |package| package.manifest.kind == kind));
-        }
-        let entry = *fitting.last().ok_or_else(|| refused(format!("there is no such package in {folder}")))?;
-        for entry in &fitting {
-            if let Err(error) = &entry.package
-                && (wanted.is_empty() || entry.id == fitting[fitting.len() - 1].id)
-            {
-                return Err(refused(format!("{error}; remove it from {folder} or name another package")));
+        let broken =
+            |error: &PackageError| refused(format!("{error}; remove it from {folder} or name another package"));
+        let of_another_kind =
+            |entry: &Entry| entry.package.as_ref().is_ok_and(|package| package.manifest().kind != kind);
+        let mut fitting: Vec<&Entry> = self.entries.iter().filter(|entry| entry.is_selected(wanted)).collect();
+        if *wanted == Selection::Active {
+            fitting.retain(|entry| !of_another_kind(entry));
+            if let Some(error) = fitting.iter().find_map(|entry| entry.package.as_ref().err()) {
+                return Err(broken(error));
             }
-            if name_of(&entry.id) != name_of(&fitting[0].id) {
-                let names: Vec<&str> = fitting.iter().map(|entry| entry.id.as_str()).collect();
-                return Err(refused(format!("more than one package fits ({}); name one", names.join(", "))));
+            if fitting.iter().any(|entry| entry.name != fitting[0].name) {
+                return Err(refused(format!("more than one package fits ({}); name one", listed(fitting))));
             }
         }
-        match &entry.package {
-            Ok(package) if package.manifest.kind == kind => Ok(package),
-            Ok(package) => Err(refused(format!("{} is a package of the kind {}", entry.id, package.manifest.kind))),
-            Err(error) => Err(refused(error.to_string())),
+        let newest = fitting.last().ok_or_else(|| refused(format!("there is no such package in {folder}")))?;
+        match &newest.package {
+            Ok(package) if package.manifest().kind == kind => Ok(package),
+            Ok(package) => Err(refused(format!("{newest} is a package of the kind {}", package.manifest().kind))),
+            Err(error) => Err(broken(error)),
         }
-    }
-}
-
-impl Package {
-    /// The package of an identity, from the configured folder; what was promoted there does not matter. Other files than
-    /// those of the identity are never given out.
-    pub(super) fn exactly(identity: &ModelIdentity, config: &ModelsConfig) -> Result<Self, RegistryError> {
-        let package = Self::open(&directory(config)?.join(&identity.name).join(&identity.version))?;
-        Ok(Self { expected: Some(identity.sha256.clone()), ..package })
-    }
-
-    /// `name/version`.
-    pub fn id(&self) -> String {
-        format!("{}/{}", self.manifest.name, self.manifest.version)
-    }
-
-    /// Reads the manifest of the package in a folder called `<name>/<version>`.
-    pub fn open(directory: &Path) -> Result<Self, RegistryError> {
-        let part = |path: Option<&Path>| {
-            path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-        };
-        let id = format!("{}/{}", part(directory.parent()), part(Some(directory)));
-        let path = directory.join(MANIFEST);
-        let text = std::fs::read_to_string(&path).map_err(|source| RegistryError::Read { path, source })?;
-        let manifest =
-            Manifest::parse(&text).map_err(|source| RegistryError::Manifest { package: id.clone(), source })?;
-        let said = format!("{}/{}", manifest.name, manifest.version);
-        if said != id {
-            return Err(RegistryError::Misplaced { package: id, said });
-        }
-        Ok(Self { directory: directory.to_owned(), text, manifest, expected: None })
-    }
-
-    /// What the package says of itself.
-    pub fn manifest(&self) -> &Manifest {
-        &self.manifest
-    }
-
-    /// Reads all files and verifies their digests. The identity is the SHA-256 of `model.toml` followed by the files
-    /// in the manifest's order: what `cat model.toml encoder.onnx head.onnx | sha256sum` prints.
-    pub fn contents(&self) -> Result<Contents, RegistryError> {
-        let mut identity = Sha256::new_with_prefix(self.text.as_bytes());
-        let mut files = Vec::with_capacity(self.manifest.files.len());
-        for file in &self.manifest.files {
-            let bytes = self.read(file)?;
-            identity.update(&bytes);
-            files.push(((file.role, file.member), bytes));
-        }
-        let sha256 = hexadecimal(&identity.finalize());
-        if let Some(expected) = self.expected.as_ref().filter(|expected| **expected != sha256) {
-            return Err(RegistryError::Replaced { package: self.id(), found: sha256, expected: expected.clone() });
-        }
-        let identity =
-            ModelIdentity { name: self.manifest.name.clone(), version: self.manifest.version.clone(), sha256 };
-        Ok(Contents { identity, files })
-    }
-
-    fn read(&self, file: &File) -> Result<Vec<u8>, RegistryError> {
-        let path = self.directory.join(&file.path);
-        let bytes = std::fs::read(&path).map_err(|source| RegistryError::Read { path, source })?;
-        let found = hexadecimal(&Sha256::digest(&bytes));
-        if found != file.sha256 {
-            return Err(RegistryError::Digest {
-                package: self.id(),
-                file: file.path.clone(),
-                found,
-                expected: file.sha256.clone(),
-            });
-        }
-        Ok(bytes)
     }
 }
 
 /// The configured folder of packages.
-pub(super) fn directory(config: &ModelsConfig) -> Result<PathBuf, RegistryError> {
+pub fn directory(config: &ModelsConfig) -> Result<PathBuf, RegistryError> {
     let candidates = if config.directory.as_os_str().is_empty() {
         let binary = std::env::current_exe().ok();
         let beside = binary.as_deref().and_then(Path::parent).map(|folder| folder.join("onnx"));
@@ -467,31 +283,20 @@ pub(super) fn directory(config: &ModelsConfig) -> Result<PathBuf, RegistryError>
     })
 }
 
+/// The folders in a folder that may belong to a package; `+` stands in versions only.
 fn folders(directory: &Path) -> Result<Vec<String>, RegistryError> {
     let failed = |source| RegistryError::Read { path: directory.to_owned(), source };
     let mut names = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if is_token(&name) && entry.path().is_dir() {
+        if is_token(&name.replace('+', "-")) && entry.path().is_dir() {
             names.push(name);
         }
     }
     Ok(names)
 }
 
-fn name_of(id: &str) -> &str {
-    id.split('/').next().unwrap_or(id)
-}
-
-/// Versions compare part by part, numbers as numbers: 0.10.0 is newer than 0.9.1.
-fn by_name_then_version(a: &str, b: &str) -> Ordering {
-    let (name_a, version_a) = a.split_once('/').unwrap_or((a, ""));
-    let (name_b, version_b) = b.split_once('/').unwrap_or((b, ""));
-    name_a.cmp(name_b).then_with(|| {
-        let parts = |version: &str| -> Vec<(u64, String)> {
-            version.split(['.', '-', '_']).map(|part| (part.parse().unwrap_or(0), part.to_owned())).collect()
-        };
-        parts(version_a).cmp(&parts(version_b))
-    })
+fn listed<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> String {
+    entries.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -16,6 +16,7 @@ use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 use ort::value::{Outlet, TensorElementType, TensorRef};
+use serde::{Deserialize, Serialize};
 
 use super::library;
 use crate::config::{DeviceConfig, OnnxRuntimeConfig};
@@ -74,6 +75,10 @@ pub enum SessionError {
         present: String,
     },
 }
+
+/// Which program computed the networks: the execution provider and its device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provider(pub String);
 
 /// A loaded ONNX Runtime on a device that was tried.
 #[derive(Debug, Clone)]
@@ -161,16 +166,16 @@ impl Runtime {
                 Err(reason) => tracing::info!(reason, "no CUDA device; networks run on the CPU"),
             },
         }
-        tracing::info!(provider = runtime.provider(), "ONNX Runtime is ready");
+        tracing::info!(provider = runtime.provider().0, "ONNX Runtime is ready");
         Ok(runtime)
     }
 
     /// The execution provider that runs the networks: `CPUExecutionProvider` or `CUDAExecutionProvider (device 0)`.
-    pub fn provider(&self) -> String {
-        match self.device {
+    pub fn provider(&self) -> Provider {
+        Provider(match self.device {
             Device::Cpu => "CPUExecutionProvider".to_owned(),
             Device::Cuda(number) => format!("CUDAExecutionProvider (device {number})"),
-        }
+        })
     }
 
     /// True if networks run on the CPU.

@@ -11,7 +11,9 @@ use tempfile::TempDir;
 
 use super::manifest::{Kind, Manifest};
 use super::networks::{EmbolismNetwork, LungNetwork, Models, Reading, SliceReading, verify};
-use super::registry::{MANIFEST, Package, Registry};
+use super::package::{MANIFEST, Package};
+use super::registry::Registry;
+use super::selection::Selection;
 use super::session::{Runtime, SessionError};
 use crate::config::{Config, DeviceConfig, ModelsConfig, OnnxRuntimeConfig};
 
@@ -90,11 +92,11 @@ fn read(network: &mut EmbolismNetwork, slices: &Array4<f32>) -> SliceReading {
 fn the_fixtures_load_and_say_who_they_are() {
     let (models, onnxruntime) = settings(&fixtures());
     let loaded = Models::load(&models, &onnxruntime).expect("fixtures");
-    let identities = loaded.identities();
-    assert_eq!(identities.lungs.name, "fixture-lungs");
-    assert_eq!(identities.embolism.name, "fixture-embolism");
-    assert!(identities.each().iter().all(|identity| identity.sha256.len() == 64));
-    assert_ne!(identities.lungs.sha256, identities.embolism.sha256);
+    let packages = loaded.identities();
+    assert_eq!(packages.lungs.package.name.as_str(), "fixture-lungs");
+    assert_eq!(packages.embolism.package.name.as_str(), "fixture-embolism");
+    assert!(packages.by_kind().iter().all(|(_, identity)| identity.sha256.len() == 64));
+    assert_ne!(packages.lungs.sha256, packages.embolism.sha256);
     assert_eq!(loaded.provider().0, "CPUExecutionProvider");
 }
 
@@ -223,6 +225,8 @@ fn cells_of_evidence_that_depend_on_the_images_are_an_error_that_names_the_file(
 fn manifests_with_values_that_cannot_be_are_refused_by_key() {
     let cases = [
         ("schema = 1", "schema = 2", "schema"),
+        ("version = \"1.0.0\"", "version = \"1\"", "`1` is no semantic version"),
+        ("name = \"fixture-embolism\"", "name = \"../x\"", "is no name of a model package"),
         ("window = [-250.0, 450.0]", "window = [450.0, -250.0]", "input.window"),
         ("spacing_mm = 2.5", "spacing_mm = 0.0", "input.spacing_mm"),
         ("temperature = 2.0", "temperature = 0.0", "calibration.temperature"),
@@ -259,7 +263,7 @@ fn what_finds_the_lungs_is_not_given_images_cut_around_them() {
 fn the_newest_version_is_active_unless_another_is_named() {
     let folder = copy();
     let old = embolism(folder.path());
-    for version in ["1.9.0", "1.10.0"] {
+    for version in ["1.9.0", "1.10.0-rc.1", "1.10.0"] {
         let new = folder.path().join("fixture-embolism").join(version);
         fs::create_dir(&new).expect("folder");
         for name in [MANIFEST, "encoder.onnx", "head.onnx"] {
@@ -269,7 +273,8 @@ fn the_newest_version_is_active_unless_another_is_named() {
     }
     let registry = Registry::open(&settings(folder.path()).0).expect("registry");
     let version = |wanted: &str| {
-        registry.select(Kind::EmbolismClassifier, wanted).map(|package| package.manifest().version.clone())
+        let wanted = wanted.parse().expect("a selection");
+        registry.select(Kind::EmbolismClassifier, &wanted).map(|package| package.manifest().version.to_string())
     };
     assert_eq!(version("").expect("newest"), "1.10.0");
     assert_eq!(version("fixture-embolism").expect("newest"), "1.10.0");
@@ -280,6 +285,31 @@ fn the_newest_version_is_active_unless_another_is_named() {
 }
 
 #[test]
+fn a_release_candidate_is_older_than_its_release_and_a_folder_without_a_version_is_an_error_that_says_so() {
+    let folder = copy();
+    let old = embolism(folder.path());
+    for version in ["1.1.0-rc1", "1.1.0", "final"] {
+        let new = folder.path().join("fixture-embolism").join(version);
+        fs::create_dir(&new).expect("folder");
+        for name in [MANIFEST, "encoder.onnx", "head.onnx"] {
+            fs::copy(old.join(name), new.join(name)).expect("copy");
+        }
+        edit(&new, "version = \"1.0.0\"", &format!("version = \"{version}\""));
+    }
+    let registry = Registry::open(&settings(folder.path()).0).expect("registry");
+    let folders: Vec<String> = registry.entries().iter().map(ToString::to_string).collect();
+    let expected = ["1.0.0", "1.1.0-rc1", "1.1.0", "final"].map(|version| format!("fixture-embolism/{version}"));
+    assert_eq!(folders[..4], expected);
+    let error = registry.select(Kind::EmbolismClassifier, &Selection::Active).expect_err("broken").to_string();
+    let said = "`final` is no semantic version: MAJOR.MINOR.PATCH was expected, for instance 1.0.0; rename the folder";
+    assert!(error.contains(said), "{error}");
+    fs::remove_dir_all(folder.path().join("fixture-embolism/final")).expect("remove");
+    let registry = Registry::open(&settings(folder.path()).0).expect("registry");
+    let newest = registry.select(Kind::EmbolismClassifier, &Selection::Active).expect("newest");
+    assert_eq!(newest.id().to_string(), "fixture-embolism/1.1.0");
+}
+
+#[test]
 fn a_broken_newest_version_is_never_passed_over_in_silence() {
     let folder = copy();
     let new = folder.path().join("fixture-embolism/1.1.0");
@@ -287,10 +317,13 @@ fn a_broken_newest_version_is_never_passed_over_in_silence() {
     fs::write(new.join(MANIFEST), "schema = 1").expect("write");
     let registry = Registry::open(&settings(folder.path()).0).expect("registry");
     for wanted in ["", "fixture-embolism"] {
-        let error = registry.select(Kind::EmbolismClassifier, wanted).expect_err("broken").to_string();
+        let error = registry
+            .select(Kind::EmbolismClassifier, &wanted.parse().expect("a selection"))
+            .expect_err("broken")
+            .to_string();
         assert!(error.contains("fixture-embolism/1.1.0"), "{error}");
     }
-    assert!(registry.select(Kind::EmbolismClassifier, "fixture-embolism/1.0.0").is_ok());
+    assert!(registry.select(Kind::EmbolismClassifier, &"fixture-embolism/1.0.0".parse().expect("a selection")).is_ok());
 }
 
 #[test]
@@ -305,15 +338,15 @@ fn two_packages_of_a_kind_must_be_told_apart_by_name() {
     assert!(said.contains("the folders must be called <name>/<version>"), "{said}");
     edit(&other, "name = \"fixture-embolism\"", "name = \"other\"");
     let registry = Registry::open(&settings(folder.path()).0).expect("registry");
-    let error = registry.select(Kind::EmbolismClassifier, "").expect_err("two").to_string();
+    let error = registry.select(Kind::EmbolismClassifier, &Selection::Active).expect_err("two").to_string();
     assert!(error.contains("fixture-embolism/1.0.0, other/1.0.0"), "{error}");
-    assert!(registry.select(Kind::EmbolismClassifier, "other").is_ok());
+    assert!(registry.select(Kind::EmbolismClassifier, &"other".parse().expect("a selection")).is_ok());
 }
 
 #[test]
 fn a_slice_gives_the_same_alone_and_in_a_batch() {
     let registry = Registry::open(&settings(&fixtures()).0).expect("registry");
-    let package = registry.select(Kind::EmbolismClassifier, "").expect("package");
+    let package = registry.select(Kind::EmbolismClassifier, &Selection::Active).expect("package");
     let mut network = EmbolismNetwork::load(package, &runtime()).expect("network");
     let batch =
         Array4::from_shape_fn((5, 3, 128, 128), |(n, c, y, x)| ((n * 7 + c * 3 + y * 5 + x) % 101) as f32 / 100.0);
@@ -328,7 +361,7 @@ fn a_slice_gives_the_same_alone_and_in_a_batch() {
 #[test]
 fn the_fixture_networks_answer_as_computed_by_hand() {
     let registry = Registry::open(&settings(&fixtures()).0).expect("registry");
-    let package = registry.select(Kind::EmbolismClassifier, "").expect("package");
+    let package = registry.select(Kind::EmbolismClassifier, &Selection::Active).expect("package");
     let mut network = EmbolismNetwork::load(package, &runtime()).expect("network");
     let mut slices = Array4::zeros((3, 3, 128, 128));
     slices[[1, 1, 40, 61]] = 0.9;
@@ -340,7 +373,7 @@ fn the_fixture_networks_answer_as_computed_by_hand() {
     assert!((exam.targets[0] - 2.0).abs() < 1e-4 && (slices.logits[1] - 2.0).abs() < 1e-4);
     assert!((slices.attention.sum() - 1.0).abs() < 1e-5);
 
-    let package = registry.select(Kind::LungSegmentation, "").expect("package");
+    let package = registry.select(Kind::LungSegmentation, &Selection::Active).expect("package");
     let mut network = LungNetwork::load(package, &runtime()).expect("network");
     let mut image = Array4::from_elem((1, 1, 128, 128), 0.7);
     image.slice_axis_mut(Axis(2), Slice::from(30..60)).fill(0.1);
@@ -364,7 +397,7 @@ fn a_cuda_device_that_cannot_be_had_is_an_error_and_auto_falls_back() {
     assert!(matches!(error, SessionError::Device { number: 99, .. }), "{error}");
     assert!(error.to_string().contains("cuda:99"), "{error}");
     onnxruntime.device = DeviceConfig::Auto;
-    let provider = Runtime::start(&onnxruntime).expect("some device").provider();
+    let provider = Runtime::start(&onnxruntime).expect("some device").provider().0;
     assert!(provider == "CPUExecutionProvider" || provider == "CUDAExecutionProvider (device 0)", "{provider}");
 }
 
@@ -384,7 +417,7 @@ fn verifying_a_package_gives_the_identity_that_loading_gives() {
     let (models, onnxruntime) = settings(&fixtures());
     let loaded = Models::load(&models, &onnxruntime).expect("fixtures");
     let registry = Registry::open(&models).expect("registry");
-    let package = registry.select(Kind::EmbolismClassifier, "").expect("package");
+    let package = registry.select(Kind::EmbolismClassifier, &Selection::Active).expect("package");
     assert_eq!(verify(package, &runtime()).expect("fits"), loaded.identities().embolism);
 }
 

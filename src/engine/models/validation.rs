@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::manifest::{Calibration, File, Kind, Layout, Manifest, OperatingPoint, Patches, Role};
+use super::package_id::is_token;
+use super::syntax::SyntaxError;
 use super::target::Target;
 use crate::engine::volume::preparation::{Crop, Preparation, check};
 
@@ -20,7 +22,7 @@ const LUNG_LABELS: [&str; 3] = ["background", "left-lung", "right-lung"];
 pub enum ManifestError {
     /// Not TOML, an unknown key, a missing key or a wrong type.
     #[error("model.toml cannot be read: {0}")]
-    Syntax(String),
+    Syntax(SyntaxError),
     /// A value that cannot be.
     #[error("model.toml: {key}: {problem}")]
     Value {
@@ -34,8 +36,7 @@ pub enum ManifestError {
 impl Manifest {
     /// Reads and validates the text of a `model.toml`.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
-        let manifest: Self =
-            toml::from_str(text).map_err(|error| ManifestError::Syntax(error.to_string().trim().replace('\n', " ")))?;
+        let manifest: Self = toml::from_str(text).map_err(|error| ManifestError::Syntax(error.into()))?;
         manifest.validate()?;
         Ok(manifest)
     }
@@ -79,8 +80,6 @@ impl Manifest {
 
     fn validate(&self) -> Result<(), ManifestError> {
         ensure(self.schema == 1, "schema", || format!("{}: this program knows 1", self.schema))?;
-        ensure(is_token(&self.name), "name", || format!("`{}`: letters, digits, `.`, `_`, `-`", self.name))?;
-        ensure(is_token(&self.version), "version", || format!("`{}`: letters, digits, `.`, `_`, `-`", self.version))?;
         preparation(&self.input)?;
         let roles: &[(Role, usize)] = match (self.kind, self.layout) {
             (Kind::LungSegmentation, Layout::Slices | Layout::Patches) | (Kind::EmbolismClassifier, Layout::Exam) => {
@@ -150,14 +149,6 @@ impl Manifest {
         let complete = indices.len() == self.labels.len() && indices.iter().copied().eq(0..self.labels.len());
         ensure(complete, "labels", || "indices from 0 without gap or repetition were expected".to_owned())
     }
-}
-
-/// True for a text that may name a folder or a file: nothing that a path could be made of.
-pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= 128
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-        && !text.starts_with('.')
 }
 
 fn preparation(input: &Preparation) -> Result<(), ManifestError> {

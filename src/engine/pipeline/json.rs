@@ -10,7 +10,7 @@ use super::summary::{AnalysedSummary, AnalysisSummary, Ending, LungStage, LungVo
 use super::timings::{Stage, Timings};
 use crate::dicom::Uid;
 use crate::engine::analyse::findings::{Decision, ModelIdentity, Probability, Provider, TargetFinding};
-use crate::engine::models::registry::Packages;
+use crate::engine::models::lineup::Packages;
 use crate::engine::report::ResultReference;
 use crate::engine::volume::{Reason, Rejection};
 

@@ -3,8 +3,8 @@
 use super::timings::Timings;
 use crate::dicom::Uid;
 use crate::engine::analyse::findings::{Decision, Lung, Lungs, ModelIdentity, Probability, Provider, TargetFinding};
+use crate::engine::models::lineup::Packages;
 use crate::engine::models::manifest::Kind;
-use crate::engine::models::registry::Packages;
 use crate::engine::report::ResultReference;
 use crate::engine::volume::{Reason, Rejection};
 

@@ -2,7 +2,7 @@
 
 use super::{AnalysedSummary, AnalysisSummary, Ending, LungStage, LungVolumes, RejectedSummary, Timings};
 use crate::engine::analyse::findings::{Decision, ModelIdentity, Probability, Provider};
-use crate::engine::models::registry::Packages;
+use crate::engine::models::lineup::Packages;
 use crate::engine::volume::Rejection;
 
 /// An analysed series, with what a test wants to be otherwise.
@@ -13,7 +13,7 @@ pub(crate) fn analysed(change: impl FnOnce(&mut AnalysedSummary)) -> AnalysisSum
         targets: Vec::new(),
         decision: Decision::Absent,
         lungs: LungVolumes { left_ml: 2000.0, right_ml: 2500.0 },
-        models: packages(["lungs", "1"], ["embolism", "1"]),
+        models: packages(["lungs", "1.0.0"], ["embolism", "1.0.0"]),
         provider: Provider("script".to_owned()),
         demonstration: false,
         overridden: Vec::new(),
@@ -32,7 +32,7 @@ pub(crate) fn rejected(rejections: Vec<Rejection>) -> AnalysisSummary {
 pub(crate) fn lungs_only(version: &str) -> AnalysisSummary {
     let stage = LungStage {
         volumes: LungVolumes { left_ml: 0.0, right_ml: 0.0 },
-        model: packages(["lungs", version], ["embolism", "1"]).lungs,
+        model: packages(["lungs", version], ["embolism", "1.0.0"]).lungs,
         provider: Provider("script".to_owned()),
         demonstration: false,
     };
@@ -41,11 +41,8 @@ pub(crate) fn lungs_only(version: &str) -> AnalysisSummary {
 
 /// Packages by name and version; their digests are both.
 pub(crate) fn packages(lungs: [&str; 2], embolism: [&str; 2]) -> Packages {
-    let [lungs, embolism] = [lungs, embolism].map(|[name, version]| ModelIdentity {
-        name: name.to_owned(),
-        version: version.to_owned(),
-        sha256: format!("{name} {version}"),
-    });
+    let [lungs, embolism] = [lungs, embolism]
+        .map(|[name, version]| ModelIdentity::of(&format!("{name}/{version}"), &format!("{name} {version}")));
     Packages { lungs, embolism }
 }
 

@@ -247,8 +247,8 @@ impl<'a> Header<'a> {
         let models = findings.models.each().into_iter().map(|model| {
             contribution(&dcm::PROCESSING_EQUIPMENT)
                 .with(tags::MANUFACTURER, PRODUCT)
-                .with(tags::MANUFACTURER_MODEL_NAME, ascii(&model.name, 64))
-                .with(tags::SOFTWARE_VERSIONS, ascii(&model.version, 64))
+                .with(tags::MANUFACTURER_MODEL_NAME, ascii(model.package.name.as_str(), 64))
+                .with(tags::SOFTWARE_VERSIONS, ascii(&model.package.version.to_string(), 64))
                 .with(tags::CONTRIBUTION_DATE_TIME, self.date_time.as_str())
                 .with(tags::CONTRIBUTION_DESCRIPTION, ascii(&format!("model sha256={}", model.sha256), 1024))
         });

@@ -95,8 +95,8 @@ fn describe(context: &Context, header: &Header, segment: &Segment) -> DataSet {
     let model = &context.findings.models.lungs;
     let algorithm = empty()
         .with_concept(tags::ALGORITHM_FAMILY_CODE_SEQUENCE, &dcm::ARTIFICIAL_INTELLIGENCE)
-        .with(tags::ALGORITHM_NAME, ascii(&model.name, 64))
-        .with(tags::ALGORITHM_VERSION, ascii(&model.version, 64))
+        .with(tags::ALGORITHM_NAME, ascii(model.package.name.as_str(), 64))
+        .with(tags::ALGORITHM_VERSION, ascii(&model.package.version.to_string(), 64))
         .with(tags::ALGORITHM_PARAMETERS, ascii(&format!("sha256={}", model.sha256), 1024))
         .with(tags::ALGORITHM_SOURCE, PRODUCT);
     let property = coded(&sct::LUNG).with_concept(tags::SEGMENTED_PROPERTY_TYPE_MODIFIER_CODE_SEQUENCE, &segment.side);
@@ -105,7 +105,7 @@ fn describe(context: &Context, header: &Header, segment: &Segment) -> DataSet {
         .with(tags::SEGMENT_NUMBER, segment.number)
         .with(tags::SEGMENT_LABEL, segment.name)
         .with(tags::SEGMENT_ALGORITHM_TYPE, "AUTOMATIC")
-        .with(tags::SEGMENT_ALGORITHM_NAME, ascii(&model.name, 64))
+        .with(tags::SEGMENT_ALGORITHM_NAME, ascii(model.package.name.as_str(), 64))
         .with_concept(tags::SEGMENTED_PROPERTY_CATEGORY_CODE_SEQUENCE, &sct::ANATOMICAL_STRUCTURE)
         .with_items(tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE, vec![property])
         .with(tags::RECOMMENDED_DISPLAY_CIE_LAB_VALUE, segment.colour)

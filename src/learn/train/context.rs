@@ -8,7 +8,8 @@ use super::configuration::Data;
 use crate::config::{ModelsConfig, OnnxRuntimeConfig};
 use crate::engine::models::ModelsError;
 use crate::engine::models::manifest::Kind;
-use crate::engine::models::registry::{Package, Registry};
+use crate::engine::models::package::Package;
+use crate::engine::models::registry::Registry;
 use crate::engine::models::session::Runtime;
 
 /// The parts of the node's settings that a training uses.

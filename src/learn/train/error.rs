@@ -8,9 +8,9 @@ use super::step::Step;
 use crate::config::ConfigError;
 use crate::engine::analyse::AnalyseError;
 use crate::engine::models::ModelsError;
-use crate::engine::models::folder::FolderError;
 use crate::engine::volume::nifti::NiftiError;
 use crate::engine::volume::preparation::PreparationError;
+use crate::packages::folder::FolderError;
 
 /// Why a training step ends. Each names what was being done and what to do next.
 #[derive(Debug, thiserror::Error)]

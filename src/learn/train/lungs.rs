@@ -18,7 +18,7 @@ use crate::cohort::{Layout, Mask};
 use crate::engine::analyse::{AnalyseError, lungs};
 use crate::engine::models::ModelsError;
 use crate::engine::models::networks::LungNetwork;
-use crate::engine::models::registry;
+use crate::engine::models::package;
 use crate::engine::volume::{BACKGROUND, Geometry, LungMask, Volume, VoxelPoint, nifti};
 
 /// What the step found in an exam.
@@ -73,7 +73,7 @@ enum Source<'a> {
 struct Package<'a> {
     context: &'a TrainingContext,
     /// The package that was active when the step began: a promotion in between must not change which one runs.
-    package: registry::Package,
+    package: package::Package,
     sha256: String,
     network: Mutex<Option<LungNetwork>>,
 }

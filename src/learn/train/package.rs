@@ -18,20 +18,24 @@ use super::network::{EmbolismNetwork, LungNetwork};
 use super::step::Step;
 use super::{TrainError, TrainingContext};
 use crate::engine::models::ModelsError;
-use crate::engine::models::folder::Folder;
-use crate::engine::models::import::Incoming;
+use crate::engine::models::PackageId;
 use crate::engine::models::manifest::{File, IntendedUse, Kind, Label, Layout, Manifest, Role, Training};
 use crate::engine::models::networks as served;
-use crate::engine::models::registry::{Contents, MANIFEST, Package};
+use crate::engine::models::package::{Contents, MANIFEST, Package};
 use crate::engine::models::session::Runtime;
+use crate::packages::folder::Folder;
+use crate::packages::import::Incoming;
 
 /// Largest difference of an output between training and ONNX Runtime, for each unit of its largest value where that is
 /// above 1: `f32` carries seven digits, whatever the size of what a network gives.
 const PARITY: f32 = 1e-4;
-/// Name and version of the networks that are evaluated.
-const DRAFT: (&str, &str) = ("draft", "0");
 /// Slices of an exam on which both are compared.
 const COMPARED: usize = 12;
+
+/// What the networks that are evaluated are called.
+fn draft() -> PackageId {
+    "draft/0.0.0".parse().expect("a package")
+}
 
 /// The networks of a fit.
 pub(crate) enum Networks {
@@ -84,9 +88,10 @@ pub(crate) fn write_draft(
         inputs: vec![exported.input.to_owned()],
         outputs: exported.outputs.iter().map(|name| (*name).to_owned()).collect(),
     });
+    let PackageId { name, version } = draft();
     let manifest = Manifest {
-        name: DRAFT.0.to_owned(),
-        version: DRAFT.1.to_owned(),
+        name,
+        version,
         intended_use: IntendedUse::Demonstration,
         ..manifest(
             configuration,
@@ -108,7 +113,7 @@ pub(crate) fn write_draft(
 
 /// Opens the networks that [`write_draft`] wrote.
 pub(crate) fn open_draft(experiment: &Path) -> Result<Package, TrainError> {
-    let folder = experiment.join("onnx").join(DRAFT.0).join(DRAFT.1);
+    let folder = draft().folder_in(&experiment.join("onnx"));
     if !folder.is_dir() {
         return Err(TrainError::StepMissing { path: folder, step: Step::Evaluate });
     }
@@ -148,7 +153,7 @@ pub(crate) fn publish(package: &Path, directory: &Path, context: &TrainingContex
     let folder = Folder::open(&context.models_in(directory)).map_err(failed)?;
     let incoming = Incoming::from_folder(package).map_err(failed)?;
     let imported = folder.import(&incoming, &context.runtime()?, Timestamp::now()).map_err(failed)?;
-    Ok(directory.join(imported.identity.name).join(imported.identity.version))
+    Ok(imported.identity.package.folder_in(directory))
 }
 
 /// Writes a package beside its place; it goes there once it is whole and was found good.
@@ -158,9 +163,9 @@ fn write_folder<'a>(
     contents: impl Iterator<Item = (&'a str, &'a [u8])>,
     good: impl FnOnce(&Package) -> Result<(), TrainError>,
 ) -> Result<PathBuf, TrainError> {
-    let folder = directory.join(&manifest.name).join(&manifest.version);
+    let folder = manifest.id().folder_in(directory);
     let scratch = directory.join(format!(".partial-{}", manifest.name));
-    let partial = scratch.join(&manifest.name).join(&manifest.version);
+    let partial = manifest.id().folder_in(&scratch);
     remove_folder(&scratch)?;
     files::create_folder(&partial)?;
     for (path, bytes) in contents {

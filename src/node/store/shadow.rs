@@ -95,7 +95,7 @@ impl Store {
             .bind(JobState::Analysed.name())
             .bind(JobState::Rejected.name())
             .bind(candidate.since.as_millisecond())
-            .bind(&candidate.package)
+            .bind(candidate.package.to_string())
             .bind(&candidate.sha256)
             .fetch_optional(self.readers())
             .await?;
@@ -120,7 +120,7 @@ impl Store {
                  VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (job_id, package, sha256) DO NOTHING",
             )
             .bind(case.job.as_str())
-            .bind(&candidate.package)
+            .bind(candidate.package.to_string())
             .bind(&candidate.sha256)
             .bind(summary)
             .bind(outcome.as_ref().err())
@@ -223,12 +223,12 @@ mod tests {
 
     #[test]
     fn nothing_is_credited_to_a_candidate_whose_partner_changed_in_between() {
-        let active = || said("1", "1", Decision::Present);
+        let active = || said("1.0.0", "1.0.0", Decision::Present);
         for (candidate, [lungs, embolism], comparable) in [
-            ("embolism 2", ["1", "2"], true),
-            ("embolism 2", ["2", "2"], false),
-            ("lungs 2", ["2", "1"], true),
-            ("lungs 2", ["2", "2"], false),
+            ("embolism 2.0.0", ["1.0.0", "2.0.0"], true),
+            ("embolism 2.0.0", ["2.0.0", "2.0.0"], false),
+            ("lungs 2.0.0", ["2.0.0", "1.0.0"], true),
+            ("lungs 2.0.0", ["2.0.0", "2.0.0"], false),
         ] {
             let found = comparison(active(), candidate, Some(said(lungs, embolism, Decision::Present)));
             assert_eq!((found.is_comparable(), found.agrees()), (comparable, comparable), "{lungs}, {embolism}");
@@ -239,15 +239,15 @@ mod tests {
 
     #[test]
     fn a_model_that_took_no_part_makes_no_difference() {
-        let active = || said("1", "1", Decision::Present);
-        let found = comparison(active(), "lungs 2", Some(lungs_only("2")));
+        let active = || said("1.0.0", "1.0.0", Decision::Present);
+        let found = comparison(active(), "lungs 2.0.0", Some(lungs_only("2.0.0")));
         assert!(found.is_comparable() && !found.agrees(), "it was the candidate that found no lungs");
-        let found = comparison(active(), "embolism 2", Some(lungs_only("2")));
+        let found = comparison(active(), "embolism 2.0.0", Some(lungs_only("2.0.0")));
         assert!(!found.is_comparable(), "it was the other lungs");
-        let both = comparison(lungs_only("1"), "embolism 2", Some(lungs_only("1")));
+        let both = comparison(lungs_only("1.0.0"), "embolism 2.0.0", Some(lungs_only("1.0.0")));
         assert!(both.agrees());
-        let neither = comparison(rejected(Vec::new()), "embolism 2", Some(rejected(Vec::new())));
+        let neither = comparison(rejected(Vec::new()), "embolism 2.0.0", Some(rejected(Vec::new())));
         assert!(neither.agrees(), "rejected before any model ran");
-        assert!(!comparison(active(), "embolism 2", None).is_comparable(), "it failed");
+        assert!(!comparison(active(), "embolism 2.0.0", None).is_comparable(), "it failed");
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::services::Web;
-use crate::engine::analyse::findings::{ModelIdentity, Probability};
+use crate::engine::analyse::findings::Probability;
 use crate::engine::pipeline::{AnalysisSummary, Ending};
 use crate::node::http::{HttpResult, Problem};
 use crate::node::models::ModelEntry;
@@ -37,9 +37,8 @@ pub(super) async fn list(State(web): State<Web>) -> Response {
     let models: Vec<Listed<'_>> = entries
         .iter()
         .map(|entry| {
-            let id = format!("{}/{}", entry.name, entry.version);
-            let shadow = shadow.as_ref().is_some_and(|status| status.package == id);
-            Listed { entry, active: analysis.packages.ids().contains(&id), shadow }
+            let shadow = shadow.as_ref().is_some_and(|status| entry.is(&status.package));
+            Listed { entry, active: analysis.packages.each().iter().any(|model| entry.is(&model.package)), shadow }
         })
         .collect();
     let provider = analysis.ready.map(|ready| ready.provider);
@@ -224,7 +223,7 @@ fn decision(summary: Option<&AnalysisSummary>) -> String {
 /// `name/version` of the models that took part.
 fn models(summary: Option<&AnalysisSummary>) -> String {
     let models = summary.into_iter().flat_map(AnalysisSummary::models);
-    models.map(ModelIdentity::id).collect::<Vec<_>>().join(" ")
+    models.map(|model| model.package.to_string()).collect::<Vec<_>>().join(" ")
 }
 
 fn seconds(summary: Option<&AnalysisSummary>) -> f64 {

@@ -28,7 +28,7 @@ use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::AnalysisConfig;
-use crate::engine::models::registry::Packages;
+use crate::engine::models::lineup::Packages;
 use crate::engine::pipeline::{AnalysisSummary, Ending};
 use crate::node::archive::{Archive, Unfiled};
 use crate::node::models::Wanted;
@@ -71,7 +71,7 @@ pub struct Worker {
 }
 
 /// Where the analysis stands, for whoever asks.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Analysis {
     /// What runs the networks, and which; `None` from when the process is lost until the next one is ready.
     pub ready: Option<Ready>,

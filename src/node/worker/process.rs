@@ -13,7 +13,6 @@ use tokio::time::{interval, timeout};
 use super::protocol::{Ready, Reply, Request, Setup};
 use crate::config::AnalysisConfig;
 use crate::engine::models::Provider;
-use crate::engine::models::registry::Packages;
 
 /// How often the memory of the process is looked at.
 const MEMORY_INTERVAL: Duration = Duration::from_millis(250);
@@ -129,7 +128,7 @@ impl Process {
             return Err(failed(std::io::Error::other("its pipes are missing")));
         };
         let output = BufReader::new(output).lines();
-        let ready = Ready { provider: Provider(String::new()), models: Packages::default() };
+        let ready = Ready { provider: Provider(String::new()), models: setup.packages.clone() };
         let mut process = Self { child, input, output, launch: launch.clone(), ready };
         process.ready = process.load(setup).await.map_err(ProcessError::at_start)?;
         Ok(process)

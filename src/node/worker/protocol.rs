@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{LogConfig, ModelsConfig, OnnxRuntimeConfig, ReportConfig};
 use crate::dicom::bounded::Limits;
 use crate::engine::models::Provider;
-use crate::engine::models::registry::Packages;
+use crate::engine::models::lineup::Packages;
 use crate::engine::pipeline::{AnalysisSummary, ResultReference};
 
 /// The settings an analysis depends on.

@@ -14,8 +14,9 @@ use tokio::time::{Instant, sleep};
 use super::process::{Launch, Process, ProcessError};
 use super::protocol::{Reply, Request, Settings, Setup};
 use super::{AFTER_ERROR, LONGEST_SLEEP, WorkerError, WorkerSettings, instances};
+use crate::engine::models::PackageId;
 use crate::engine::models::activation::Candidate;
-use crate::engine::models::registry::{Lineup, Packages};
+use crate::engine::models::lineup::{Lineup, Packages};
 use crate::engine::pipeline::AnalysisSummary;
 use crate::node::archive::Archive;
 use crate::node::models::Wanted;
@@ -29,8 +30,8 @@ const AFTER_REFUSAL: Duration = Duration::from_mins(1);
 /// Where the shadow model stands, as the API says it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ShadowStatus {
-    /// The package, as `name/version`.
-    pub package: String,
+    /// The package.
+    pub package: PackageId,
     /// Since when it runs.
     pub since: Timestamp,
     /// Why it does not run, if it does not.
@@ -57,7 +58,7 @@ pub struct Shadow {
 #[derive(Default)]
 struct Running {
     /// What the process was started for.
-    lineup: Lineup,
+    lineup: Option<Lineup>,
     process: Option<Process>,
     /// After a refusal, when the next start is tried.
     not_before: Option<Instant>,
@@ -142,8 +143,8 @@ impl Shadow {
     /// Has the shadow model see one series, if there is a model, a series and a pause, and then returns zero; else how
     /// long there is nothing to do unless something changes.
     async fn step(&self, running: &mut Running, lineup: &Lineup, shutdown: &Shutdown) -> Result<Duration, StoreError> {
-        if running.lineup != *lineup {
-            *running = Running { lineup: lineup.clone(), ..Running::default() };
+        if running.lineup.as_ref() != Some(lineup) {
+            *running = Running { lineup: Some(lineup.clone()), ..Running::default() };
         }
         let Some((candidate, packages)) = lineup.candidate() else {
             self.status.send_replace(None);
@@ -171,11 +172,11 @@ impl Shadow {
             Err(Unseen::Failed(_)) if shutdown.is_cancelled() => Ok(Duration::ZERO),
             Err(Unseen::Failed(error)) => self.record(&case, candidate, Err(error)).await,
             Err(Unseen::GivenWay) => {
-                tracing::debug!(candidate = candidate.package, "the shadow model gives way");
+                tracing::debug!(candidate = %candidate.package, "the shadow model gives way");
                 Ok(Duration::ZERO)
             }
             Err(Unseen::Refused(error)) => {
-                tracing::error!(candidate = candidate.package, error, "the shadow model does not run");
+                tracing::error!(candidate = %candidate.package, error, "the shadow model does not run");
                 self.status.send_replace(Some(ShadowStatus::of(candidate, Some(error))));
                 running.not_before = Some(Instant::now() + AFTER_REFUSAL);
                 Ok(AFTER_REFUSAL)
@@ -208,7 +209,7 @@ impl Shadow {
     ) -> Result<Duration, StoreError> {
         self.status.send_replace(Some(ShadowStatus::of(candidate, None)));
         if let Err(error) = &outcome {
-            tracing::warn!(job = %case.job, candidate = candidate.package, error, "the shadow model failed");
+            tracing::warn!(job = %case.job, candidate = %candidate.package, error, "the shadow model failed");
         }
         telemetry::count_shadow(if outcome.is_ok() { ShadowEnd::Seen } else { ShadowEnd::Failed });
         self.queue.record_shadow(case, candidate, &outcome, Timestamp::now()).await?;

@@ -6,7 +6,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::process::{Launch, Process};
 use super::protocol::Setup;
-use crate::engine::models::registry::Lineup;
+use crate::engine::models::lineup::Lineup;
 use crate::node::models::Wanted;
 
 /// What the wish for other models has come to.

@@ -9,7 +9,7 @@ use super::*;
 use crate::config::Config;
 use crate::dicom::SeriesId;
 use crate::engine::models::ModelIdentity;
-use crate::engine::models::registry::{Lineup, Packages};
+use crate::engine::models::lineup::{Lineup, Packages};
 use crate::engine::pipeline::{ResultKind, ResultReference, Stage, testing};
 use crate::node::archive::Level;
 use crate::node::archive::testing::{received, slice, uid};
@@ -57,7 +57,7 @@ impl Node {
             memory_limit_mib: 0,
             drain: Duration::from_millis(100),
         };
-        let wanted = watch::Sender::new(Wanted::default());
+        let wanted = watch::Sender::new(lineup("embolism"));
         let settings = WorkerSettings {
             folder: folder.path().join("data/work"),
             analysis: config.analysis,
@@ -332,11 +332,7 @@ done"#;
 
 /// Lungs and a classifier of this name.
 pub(super) fn packages(embolism: &str) -> Packages {
-    let model = |name: &str| ModelIdentity {
-        name: name.to_owned(),
-        version: "1".to_owned(),
-        sha256: format!("digest of {name}"),
-    };
+    let model = |name: &str| ModelIdentity::of(&format!("{name}/1.0.0"), &format!("digest of {name}"));
     Packages { lungs: model("lungs"), embolism: model(embolism) }
 }
 
@@ -359,7 +355,7 @@ async fn promoted_models_take_over_between_two_jobs_and_broken_ones_do_not() {
     let shutdown = Shutdown::new();
     let run = tokio::spawn(worker.run(shutdown.clone()));
     let classifier = |series: SeriesView| {
-        series.summary.expect("a summary").analysed().expect("analysed").models.embolism.name.clone()
+        series.summary.expect("a summary").analysed().expect("analysed").models.embolism.package.name.to_string()
     };
 
     // Promoted while a job is under way: that one ends as it began.
@@ -369,10 +365,10 @@ async fn promoted_models_take_over_between_two_jobs_and_broken_ones_do_not() {
     }
     node.wanted.send_replace(lineup("new"));
     sleep(Duration::from_millis(300)).await;
-    assert_eq!(state.borrow().packages.embolism.name, "old", "the job has not ended");
+    assert_eq!(state.borrow().packages.embolism.package.name.as_str(), "old", "the job has not ended");
     std::fs::remove_file(&hold).expect("remove");
     assert_eq!(classifier(node.analysed("1").await), "old");
-    until(&mut state, |analysis| analysis.packages.embolism.name == "new").await;
+    until(&mut state, |analysis| analysis.packages.embolism.package.name.as_str() == "new").await;
     node.receive("2").await;
     assert_eq!(classifier(node.analysed("2").await), "new");
 

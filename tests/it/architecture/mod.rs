@@ -26,6 +26,7 @@ const FENCES: &[(&str, &[&str])] = &[
 const LAYERS: &[&[&str]] = &[
     &["dicom"],
     &["cohort"],
+    &["engine::models::package_id", "engine::models::selection"],
     &["config"],
     &["engine::volume"],
     &["engine::models"],
@@ -33,6 +34,7 @@ const LAYERS: &[&[&str]] = &[
     &["engine::report"],
     &["engine::pipeline"],
     &["engine"],
+    &["packages"],
     &["learn", "node::telemetry", "node::memory", "node::shutdown"],
     &["node::models"],
     &["node::queue"],

@@ -15,8 +15,8 @@ use pe_node::engine::analyse::findings::{
     AnalysedField, Decision, Evidence, EvidenceMap, Findings, KeySlice, Lung, Lungs, ModelIdentity, Probability,
     Provider, SliceFinding, TargetFinding,
 };
+use pe_node::engine::models::lineup::Packages;
 use pe_node::engine::models::manifest::Manifest;
-use pe_node::engine::models::registry::Packages;
 use pe_node::engine::models::target::Target;
 use pe_node::engine::report::Context;
 use pe_node::engine::volume::{
@@ -252,8 +252,7 @@ fn findings(setup: &Setup, geometry: &Geometry, lungs: &Array3<u8>) -> Findings 
         })
     };
     let model = |name: &str, version: &str, seed: &str| ModelIdentity {
-        name: name.to_owned(),
-        version: version.to_owned(),
+        package: format!("{name}/{version}").parse().expect("a package"),
         sha256: seed.repeat(16),
     };
     let several = setup.classifier != Classifier::Slices;

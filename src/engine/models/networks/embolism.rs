@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use ndarray::{Array1, Array2, Array3, Array4, Array5, ArrayD, ArrayView2, ArrayView4, Axis, concatenate};
 
-use super::loading::{Extent, Loader, Part, shaped};
-use super::{BATCH, ModelsError, TRIALS, WIDEST_CELL_MM};
-use crate::engine::models::ModelIdentity;
+use super::error::ModelsError;
+use super::loading::{BATCH, Extent, Loader, Part, TRIALS, WIDEST_CELL_MM, shaped};
+use crate::engine::models::identity::ModelIdentity;
 use crate::engine::models::manifest::{Layout, Manifest, Role};
-use crate::engine::models::registry::Package;
+use crate::engine::models::package::Package;
 use crate::engine::models::session::{Runtime, SessionError};
 
 /// A package that classifies exams, of the layout `encoder+head` or `exam`.

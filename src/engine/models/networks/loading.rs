@@ -2,11 +2,19 @@
 
 use ndarray::{Array, ArrayD, ArrayViewD, Dimension, IntoDimension};
 
-use super::ModelsError;
-use crate::engine::models::ModelIdentity;
+use super::error::ModelsError;
+use crate::engine::models::identity::ModelIdentity;
 use crate::engine::models::manifest::{File, Manifest, Role};
-use crate::engine::models::registry::{Contents, Package};
+use crate::engine::models::package::{Contents, Package};
 use crate::engine::models::session::{Network, Runtime, SessionError, Side, TensorDeclaration};
+
+/// Widest cell of an evidence map in millimetres: emboli of segmental arteries are about as large.
+pub const WIDEST_CELL_MM: f64 = 5.0;
+/// Slices that enter a network at once: enough to fill the cores, few enough to bound memory.
+pub const BATCH: usize = 8;
+/// Numbers of slices of the trial runs where a network takes any: one, as the last batch of an exam may hold, and more.
+/// A number that is baked into a network differs from some of them.
+pub(super) const TRIALS: [usize; 3] = [1, 2, 3];
 
 /// One file of a package, running.
 #[derive(Debug)]
@@ -87,7 +95,7 @@ impl<'a> Loader<'a> {
     }
 
     pub(super) fn unfit(&self, file: &str, problem: String) -> ModelsError {
-        ModelsError::Unfit { package: self.contents.identity.id(), file: file.to_owned(), problem }
+        ModelsError::Unfit { package: self.contents.identity.package.clone(), file: file.to_owned(), problem }
     }
 
     /// One network a member, made of the files that `load` asks for.

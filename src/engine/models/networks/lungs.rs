@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use ndarray::{Array3, Array4, Array5, ArrayView4, Axis, Slice, Zip};
 
-use super::loading::{Extent, Loader, Part, shaped};
+use super::error::ModelsError;
+use super::loading::{BATCH, Extent, Loader, Part, TRIALS, shaped};
 use super::patches::{Place, places};
-use super::{BATCH, ModelsError, TRIALS};
-use crate::engine::models::ModelIdentity;
+use crate::engine::models::identity::ModelIdentity;
 use crate::engine::models::manifest::{Layout, Manifest, Patches, Role};
-use crate::engine::models::registry::Package;
+use crate::engine::models::package::Package;
 use crate::engine::models::session::{Runtime, SessionError};
 use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG};
 

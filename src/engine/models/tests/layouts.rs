@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{edit, read_all, replace, runtime, unfit};
 use crate::engine::models::networks::{EmbolismNetwork, LungNetwork, verify};
-use crate::engine::models::registry::{MANIFEST, Package};
+use crate::engine::models::package::{MANIFEST, Package};
 use crate::engine::models::target::Target;
 
 fn fixture(name: &str) -> PathBuf {

@@ -216,7 +216,7 @@ fn draw_small_print(canvas: &mut Canvas, context: &Context, top: i32) {
     let mut top = top + 26;
     for model in findings.models.each() {
         let digest: String = model.sha256.chars().take(16).collect();
-        let text = format!("{} {}  sha256 {digest}...", model.name, model.version);
+        let text = format!("{} {}  sha256 {digest}...", model.package.name, model.package.version);
         top = canvas.paragraph(left, top, width, &text, Font::SMALL, TEXT);
     }
     let training = format!("Training data of the classifier: {}", findings.classifier.training.data);

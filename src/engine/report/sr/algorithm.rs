@@ -44,8 +44,8 @@ fn identification(
     let all = [format!("sha256={}", model.sha256), format!("execution-provider={}", context.findings.provider.0)];
     let parameters = all.into_iter().chain(parameters);
     [
-        ContentItem::text(&dcm::ALGORITHM_NAME, &ascii(&model.name, LONGEST)),
-        ContentItem::text(&dcm::ALGORITHM_VERSION, &ascii(&model.version, LONGEST)),
+        ContentItem::text(&dcm::ALGORITHM_NAME, &ascii(model.package.name.as_str(), LONGEST)),
+        ContentItem::text(&dcm::ALGORITHM_VERSION, &ascii(&model.package.version.to_string(), LONGEST)),
         ContentItem::text(&dcm::ALGORITHM_MANUFACTURER, PRODUCT),
         ContentItem::code(&dcm::ALGORITHM_FAMILY, &dcm::ARTIFICIAL_INTELLIGENCE),
     ]

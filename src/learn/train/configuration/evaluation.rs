@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::checks::{SettingError, at_least_one, share};
 use crate::engine::models::manifest::IntendedUse;
+use crate::engine::models::package_id::{PackageId, PackageName, deserialize_version};
 
 /// How metrics and the operating point are found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,9 +42,10 @@ pub enum CalibrationMethod {
 #[serde(deny_unknown_fields)]
 pub struct Package {
     /// Name of the package.
-    pub name: String,
+    pub name: PackageName,
     /// Its version.
-    pub version: String,
+    #[serde(deserialize_with = "deserialize_version")]
+    pub version: Version,
     /// SPDX identifier.
     pub license: String,
     /// Folder of packages.
@@ -51,6 +54,13 @@ pub struct Package {
     pub intended_use: IntendedUse,
     /// What the training images were, in words.
     pub data: String,
+}
+
+impl Package {
+    /// Name and version.
+    pub(in crate::learn::train) fn id(&self) -> PackageId {
+        PackageId { name: self.name.clone(), version: self.version.clone() }
+    }
 }
 
 impl Evaluation {

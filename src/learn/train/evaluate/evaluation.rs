@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::models::ModelsError;
 use crate::engine::models::manifest::{Calibration, Kind, Metric, OperatingPoint};
-use crate::engine::models::registry::Package;
+use crate::engine::models::package::Package;
 use crate::learn::train::TrainError;
 use crate::learn::train::step::Step;
 

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::engine::models::ModelsError;
 use crate::engine::models::networks::{BATCH, EmbolismNetwork, ExamLogits, LungClasses, LungNetwork};
-use crate::engine::models::registry::Package;
+use crate::engine::models::package::Package;
 use crate::engine::models::session::{Runtime, SessionError};
 use crate::engine::volume::BACKGROUND;
 use crate::learn::train::dataset::Dataset;

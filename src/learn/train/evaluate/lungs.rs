@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::evaluation::{Evaluation, sha256};
 use super::inference;
 use crate::engine::models::manifest::{Kind, Metric};
-use crate::engine::models::registry::Package;
+use crate::engine::models::package::Package;
 use crate::learn::train::bootstrap::Resampling;
 use crate::learn::train::configuration::TrainConfiguration;
 use crate::learn::train::dataset::{Dataset, PreparedExam};

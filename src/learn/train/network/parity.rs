@@ -11,7 +11,7 @@ use ndarray::{ArrayD, Axis, Ix2, Ix4};
 
 use crate::engine::models::manifest::{Label, Manifest};
 use crate::engine::models::networks as served;
-use crate::engine::models::registry::Package;
+use crate::engine::models::package::Package;
 use crate::engine::models::session::Runtime;
 use crate::engine::models::target::Target;
 use crate::learn::train::export;
@@ -68,7 +68,7 @@ fn write(network: &EmbolismNetwork, configuration: &TrainConfiguration, folder: 
     let text = std::fs::read_to_string(version.path().join("model.toml")).expect("the bundled manifest");
     let mut manifest = Manifest::parse(&text).expect("a manifest");
     let exported = export::embolism(network, configuration.input.channels(), configuration.input.size);
-    let folder = folder.join(&manifest.name).join(&manifest.version);
+    let folder = manifest.id().folder_in(folder);
     std::fs::create_dir_all(&folder).expect("folder");
     for (file, exported) in manifest.files.iter_mut().zip(exported.expect("exported")) {
         file.sha256 = files::digest(&exported.bytes);

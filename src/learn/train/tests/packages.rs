@@ -1,6 +1,7 @@
 //! From weights to metrics and packages.
 
 use super::*;
+use crate::engine::models::Selection;
 
 fn runtime() -> Runtime {
     TrainingContext::of_environment().runtime().expect("ONNX Runtime")
@@ -155,8 +156,8 @@ fn an_exported_package_replaces_no_other_and_does_not_become_active() {
     exported(&["package.name=second", "work.experiment=other", "fit.seed=9"]).expect("under another name");
     let models = TrainingContext::of_environment().models_in(&trial.path("onnx"));
     let registry = Registry::open(&models).expect("packages");
-    let active = registry.select(Kind::EmbolismClassifier, "").expect("the one that was there");
-    assert_eq!(active.id(), "first/0.1.0");
+    let active = registry.select(Kind::EmbolismClassifier, &Selection::Active).expect("the one that was there");
+    assert_eq!(active.id().to_string(), "first/0.1.0");
 }
 
 #[test]

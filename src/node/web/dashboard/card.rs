@@ -140,7 +140,7 @@ impl<'a> Card<'a> {
                 @if seconds > 0.0 { div { dt { "Analysis" } dd { (format!("{seconds:.1} s")) } } }
                 @if let Some(summary) = self.summary() {
                     @if let Some(provider) = summary.provider() { div { dt { "Ran on" } dd { (provider.0) } } }
-                    @for model in summary.models() { div { dt { "Model" } dd { (model.id()) } } }
+                    @for model in summary.models() { div { dt { "Model" } dd { (model.package) } } }
                     @if summary.is_demonstration() {
                         div { dt { "Kind" } dd.warn { "demonstration model, not delivered by default" } }
                     }

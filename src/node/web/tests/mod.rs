@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use super::{DestinationEntry, Services, router};
 use crate::config::{Config, DestinationKind, StorageConfig};
 use crate::dicom::{SeriesId, Uid};
+use crate::engine::pipeline::testing;
 use crate::node::archive::{Archive, Stored};
 use crate::node::arrivals::{Feed, StoreEvents};
 use crate::node::http;
@@ -81,7 +82,8 @@ impl Node {
         let queue = Store::open(&storage, rules).await.expect("store");
         let archive = Archive::open(&storage, queue.clone()).await.expect("archive");
         let heard = Heard::default();
-        let (analysis, state) = watch::channel(Analysis::default());
+        let packages = testing::packages(["lungs", "1.0.0"], ["embolism", "1.0.0"]);
+        let (analysis, state) = watch::channel(Analysis { ready: None, packages, refused: None });
         let (models, packages) = watch::channel(Vec::new());
         let (shadow, shadow_status) = watch::channel(None);
         let services = Services {

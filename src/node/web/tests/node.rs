@@ -20,7 +20,7 @@ async fn the_node_is_alive_before_it_is_ready_and_says_what_is_missing() {
     assert_eq!(waiting.len(), 1);
     assert_eq!(waiting[0]["name"], "analysis");
     let provider = Provider("CPUExecutionProvider".to_owned());
-    let ready = Some(Ready { provider, models: testing::packages(["lungs", "1"], ["embolism", "1"]) });
+    let ready = Some(Ready { provider, models: testing::packages(["lungs", "1.0.0"], ["embolism", "1.0.0"]) });
     node.analysis.send_modify(|analysis| analysis.ready = ready);
     assert_eq!(json(node.get("/readyz")).await["ready"], true);
 }
@@ -68,11 +68,15 @@ async fn packages_are_listed_with_the_part_they_have_and_with_what_stands_agains
         sha256: None,
         error: None,
     };
-    node.models.send_replace(vec![entry("1"), entry("2"), entry("3")]);
+    node.models.send_replace(vec![entry("1.0.0"), entry("2.0.0"), entry("3.0.0")]);
     let since = jiff::Timestamp::UNIX_EPOCH;
-    node.shadow.send_replace(Some(ShadowStatus { package: "embolism/2".to_owned(), since, error: None }));
+    node.shadow.send_replace(Some(ShadowStatus {
+        package: "embolism/2.0.0".parse().expect("a package"),
+        since,
+        error: None,
+    }));
     node.analysis.send_modify(|analysis| {
-        analysis.packages = testing::packages(["lungs", "1"], ["embolism", "1"]);
+        analysis.packages = testing::packages(["lungs", "1.0.0"], ["embolism", "1.0.0"]);
         analysis.refused = Some("embolism/3: its tensors do not fit".to_owned());
     });
     let answer = json(node.get("/api/v1/models")).await;
@@ -82,10 +86,13 @@ async fn packages_are_listed_with_the_part_they_have_and_with_what_stands_agains
         [(true.into(), false.into()), (false.into(), true.into()), (false.into(), false.into())]
     );
     assert_eq!(answer["refused"], "embolism/3: its tensors do not fit");
-    assert_eq!(answer["shadow"]["package"], "embolism/2");
+    assert_eq!(answer["shadow"]["package"], "embolism/2.0.0");
     let readiness: serde_json::Value = node.get("/readyz").send().await.expect("answer").json().await.expect("JSON");
     let warning = readiness["checks"][2]["warning"].as_str().expect("warning").to_owned();
-    assert!(warning.contains("lungs/1 and embolism/1 stay active") && warning.contains("do not fit"), "{warning}");
+    assert!(
+        warning.contains("lungs/1.0.0 and embolism/1.0.0 stay active") && warning.contains("do not fit"),
+        "{warning}"
+    );
     assert!(node.get("/").send().await.expect("answer").text().await.expect("text").contains("do not fit"));
     let metrics = node.get("/metrics").send().await.expect("answer").text().await.expect("text");
     assert!(metrics.contains("pe_node_models_refused 1"), "{metrics}");
@@ -108,16 +115,16 @@ async fn a_shadow_models_results_are_shown_apart_and_listed_for_comparison() {
     let empty = node.get("/api/v1/shadow?format=csv").send().await.expect("answer").text().await.expect("text");
     assert!(empty.starts_with("study_instance_uid,") && empty.lines().count() == 1, "{empty}");
     let candidate = Candidate {
-        package: "embolism/2".to_owned(),
+        package: "embolism/2.0.0".parse().expect("a package"),
         kind: Kind::EmbolismClassifier,
-        sha256: "embolism 2".to_owned(),
+        sha256: "embolism 2.0.0".to_owned(),
         since: jiff::Timestamp::UNIX_EPOCH,
     };
     for (study, outcome) in [
-        ("1.2.3", Ok(said(0.75, Decision::Present, ["1", "2"]))),
+        ("1.2.3", Ok(said(0.75, Decision::Present, ["1.0.0", "2.0.0"]))),
         ("1.2.4", Err("no such tensor".to_owned())),
         // Other lungs were promoted before the shadow model saw it.
-        ("1.2.5", Ok(said(0.25, Decision::Absent, ["2", "2"]))),
+        ("1.2.5", Ok(said(0.25, Decision::Absent, ["2.0.0", "2.0.0"]))),
     ] {
         let series = format!("{study}.4");
         node.keep(&[slice(study, &series, 1)]).await;
@@ -128,7 +135,7 @@ async fn a_shadow_models_results_are_shown_apart_and_listed_for_comparison() {
         let now = jiff::Timestamp::now();
         node.queue.decide(&series, 1, &Selection::Analyse(members), now).await.expect("decide");
         let job = node.queue.claim(now).await.expect("claim").expect("due");
-        node.queue.finish(&job, &said(0.25, Decision::Absent, ["1", "1"]), &[], now).await.expect("finish");
+        node.queue.finish(&job, &said(0.25, Decision::Absent, ["1.0.0", "1.0.0"]), &[], now).await.expect("finish");
         let case = node.queue.next_shadow_case(&candidate).await.expect("case").expect("one");
         node.queue.record_shadow(&case, &candidate, &outcome, now).await.expect("record");
         node.queue.record_shadow(&case, &candidate, &Err("again".to_owned()), now).await.expect("a repetition");
@@ -139,7 +146,7 @@ async fn a_shadow_models_results_are_shown_apart_and_listed_for_comparison() {
     assert_eq!((&series["probability"], &series["decision"]), (&0.25.into(), &"absent".into()));
     let shadow = &series["shadow"][0];
     assert_eq!((&shadow["probability"], &shadow["decision"]), (&0.75.into(), &"present".into()));
-    assert_eq!((&shadow["package"], &shadow["timings_ms"]["embolism"]), (&"embolism/2".into(), &1500.into()));
+    assert_eq!((&shadow["package"], &shadow["timings_ms"]["embolism"]), (&"embolism/2.0.0".into(), &1500.into()));
     let page = node.get("/").send().await.expect("answer").text().await.expect("text");
     for shown in ["Embolism absent, 25.0 %", "Embolism present, 75.0 %", "(differs)", "never sent", "no such tensor"] {
         assert!(page.contains(shown), "{shown} is missing in {page}");
@@ -155,10 +162,10 @@ async fn a_shadow_models_results_are_shown_apart_and_listed_for_comparison() {
     let rows: Vec<&str> = text.lines().collect();
     assert!(rows[0].starts_with("study_instance_uid,series_instance_uid,recorded_at,active_models"), "{text}");
     let row = rows.iter().find(|row| row.starts_with("1.2.3,")).expect("a row");
-    assert!(row.contains(",lungs/1 embolism/1,analysed,0.25,absent,embolism/2,"), "{row}");
-    assert!(row.contains(",lungs/1 embolism/2,analysed,0.75,present,true,false,1.5,1.5,"), "{row}");
+    assert!(row.contains(",lungs/1.0.0 embolism/1.0.0,analysed,0.25,absent,embolism/2.0.0,"), "{row}");
+    assert!(row.contains(",lungs/1.0.0 embolism/2.0.0,analysed,0.75,present,true,false,1.5,1.5,"), "{row}");
     let row = rows.iter().find(|row| row.starts_with("1.2.5,")).expect("a row");
-    assert!(row.contains(",lungs/2 embolism/2,analysed,0.25,absent,false,false,1.5,1.5,"), "{row}");
+    assert!(row.contains(",lungs/2.0.0 embolism/2.0.0,analysed,0.25,absent,false,false,1.5,1.5,"), "{row}");
     assert_eq!(node.queue.counts().await.expect("counts").instances, 3, "no object was made");
 }
 

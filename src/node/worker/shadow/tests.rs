@@ -16,7 +16,7 @@ const READY: &str = r#"read -r setup; echo "$setup" > "$FOLDER/setup"; echo '{"r
 async fn with_shadow(on_start: &str) -> (Node, Shadow) {
     let node = Node::new(&script(WELL_DONE)).await;
     let candidate = Candidate {
-        package: "new/2".to_owned(),
+        package: "new/2.0.0".parse().expect("a package"),
         kind: Kind::EmbolismClassifier,
         sha256: "aa".to_owned(),
         since: Timestamp::UNIX_EPOCH,
@@ -66,7 +66,7 @@ async fn the_prediction_of_a_shadow_model_is_recorded_with_the_result_and_nowher
     let after = node.series().await;
     let [said] = after.shadow.as_slice() else { panic!("{:?}", after.shadow) };
     let decision = said.summary.as_ref().and_then(AnalysisSummary::decision);
-    assert_eq!((said.package.as_str(), decision, &said.error), ("new/2", Some(Decision::Absent), &None));
+    assert_eq!((said.package.as_str(), decision, &said.error), ("new/2.0.0", Some(Decision::Absent), &None));
     assert_eq!((after.results, after.deliveries, after.summary), (before.results, before.deliveries, before.summary));
     assert_eq!(objects(&node).await, held);
     let requests = std::fs::read_to_string(node.folder.path().join("requests")).expect("requests");
@@ -74,7 +74,7 @@ async fn the_prediction_of_a_shadow_model_is_recorded_with_the_result_and_nowher
     assert!(requests.contains(r#""report":null"#), "{requests}");
     // Its process loads the bytes of the shadow model, and no others.
     let setup = std::fs::read_to_string(node.folder.path().join("setup")).expect("setup");
-    assert!(setup.contains(r#""embolism":{"name":"new","version":"2","sha256":"aa"}"#), "{setup}");
+    assert!(setup.contains(r#""embolism":{"name":"new","version":"2.0.0","sha256":"aa"}"#), "{setup}");
     let [comparison] = node.queue.comparisons(10).await.expect("list").try_into().expect("one");
     assert!(comparison.agrees());
     assert_eq!(shadow.status().borrow().as_ref().map(|status| status.error.clone()), Some(None));

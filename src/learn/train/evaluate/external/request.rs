@@ -50,7 +50,7 @@ mod tests {
         };
         let embolism = manifest(include_str!("../../../../../fixtures/models/fixture-embolism/1.0.0/model.toml"));
         assert_eq!(request.folder(&embolism), Path::new("site/exams.v2-evaluation/fixture-embolism-1.0.0"));
-        let next = Manifest { version: "1.1.0".to_owned(), ..embolism.clone() };
+        let next = Manifest { version: semver::Version::new(1, 1, 0), ..embolism.clone() };
         assert_ne!(request.folder(&next), request.folder(&embolism));
         let named = ExternalValidation { out: Some(PathBuf::from("results")), ..request };
         assert_eq!(named.folder(&embolism), Path::new("results"));

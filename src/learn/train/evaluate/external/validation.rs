@@ -9,7 +9,7 @@ use super::studies::{self, StudyOutcome};
 use crate::engine::models::ModelsError;
 use crate::engine::models::manifest::Kind;
 use crate::engine::models::networks::Models;
-use crate::engine::models::registry::Package;
+use crate::engine::models::package::Package;
 use crate::engine::volume::group_by_series;
 use crate::learn::train::configuration::TrainConfiguration;
 use crate::learn::train::files::LIMITS;
@@ -70,10 +70,7 @@ fn models(
     context: &TrainingContext,
     request: &ExternalValidation,
 ) -> Result<Models, TrainError> {
-    let exported = || {
-        let settings = &configuration.package;
-        settings.directory.join(&settings.name).join(&settings.version)
-    };
+    let exported = || configuration.package.id().folder_in(&configuration.package.directory);
     let folder = request.package.clone().unwrap_or_else(exported);
     if !folder.is_dir() {
         let problem = "there is no such package; name one with --package, or run `pe-node train export` first";

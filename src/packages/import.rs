@@ -1,7 +1,7 @@
 //! Taking a package into the folder: a package's folder as it is, or a third party's network with a manifest.
 //!
-//! What is to be imported is copied beside its place first; there digests are verified and the networks loaded and run
-//! once, by the same code that serves them. Only then does it get its name. A package that is there already stays.
+//! What is to be imported is copied into a draft first. There its digests are verified, and its networks are loaded and
+//! run once by the code that serves them. Only then does it get its name. A package that is there already stays.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
@@ -13,16 +13,16 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::ModelIdentity;
 use super::folder::{DRAFT, Folder, FolderError};
-use super::manifest::Manifest;
-use super::networks::verify;
-use super::registry::{MANIFEST, Package};
-use super::session::Runtime;
-use super::validation::is_token;
 use crate::dicom::hexadecimal;
+use crate::engine::models::manifest::Manifest;
+use crate::engine::models::networks::verify;
+use crate::engine::models::package::{MANIFEST, Package};
+use crate::engine::models::package_id::is_token;
+use crate::engine::models::session::Runtime;
+use crate::engine::models::{ModelIdentity, SyntaxError};
 
-/// Kinds of files that are taken along beside the networks: what people read.
+/// Kinds of files that are taken along with the networks: what people read.
 const DOCUMENTS: [&str; 9] = ["md", "txt", "json", "csv", "html", "svg", "png", "pdf", "toml"];
 
 /// A package outside the folder.
@@ -73,7 +73,7 @@ impl Incoming {
         let unfit = |problem: String| FolderError::Unfit { path: manifest.to_owned(), problem };
         let mut table: toml::Table = read_manifest(manifest)?
             .parse()
-            .map_err(|error: toml::de::Error| unfit(error.to_string().trim().replace('\n', " ")))?;
+            .map_err(|error: toml::de::Error| unfit(SyntaxError::from(error).to_string()))?;
         let files = table.get_mut("files").and_then(toml::Value::as_array_mut).map(Vec::as_mut_slice);
         let Some([toml::Value::Table(file)]) = files else {
             return Err(unfit(
@@ -91,13 +91,13 @@ impl Incoming {
 }
 
 impl Folder {
-    /// Verifies a package, runs it once and puts it into the folder. What is active stays so: a new version waits for its
-    /// promotion.
+    /// Verifies a package, runs it once and puts it into the folder. The active package does not change: a new version
+    /// waits for its promotion.
     ///
     /// # Errors
     /// The package is no good, or another one has its name and version; nothing has changed then.
     pub fn import(&self, incoming: &Incoming, runtime: &Runtime, now: Timestamp) -> Result<Imported, FolderError> {
-        let directory = self.registry.directory();
+        let directory = self.registry().directory();
         let draft = tempfile::Builder::new()
             .prefix(DRAFT)
             .permissions(Permissions::from_mode(0o755))
@@ -106,12 +106,12 @@ impl Folder {
         let prepared = incoming.copy_to(&draft)?;
         let package = Package::open(&prepared)?;
         let identity = verify(&package, runtime)?;
-        let place = directory.join(&incoming.manifest.name).join(&incoming.manifest.version);
+        let place = identity.package.folder_in(directory);
         if fs::symlink_metadata(&place).is_ok() {
             return Self::compare(&place, identity).map(|identity| Imported { identity, new: false });
         }
         self.keep_what_is_active(incoming.manifest.kind, now)?;
-        let parent = directory.join(&incoming.manifest.name);
+        let parent = directory.join(identity.package.name.as_str());
         if !parent.is_dir() {
             make_folder(&parent).map_err(FolderError::disk("creating the folder", &parent))?;
         }
@@ -127,7 +127,7 @@ impl Folder {
         match present {
             Ok(contents) if contents.identity == new => Ok(new),
             other => Err(FolderError::Taken {
-                package: new.id(),
+                package: new.package,
                 present: other.map_or_else(|error| format!("(none: {error})"), |contents| contents.identity.sha256),
                 new: new.sha256,
             }),
@@ -138,7 +138,7 @@ impl Folder {
 impl Incoming {
     /// Writes the package durably below a draft's folder, in folders called as it is.
     fn copy_to(&self, draft: &TempDir) -> Result<PathBuf, FolderError> {
-        let folder = draft.path().join(&self.manifest.name).join(&self.manifest.version);
+        let folder = self.manifest.id().folder_in(draft.path());
         make_folder(&folder).map_err(FolderError::disk("creating the folder", &folder))?;
         let manifest = folder.join(MANIFEST);
         write_new(&manifest, &mut self.text.as_bytes()).map_err(FolderError::disk("writing", &manifest))?;

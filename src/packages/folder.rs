@@ -1,8 +1,8 @@
-//! Changes of the folder of packages: promotion, rollback, the candidate beside, and what an import puts there.
+//! Promotion, rollback and the shadow model.
 //!
-//! One change at a time: [`Folder`] holds a lock that no other process has. Files are written beside their place, made
-//! durable and renamed, so whoever reads the folder meanwhile, a running node above all, finds the old state or the new
-//! one and nothing between.
+//! [`Folder`] holds a lock that no other process has, so there is one change at a time. Files are written under another
+//! name in the same folder, made durable and renamed. Whoever reads the folder meanwhile, a running node above all,
+//! finds the old state or the new one.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::activation::{Action, Activation, Candidate, Event, STATE};
-use super::manifest::Kind;
-use super::registry::{Package, Registry, RegistryError, configured, directory};
-use super::{ModelIdentity, ModelsError};
 use crate::config::ModelsConfig;
+use crate::engine::models::activation::{Action, Activation, Candidate, Event, STATE};
+use crate::engine::models::manifest::Kind;
+use crate::engine::models::package::{Package, PackageError};
+use crate::engine::models::registry::{Registry, RegistryError, configured, directory};
+use crate::engine::models::{ModelIdentity, ModelsError, PackageId};
 
 /// Name of the lock in the folder of packages; no package is called so.
 const LOCK: &str = ".lock";
@@ -28,6 +29,9 @@ pub enum FolderError {
     /// The packages.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// One package.
+    #[error(transparent)]
+    Package(#[from] PackageError),
     /// A package does not load or does not run.
     #[error(transparent)]
     Models(#[from] ModelsError),
@@ -69,24 +73,24 @@ pub enum FolderError {
          {package}` if these files are wanted, or promote another"
     )]
     NotTheFormer {
-        /// `name/version`.
-        package: String,
+        /// The package.
+        package: PackageId,
         /// Digest of the package in the folder.
         found: String,
         /// Digest of what was active.
         former: String,
     },
-    /// The candidate is the active package.
-    #[error("{0} is active; a candidate is another package than the one it runs beside")]
-    ShadowOfItself(String),
+    /// The shadow model is the active package.
+    #[error("{0} is active; a shadow model is another package than the active one")]
+    ShadowOfItself(PackageId),
     /// Another package has the name and version.
     #[error(
         "{package} is there already with the SHA-256 {present}, this one has {new}; a package is never replaced: give \
          this one another version"
     )]
     Taken {
-        /// `name/version`.
-        package: String,
+        /// The package.
+        package: PackageId,
         /// Digest of the package in the folder, or why it has none.
         present: String,
         /// Digest of the new one.
@@ -112,7 +116,7 @@ impl FolderError {
 /// The folder of packages, changed by nobody else as long as this lives.
 #[derive(Debug)]
 pub struct Folder {
-    pub(super) registry: Registry,
+    registry: Registry,
     config: ModelsConfig,
     /// The system lets go of it when the process ends, however it ends.
     _lock: File,
@@ -162,9 +166,11 @@ impl Folder {
     /// The package that was active before the one that is.
     pub fn before(&self, kind: Kind) -> Result<&Package, FolderError> {
         let state = self.registry.activation();
-        let active = state.active(kind).map_or("this one: nothing was promoted", |event| event.package.as_str());
-        let before = state.before(kind);
-        let before = before.ok_or_else(|| FolderError::NothingBefore { kind, active: active.to_owned() })?;
+        let before = state.before(kind).ok_or_else(|| {
+            let nothing = || "this one: nothing was promoted".to_owned();
+            let active = state.active(kind).map_or_else(nothing, |event| event.package.to_string());
+            FolderError::NothingBefore { kind, active }
+        })?;
         Ok(self.registry.package(&before.package)?)
     }
 
@@ -181,8 +187,7 @@ impl Folder {
         self.change(|state| Ok(state.roll_back(kind, now))).map(drop)
     }
 
-    /// Sets a package that was verified beside the active one of its kind, in the place of any other. False if it was
-    /// so already.
+    /// Makes a package that was verified the shadow model, in the place of any other. False if it was so already.
     pub fn set_shadow(&self, package: &Package, identity: &ModelIdentity, now: Timestamp) -> Result<bool, FolderError> {
         let kind = package.manifest().kind;
         if self.registry.lineup(&self.config)?.packages.of(kind) == identity {
@@ -192,7 +197,7 @@ impl Folder {
         self.change(|state| Ok(state.set_shadow(Some(candidate))))
     }
 
-    /// Has no candidate run any more. False if none did.
+    /// There is no shadow model any more. False if there was none.
     pub fn remove_shadow(&self) -> Result<bool, FolderError> {
         self.change(|state| Ok(state.set_shadow(None)))
     }
@@ -211,9 +216,8 @@ impl Folder {
             return;
         }
         let found = self.registry.select(kind, configured(&self.config, kind));
-        let found = found.and_then(|package| Ok((package.id(), package.contents()?)));
-        if let Ok((package, contents)) = found {
-            let sha256 = contents.identity.sha256;
+        if let Ok(contents) = found.and_then(|package| Ok(package.contents()?)) {
+            let ModelIdentity { package, sha256 } = contents.identity;
             state.put_on_top(Event { at: now, action: Action::Found, kind, package, sha256 });
         }
     }

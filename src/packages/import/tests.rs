@@ -4,7 +4,7 @@ use super::*;
 use crate::config::{Config, ModelsConfig};
 use crate::engine::models::activation::{Action, STATE};
 use crate::engine::models::manifest::Kind;
-use crate::engine::models::registry::{Choice, MANIFEST, Registry};
+use crate::engine::models::registry::{Choice, Registry};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models").join(name).join("1.0.0")
@@ -60,13 +60,13 @@ fn import(config: &ModelsConfig, incoming: &Incoming) -> Result<Imported, Folder
 }
 
 fn active(config: &ModelsConfig) -> String {
-    Registry::open(config).expect("registry").lineup(config).expect("line-up").packages.embolism.id()
+    Registry::open(config).expect("registry").lineup(config).expect("line-up").packages.embolism.package.to_string()
 }
 
 /// Verifies a package and makes it the active one; false if it was so already.
 fn promote(config: &ModelsConfig, id: &str) -> bool {
     let folder = Folder::open(config).expect("folder");
-    let package = folder.registry().package(id).expect("package");
+    let package = folder.registry().package(&id.parse().expect(id)).expect("package");
     let identity = verify(package, &runtime()).expect("verified");
     folder.promote(package, &identity, now()).expect("promoted")
 }
@@ -145,7 +145,7 @@ fn a_third_partys_network_comes_with_a_manifest_that_need_not_know_its_digest() 
     let network = fixture("fixture-lungs").join("network.onnx");
     let incoming = Incoming::from_network(&network, &manifest).expect("incoming");
     let imported = import(&config, &incoming).expect("imported");
-    assert_eq!((imported.identity.version.as_str(), imported.new), ("9.0.0", true));
+    assert_eq!((imported.identity.package.version.to_string().as_str(), imported.new), ("9.0.0", true));
     let placed = config.directory.join("fixture-lungs/9.0.0/network.onnx");
     assert_eq!(fs::read(placed).expect("network"), fs::read(&network).expect("network"));
     // What the manifest does say of the file must be so.
@@ -164,14 +164,14 @@ fn a_promotion_and_its_rollback_go_by_the_file_unless_the_configuration_names_a_
     assert!(promote(&config, "fixture-embolism/1.1.0"));
     assert!(!promote(&config, "fixture-embolism/1.1.0"), "a repetition");
     assert_eq!(active(&config), "fixture-embolism/1.1.0");
-    let named = ModelsConfig { embolism: "fixture-embolism/1.0.0".to_owned(), ..config.clone() };
+    let named = ModelsConfig { embolism: "fixture-embolism/1.0.0".parse().expect("selection"), ..config.clone() };
     assert_eq!(active(&named), "fixture-embolism/1.0.0");
     let registry = Registry::open(&named).expect("registry");
     let (_, choice) = registry.choose(Kind::EmbolismClassifier, &named.embolism).expect("named");
     assert_eq!(choice, Choice::Configured);
 
     let folder = Folder::open(&config).expect("folder");
-    assert_eq!(folder.before(Kind::EmbolismClassifier).expect("before").id(), "fixture-embolism/1.0.0");
+    assert_eq!(folder.before(Kind::EmbolismClassifier).expect("before").id().to_string(), "fixture-embolism/1.0.0");
     let former = verify(folder.before(Kind::EmbolismClassifier).expect("before"), &runtime()).expect("verified");
     folder.roll_back(Kind::EmbolismClassifier, &former, now()).expect("rolled back");
     drop(folder);
@@ -204,7 +204,7 @@ fn a_candidate_runs_beside_another_package_than_itself() {
     import(&config, &Incoming::from_folder(&classifier(sources.path(), "1.1.0")).expect("package")).expect("imported");
     let set_beside = |id: &str| {
         let folder = Folder::open(&config).expect("folder");
-        let package = folder.registry().package(id).expect("package");
+        let package = folder.registry().package(&id.parse().expect(id)).expect("package");
         let identity = package.contents().expect("contents").identity;
         folder.set_shadow(package, &identity, now())
     };
@@ -212,11 +212,14 @@ fn a_candidate_runs_beside_another_package_than_itself() {
     assert!(set_beside("fixture-embolism/1.1.0").expect("set"));
     assert!(!set_beside("fixture-embolism/1.1.0").expect("a repetition"));
     let lineup = Registry::open(&config).expect("registry").lineup(&config).expect("line-up");
-    assert_eq!(lineup.packages.embolism.id(), "fixture-embolism/1.0.0");
+    assert_eq!(lineup.packages.embolism.package.to_string(), "fixture-embolism/1.0.0");
     let (_, beside) = lineup.candidate().expect("a candidate");
-    assert_eq!((beside.embolism.id().as_str(), &beside.lungs), ("fixture-embolism/1.1.0", &lineup.packages.lungs));
+    assert_eq!(
+        (beside.embolism.package.to_string().as_str(), &beside.lungs),
+        ("fixture-embolism/1.1.0", &lineup.packages.lungs)
+    );
     // Named by the configuration, it is the active one and runs beside nothing.
-    let named = ModelsConfig { embolism: "fixture-embolism/1.1.0".to_owned(), ..config.clone() };
+    let named = ModelsConfig { embolism: "fixture-embolism/1.1.0".parse().expect("selection"), ..config.clone() };
     assert_eq!(Registry::open(&named).expect("registry").lineup(&named).expect("line-up").shadow, None);
     assert!(Folder::open(&config).expect("folder").remove_shadow().expect("removed"));
 }
