@@ -4,6 +4,8 @@
 #   make test      the gate: format, lints, documentation, every test, peers included
 #   make viewer    the results in OHIF, in a real browser; screenshots in target/viewer
 #   make evidence  the long measurements; tables go to tests/bench/results/
+#   make book      the documentation as a book in target/book
+#   make audit     licences and sources of all dependencies
 #
 # Needs Rust, Python 3 with venv, and a C/C++ compiler; deploy/ and tests/ scripts bring the rest.
 
@@ -15,7 +17,7 @@ export PATH := $(CURDIR)/target/venv/bin:$(PATH)
 export PE_NODE_PYTHON ?= $(CURDIR)/target/venv/bin/python
 export PE_NODE_TEST_DATA ?= $(CURDIR)/../shared/data
 
-.PHONY: help demo build test lint rust-tests interop viewer evidence tools peers onnxruntime clean
+.PHONY: help demo build test lint rust-tests interop viewer evidence book audit tools peers onnxruntime clean
 
 help:
 	@sed -n 's/^#   /  /p' Makefile
@@ -47,6 +49,13 @@ viewer: build peers
 
 evidence: build peers viewer
 	$(PE_NODE_PYTHON) tests/bench/run.py
+
+# Both compile their tool once, into target/tools, which takes minutes.
+book:
+	@docs/build-book.sh
+
+audit:
+	@deploy/audit.sh
 
 # What the build needs beyond Rust and a C compiler.
 tools:

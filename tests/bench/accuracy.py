@@ -24,7 +24,7 @@ WORK = Path(os.environ.get("PE_NODE_EVIDENCE_WORK", ROOT / "target" / "evidence"
 COHORTS = {
     "light": ["--exams", "200", "--seed", "9001", "--preset", "light"],
     "clinical": ["--exams", "20", "--seed", "9002", "--preset", "clinical"],
-    "twins": ["--exams", "80", "--seed", "9003", "--preset", "light", "--twins"],
+    "paired": ["--exams", "80", "--seed", "9003", "--preset", "light", "--paired"],
 }
 LEVELS = ("saddle", "main", "lobar", "segmental", "subsegmental")
 NEAR_MM = 5.0
@@ -144,7 +144,7 @@ def baselines(folder, analysed):
 
 
 def measure(name):
-    """All figures of one cohort as table rows."""
+    """All metrics of one cohort as table rows."""
     folder = cohort(name)
     analysed, others = exams(folder)
     labels = [positive(exam) for exam in analysed]
@@ -160,10 +160,10 @@ def measure(name):
     for level in LEVELS:
         group = [exam for exam in analysed if positive(exam) and exam["most_proximal_level"] == level]
         if group:
-            found.append((f"sensitivity, most proximal clot {level}", f"{sum(exam['decision'] == 'present' for exam in group)}/{len(group)}"))
+            found.append((f"sensitivity, most proximal embolus {level}", f"{sum(exam['decision'] == 'present' for exam in group)}/{len(group)}"))
     hits, chances = pointing(folder, analysed)
     if hits:
-        found.append((f"evidence maximum within {NEAR_MM:.0f} mm of a clot, true positives", f"{sum(hits)}/{len(hits)} = {numpy.mean(hits):.2f} (chance {numpy.mean(chances):.3f})"))
+        found.append((f"maximum of the heat map within {NEAR_MM:.0f} mm of an embolus, true positives", f"{sum(hits)}/{len(hits)} = {numpy.mean(hits):.2f} (chance {numpy.mean(chances):.3f})"))
     return folder, analysed, found
 
 
@@ -174,19 +174,19 @@ def main():
         table += [(name, *row) for row in found]
         if name == "light":
             table += [(name, f"baseline that must fail (at most 0.65): {what}", f"{value:.3f}") for what, value in baselines(folder, analysed).items()]
-    analysed, _ = exams(cohort("twins"))
+    analysed, _ = exams(cohort("paired"))
     pairs = {}
     for exam in analysed:
-        twins = frozenset((exam["study_instance_uid"], exam["twin_study_instance_uid"]))
-        pairs.setdefault(twins, {})[positive(exam)] = float(exam["pe_probability"])
+        pair = frozenset((exam["study_instance_uid"], exam["twin_study_instance_uid"]))
+        pairs.setdefault(pair, {})[positive(exam)] = float(exam["pe_probability"])
     pairs = [pair for pair in pairs.values() if len(pair) == 2]
-    table.append(("twins", "pairs that differ by the clot alone, ordered right", f"{sum(pair[True] > pair[False] for pair in pairs)}/{len(pairs)}"))
+    table.append(("paired", "pairs that differ by the emboli alone, ordered right", f"{sum(pair[True] > pair[False] for pair in pairs)}/{len(pairs)}"))
     write_table(
-        "accuracy", "Bundled models on phantoms they never saw", ["cohort", "figure", "value"], table,
+        "accuracy", "Bundled models on phantoms they never saw", ["cohort", "metric", "value"], table,
         [
             "Phantoms alone: nothing here says how the models do on patients.",
             "What is hard: an embolus in a segmental or smaller artery is a few cells of soft tissue among veins, nodes and consolidations; where nothing larger is there, the exam is told from the others late (segmental) or not at all (subsegmental).",
-            f"Bootstrap over exams, {BOOTSTRAPS} samples. Chance: share of the evidence map's cells that lie as near to a clot.",
+            f"Bootstrap over exams, {BOOTSTRAPS} samples. Chance: share of the heat map's cells that lie as near to an embolus.",
         ],
     )
 

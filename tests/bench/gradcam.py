@@ -1,12 +1,12 @@
-"""The evidence map beside Grad-CAM++ of the same network: which one points at the emboli?
+"""The heat map beside Grad-CAM++ of the same network: which one points at the emboli?
 
 The network is read from the package that the node serves, and runs in PyTorch, where there are gradients; first it is
 held against ONNX Runtime. The images are those that `pe-node train` prepares, which are those that are served; that is
 held against the evidence that `pe-node predict` wrote. Grad-CAM++ (Chattopadhay et al. 2018, doi 10.1109/WACV.2018.00097)
 is taken of every layer that comes before the evidence, of the slice's logit and of the exam's, brought to the cells of
-the evidence map by bilinear interpolation, and masked by the same region. Runs in target/venv-bench.
+the heat map by bilinear interpolation, and masked by the same region. Runs in target/venv-bench.
 
-Two networks: the bundled one, which learnt with masks of the emboli, and one of the learning curve, which learnt from
+Two networks: the bundled one, which was trained with masks of the emboli, and one of the learning curve, which was trained on
 labels alone (if that was measured before: it takes an hour).
 """
 
@@ -30,11 +30,11 @@ SMALL = 1e-12
 class Exam:
     """What is needed of one exam: prepared slices, cells, how far each cell lies from an embolus."""
 
-    def __init__(self, folder, boxes, series, size):
+    def __init__(self, folder, crops, series, size):
         import nibabel
         from scipy import ndimage
 
-        images = numpy.fromfile(boxes / f"{series}.images", dtype="<f4").reshape(-1, *size)
+        images = numpy.fromfile(crops / f"{series}.images", dtype="<f4").reshape(-1, *size)
         self.slices = numpy.stack([images[numpy.clip(numpy.arange(len(images)) + step, 0, len(images) - 1)] for step in (-1, 0, 1)], 1)
         evidence = nibabel.load(folder / "predicted" / series / "evidence.nii.gz")
         # From columns, rows, slices to slices, rows, columns, as the network has them.
@@ -111,7 +111,7 @@ class Classifier:
 
 
 def plus_plus(activation, gradient, cells):
-    """Grad-CAM++ of a batch of slices, on the grid of the evidence map."""
+    """Grad-CAM++ of a batch of slices, on the grid of the heat map."""
     import torch
 
     second, third = gradient**2, gradient**3
@@ -178,8 +178,8 @@ def prepared(folder, exams, package, scratch):
     flags = [flag for key, value in settings.items() for flag in ("--set", f"{key}={value}")]
     for step in ("labels", "volumes", "slices", "lungs", "crops"):
         subprocess.run([str(BINARY), "train", step, *flags], check=True, cwd=ROOT)
-    (boxes,) = {path.parent for path in work.glob("crops-*/**/*.images")}
-    return boxes, tuple(manifest["input"]["size"])
+    (crops,) = {path.parent for path in work.glob("crops-*/**/*.images")}
+    return crops, tuple(manifest["input"]["size"])
 
 
 def link(path, target):
@@ -200,7 +200,7 @@ def bundled():
 
     folder, package = cohort("light"), served_package()
     measure("gradcam", exams(folder)[0], folder, package, WORK / "gradcam", f"light phantoms with embolism that {package.parent.name} {package.name}", [
-        "This network learnt with masks of the emboli (configs/embolism-demonstration.toml).",
+        "This network was trained with masks of the emboli (configs/embolism-demonstration.toml).",
     ])
 
 
@@ -231,11 +231,11 @@ def of_labels_alone():
             link(models / inside, file)
     out = folder / "predicted"
     out.mkdir(exist_ok=True)
-    # Thin slices with gaps: no quality gate lets them pass.
+    # Thin slices with gaps: the quality checks refuse them.
     subprocess.run([str(BINARY), "predict", str(folder / "train"), "--ignore-quality", "--out", str(out), "--csv", str(out / "table.csv"),
                     "--set", f"models.directory={models}"], check=True, cwd=ROOT)
     measure("gradcam-labels", exams(folder)[0], folder, package, folder / "prepared", "tiny phantoms with embolism that a network of the learning curve", [
-        "This network learnt from exam and slice labels alone, without any mask (configs/learning-curve.toml, all slice labels, first seed).",
+        "This network was trained on exam and slice labels alone, without any mask (configs/learning-curve.toml, all slice labels, first seed).",
     ])
 
 
@@ -244,11 +244,11 @@ def measure(name, analysed, folder, package, scratch, whose, notes):
     from accuracy import positive
 
     found = [exam for exam in analysed if positive(exam) and exam["decision"] == "present"]
-    boxes, size = prepared(folder, found, package, scratch)
+    crops, size = prepared(folder, found, package, scratch)
     classifier = Classifier(package)
     pointing, chances, differences = {"evidence": Pointing()}, [], []
     for number, row in enumerate(found):
-        exam = Exam(folder, boxes, row["series_instance_uid"], size)
+        exam = Exam(folder, crops, row["series_instance_uid"], size)
         if number < 3:
             differences.append(classifier.differs(exam.slices))
         evidence, logits, cams = classifier.maps(exam.slices)
@@ -275,7 +275,7 @@ def table(name, pointing, chances, difference, whose, notes):
     words = lambda rates: [f"{rate:.2f}" for rate in rates]
     evidence = pointing.pop("evidence")
     rates = {key: maps.rates() for key, maps in pointing.items()}
-    rows = [("evidence map", "slice, by construction", *words(evidence.rates()))]
+    rows = [("heat map", "slice, by construction", *words(evidence.rates()))]
     rows += [(f"Grad-CAM++, {layer}", score, *words(found)) for (layer, score), found in rates.items()]
     best = [max(found[column] for found in rates.values()) for column in range(COLUMNS)]
     rows += [
@@ -284,13 +284,13 @@ def table(name, pointing, chances, difference, whose, notes):
         ("chance", "", f"{numpy.mean(chances):.3f}", "", ""),
     ]
     write_table(
-        name, "The evidence map beside Grad-CAM++ of the same network",
+        name, "The heat map beside Grad-CAM++ of the same network",
         ["map", "of the logit of the", "exam's maximum", "maximum of the most suspicious slice", "maximum of each slice near an embolus"], rows,
         [
             f"Share of maxima within {NEAR_MM:.0f} mm of an embolus, on {count} {whose} calls present; {len(evidence.hits(2))} slices in the last column. Chance: share of cells so near.",
-            f"One network: PyTorch runs the graph that is served, and differs from ONNX Runtime by at most {difference:.1e}. All maps on the cells of the evidence map, within the same region.",
+            f"One network: PyTorch runs the graph that is served, and differs from ONNX Runtime by at most {difference:.1e}. All maps on the cells of the heat map, within the same region.",
             f"Layers are named after their convolution, from the input (stem) to the last before the evidence (merge). The best of {len(rates)} layers and scores is chosen column by column: on the same exams, which is to its advantage, and without it, where one half of the exams chooses for the other.",
-            "Grad-CAM++ of the last layer (merge) is nearly the evidence map: that is a weighted sum of the layer's channels, and Grad-CAM++ finds the weights again, without the negative ones. The evidence map needs neither gradients nor the right layer.",
+            "Grad-CAM++ of the last layer (merge) is nearly the heat map: that is a weighted sum of the layer's channels, and Grad-CAM++ finds the weights again, without the negative ones. The heat map needs neither gradients nor the right layer.",
             *notes,
         ],
     )

@@ -30,7 +30,7 @@ def wait_for_port(port):
 
 @contextlib.contextmanager
 def pe_node(folder):
-    """The node with its defaults; the quiet time is long, so that nothing is analysed meanwhile."""
+    """The node with its defaults; the quiet period is long, so that nothing is analysed meanwhile."""
     node = Node(folder, {"study.quiet_seconds": "3600"}.items()).start()
     yield "PE-NODE", node.port, f"{node.dicomweb}/studies"
     node.kill()
@@ -103,7 +103,7 @@ def measure(workplace):
     """Rates in slices a second by sender and receiver; every run starts an empty receiver."""
     study = workplace / "study"
     write_ct_study(study, SLICES)
-    figures = {}
+    rates = {}
     for run in range(RUNS):
         for name, receiver in (("pe-node", pe_node), ("Orthanc", orthanc), ("DCMTK storescp", storescp)):
             for sender in ("dcmsend", "TCP_NODELAY", "STOW-RS"):
@@ -112,9 +112,9 @@ def measure(workplace):
                     if sender == "STOW-RS" and url is None:
                         continue
                     action = {"dcmsend": (dcmsend, title, port, study), "TCP_NODELAY": (no_delay, title, port, study), "STOW-RS": (stow, url, study)}[sender]
-                    figures.setdefault((sender, name), []).append(SLICES / seconds(*action))
+                    rates.setdefault((sender, name), []).append(SLICES / seconds(*action))
                 shutil.rmtree(folder, ignore_errors=True)
-    return {key: statistics.median(values) for key, values in figures.items()}
+    return {key: statistics.median(values) for key, values in rates.items()}
 
 
 def main():

@@ -45,8 +45,8 @@ def main():
         node.stop()
     write_table(
         "latency", f"A study of about {SLICES} slices of 512 x 512: last byte to stored results",
-        ["run", "slices", "seconds", "beyond the quiet time", "state", "stages (s)", "peak memory of all processes (MiB)"], rows,
-        [f"Quiet time {QUIET_SECONDS} s, ONNX Runtime on the CPU. Marks: at most 20 s beyond the quiet time, at most 1229 MiB (1.2 GiB)."],
+        ["run", "slices", "seconds", "beyond the quiet period", "state", "stages (s)", "peak memory of all processes (MiB)"], rows,
+        [f"Quiet period {QUIET_SECONDS} s, ONNX Runtime on the CPU. Marks: at most 20 s beyond the quiet period, at most 1229 MiB (1.2 GiB)."],
     )
 
 

@@ -86,7 +86,7 @@ def waiting():
     binary = ROOT / "target/release/pe-node"
     with tempfile.TemporaryDirectory() as folder:
         cohort, work = Path(folder) / "cohort", Path(folder) / "work"
-        subprocess.run([binary, "phantom", "--out", cohort, "--exams", "16", "--seed", "5", "--twins"], check=True, capture_output=True)
+        subprocess.run([binary, "phantom", "--out", cohort, "--exams", "16", "--seed", "5", "--paired"], check=True, capture_output=True)
         settings = [f"data.root={cohort}", "data.lungs=truth", f"work.dir={work}", "data.test_fraction=0", "data.validation_fraction=0.25"]
         settings += ["fit.epochs=3", "fit.head_epochs=0", "fit.device=cpu"]
         flags = [flag for setting in settings for flag in ("--set", setting)]

@@ -110,6 +110,6 @@ def test_lungs_agree_with_the_air_inside_them(overridden, data, folder):
     image = nibabel.load(overridden / str(slices[0].SeriesInstanceUID) / "lungs.nii.gz")
     mask = numpy.asarray(image.dataobj).transpose(2, 1, 0) > 0
     assert mask.shape == reference.shape
-    figure = dice(mask, reference)
-    print(f"{folder}: Dice {figure:.3f}")
-    assert figure >= 0.90
+    overlap = dice(mask, reference)
+    print(f"{folder}: Dice {overlap:.3f}")
+    assert overlap >= 0.90

@@ -12,7 +12,7 @@ import numpy
 import pytest
 from conftest import BINARY
 
-# Small and of some seconds: the loop is what is tested, not what is learnt.
+# Small and of some seconds: the loop is tested, not what the network learns.
 SETTINGS = {
     "data.lungs": "truth",
     "data.test_fraction": "0",
@@ -71,7 +71,7 @@ class Training:
 def unbroken(tmp_path_factory):
     """A fit without a break."""
     root = tmp_path_factory.mktemp("training")
-    subprocess.run([BINARY, "phantom", "--out", root / "cohort", "--exams", "10", "--seed", "3", "--twins"], check=True, capture_output=True)
+    subprocess.run([BINARY, "phantom", "--out", root / "cohort", "--exams", "10", "--seed", "3", "--paired"], check=True, capture_output=True)
     return Training(root, "unbroken").steps("labels", "volumes", "slices", "lungs", "crops", "fit")
 
 
@@ -87,8 +87,8 @@ def assert_same_course(unbroken, training):
         expected, found = unbroken.log(fitted), training.log(fitted)
         assert [line["epoch"] for line in found] == list(range(1, epochs + 1))
         for before, after in zip(expected, found):
-            for figure in ("loss", "exam_auroc"):
-                assert abs(before[figure] - after[figure]) < 1e-3, (fitted, before, after)
+            for metric in ("loss", "exam_auroc"):
+                assert abs(before[metric] - after[metric]) < 1e-3, (fitted, before, after)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

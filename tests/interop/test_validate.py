@@ -150,8 +150,8 @@ def test_a_good_result_set_passes(good, capsys):
 def test_a_defect_fails(good, tmp_path, monkeypatch, kind, defect):
     results, source = good
     # The external validators have their own tests; left out, it is seen that the project's rules find the defect.
-    for name, gates in list(validate.GATES.items()):
-        monkeypatch.setitem(validate.GATES, name, [gate for gate in gates if gate[0] == "rules"])
+    for name, validators in list(validate.VALIDATORS.items()):
+        monkeypatch.setitem(validate.VALIDATORS, name, [validator for validator in validators if validator[0] == "rules"])
     # The report is also held against the segmentation.
     for path in [*results.glob(f"{kind}-*.dcm"), *(results.glob("seg-*.dcm") if kind == "sr" else [])]:
         shutil.copy(path, tmp_path)

@@ -1,9 +1,9 @@
-"""Runs every gate over result objects: other people's validators and this project's own rules.
+"""Runs every validator over result objects: other people's validators and this project's own rules.
 
     python tests/interop/validate.py RESULTS SOURCE
 
 RESULTS is a folder with result objects (searched recursively; other files are passed over), SOURCE a folder with the
-images they were made from. Prints a table, one row an object and gate, with what is wrong below it. Exit code 0: all
+images they were made from. Prints a table, one row an object and validator, with what is wrong below it. Exit code 0: all
 passed; 1: something did not; 2: usage.
 
 Gates: SR: dciodvfy, dsrdump, highdicom, rules. SC, KOS: dciodvfy, pydicom, rules. SEG: dciodvfy, highdicom, rules.
@@ -77,7 +77,7 @@ UNKNOWN_TO_DCIODVFY = "Error - Attribute with an even group number is not a reco
 
 
 def tool(name):
-    """The path of another program; its absence fails the gate, never passes it."""
+    """The path of another program; without it the validation fails."""
     path = shutil.which(name)
     if path is None:
         raise FileNotFoundError(f"{name} is not installed")
@@ -497,7 +497,7 @@ def volume_problems(report, segmentation):
     return problems
 
 
-GATES = {
+VALIDATORS = {
     "SR": [("dciodvfy", dciodvfy), ("dsrdump", dsrdump), ("highdicom", highdicom_report), ("rules", report_rules)],
     "SC": [("dciodvfy", dciodvfy), ("pydicom", pydicom_reads), ("rules", capture_rules)],
     "SEG": [("dciodvfy", dciodvfy), ("highdicom", highdicom_segmentation), ("rules", segmentation_rules)],
@@ -511,28 +511,28 @@ def kind(data_set):
     return {SR: "SR", KOS: "KOS", SEG: "SEG"}.get(uid, "SC" if uid in SC else None)
 
 
-def check(path, data_set, gate, source):
-    """Problems and notes of one gate; a gate that breaks has found a problem."""
+def check(path, data_set, validator, source):
+    """Problems and notes of one validator; one that breaks has found a problem."""
     try:
-        return gate(path, data_set, source)
+        return validator(path, data_set, source)
     except Exception as error:
         return [f"{type(error).__name__}: {error}"], []
 
 
 def validate(results, source_folder):
-    """Runs all gates, prints the table; the number of failed gates."""
+    """Runs all validators, prints the table; the number of failed validators."""
     source = Source(source_folder)
     failed, data_sets = 0, []
-    print(f"{'object':<28} {'kind':<5} {'gate':<10} {'result':<8} notes")
+    print(f"{'object':<28} {'kind':<5} {'validator':<10} {'result':<8} notes")
     for path in files(results):
         data_set = pydicom.dcmread(path)
         if kind(data_set) is None:
             continue
         data_sets.append(data_set)
-        for gate_name, gate in [*GATES[kind(data_set)], ("study", same_study)]:
-            problems, notes = check(path, pydicom.dcmread(path), gate, source)
+        for name, validator in [*VALIDATORS[kind(data_set)], ("study", same_study)]:
+            problems, notes = check(path, pydicom.dcmread(path), validator, source)
             failed += bool(problems)
-            print(f"{path.name:<28} {kind(data_set):<5} {gate_name:<10} {'FAILED' if problems else 'passed':<8} {len(notes) or ''}")
+            print(f"{path.name:<28} {kind(data_set):<5} {name:<10} {'FAILED' if problems else 'passed':<8} {len(notes) or ''}")
             for line in [*problems[:20], *notes]:
                 print(f"    {line}")
     if not data_sets:

@@ -6,6 +6,7 @@ mod common;
 mod deploy;
 mod dicomweb;
 mod dimse;
+mod documentation;
 mod evaluate;
 mod examples;
 mod models;

@@ -1,0 +1,8 @@
+//! Documents say what is so: links lead somewhere, commands parse, settings exist, words are the field's own.
+
+mod commands;
+mod links;
+mod pages;
+mod settings;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
