@@ -2,6 +2,12 @@
 
 use std::process::ExitCode;
 
+use git_version::git_version;
+
+/// The commit that this binary was built from: with `-dirty` where tracked files differed from it, `unknown` where the
+/// sources lay in no repository.
+const COMMIT: &str = git_version!(args = ["--always", "--dirty", "--abbrev=40"], fallback = "unknown");
+
 fn main() -> ExitCode {
-    pe_node::cli::main()
+    pe_node::cli::main(COMMIT)
 }

@@ -18,7 +18,7 @@ mod train;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use self::error::CliError;
 pub use self::settings::Settings;
@@ -62,8 +62,13 @@ enum Command {
 
 /// Parses the command line and runs it. The one place that maps errors to exit codes: 0 done, 1 an item failed,
 /// 2 usage or configuration.
-pub fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+///
+/// `commit` is what the binary was built from; the library does not know it, and need not be built anew for each.
+pub fn main(commit: &'static str) -> ExitCode {
+    let version: &str = format!("{} ({commit})", env!("CARGO_PKG_VERSION")).leak();
+    let matches = Arguments::command().version(version).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let result = match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Analyse => analyse::run(),
         Command::Demo(arguments) => demo::run(&arguments),
@@ -73,7 +78,7 @@ pub fn main() -> ExitCode {
         Command::Archive(arguments) => archive::run(&arguments),
         Command::Phantom(arguments) => phantom::run(&arguments),
         #[cfg(feature = "train")]
-        Command::Train(arguments) => train::run(&arguments),
+        Command::Train(arguments) => train::run(&arguments, commit),
         Command::Echo(arguments) => echo::run(&arguments),
         Command::Send(arguments) => send::run(&arguments),
     };

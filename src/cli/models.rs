@@ -8,8 +8,7 @@ use jiff::Timestamp;
 
 use super::{CliError, Settings};
 use crate::config::Config;
-use crate::engine::models::activation::Candidate;
-use crate::engine::models::manifest::Kind;
+use crate::engine::models::manifest::{Kind, Manifest};
 use crate::engine::models::networks::verify;
 use crate::engine::models::package::Package;
 use crate::engine::models::registry::{Choice, Entry, Registry, RegistryError, configured, setting};
@@ -26,7 +25,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List the model packages: which are active, which runs beside, what was promoted when
+    /// List the model packages: which are active, which is the shadow model, what was promoted when
     List(Settings),
     /// Load every package, or the ones named, and check digests, tensors and a trial run
     Verify {
@@ -59,11 +58,11 @@ enum Action {
         #[command(flatten)]
         settings: Settings,
     },
-    /// Have a candidate run beside the active package: its results are recorded and go nowhere
+    /// Run a package as the shadow model: it analyses the same exams; its results are recorded and not sent
     Shadow {
         #[arg(value_name = "NAME/VERSION", required_unless_present = "off", conflicts_with = "off")]
         package: Option<PackageId>,
-        /// No candidate any more
+        /// No shadow model any more
         #[arg(long)]
         off: bool,
         #[command(flatten)]
@@ -93,6 +92,7 @@ impl From<FolderError> for CliError {
     fn from(error: FolderError) -> Self {
         match error {
             FolderError::Registry(_)
+            | FolderError::Package(_)
             | FolderError::ReadOnly { .. }
             | FolderError::NothingBefore { .. }
             | FolderError::ShadowOfItself(_) => Self::Usage(error.to_string()),
@@ -123,22 +123,9 @@ fn list(config: &Config) -> Result<ExitCode, CliError> {
     for entry in registry.entries() {
         match &entry.package {
             Ok(package) => {
-                let manifest = package.manifest();
-                let is_active = |(_, one): &(Kind, Result<(&Package, Choice), _>)| {
-                    one.as_ref().is_ok_and(|(active, _)| active.id() == package.id())
-                };
-                let is_shadow = |shadow: &Candidate| shadow.package == package.id();
-                let mark = if chosen.iter().any(is_active) {
-                    '*'
-                } else if registry.activation().shadow().is_some_and(is_shadow) {
-                    '~'
-                } else {
-                    ' '
-                };
-                println!(
-                    "{mark} {entry}  {}  {}  trained on: {}",
-                    manifest.kind, manifest.intended_use, manifest.training.data
-                );
+                let Manifest { kind, intended_use, training, .. } = package.manifest();
+                let mark = mark(package, &registry, &chosen);
+                println!("{mark} {entry}  {kind}  {intended_use}  trained on: {}", training.data);
             }
             Err(error) => println!("! {entry}  {error}"),
         }
@@ -147,26 +134,34 @@ fn list(config: &Config) -> Result<ExitCode, CliError> {
         tell_choice(&registry, *kind, choice, config);
     }
     if let Some(candidate) = registry.activation().shadow() {
-        println!("{}: {} runs beside since {} (shadow)", candidate.kind, candidate.package, candidate.since);
+        println!("{}: {} is the shadow model since {}", candidate.kind, candidate.package, candidate.since);
     }
     if !registry.activation().history().is_empty() {
         println!("history:");
     }
     for event in registry.activation().history() {
-        println!(
-            "  {}  {:<11}  {}  {}  sha256 {}",
-            event.at,
-            event.action.name(),
-            event.kind,
-            event.package,
-            event.sha256
-        );
+        println!("  {}  {:<11}  {}  {}  sha256 {}", event.at, event.action, event.kind, event.package, event.sha256);
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// The active package of a kind with the reason, or why there is none.
+type Chosen<'a> = Result<(&'a Package, Choice), RegistryError>;
+
+/// What stands before a package in the list: active, shadow model or neither.
+fn mark(package: &Package, registry: &Registry, chosen: &[(Kind, Chosen<'_>)]) -> char {
+    let id = package.id();
+    if chosen.iter().any(|(_, chosen)| chosen.as_ref().is_ok_and(|(active, _)| active.id() == id)) {
+        '*'
+    } else if registry.activation().shadow().is_some_and(|shadow| shadow.package == id) {
+        '~'
+    } else {
+        ' '
+    }
+}
+
 /// Says which package of a kind is active, and why.
-fn tell_choice(registry: &Registry, kind: Kind, choice: &Result<(&Package, Choice), RegistryError>, config: &Config) {
+fn tell_choice(registry: &Registry, kind: Kind, choice: &Chosen<'_>, config: &Config) {
     match choice {
         Ok((package, Choice::Configured)) => {
             println!("{kind}: {} is active: {}", package.id(), named_by_the_configuration(config, kind));
@@ -264,14 +259,17 @@ fn shadow(id: Option<&PackageId>, config: &Config) -> Result<ExitCode, CliError>
     let folder = Folder::open(&config.models)?;
     let Some(id) = id else {
         let removed = folder.remove_shadow()?;
-        println!("{}", if removed { "no candidate runs beside any more" } else { "no candidate ran beside" });
+        println!("{}", if removed { "there is no shadow model any more" } else { "there was no shadow model" });
         return Ok(ExitCode::SUCCESS);
     };
     let package = folder.registry().package(id).map_err(usage)?;
     let identity = tried(package, config)?;
     let new = folder.set_shadow(package, &identity, Timestamp::now())?;
     let kind = package.manifest().kind;
-    println!("{id}  {} beside the active {kind}", if new { "runs from now on" } else { "runs already" });
+    println!(
+        "{id}  {} as the shadow model of the active {kind}",
+        if new { "runs from now on" } else { "runs already" }
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -287,7 +285,7 @@ fn warn_of_the_configuration(kind: Kind, config: &Config) {
     if *named != Selection::Active {
         let setting = setting(kind);
         eprintln!(
-            "pe-node: {setting} = \"{named}\" in the configuration takes precedence: set it to \"\" to go by promotion"
+            "pe-node: {setting} = \"{named}\" in the configuration takes precedence: set it to \"\" to use the promoted package"
         );
     }
 }

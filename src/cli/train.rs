@@ -80,10 +80,10 @@ impl ExternalArguments {
     }
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
+pub(super) fn run(arguments: &Arguments, commit: &'static str) -> Result<ExitCode, CliError> {
     let Config { log, models, onnxruntime, .. } = Config::load(None, std::env::vars(), &[])?;
     crate::node::telemetry::start_logging(&log).map_err(|error| CliError::Usage(error.to_string()))?;
-    let context = TrainingContext { models, onnxruntime };
+    let context = TrainingContext { models, onnxruntime, commit };
     let configuration = TrainConfiguration::load(arguments.config.as_deref(), &arguments.overrides)?;
     let lines = match arguments.external.request(arguments.step)? {
         Some(request) => train::validate_externally(&configuration, &context, &request),

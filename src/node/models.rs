@@ -51,7 +51,7 @@ impl ModelEntry {
 /// Which packages are to analyse exams.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// The packages, and the candidate beside them.
+    /// The packages, and the shadow model.
     pub lineup: Lineup,
     /// Why these are the last that could be made out and not those that were promoted since.
     pub problem: Option<String>,

@@ -257,7 +257,7 @@ fn unwritable(directory: &Path) -> impl FnOnce(io::Error) -> FolderError {
     }
 }
 
-/// Writes a file beside its place, durably, and renames it.
+/// Writes a file under another name in the same folder, durably, and renames it.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let written = || -> io::Result<()> {

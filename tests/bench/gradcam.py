@@ -210,7 +210,7 @@ def of_labels_alone():
     from conftest import BINARY
     from learning_curve import WORK
 
-    package = WORK / "work" / "share-1.0-seed-1" / "onnx" / "draft" / "0"
+    package = WORK / "work" / "share-1.0-seed-1" / "onnx" / "draft" / "0.0.0"
     if not package.exists():
         print("gradcam: no network of labels alone; measure learning_curve first", file=sys.stderr)
         return
@@ -227,7 +227,7 @@ def of_labels_alone():
     models = folder / "models"
     for file in [*package.iterdir(), *(ROOT / "onnx" / "lungs").rglob("*.*")]:
         if file.is_file():
-            inside = Path("draft", "0", file.name) if file.parent == package else file.relative_to(ROOT / "onnx")
+            inside = Path("draft", "0.0.0", file.name) if file.parent == package else file.relative_to(ROOT / "onnx")
             link(models / inside, file)
     out = folder / "predicted"
     out.mkdir(exist_ok=True)

@@ -20,7 +20,8 @@ fn packages_are_imported_promoted_and_rolled_back_by_commands_that_say_what_is_s
     assert!(packages.done(&["promote", "fixture-embolism/1.1.0"]).contains("already"));
     assert!(packages.done(&["shadow", "fixture-embolism/1.0.0"]).contains("runs from now on"));
     let listed = packages.done(&["list"]);
-    for line in ["* fixture-embolism/1.1.0", "~ fixture-embolism/1.0.0", "runs beside since", "  promoted     embolism"]
+    for line in
+        ["* fixture-embolism/1.1.0", "~ fixture-embolism/1.0.0", "is the shadow model since", "  promoted     embolism"]
     {
         assert!(listed.contains(line), "{line} is missing in {listed}");
     }
@@ -29,7 +30,8 @@ fn packages_are_imported_promoted_and_rolled_back_by_commands_that_say_what_is_s
     // What cannot be done is said with the way out, and is the user's to mend: exit code 2.
     for (arguments, said) in [
         (&["rollback", "embolism"][..], "there is no embolism-classifier before fixture-embolism/1.0.0"),
-        (&["promote", "fixture-embolism/7"], "there is no model package fixture-embolism/7"),
+        (&["promote", "fixture-embolism/7.0.0"], "there is no model package fixture-embolism/7.0.0"),
+        (&["promote", "fixture-embolism/7"], "`7` is no semantic version"),
         (&["shadow", "fixture-embolism/1.0.0"], "is active"),
     ] {
         let output = packages.models(arguments);
@@ -45,6 +47,17 @@ fn packages_are_imported_promoted_and_rolled_back_by_commands_that_say_what_is_s
     let output = packages.models(&["rollback", "embolism"]);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
     assert!(packages.done(&["list"]).contains("* fixture-embolism/1.1.0"));
+}
+
+#[test]
+fn the_version_names_the_commit_that_the_binary_was_built_from() {
+    let output = Command::new(BINARY).arg("--version").output().expect("run");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let version = concat!("pe-node ", env!("CARGO_PKG_VERSION"), " (");
+    let commit = text.trim().strip_prefix(version).and_then(|rest| rest.strip_suffix(')')).expect("a commit");
+    let described = commit.strip_suffix("-dirty").unwrap_or(commit);
+    let digits = described.bytes().rev().take_while(u8::is_ascii_hexdigit).count();
+    assert!(digits >= 40 || commit == "unknown", "{text}");
 }
 
 /// The node runs as a user of its own, and whoever imports may keep to himself what he makes.
@@ -112,7 +125,7 @@ async fn a_running_node_changes_models_between_exams_and_every_exam_has_one_resu
     let ready = node.get("/readyz").await;
     assert_eq!(ready["ready"], true, "{ready}");
 
-    // Back to what works, a candidate beside it.
+    // Back to what works, and a shadow model.
     packages.done(&["rollback", "embolism"]);
     node.until("/api/v1/models", |answer| answer["refused"].is_null()).await;
     packages.done(&["shadow", "fixture-embolism/1.0.0"]);

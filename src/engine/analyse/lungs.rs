@@ -139,7 +139,7 @@ mod tests {
             directions: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
             origin: PatientPoint([0.0; 3]),
         };
-        let classes = LungClasses { left: 1, right: 2, elsewhere: vec![0, 3] };
+        let classes = LungClasses { left: 1, right: 2, other: vec![0, 3] };
         let labels = slice_labels(&Upsampler::new(&grid, &grid), &logits, &classes, 1);
         assert_eq!(labels.row(1).to_vec(), columns.map(|(_, label)| label));
     }

@@ -19,7 +19,7 @@ pub const STATE: &str = "active.toml";
 /// Version of the file's format.
 const SCHEMA: u32 = 1;
 
-/// What was promoted and rolled back in a folder of packages, oldest first, and which candidate runs beside.
+/// What was promoted and rolled back in a folder of packages, oldest first, and the shadow model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Activation {
@@ -48,8 +48,9 @@ pub struct Event {
 }
 
 /// How a package became active.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Action {
     /// It was in use, as the newest version of the only package of its kind, when the first change came.
     Found,
@@ -59,18 +60,8 @@ pub enum Action {
     RolledBack,
 }
 
-impl Action {
-    /// The name in file and lists.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Found => "found",
-            Self::Promoted => "promoted",
-            Self::RolledBack => "rolled-back",
-        }
-    }
-}
-
-/// A package that runs beside the active one of its kind; its results are recorded and go nowhere.
+/// The shadow model: a package that analyses the same exams as the active one of its kind. Its results are recorded and
+/// not sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Candidate {
@@ -81,7 +72,7 @@ pub struct Candidate {
     pub kind: Kind,
     /// Its digest.
     pub sha256: String,
-    /// Since when; exams analysed before are not its business.
+    /// Since when; it does not analyse exams of before.
     pub since: Timestamp,
 }
 
@@ -173,7 +164,7 @@ impl Activation {
         stack.pop()
     }
 
-    /// The candidate that runs beside.
+    /// The shadow model.
     pub fn shadow(&self) -> Option<&Candidate> {
         self.shadow.as_ref()
     }
@@ -196,8 +187,8 @@ impl Activation {
         stack
     }
 
-    /// Puts a package on top of its kind. False if it is there already, with the same digest. A candidate that is
-    /// promoted is none any more.
+    /// Puts a package on top of its kind. False if it is there already, with the same digest. A shadow model that
+    /// is promoted is none any more.
     pub fn put_on_top(&mut self, event: Event) -> bool {
         let identity = (&event.package, &event.sha256);
         if self.active(event.kind).is_some_and(|top| (&top.package, &top.sha256) == identity) {
@@ -216,7 +207,7 @@ impl Activation {
         Some(event)
     }
 
-    /// Sets or removes the candidate. False if that changes nothing.
+    /// Sets or removes the shadow model. False if that changes nothing.
     pub fn set_shadow(&mut self, candidate: Option<Candidate>) -> bool {
         // The name alone does not make a candidate: a package may have been replaced under its version.
         let changes = self.shadow.as_ref().map(Candidate::model) != candidate.as_ref().map(Candidate::model);
@@ -282,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_candidate_that_is_promoted_runs_beside_nothing_any_more() {
+    fn a_shadow_model_that_is_promoted_is_none_any_more() {
         let mut state = promoted(&["a/1.0.0"]);
         let candidate = Candidate {
             package: "a/2.0.0".parse().expect("a package"),
@@ -306,16 +297,16 @@ mod tests {
         assert_eq!(state.active(Kind::EmbolismClassifier), Some(&replaced));
         assert!(!state.put_on_top(replaced), "a repetition");
         assert_eq!(before(&state).as_deref(), Some("a/1.0.0"));
-        let beside = |digest: &str| Candidate {
+        let candidate = |digest: &str| Candidate {
             package: "a/3.0.0".parse().expect("a package"),
             kind: Kind::EmbolismClassifier,
             sha256: digest.repeat(32),
             since: Timestamp::UNIX_EPOCH,
         };
-        assert!(state.set_shadow(Some(beside("ab"))));
-        assert!(state.set_shadow(Some(beside("cd"))), "set beside anew");
-        assert_eq!(state.shadow(), Some(&beside("cd")));
-        assert!(!state.set_shadow(Some(beside("cd"))), "a repetition");
+        assert!(state.set_shadow(Some(candidate("ab"))));
+        assert!(state.set_shadow(Some(candidate("cd"))), "set again");
+        assert_eq!(state.shadow(), Some(&candidate("cd")));
+        assert!(!state.set_shadow(Some(candidate("cd"))), "a repetition");
     }
 
     #[test]

@@ -90,22 +90,35 @@ fn logistic(logit: f64) -> f64 {
 #[serde(try_from = "Vec<[f64; 2]>", into = "Vec<[f64; 2]>")]
 pub struct Isotonic(Vec<[f64; 2]>);
 
+/// Why knots make no isotonic map.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum IsotonicError {
+    /// There is nothing between them.
+    #[error("an isotonic map has at least two knots, {0} were given")]
+    TooFew(usize),
+    /// One is no logit with a probability.
+    #[error("{0:?} is no knot of a logit and a probability")]
+    NoKnot([f64; 2]),
+    /// Two do not rise.
+    #[error("the knots {0:?} and {1:?} do not rise")]
+    Falling([f64; 2], [f64; 2]),
+}
+
 impl Isotonic {
     /// A map from its knots, each a logit and a probability.
     ///
     /// # Errors
     /// Fewer than two knots, logits that do not rise, or probabilities that fall or are none.
-    pub fn new(knots: Vec<[f64; 2]>) -> Result<Self, String> {
+    pub fn new(knots: Vec<[f64; 2]>) -> Result<Self, IsotonicError> {
         if knots.len() < 2 {
-            return Err(format!("an isotonic map has at least two knots, {} were given", knots.len()));
+            return Err(IsotonicError::TooFew(knots.len()));
         }
-        if let Some([logit, probability]) =
-            knots.iter().find(|[logit, probability]| !(logit.is_finite() && (0.0..=1.0).contains(probability)))
-        {
-            return Err(format!("[{logit}, {probability}] is no knot of a logit and a probability"));
+        let is_knot = |[logit, probability]: &[f64; 2]| logit.is_finite() && (0.0..=1.0).contains(probability);
+        if let Some(knot) = knots.iter().find(|knot| !is_knot(knot)) {
+            return Err(IsotonicError::NoKnot(*knot));
         }
         match knots.windows(2).find(|pair| pair[0][0] >= pair[1][0] || pair[0][1] > pair[1][1]) {
-            Some(pair) => Err(format!("the knots {:?} and {:?} do not rise", pair[0], pair[1])),
+            Some(pair) => Err(IsotonicError::Falling(pair[0], pair[1])),
             None => Ok(Self(knots)),
         }
     }
@@ -125,9 +138,9 @@ impl Isotonic {
 }
 
 impl TryFrom<Vec<[f64; 2]>> for Isotonic {
-    type Error = String;
+    type Error = IsotonicError;
 
-    fn try_from(knots: Vec<[f64; 2]>) -> Result<Self, String> {
+    fn try_from(knots: Vec<[f64; 2]>) -> Result<Self, IsotonicError> {
         Self::new(knots)
     }
 }
@@ -135,55 +148,6 @@ impl TryFrom<Vec<[f64; 2]>> for Isotonic {
 impl From<Isotonic> for Vec<[f64; 2]> {
     fn from(map: Isotonic) -> Self {
         map.0
-    }
-}
-
-/// One table for a package of one network, an array of tables for an ensemble, the members in order.
-pub(super) mod of_members {
-    use std::fmt;
-
-    use serde::de::value::MapAccessDeserializer;
-    use serde::de::{MapAccess, SeqAccess, Visitor};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::Calibration;
-
-    pub(in super::super) fn serialize<S: Serializer>(
-        members: &[Calibration],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match members {
-            [single] => single.serialize(serializer),
-            several => several.serialize(serializer),
-        }
-    }
-
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Vec<Calibration>, D::Error> {
-        deserializer.deserialize_any(Members)
-    }
-
-    struct Members;
-
-    impl<'de> Visitor<'de> for Members {
-        type Value = Vec<Calibration>;
-
-        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str("a calibration, or one for each member")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-            Ok(vec![Calibration::deserialize(MapAccessDeserializer::new(map))?])
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-            let mut all = Vec::new();
-            while let Some(member) = members.next_element()? {
-                all.push(member);
-            }
-            Ok(all)
-        }
     }
 }
 
@@ -208,7 +172,7 @@ mod tests {
 
     #[test]
     fn knots_that_fall_or_are_no_probabilities_are_refused() {
-        let refused = |knots: Vec<[f64; 2]>| Isotonic::new(knots).expect_err("no isotonic map");
+        let refused = |knots: Vec<[f64; 2]>| Isotonic::new(knots).expect_err("no isotonic map").to_string();
         assert!(refused(vec![[0.0, 0.5]]).contains("at least two"));
         assert!(refused(vec![[0.0, 0.5], [1.0, 0.4]]).contains("do not rise"));
         assert!(refused(vec![[0.0, 0.5], [0.0, 0.6]]).contains("do not rise"));

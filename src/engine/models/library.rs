@@ -51,12 +51,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         let library = folder.path().join("libonnxruntime.so.1.31.1");
         std::fs::write(&library, b"").expect("write");
-        let elsewhere = folder.path().join("missing.so");
+        let missing = folder.path().join("missing.so");
         assert_eq!(find(&library, None, None), Ok(library.clone()));
         assert_eq!(find(folder.path(), None, None), Ok(library.clone()));
         assert_eq!(find(Path::new(""), library.to_str(), None), Ok(library.clone()));
         let binary = folder.path().join("pe-node");
-        assert_eq!(find(&elsewhere, library.to_str(), Some(&binary)), Err(vec![elsewhere]));
+        assert_eq!(find(&missing, library.to_str(), Some(&binary)), Err(vec![missing]));
     }
 
     #[test]

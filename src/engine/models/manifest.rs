@@ -1,16 +1,15 @@
 //! `model.toml`: everything a model package says of itself.
 //!
 //! The manifest carries the parameters of the preparation, so that the images a network is served are prepared
-//! exactly as those it learnt from.
+//! exactly as those it was trained on.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::calibration::of_members;
-pub use super::calibration::{Calibration, Isotonic, TargetCalibration};
+pub use super::calibration::{Calibration, Isotonic, IsotonicError, TargetCalibration};
+use super::members;
 use super::package_id::{PackageId, PackageName, deserialize_version};
 use crate::engine::volume::preparation::Preparation;
 
@@ -44,14 +43,14 @@ pub struct Manifest {
     #[serde(default)]
     pub labels: Vec<Label>,
     /// From logits to probabilities, a member each. Embolism classifiers only.
-    #[serde(default, with = "of_members", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, with = "members", skip_serializing_if = "Vec::is_empty")]
     pub calibration: Vec<Calibration>,
     /// From a probability to a decision. Embolism classifiers only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operating_point: Option<OperatingPoint>,
     /// Where the weights come from.
     pub training: Training,
-    /// Validation and test figures by name, for instance `test.exam_auroc`, with their intervals where they have one.
+    /// Validation and test metrics by name, for instance `test.exam_auroc`, with their intervals where they have one.
     #[serde(default)]
     pub metrics: BTreeMap<String, Metric>,
 }
@@ -64,8 +63,9 @@ impl Manifest {
 }
 
 /// What a model does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Kind {
     /// Finds the left and the right lung.
     LungSegmentation,
@@ -78,18 +78,10 @@ impl Kind {
     pub const ALL: [Self; 2] = [Self::LungSegmentation, Self::EmbolismClassifier];
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::LungSegmentation => "lung-segmentation",
-            Self::EmbolismClassifier => "embolism-classifier",
-        })
-    }
-}
-
 /// What a model may be used for, the least first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum IntendedUse {
     /// Showing how the node works: trained on synthetic images, never delivered, never a decision on a patient.
     Demonstration,
@@ -99,19 +91,10 @@ pub enum IntendedUse {
     Clinical,
 }
 
-impl fmt::Display for IntendedUse {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Demonstration => "demonstration",
-            Self::Research => "research",
-            Self::Clinical => "clinical",
-        })
-    }
-}
-
 /// How a package's networks are laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Layout {
     /// Lungs: one network, `[N, C, H, W]` to class logits `[N, classes, H, W]`; N dynamic.
     Slices,
@@ -121,6 +104,7 @@ pub enum Layout {
     /// Embolism: encoder `[N, C, H, W]` to features `[N, F]` and evidence `[N, 1, h, w]`; head: features `[D, F]` to
     /// slice logits `[D]`, exam logits `[T]` of the targets, attention `[D]`; N and D dynamic.
     #[serde(rename = "encoder+head")]
+    #[strum(serialize = "encoder+head")]
     EncoderHead,
     /// Embolism: one network, all slices of an exam `[1, D, C, H, W]` to exam logits `[T]` or `[1, T]`. A fixed D is
     /// filled with slices at even distances over the prepared stack. Such a network says nothing of single slices.
@@ -183,8 +167,9 @@ fn is_first(member: &usize) -> bool {
 }
 
 /// What a file of a package is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Role {
     /// Slices to features and evidence.
     Encoder,
@@ -235,11 +220,11 @@ pub struct Training {
     pub counts: BTreeMap<String, u64>,
 }
 
-/// A figure and its 95 % interval where it has one.
+/// A metric and its 95 % interval where it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metric {
-    /// The figure.
+    /// The value.
     pub value: f64,
     /// Lower and upper end of the 95 % interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,6 +12,7 @@ mod identity;
 mod library;
 pub mod lineup;
 pub mod manifest;
+mod members;
 pub mod networks;
 pub mod package;
 pub mod package_id;

@@ -55,8 +55,8 @@ pub enum SessionError {
     Device {
         /// Number of the device.
         number: u32,
-        /// What ONNX Runtime said.
-        reason: String,
+        /// Why not.
+        reason: DeviceError,
     },
     /// A file is not a network that ONNX Runtime can run.
     #[error("loading the network: {0}")]
@@ -67,13 +67,33 @@ pub enum SessionError {
     /// The network has no such tensor.
     #[error("the network has no {side} `{name}`; it has {present}")]
     TensorMissing {
-        /// `input` or `output`.
-        side: &'static str,
+        /// Where it was looked for.
+        side: Side,
         /// The name asked for.
         name: String,
         /// The names there are.
         present: String,
     },
+}
+
+/// Why a CUDA device cannot be used.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum DeviceError {
+    /// The library is that for CPUs.
+    #[error("this ONNX Runtime has no CUDA provider ({CUDA_PROVIDER})")]
+    NoProvider,
+    /// The driver.
+    #[error("there is no NVIDIA driver ({0})")]
+    NoDriver(String),
+    /// A library beside ONNX Runtime.
+    #[error("a CUDA library does not load: {0}")]
+    Library(String),
+    /// ONNX Runtime.
+    #[error("{0}")]
+    Refused(String),
+    /// It computes, and wrongly.
+    #[error("the device computed 3 + 3 = {0:?}")]
+    Wrong(Vec<f32>),
 }
 
 /// Which program computed the networks: the execution provider and its device.
@@ -112,19 +132,13 @@ pub(super) struct TensorDeclaration {
 }
 
 /// Which tensors of a network are meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "lowercase")]
+pub enum Side {
+    /// What it takes.
     Input,
+    /// What it gives.
     Output,
-}
-
-impl Side {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Input => "input",
-            Self::Output => "output",
-        }
-    }
 }
 
 /// ONNX Runtime allows one environment a process; it lives as long as the process does.
@@ -163,7 +177,7 @@ impl Runtime {
             }
             DeviceConfig::Auto => match runtime.try_cuda(0) {
                 Ok(()) => runtime.device = Device::Cuda(0),
-                Err(reason) => tracing::info!(reason, "no CUDA device; networks run on the CPU"),
+                Err(reason) => tracing::info!(%reason, "no CUDA device; networks run on the CPU"),
             },
         }
         tracing::info!(provider = runtime.provider().0, "ONNX Runtime is ready");
@@ -211,7 +225,7 @@ impl Runtime {
     }
 
     /// Computes on the device, with falling back to the CPU forbidden.
-    fn try_cuda(&self, number: u32) -> Result<(), String> {
+    fn try_cuda(&self, number: u32) -> Result<(), DeviceError> {
         preload_cuda(&self.folder)?;
         let compute = || -> ort::Result<Vec<f32>> {
             let mut session =
@@ -221,8 +235,8 @@ impl Runtime {
         };
         match compute() {
             Ok(values) if values == [6.0] => Ok(()),
-            Ok(values) => Err(format!("the device computed 3 + 3 = {values:?}")),
-            Err(error) => Err(one_line(&error)),
+            Ok(values) => Err(DeviceError::Wrong(values)),
+            Err(error) => Err(DeviceError::Refused(one_line(&error))),
         }
     }
 }
@@ -236,7 +250,7 @@ impl Network {
         };
         let outlet =
             outlets.iter().find(|outlet| outlet.name() == name).ok_or_else(|| SessionError::TensorMissing {
-                side: side.name(),
+                side,
                 name: name.to_owned(),
                 present: outlets.iter().map(|outlet| format!("`{}`", outlet.name())).collect::<Vec<_>>().join(", "),
             })?;
@@ -299,15 +313,15 @@ fn environment(config: &OnnxRuntimeConfig) -> Result<(Environment, PathBuf), Ses
 /// Loads the driver and the CUDA libraries that lie beside ONNX Runtime, so that its provider finds them without a
 /// search path. What is missing there may be installed in the system; whether all is there shows when the device is
 /// tried.
-fn preload_cuda(folder: &Path) -> Result<(), String> {
+fn preload_cuda(folder: &Path) -> Result<(), DeviceError> {
     if !folder.join(CUDA_PROVIDER).is_file() {
-        return Err(format!("this ONNX Runtime has no CUDA provider ({CUDA_PROVIDER})"));
+        return Err(DeviceError::NoProvider);
     }
-    ort::util::preload_dylib(CUDA_DRIVER).map_err(|error| format!("there is no NVIDIA driver ({error})"))?;
+    ort::util::preload_dylib(CUDA_DRIVER).map_err(|error| DeviceError::NoDriver(error.to_string()))?;
     for name in ["libnvJitLink.so.13"].iter().chain(CUDA_DYLIBS).chain(CUDNN_DYLIBS) {
         let path = folder.join(name);
         if path.is_file() {
-            ort::util::preload_dylib(&path).map_err(|error| format!("a CUDA library does not load: {error}"))?;
+            ort::util::preload_dylib(&path).map_err(|error| DeviceError::Library(error.to_string()))?;
         }
     }
     Ok(())

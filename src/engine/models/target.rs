@@ -1,14 +1,26 @@
-//! What a classifier may say of an exam: embolism, and what RSPECT labels beside it.
-
-use std::fmt;
-use std::str::FromStr;
+//! What a classifier may say of an exam: embolism, and what RSPECT labels besides.
 
 use serde::{Deserialize, Serialize};
 
 /// One thing that is true or not of an exam. The columns of RSPECT's `train.csv` (Colak et al. 2021,
 /// doi 10.1148/ryai.2021200254) that say the same are named with each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", parse_err_ty = UnknownTarget, parse_err_fn = UnknownTarget::from)]
 pub enum Target {
     /// Any pulmonary embolism: the opposite of `negative_exam_for_pe`.
     PulmonaryEmbolism,
@@ -20,6 +32,7 @@ pub enum Target {
     CentralPe,
     /// The right ventricle is at least as wide as the left: `rv_lv_ratio_gte_1`.
     #[serde(rename = "rv-lv-ratio-gte-1")]
+    #[strum(serialize = "rv-lv-ratio-gte-1")]
     RvLvRatioGte1,
     /// All emboli are chronic: `chronic_pe`.
     ChronicPe,
@@ -43,15 +56,7 @@ impl Target {
 
     /// The name in manifests and tables.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::PulmonaryEmbolism => "pulmonary-embolism",
-            Self::LeftSidedPe => "left-sided-pe",
-            Self::RightSidedPe => "right-sided-pe",
-            Self::CentralPe => "central-pe",
-            Self::RvLvRatioGte1 => "rv-lv-ratio-gte-1",
-            Self::ChronicPe => "chronic-pe",
-            Self::AcuteAndChronicPe => "acute-and-chronic-pe",
-        }
+        self.into()
     }
 
     /// What it means, in words for a reader.
@@ -83,20 +88,14 @@ impl Target {
     }
 }
 
-impl fmt::Display for Target {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
+/// A text that names no target.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is no target; targets are {}", .0, Target::ALL.map(Target::name).join(", "))]
+pub struct UnknownTarget(String);
 
-impl FromStr for Target {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|target| target.name() == text)
-            .ok_or_else(|| format!("`{text}` is no target; targets are {}", Self::ALL.map(Self::name).join(", ")))
+impl From<&str> for UnknownTarget {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
     }
 }
 

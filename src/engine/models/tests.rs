@@ -47,6 +47,18 @@ fn embolism(folder: &Path) -> PathBuf {
     folder.join("fixture-embolism/1.0.0")
 }
 
+/// Adds the classifier in further versions.
+fn add_versions(folder: &Path, versions: &[&str]) {
+    for version in versions {
+        let new = folder.join("fixture-embolism").join(version);
+        fs::create_dir(&new).expect("folder");
+        for name in [MANIFEST, "encoder.onnx", "head.onnx"] {
+            fs::copy(embolism(folder).join(name), new.join(name)).expect("copy");
+        }
+        edit(&new, "version = \"1.0.0\"", &format!("version = \"{version}\""));
+    }
+}
+
 /// Replaces a text of a manifest.
 fn edit(package: &Path, from: &str, to: &str) {
     let path = package.join(MANIFEST);
@@ -262,15 +274,7 @@ fn what_finds_the_lungs_is_not_given_images_cut_around_them() {
 #[test]
 fn the_newest_version_is_active_unless_another_is_named() {
     let folder = copy();
-    let old = embolism(folder.path());
-    for version in ["1.9.0", "1.10.0-rc.1", "1.10.0"] {
-        let new = folder.path().join("fixture-embolism").join(version);
-        fs::create_dir(&new).expect("folder");
-        for name in [MANIFEST, "encoder.onnx", "head.onnx"] {
-            fs::copy(old.join(name), new.join(name)).expect("copy");
-        }
-        edit(&new, "version = \"1.0.0\"", &format!("version = \"{version}\""));
-    }
+    add_versions(folder.path(), &["1.9.0", "1.10.0-rc.1", "1.10.0"]);
     let registry = Registry::open(&settings(folder.path()).0).expect("registry");
     let version = |wanted: &str| {
         let wanted = wanted.parse().expect("a selection");
@@ -287,15 +291,7 @@ fn the_newest_version_is_active_unless_another_is_named() {
 #[test]
 fn a_release_candidate_is_older_than_its_release_and_a_folder_without_a_version_is_an_error_that_says_so() {
     let folder = copy();
-    let old = embolism(folder.path());
-    for version in ["1.1.0-rc1", "1.1.0", "final"] {
-        let new = folder.path().join("fixture-embolism").join(version);
-        fs::create_dir(&new).expect("folder");
-        for name in [MANIFEST, "encoder.onnx", "head.onnx"] {
-            fs::copy(old.join(name), new.join(name)).expect("copy");
-        }
-        edit(&new, "version = \"1.0.0\"", &format!("version = \"{version}\""));
-    }
+    add_versions(folder.path(), &["1.1.0-rc1", "1.1.0", "final"]);
     let registry = Registry::open(&settings(folder.path()).0).expect("registry");
     let folders: Vec<String> = registry.entries().iter().map(ToString::to_string).collect();
     let expected = ["1.0.0", "1.1.0-rc1", "1.1.0", "final"].map(|version| format!("fixture-embolism/{version}"));
@@ -386,7 +382,7 @@ fn the_fixture_networks_answer_as_computed_by_hand() {
     let classes = network.classes();
     assert_eq!(best(40, 20), classes.right);
     assert_eq!(best(40, 100), classes.left);
-    assert_eq!([best(100, 100)], classes.elsewhere[..]);
+    assert_eq!([best(100, 100)], classes.other[..]);
 }
 
 #[test]

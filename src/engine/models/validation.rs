@@ -48,7 +48,7 @@ impl Manifest {
 
     /// The file of a role of a member. [`Self::parse`] saw to it that each role of the layout has one.
     pub(super) fn file(&self, role: Role, member: usize) -> Result<&File, ManifestError> {
-        let missing = || value("files", format!("no file of member {member} has the role {role:?}"));
+        let missing = || value("files", format!("no file of member {member} has the role {role}"));
         self.files.iter().find(|file| file.role == role && file.member == member).ok_or_else(missing)
     }
 
@@ -74,8 +74,9 @@ impl Manifest {
     }
 
     /// Index of the class of that name.
-    pub(super) fn class(&self, name: &str) -> Option<usize> {
-        self.labels.iter().find(|label| label.name == name).map(|label| label.index)
+    pub(super) fn class(&self, name: &str) -> Result<usize, ManifestError> {
+        let label = self.labels.iter().find(|label| label.name == name);
+        label.map(|label| label.index).ok_or_else(|| value("labels", format!("no label `{name}`")))
     }
 
     fn validate(&self) -> Result<(), ManifestError> {
@@ -86,7 +87,7 @@ impl Manifest {
                 &[(Role::Network, 1)]
             }
             (Kind::EmbolismClassifier, Layout::EncoderHead) => &[(Role::Encoder, 2), (Role::Head, 3)],
-            (kind, layout) => return Err(value("layout", format!("{layout:?} does not go with {kind:?}"))),
+            (kind, layout) => return Err(value("layout", format!("{layout} does not go with {kind}"))),
         };
         files(&self.files, roles, self.members())?;
         match (self.layout, &self.patches) {
@@ -116,7 +117,7 @@ impl Manifest {
     /// No labels, or targets in the order of the logits with embolism first.
     fn target_labels(&self) -> Result<(), ManifestError> {
         for label in &self.labels {
-            label.name.parse::<Target>().map_err(|problem| value("labels", problem))?;
+            label.name.parse::<Target>().map_err(|error| value("labels", error.to_string()))?;
         }
         self.complete_labels()?;
         let targets = self.targets();
@@ -176,7 +177,7 @@ fn files(files: &[File], roles: &[(Role, usize)], members: usize) -> Result<(), 
     for member in 0..members {
         for (role, outputs) in roles {
             let file = files.iter().find(|file| file.role == *role && file.member == member);
-            let missing = || value("files", format!("no file of member {member} has the role {role:?}"));
+            let missing = || value("files", format!("no file of member {member} has the role {role}"));
             file_of_role(file.ok_or_else(missing)?, *outputs)?;
         }
     }

@@ -48,20 +48,20 @@ pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest, eval
         };
         let _ = writeln!(
             card,
-            "\nLoss: {} x exam + {} x labelled slices (Hu et al. 2025){masks}. The evidence map is pooled (log-sum-exp) to the \
+            "\nLoss: {} x exam + {} x labelled slices (Hu et al. 2025){masks}. The attribution map is pooled (log-sum-exp) to the \
              slice logit; the exam logit reads all slices by attention.",
             fit.exam_weight, fit.slice_weight
         );
     }
-    card.push_str("\n## Figures\n");
+    card.push_str("\n## Metrics\n");
     for split in [Split::Test, Split::Validation] {
-        card.push_str(&figures(manifest, split));
+        card.push_str(&metrics(manifest, split));
     }
     card.push_str(&calibration(manifest, evaluation));
     let _ = writeln!(
         card,
-        "\nCheckpoint, calibration and operating point were chosen on the validation exams, so validation figures flatter \
-         the model; test figures, where there are any, do not. Intervals are of 95 %, by drawing patients anew.\n\n\
+        "\nCheckpoint, calibration and operating point were chosen on the validation exams, so validation metrics flatter \
+         the model; test metrics, where there are any, do not. Intervals are of 95 %, by resampling patients.\n\n\
          ## Limits\n\n{}",
         limits(manifest)
     );
@@ -72,13 +72,13 @@ fn channels(count: usize) -> String {
     if count == 1 { "1 channel".to_owned() } else { format!("{count} channels") }
 }
 
-/// The figures of one split, and on how many exams they were found.
-fn figures(manifest: &Manifest, split: Split) -> String {
+/// The metrics of one split, and on how many exams they were found.
+fn metrics(manifest: &Manifest, split: Split) -> String {
     let of_split = |name: &str| manifest.metrics.get(&format!("{}.{name}", split.name())).map(|metric| metric.value);
     let Some(exams) = of_split("exams") else { return String::new() };
     let with = of_split("positive_exams").map_or_else(String::new, |count| format!(", {count:.0} with embolism"));
     let mut text =
-        format!("\nOn {exams:.0} {} exams{with}:\n\n| figure | value | 95 % interval |\n|---|---|---|\n", split.name());
+        format!("\nOn {exams:.0} {} exams{with}:\n\n| metric | value | 95 % interval |\n|---|---|---|\n", split.name());
     for (name, metric) in &manifest.metrics {
         let Some(name) = name.strip_prefix(split.name()).and_then(|rest| rest.strip_prefix('.')) else { continue };
         let Metric { value, interval } = metric;
@@ -130,7 +130,7 @@ fn purpose(manifest: &Manifest) -> &'static str {
         Kind::LungSegmentation => "Finds the left and the right lung in CT of the chest (2D U-Net, slice by slice).",
         Kind::EmbolismClassifier => {
             "Estimates the probability of pulmonary embolism in a CT pulmonary angiogram, for the exam and for each slice, \
-             with a map of the evidence."
+             with an attribution map."
         }
     }
 }
@@ -151,9 +151,9 @@ fn intended_use(intended_use: IntendedUse) -> &'static str {
 fn limits(manifest: &Manifest) -> &'static str {
     match manifest.intended_use {
         IntendedUse::Demonstration => {
-            "Phantoms are simpler than patients. The figures above say how well the model does on phantoms of the same \
+            "Phantoms are simpler than patients. The metrics above say how well the model does on phantoms of the same \
              generator and nothing about patients. Real images were used neither for training nor for choosing anything."
         }
-        _ => "The figures above hold for exams like those in the training table; evaluate on your own before use.",
+        _ => "The metrics above hold for exams like those in the training table; evaluate on your own before use.",
     }
 }

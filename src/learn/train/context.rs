@@ -19,6 +19,8 @@ pub struct TrainingContext {
     pub models: ModelsConfig,
     /// What runs networks.
     pub onnxruntime: OnnxRuntimeConfig,
+    /// Commit that the program was built from; packages and reports name it.
+    pub commit: &'static str,
 }
 
 impl TrainingContext {
@@ -50,6 +52,6 @@ impl TrainingContext {
     #[cfg(test)]
     pub(super) fn of_environment() -> Self {
         let config = crate::config::Config::load(None, std::env::vars(), &[]).expect("settings");
-        Self { models: config.models, onnxruntime: config.onnxruntime }
+        Self { models: config.models, onnxruntime: config.onnxruntime, commit: "unknown" }
     }
 }

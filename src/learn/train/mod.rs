@@ -29,6 +29,7 @@ mod dataset;
 mod error;
 mod evaluate;
 mod export;
+mod exported;
 mod files;
 mod fit;
 mod labels;

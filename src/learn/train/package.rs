@@ -12,6 +12,7 @@ use super::configuration::TrainConfiguration;
 use super::dataset::Dataset;
 use super::evaluate::Evaluation;
 use super::export::{self, Exported};
+use super::exported::{ExportedFit, Splits, any_synthetic};
 use super::files;
 use super::labels::Split;
 use super::network::{EmbolismNetwork, LungNetwork};
@@ -43,23 +44,6 @@ pub(crate) enum Networks {
     Lungs(LungNetwork),
     /// Embolism classification.
     Embolism(Box<EmbolismNetwork>),
-}
-
-/// The exams of each split that has any.
-pub(crate) type Splits = [(Split, Dataset)];
-
-/// The networks of one fit, exported, and its exams.
-pub(crate) struct ExportedFit {
-    /// Not calibrated.
-    pub(crate) draft: Package,
-    pub(crate) datasets: Vec<(Split, Dataset)>,
-}
-
-impl ExportedFit {
-    /// Its exams of a split, where there are any.
-    pub(crate) fn exams(&self, wanted: Split) -> Option<&Dataset> {
-        self.datasets.iter().find(|(split, _)| *split == wanted).map(|(_, data)| data)
-    }
 }
 
 /// Writes the networks of a fit as a package of their own, not calibrated yet, and opens it. They are run from it when
@@ -95,6 +79,7 @@ pub(crate) fn write_draft(
         intended_use: IntendedUse::Demonstration,
         ..manifest(
             configuration,
+            context,
             described.collect(),
             &Evaluation::uncalibrated(configuration.kind),
             [datasets].into_iter(),
@@ -124,6 +109,7 @@ pub(crate) fn open_draft(experiment: &Path) -> Result<Package, TrainError> {
 /// gives its path. The package is complete before it gets its name; that it loads and runs, [`publish`] finds out.
 pub(crate) fn write(
     configuration: &TrainConfiguration,
+    context: &TrainingContext,
     experiment: &Path,
     fits: &[ExportedFit],
     evaluation: &Evaluation,
@@ -137,7 +123,8 @@ pub(crate) fn write(
         files.map(|file| File { member, path: path(&file.path), ..file.clone() }).collect::<Vec<_>>()
     };
     let files = fits.iter().enumerate().flat_map(of_member).collect();
-    let manifest = manifest(configuration, files, evaluation, fits.iter().map(|fit| &fit.datasets[..]), data_sha256);
+    let datasets = fits.iter().map(|fit| &fit.datasets[..]);
+    let manifest = manifest(configuration, context, files, evaluation, datasets, data_sha256);
     let card = card::text(configuration, &manifest, evaluation);
     let metrics = evaluation.to_json();
     let paths = manifest.files.iter().map(|file| file.path.as_str());
@@ -146,8 +133,8 @@ pub(crate) fn write(
     write_folder(&experiment.join("package"), &manifest, contents, |_| Ok(()))
 }
 
-/// Takes a package into a folder of packages as `pe-node models import` does, and gives its place there: what is active
-/// stays so, and no other package of its name and version is replaced.
+/// Takes a package into a folder of packages as `pe-node models import` does, and gives its place there: the active package
+/// does not change, and no other package of its name and version is replaced.
 pub(crate) fn publish(package: &Path, directory: &Path, context: &TrainingContext) -> Result<PathBuf, TrainError> {
     let failed = |source| TrainError::Publishing { directory: directory.to_owned(), source: Box::new(source) };
     let folder = Folder::open(&context.models_in(directory)).map_err(failed)?;
@@ -188,6 +175,7 @@ fn remove_folder(path: &Path) -> Result<(), TrainError> {
 
 fn manifest<'a>(
     configuration: &TrainConfiguration,
+    context: &TrainingContext,
     files: Vec<File>,
     evaluation: &Evaluation,
     fits: impl Iterator<Item = &'a Splits> + Clone,
@@ -223,7 +211,7 @@ fn manifest<'a>(
         operating_point: evaluation.operating_point.clone(),
         training: Training {
             data: package.data.clone(),
-            commit: commit(),
+            commit: context.commit.to_owned(),
             configuration_sha256: files::digest(configuration.to_toml().as_bytes()),
             data_sha256: data_sha256.to_owned(),
             seed: configuration.fit.seed,
@@ -233,32 +221,17 @@ fn manifest<'a>(
     }
 }
 
-/// True if any image is marked as synthetic.
-pub(crate) fn any_synthetic(splits: &Splits) -> bool {
-    splits.iter().any(|(_, data)| data.exams.iter().any(|exam| exam.synthetic))
-}
-
 /// What results must not be used for, in a sentence.
 pub(crate) fn notice(configuration: &TrainConfiguration, synthetic: bool) -> &'static str {
     match configuration.package.intended_use(synthetic) {
         IntendedUse::Demonstration => {
-            "Demonstration only: learnt and measured on synthetic images. Nothing here says how it does on patients."
+            "Demonstration only: trained and measured on synthetic images. Nothing here says how it does on patients."
         }
         IntendedUse::Research => "Research use only: not for decisions about patients.",
         IntendedUse::Clinical => {
-            "Figures hold for exams like these; what is put to clinical use is the site's own decision."
+            "Metrics hold for exams like these; what is put to clinical use is the site's own decision."
         }
     }
-}
-
-/// The commit of the working tree that the program was built in, where that is still there.
-pub(crate) fn commit() -> String {
-    let mut git = std::process::Command::new("git");
-    let output =
-        git.args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty", "--abbrev=40"]).output();
-    let text = output.ok().filter(|output| output.status.success()).map(|output| output.stdout).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text).trim().to_owned();
-    if text.is_empty() { "unknown".to_owned() } else { text }
 }
 
 /// Exams and slices of each split. Of folds, whose exams change places, the validation exams of all and the test.

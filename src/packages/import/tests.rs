@@ -158,7 +158,7 @@ fn a_third_partys_network_comes_with_a_manifest_that_need_not_know_its_digest() 
 }
 
 #[test]
-fn a_promotion_and_its_rollback_go_by_the_file_unless_the_configuration_names_a_package() {
+fn a_promotion_and_its_rollback_count_unless_the_configuration_names_a_package() {
     let (sources, _models, config) = stocked();
     import(&config, &Incoming::from_folder(&classifier(sources.path(), "1.1.0")).expect("package")).expect("imported");
     assert!(promote(&config, "fixture-embolism/1.1.0"));
@@ -199,26 +199,26 @@ fn a_former_package_whose_files_were_replaced_is_not_gone_back_to() {
 }
 
 #[test]
-fn a_candidate_runs_beside_another_package_than_itself() {
+fn a_shadow_model_is_another_package_than_the_active_one() {
     let (sources, _models, config) = stocked();
     import(&config, &Incoming::from_folder(&classifier(sources.path(), "1.1.0")).expect("package")).expect("imported");
-    let set_beside = |id: &str| {
+    let set_shadow = |id: &str| {
         let folder = Folder::open(&config).expect("folder");
         let package = folder.registry().package(&id.parse().expect(id)).expect("package");
         let identity = package.contents().expect("contents").identity;
         folder.set_shadow(package, &identity, now())
     };
-    assert!(matches!(set_beside("fixture-embolism/1.0.0"), Err(FolderError::ShadowOfItself(_))));
-    assert!(set_beside("fixture-embolism/1.1.0").expect("set"));
-    assert!(!set_beside("fixture-embolism/1.1.0").expect("a repetition"));
+    assert!(matches!(set_shadow("fixture-embolism/1.0.0"), Err(FolderError::ShadowOfItself(_))));
+    assert!(set_shadow("fixture-embolism/1.1.0").expect("set"));
+    assert!(!set_shadow("fixture-embolism/1.1.0").expect("a repetition"));
     let lineup = Registry::open(&config).expect("registry").lineup(&config).expect("line-up");
     assert_eq!(lineup.packages.embolism.package.to_string(), "fixture-embolism/1.0.0");
-    let (_, beside) = lineup.candidate().expect("a candidate");
+    let (_, with_shadow) = lineup.candidate().expect("a candidate");
     assert_eq!(
-        (beside.embolism.package.to_string().as_str(), &beside.lungs),
+        (with_shadow.embolism.package.to_string().as_str(), &with_shadow.lungs),
         ("fixture-embolism/1.1.0", &lineup.packages.lungs)
     );
-    // Named by the configuration, it is the active one and runs beside nothing.
+    // Named by the configuration, it is the active one and no shadow model.
     let named = ModelsConfig { embolism: "fixture-embolism/1.1.0".parse().expect("selection"), ..config.clone() };
     assert_eq!(Registry::open(&named).expect("registry").lineup(&named).expect("line-up").shadow, None);
     assert!(Folder::open(&config).expect("folder").remove_shadow().expect("removed"));

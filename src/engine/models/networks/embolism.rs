@@ -4,8 +4,10 @@ use std::ops::Range;
 
 use ndarray::{Array1, Array2, Array3, Array4, Array5, ArrayD, ArrayView2, ArrayView4, Axis, concatenate};
 
-use super::error::ModelsError;
-use super::loading::{BATCH, Extent, Loader, Part, TRIALS, WIDEST_CELL_MM, shaped};
+use super::error::{Fault, Misfit, ModelsError};
+use super::limits::{BATCH, TRIALS, WIDEST_CELL_MM};
+use super::loading::{Extent, Loader, Part};
+use super::shape::shaped;
 use crate::engine::models::identity::ModelIdentity;
 use crate::engine::models::manifest::{Layout, Manifest, Role};
 use crate::engine::models::package::Package;
@@ -56,7 +58,7 @@ impl EmbolismNetwork {
             _ => Members::EncoderHead(loader.members(|member| EncoderHead::load(&loader, member))?),
         };
         let mut loaded = Self { identity: loader.identity(), manifest, members };
-        loaded.trial().map_err(|(file, problem)| loader.unfit(&file, problem))?;
+        loaded.trial().map_err(|fault| loader.unfit(fault))?;
         Ok(loaded)
     }
 
@@ -124,8 +126,8 @@ impl EmbolismNetwork {
         }
     }
 
-    /// Passes over blank slices: the file at fault and its problem.
-    fn trial(&mut self) -> Result<(), (String, String)> {
+    /// Passes over blank slices.
+    fn trial(&mut self) -> Result<(), Fault> {
         let targets = self.manifest.targets().len();
         let [rows, columns] = self.manifest.input.size;
         let channels = self.manifest.input.channels();
@@ -143,7 +145,7 @@ impl EmbolismNetwork {
                 for member in members {
                     for slices in member.depth.map_or(TRIALS.to_vec(), |depth| vec![depth]) {
                         let outcome: Result<Reading, SessionError> = member.read(slices, targets, &mut blank);
-                        outcome.map_err(|error| (member.network.path().to_owned(), error.to_string()))?;
+                        outcome.map_err(|error| member.network.fault(error))?;
                     }
                 }
             }
@@ -214,8 +216,8 @@ impl EncoderHead {
         })
     }
 
-    /// Takes note of the cells of the evidence and gives them, or the file at fault and its problem.
-    fn trial(&mut self, manifest: &Manifest) -> Result<[Option<usize>; 2], (String, String)> {
+    /// Takes note of the cells of the evidence and gives them.
+    fn trial(&mut self, manifest: &Manifest) -> Result<[Option<usize>; 2], Fault> {
         let [rows, columns] = manifest.input.size;
         for slices in TRIALS {
             let images = Array4::zeros((slices, manifest.input.channels(), rows, columns));
@@ -224,14 +226,13 @@ impl EncoderHead {
         Ok(self.cells)
     }
 
-    fn trial_of(&mut self, manifest: &Manifest, images: &ArrayView4<'_, f32>) -> Result<(), (String, String)> {
-        let encoded = self.encode(images);
-        let encoded = encoded.map_err(|error| (self.encoder.path().to_owned(), error.to_string()))?;
-        check_cells(manifest, encoded.evidence.dim()).map_err(|problem| (self.encoder.path().to_owned(), problem))?;
+    fn trial_of(&mut self, manifest: &Manifest, images: &ArrayView4<'_, f32>) -> Result<(), Fault> {
+        let encoded = self.encode(images).map_err(|error| self.encoder.fault(error))?;
+        check_cells(manifest, encoded.evidence.dim()).map_err(|misfit| self.encoder.fault(misfit))?;
         let (_, rows, columns) = encoded.evidence.dim();
         self.cells = [Some(rows), Some(columns)];
         let reading = self.read(&encoded.features.view(), manifest.targets().len());
-        reading.map(drop).map_err(|error| (self.head.path().to_owned(), error.to_string()))
+        reading.map(drop).map_err(|error| self.head.fault(error))
     }
 }
 
@@ -263,14 +264,14 @@ fn joined(batches: &[Encoded]) -> Result<Encoded, SessionError> {
 }
 
 /// Evidence cells must tile the slice and be small enough for an embolus.
-fn check_cells(manifest: &Manifest, (_, height, width): (usize, usize, usize)) -> Result<(), String> {
-    let [rows, columns] = manifest.input.size;
+fn check_cells(manifest: &Manifest, (_, height, width): (usize, usize, usize)) -> Result<(), Misfit> {
+    let pixels @ [rows, columns] = manifest.input.size;
     if height == 0 || width == 0 || rows % height != 0 || columns % width != 0 {
-        return Err(format!("evidence of {height} x {width} cells does not divide {rows} x {columns} pixels"));
+        return Err(Misfit::UnevenCells { cells: [height, width], pixels });
     }
     let cell = manifest.input.spacing_mm * (rows / height).max(columns / width) as f64;
     if cell > WIDEST_CELL_MM + 1e-6 {
-        return Err(format!("cells of the evidence are {cell} mm wide, at most {WIDEST_CELL_MM} mm was expected"));
+        return Err(Misfit::WideCells(cell));
     }
     Ok(())
 }
@@ -290,10 +291,10 @@ impl ExamNetwork {
         let sizes = [input.channels(), rows, columns].map(Extent::Size);
         let network =
             loader.part(Role::Network, member, &[Extent::Size(1), Extent::Any, sizes[0], sizes[1], sizes[2]])?;
-        let declared = network.declared_input().map_err(|error| loader.unfit(network.path(), error.to_string()))?;
+        let declared = network.declared_input().map_err(|error| loader.unfit(network.fault(error)))?;
         let depth = declared.get(1).copied().flatten();
         if depth == Some(0) {
-            return Err(loader.unfit(network.path(), "takes 0 slices".to_owned()));
+            return Err(loader.unfit(network.fault(Misfit::NoDepth)));
         }
         Ok(Self { network, depth })
     }
@@ -305,7 +306,7 @@ impl ExamNetwork {
         batch: &mut impl FnMut(Range<usize>) -> Result<Array4<f32>, E>,
     ) -> Result<Reading, E> {
         let taken: Vec<usize> = match self.depth {
-            Some(depth) => spread_evenly(slices, depth),
+            Some(depth) => evenly_spaced(slices, depth),
             None => (0..slices).collect(),
         };
         let mut exam: Option<Array5<f32>> = None;
@@ -330,7 +331,7 @@ impl ExamNetwork {
 
 /// `count` of `slices` slices at even distances from the first to the last, as NumPy's `linspace` lays them, each
 /// rounded to the nearest; slices repeat where there are fewer.
-fn spread_evenly(slices: usize, count: usize) -> Vec<usize> {
+fn evenly_spaced(slices: usize, count: usize) -> Vec<usize> {
     let last = slices.saturating_sub(1) as f64;
     let place = |index: usize| if count == 1 { last / 2.0 } else { last * index as f64 / (count - 1) as f64 };
     (0..count).map(|index| place(index).round() as usize).collect()
@@ -341,10 +342,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fixed_number_of_slices_is_spread_from_the_first_to_the_last() {
-        assert_eq!(spread_evenly(101, 5), [0, 25, 50, 75, 100]);
-        assert_eq!(spread_evenly(3, 5), [0, 1, 1, 2, 2]);
-        assert_eq!(spread_evenly(7, 1), [3]);
-        assert_eq!(spread_evenly(1, 3), [0, 0, 0]);
+    fn a_fixed_number_of_slices_reaches_from_the_first_to_the_last() {
+        assert_eq!(evenly_spaced(101, 5), [0, 25, 50, 75, 100]);
+        assert_eq!(evenly_spaced(3, 5), [0, 1, 1, 2, 2]);
+        assert_eq!(evenly_spaced(7, 1), [3]);
+        assert_eq!(evenly_spaced(1, 3), [0, 0, 0]);
     }
 }

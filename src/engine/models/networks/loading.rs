@@ -1,20 +1,14 @@
 //! Loading the files of a package and checking their tensors.
 
-use ndarray::{Array, ArrayD, ArrayViewD, Dimension, IntoDimension};
+use ndarray::{ArrayD, ArrayViewD};
 
-use super::error::ModelsError;
+use super::error::{Fault, Misfit, ModelsError, TensorMisfit};
+use super::shape::Shape;
 use crate::engine::models::identity::ModelIdentity;
 use crate::engine::models::manifest::{File, Manifest, Role};
-use crate::engine::models::package::{Contents, Package};
+use crate::engine::models::package::{Contents, MANIFEST, Package};
 use crate::engine::models::session::{Network, Runtime, SessionError, Side, TensorDeclaration};
-
-/// Widest cell of an evidence map in millimetres: emboli of segmental arteries are about as large.
-pub const WIDEST_CELL_MM: f64 = 5.0;
-/// Slices that enter a network at once: enough to fill the cores, few enough to bound memory.
-pub const BATCH: usize = 8;
-/// Numbers of slices of the trial runs where a network takes any: one, as the last batch of an exam may hold, and more.
-/// A number that is baked into a network differs from some of them.
-pub(super) const TRIALS: [usize; 3] = [1, 2, 3];
+use crate::engine::models::validation::ManifestError;
 
 /// One file of a package, running.
 #[derive(Debug)]
@@ -32,6 +26,11 @@ impl Part {
     /// Name of an output, in the order of the layout.
     pub(super) fn output(&self, index: usize) -> &str {
         &self.file.outputs[index]
+    }
+
+    /// What is wrong with the file, by its name.
+    pub(super) fn fault(&self, problem: impl Into<Misfit>) -> Fault {
+        Fault { file: self.path().to_owned(), problem: problem.into() }
     }
 
     /// The error of a run with the name of the file.
@@ -94,8 +93,14 @@ impl<'a> Loader<'a> {
         self.contents.identity.clone()
     }
 
-    pub(super) fn unfit(&self, file: &str, problem: String) -> ModelsError {
-        ModelsError::Unfit { package: self.contents.identity.package.clone(), file: file.to_owned(), problem }
+    pub(super) fn unfit(&self, Fault { file, problem }: Fault) -> ModelsError {
+        let package = self.contents.identity.package.clone();
+        ModelsError::Unfit { package, file, problem: Box::new(problem) }
+    }
+
+    /// The manifest is at fault.
+    pub(super) fn unfit_manifest(&self, problem: ManifestError) -> ModelsError {
+        self.unfit(Fault { file: MANIFEST.to_owned(), problem: problem.into() })
     }
 
     /// One network a member, made of the files that `load` asks for.
@@ -105,19 +110,17 @@ impl<'a> Loader<'a> {
 
     /// The network of a role of a member, whose input is declared as the layout has it.
     pub(super) fn part(&self, role: Role, member: usize, input: &[Extent]) -> Result<Part, ModelsError> {
-        let file = self.manifest().file(role, member);
-        let file = file.map_err(|error| self.unfit("model.toml", error.to_string()))?.clone();
-        let problem = |problem: String| self.unfit(&file.path, problem);
-        let network =
-            self.runtime.load(self.contents.bytes(role, member)).map_err(|error| problem(error.to_string()))?;
+        let file = self.manifest().file(role, member).map_err(|error| self.unfit_manifest(error))?.clone();
+        let problem = |problem: Misfit| self.unfit(Fault { file: file.path.clone(), problem });
+        let network = self.runtime.load(self.contents.bytes(role, member)).map_err(|error| problem(error.into()))?;
         if network.input_count() != 1 {
-            return Err(problem(format!("{} inputs, 1 was expected", network.input_count())));
+            return Err(problem(Misfit::Inputs(network.input_count())));
         }
         let inputs = file.inputs.iter().map(|name| (Side::Input, name));
         for (side, name) in inputs.chain(file.outputs.iter().map(|name| (Side::Output, name))) {
-            let declared = network.declaration(side, name).map_err(|error| problem(error.to_string()))?;
+            let declared = network.declaration(side, name).map_err(|error| problem(error.into()))?;
             let fits = check_declaration(&declared, if side == Side::Input { Some(input) } else { None });
-            fits.map_err(|what| problem(format!("{} `{name}` {what}", side.name())))?;
+            fits.map_err(|misfit| problem(Misfit::Tensor { side, name: name.clone(), problem: misfit }))?;
         }
         Ok(Part { file, network })
     }
@@ -125,17 +128,17 @@ impl<'a> Loader<'a> {
 
 /// Compares what a file declares of a tensor with what the layout expects of its axes, where it expects something
 /// before the trial run.
-fn check_declaration(declared: &TensorDeclaration, expected: Option<&[Extent]>) -> Result<(), String> {
+fn check_declaration(declared: &TensorDeclaration, expected: Option<&[Extent]>) -> Result<(), TensorMisfit> {
     if !declared.float {
-        return Err("does not hold 32-bit floating point numbers".to_owned());
+        return Err(TensorMisfit::Elements);
     }
     let Some(expected) = expected else { return Ok(()) };
     if declared.shape.len() != expected.len() {
-        return Err(format!("has {} axes, {} were expected", declared.shape.len(), expected.len()));
+        return Err(TensorMisfit::Axes { found: declared.shape.len(), expected: expected.len() });
     }
     let axes = || declared.shape.iter().zip(expected);
     if axes().any(|(size, extent)| *extent == Extent::Dynamic && size.is_some()) {
-        return Err("has a fixed number of slices, a dynamic axis was expected".to_owned());
+        return Err(TensorMisfit::FixedSlices);
     }
     let fits = |(size, extent): (&Option<usize>, &Extent)| match (size, extent) {
         (Some(size), Extent::Size(wanted)) => size == wanted,
@@ -145,33 +148,5 @@ fn check_declaration(declared: &TensorDeclaration, expected: Option<&[Extent]>) 
         return Ok(());
     }
     let wanted = expected.iter().map(|extent| if let Extent::Size(size) = extent { Some(*size) } else { None });
-    Err(format!("takes {}, the manifest prepares {}", shape_text(declared.shape.iter().copied()), shape_text(wanted)))
-}
-
-/// A shape in words: `? x 3 x 128 x 128`.
-fn shape_text(sizes: impl Iterator<Item = Option<usize>>) -> String {
-    sizes.map(|size| size.map_or("?".to_owned(), |size| size.to_string())).collect::<Vec<_>>().join(" x ")
-}
-
-/// The array with as many axes as `expected` has, where `None` stands for any size.
-pub(super) fn shaped<const RANK: usize, D>(
-    values: ArrayD<f32>,
-    name: &str,
-    expected: &[Option<usize>; RANK],
-) -> Result<Array<f32, D>, SessionError>
-where
-    D: Dimension,
-    [usize; RANK]: IntoDimension<Dim = D>,
-{
-    let shape = values.shape().to_vec();
-    let fits = shape.len() == RANK
-        && shape.iter().zip(expected).all(|(size, wanted)| wanted.is_none_or(|wanted| wanted == *size));
-    let wrong = || {
-        let (found, wanted) = (shape_text(shape.iter().copied().map(Some)), shape_text(expected.iter().copied()));
-        SessionError::Run(format!("output `{name}` has the shape {found}, {wanted} was expected"))
-    };
-    if !fits {
-        return Err(wrong());
-    }
-    values.into_dimensionality::<D>().map_err(|_| wrong())
+    Err(TensorMisfit::Sizes { found: Shape(declared.shape.clone()), expected: Shape(wanted.collect()) })
 }

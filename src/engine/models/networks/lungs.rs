@@ -4,13 +4,16 @@ use std::ops::Range;
 
 use ndarray::{Array3, Array4, Array5, ArrayView4, Axis, Slice, Zip};
 
-use super::error::ModelsError;
-use super::loading::{BATCH, Extent, Loader, Part, TRIALS, shaped};
+use super::error::{Fault, ModelsError};
+use super::limits::{BATCH, TRIALS};
+use super::loading::{Extent, Loader, Part};
 use super::patches::{Place, places};
+use super::shape::shaped;
 use crate::engine::models::identity::ModelIdentity;
 use crate::engine::models::manifest::{Layout, Manifest, Patches, Role};
 use crate::engine::models::package::Package;
 use crate::engine::models::session::{Runtime, SessionError};
+use crate::engine::models::validation::ManifestError;
 use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG};
 
 /// A package that segments the lungs, of the layout `slices` or `patches`.
@@ -30,16 +33,15 @@ pub struct LungClasses {
     /// The patient's right lung.
     pub right: usize,
     /// What is neither: the background, and all that a network tells apart besides, such as airways or effusions.
-    pub elsewhere: Vec<usize>,
+    pub other: Vec<usize>,
 }
 
 impl LungClasses {
     /// The classes that the labels of a manifest name.
-    fn of(manifest: &Manifest) -> Result<Self, String> {
-        let class = |name| manifest.class(name).ok_or_else(|| format!("no label `{name}`"));
-        let [_, left, right] = [class("background")?, class("left-lung")?, class("right-lung")?];
-        let elsewhere = (0..manifest.labels.len()).filter(|class| ![left, right].contains(class));
-        Ok(Self { left, right, elsewhere: elsewhere.collect() })
+    fn of(manifest: &Manifest) -> Result<Self, ManifestError> {
+        let (left, right) = (manifest.class("left-lung")?, manifest.class("right-lung")?);
+        let other = (0..manifest.labels.len()).filter(|class| ![left, right].contains(class));
+        Ok(Self { left, right, other: other.collect() })
     }
 
     /// The label of the likelier lung, and how far its logit lies above the greatest of all that is no lung. A voxel
@@ -47,8 +49,8 @@ impl LungClasses {
     pub fn likelier_lung(&self, logit: impl Fn(usize) -> f32) -> (u8, f32) {
         let (left, right) = (logit(self.left), logit(self.right));
         let (side, lung) = if left >= right { (LEFT_LUNG, left) } else { (RIGHT_LUNG, right) };
-        let elsewhere = self.elsewhere.iter().map(|class| logit(*class)).fold(f32::NEG_INFINITY, f32::max);
-        (side, lung - elsewhere)
+        let other = self.other.iter().map(|class| logit(*class)).fold(f32::NEG_INFINITY, f32::max);
+        (side, lung - other)
     }
 }
 
@@ -65,9 +67,9 @@ impl LungNetwork {
             std::iter::once(Extent::Dynamic).chain(slice).collect()
         };
         let members = loader.members(|member| loader.part(Role::Network, member, &input))?;
-        let classes = LungClasses::of(&manifest).map_err(|problem| loader.unfit("model.toml", problem))?;
+        let classes = LungClasses::of(&manifest).map_err(|error| loader.unfit_manifest(error))?;
         let mut loaded = Self { identity: loader.identity(), manifest, classes, members };
-        loaded.trial().map_err(|(file, problem)| loader.unfit(&file, problem))?;
+        loaded.trial().map_err(|fault| loader.unfit(fault))?;
         Ok(loaded)
     }
 
@@ -184,8 +186,8 @@ impl LungNetwork {
         Array4::zeros((slices, self.manifest.labels.len(), rows, columns))
     }
 
-    /// Every member on something blank: the file at fault and its problem.
-    fn trial(&mut self) -> Result<(), (String, String)> {
+    /// Runs every member on something blank.
+    fn trial(&mut self) -> Result<(), Fault> {
         let [rows, columns] = self.manifest.input.size;
         for member in &mut self.members {
             let outcome = if let Some(Patches { size: [slices, rows, columns], .. }) = &self.manifest.patches {
@@ -197,7 +199,7 @@ impl LungNetwork {
                     slice_logits(member, &self.manifest, &blank.view()).map(drop)
                 })
             };
-            outcome.map_err(|error| (member.path().to_owned(), error.to_string()))?;
+            outcome.map_err(|error| member.fault(error))?;
         }
         Ok(())
     }
@@ -243,7 +245,7 @@ mod tests {
         let airway = "[[labels]]\nindex = 0\nname = \"airway\"\n\n[[labels]]\nindex = 3";
         let manifest = Manifest::parse(&text.replace("[[labels]]\nindex = 0", airway)).expect("four classes");
         let classes = LungClasses::of(&manifest).expect("both lungs");
-        assert_eq!(classes, LungClasses { left: 1, right: 2, elsewhere: vec![0, 3] });
+        assert_eq!(classes, LungClasses { left: 1, right: 2, other: vec![0, 3] });
         for (logits, expected) in [
             ([0.0, 5.0, 4.5, 1.0], (LEFT_LUNG, 4.0)),
             ([0.0, 4.5, 5.0, 1.0], (RIGHT_LUNG, 4.0)),

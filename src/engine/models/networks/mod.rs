@@ -9,13 +9,16 @@
 
 mod embolism;
 mod error;
+mod limits;
 mod loading;
 mod lungs;
 mod models;
 mod patches;
+mod shape;
 
 pub use embolism::{EmbolismNetwork, Encoded, ExamLogits, Reading, SliceReading};
-pub use error::ModelsError;
-pub use loading::{BATCH, WIDEST_CELL_MM};
+pub use error::{Misfit, ModelsError, TensorMisfit};
+pub use limits::{BATCH, WIDEST_CELL_MM};
 pub use lungs::{LungClasses, LungNetwork};
 pub use models::{Models, verify};
+pub use shape::Shape;

@@ -67,7 +67,7 @@ fn overlapping_patches_give_what_the_network_says_of_each_voxel() {
             let like = 10.0 - 120.0 * (value - 0.13).abs();
             let side = 2.0 * column as f32 / 127.0 - 1.0;
             let at = |class: usize| logits[(slice, class, row, column)];
-            assert!(at(classes.elsewhere[0]).abs() < 1e-3);
+            assert!(at(classes.other[0]).abs() < 1e-3);
             assert!((at(classes.left) - like - side).abs() < 1e-3, "{slices}: {slice} {row} {column}");
             assert!((at(classes.right) - like + side).abs() < 1e-3);
         }

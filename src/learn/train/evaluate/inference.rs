@@ -146,7 +146,7 @@ mod tests {
         // Airway, right, left, background; a column each.
         let columns = [[6.0, 5.0, 1.0, 0.0], [4.0, 5.0, 1.0, 0.0], [0.0, 1.0, 5.0, 0.0], [0.0, 1.0, 5.0, 6.0]];
         let logits = Array4::from_shape_fn((1, 4, 1, 4), |(_, class, _, column)| columns[column][class]);
-        let classes = LungClasses { left: 2, right: 1, elsewhere: vec![0, 3] };
+        let classes = LungClasses { left: 2, right: 1, other: vec![0, 3] };
         let labels: Vec<u8> = lung_labels(&logits, &classes).into_iter().collect();
         assert_eq!(labels, [BACKGROUND, RIGHT_LUNG, LEFT_LUNG, BACKGROUND]);
     }

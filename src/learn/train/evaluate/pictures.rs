@@ -6,8 +6,8 @@ use super::embolism::ClassifierEvaluation;
 use super::inference::Classifier;
 use crate::engine::models::manifest::Calibration;
 use crate::learn::train::dataset::Dataset;
+use crate::learn::train::exported::ExportedFit;
 use crate::learn::train::labels::Split;
-use crate::learn::train::package::ExportedFit;
 use crate::learn::train::report::{Case, Picture, worst};
 use crate::learn::train::{TrainError, TrainingContext};
 

@@ -7,9 +7,10 @@ use crate::engine::models::manifest::Kind;
 use crate::learn::train::bootstrap::Resampling;
 use crate::learn::train::dataset::{Dataset, PreparedExam};
 use crate::learn::train::evaluate::{self, Evaluation, Prediction};
+use crate::learn::train::exported::{ExportedFit, any_synthetic};
 use crate::learn::train::files;
 use crate::learn::train::labels::Split;
-use crate::learn::train::package::{self, ExportedFit, Networks};
+use crate::learn::train::package::{self, Networks};
 use crate::learn::train::report::{self, Case, Course, Report};
 use crate::learn::train::step::Step;
 use crate::learn::train::table;
@@ -79,7 +80,7 @@ fn write_report(
         };
         report::counts(&fit.datasets).into_iter().map(named)
     });
-    let synthetic = fits.iter().any(|fit| package::any_synthetic(&fit.datasets));
+    let synthetic = fits.iter().any(|fit| any_synthetic(&fit.datasets));
     let report = Report {
         title: format!("Experiment {}", configuration.work.experiment),
         notice: package::notice(configuration, synthetic),
@@ -87,7 +88,7 @@ fn write_report(
             ("Images", configuration.package.data.clone()),
             ("Networks, SHA-256", evaluation.networks_sha256.join(", ")),
             ("Table of exams, SHA-256", exams),
-            ("Program", format!("{} {}", env!("CARGO_PKG_VERSION"), package::commit())),
+            ("Program", format!("{} {}", env!("CARGO_PKG_VERSION"), experiment.context.commit)),
         ],
         evaluation,
         predictions,
@@ -131,7 +132,7 @@ pub(super) fn export_package(experiment: &Experiment<'_>) -> Result<Vec<String>,
         )));
     }
     let exams = table_digest(experiment)?;
-    let written = package::write(configuration, &experiment.folder, &fits, &evaluation, &exams)?;
+    let written = package::write(configuration, experiment.context, &experiment.folder, &fits, &evaluation, &exams)?;
     let folder = package::publish(&written, &configuration.package.directory, experiment.context)?;
     Ok(vec![format!("export: {}", folder.display())])
 }

@@ -13,6 +13,7 @@ use crate::learn::train::configuration::{
     Augmentation, EncoderConfiguration, Fit as FitSettings, HeadConfiguration, LungConfiguration, TrainConfiguration,
 };
 use crate::learn::train::dataset::{Dataset, PreparedExam};
+use crate::learn::train::exported::{Splits, any_synthetic};
 use crate::learn::train::files;
 use crate::learn::train::fit::embolism::{EmbolismTask, Start};
 use crate::learn::train::fit::head::HeadTask;
@@ -21,7 +22,6 @@ use crate::learn::train::fit::patches::PatchTask;
 use crate::learn::train::fit::{self, Checkpoints, Devices, FitPart};
 use crate::learn::train::labels::{Split, TargetLabels};
 use crate::learn::train::network::{EmbolismNetwork, LungNetwork};
-use crate::learn::train::package::{Splits, any_synthetic};
 use crate::learn::train::provenance::Provenance;
 use crate::learn::train::step::Step;
 
