@@ -9,7 +9,7 @@
 //!  (C-STORE)      |                                                  +--> dicomweb client -> PACS
 //!                 v                                                  |
 //!  dicomweb ---> archive ---> assembly ---> queue ---> worker ---> archive ---> deliver
-//!  (STOW-RS)     durable      series        leased     pipeline    results      retry, dead letter
+//!  (STOW-RS)     durable      series        leased     pipeline    results      retry, failed delivery
 //!                + index      complete?     jobs          |        as objects
 //!                                                         v
 //!                slices -> volume -> analyse(quality, lungs, embolism, evidence) -> Findings -> report(SR, SC, SEG)

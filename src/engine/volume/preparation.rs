@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_scaled_as_the_network_learnt_them() {
+    fn values_are_scaled_as_they_were_for_training() {
         let volume = volume(geometry([20, 20, 9], [2.0, 2.0, 2.0], SUPINE), |_| 300.0);
         let value = |parameters: &Preparation, channel: usize| {
             Preparer::new(&volume, None, parameters).expect("prepares").batch(4..5)[(0, channel, 5, 5)]

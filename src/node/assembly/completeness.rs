@@ -2,18 +2,18 @@
 //!
 //! A sender never says so. An association that brought slices and is still open may bring more; one that was released
 //! may be followed by another; a gap between the slices hints that the missing ones are on their way. So a series is
-//! complete when nobody who brought it is still connected and nothing came for the quiet time, or for a multiple of it
+//! complete when nobody who brought it is still connected and nothing came for the quiet period, or for a multiple of it
 //! where something speaks against it.
 
 use std::time::Duration;
 
 use crate::node::store::SeriesMember;
 
-/// How many quiet times a series waits whose slices have a gap.
-const QUIET_TIMES_WITH_GAP: u32 = 3;
-/// How many quiet times a series waits whose sender stays connected and says nothing, and the least of it: some senders
+/// How many quiet periods a series waits whose slices have a gap.
+const QUIET_PERIODS_WITH_GAP: u32 = 3;
+/// How many quiet periods a series waits whose sender stays connected and says nothing, and the least of it: some senders
 /// keep an association for the whole day.
-const QUIET_TIMES_WHILE_CONNECTED: u32 = 10;
+const QUIET_PERIODS_WHILE_CONNECTED: u32 = 10;
 const LEAST_WAIT_WHILE_CONNECTED: Duration = Duration::from_secs(60);
 
 /// The least wait of a series that came before the node was started anew: its sender may have been cut off, and has to
@@ -48,11 +48,11 @@ pub(super) enum Sender {
 /// How long a series must have been quiet to count as complete.
 pub(super) fn wait(quiet: Duration, sender: Sender, spacing: Spacing) -> Duration {
     let usual = match spacing {
-        Spacing::Gap => quiet * QUIET_TIMES_WITH_GAP,
+        Spacing::Gap => quiet * QUIET_PERIODS_WITH_GAP,
         Spacing::NoGap => quiet,
     };
     match sender {
-        Sender::Connected => (quiet * QUIET_TIMES_WHILE_CONNECTED).max(LEAST_WAIT_WHILE_CONNECTED),
+        Sender::Connected => (quiet * QUIET_PERIODS_WHILE_CONNECTED).max(LEAST_WAIT_WHILE_CONNECTED),
         Sender::Left => usual,
         Sender::CutOff => usual.max(LEAST_WAIT_AFTER_RESTART),
     }

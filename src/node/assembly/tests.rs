@@ -33,7 +33,7 @@ async fn state_after(assembly: &Assembly, seconds: i64) -> Option<SeriesProgress
 }
 
 #[tokio::test]
-async fn a_series_becomes_a_job_once_its_sender_left_and_the_quiet_time_passed() {
+async fn a_series_becomes_a_job_once_its_sender_left_and_the_quiet_period_passed() {
     let (_folder, archive, assembly) = opened().await;
     let association = send(&archive, &assembly, &[1, 2, 3]).await;
     assert_eq!(state_after(&assembly, 40).await, Some(SeriesProgress::Receiving), "the sender is connected");

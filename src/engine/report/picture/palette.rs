@@ -40,7 +40,7 @@ pub(super) fn draw_bar(canvas: &mut Canvas, area: Area) {
         canvas.blend(x, y, mix(ground, colour, opacity / OPACITY as f32 * 0.9), 1.0);
     }
     canvas.frame(area, LINE);
-    canvas.text(area.left, area.top - 22, "Evidence of the network", Font::SMALL, MUTED);
+    canvas.text(area.left, area.top - 22, "Heat map of the network", Font::SMALL, MUTED);
     for (share, label) in [(0.0, "0"), (0.5, "0.5"), (1.0, "1")] {
         let offset = (f64::from(area.width - Font::SMALL.width(label)) * share) as i32;
         canvas.text(area.left + offset, area.bottom() + 4, label, Font::SMALL, TEXT);

@@ -48,7 +48,7 @@ async fn a_data_folder_of_an_earlier_version_opens_and_is_copied_first() {
     let shadow = analysed.shadow[0].summary.as_ref().expect("predicted");
     assert_eq!(shadow.decision(), Some(Decision::Absent));
     let states: Vec<_> = analysed.deliveries.iter().map(|delivery| delivery.state).collect();
-    assert_eq!(states, [DeliveryState::Failed; 4], "they were dead letters");
+    assert_eq!(states, [DeliveryState::Failed; 4], "they were given up");
     let rejected = only_series(&store, "1.2.3.4.5").await;
     assert_eq!(rejected.state, SeriesProgress::Job(JobState::Rejected));
     assert_eq!(rejected.summary.expect("ended").reasons(), [Reason::WrongModality]);
