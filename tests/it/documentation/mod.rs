@@ -4,5 +4,6 @@ mod commands;
 mod links;
 mod pages;
 mod settings;
+mod words;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
