@@ -22,6 +22,8 @@ pub(super) struct Names {
     pub(super) paths: Vec<Vec<String>>,
     /// Modules that are compiled for unit tests alone.
     pub(super) test_modules: Vec<String>,
+    /// How many modules within the file lie around what is being read.
+    depth: usize,
 }
 
 impl Names {
@@ -48,7 +50,18 @@ impl Names {
     }
 
     fn add_use(&mut self, path: Vec<String>, name: &str) {
+        let path = self.seen_from_the_file(path);
         self.uses.push(Use { path, name: name.to_owned() });
+    }
+
+    /// In a module within the file, the first `super`s lead out of it and not out of the file.
+    fn seen_from_the_file(&self, path: Vec<String>) -> Vec<String> {
+        let ups = path.iter().take_while(|part| *part == "super").count();
+        match ups.min(self.depth) {
+            0 => path,
+            within if ups > within => path[within..].to_vec(),
+            within => [&["self".to_owned()], &path[within..]].concat(),
+        }
     }
 
     /// Macros are tokens, not syntax: paths in them are identifiers with `::` between.
@@ -78,6 +91,7 @@ impl Names {
 
     fn add_path(&mut self, path: Vec<String>) {
         if path.len() > 1 {
+            let path = self.seen_from_the_file(path);
             self.paths.push(path);
         }
     }
@@ -94,7 +108,10 @@ impl Visit<'_> for Names {
         if let Item::Use(item) = item {
             self.add_uses(&item.tree, &[]);
         }
+        let within = matches!(item, Item::Mod(module) if module.content.is_some());
+        self.depth += usize::from(within);
         syn::visit::visit_item(self, item);
+        self.depth -= usize::from(within);
     }
 
     fn visit_path(&mut self, path: &syn::Path) {

@@ -37,6 +37,11 @@ impl Program {
     /// A program of these modules.
     pub(super) fn of(modules: impl IntoIterator<Item = (String, Names)>) -> Self {
         let mut modules: BTreeMap<_, _> = modules.into_iter().collect();
+        // Folders without a file of their own lead to what lies in them.
+        let folders: BTreeSet<String> = modules.keys().flat_map(|module| folders(module)).collect();
+        for folder in folders {
+            modules.entry(folder).or_default();
+        }
         let tests: BTreeSet<String> = modules
             .iter()
             .flat_map(|(module, names)| names.test_modules.iter().map(|name| child(module, name)))
@@ -132,6 +137,12 @@ fn reachable<'a>(direct: &'a BTreeMap<&str, BTreeSet<String>>, from: &str) -> BT
         }
     }
     found
+}
+
+/// All modules above a module, the root included.
+fn folders(module: &str) -> impl Iterator<Item = String> {
+    let ends = module.match_indices("::").map(|(at, _)| at);
+    std::iter::once(0).chain(ends).map(|end| module[..end].to_owned())
 }
 
 /// True if a module is another one or lies in it.

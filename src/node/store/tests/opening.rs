@@ -43,7 +43,7 @@ async fn a_data_folder_of_an_earlier_version_opens_and_is_copied_first() {
     assert_eq!(analysed.state, SeriesProgress::Job(JobState::Analysed));
     let summary = analysed.summary.as_ref().expect("ended");
     assert_eq!((summary.decision(), analysed.results.len()), (Some(Decision::Present), 4));
-    assert_eq!(summary.probability().map(Probability::value), Some(0.954_200_385_556_696_8));
+    assert_eq!(summary.probability().map(Probability::value), Some(0.954_200_385_555_696_8));
     assert_eq!(summary.models().last().map(|model| model.package.name.as_str()), Some("embolism"));
     let shadow = analysed.shadow[0].summary.as_ref().expect("predicted");
     assert_eq!(shadow.decision(), Some(Decision::Absent));
