@@ -102,7 +102,7 @@ impl Node {
         };
         let dicom = address("DICOM").split_once('@').expect("address").1.to_owned();
         let http = address("HTTP");
-        Self { process, dicom, http, client: reqwest::Client::new() }
+        Self { process, dicom, http, client: pe_node::node::http::client::builder().build().expect("a client") }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {

@@ -44,7 +44,10 @@ struct Series {
 
 impl Node {
     pub(super) fn at(address: SocketAddr) -> Self {
-        Self { client: reqwest::Client::new(), url: format!("http://{address}") }
+        Self {
+            client: crate::node::http::client::builder().build().expect("a client"),
+            url: format!("http://{address}"),
+        }
     }
 
     /// Waits until the study is analysed and fetches its results, which are also written to `out`.

@@ -15,6 +15,7 @@ use tokio_util::io::ReaderStream;
 
 use crate::causes::with_causes;
 use crate::dicom::Uid;
+use crate::node::http;
 
 /// Bytes of a file read at once.
 const READ_BYTES: usize = 256 << 10;
@@ -112,7 +113,7 @@ impl StowClient {
             value.set_sensitive(true);
             Some(value)
         };
-        let http = reqwest::Client::builder()
+        let http = http::client::builder()
             .connect_timeout(Duration::from_secs(10))
             // A redirected body would have to be sent again, and its authorization to somebody else.
             .redirect(redirect::Policy::none())

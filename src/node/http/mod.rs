@@ -1,6 +1,7 @@
 //! What DICOMweb, the API and the dashboard share: connections within limits, layers around the routes, and problem
 //! details for what cannot be done. Nothing here knows a route.
 
+pub mod client;
 mod connections;
 mod layers;
 pub(crate) mod problem;

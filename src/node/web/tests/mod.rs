@@ -106,7 +106,7 @@ impl Node {
         let address = listener.local_addr().expect("address");
         let shutdown = Shutdown::new();
         tokio::spawn(http::serve(listener, router(services).expect("router"), shutdown.clone()));
-        let client = Client::new();
+        let client = http::client::builder().build().expect("client");
         Self { client, address, archive, queue, heard, analysis, models, shadow, shutdown, _folder: folder }
     }
 

@@ -5,6 +5,7 @@ use crate::engine::models::Provider;
 use crate::engine::models::activation::Candidate;
 use crate::engine::models::manifest::Kind;
 use crate::engine::pipeline::{AnalysisSummary, Stage, testing};
+use crate::node::http;
 use crate::node::queue::Selection;
 use crate::node::worker::protocol::Ready;
 
@@ -260,7 +261,7 @@ async fn a_stopped_node_finishes_what_it_began() {
     node.shutdown.cancel();
     assert_eq!(running.await.expect("task").expect("answer").status(), 200);
     for _ in 0..100 {
-        if Client::new().get(node.url("/healthz")).send().await.is_err() {
+        if http::client::builder().build().expect("client").get(node.url("/healthz")).send().await.is_err() {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
