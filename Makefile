@@ -1,6 +1,7 @@
 # pe-node: two commands for everybody, the rest for its developers.
 #
 #   make demo      a phantom CTPA through the whole node, results and pictures in target/demo
+#   make check     for daily work: format, lints, library tests
 #   make test      the gate: format, lints, documentation, every test, peers included
 #   make viewer    the results in OHIF, in a real browser; screenshots in target/viewer
 #   make evidence  the long measurements; tables go to tests/bench/results/
@@ -17,35 +18,49 @@ export PATH := $(CURDIR)/target/venv/bin:$(PATH)
 export PE_NODE_PYTHON ?= $(CURDIR)/target/venv/bin/python
 export PE_NODE_TEST_DATA ?= $(CURDIR)/../shared/data
 
-.PHONY: help demo build test lint rust-tests interop viewer evidence book audit tools peers onnxruntime clean
+.PHONY: help demo build check test lint rust-tests interop viewer evidence book audit tools peers onnxruntime clean
 
 help:
 	@sed -n 's/^#   /  /p' Makefile
 
 demo: tools onnxruntime
-	cargo run --release --no-default-features -- demo --out target/demo
+	cargo run --no-default-features -- demo --out target/demo
 
+# What users install, and what measurements measure.
 build: tools onnxruntime
 	cargo build --release
 
-test: tools peers onnxruntime lint rust-tests interop
+check: tools
+	cargo fmt --check
+	$(CLIPPY)
+	cargo test --lib
 
-# All features: DOCS_RS keeps the build scripts of burn's CUDA backend from downloading a compiler, which checking does
-# not need. A folder of its own, so that what is built after it is not built anew.
+# The peers are fetched while the lints compile.
+test: tools
+	@$(MAKE) --no-print-directory --jobs=2 peers onnxruntime lint
+	@$(MAKE) --no-print-directory rust-tests interop
+
+# All features. DOCS_RS keeps the build scripts of burn's CUDA backend from downloading a compiler, which checking does
+# not need.
+CLIPPY := DOCS_RS=1 cargo clippy --all-targets --all-features -- -D warnings
+
 lint: tools
 	cargo fmt --check
-	DOCS_RS=1 cargo clippy --release --all-targets --all-features --target-dir target/lint -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --document-private-items
+	$(CLIPPY)
+	DOCS_RS=1 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --all-features
 
+# Examples are compiled by the lints and run by the integration tests.
 rust-tests: tools peers onnxruntime
-	cargo test --release
+	cargo test --lib --test it
+	cargo test --doc
 
-interop: build peers
+interop: tools peers onnxruntime
+	cargo build
 	$(PE_NODE_PYTHON) -m pytest tests/interop
 
 viewer: build peers
 	@tests/viewer/install.sh
-	$(PE_NODE_PYTHON) -m pytest tests/viewer
+	PE_NODE_BINARY=$(CURDIR)/target/release/pe-node $(PE_NODE_PYTHON) -m pytest tests/viewer
 
 evidence: build peers viewer
 	$(PE_NODE_PYTHON) tests/bench/run.py

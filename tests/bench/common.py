@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).resolve().parent / "results"
 sys.path.insert(0, str(ROOT / "tests" / "interop"))
 os.environ.setdefault("PE_NODE__MODELS__DIRECTORY", str(ROOT / "onnx"))
+# What users run is measured, not what the tests run.
+os.environ.setdefault("PE_NODE_BINARY", str(ROOT / "target/release/pe-node"))
 
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 ROOT = Path(__file__).resolve().parents[2]
-BINARY = Path(os.environ.get("PE_NODE_BINARY", ROOT / "target/release/pe-node"))
+BINARY = Path(os.environ.get("PE_NODE_BINARY", ROOT / "target/debug/pe-node"))
 DATA = Path(os.environ.get("PE_NODE_TEST_DATA", ROOT.parent / "shared/data"))
 
 
@@ -158,7 +158,7 @@ def resident(pid):
 def node(tmp_path):
     """A running node."""
     if not BINARY.exists():
-        pytest.fail(f"{BINARY} is absent: run `cargo build --release`")
+        pytest.fail(f"{BINARY} is absent: run `cargo build`")
     node = Node(tmp_path / "node").start()
     yield node
     node.stop()

@@ -9,7 +9,7 @@ import pytest
 import validate
 from conftest import ROOT, absent
 
-# Written by the Rust test `every_object_passes_its_gates_in_every_orientation_and_state`.
+# Written by the Rust test `every_object_passes_its_validators_in_every_orientation_and_state`.
 OBJECTS = ROOT / "target/tmp/report/present"
 
 
