@@ -128,10 +128,18 @@ impl Visit<'_> for Names {
     }
 }
 
+/// `#[test]`, `#[cfg(test)]` and `#[cfg(all(test, ...))]`.
 fn is_of_tests(attribute: &Attribute) -> bool {
+    let names_test = |tokens: TokenStream| {
+        tokens.into_iter().any(|token| matches!(token, TokenTree::Ident(identifier) if identifier == "test"))
+    };
+    let is_condition = |tokens: TokenStream| match tokens.into_iter().collect::<Vec<_>>().as_slice() {
+        [TokenTree::Ident(all), TokenTree::Group(conditions)] if all == "all" => names_test(conditions.stream()),
+        [TokenTree::Ident(identifier)] => identifier == "test",
+        _ => false,
+    };
     attribute.path().is_ident("test")
-        || attribute.path().is_ident("cfg")
-            && attribute.parse_args::<syn::Path>().is_ok_and(|path| path.is_ident("test"))
+        || attribute.path().is_ident("cfg") && attribute.parse_args::<TokenStream>().is_ok_and(is_condition)
 }
 
 fn attributes(item: &Item) -> &[Attribute] {

@@ -84,13 +84,12 @@ fn missing(key: &str, value: &str) -> TrainError {
     TrainError::Exams(format!("fit.{key} = {value}: {expected} was expected{built}"))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "cuda")))]
 mod tests {
     use super::*;
     use crate::learn::train::configuration::TrainConfiguration;
 
     #[test]
-    #[cfg(not(feature = "cuda"))]
     fn devices_that_cannot_be_had_are_refused() {
         for (setting, named) in [("fit.devices=[0, 1]", "fit.devices = [0, 1]"), ("fit.device=cuda:0", "\"cuda:0\"")] {
             let settings = TrainConfiguration::load(None, &[setting.to_owned()]).expect("valid").fit;
