@@ -2,7 +2,7 @@
 //!
 //! The file is a log, and what is active follows from it: a promotion puts a package on top of those of its kind, a
 //! rollback takes the top away. Nothing is ever removed from it, so it also tells which package made the results of
-//! any day. This file knows the rules; [`folder`](super::folder) writes.
+//! any day. This file knows the rules; [`crate::packages`] writes it.
 
 use std::path::{Path, PathBuf};
 

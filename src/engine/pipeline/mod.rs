@@ -1,7 +1,7 @@
-//! From instances to results, in two steps: [`find`] and [`report`].
+//! From instances to results, in two steps: [`find`] and [`report()`].
 //!
 //! [`find`] reads files, and that is all it asks of the world. The time that stands in the results and the digest of
-//! the instances come from the caller of [`report`], so the same job gives the same objects byte for byte.
+//! the instances come from the caller of [`report()`], so the same job gives the same objects byte for byte.
 
 mod json;
 mod summary;
