@@ -1,8 +1,9 @@
-# pe-node: two commands for everybody, the rest for its developers.
+# pe-node: `make demo` and `make test` are for everybody, the rest for developers.
 #
 #   make demo      a phantom CTPA through the whole node, results and pictures in target/demo
 #   make check     for daily work: format, lints, library tests
-#   make test      the gate: format, lints, documentation, every test, peers included
+#   make build     the program that is installed, in target/release
+#   make test      what must pass before a merge: format, lints, documentation, every test, also those with peers
 #   make viewer    the results in OHIF, in a real browser; screenshots in target/viewer
 #   make evidence  the long measurements; tables go to tests/bench/results/
 #   make book      the documentation as a book in target/book
@@ -18,6 +19,11 @@ export PATH := $(CURDIR)/target/venv/bin:$(PATH)
 export PE_NODE_PYTHON ?= $(CURDIR)/target/venv/bin/python
 export PE_NODE_TEST_DATA ?= $(CURDIR)/../shared/data
 
+# What is built once is built faster without what the next build would save.
+ifeq ($(CI),true)
+export CARGO_INCREMENTAL := 0
+endif
+
 .PHONY: help demo build check test lint rust-tests interop viewer evidence book audit tools peers onnxruntime clean
 
 help:
@@ -26,7 +32,7 @@ help:
 demo: tools onnxruntime
 	cargo run --no-default-features -- demo --out target/demo
 
-# What users install, and what measurements measure.
+# The program that users install and that is measured.
 build: tools onnxruntime
 	cargo build --release
 
@@ -40,8 +46,7 @@ test: tools
 	@$(MAKE) --no-print-directory --jobs=2 peers onnxruntime lint
 	@$(MAKE) --no-print-directory rust-tests interop
 
-# All features. DOCS_RS keeps the build scripts of burn's CUDA backend from downloading a compiler, which checking does
-# not need.
+# All features. DOCS_RS keeps the build scripts of burn's CUDA backend from downloading a compiler, which lints do not need.
 CLIPPY := DOCS_RS=1 cargo clippy --all-targets --all-features -- -D warnings
 
 lint: tools
@@ -56,7 +61,7 @@ rust-tests: tools peers onnxruntime
 
 interop: tools peers onnxruntime
 	cargo build
-	$(PE_NODE_PYTHON) -m pytest tests/interop
+	$(PE_NODE_PYTHON) -m pytest --numprocesses=3 --dist=loadscope tests/interop
 
 viewer: build peers
 	@tests/viewer/install.sh

@@ -5,16 +5,16 @@
     pe-node models import DIR/NAME/VERSION
     pe-node models promote NAME/VERSION
 
-DIR is not the node's own folder of packages: two embolism packages there, neither of them promoted, are more than one
-that fits, and the node does not start.
+DIR is not the node's own folder of packages: with two embolism packages there and neither promoted, the node cannot
+choose one and does not start.
 
 The network is that of Hu et al., npj Digital Medicine 8 (2025), doi 10.1038/s41746-025-01594-2: timm's CoAtNet-0 makes
 64 features of each slice; the exam head adds self-attention over the slices to them and reads them by a bidirectional
 LSTM of three layers, whose last step a linear layer brings to the exam's logit. The slice head is not exported: the
-layout has no place for it. Sizes are read from the checkpoint; what it calls its layers may be told with `--rename`.
+layout has no place for it. Sizes are read from the checkpoint; `--rename` maps layers that have other names there.
 
 Every weight must go to a layer of its name and shape, and ONNX Runtime must answer as PyTorch does. That cannot prove
-what weights do not tell: that the authors gave the slices lowest first, that the last step of the LSTM is what the exam
+what weights do not show: that the authors gave the slices lowest first, that the last step of the LSTM is what the exam
 head reads, that attention comes before the LSTM and adds to the features, how many heads it has and in which order they
 take the features (`--heads`), or how the images were prepared. Compare the probabilities of some exams with those of the
 authors' program before you promote the package.
@@ -165,7 +165,7 @@ def parse(arguments=None):
     parser.add_argument("--license", default="LicenseRef-authors", help="licence of the weights, as SPDX has it")
     parser.add_argument("--size", type=int, default=256, help="pixels of a slice, as in training")
     parser.add_argument("--depth", type=int, default=32, help="slices of an exam, as in training")
-    parser.add_argument("--heads", type=int, default=1, help="heads of the self-attention, which no weight tells")
+    parser.add_argument("--heads", type=int, default=1, help="heads of the self-attention, which the weights do not show")
     parser.add_argument("--crop", default="lung-square", choices=["lung-square", "lung-box", "body", "none"])
     parser.add_argument("--spacing-mm", type=float, default=50.0, help="coarsest pixel distance of the lung square")
     parser.add_argument("--slice-step-mm", type=float, default=1.25, help="distance of the slices to choose from")
@@ -193,7 +193,7 @@ def main():
     text = manifest(arguments, sha256(work / "exam.onnx"), sha256(arguments.checkpoint))
     (work / "model.toml").write_text(text)
     work.rename(folder)
-    print(f"{folder}: ONNX Runtime differs from PyTorch by at most {difference:.1e}; take it in with "
+    print(f"{folder}: ONNX Runtime differs from PyTorch by at most {difference:.1e}; import it with "
           f"`pe-node models import {folder}`, then promote it")
 
 

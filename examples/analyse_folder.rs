@@ -1,4 +1,4 @@
-//! A folder of DICOM files to findings: what the bundled models say of each series, or why it was not analysed.
+//! From a folder of DICOM files to findings: what the bundled models predict for each series, or why it was not analysed.
 //!
 //! ```sh
 //! make onnxruntime                       # ONNX Runtime, once
@@ -6,7 +6,7 @@
 //! cargo run --release --example analyse_folder -- cohort/train
 //! ```
 //!
-//! The bundled models were trained on phantoms: what they say of patients means nothing.
+//! The bundled models were trained on phantoms alone. Their predictions for patients mean nothing.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ use pe_node::engine::volume::group_by_series;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::args_os().nth(1).ok_or("name a folder of DICOM files")?;
-    // The defaults, and what the environment says otherwise: PE_NODE__MODELS__DIRECTORY, for instance.
+    // The defaults, and what the environment changes of them: PE_NODE__MODELS__DIRECTORY, for instance.
     let config = Config::load(None, std::env::vars(), &[])?;
     print!("{}", analyse(Path::new(&folder), &config)?);
     Ok(())

@@ -1,5 +1,5 @@
-//! Findings to DICOM objects, without a network: the structured report and the lung segmentation of a phantom, whose
-//! findings are what is true of it.
+//! From findings to DICOM objects, without a network: the structured report and the lung segmentation of a phantom. Its
+//! findings are taken from its ground truth.
 //!
 //! ```sh
 //! cargo run --release --example build_report -- reports
@@ -43,8 +43,8 @@ pub(crate) fn write_report(out: &Path, config: &Config) -> Result<Vec<PathBuf>, 
         lungs: &mask,
         findings: &findings(&volume, &mask, config)?,
         settings: &config.report,
-        // Both would be the node's: what identifies the instances, and when they were complete. The same context gives
-        // the same objects, byte for byte.
+        // In the node, both come from the job: the digest of its instances and the time when it was made. The same context
+        // gives the same objects, byte for byte.
         instance_set_digest: "a digest over the instances of the series",
         time: &ZonedDateTime::now(),
         predecessor: None,
@@ -59,7 +59,7 @@ pub(crate) fn write_report(out: &Path, config: &Config) -> Result<Vec<PathBuf>, 
     Ok(paths)
 }
 
-/// What an analysis would have found. A report names the models all the same: those that the settings choose.
+/// What an analysis would have found. A report must name models, so it names those that the settings choose.
 fn findings(volume: &Volume, mask: &LungMask, config: &Config) -> Result<Findings, Box<dyn Error>> {
     let registry = Registry::open(&config.models)?;
     let models = registry.lineup(&config.models)?.packages;

@@ -1,4 +1,4 @@
-//! A folder of DICOM files to volumes in Hounsfield units: what each series is, or why it makes no volume.
+//! From a folder of DICOM files to volumes in Hounsfield units: what each series is, or why it makes no volume.
 //!
 //! ```sh
 //! pe-node phantom --out cohort
@@ -20,13 +20,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Reads every series below a folder.
 pub(crate) fn describe(folder: &Path) -> Result<String, Box<dyn Error>> {
-    // What a file may claim before it is refused; the files may come from anywhere.
+    // What a file may claim before it is refused: the files may come from anywhere.
     let limits = Config::load(None, std::env::vars(), &[])?.limits;
     let mut text = String::new();
     for series in group_by_series(&[folder.to_owned()], &limits).series {
         writeln!(text, "series {}, {} files", series.series_instance_uid, series.files.len())?;
         let reading = read_series(&series.files, &limits);
-        // A volume may be there although something speaks against the series: slices that are too thick, a gap.
+        // A series can have a volume and reasons to reject it: slices that are too thick, a gap.
         for rejection in &reading.rejections {
             writeln!(text, "  {}: {}", rejection.reason, rejection.explanation)?;
         }

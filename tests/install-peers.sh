@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Brings the peers that the tests talk to: Python packages into target/venv, and, as root on Debian, DCMTK,
-# dicom3tools (dciodvfy), Orthanc and strace. Otherwise it names what is missing: tests of a missing peer say that
-# they were skipped, and fail where CI=true.
+# Installs the peers that the tests talk to: Python packages into target/venv, and, as root on Debian, DCMTK, dicom3tools
+# (dciodvfy), Orthanc and strace. Otherwise it names the missing packages. Tests of a missing peer say that they were skipped,
+# and fail where CI=true.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -8,8 +8,8 @@
 # again do only what is missing. `sbatch` options of your site go into PE_NODE_SBATCH, those of the fit into
 # PE_NODE_SBATCH_FIT (a GPU, say).
 #
-# Every core of a job holds an exam in memory, and a job uses those cores that it was given, no more: 2 with 8 GiB, and 8
-# with 32 GiB from the fit on. `--cpus-per-task` and `--mem` among your options take precedence; change both alike.
+# Every core of a job holds an exam in memory, and a job uses no more cores than it was given: 2 with 8 GiB, and 8 with
+# 32 GiB from the fit on. `--cpus-per-task` and `--mem` among your options take precedence; change both alike.
 set -euo pipefail
 configuration=$(realpath "${1:?usage: slurm.sh CONFIGURATION [SHARDS]}")
 shards=${2:-32}

@@ -9,7 +9,7 @@ use crate::node::worker::child::{self, ChildError};
 pub(super) fn run() -> Result<ExitCode, CliError> {
     match child::serve() {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        // The node, which has the reason already, says it.
+        // The node has the reason already and reports it.
         Err(ChildError::Unable(_)) => Ok(ExitCode::FAILURE),
         Err(error @ ChildError::Answer(_)) => Err(CliError::Failed(error.to_string())),
         Err(error) => Err(CliError::Usage(error.to_string())),

@@ -19,10 +19,10 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Give stored studies with labels to `pe-node train`: DICOM files and train.csv; the node may be running
+    /// Export stored studies with labels for `pe-node train`: DICOM files and train.csv; the node may be running
     ///
-    /// Files are given as they were received, patient data included. They are hard links to those of the archive where
-    /// that can be: do not change them in place, or use --copy.
+    /// Files are exported as they were received, patient data included. Where possible they are hard links to those of
+    /// the archive: do not change them in place, or use --copy.
     Export {
         /// Table with the columns StudyInstanceUID or AccessionNumber, and pe_present_in_exam (0 or 1)
         #[arg(long, value_name = "CSV")]
@@ -30,10 +30,10 @@ enum Action {
         /// Folder for train/, train.csv and exclusions.csv
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
-        /// Also series that the node rejected for their quality
+        /// Include series that the node rejected for their quality
         #[arg(long)]
         include_rejected: bool,
-        /// Copy the files
+        /// Copy the files instead of linking them
         #[arg(long)]
         copy: bool,
         #[command(flatten)]

@@ -63,7 +63,7 @@ enum Command {
 /// Parses the command line and runs it. The one place that maps errors to exit codes: 0 done, 1 an item failed,
 /// 2 usage or configuration.
 ///
-/// `commit` is what the binary was built from; the library does not know it, and need not be built anew for each.
+/// `commit` is what the binary was built from. The library does not contain it, so a new commit does not rebuild it.
 pub fn main(commit: &'static str) -> ExitCode {
     let version: &str = format!("{} ({commit})", env!("CARGO_PKG_VERSION")).leak();
     let matches = Arguments::command().version(version).get_matches();

@@ -35,7 +35,7 @@ enum Action {
         #[command(flatten)]
         settings: Settings,
     },
-    /// Take a package into the folder of packages, once it was verified; what is active stays active
+    /// Verify a package and copy it into the folder of packages; the active package does not change
     Import {
         /// A package's folder, or with --manifest an ONNX file
         path: PathBuf,
@@ -133,8 +133,8 @@ fn list(config: &Config) -> Result<ExitCode, CliError> {
     for (kind, choice) in &chosen {
         tell_choice(&registry, *kind, choice, config);
     }
-    if let Some(candidate) = registry.activation().shadow() {
-        println!("{}: {} is the shadow model since {}", candidate.kind, candidate.package, candidate.since);
+    if let Some(shadow) = registry.activation().shadow() {
+        println!("{}: {} is the shadow model since {}", shadow.kind, shadow.package, shadow.since);
     }
     if !registry.activation().history().is_empty() {
         println!("history:");
@@ -148,7 +148,7 @@ fn list(config: &Config) -> Result<ExitCode, CliError> {
 /// The active package of a kind with the reason, or why there is none.
 type Chosen<'a> = Result<(&'a Package, Choice), RegistryError>;
 
-/// What stands before a package in the list: active, shadow model or neither.
+/// The mark before a package in the list: active, shadow model or neither.
 fn mark(package: &Package, registry: &Registry, chosen: &[(Kind, Chosen<'_>)]) -> char {
     let id = package.id();
     if chosen.iter().any(|(_, chosen)| chosen.as_ref().is_ok_and(|(active, _)| active.id() == id)) {
@@ -220,11 +220,11 @@ fn import(path: &Path, manifest: Option<&Path>, config: &Config) -> Result<ExitC
     let kind = registry.package(id).map_err(usage)?.manifest().kind;
     match registry.choose(kind, configured(&config.models, kind)) {
         Ok((active, Choice::Configured)) if active.id() == *id => {
-            println!("a node that starts from now on takes it: {}", named_by_the_configuration(config, kind));
+            println!("a node that starts from now on uses it: {}", named_by_the_configuration(config, kind));
         }
         Ok((active, _)) if active.id() == *id => println!("it is the active {kind}"),
         Ok((active, _)) => {
-            println!("{} stays the active {kind}; `pe-node models promote {id}` changes that", active.id());
+            println!("{} is still the active {kind}; `pe-node models promote {id}` changes that", active.id());
         }
         Err(error) => println!("! {error}"),
     }
@@ -234,7 +234,7 @@ fn import(path: &Path, manifest: Option<&Path>, config: &Config) -> Result<ExitC
 fn promote(id: &PackageId, config: &Config) -> Result<ExitCode, CliError> {
     let folder = Folder::open(&config.models)?;
     let package = folder.registry().package(id).map_err(usage)?;
-    let identity = tried(package, config)?;
+    let identity = verified(package, config)?;
     let new = folder.promote(package, &identity, Timestamp::now())?;
     let kind = package.manifest().kind;
     println!(
@@ -248,7 +248,7 @@ fn promote(id: &PackageId, config: &Config) -> Result<ExitCode, CliError> {
 fn roll_back(kind: Kind, config: &Config) -> Result<ExitCode, CliError> {
     let folder = Folder::open(&config.models)?;
     let package = folder.before(kind)?;
-    let identity = tried(package, config)?;
+    let identity = verified(package, config)?;
     folder.roll_back(kind, &identity, Timestamp::now())?;
     println!("{}  is the active {kind} again", package.id());
     warn_of_the_configuration(kind, config);
@@ -263,7 +263,7 @@ fn shadow(id: Option<&PackageId>, config: &Config) -> Result<ExitCode, CliError>
         return Ok(ExitCode::SUCCESS);
     };
     let package = folder.registry().package(id).map_err(usage)?;
-    let identity = tried(package, config)?;
+    let identity = verified(package, config)?;
     let new = folder.set_shadow(package, &identity, Timestamp::now())?;
     let kind = package.manifest().kind;
     println!(
@@ -273,13 +273,13 @@ fn shadow(id: Option<&PackageId>, config: &Config) -> Result<ExitCode, CliError>
     Ok(ExitCode::SUCCESS)
 }
 
-/// Loads and runs a package before anything is said about it.
-fn tried(package: &Package, config: &Config) -> Result<ModelIdentity, CliError> {
+/// Verifies a package before anything is changed.
+fn verified(package: &Package, config: &Config) -> Result<ModelIdentity, CliError> {
     let runtime = Runtime::start(&config.onnxruntime).map_err(usage)?;
     verify(package, &runtime).map_err(|error| CliError::Failed(format!("{error}; nothing was changed")))
 }
 
-/// What the configuration names has precedence over what is promoted.
+/// Warns that a package named by the configuration takes precedence over the promoted one.
 fn warn_of_the_configuration(kind: Kind, config: &Config) {
     let named = configured(&config.models, kind);
     if *named != Selection::Active {

@@ -76,8 +76,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The folder of a series is named by it. Should another study of the run have a series of the same identifier, which
-/// it must not, the study is named too: results of two studies never share a folder.
+/// The folder of a series is named after it. Two studies must not have a series of the same identifier; should they,
+/// the folder is named after the study too. Results of two studies never share a folder.
 fn folder_name(series: &SeriesFiles, taken: &mut HashSet<String>) -> String {
     let (series, study) = (&series.series_instance_uid, &series.study_instance_uid);
     let name = series.to_string();

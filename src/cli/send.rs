@@ -15,7 +15,7 @@ use crate::node::dimse::scu::{self, Outgoing, SendOutcome};
 pub(super) struct Arguments {
     #[command(flatten)]
     peer: PeerArguments,
-    /// DICOM files, and folders of them; what is not DICOM in a folder is left out
+    /// DICOM files, and folders of them; files of a folder that are not DICOM are left out
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
     #[command(flatten)]
@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let mut broken = false;
     let outcomes = runtime()?.block_on(scu::store(&peer, &selection.objects, &limits, |place, outcome| {
         progress.inc(1);
-        // Once an association has failed, the rest of its objects fail with it: one line says so for all.
+        // Once an association has failed, the rest of its objects fail with it: one line reports them all.
         let said = broken && matches!(outcome, SendOutcome::Unsent(_));
         broken = matches!(outcome, SendOutcome::Unsent(_));
         if !outcome.is_stored() && !said {

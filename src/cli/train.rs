@@ -11,7 +11,7 @@ use super::CliError;
 use crate::config::Config;
 use crate::learn::train::{self, ExternalValidation, Shard, Step, TrainConfiguration, TrainError, TrainingContext};
 
-/// The steps by their names; `boxes` is the earlier one of `crops`.
+/// The steps by their names; `boxes` is the former name of `crops`.
 fn steps() -> impl TypedValueParser<Value = Step> {
     let value = |step: Step| match step {
         Step::Crops => PossibleValue::new(step.name()).alias("boxes"),
@@ -38,12 +38,12 @@ pub(super) struct Arguments {
     external: ExternalArguments,
 }
 
-/// External validation: `evaluate` on studies of another site, through the analysis that serves, without any training
-/// folder.
+/// External validation: `evaluate` on studies of another site, with the analysis that the node runs and without any
+/// training folder.
 #[derive(Debug, Args)]
 struct ExternalArguments {
     /// With evaluate: table of labels, StudyInstanceUID and pe_present_in_exam or mask (NIfTI); perhaps
-    /// SeriesInstanceUID, level. A mask says which slices show emboli; an empty one does not where the label is 1
+    /// SeriesInstanceUID, level. A mask says which slices show emboli; an empty mask with the label 1 leaves that open
     #[arg(long, value_name = "CSV", requires = "images")]
     labels: Option<PathBuf>,
     /// Folder with the studies that --labels names, nested in any way
@@ -61,11 +61,11 @@ struct ExternalArguments {
 }
 
 impl ExternalArguments {
-    /// What was asked for, if it was.
+    /// What to validate; `None` if no external validation was asked for.
     fn request(&self, step: Step) -> Result<Option<ExternalValidation>, CliError> {
         let (Some(labels), Some(images)) = (&self.labels, &self.images) else { return Ok(None) };
         if step != Step::Evaluate {
-            return Err(CliError::Usage("--labels goes with the step evaluate alone".to_owned()));
+            return Err(CliError::Usage("--labels is for the step evaluate only".to_owned()));
         }
         if !images.exists() {
             return Err(CliError::Usage(format!("{}: there is no such folder", images.display())));

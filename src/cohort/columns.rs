@@ -8,7 +8,7 @@ pub const STUDY: &str = "StudyInstanceUID";
 pub const SERIES: &str = "SeriesInstanceUID";
 /// SOP Instance UID: a table that has it has labels of slices.
 pub const INSTANCE: &str = "SOPInstanceUID";
-/// 1 where a slice shows embolism, empty where nobody looked.
+/// 1 where a slice shows embolism, empty where the slice was not labelled.
 pub const SLICE_LABEL: &str = "pe_present_on_image";
 /// RSPECT's label of an exam: 1 where there is no embolism.
 pub const EXAM_NEGATIVE: &str = "negative_exam_for_pe";
@@ -27,12 +27,6 @@ pub const RATIO_BELOW_ONE: &str = "rv_lv_ratio_lt_1";
 pub struct FlagError {
     column: String,
     cell: String,
-}
-
-impl From<FlagError> for String {
-    fn from(error: FlagError) -> Self {
-        error.to_string()
-    }
 }
 
 /// The place of a column. Spreadsheet programs begin a table with a byte order mark.

@@ -38,7 +38,7 @@ impl Mask {
 }
 
 impl Layout {
-    /// The layout below `root`; nothing is made or looked at.
+    /// The layout below `root`; nothing is created or checked.
     pub fn below(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
@@ -68,7 +68,7 @@ impl Layout {
         self.root.join("train.csv")
     }
 
-    /// The table of what is true of each exam.
+    /// The table of the ground truth of each exam.
     pub fn truth_table(&self) -> PathBuf {
         self.truth().join("exams.csv")
     }

@@ -1,4 +1,4 @@
-//! The layout of a cohort: where its files lie, and how the columns of its tables are called.
+//! The layout of a cohort: where its files lie, and the names of the columns of its tables.
 //!
 //! It is that of RSPECT (Colak et al., Radiology: Artificial Intelligence 3 (2021) e200254,
 //! [doi 10.1148/ryai.2021200254](https://doi.org/10.1148/ryai.2021200254)), so that the data set is read as it is
@@ -6,8 +6,8 @@
 //!
 //! ```text
 //! ROOT/train/STUDY/SERIES/SOP.dcm                     images
-//! ROOT/train.csv                                      labels: one row a slice (RSPECT's), or one row an exam
-//! ROOT/truth/exams.csv                                what is true of each exam
+//! ROOT/train.csv                                      labels: one row per slice (RSPECT's), or one per exam
+//! ROOT/truth/exams.csv                                ground truth of each exam
 //! ROOT/truth/SERIES/{lungs,arteries,clots}.nii.gz     masks on the grid of the series
 //! ```
 //!

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One row of `train.csv` with all columns of RSPECT: a slice, and what is said of its exam. 0 is no, 1 is yes.
+/// One row of `train.csv` with all columns of RSPECT: a slice, with the labels of its exam. 0 is no, 1 is yes.
 ///
 /// An indeterminate exam is neither positive nor negative in any column of exams.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -70,7 +70,7 @@ pub struct TruthRow {
     pub positive_slices: usize,
     /// All slices.
     pub slices: usize,
-    /// Names of what else the patient has, joined by `;`.
+    /// Names of the patient's other findings, joined by `;`.
     pub confounders: String,
     /// `good`, `poor` or `non-diagnostic`.
     pub enhancement: &'static str,
@@ -90,7 +90,7 @@ pub struct TruthRow {
     pub noise_hu: f64,
     /// Patient Position.
     pub orientation: &'static str,
-    /// Study Instance UID of the paired exam, which differs by the emboli alone, or empty.
+    /// Study Instance UID of the paired exam, which differs in the emboli alone, or empty.
     pub twin_study_instance_uid: String,
     /// `internal` or `external`.
     pub site: &'static str,
@@ -98,7 +98,7 @@ pub struct TruthRow {
     pub chronic_clots: usize,
 }
 
-/// What reports of accuracy ask of `truth/exams.csv`; further columns need not be there.
+/// The columns of `truth/exams.csv` that reports of accuracy read; further ones need not be there.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct LevelRow {
     /// Series Instance UID.

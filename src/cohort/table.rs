@@ -13,8 +13,8 @@ pub struct TableError {
     source: csv::Error,
 }
 
-/// Writes a table beside its place and renames it, so that nobody meets half of one. A table without rows has its
-/// columns all the same.
+/// Writes a table under another name and renames it, so that no reader sees half of one. A table without rows still has
+/// its header.
 pub fn write_table<'a, T>(path: &Path, rows: impl IntoIterator<Item = &'a T>) -> Result<(), TableError>
 where
     T: Serialize + Default + 'a,
@@ -33,7 +33,7 @@ where
     let mut rows = rows.into_iter().peekable();
     let mut writer = csv::Writer::from_writer(Vec::new());
     if rows.peek().is_none() {
-        // The names of columns come with a row: that of a row nobody needs stands alone.
+        // The header is written with the first row: a default row is written and cut off.
         writer.serialize(T::default())?;
         let mut table = bytes(writer)?;
         let header = table.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_takes_its_place_whole_and_has_columns_without_rows() {
+    fn a_table_is_replaced_as_a_whole_and_has_a_header_without_rows() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("train.csv");
         write_table::<ExamRow>(&path, &[]).expect("written");

@@ -12,7 +12,7 @@ pub struct DestinationConfig {
     pub name: String,
     /// Attempts at an object that is refused before its delivery has failed.
     pub attempts: u32,
-    /// How long a destination that takes nothing at all is tried before a delivery has failed.
+    /// How long a destination that accepts nothing at all is retried before a delivery has failed.
     pub give_up_after_hours: u32,
     /// How results get there.
     pub transport: Transport,
@@ -86,7 +86,7 @@ fn default_attempts() -> u32 {
     10
 }
 
-/// A week: longer than the longest weekend of whoever mends the destination.
+/// A week: longer than any weekend without an administrator.
 fn default_give_up_after_hours() -> u32 {
     168
 }

@@ -21,14 +21,14 @@ impl Layered {
         Ok(Self { table: parse("the built-in defaults", text)? })
     }
 
-    /// Lays a file's text over what is there.
+    /// Merges a file's text over the settings so far.
     pub(crate) fn merge_text(&mut self, origin: &str, text: &str) -> Result<(), ConfigError> {
         let layer = parse(origin, text)?;
         let known = self.keys();
         merge(origin, "", &mut self.table, layer, &known)
     }
 
-    /// Lays one dotted key over what is there. The value is read as TOML where it is TOML, as a text otherwise.
+    /// Merges one dotted key over the settings so far. The value is read as TOML where it is TOML, as a text otherwise.
     pub(crate) fn merge_value(&mut self, origin: &str, key: &str, value: &str) -> Result<(), ConfigError> {
         let known = self.keys();
         require_known(origin, key, &known)?;
@@ -47,14 +47,14 @@ impl Layered {
         merge(origin, "", &mut self.table, layer, &known)
     }
 
-    /// Lays a file over what is there.
+    /// Merges a file over the settings so far.
     pub(crate) fn merge_file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         self.merge_text(&path.display().to_string(), &text)
     }
 
-    /// Lays `KEY=VALUE` texts from flags over what is there.
+    /// Merges `KEY=VALUE` texts from flags over the settings so far.
     pub(crate) fn merge_flags(&mut self, overrides: &[impl AsRef<str>]) -> Result<(), ConfigError> {
         for text in overrides.iter().map(AsRef::as_ref) {
             let (key, value) = text

@@ -6,12 +6,12 @@ use super::error::ConfigError;
 use super::layers::Layered;
 use super::sections::Config;
 
-/// The commented defaults, which are also the reference of every key.
+/// The commented defaults. They are also the reference of all keys.
 pub const DEFAULTS: &str = include_str!("../../configs/default.toml");
 
 impl Config {
-    /// Merges the layers and validates the result. `overrides` are `KEY=VALUE` texts from flags; `environment` are the
-    /// process's variables, of which those that begin with `PE_NODE__` count.
+    /// Merges the layers and validates the result. `overrides` are `KEY=VALUE` texts from flags. `environment` are the
+    /// process's variables; those that begin with `PE_NODE__` count.
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -34,7 +34,7 @@ impl Config {
         Self::resolve(layered)
     }
 
-    /// The defaults, and what `KEY=VALUE` texts change of them, whatever the environment says.
+    /// The defaults with the changes of some `KEY=VALUE` texts. The environment has no influence.
     pub fn from_defaults(overrides: &[&str]) -> Result<Self, ConfigError> {
         let mut layered = Layered::defaults(DEFAULTS)?;
         layered.merge_flags(overrides)?;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-/// An IP network: address and prefix length, `192.168.10.0/24`; an address alone is itself.
+/// An IP network: address and prefix length, `192.168.10.0/24`; an address alone is a network of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Network(IpNet);

@@ -17,7 +17,7 @@ pub use super::limits::{Limits, ReadError};
 use super::prescan::{self, Encoding, Layout};
 use crate::causes::with_causes;
 
-/// Retired, still met in old archives.
+/// Retired, still found in old archives.
 pub(crate) const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
 /// Reads a data set without file meta information, as it comes in a C-STORE.
@@ -31,7 +31,7 @@ pub fn header(bytes: &[u8], transfer_syntax_uid: &str, limits: &Limits) -> Resul
     Ok(header_and_pixel_data(bytes, transfer_syntax_uid, limits)?.0)
 }
 
-/// As [`header`], with the tag of what the header ends before: Pixel Data or one of its float kinds, if there is one.
+/// As [`header`], with the tag that the header ends before: Pixel Data or one of its float kinds, if there is one.
 pub fn header_and_pixel_data(
     bytes: &[u8],
     transfer_syntax_uid: &str,
@@ -169,7 +169,7 @@ enum Part {
 struct Scanned<'a> {
     bytes: Cow<'a, [u8]>,
     layout: Layout,
-    /// What dicom-object is told: never one that makes it inflate.
+    /// The one that dicom-object is given: never one that makes it inflate.
     transfer_syntax: &'static TransferSyntax,
 }
 

@@ -1,5 +1,5 @@
-//! Coded concepts ([PS3.3 8.8](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_8.8.html)) and
-//! the ones this node speaks of.
+//! Coded concepts ([PS3.3 8.8](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_8.8.html)) and the
+//! ones this node uses.
 
 use std::borrow::Cow;
 

@@ -1,6 +1,6 @@
-//! Typed getters over data sets as they are met in practice: padded, empty, multi-valued where one value belongs,
-//! or with a number in the wrong representation. A missing, an empty and an unreadable value are all `None`;
-//! callers that must tell them apart say so themselves.
+//! Typed getters over data sets as they are found in practice: padded, empty, multi-valued where one value belongs, or
+//! with a number in the wrong representation. A missing, an empty and an unreadable value are all `None`; callers that
+//! must distinguish them check for themselves.
 
 use dicom_object::{InMemDicomObject, Tag};
 

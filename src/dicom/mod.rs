@@ -1,5 +1,5 @@
-//! What every wing may use of DICOM itself: identifiers, titles, coded concepts, typed getters, and the bounded
-//! reading of untrusted bytes. Nothing here knows about volumes, networks or disks.
+//! What every part of the program may use of DICOM itself: identifiers, titles, coded concepts, typed getters, and the
+//! bounded reading of untrusted bytes. Nothing here knows about volumes, networks or disks.
 
 pub mod ae_title;
 pub mod bounded;

@@ -1,5 +1,6 @@
-//! The pre-scan: walks the structure of a data set ([PS3.5 chapter 7](https://dicom.nema.org/medical/dicom/current/output/chtml/part05/chapter_7.html))
-//! without recursion and without copying a value, and says whether dicom-object may see it.
+//! The pre-scan: walks the structure of a data set ([PS3.5 chapter
+//! 7](https://dicom.nema.org/medical/dicom/current/output/chtml/part05/chapter_7.html)) without recursion and without
+//! copying a value, and decides whether dicom-object may read it.
 //!
 //! It is stricter than dicom-object wherever the two could read the same bytes differently (a length that is not a
 //! multiple of its value's width, delimiters out of place), so what was counted here is what is built there.
@@ -150,7 +151,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// True where the root ends, be it that padding or something foreign after Pixel Data follows.
+    /// True where the root ends: at the last byte, before padding, or before foreign bytes after Pixel Data.
     fn at_end_of_root(&mut self) -> Result<bool, ReadError> {
         let rest = &self.bytes[self.position..];
         if rest.is_empty() {
@@ -240,7 +241,7 @@ impl Scanner<'_> {
         Err(if bound == self.bytes.len() { ReadError::Truncated(what) } else { ReadError::Unreadable(what) })
     }
 
-    /// Where a value ends, its length held against the limit, the bytes there are, and what it lies in.
+    /// Where a value ends. Its length is checked against the limit, the bytes that are left, and what encloses it.
     fn end_of(&self, tag: Tag, length: u32, bound: usize) -> Result<usize, ReadError> {
         let start = self.position;
         if u64::from(length) > self.limits.object_bytes() {
@@ -259,7 +260,8 @@ impl Scanner<'_> {
             )));
         }
         if end > bound {
-            return Err(ReadError::Unreadable(format!("{} goes beyond the end of what it lies in", name(tag))));
+            let problem = format!("{} goes beyond the end of the item that encloses it", name(tag));
+            return Err(ReadError::Unreadable(problem));
         }
         Ok(end)
     }
@@ -288,7 +290,8 @@ impl Scanner<'_> {
             b"OB" | b"OW" | b"UN" if header.tag == PIXEL_DATA && !implicit => {
                 self.open(Kind::Fragments, bound, false, encoding)
             }
-            // Vendors encapsulate pixels of their own in private elements; dicom-object takes any such for a sequence.
+            // Vendors encapsulate pixels of their own in private elements; dicom-object takes each of them for a
+            // sequence.
             b"OB" | b"OW" if header.tag.0 % 2 == 1 && !implicit => {
                 self.element_unparsable = true;
                 self.open(Kind::Fragments, bound, false, encoding)
@@ -298,7 +301,10 @@ impl Scanner<'_> {
                 self.element_unparsable |= !implicit;
                 self.open(Kind::Sequence, bound, false, Encoding::ImplicitLittle)
             }
-            _ => Err(ReadError::Unreadable(format!("{} has an undefined length, which it may not", name(header.tag)))),
+            _ => {
+                let problem = format!("{} has an undefined length, which is not allowed", name(header.tag));
+                Err(ReadError::Unreadable(problem))
+            }
         }
     }
 
@@ -338,7 +344,7 @@ impl Scanner<'_> {
                 self.close();
                 Ok(())
             }
-            tag => Err(ReadError::Unreadable(format!("{} stands where an item was expected", name(tag)))),
+            tag => Err(ReadError::Unreadable(format!("{} was found where an item was expected", name(tag)))),
         }
     }
 
@@ -372,7 +378,7 @@ impl Scanner<'_> {
                 self.close();
                 Ok(())
             }
-            tag => Err(ReadError::Unreadable(format!("{} stands where a fragment was expected", name(tag)))),
+            tag => Err(ReadError::Unreadable(format!("{} was found where a fragment was expected", name(tag)))),
         }
     }
 
@@ -402,7 +408,7 @@ impl Scanner<'_> {
     }
 }
 
-/// What the root says of its image.
+/// The attributes of the image in the root.
 #[derive(Debug, Default)]
 struct Image {
     rows: Option<u64>,
@@ -442,7 +448,7 @@ impl Image {
         if pixels > limits.pixels {
             return Err(ReadError::Hostile(format!("{rows} rows x {columns} columns x {frames} frames")));
         }
-        // One sample a pixel is the least there can be; subsampled colour has between one and three.
+        // One sample per pixel is the least there can be; subsampled colour has between one and three.
         let least = pixels.saturating_mul(self.bits_allocated.unwrap_or(8)) / 8;
         match self.native_bytes {
             Some(bytes) if bytes < least => Err(ReadError::Truncated(format!(

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 ///
 /// Received identifiers are accepted leniently: leading zeros in a component occur in practice, and de-identified data
 /// sets have letters, which the standard does not allow; those of RSPECT are twelve hexadecimal digits. They never
-/// contain anything else, so they are safe to log and to compare. No path is ever built from one. Identifiers that
-/// this program makes are as the standard wants them.
+/// contain anything else, so they are safe to log and to compare. No path is ever built from one. Identifiers that this
+/// program makes follow the standard.
 ///
 /// ```
 /// use pe_node::dicom::Uid;

@@ -1,7 +1,7 @@
-//! Slices in, findings and objects out. No network, no clock, no async runtime: what is analysed depends on the
+//! Slices in, findings and objects out. No network connection, no clock, no async runtime: the result depends on the
 //! instances, the model packages and the settings alone.
 //!
-//! `volume < models < analyse < report < pipeline`; [`pipeline`] is the one function that says it all.
+//! `volume < models < analyse < report < pipeline`; [`pipeline`] has the one function that runs them all.
 
 pub mod analyse;
 pub mod models;

@@ -1,4 +1,4 @@
-//! Offline: synthetic exams, and learning new models from exams with few slice labels.
+//! Offline: synthetic exams, and training of new models from exams with few slice labels.
 
 pub mod phantom;
 #[cfg(feature = "train")]

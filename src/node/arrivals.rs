@@ -1,10 +1,10 @@
-//! How the interfaces tell what they receive: DIMSE and DICOMweb report through it, assembly listens.
+//! How the interfaces report what they receive: DIMSE and DICOMweb call these traits, assembly implements them.
 
 use crate::dicom::SeriesId;
 use crate::node::store::Stored;
 use crate::node::telemetry::Received;
 
-/// Hears what associations and requests bring.
+/// Is told what associations and requests bring.
 pub trait StoreEvents: Send + Sync + 'static {
     /// An association or a request begins; what is returned is dropped when it ends, however it ends.
     fn begin(&self) -> Box<dyn Feed>;
@@ -13,7 +13,7 @@ pub trait StoreEvents: Send + Sync + 'static {
 /// The objects of one association or request.
 pub trait Feed: Send {
     /// An object of this series is stored, and durable. [`Stored::Already`] brings nothing new, but shows that the
-    /// sender is still at it.
+    /// sender is still sending.
     fn stored(&mut self, series: &SeriesId, stored: Stored);
 }
 

@@ -1,4 +1,4 @@
-//! Memory for objects that are being received. What all senders together may hold is bounded; beyond it an object is
+//! Memory for objects that are being received. The memory of all senders together is bounded; an object beyond it is
 //! refused and does not wait.
 
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A budget is spent in pieces of so many bytes.
+/// A budget is spent in pieces of this many bytes.
 const PIECE: usize = 64 << 10;
 
 /// Memory that all associations, or all uploads, share.
@@ -14,7 +14,7 @@ const PIECE: usize = 64 << 10;
 pub(crate) struct Budget(Arc<Semaphore>);
 
 impl Budget {
-    /// A budget of so many bytes, but at least one piece.
+    /// A budget of this many bytes, but at least one piece.
     pub(crate) fn new(bytes: u64) -> Self {
         let pieces = usize::try_from(bytes.div_ceil(PIECE as u64)).unwrap_or(usize::MAX);
         Self(Arc::new(Semaphore::new(pieces.clamp(1, Semaphore::MAX_PERMITS))))
@@ -45,7 +45,7 @@ impl Held {
         self.bytes.len()
     }
 
-    /// Takes memory for so many bytes in all; false if there is no room.
+    /// Reserves memory for `length` bytes in all; false if there is no room.
     pub(crate) fn reserve(&mut self, length: usize, budget: &Budget) -> bool {
         let missing = length.div_ceil(PIECE).saturating_sub(self.pieces);
         if missing > 0 {

@@ -1,8 +1,8 @@
-//! The folder of model packages as the running node sees it. It is looked at again and again, and on SIGHUP at once;
-//! whoever works with it is told of changes.
+//! The folder of model packages as the running node sees it. The node reads it every few seconds, and on SIGHUP at
+//! once. The worker, the shadow model and the HTTP interface are told of changes.
 //!
-//! The node follows what is written in `active.toml` and nothing else: a package that somebody copies into the folder
-//! waits for its promotion or for the next start of the node.
+//! The node follows `active.toml` and nothing else: a package that somebody copies into the folder is not used before
+//! its promotion or the next start of the node.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -21,7 +21,7 @@ use crate::engine::models::package::{MANIFEST, Package};
 use crate::engine::models::registry::{Entry, Registry, RegistryError};
 use crate::engine::models::{ModelIdentity, PackageId, Selection};
 
-/// Pause between two looks at the folder.
+/// Pause before the folder is read again.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// A model package, as the API lists it.
@@ -42,7 +42,7 @@ pub struct ModelEntry {
 }
 
 impl ModelEntry {
-    /// True if it is called as this package.
+    /// True if it has the name and version of this package.
     pub fn is(&self, id: &PackageId) -> bool {
         self.name == id.name.as_str() && self.version == id.version.to_string()
     }
@@ -53,7 +53,7 @@ impl ModelEntry {
 pub struct Wanted {
     /// The packages, and the shadow model.
     pub lineup: Lineup,
-    /// Why these are the last that could be made out and not those that were promoted since.
+    /// Why the folder does not say any more which packages are active, if it does not; `lineup` is the last it named.
     pub problem: Option<String>,
 }
 
@@ -86,14 +86,14 @@ impl Contents {
 }
 
 impl ModelFolder {
-    /// Looks at the folder for the first time.
+    /// Reads the folder for the first time.
     ///
     /// # Errors
-    /// There is no folder, or it does not say which packages are active. That they load, the analysis process finds out.
+    /// There is no folder, or it does not say which packages are active. The analysis process finds out if they load.
     pub fn open(config: &ModelsConfig) -> Result<Self, RegistryError> {
         let registry = Registry::open(config)?;
         let lineup = registry.lineup(config)?;
-        // A setting may name no version: what it means now, it means for as long as the node runs.
+        // A setting may name no version: the version that it selects now is kept for as long as the node runs.
         let pinned = |setting: &Selection, model: &ModelIdentity| match setting {
             Selection::Active => Selection::Active,
             Selection::Newest(_) | Selection::Exactly(_) => Selection::Exactly(model.package.clone()),
@@ -112,7 +112,7 @@ impl ModelFolder {
         })
     }
 
-    /// Which packages are to analyse exams. It tells of a change, and of a wish to try again what was refused.
+    /// Which packages are to analyse exams. It is sent again on a change, and when SIGHUP asks for another attempt.
     pub fn wanted(&self) -> watch::Receiver<Wanted> {
         self.wanted.subscribe()
     }
@@ -127,7 +127,7 @@ impl ModelFolder {
         let mut hangup = match signal(SignalKind::hangup()) {
             Ok(hangup) => Some(hangup),
             Err(error) => {
-                tracing::warn!(%error, "SIGHUP is not listened to; promotions are noticed all the same");
+                tracing::warn!(%error, "SIGHUP is not handled; promotions are noticed all the same");
                 None
             }
         };
@@ -158,7 +158,7 @@ impl ModelFolder {
         }
     }
 
-    /// Looks once. `asked`: somebody wants it to be told again even if nothing changed.
+    /// Reads the folder once. `asked`: the result is sent even if nothing changed.
     fn look(&mut self, asked: bool) {
         let registry = match Registry::open(&self.config) {
             Ok(registry) => registry,
@@ -242,7 +242,7 @@ mod tests {
             .expect("write");
     }
 
-    /// Makes another package of it.
+    /// Changes the manifest, and so the digest of its package.
     fn append_to(manifest: &Path) {
         let text = fs::read_to_string(manifest).expect("manifest");
         fs::write(manifest, format!("{text}\n# changed\n")).expect("write");
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_promotion_is_seen_and_told_once() {
+    fn a_promotion_is_seen_and_reported_once() {
         let (_folder, config) = packages();
         let mut watched = ModelFolder::open(&config).expect("folder");
         let mut wanted = watched.wanted();
@@ -266,7 +266,7 @@ mod tests {
         assert!(wanted.has_changed().expect("open"));
         assert_eq!(wanted.borrow_and_update().lineup.packages.embolism.package.to_string(), "fixture-embolism/0.9.0");
         watched.look(false);
-        assert!(!wanted.has_changed().expect("open"), "told twice");
+        assert!(!wanted.has_changed().expect("open"), "reported twice");
         watched.look(true);
         assert!(wanted.has_changed().expect("open"), "asked for");
     }
@@ -300,8 +300,9 @@ mod tests {
                 "fixture-embolism/1.0.0"
             );
         }
-        let anew = ModelFolder::open(&config).expect("folder");
-        assert_eq!(anew.wanted().borrow().lineup.packages.embolism.package.to_string(), "fixture-embolism/1.1.0");
+        let restarted = ModelFolder::open(&config).expect("folder");
+        let wanted = restarted.wanted().borrow().clone();
+        assert_eq!(wanted.lineup.packages.embolism.package.to_string(), "fixture-embolism/1.1.0");
     }
 
     #[test]
@@ -311,7 +312,7 @@ mod tests {
         assert!(ModelFolder::open(&config).is_ok());
         append_to(&folder.path().join("fixture-embolism/0.9.0").join(MANIFEST));
         let error = ModelFolder::open(&config).map(drop).expect_err("refused").to_string();
-        assert!(error.contains("was promoted") && error.contains("promote another, or roll back"), "{error}");
+        assert!(error.contains("was promoted") && error.contains("promote another package, or roll back"), "{error}");
     }
 
     #[test]

@@ -38,13 +38,13 @@ pub enum ServeError {
     /// The archive cannot be opened.
     #[error("opening the archive: {0}")]
     Archive(#[from] ArchiveError),
-    /// The index and the queue cannot be opened.
+    /// The store cannot be opened.
     #[error("opening the index: {0}")]
     Store(#[from] StoreError),
-    /// The analysis cannot start: no ONNX Runtime, a device that cannot be had, or models that do not load.
+    /// The analysis cannot start: no ONNX Runtime, a device that is not available, or models that do not load.
     #[error(transparent)]
     Worker(#[from] WorkerError),
-    /// A destination cannot be delivered to.
+    /// The settings of a destination cannot be used.
     #[error(transparent)]
     Deliver(#[from] DeliverError),
     /// Model packages cannot be listed or chosen.
@@ -90,7 +90,7 @@ pub struct Node {
     config: Config,
     listeners: Listeners,
     archive: Archive,
-    queue: Store,
+    store: Store,
     assembly: Assembly,
     worker: Worker,
     deliveries: Deliveries,
@@ -99,35 +99,35 @@ pub struct Node {
 }
 
 impl Node {
-    /// Opens everything that can fail at the start, so that what is wrong is said before anything is accepted.
+    /// Opens everything that can fail at the start: errors are reported before anything is accepted.
     pub async fn start(config: Config, listeners: Listeners) -> Result<Self, ServeError> {
         let models = ModelFolder::open(&config.models)?;
         let rules = Rules::new(&config.analysis, &config.destinations, config.models.allow_demonstration);
-        let queue = Store::open(&config.storage, rules).await?;
-        let archive = Archive::open(&config.storage, queue.clone()).await?;
-        let assembly = Assembly::new(queue.clone(), &config.study);
+        let store = Store::open(&config.storage, rules).await?;
+        let archive = Archive::open(&config.storage, store.clone()).await?;
+        let assembly = Assembly::new(store.clone(), &config.study);
         let delivering = deliver::Services {
             calling: config.dicom.ae_title.clone(),
             limits: config.limits,
             archive: archive.clone(),
-            queue: queue.clone(),
+            store: store.clone(),
         };
         let deliveries = Deliveries::new(&config.destinations, &delivering)?;
         let working = worker_settings(&config);
-        let worker = Worker::start(archive.clone(), queue.clone(), &working, models.wanted()).await?;
-        let shadow = Shadow::new(archive.clone(), queue.clone(), &working, models.wanted())?;
-        Ok(Self { config, listeners, archive, queue, assembly, worker, deliveries, models, shadow })
+        let worker = Worker::start(archive.clone(), store.clone(), &working, models.wanted()).await?;
+        let shadow = Shadow::new(archive.clone(), store.clone(), &working, models.wanted())?;
+        Ok(Self { config, listeners, archive, store, assembly, worker, deliveries, models, shadow })
     }
 
     /// Runs until `shutdown`, then drains: nothing new is accepted, what was begun is finished or returns to the
     /// queue. A part that ends by itself stops the others.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), ServeError> {
-        let Self { config, listeners, archive, queue, assembly, worker, deliveries, models, shadow } = self;
+        let Self { config, listeners, archive, store, assembly, worker, deliveries, models, shadow } = self;
         let router = web::router(web::Services {
             config: config.http.clone(),
             limits: config.limits,
             archive: archive.clone(),
-            queue: queue.clone(),
+            store: store.clone(),
             events: Arc::new(assembly.clone()),
             analysis: worker.analysis(),
             models: models.entries(),

@@ -8,8 +8,8 @@ pub use tokio_util::sync::CancellationToken as Shutdown;
 /// The exit code of a process that was told to stop twice.
 const INTERRUPTED: i32 = 130;
 
-/// Cancels `shutdown` on the first SIGTERM or SIGINT; on the second, exits without waiting for the drain, which costs
-/// nothing that was acknowledged.
+/// Cancels `shutdown` on the first SIGTERM or SIGINT. On the second, exits without waiting for the drain; nothing that
+/// was acknowledged is lost.
 pub fn on_signals(shutdown: &Shutdown) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

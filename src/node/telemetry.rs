@@ -37,7 +37,7 @@ pub fn start_logging(config: &LogConfig) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-/// Through which interface an object came.
+/// The interface that received an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub enum Interface {
@@ -77,7 +77,7 @@ pub enum JobEnd {
     Postponed,
 }
 
-/// How a shadow model did with a series.
+/// How the analysis of a series by a shadow model ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub enum ShadowEnd {
@@ -111,7 +111,7 @@ enum Counter {
     /// Attempts at analyses that ended, by state
     #[strum(serialize = "pe_node_jobs_finished_total")]
     JobsFinished,
-    /// Series that a shadow model was shown, by outcome (seen, failed)
+    /// Series that a shadow model was given, by outcome (seen, failed)
     #[strum(serialize = "pe_node_shadow_total")]
     Shadow,
     /// Attempts to deliver a result, by destination and outcome (delivered, retried, failed)
@@ -119,10 +119,10 @@ enum Counter {
     Deliveries,
 }
 
-/// What is as it is at the moment. The documentation of each is also its help text.
+/// What is measured at the moment of the request. The documentation of each is also its help text.
 #[derive(Debug, Clone, Copy, EnumIter, EnumMessage, IntoStaticStr)]
 pub enum Gauge {
-    /// 1 if the packages that were promoted last are not the ones that analyse
+    /// 1 if the packages that were promoted last are not the ones in use
     #[strum(serialize = "pe_node_models_refused")]
     ModelsRefused,
     /// What the archive holds, results included, by kind (study, series, instance)
@@ -131,7 +131,7 @@ pub enum Gauge {
     /// Objects kept apart because another had their identifier
     #[strum(serialize = "pe_node_conflicts")]
     Conflicts,
-    /// Series whose instances may still come
+    /// Series whose instances may still arrive
     #[strum(serialize = "pe_node_series_receiving")]
     SeriesReceiving,
     /// Analyses by state
@@ -166,10 +166,10 @@ impl Gauge {
 
 const STAGE_SECONDS: &str = "pe_node_stage_seconds";
 
-/// Counts an object that came through an interface; `bytes` is the size of its data set.
+/// Counts an object that an interface received; `bytes` is the size of its data set.
 pub fn count_received(interface: Interface, outcome: Received, bytes: usize) {
     let (interface, outcome): (&str, &str) = (interface.into(), outcome.into());
-    // `door` was the label's name before 0.2 and goes with the version after it.
+    // `door` was the label's name before 0.2; the version after 0.2 removes it.
     let labels = [("interface", interface), ("door", interface)];
     counter!(Counter::ReceivedBytes.name(), &labels).increment(bytes as u64);
     let labels = [labels[0], labels[1], ("outcome", outcome)];
@@ -181,7 +181,7 @@ pub fn count_job(end: JobEnd) {
     counter!(Counter::JobsFinished.name(), "state" => <&str>::from(end)).increment(1);
 }
 
-/// Counts a series that a shadow model was shown.
+/// Counts a series that a shadow model was given.
 pub fn count_shadow(end: ShadowEnd) {
     counter!(Counter::Shadow.name(), "outcome" => <&str>::from(end)).increment(1);
 }
@@ -198,7 +198,7 @@ pub fn count_delivery(destination: &str, end: DeliveryEnd) {
             .increment(1);
     };
     count(end.into());
-    // `dead` was the outcome's name before 0.2 and goes with the version after it.
+    // `dead` was the outcome's name before 0.2; the version after 0.2 removes it.
     if end == DeliveryEnd::Failed {
         count("dead");
     }

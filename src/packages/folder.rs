@@ -12,30 +12,30 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::config::ModelsConfig;
-use crate::engine::models::activation::{Action, Activation, Candidate, Event, STATE};
+use crate::engine::models::activation::{Action, Activation, Event, STATE, ShadowModel};
 use crate::engine::models::manifest::Kind;
 use crate::engine::models::package::{Package, PackageError};
 use crate::engine::models::registry::{Registry, RegistryError, configured, directory};
 use crate::engine::models::{ModelIdentity, ModelsError, PackageId};
 
-/// Name of the lock in the folder of packages; no package is called so.
+/// Name of the lock in the folder of packages; no package can have this name.
 const LOCK: &str = ".lock";
-/// How files and folders begin that are not in their place yet; no package is called so.
+/// Prefix of unfinished files and folders; no package can have such a name.
 pub(super) const DRAFT: &str = ".draft-";
 
 /// Why a change of the folder was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// The packages.
+    /// Packages cannot be selected.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// One package.
+    /// A package cannot be read.
     #[error(transparent)]
     Package(#[from] PackageError),
     /// A package does not load or does not run.
     #[error(transparent)]
     Models(#[from] ModelsError),
-    /// The folder is not this user's to change, as that of the bundled packages may be.
+    /// This user cannot change the folder, for instance that of the bundled packages.
     #[error(
         "the folder of model packages {directory} cannot be changed ({source}); set models.directory to a folder of \
          your own and import the packages in use there first", directory = directory.display()
@@ -46,7 +46,7 @@ pub enum FolderError {
         /// What the system said.
         source: io::Error,
     },
-    /// The disk.
+    /// The disk failed.
     #[error("{action} {path}: {source}; nothing was changed", path = path.display())]
     Disk {
         /// What was being done.
@@ -56,8 +56,8 @@ pub enum FolderError {
         /// What the system said.
         source: io::Error,
     },
-    /// The state cannot be written down.
-    #[error("writing down what is active: {0}")]
+    /// The state cannot be written.
+    #[error("recording what is active: {0}")]
     State(#[from] toml::ser::Error),
     /// There is nothing to go back to.
     #[error("there is no {kind} before {active}; promote another with `pe-node models promote`")]
@@ -67,10 +67,10 @@ pub enum FolderError {
         /// The active one, or that nothing was promoted.
         active: String,
     },
-    /// What would become active again is not what was.
+    /// The files of the package to roll back to are not those that were active.
     #[error(
-        "{package} has the SHA-256 {found} now, and {former} was active; nothing was changed: `pe-node models promote \
-         {package}` if these files are wanted, or promote another"
+        "{package} has the SHA-256 {found} now, and {former} was active; nothing was changed; run \
+         `pe-node models promote {package}` to use these files, or promote another package"
     )]
     NotTheFormer {
         /// The package.
@@ -81,11 +81,11 @@ pub enum FolderError {
         former: String,
     },
     /// The shadow model is the active package.
-    #[error("{0} is active; a shadow model is another package than the active one")]
+    #[error("{0} is active; a shadow model must be another package than the active one")]
     ShadowOfItself(PackageId),
     /// Another package has the name and version.
     #[error(
-        "{package} is there already with the SHA-256 {present}, this one has {new}; a package is never replaced: give \
+        "{package} already exists with the SHA-256 {present}, this one has {new}; a package is never replaced: give \
          this one another version"
     )]
     Taken {
@@ -96,7 +96,7 @@ pub enum FolderError {
         /// Digest of the new one.
         new: String,
     },
-    /// What was to be imported is no package.
+    /// What was to be imported is not a package.
     #[error("{path} cannot be imported: {problem}", path = path.display())]
     Unfit {
         /// The folder or file.
@@ -113,17 +113,17 @@ impl FolderError {
     }
 }
 
-/// The folder of packages, changed by nobody else as long as this lives.
+/// The folder of packages, locked against other changes as long as this lives.
 #[derive(Debug)]
 pub struct Folder {
     registry: Registry,
     config: ModelsConfig,
-    /// The system lets go of it when the process ends, however it ends.
+    /// The system releases it when the process ends, however it ends.
     _lock: File,
 }
 
 impl Folder {
-    /// Waits for the lock of the configured folder. A folder that the settings name is made if it is not there.
+    /// Waits for the lock of the configured folder. A folder that the settings name is created if it is missing.
     ///
     /// # Errors
     /// [`FolderError::ReadOnly`] where nothing can be written.
@@ -147,11 +147,11 @@ impl Folder {
         &self.registry
     }
 
-    /// Makes a package that was verified the active one of its kind. False if it was so already.
+    /// Makes a verified package the active one of its kind. False if it already was.
     pub fn promote(&self, package: &Package, identity: &ModelIdentity, now: Timestamp) -> Result<bool, FolderError> {
         let kind = package.manifest().kind;
         self.change(|state| {
-            self.write_down_what_is_found(state, kind, now);
+            self.record_found(state, kind, now);
             let event = Event {
                 at: now,
                 action: Action::Promoted,
@@ -174,10 +174,10 @@ impl Folder {
         Ok(self.registry.package(&before.package)?)
     }
 
-    /// Makes the package that [`Self::before`] gives the active one. `identity`: as it was verified now.
+    /// Makes the package that [`Self::before`] gives the active one. `identity` comes from its verification now.
     ///
     /// # Errors
-    /// [`FolderError::NotTheFormer`] if it is not what was active: its files were replaced.
+    /// [`FolderError::NotTheFormer`] if its files were replaced since it was active.
     pub fn roll_back(&self, kind: Kind, identity: &ModelIdentity, now: Timestamp) -> Result<(), FolderError> {
         let package = self.before(kind)?.id();
         let former = self.registry.activation().before(kind).map(|event| event.sha256.clone()).unwrap_or_default();
@@ -187,31 +187,31 @@ impl Folder {
         self.change(|state| Ok(state.roll_back(kind, now))).map(drop)
     }
 
-    /// Makes a package that was verified the shadow model, in the place of any other. False if it was so already.
+    /// Makes a verified package the shadow model, in place of any other. False if it already was.
     pub fn set_shadow(&self, package: &Package, identity: &ModelIdentity, now: Timestamp) -> Result<bool, FolderError> {
         let kind = package.manifest().kind;
         if self.registry.lineup(&self.config)?.packages.of(kind) == identity {
             return Err(FolderError::ShadowOfItself(package.id()));
         }
-        let candidate = Candidate { package: package.id(), kind, sha256: identity.sha256.clone(), since: now };
-        self.change(|state| Ok(state.set_shadow(Some(candidate))))
+        let shadow = ShadowModel { package: package.id(), kind, sha256: identity.sha256.clone(), since: now };
+        self.change(|state| Ok(state.set_shadow(Some(shadow))))
     }
 
-    /// There is no shadow model any more. False if there was none.
+    /// Removes the shadow model. False if there was none.
     pub fn remove_shadow(&self) -> Result<bool, FolderError> {
         self.change(|state| Ok(state.set_shadow(None)))
     }
 
-    /// Writes down the package that is active without a promotion, so that a new one that comes into the folder does
-    /// not take its place, and a rollback finds it.
+    /// Records the package that is active without a promotion. A new package in the folder then does not replace it,
+    /// and a rollback finds it.
     pub(super) fn keep_what_is_active(&self, kind: Kind, now: Timestamp) -> Result<(), FolderError> {
         self.change(|state| {
-            self.write_down_what_is_found(state, kind, now);
+            self.record_found(state, kind, now);
             Ok(())
         })
     }
 
-    fn write_down_what_is_found(&self, state: &mut Activation, kind: Kind, now: Timestamp) {
+    fn record_found(&self, state: &mut Activation, kind: Kind, now: Timestamp) {
         if state.active(kind).is_some() {
             return;
         }
@@ -222,7 +222,7 @@ impl Folder {
         }
     }
 
-    /// Changes the state and writes it, unless it stays as it was.
+    /// Changes the state and writes it, unless nothing changed.
     fn change<T>(&self, edit: impl FnOnce(&mut Activation) -> Result<T, FolderError>) -> Result<T, FolderError> {
         let before = self.registry.activation();
         let mut state = before.clone();
@@ -234,7 +234,7 @@ impl Folder {
     }
 }
 
-/// Removes what a change left behind that did not end.
+/// Removes what an interrupted change left behind.
 fn remove_drafts(directory: &Path) -> Result<(), FolderError> {
     for entry in fs::read_dir(directory).map_err(FolderError::disk("listing", directory))? {
         let path = entry.map_err(FolderError::disk("listing", directory))?.path();
@@ -246,7 +246,7 @@ fn remove_drafts(directory: &Path) -> Result<(), FolderError> {
     Ok(())
 }
 
-/// Says that the folder is not to be written where that is why, and else what happened.
+/// [`FolderError::ReadOnly`] where that is the cause, else the error of the disk.
 fn unwritable(directory: &Path) -> impl FnOnce(io::Error) -> FolderError {
     let directory = directory.to_owned();
     move |source| match source.kind() {
@@ -262,7 +262,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let written = || -> io::Result<()> {
         let mut draft = tempfile::Builder::new().prefix(DRAFT).tempfile_in(folder)?;
-        // The node may run as another user than whoever promotes: the file is for all to read, whatever the umask.
+        // The node may run as another user than the one who promotes: all can read the file, whatever the umask.
         draft.as_file().set_permissions(Permissions::from_mode(0o644))?;
         draft.write_all(bytes)?;
         draft.as_file().sync_all()?;

@@ -1,7 +1,7 @@
-//! Taking a package into the folder: a package's folder as it is, or a third party's network with a manifest.
+//! Importing a package into the folder: a package's folder as it is, or a third party's network with a manifest.
 //!
 //! What is to be imported is copied into a draft first. There its digests are verified, and its networks are loaded and
-//! run once by the code that serves them. Only then does it get its name. A package that is there already stays.
+//! run once by the code that serves them. Only then is it renamed to its place. An existing package is never replaced.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
@@ -22,7 +22,7 @@ use crate::engine::models::package_id::is_token;
 use crate::engine::models::session::Runtime;
 use crate::engine::models::{ModelIdentity, SyntaxError};
 
-/// Kinds of files that are taken along with the networks: what people read.
+/// Extensions of the documents that are copied along with the networks.
 const DOCUMENTS: [&str; 9] = ["md", "txt", "json", "csv", "html", "svg", "png", "pdf", "toml"];
 
 /// A package outside the folder.
@@ -36,18 +36,17 @@ pub struct Incoming {
     source: PathBuf,
 }
 
-/// What an import came to.
+/// The outcome of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
     /// The package's identity.
     pub identity: ModelIdentity,
-    /// False if the same package was there already.
+    /// False if the same package already existed.
     pub new: bool,
 }
 
 impl Incoming {
-    /// The package in a folder, whatever the folder is called. Of other files than those of the manifest, documents are
-    /// taken along.
+    /// The package in a folder, whatever the folder is called. Besides the files of the manifest, documents are copied.
     pub fn from_folder(folder: &Path) -> Result<Self, FolderError> {
         let text = read_manifest(&folder.join(MANIFEST))?;
         let manifest = parse(folder, &text)?;
@@ -67,8 +66,8 @@ impl Incoming {
         Ok(Self { manifest, text, files, source: folder.to_owned() })
     }
 
-    /// A single network and a manifest for it. The manifest need not name the file nor its digest; what it names must
-    /// be so.
+    /// A single network and a manifest for it. The manifest need not name the file nor its digest; if it does, they
+    /// must be right.
     pub fn from_network(network: &Path, manifest: &Path) -> Result<Self, FolderError> {
         let unfit = |problem: String| FolderError::Unfit { path: manifest.to_owned(), problem };
         let mut table: toml::Table = read_manifest(manifest)?
@@ -95,7 +94,7 @@ impl Folder {
     /// waits for its promotion.
     ///
     /// # Errors
-    /// The package is no good, or another one has its name and version; nothing has changed then.
+    /// The package is not valid, or another one has its name and version. Nothing has changed then.
     pub fn import(&self, incoming: &Incoming, runtime: &Runtime, now: Timestamp) -> Result<Imported, FolderError> {
         let directory = self.registry().directory();
         let draft = tempfile::Builder::new()
@@ -121,7 +120,7 @@ impl Folder {
         Ok(Imported { identity, new: true })
     }
 
-    /// The package at the place is the same one, or an error.
+    /// Fails unless the package at the place is the same one.
     fn compare(place: &Path, new: ModelIdentity) -> Result<ModelIdentity, FolderError> {
         let present = Package::open(place).and_then(|package| package.contents());
         match present {
@@ -136,7 +135,7 @@ impl Folder {
 }
 
 impl Incoming {
-    /// Writes the package durably below a draft's folder, in folders called as it is.
+    /// Writes the package durably below a draft's folder, in folders named after it.
     fn copy_to(&self, draft: &TempDir) -> Result<PathBuf, FolderError> {
         let folder = self.manifest.id().folder_in(draft.path());
         make_folder(&folder).map_err(FolderError::disk("creating the folder", &folder))?;
@@ -176,14 +175,14 @@ fn parse(path: &Path, text: &str) -> Result<Manifest, FolderError> {
     Manifest::parse(text).map_err(|error| FolderError::Unfit { path: path.to_owned(), problem: error.to_string() })
 }
 
-/// Makes a folder, in a draft also those above it. The node may run as another user than whoever imports: the folder is
-/// for all to read, whatever the umask says.
+/// Makes a folder, in a draft also those above it. The node may run as another user than the one who imports: all can
+/// read the folder, whatever the umask.
 fn make_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o755))
 }
 
-/// Writes a new file durably, for all to read like its folder.
+/// Writes a new file durably, readable by all like its folder.
 fn write_new(path: &Path, source: &mut impl Read) -> io::Result<()> {
     let mut file = File::create_new(path)?;
     io::copy(source, &mut file)?;

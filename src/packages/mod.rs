@@ -1,4 +1,4 @@
-//! Changes of the folder of model packages: imports, promotions and rollbacks, and the shadow model.
+//! Changes to the folder of model packages: imports, promotions and rollbacks, and the shadow model.
 //!
 //! [`crate::engine::models`] reads packages and knows the rules of what is active; here the files are written, by the
 //! commands `pe-node models` and by training, one change at a time.

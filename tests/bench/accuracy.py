@@ -89,7 +89,7 @@ def slice_auroc(folder, analysed):
 
 
 def pointing(folder, analysed):
-    """Hits and chance rate of the evidence maximum on exams called present that have embolism."""
+    """Hits and chance rate of the heat map's maximum on exams with embolism that are called present."""
     hits, chances = [], []
     for exam in analysed:
         if not positive(exam) or exam["decision"] != "present":
@@ -129,7 +129,7 @@ def image_features(folder, exam):
 
 
 def baselines(folder, analysed):
-    """AUROC of what must not be able to tell; either direction counts."""
+    """AUROC of baselines that must not recognise embolism; either direction counts."""
     labels = numpy.array([positive(exam) for exam in analysed])
     features = [image_features(folder, exam) for exam in analysed]
     headers = numpy.array([feature[0] for feature in features])
@@ -185,7 +185,7 @@ def main():
         "accuracy", "Bundled models on phantoms they never saw", ["cohort", "metric", "value"], table,
         [
             "Phantoms alone: nothing here says how the models do on patients.",
-            "What is hard: an embolus in a segmental or smaller artery is a few cells of soft tissue among veins, nodes and consolidations; where nothing larger is there, the exam is told from the others late (segmental) or not at all (subsegmental).",
+            "What is hard: an embolus in a segmental or smaller artery is a few cells of soft tissue among veins, nodes and consolidations; exams with nothing larger are recognised less often (segmental) or not at all (subsegmental).",
             f"Bootstrap over exams, {BOOTSTRAPS} samples. Chance: share of the heat map's cells that lie as near to an embolus.",
         ],
     )

@@ -1,4 +1,4 @@
-"""What every long measurement shares: the machine's name, tables with commit and date, CT slices to send."""
+"""Shared by all long measurements: the machine's name, tables with commit and date, CT slices to send."""
 
 import os
 import platform
@@ -22,7 +22,7 @@ CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 
 
 def pytorch():
-    """The Python of an environment of its own, for PyTorch is large; made if it is not there."""
+    """The Python of the environment with PyTorch, which is separate because PyTorch is large. Made if it is missing."""
     subprocess.run([ROOT / "tests" / "bench" / "install.sh"], check=True)
     return ROOT / "target" / "venv-bench" / "bin" / "python"
 

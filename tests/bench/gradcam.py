@@ -1,10 +1,10 @@
 """The heat map beside Grad-CAM++ of the same network: which one points at the emboli?
 
-The network is read from the package that the node serves, and runs in PyTorch, where there are gradients; first it is
-held against ONNX Runtime. The images are those that `pe-node train` prepares, which are those that are served; that is
-held against the evidence that `pe-node predict` wrote. Grad-CAM++ (Chattopadhay et al. 2018, doi 10.1109/WACV.2018.00097)
-is taken of every layer that comes before the evidence, of the slice's logit and of the exam's, brought to the cells of
-the heat map by bilinear interpolation, and masked by the same region. Runs in target/venv-bench.
+The network is read from the package that the node serves. It runs in PyTorch, which has gradients, after a comparison with
+ONNX Runtime. The images are prepared by `pe-node train`, as for serving; the heat map of `pe-node predict` is the check.
+Grad-CAM++ (Chattopadhay et al. 2018, doi 10.1109/WACV.2018.00097) is computed for every layer before the heat map, from the
+slice's logit and from the exam's. It is brought to the cells of the heat map by bilinear interpolation, and masked by the same
+region. Runs in target/venv-bench.
 
 Two networks: the bundled one, which was trained with masks of the emboli, and one of the learning curve, which was trained on
 labels alone (if that was measured before: it takes an hour).
@@ -195,7 +195,7 @@ def served_package():
 
 
 def bundled():
-    """Points with the bundled network on light phantoms."""
+    """Measures the bundled network on light phantoms."""
     from accuracy import WORK, cohort, exams
 
     folder, package = cohort("light"), served_package()
@@ -205,7 +205,7 @@ def bundled():
 
 
 def of_labels_alone():
-    """Points with a network of the learning curve, all slice labels and no masks, on tiny phantoms."""
+    """Measures a network of the learning curve, with all slice labels and no masks, on tiny phantoms."""
     from accuracy import exams, rows
     from conftest import BINARY
     from learning_curve import WORK
@@ -240,7 +240,7 @@ def of_labels_alone():
 
 
 def measure(name, analysed, folder, package, scratch, whose, notes):
-    """Points with every map at every exam called present that has emboli, and writes the table."""
+    """Measures every map on every exam with emboli that is called present, and writes the table."""
     from accuracy import positive
 
     found = [exam for exam in analysed if positive(exam) and exam["decision"] == "present"]
@@ -289,7 +289,7 @@ def table(name, pointing, chances, difference, whose, notes):
         [
             f"Share of maxima within {NEAR_MM:.0f} mm of an embolus, on {count} {whose} calls present; {len(evidence.hits(2))} slices in the last column. Chance: share of cells so near.",
             f"One network: PyTorch runs the graph that is served, and differs from ONNX Runtime by at most {difference:.1e}. All maps on the cells of the heat map, within the same region.",
-            f"Layers are named after their convolution, from the input (stem) to the last before the evidence (merge). The best of {len(rates)} layers and scores is chosen column by column: on the same exams, which is to its advantage, and without it, where one half of the exams chooses for the other.",
+            f"Layers are named after their convolution, from the input (stem) to the last before the heat map (merge). The best of {len(rates)} layers and scores is chosen column by column: on the same exams, which is to its advantage, and without it, where one half of the exams chooses for the other.",
             "Grad-CAM++ of the last layer (merge) is nearly the heat map: that is a weighted sum of the layer's channels, and Grad-CAM++ finds the weights again, without the negative ones. The heat map needs neither gradients nor the right layer.",
             *notes,
         ],

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Brings what the long measurements are compared with, PyTorch above all, into target/venv-bench: an environment of its
-# own, since it is large (5 GB with the libraries its wheel insists on) and no test needs it.
+# Installs the software that the long measurements compare with, above all PyTorch, into target/venv-bench. This environment
+# is separate, since it is large (5 GB with the libraries that PyTorch's wheel requires) and no test needs it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

@@ -25,8 +25,8 @@ COHORTS = {
 }
 SHARES = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0)
 SEEDS = (1, 2, 3, 4, 5)
-# Share of exams with slice labels among those that the encoder is shown, by the share of exams that have them: chosen on
-# the validation exams of the first seed. Where few have them, the network memorises them unless the others are shown too.
+# Share of exams with slice labels among those drawn for the encoder, by the share of exams that have them. It was chosen on
+# the validation exams of the first seed. Where few exams have slice labels, the network memorises them unless it gets others too.
 SHOWN = {0.05: 0.5, 0.1: 0.5, 0.25: 1.0, 0.5: 1.0}
 MARGIN = 0.02
 RESAMPLINGS = 2000
@@ -188,16 +188,16 @@ def main():
                      f"with a margin of {MARGIN} (one-sided, 95 %): the difference is above {fixed:+.3f} with these models. With seeds drawn too, "
                      f"that is of models yet to be fitted, it is above {drawn:+.3f}: {verdict(drawn)}.")
     notes += [
-        f"Phantoms alone (preset tiny, made by the program itself): {COHORTS['train'][1]} exams to learn from, {COHORTS['validation'][1]} to choose the "
+        f"Phantoms alone (preset tiny, made by the program itself): {COHORTS['train'][1]} exams for training, {COHORTS['validation'][1]} to choose the "
         "checkpoint; nothing here says anything about patients.",
         f"Means over {len(SEEDS)} seeds (which exams keep their labels, first weights, draws); intervals and differences by {RESAMPLINGS} paired "
         "resamplings of the test exams, models held fixed. Differences: mean, and the lower end of a one-sided 95 % interval.",
         "Every exam has its exam label; shares count the exams whose slice labels are used, and hold for validation exams too. Of such an exam with embolism the encoder is shown slices with embolism. Settings: configs/learning-curve.toml. "
         "Every fit takes as many steps of as many slices, whatever it is given.",
         "Encoder: of the exams it is shown, the share with slice labels is " + ", ".join(f"{shown:.0%} at {share:.0%}" for share, shown in SHOWN.items())
-        + " (chosen on validation, first seed; with 100 % at 5 %, the validation AUROC was 0.65 instead of 0.75). Where that is 100 %, exams without slice labels are not used for the encoder. The exam head then learns from the exam labels of 400 of the 1,200, with slice labels or without, on whole stacks.",
+        + " (chosen on validation, first seed; with 100 % at 5 %, the validation AUROC was 0.65 instead of 0.75). Where that is 100 %, exams without slice labels are not used for the encoder. The exam head is then trained on the exam labels of 400 of the 1,200, with slice labels or without, on whole stacks.",
         "Without slice labels a slice of an exam with embolism is all that stands for it, and two in three show none: the same steps then achieve much less. "
-        "Fits are short (about 35,000 slices) and none has come to rest.",
+        "Fits are short (about 35,000 slices) and none has converged.",
         "Made by `python tests/bench/run.py learning_curve`, a part of `make evidence`. Plot: learning-curve.svg.",
     ]
     columns = ["slice labels"]

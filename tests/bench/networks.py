@@ -1,5 +1,5 @@
-"""Every slice encoder at full size: the same numbers in burn and in ONNX Runtime, the time of a slice in both, and
-whether `onnx.checker` accepts what is exported; ResNets begun with a file that PyTorch wrote answer as in PyTorch."""
+"""Every slice encoder at full size: differences between burn and ONNX Runtime, the time of a slice in both, and whether
+`onnx.checker` accepts the export. ResNets with weights from a file of PyTorch are compared with PyTorch."""
 
 import json
 import os

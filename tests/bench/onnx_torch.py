@@ -1,4 +1,4 @@
-"""An ONNX network of pe-node's export as PyTorch operations, so that gradients can be had of what is served."""
+"""An ONNX network that pe-node exported, as PyTorch operations: they give gradients of the network that is served."""
 
 import numpy
 import onnx

@@ -1,10 +1,10 @@
 """Other people's networks, as PyTorch exports them, in the node: a U-Net of lungmask's shape (layout `slices`), an
 nnU-Net-shaped 3D network (`patches`) and the published CoAtNet classifier (`exam`, by deploy/export-published-model.py).
 
-The classifier's weights are random; the segmentations are fitted to the lungs of a phantom for some minutes, since a node
-that finds no lungs goes no further. Each network is exported to ONNX, put into a package, checked by `pe-node models
-verify` and run by `pe-node predict`; what the node gives is held against PyTorch on slices that are prepared here,
-independently. The grids are those of the phantom's images, where preparing is clipping and scaling alone.
+The classifier's weights are random. The segmentations are fitted to the lungs of a phantom for some minutes, since a node
+that finds no lungs rejects the exam. Each network is exported to ONNX, put into a package, checked by `pe-node models verify`
+and run by `pe-node predict`. The results are compared with PyTorch on slices that are prepared here, independently. The grids
+are those of the phantom's images, where preparation is clipping and scaling alone.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""A training step beside PyTorch's, what it is spent on, and how long a fit waits for its loader."""
+"""A training step compared with PyTorch's, where its time goes, and how long a fit waits for its loader."""
 
 import json
 import os

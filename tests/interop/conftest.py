@@ -20,16 +20,16 @@ DATA = Path(os.environ.get("PE_NODE_TEST_DATA", ROOT.parent / "shared/data"))
 
 
 def models():
-    """A folder with the bundled lung package and a classifier whose answer is a simple function of the image, so that
-    these tests speak of the node and not of what a network happened to learn."""
-    folder = ROOT / "target" / "test-models"
+    """A folder with the bundled lung package and a classifier whose answer is a simple function of the image. The tests
+    then depend on the node and not on the training of a network."""
+    folder = ROOT / "target" / "test-models" / os.environ.get("PYTEST_XDIST_WORKER", "main")
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "onnx" / "lungs", folder / "lungs")
     shutil.copytree(ROOT / "fixtures" / "models" / "fixture-embolism", folder / "fixture-embolism")
     return folder
 
 
-# Of both `pe-node serve` and `pe-node predict`; measurements set the bundled packages before they come here.
+# For both `pe-node serve` and `pe-node predict`. Measurements set the bundled packages before they import this file.
 if "PE_NODE__MODELS__DIRECTORY" not in os.environ:
     os.environ["PE_NODE__MODELS__DIRECTORY"] = str(models())
 
@@ -119,7 +119,7 @@ class Node:
         return answer.json()
 
     def wait(self, study_uid, series=1, timeout=180):
-        """The API's answer once so many series of a study have come to an end."""
+        """The API's answer once this many series of a study are analysed, rejected or failed."""
         ends = ("analysed", "rejected", "failed")
         until = time.monotonic() + timeout
         state = None

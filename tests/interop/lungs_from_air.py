@@ -12,7 +12,7 @@ CLOSING_VOXELS = 2
 
 
 def inside_air(hounsfield):
-    """Air that no 2D component connects to the slice border; `[slice, row, column]`."""
+    """Air in components that do not touch the border of their slice; `[slice, row, column]`."""
     air = hounsfield < AIR_HU
     inside = numpy.zeros_like(air)
     for index, plane in enumerate(air):
@@ -23,7 +23,8 @@ def inside_air(hounsfield):
 
 
 def without_trachea(inside, spacing):
-    """Removes what is not lung: components of less than 200 mm2 in a plane that lie in the middle of the chest.
+    """Removes what is not lung: components of less than 25 mm2 in a plane, and those of less than 700 mm2 within 30 mm of
+    the middle of the chest.
 
     `spacing` is that of slices, rows, columns in mm.
     """

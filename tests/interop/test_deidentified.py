@@ -1,5 +1,5 @@
-"""Exams as RSPECT's publishers de-identified them, written by pydicom: identifiers are twelve hexadecimal digits, which
-the standard does not allow, no patient is named, and the SOP class stands in the file meta information alone."""
+"""Exams de-identified as in RSPECT, written by pydicom. Identifiers are twelve hexadecimal digits, which the standard does
+not allow. No patient is named, and the SOP class stands in the file meta information alone."""
 
 import csv
 import hashlib

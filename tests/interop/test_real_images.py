@@ -84,7 +84,7 @@ def test_dicomweb_client_stores_a_real_series_and_reads_it_back_unchanged(node, 
 
 @pytest.fixture(scope="module")
 def overridden(data, tmp_path_factory):
-    """`predict --ignore-quality` on the two real chests."""
+    """Output folder of `predict --ignore-quality` on the two real chests."""
     out = tmp_path_factory.mktemp("predict")
     done = subprocess.run(
         [str(BINARY), "predict", str(data / LIDC1), str(data / CHEST64), "--ignore-quality", "--out", str(out), "--csv", str(out / "table.csv")],

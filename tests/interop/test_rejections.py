@@ -139,7 +139,7 @@ def test_a_truncated_file_is_refused_with_its_reason(node, data):
 
 
 @pytest.mark.parametrize("name", ["bomb.dcm", "deep.dcm"])
-def test_hostile_files_are_refused_at_both_doors_and_the_node_goes_on(node, data, name):
+def test_hostile_files_are_refused_at_both_interfaces_and_the_node_goes_on(node, data, name):
     hostile = data / "hostile" / name
     answer = raw_stow(node, [hostile.read_bytes()])
     assert answer.status_code in (400, 409), answer.text

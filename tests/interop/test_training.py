@@ -12,7 +12,7 @@ import numpy
 import pytest
 from conftest import BINARY
 
-# Small and of some seconds: the loop is tested, not what the network learns.
+# Small and done in seconds: the training loop is tested, not how good the network becomes.
 SETTINGS = {
     "data.lungs": "truth",
     "data.test_fraction": "0",
@@ -82,7 +82,7 @@ def training(unbroken, request):
 
 
 def assert_same_course(unbroken, training):
-    """Both fits tell the same of every epoch, once."""
+    """Both fits log the same for every epoch, once each."""
     for fitted, epochs in (("network", 40), ("head", 12)):
         expected, found = unbroken.log(fitted), training.log(fitted)
         assert [line["epoch"] for line in found] == list(range(1, epochs + 1))
@@ -144,5 +144,5 @@ def test_pixels_that_are_no_numbers_end_the_fit_and_name_the_series(training):
         for path, pixels in images.items():
             path.write_bytes(pixels)
     assert code == 1, output
-    assert "no numbers (NaN)" in output and "series" in output, output
+    assert "not numbers (NaN)" in output and "series" in output, output
     assert training.epochs() == 0

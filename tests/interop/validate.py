@@ -6,8 +6,8 @@ RESULTS is a folder with result objects (searched recursively; other files are p
 images they were made from. Prints a table, one row an object and validator, with what is wrong below it. Exit code 0: all
 passed; 1: something did not; 2: usage.
 
-Gates: SR: dciodvfy, dsrdump, highdicom, rules. SC, KOS: dciodvfy, pydicom, rules. SEG: dciodvfy, highdicom, rules.
-Every object: patient and study equal the source's, byte for byte.
+Validators: SR: dciodvfy, dsrdump, highdicom, rules. SC, KOS: dciodvfy, pydicom, rules. SEG: dciodvfy, highdicom, rules.
+For every object, patient and study must equal the source's, byte for byte.
 """
 
 import re
@@ -463,7 +463,7 @@ def side_problems(data_set, middles):
 
 
 def across(data_sets):
-    """What objects of one analysis say of each other: lung volumes in the SR are the voxels of the SEG."""
+    """Objects of one analysis agree: the lung volumes in the SR are those of the voxels in the SEG."""
     problems = []
     for report in [one for one in data_sets if one.SOPClassUID == SR]:
         named = evidence(report)

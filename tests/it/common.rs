@@ -4,7 +4,7 @@ use std::path::Path;
 
 use pe_node::learn::phantom::{Cohort, Preset, Site, write_cohort};
 
-/// Light phantoms, of which both classes are.
+/// Light phantoms of both classes.
 pub(crate) fn phantoms(folder: &Path, exams: usize) {
     let cohort = Cohort {
         folder: folder.to_owned(),

@@ -1,4 +1,4 @@
-//! DICOMweb with another people's client: dicomweb-client over pydicom.
+//! DICOMweb with other people's client: dicomweb-client over pydicom.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -21,8 +21,8 @@ async fn interface(folder: &std::path::Path, shutdown: Shutdown) -> SocketAddr {
     let mut config = Config::from_defaults(&[]).expect("settings");
     config.storage.path = folder.join("archive");
     let rules = Rules::new(&config.analysis, &config.destinations, false);
-    let queue = Store::open(&config.storage, rules).await.expect("store");
-    let archive = Archive::open(&config.storage, queue.clone()).await.expect("archive");
+    let store = Store::open(&config.storage, rules).await.expect("store");
+    let archive = Archive::open(&config.storage, store.clone()).await.expect("archive");
     let model = |package: &str| ModelIdentity { package: package.parse().expect("a package"), sha256: String::new() };
     let packages = Packages { lungs: model("lungs/1.0.0"), embolism: model("embolism/1.0.0") };
     let (_, analysis) = tokio::sync::watch::channel(Analysis { ready: None, packages, refused: None });
@@ -32,7 +32,7 @@ async fn interface(folder: &std::path::Path, shutdown: Shutdown) -> SocketAddr {
         config: config.http,
         limits: config.limits,
         archive,
-        queue,
+        store,
         events: Arc::new(Unheard),
         analysis,
         models,

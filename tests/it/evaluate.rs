@@ -73,15 +73,15 @@ fn a_package_is_evaluated_on_studies_that_carry_labels_and_masks_alone() {
     assert!(reason("1.2.3.4.5").is_some_and(|reason| reason.contains("no images")), "{excluded:?}");
     assert!(reason("1.2.3.4.6").is_some_and(|reason| reason.contains("pe_present_in_exam = `maybe`")), "{excluded:?}");
 
-    let evaluation = fs::read_to_string(out.join("evaluation.json")).expect("figures");
+    let evaluation = fs::read_to_string(out.join("evaluation.json")).expect("metrics");
     let evaluation: serde_json::Value = serde_json::from_str(&evaluation).expect("JSON");
-    let figure = |name: &str| evaluation["metrics"][name]["value"].as_f64();
-    assert_eq!(figure("test.exams"), Some(analysed.len() as f64));
+    let metric = |name: &str| evaluation["metrics"][name]["value"].as_f64();
+    assert_eq!(metric("test.exams"), Some(analysed.len() as f64));
     let left_out = excluded.iter().filter(|row| row["step"] == "analysis").count();
     assert_eq!(left_out, exams.len() - analysed.len(), "what is rejected is a row");
     let positive = analysed.iter().filter(|exam| exam["pe"] == "1").count();
-    assert_eq!(figure("test.positive_exams"), Some(positive as f64));
-    assert!(positive == 0 || figure("test.clots").is_some_and(|clots| clots >= positive as f64), "{evaluation}");
+    assert_eq!(metric("test.positive_exams"), Some(positive as f64));
+    assert!(positive == 0 || metric("test.clots").is_some_and(|clots| clots >= positive as f64), "{evaluation}");
     let report = fs::read_to_string(out.join("report.html")).expect("a report");
     assert!(report.contains("Receiver operating characteristic") && report.contains("slice thickness"));
     assert!(report.contains("<th>Lungs</th><td>fixture-lungs 1.0.0, SHA-256 "), "what found the lungs is said");

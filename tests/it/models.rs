@@ -31,7 +31,7 @@ fn packages_are_imported_promoted_and_rolled_back_by_commands_that_say_what_is_s
     for (arguments, said) in [
         (&["rollback", "embolism"][..], "there is no embolism-classifier before fixture-embolism/1.0.0"),
         (&["promote", "fixture-embolism/7.0.0"], "there is no model package fixture-embolism/7.0.0"),
-        (&["promote", "fixture-embolism/7"], "`7` is no semantic version"),
+        (&["promote", "fixture-embolism/7"], "`7` is not a semantic version"),
         (&["shadow", "fixture-embolism/1.0.0"], "is active"),
     ] {
         let output = packages.models(arguments);
@@ -145,7 +145,7 @@ async fn a_running_node_changes_models_between_exams_and_every_exam_has_one_resu
         assert_eq!(kinds.iter().filter(|kind| **kind == "sr").count(), 1, "{kinds:?}");
         let held = node.get(&format!("/dicomweb/studies/{}/instances?includefield=00080060", name_of(study))).await;
         let made = held.as_array().expect("instances").iter().filter(|one| one["00080060"]["Value"][0] != "CT").count();
-        assert_eq!(made, results.len(), "one result set, and none of the candidate");
+        assert_eq!(made, results.len(), "one result set, and none of the shadow model");
     }
     let table = node.client.get(format!("{}/api/v1/shadow?format=csv", node.http)).send().await.expect("answer");
     let table = table.text().await.expect("text");

@@ -189,7 +189,7 @@ fn a_report_without_evidence_says_so_and_shows_no_map() {
     assert!(results.pictures.key_slices.is_empty());
     let report = &of_kind(&results.objects, ResultKind::Sr).object;
     let comments = values_named(report, "121106").join("\n");
-    assert!(comments.contains("no evidence and no key slices"), "{comments}");
+    assert!(comments.contains("no heat map and no key slices"), "{comments}");
     assert_eq!(values_named(report, "122157"), ["87.31"], "the exam alone has a probability");
 }
 

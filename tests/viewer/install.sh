@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Brings what the viewer tests need: OHIF as built by its makers (an npm package) into target/ohif, Playwright into
-# target/venv, and, as root on Debian, Chromium and npm.
+# Installs what the viewer tests need: OHIF's official build (an npm package) into target/ohif, Playwright into target/venv,
+# and, as root on Debian, Chromium and npm.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

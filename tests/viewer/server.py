@@ -1,4 +1,4 @@
-"""OHIF's files and the node's DICOMweb under one origin, as a hospital's web server would put them."""
+"""OHIF's files and the node's DICOMweb under one origin, as a hospital's web server would serve them."""
 
 import http.server
 import mimetypes

@@ -70,7 +70,7 @@ def page(study):
 
 
 def open_series(page, description):
-    """Opens the series whose description holds the text, by a double click as a reader does."""
+    """Opens the series whose description holds the text, by a double click as a user does."""
     thumbnails = page.locator('[data-cy="study-browser-thumbnail"], [data-cy="study-browser-thumbnail-no-image"]')
     thumbnails.filter(has_text=re.compile(description, re.IGNORECASE)).first.dblclick()
 

@@ -9,15 +9,15 @@ use dicom_dictionary_std::tags;
 
 use crate::dicom::elements::{self, DataSet};
 
-/// What serves programs and is left out: the image library, identifiers, coordinates.
+/// Content for programs, which is left out: the image library, identifiers, coordinates.
 const IMAGE_LIBRARY: &str = "111028";
 const MACHINE_ONLY: [&str; 2] = ["UIDREF", "SCOORD"];
 /// Tracking Identifier: what a measurement group is called.
 const TRACKING_IDENTIFIER: &str = "112039";
-/// What is said of an algorithm: name, version, parameters, manufacturer, family (PS3.16 TID 4019).
+/// The description of an algorithm: name, version, parameters, manufacturer, family (PS3.16 TID 4019).
 const ALGORITHM: [&str; 5] = ["111001", "111003", "111002", "122405", "111000"];
 
-/// The document title and all content that says something to a reader. What is said of an algorithm is said once.
+/// The document title and all content for a reader. Each algorithm is described once.
 pub(super) fn text(report: &DataSet) -> String {
     let mut text = format!("{}\n", name(report).unwrap_or_default());
     children(report, 1, &mut BTreeSet::new(), &mut text);

@@ -30,7 +30,7 @@ const EXPECTED: [ResultKind; 3] = [ResultKind::Sr, ResultKind::Sc, ResultKind::S
 /// How long the node may take with the exam.
 const PATIENCE: Duration = Duration::from_mins(10);
 
-/// Phantoms that are looked at for one with enough contrast; nearly every one has.
+/// Phantoms to draw at most until one has enough contrast; nearly every one has.
 const CANDIDATES: usize = 100;
 
 #[derive(Debug, Args)]
@@ -108,7 +108,7 @@ fn make_phantom(arguments: &Arguments, work: &Path) -> Result<Phantom, CliError>
     Ok(Phantom { record, files })
 }
 
-/// The settings with free loopback ports, a folder of their own and little patience for late slices.
+/// The settings with free loopback ports, a folder of their own and a short quiet period.
 fn local(mut config: Config, work: &Path) -> Result<Config, CliError> {
     let free = |text: &str| text.parse().map_err(|_| CliError::Failed(format!("{text} is not an address")));
     config.dicom.listen = free("127.0.0.1:0")?;
@@ -162,7 +162,7 @@ async fn send(peer: &Peer, files: &[PathBuf], limits: &Limits) -> Result<(), Cli
     let outcomes = scu::store(peer, &objects, limits, |_, _| progress.inc(1)).await;
     progress.finish_and_clear();
     if let Some(outcome) = outcomes.iter().find(|outcome| !outcome.is_stored()) {
-        return Err(CliError::Failed(format!("the node did not take an image: {outcome}")));
+        return Err(CliError::Failed(format!("the node did not store an image: {outcome}")));
     }
     println!("Sent      {} images by C-STORE in {:.1} s", objects.len(), start.elapsed().as_secs_f64());
     Ok(())

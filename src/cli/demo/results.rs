@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::super::CliError;
 use crate::engine::pipeline::{ResultKind, ResultReference, Stage};
 
-/// How often the state is asked for.
+/// Pause between two requests for the state.
 const EVERY: Duration = Duration::from_millis(200);
 
 /// A result that came back.

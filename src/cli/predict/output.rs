@@ -20,8 +20,8 @@ struct SliceRow<'a> {
     attention: String,
 }
 
-/// Writes what there is: lungs whenever their stage ran, everything else when the series was analysed. What an earlier
-/// run left in the folder is removed first, so that the folder never mixes two runs; nothing else in it is touched.
+/// Writes what there is: lungs whenever their stage ran, everything else when the series was analysed. Results of an
+/// earlier run are removed first: the folder never mixes two runs. Nothing else in it is touched.
 pub(super) fn write(folder: &Path, predicted: &PredictedSeries) -> Result<(), CliError> {
     remove_results(folder)?;
     let Some((lungs, geometry)) = predicted.outcome.lungs() else { return Ok(()) };

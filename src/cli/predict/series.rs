@@ -14,7 +14,7 @@ use crate::engine::pipeline::{AnalysisSummary, FindOptions, ReportOptions, Serie
 use crate::engine::report::Results;
 use crate::engine::volume::SeriesFiles;
 
-/// A series with all that came of it.
+/// A series with all its results.
 pub(super) struct PredictedSeries {
     pub(super) outcome: SeriesOutcome,
     pub(super) summary: AnalysisSummary,

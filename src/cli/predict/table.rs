@@ -31,7 +31,7 @@ pub(super) struct Row {
     probability_spread: Option<String>,
     /// Probabilities of the classifier's further targets: `name=probability`, joined by semicolons.
     targets: String,
-    /// As `probability_spread`, which is its former name.
+    /// The same as `probability_spread`, which is the former name.
     probability_standard_deviation: Option<String>,
 }
 

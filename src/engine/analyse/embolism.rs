@@ -10,23 +10,23 @@ use crate::engine::models::networks::EmbolismNetwork;
 use crate::engine::volume::preparation::Preparer;
 use crate::engine::volume::{Geometry, LungMask, Volume, VoxelPoint};
 
-/// What the classifier says of an exam.
+/// The classifier's answer for an exam.
 #[derive(Debug, Clone)]
 pub struct Classification {
-    /// Of embolism.
+    /// For pulmonary embolism.
     pub exam: TargetFinding,
-    /// Of the further targets.
+    /// For the further targets.
     pub targets: Vec<TargetFinding>,
-    /// What it says slice by slice; `None` if it looks at exams as a whole.
+    /// For each slice; `None` if the classifier reads exams as a whole.
     pub slices: Option<SliceClassification>,
-    /// What it looked at.
+    /// The field that it read.
     pub field: AnalysedField,
 }
 
-/// What the classifier says slice by slice of the prepared grid.
+/// The classifier's answer slice by slice.
 #[derive(Debug, Clone)]
 pub struct SliceClassification {
-    /// One entry a source slice inside the analysed range, lowest first.
+    /// One entry per source slice inside the analysed range, lowest first.
     pub slices: Vec<SliceFinding>,
     /// For each entry of `slices`, the prepared slice it takes its values from.
     pub prepared_slices: Vec<usize>,
@@ -95,10 +95,11 @@ fn field(preparer: &Preparer, volume: &Volume) -> AnalysedField {
     AnalysedField { slice, corners }
 }
 
-/// What a probability amounts to at the package's operating point.
+/// The decision for a probability at the package's operating point.
 ///
-/// `intended_use` is the least of all models that took part. A package for demonstration does not decide on images of a
-/// patient: unless the images say that they are synthetic (0008,001C), or the site allows it, its answer is undetermined.
+/// `intended_use` is the most restricted one of all models that took part. A package for demonstration does not decide
+/// on images of a patient: its answer is undetermined unless the images say that they are synthetic (0008,001C) or the
+/// site allows it.
 pub fn decide(
     probability: Probability,
     manifest: &Manifest,
@@ -113,7 +114,7 @@ pub fn decide(
     }
 }
 
-/// What a calibrated probability amounts to at an operating point.
+/// The decision for a calibrated probability at an operating point.
 pub fn at_operating_point(probability: f64, point: &OperatingPoint) -> Decision {
     let [low, high] = point.indeterminate;
     if (low..high).contains(&probability) {
@@ -125,8 +126,8 @@ pub fn at_operating_point(probability: f64, point: &OperatingPoint) -> Decision 
     }
 }
 
-/// Divides the attention of each prepared slice among the source slices that take its values. What falls on prepared
-/// slices without a source slice of their own goes to the nearest, so that the shares of an exam sum to one.
+/// Divides the attention of each prepared slice among the source slices that take its values. A prepared slice that no
+/// source slice takes gives its attention to the nearest ones. The shares of an exam sum to one.
 fn shares(prepared: &[(usize, usize)], attention: &[f32]) -> Vec<f64> {
     let mut shares = vec![0.0; prepared.len()];
     for (slice, share) in attention.iter().enumerate() {
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_demonstration_decides_on_synthetic_images_alone_unless_it_is_allowed_to() {
+    fn a_demonstration_decides_on_synthetic_images_only_unless_the_site_allows_more() {
         assert_eq!(decided(0.99, "demonstration", false, false), Decision::Undetermined);
         assert_eq!(decided(0.99, "demonstration", true, false), Decision::Present);
         assert_eq!(decided(0.99, "demonstration", false, true), Decision::Present);
@@ -198,7 +199,7 @@ mod tests {
         // Thin source slices: two take the first prepared slice.
         let thin = shares(&[(0, 0), (1, 0), (2, 1)], &[0.6, 0.4]);
         assert!(thin.iter().zip([0.3, 0.3, 0.4]).all(|(share, wanted)| (share - wanted).abs() < 1e-6), "{thin:?}");
-        // Thick ones: nobody takes prepared slice 1, which lies between both.
+        // Thick ones: none takes prepared slice 1, which lies between both.
         let shared = shares(&[(0, 0), (1, 2)], &[0.5, 0.2, 0.3]);
         assert!((shared[0] - 0.6).abs() < 1e-6 && (shared[1] - 0.4).abs() < 1e-6);
         assert!(shares(&[], &[1.0]).is_empty());

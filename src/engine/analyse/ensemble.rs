@@ -1,4 +1,4 @@
-//! The members of an ensemble brought to one answer: means of their calibrated probabilities.
+//! One answer from the members of an ensemble: the mean of their calibrated probabilities.
 
 use ndarray::{Array1, Array3};
 
@@ -7,7 +7,7 @@ use super::findings::{Probability, TargetFinding};
 use crate::engine::models::manifest::{Calibration, Manifest};
 use crate::engine::models::networks::{Reading, SliceReading};
 
-/// What all members together say of each target of the manifest, embolism first.
+/// The answer of all members together for each target of the manifest, embolism first.
 pub(super) fn targets(manifest: &Manifest, readings: &[Reading]) -> Result<Vec<TargetFinding>, AnalyseError> {
     let members = of_members(manifest, readings)?;
     let finding = |(index, target)| {
@@ -28,7 +28,7 @@ pub(super) fn targets(manifest: &Manifest, readings: &[Reading]) -> Result<Vec<T
     manifest.targets().into_iter().enumerate().map(finding).collect()
 }
 
-/// Means over all members of what they say of the prepared slices.
+/// Means over all members of their values for the prepared slices.
 #[derive(Debug, Clone)]
 pub(super) struct SliceMeans {
     pub(super) probabilities: Vec<Probability>,
@@ -38,7 +38,7 @@ pub(super) struct SliceMeans {
     pub(super) evidence: Array3<f32>,
 }
 
-/// What all members together say of the slices; `None` if they look at exams as a whole.
+/// The answer of all members together for the slices; `None` if they read exams as a whole.
 pub(super) fn slices(manifest: &Manifest, readings: &[Reading]) -> Result<Option<SliceMeans>, AnalyseError> {
     let members = of_members(manifest, readings)?.into_iter();
     let members = members.map(|(calibration, reading)| Some((calibration, reading.slices.as_ref()?)));
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::engine::models::target::Target;
 
-    /// Two members, the second twice as cool, and a further target that the first alone has calibrated.
+    /// Two members, the second at half the temperature.
     fn manifest() -> Manifest {
         let text = include_str!("../../../fixtures/models/fixture-embolism/1.0.0/model.toml");
         let mut manifest = Manifest::parse(text).expect("fixture");

@@ -9,17 +9,17 @@ use super::embolism::SliceClassification;
 use super::findings::{EvidenceMap, KeySlice, SliceFinding};
 use crate::engine::volume::{BACKGROUND, Geometry, LungMask, Volume, VoxelPoint};
 
-/// Key slices lie at least so far apart, in millimetres, so that they show different places.
+/// Smallest distance between key slices in millimetres, so that they show different places.
 const APART_MM: f64 = 10.0;
-/// After the first, a key slice has at least this share of the first one's evidence,
+/// A key slice after the first has at least this share of the first one's evidence.
 const SHARE_OF_GREATEST: f32 = 0.5;
-/// and at least so much.
+/// A key slice after the first has at least this evidence, as a probability.
 const LEAST: f32 = 0.1;
 /// An outline runs where evidence has fallen to this share of the slice's peak.
 const OUTLINE_SHARE: f32 = 0.5;
 
-/// The evidence of a classification inside lungs and hilar region, and at most `count` slices to show, greatest
-/// evidence first, never none.
+/// The evidence of a classification inside lungs and hilar region, and one to `count` slices to show, greatest evidence
+/// first.
 pub fn explain(
     classification: &SliceClassification,
     volume: &Volume,
@@ -78,7 +78,7 @@ fn region(slice: usize, geometry: &Geometry, volume: &Volume, lungs: &LungMask) 
     Array2::from_shape_fn((rows, columns), |(row, column)| hull::contains(&hull, [column as i64, row as i64]))
 }
 
-/// Indices into `classification.slices`: greatest evidence first, then greatest probability, apart from one another.
+/// Indices into `classification.slices`: greatest evidence first, then greatest probability, [`APART_MM`] apart.
 fn chosen(classification: &SliceClassification, peaks: &[Option<Peak>], slice_mm: f64, count: usize) -> Vec<usize> {
     let evidence = |index: usize| peaks[classification.prepared_slices[index]].map_or(0.0, |peak| peak.value);
     let slices = &classification.slices;
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn evidence_outside_lungs_and_what_lies_between_them_is_zero() {
+    fn evidence_outside_the_lungs_and_the_mediastinum_is_zero() {
         let (map, _) = explain(&classification(Array3::from_elem((15, 10, 15), 0.5)), &volume(), &lungs(), 5);
         // Cell (row 5, column 7) lies in the mediastinum, the corner outside the body.
         assert!((map.cells[(3, 5, 7)] - 0.5).abs() < 1e-6);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_peak_is_told_on_the_source_image_whatever_its_orientation() {
+    fn the_peak_is_placed_on_the_source_image_whatever_its_orientation() {
         let mut evidence = Array3::from_elem((15, 10, 15), 0.01);
         evidence[(6, 4, 9)] = 0.9;
         let (_, keys) = explain(&classification(evidence), &volume(), &lungs(), 5);

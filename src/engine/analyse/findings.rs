@@ -11,6 +11,13 @@ use crate::engine::volume::preparation::Preparation;
 use crate::engine::volume::{Geometry, Rejection, VoxelPoint};
 
 /// A probability, between 0 and 1.
+///
+/// ```
+/// use pe_node::engine::analyse::findings::Probability;
+///
+/// assert_eq!(Probability::new(0.876_54).unwrap().percent(), 87.65);
+/// assert!(Probability::new(1.2).is_none() && Probability::new(f64::NAN).is_none());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Probability(f64);
@@ -32,7 +39,7 @@ impl Probability {
     }
 }
 
-/// What is said of pulmonary embolism in the exam.
+/// The decision on pulmonary embolism in the exam.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
@@ -41,21 +48,21 @@ pub enum Decision {
     Present,
     /// Below the operating point.
     Absent,
-    /// Inside the indeterminate band, or the package may not decide on such images.
+    /// Inside the indeterminate band, or the package is not allowed to decide on such images.
     Undetermined,
 }
 
-/// What a classifier says of one target in the exam.
+/// A classifier's answer for one target in the exam.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetFinding {
-    /// Which one.
+    /// The target.
     pub target: Target,
     /// Mean over all members of the classifier.
     pub probability: Probability,
     /// Standard deviation over the members; `None` for a single network.
     #[serde(flatten, with = "standard_deviation")]
     pub standard_deviation: Option<f64>,
-    /// False if there was nothing to calibrate it on: the probability is then the network's own.
+    /// False if there were no cases to calibrate on: the probability is then the network's own.
     pub calibrated: bool,
 }
 
@@ -108,7 +115,8 @@ pub struct Lung {
     pub centre: VoxelPoint,
 }
 
-/// What one slice of the source shows. Source slices between two prepared ones take the nearer one's values.
+/// The classifier's answer for one slice of the source. Source slices between two prepared ones take the nearer one's
+/// values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SliceFinding {
     /// Index into `Volume::slices`.
@@ -132,20 +140,20 @@ pub struct KeySlice {
     pub outlines: Vec<Vec<[f64; 2]>>,
 }
 
-/// Evidence for embolism as a small volume of its own: what the network saw, cell by cell, from 0 to 1 and zero
-/// outside lungs and hilar region. Cells are at most 5 mm wide.
+/// Evidence for embolism as a small volume of its own: the network's answer for each cell, from 0 to 1 and zero outside
+/// lungs and hilar region. Cells are at most 5 mm wide.
 #[derive(Debug, Clone)]
 pub struct EvidenceMap {
-    /// `[slice, row, column]`; one entry a prepared slice.
+    /// `[slice, row, column]`; one entry per prepared slice.
     pub cells: Array3<f32>,
     /// The grid of the cells in the patient.
     pub geometry: Geometry,
 }
 
-/// What a classifier that looks at slices shows of its reasons.
+/// What a classifier's answer rests on, if it reads slices.
 #[derive(Debug, Clone)]
 pub struct Evidence {
-    /// One entry a source slice inside the analysed range, lowest first.
+    /// One entry per source slice inside the analysed range, lowest first.
     pub slices: Vec<SliceFinding>,
     /// The slices to show, greatest evidence first; never empty.
     pub key_slices: Vec<KeySlice>,
@@ -153,7 +161,8 @@ pub struct Evidence {
     pub map: EvidenceMap,
 }
 
-/// What the classifier looked at, on one image: the outline of its field on the middle slice of the analysed range.
+/// The field that the classifier read, on one image: the outline of its field on the middle slice of the analysed
+/// range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnalysedField {
     /// Index into `Volume::slices`.
@@ -173,26 +182,26 @@ impl AnalysedField {
 /// All that an analysis found in one series.
 #[derive(Debug, Clone)]
 pub struct Findings {
-    /// Probability of embolism in the exam: the mean over all members of the classifier. Whether it is calibrated says
-    /// [`Self::is_calibrated`].
+    /// Probability of embolism in the exam: the mean over all members of the classifier. [`Self::is_calibrated`] says
+    /// whether it is calibrated.
     pub probability: Probability,
     /// Standard deviation of that probability over the members; `None` for a single network.
     pub standard_deviation: Option<f64>,
-    /// What it amounts to at the operating point.
+    /// The decision at the operating point.
     pub decision: Decision,
-    /// What else the classifier says of the exam.
+    /// The classifier's answers for the further targets.
     pub targets: Vec<TargetFinding>,
-    /// What the answer rests on; `None` if the classifier looks at exams as a whole and cannot say.
+    /// What the answer rests on; `None` if the classifier reads exams as a whole and cannot say.
     pub evidence: Option<Evidence>,
-    /// What the classifier looked at.
+    /// The field that the classifier read.
     pub field: AnalysedField,
     /// Lung volumes.
     pub lungs: Lungs,
-    /// What the quality checks found; not empty only when it was overridden by request.
+    /// What the quality checks found; not empty only when a request overrode them.
     pub rejections: Vec<Rejection>,
     /// True if the images say that they are synthetic (0008,001C).
     pub synthetic: bool,
-    /// What all models together may be used for: the least of any.
+    /// The intended use of all models together: the most restricted one.
     pub intended_use: IntendedUse,
     /// The embolism classifier's manifest: operating point, calibration, intended use.
     pub classifier: Manifest,
@@ -203,7 +212,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// True if the probability of embolism is calibrated: that of every member.
+    /// True if the probability of embolism is calibrated for every member.
     pub fn is_calibrated(&self) -> bool {
         self.classifier.is_calibrated(Target::PulmonaryEmbolism)
     }

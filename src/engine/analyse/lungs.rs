@@ -1,7 +1,7 @@
 //! The lungs: the network's labels, refined to the outline that the source images show, and measured.
 //!
-//! The network was trained on phantoms alone, so it is asked only for what phantoms can teach: where each lung lies. The
-//! outline is the images' own, found on the source grid from Hounsfield units; see `refinement`.
+//! The network was trained on phantoms alone, so it is asked only for what phantoms can teach: where each lung lies.
+//! The outline is the images' own, found on the source grid from Hounsfield units; see `refinement`.
 
 mod disjoint;
 mod largest_components;
@@ -40,7 +40,7 @@ pub fn measure(mask: &LungMask, geometry: &Geometry) -> Lungs {
     Lungs { left: measure_side(mask, geometry, LEFT_LUNG), right: measure_side(mask, geometry, RIGHT_LUNG) }
 }
 
-/// What the network says of each voxel of the source; logits are interpolated, then compared.
+/// The network's label for each voxel of the source; logits are interpolated, then compared.
 fn network_labels(network: &mut LungNetwork, volume: &Volume) -> Result<Array3<u8>, AnalyseError> {
     let preparer = Preparer::new(volume, None, &network.manifest().input)?;
     let logits =
@@ -54,8 +54,8 @@ fn network_labels(network: &mut LungNetwork, volume: &Volume) -> Result<Array3<u
     Ok(labels)
 }
 
-/// The likelier lung, marked where it is sure; background where no lung is likelier than all else, so also outside the
-/// prepared grid.
+/// The likelier lung, marked where the network is sure. Background is where no lung is likelier than every other class,
+/// and everything outside the prepared grid.
 fn slice_labels(upsampler: &Upsampler, logits: &Array4<f32>, classes: &LungClasses, slice: usize) -> Array2<u8> {
     let on_source: Vec<Array2<f32>> =
         (0..logits.len_of(Axis(1))).map(|class| upsampler.slice(&logits.view(), class, slice, 0.0)).collect();

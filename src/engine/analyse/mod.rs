@@ -27,7 +27,7 @@ pub enum AnalyseError {
         /// What ONNX Runtime said.
         source: SessionError,
     },
-    /// A number that should be a probability is none.
+    /// A number that should be a probability is not one.
     #[error("finding embolism: {0}; the package's calibration does not fit its networks")]
     Calibration(String),
 }

@@ -1,7 +1,7 @@
 //! Quality checks: is this series a usable CT pulmonary angiogram?
 //!
-//! [`read_series`](crate::engine::volume::read_series) has told what is wrong with the objects and their positions;
-//! [`check_images`] judges the images before, [`check_chest`] after the lungs are known. Each gives all reasons that
+//! [`read_series`](crate::engine::volume::read_series) reports what is wrong with the objects and their positions.
+//! [`check_images`] judges the images before the lungs are known, [`check_chest`] after. Each gives all reasons that
 //! apply, with the values they rest on.
 
 use dicom_dictionary_std::tags;
@@ -85,7 +85,7 @@ fn not_a_chest(volume: &Volume, lungs: &LungMask) -> Option<Rejection> {
         aerated += usize::from(LUNG_AIR.contains(hounsfield));
     }
     let area = |voxels: usize| voxels as f64 * volume.geometry.voxel_millilitres() / length;
-    // A field of view that cuts the chest joins its air to the border; the mask knows it all the same.
+    // A field of view that cuts the chest joins its air to the border; the mask still covers it.
     let air = (lung_air_millilitres(volume) / length).max(area(aerated));
     if air < LUNG_CROSS_SECTION {
         return Some(Rejection::new(
@@ -108,7 +108,7 @@ fn stack_centimetres(geometry: &Geometry) -> f64 {
     geometry.size[2] as f64 * geometry.spacing[2] / 10.0
 }
 
-/// Air in [`LUNG_AIR`] that no way through air joins to the border of its slice, on a grid of about 3 mm.
+/// Air in [`LUNG_AIR`] that is not connected through air to the border of its slice, on a grid of about 3 mm.
 fn lung_air_millilitres(volume: &Volume) -> f64 {
     let strides = volume.geometry.spacing.map(|spacing| (3.0 / spacing).round().max(1.0) as usize);
     let coarse = volume.every(strides);
@@ -124,9 +124,9 @@ fn lung_cells(slice: &ArrayView2<i16>) -> usize {
 
 /// The 90th percentile of soft tissue between the lungs, in Hounsfield units; `None` where too little of it is seen.
 ///
-/// The series is brought to a 3 mm grid, which averages noise and small calcifications away. Looked at are the cells
-/// between right and left lung, in rows from 15 to 50 % of the depth of the lungs: behind the breastbone, before the
-/// spine.
+/// The series is resampled to a 3 mm grid, which averages noise and small calcifications away. The percentile is over
+/// the cells between right and left lung, in rows from 15 to 50 % of the depth of the lungs: behind the sternum, in
+/// front of the spine.
 fn mediastinal_level(volume: &Volume, lungs: &LungMask) -> Option<f64> {
     const CELL: f64 = 3.0;
     const WINDOW: [f64; 2] = [-200.0, 1000.0];
@@ -216,7 +216,7 @@ fn cut(volume: &Volume, lungs: &LungMask) -> Option<Rejection> {
     (!ends.is_empty()).then(|| {
         Rejection::new(
             Reason::LungsCut,
-            format!("the lungs go on beyond the stack: {} (largest slice {largest:.0} cm2)", ends.join(" and ")),
+            format!("the lungs extend beyond the stack: {} (largest slice {largest:.0} cm2)", ends.join(" and ")),
         )
     })
 }
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_real_chest_without_contrast_agent_is_told_from_one_with() {
+    fn a_real_chest_without_contrast_agent_is_distinguished_from_one_with() {
         let Some(reasons) = checked("lidc0002_dicom") else { return };
         assert_eq!(reasons, [Reason::NoContrast, Reason::LungsCut]);
     }
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn an_enhanced_thorax_passes_and_each_fault_is_told_alone_and_together() {
+    fn an_enhanced_thorax_passes_and_each_fault_is_reported_alone_and_together() {
         assert_eq!(checks(&thorax(70, 180.0)), []);
         assert_eq!(checks(&thorax(70, 60.0)), [Reason::NoContrast]);
         assert_eq!(checks(&thorax(40, 180.0)), [Reason::LungsCut]);

@@ -1,8 +1,8 @@
-//! Which package is active, as `active.toml` in the folder of packages says.
+//! Which package is active, from `active.toml` in the folder of packages.
 //!
 //! The file is a log, and what is active follows from it: a promotion puts a package on top of those of its kind, a
-//! rollback takes the top away. Nothing is ever removed from it, so it also tells which package made the results of
-//! any day. This file knows the rules; [`crate::packages`] writes it.
+//! rollback removes the top one. Nothing is ever removed from the log, so it also tells which package made the results
+//! of any day. This module knows the rules; [`crate::packages`] writes the file.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ const SCHEMA: u32 = 1;
 pub struct Activation {
     schema: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    shadow: Option<Candidate>,
+    shadow: Option<ShadowModel>,
     #[serde(default)]
     history: Vec<Event>,
 }
@@ -34,7 +34,7 @@ pub struct Activation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
-    /// When.
+    /// Time of the change.
     pub at: Timestamp,
     /// What happened.
     pub action: Action,
@@ -64,7 +64,7 @@ pub enum Action {
 /// not sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Candidate {
+pub struct ShadowModel {
     /// The package.
     #[serde(deserialize_with = "deserialize_recorded")]
     pub package: PackageId,
@@ -72,18 +72,18 @@ pub struct Candidate {
     pub kind: Kind,
     /// Its digest.
     pub sha256: String,
-    /// Since when; it does not analyse exams of before.
+    /// When it was set; it does not analyse earlier exams.
     pub since: Timestamp,
 }
 
-impl Candidate {
-    /// As the identity of a model.
+impl ShadowModel {
+    /// Its model identity.
     pub fn model(&self) -> ModelIdentity {
         ModelIdentity { package: self.package.clone(), sha256: self.sha256.clone() }
     }
 }
 
-/// Why nobody can say what is active.
+/// Why the active package cannot be determined.
 #[derive(Debug, thiserror::Error)]
 pub enum ActivationError {
     /// The file cannot be read.
@@ -94,10 +94,10 @@ pub enum ActivationError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The file does not say what it should.
+    /// The file's text is not valid.
     #[error(
-        "{path}: {problem}; restore the file, or remove it, and the newest version of the only package of each kind is \
-         active again",
+        "{path}: {problem}; without the file the newest version of the only package of each kind is active; restore \
+         or remove the file",
         path = path.display()
     )]
     Format {
@@ -111,7 +111,7 @@ pub enum ActivationError {
 /// What is wrong with the text of `active.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
-    /// Not TOML, or other keys and values than there are.
+    /// Not TOML, or with unknown keys or values.
     #[error("{0}")]
     Syntax(SyntaxError),
     /// Another version of the format.
@@ -152,7 +152,7 @@ impl Activation {
         &self.history
     }
 
-    /// How the active package of a kind became so, if anything was promoted.
+    /// The change that made the active package of a kind active, if anything was promoted.
     pub fn active(&self, kind: Kind) -> Option<&Event> {
         self.stack(kind).pop()
     }
@@ -165,7 +165,7 @@ impl Activation {
     }
 
     /// The shadow model.
-    pub fn shadow(&self) -> Option<&Candidate> {
+    pub fn shadow(&self) -> Option<&ShadowModel> {
         self.shadow.as_ref()
     }
 
@@ -175,7 +175,7 @@ impl Activation {
         for event in self.history.iter().filter(|event| event.kind == kind) {
             match event.action {
                 Action::Found | Action::Promoted => {
-                    // Replaced under its version: what it was before is nowhere any more.
+                    // Replaced under the same version: its earlier files are gone.
                     stack.pop_if(|top| top.package == event.package);
                     stack.push(event);
                 }
@@ -187,19 +187,20 @@ impl Activation {
         stack
     }
 
-    /// Puts a package on top of its kind. False if it is there already, with the same digest. A shadow model that
-    /// is promoted is none any more.
+    /// Puts a package on top of its kind. False if it is there already, with the same digest. A promoted shadow model
+    /// is no longer the shadow model.
     pub fn put_on_top(&mut self, event: Event) -> bool {
         let identity = (&event.package, &event.sha256);
         if self.active(event.kind).is_some_and(|top| (&top.package, &top.sha256) == identity) {
             return false;
         }
-        self.shadow.take_if(|candidate| candidate.package == event.package);
+        self.shadow.take_if(|shadow| shadow.package == event.package);
         self.history.push(event);
         true
     }
 
-    /// Takes the top of a kind away, at a time. Gives the package that is active from then on, if there is one below.
+    /// Removes the top package of a kind. Returns the change to the package below, active from then on, if there is
+    /// one.
     pub fn roll_back(&mut self, kind: Kind, at: Timestamp) -> Option<Event> {
         let Event { package, sha256, .. } = self.before(kind)?.clone();
         let event = Event { at, action: Action::RolledBack, kind, package, sha256 };
@@ -208,11 +209,11 @@ impl Activation {
     }
 
     /// Sets or removes the shadow model. False if that changes nothing.
-    pub fn set_shadow(&mut self, candidate: Option<Candidate>) -> bool {
-        // The name alone does not make a candidate: a package may have been replaced under its version.
-        let changes = self.shadow.as_ref().map(Candidate::model) != candidate.as_ref().map(Candidate::model);
+    pub fn set_shadow(&mut self, shadow: Option<ShadowModel>) -> bool {
+        // The name alone does not identify a model: a package may have been replaced under its version.
+        let changes = self.shadow.as_ref().map(ShadowModel::model) != shadow.as_ref().map(ShadowModel::model);
         if changes {
-            self.shadow = candidate;
+            self.shadow = shadow;
         }
         changes
     }
@@ -257,7 +258,7 @@ mod tests {
             (Some("a/1.0.0"), 5),
             "the log keeps everything"
         );
-        // What is promoted after a rollback stands on what was rolled back to.
+        // A package promoted after a rollback lies on top of the one rolled back to.
         state.put_on_top(event(10, Action::Promoted, Kind::EmbolismClassifier, "c/1.0.0"));
         assert_eq!(before(&state).as_deref(), Some("a/1.0.0"));
     }
@@ -273,16 +274,16 @@ mod tests {
     }
 
     #[test]
-    fn a_shadow_model_that_is_promoted_is_none_any_more() {
+    fn a_promoted_shadow_model_is_no_longer_the_shadow_model() {
         let mut state = promoted(&["a/1.0.0"]);
-        let candidate = Candidate {
+        let shadow = ShadowModel {
             package: "a/2.0.0".parse().expect("a package"),
             kind: Kind::EmbolismClassifier,
             sha256: "cd".repeat(32),
             since: Timestamp::UNIX_EPOCH,
         };
-        assert!(state.set_shadow(Some(candidate.clone())));
-        assert!(!state.set_shadow(Some(candidate)), "a repetition");
+        assert!(state.set_shadow(Some(shadow.clone())));
+        assert!(!state.set_shadow(Some(shadow)), "a repetition");
         assert_eq!(Activation::parse(&state.to_toml().expect("text")), Ok(state.clone()));
         state.put_on_top(event(7, Action::Promoted, Kind::EmbolismClassifier, "a/2.0.0"));
         assert_eq!(state.shadow(), None);
@@ -297,16 +298,16 @@ mod tests {
         assert_eq!(state.active(Kind::EmbolismClassifier), Some(&replaced));
         assert!(!state.put_on_top(replaced), "a repetition");
         assert_eq!(before(&state).as_deref(), Some("a/1.0.0"));
-        let candidate = |digest: &str| Candidate {
+        let shadow = |digest: &str| ShadowModel {
             package: "a/3.0.0".parse().expect("a package"),
             kind: Kind::EmbolismClassifier,
             sha256: digest.repeat(32),
             since: Timestamp::UNIX_EPOCH,
         };
-        assert!(state.set_shadow(Some(candidate("ab"))));
-        assert!(state.set_shadow(Some(candidate("cd"))), "set again");
-        assert_eq!(state.shadow(), Some(&candidate("cd")));
-        assert!(!state.set_shadow(Some(candidate("cd"))), "a repetition");
+        assert!(state.set_shadow(Some(shadow("ab"))));
+        assert!(state.set_shadow(Some(shadow("cd"))), "set again");
+        assert_eq!(state.shadow(), Some(&shadow("cd")));
+        assert!(!state.set_shadow(Some(shadow("cd"))), "a repetition");
     }
 
     #[test]

@@ -28,11 +28,10 @@ pub struct Calibration {
     /// Added to slice logits after the division.
     #[serde(default)]
     pub slice_bias: f64,
-    /// False if there were no labelled slices to fit the two above on: values of single slices are then no calibrated
-    /// probabilities.
+    /// False if there were no labelled slices to fit the two above on: values of single slices are then not calibrated.
     #[serde(default = "fitted")]
     pub slices_fitted: bool,
-    /// Of the further targets that could be calibrated.
+    /// Calibrations of the further targets that could be calibrated.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub targets: BTreeMap<Target, TargetCalibration>,
 }
@@ -59,7 +58,7 @@ fn fitted() -> bool {
 }
 
 impl Calibration {
-    /// Probability of embolism in the exam; no number where the logit is none.
+    /// Probability of embolism in the exam; NaN where the logit is NaN.
     pub fn exam(&self, logit: f64) -> f64 {
         linked(logit / self.temperature + self.bias, self.isotonic.as_ref())
     }
@@ -90,14 +89,14 @@ fn logistic(logit: f64) -> f64 {
 #[serde(try_from = "Vec<[f64; 2]>", into = "Vec<[f64; 2]>")]
 pub struct Isotonic(Vec<[f64; 2]>);
 
-/// Why knots make no isotonic map.
+/// Why knots are not an isotonic map.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum IsotonicError {
-    /// There is nothing between them.
+    /// Fewer than two.
     #[error("an isotonic map has at least two knots, {0} were given")]
     TooFew(usize),
-    /// One is no logit with a probability.
-    #[error("{0:?} is no knot of a logit and a probability")]
+    /// One is not a logit with a probability.
+    #[error("the knot {0:?} is not a logit with a probability")]
     NoKnot([f64; 2]),
     /// Two do not rise.
     #[error("the knots {0:?} and {1:?} do not rise")]
@@ -108,7 +107,7 @@ impl Isotonic {
     /// A map from its knots, each a logit and a probability.
     ///
     /// # Errors
-    /// Fewer than two knots, logits that do not rise, or probabilities that fall or are none.
+    /// Fewer than two knots, logits that do not rise, or probabilities that fall or are not from 0 to 1.
     pub fn new(knots: Vec<[f64; 2]>) -> Result<Self, IsotonicError> {
         if knots.len() < 2 {
             return Err(IsotonicError::TooFew(knots.len()));
@@ -123,7 +122,7 @@ impl Isotonic {
         }
     }
 
-    /// The probability of a logit; no number where the logit is none.
+    /// The probability of a logit; NaN where the logit is NaN.
     pub fn at(&self, logit: f64) -> f64 {
         if logit.is_nan() {
             return logit;
@@ -171,13 +170,13 @@ mod tests {
     }
 
     #[test]
-    fn knots_that_fall_or_are_no_probabilities_are_refused() {
+    fn knots_that_fall_or_are_not_probabilities_are_refused() {
         let refused = |knots: Vec<[f64; 2]>| Isotonic::new(knots).expect_err("no isotonic map").to_string();
         assert!(refused(vec![[0.0, 0.5]]).contains("at least two"));
         assert!(refused(vec![[0.0, 0.5], [1.0, 0.4]]).contains("do not rise"));
         assert!(refused(vec![[0.0, 0.5], [0.0, 0.6]]).contains("do not rise"));
-        assert!(refused(vec![[0.0, 0.5], [1.0, 1.1]]).contains("no knot"));
-        assert!(refused(vec![[f64::NAN, 0.5], [1.0, 0.6]]).contains("no knot"));
+        assert!(refused(vec![[0.0, 0.5], [1.0, 1.1]]).contains("not a logit"));
+        assert!(refused(vec![[f64::NAN, 0.5], [1.0, 0.6]]).contains("not a logit"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::package_id::{PackageId, PackageName};
 
-/// A model package and what it consists of: under one name and version, other files make another model.
+/// A model package and the digest of its files: other files under the same name and version are another model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Record", into = "Record")]
 pub struct ModelIdentity {

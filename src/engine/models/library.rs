@@ -1,5 +1,5 @@
-//! Where the ONNX Runtime shared library is looked for. It is no part of the program: it is fetched once and loaded
-//! when the first network is.
+//! Where the ONNX Runtime shared library is looked for. It is not part of the program: it is fetched once and loaded
+//! with the first network.
 
 use std::path::{Path, PathBuf};
 

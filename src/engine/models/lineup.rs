@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::activation::Candidate;
+use super::activation::ShadowModel;
 use super::identity::ModelIdentity;
 use super::manifest::Kind;
 
@@ -39,7 +39,7 @@ impl Packages {
         self.each().map(|model| model.package.to_string()).to_vec()
     }
 
-    /// The same packages, but another one of a kind.
+    /// The same packages with the one of a kind replaced.
     fn with(&self, kind: Kind, model: ModelIdentity) -> Self {
         let mut packages = self.clone();
         match kind {
@@ -56,13 +56,13 @@ pub struct Lineup {
     /// Their findings are the result.
     pub packages: Packages,
     /// The shadow model; none if it is the active package of its kind.
-    pub shadow: Option<Candidate>,
+    pub shadow: Option<ShadowModel>,
 }
 
 impl Lineup {
     /// The shadow model, and the packages with it in the place of the active one of its kind.
-    pub fn candidate(&self) -> Option<(&Candidate, Packages)> {
-        let candidate = self.shadow.as_ref()?;
-        Some((candidate, self.packages.with(candidate.kind, candidate.model())))
+    pub fn with_shadow(&self) -> Option<(&ShadowModel, Packages)> {
+        let shadow = self.shadow.as_ref()?;
+        Some((shadow, self.packages.with(shadow.kind, shadow.model())))
     }
 }

@@ -1,7 +1,7 @@
-//! `model.toml`: everything a model package says of itself.
+//! `model.toml`: everything a model package states about itself.
 //!
-//! The manifest carries the parameters of the preparation, so that the images a network is served are prepared
-//! exactly as those it was trained on.
+//! The manifest carries the parameters of the preparation, so that the images a network is given are prepared exactly
+//! as those it was trained on.
 
 use std::collections::BTreeMap;
 
@@ -39,10 +39,10 @@ pub struct Manifest {
     pub patches: Option<Patches>,
     /// The ONNX files.
     pub files: Vec<File>,
-    /// Class index to what it means: the classes of a lung segmentation, the targets of a classifier.
+    /// Meaning of each class index: the classes of a lung segmentation, the targets of a classifier.
     #[serde(default)]
     pub labels: Vec<Label>,
-    /// From logits to probabilities, a member each. Embolism classifiers only.
+    /// From logits to probabilities, one per member. Embolism classifiers only.
     #[serde(default, with = "members", skip_serializing_if = "Vec::is_empty")]
     pub calibration: Vec<Calibration>,
     /// From a probability to a decision. Embolism classifiers only.
@@ -78,7 +78,7 @@ impl Kind {
     pub const ALL: [Self; 2] = [Self::LungSegmentation, Self::EmbolismClassifier];
 }
 
-/// What a model may be used for, the least first.
+/// What a model may be used for, the most restricted first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
@@ -107,7 +107,7 @@ pub enum Layout {
     #[strum(serialize = "encoder+head")]
     EncoderHead,
     /// Embolism: one network, all slices of an exam `[1, D, C, H, W]` to exam logits `[T]` or `[1, T]`. A fixed D is
-    /// filled with slices at even distances over the prepared stack. Such a network says nothing of single slices.
+    /// filled with slices at even distances over the prepared stack. Such a network gives no values of single slices.
     Exam,
 }
 
@@ -185,8 +185,8 @@ pub enum Role {
 pub struct Label {
     /// Index along the class axis.
     pub index: usize,
-    /// Its name: that of a [`Target`](super::target::Target), or of what a lung segmentation tells apart. That has
-    /// `background`, `left-lung` and `right-lung`; classes of further names, such as `airway`, are taken for no lung.
+    /// Its name: that of a [`Target`](super::target::Target), or of a class of a lung segmentation. That has
+    /// `background`, `left-lung` and `right-lung`; classes with other names, such as `airway`, are not lung.
     pub name: String,
 }
 

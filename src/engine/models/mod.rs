@@ -1,5 +1,5 @@
-//! Model packages: what they are ([`manifest`], [`package`]), which is active ([`registry`], [`activation`]), and running
-//! them ([`networks`]). Nothing here changes a package or the folder of packages; that is [`crate::packages`].
+//! Model packages: what they are ([`manifest`], [`package`]), which is active ([`registry`], [`activation`]), and
+//! running them ([`networks`]). Nothing here changes a package or the folder of packages; that is [`crate::packages`].
 //!
 //! A package is a folder `<name>/<version>` with a manifest, one or more ONNX files and a card. The manifest carries
 //! the parameters of the preparation and the digests of the files. So a network is only ever given images that were

@@ -1,7 +1,7 @@
 //! One model package: `<name>/<version>/model.toml` and the files it names.
 //!
 //! Nothing is taken on trust: paths are plain names inside the package's folder, and a file's bytes go to the runtime
-//! only after their digest was found to be the manifest's.
+//! only after their digest was found to match the manifest.
 
 use std::path::{Path, PathBuf};
 
@@ -27,18 +27,18 @@ pub enum PackageError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The folders are called as no package can be.
+    /// The folders' names are not a package's name and version.
     #[error("model package {folder}: {source}; rename the folder, and give `version` in model.toml the same value")]
     Name {
-        /// `name/version` as the folders say.
+        /// `name/version` from the folders' names.
         folder: String,
         /// What is wrong.
         source: PackageIdError,
     },
-    /// The manifest is not one.
+    /// The manifest is not valid.
     #[error("model package {package}: {source}")]
     Manifest {
-        /// The package as the folders say.
+        /// The package that the folders name.
         package: PackageId,
         /// What is wrong.
         source: ManifestError,
@@ -46,14 +46,14 @@ pub enum PackageError {
     /// The manifest is another package's.
     #[error("model package {package}: model.toml says `{said}`; the folders must be called <name>/<version>")]
     Misplaced {
-        /// The package as the folders say.
+        /// The package that the folders name.
         package: PackageId,
-        /// The package as the manifest says.
+        /// The package that the manifest names.
         said: Box<PackageId>,
     },
     /// A file is not the one that the manifest describes.
     #[error(
-        "model package {package}: {file} has the SHA-256 {found}, model.toml says {expected}; fetch the package anew"
+        "model package {package}: {file} has the SHA-256 {found}, model.toml says {expected}; fetch the package again"
     )]
     Digest {
         /// The package.
@@ -65,29 +65,29 @@ pub enum PackageError {
         /// Digest in the manifest.
         expected: Box<str>,
     },
-    /// The files of a package that is to be loaded are others than when it was chosen.
+    /// The files of a package have changed since it was chosen.
     #[error(
-        "{package} was replaced since it became active: its SHA-256 is {found}, {expected} was expected; put the former \
-         files back, or have the new ones verified: `pe-node models promote {package}` (`shadow` for a candidate), or \
-         a restart of the node where the configuration names the package"
+        "{package} was replaced since it became active: its SHA-256 is {found}, {expected} was expected; restore the \
+         former files, or verify the new ones with `pe-node models promote {package}` (`shadow` for a shadow model); \
+         restart the node if its configuration names the package"
     )]
     Replaced {
         /// The package.
         package: PackageId,
-        /// Digest of what lies there.
+        /// Digest of the files on disk.
         found: String,
-        /// Digest of what was chosen.
+        /// Digest of the files that were chosen.
         expected: String,
     },
 }
 
-/// A package whose manifest is valid; its files are read and verified when they are asked for.
+/// A package whose manifest is valid; its files are read and verified on demand.
 #[derive(Debug, Clone)]
 pub struct Package {
     directory: PathBuf,
     text: String,
     manifest: Manifest,
-    /// SHA-256 of manifest and files, where only these bytes are wanted.
+    /// SHA-256 that manifest and files must have; `None` if any will do.
     expected: Option<String>,
 }
 
@@ -128,7 +128,8 @@ impl Package {
         Ok(Self { directory: directory.to_owned(), text, manifest, expected: None })
     }
 
-    /// The package of an identity in a folder of packages. Other files than those of the identity are never given out.
+    /// The package of an identity in a folder of packages. [`Self::contents`] refuses files other than those of the
+    /// identity.
     pub(super) fn exactly(identity: &ModelIdentity, packages: &Path) -> Result<Self, PackageError> {
         let package = Self::open(&identity.package.folder_in(packages))?;
         Ok(Self { expected: Some(identity.sha256.clone()), ..package })
@@ -139,7 +140,7 @@ impl Package {
         self.manifest.id()
     }
 
-    /// What the package says of itself.
+    /// The package's manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
@@ -177,7 +178,7 @@ impl Package {
     }
 }
 
-/// The package that lies in a folder, by what the last two folders of the path are called.
+/// The package that the last two folders of the path name.
 fn named_by_folders(directory: &Path) -> Result<PackageId, PackageError> {
     let last = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let folder = format!("{}/{}", directory.parent().map(last).unwrap_or_default(), last(directory));

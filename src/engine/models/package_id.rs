@@ -1,4 +1,4 @@
-//! What a model package is called: `name/version`, as its folders are.
+//! The identifier of a model package: `name/version`, like its folders.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,33 +10,42 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// Longest name, so that every file system takes it.
 const LONGEST: usize = 128;
 
-/// A model package, written `name/version`. Packages are ordered by name, those of a name from the oldest version to the
-/// newest: a release candidate is older than its release.
+/// A model package, written `name/version`. Packages are ordered by name, those of a name from the oldest version to
+/// the newest: a release candidate is older than its release.
+///
+/// ```
+/// use pe_node::engine::models::PackageId;
+///
+/// let [draft, release] = ["embolism/1.0.0-rc.1", "embolism/1.0.0"].map(|text| text.parse::<PackageId>().unwrap());
+/// assert!(draft < release);
+/// assert_eq!(release.name.as_str(), "embolism");
+/// assert!("embolism".parse::<PackageId>().is_err(), "it has no version");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PackageId {
-    /// Whose versions belong together.
+    /// The name, shared by all versions.
     pub name: PackageName,
     /// The version (<https://semver.org>).
     pub version: Version,
 }
 
-/// The name of a model package: letters, digits, `.`, `_` and `-`, nothing that a path could be made of.
+/// The name of a model package: letters, digits, `.`, `_` and `-`, no separator of paths.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PackageName(Box<str>);
 
-/// Why a text names no model package.
+/// Why a text does not name a model package.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PackageIdError {
     /// Not two parts.
-    #[error("`{}` is no model package: name/version was expected, for instance embolism/1.0.0", .0.escape_debug())]
+    #[error("`{}` is not a model package: name/version was expected, for instance embolism/1.0.0", .0.escape_debug())]
     Form(String),
-    /// The name.
-    #[error("`{}` is no name of a model package: letters, digits, `.`, `_`, `-`", .0.escape_debug())]
+    /// The name is not valid.
+    #[error("`{}` is not the name of a model package: letters, digits, `.`, `_`, `-`", .0.escape_debug())]
     Name(String),
-    /// The version.
-    #[error("`{}` is no semantic version: MAJOR.MINOR.PATCH was expected, for instance 1.0.0", .0.escape_debug())]
+    /// The version is not valid.
+    #[error("`{}` is not a semantic version: MAJOR.MINOR.PATCH was expected, for instance 1.0.0", .0.escape_debug())]
     Version(String),
 }
 
@@ -139,7 +148,7 @@ pub(super) fn deserialize_recorded<'de, D: Deserializer<'de>>(deserializer: D) -
     Ok(PackageId::recorded(name.parse().map_err(serde::de::Error::custom)?, version))
 }
 
-/// True for a text that may name a folder or a file: nothing that a path could be made of.
+/// True for a text that may name a folder or a file: no separator of paths.
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= LONGEST
@@ -170,14 +179,14 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_package_is_refused_with_what_one_looks_like() {
+    fn a_text_that_is_not_a_package_is_refused_with_what_was_expected() {
         for (text, reason) in [
             ("embolism", "name/version was expected"),
-            ("../x/1.0.0", "is no name of a model package"),
-            ("/1.0.0", "is no name of a model package"),
-            ("embolism/1.0", "`1.0` is no semantic version: MAJOR.MINOR.PATCH was expected"),
-            ("embolism/1.0.0/2", "is no semantic version"),
-            ("embolism/", "is no semantic version"),
+            ("../x/1.0.0", "is not the name of a model package"),
+            ("/1.0.0", "is not the name of a model package"),
+            ("embolism/1.0", "`1.0` is not a semantic version: MAJOR.MINOR.PATCH was expected"),
+            ("embolism/1.0.0/2", "is not a semantic version"),
+            ("embolism/", "is not a semantic version"),
         ] {
             let error = text.parse::<PackageId>().expect_err(text).to_string();
             assert!(error.contains(reason), "{text}: {error}");

@@ -1,14 +1,14 @@
 //! The folder of model packages: `<directory>/<name>/<version>`, and which of them is active.
 //!
-//! That is what the configuration names; else what was promoted last ([`activation`](super::activation)); else, while
-//! nothing was, the newest version of the only package of its kind.
+//! The active package of a kind is the one that the configuration names. If it names none, it is the one promoted last
+//! ([`activation`](super::activation)). If none was promoted, it is the newest version of the only package of its kind.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use semver::Version;
 
-use super::activation::{Activation, ActivationError, Candidate};
+use super::activation::{Activation, ActivationError, ShadowModel};
 use super::lineup::{Lineup, Packages};
 use super::manifest::Kind;
 use super::package::{MANIFEST, Package, PackageError};
@@ -16,7 +16,7 @@ use super::package_id::{PackageId, PackageName, is_token};
 use super::selection::Selection;
 use crate::config::ModelsConfig;
 
-/// Why no package can be had from the folder.
+/// Why the folder gives no package.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// There is no folder of packages.
@@ -36,21 +36,22 @@ pub enum RegistryError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A package.
+    /// A package is not valid.
     #[error(transparent)]
     Package(#[from] PackageError),
     /// What was promoted cannot be read.
     #[error(transparent)]
     Activation(#[from] ActivationError),
-    /// The package that was asked for is none.
+    /// The package that was asked for is not valid.
     #[error("{problem}")]
     Unusable {
         /// Which, and what is wrong with it.
         problem: String,
     },
-    /// What was promoted is no longer there or no longer whole.
+    /// The promoted package is missing or its files have changed.
     #[error(
-        "{package} is active by promotion and cannot be used: {problem}; put its files back, promote another, or roll back"
+        "{package} is active by promotion and cannot be used: {problem}; restore its files, promote another package, or \
+         roll back"
     )]
     Lost {
         /// The package.
@@ -75,7 +76,7 @@ pub enum RegistryError {
         setting: &'static str,
         /// Its value.
         wanted: Selection,
-        /// What stands against it and what to do.
+        /// Why it does not fit and what to do.
         problem: String,
     },
 }
@@ -120,9 +121,9 @@ pub fn configured(config: &ModelsConfig, kind: Kind) -> &Selection {
 pub struct Entry {
     /// Name of the package.
     pub name: PackageName,
-    /// What the folder of the version is called, which need not be a version.
+    /// Name of the version's folder, which need not be a version.
     pub version: String,
-    /// The package, or why it is none.
+    /// The package, or why it is not valid.
     pub package: Result<Package, PackageError>,
 }
 
@@ -132,12 +133,12 @@ impl Entry {
         Self { name, version, package }
     }
 
-    /// True if the folders are called as this package.
+    /// True if the folders name this package.
     pub fn is(&self, id: &PackageId) -> bool {
         self.name == id.name && self.version == id.version.to_string()
     }
 
-    /// True if a selection of packages takes this one in.
+    /// True if a selection of packages includes this one.
     pub fn is_selected(&self, selection: &Selection) -> bool {
         match selection {
             Selection::Active => true,
@@ -146,7 +147,8 @@ impl Entry {
         }
     }
 
-    /// By name, then from the oldest to the newest version. What has no version might be the newest.
+    /// By name, then from the oldest to the newest version. A folder that is not a version comes last: it might be the
+    /// newest.
     fn order(&self) -> (PackageName, Result<Version, String>) {
         (self.name.clone(), self.version.parse().map_err(|_| self.version.clone()))
     }
@@ -207,7 +209,7 @@ impl Registry {
     pub fn lineup(&self, config: &ModelsConfig) -> Result<Lineup, RegistryError> {
         let chosen = |kind| Ok::<_, RegistryError>(self.select(kind, configured(config, kind))?.contents()?.identity);
         let packages = Packages { lungs: chosen(Kind::LungSegmentation)?, embolism: chosen(Kind::EmbolismClassifier)? };
-        let differs = |candidate: &&Candidate| *packages.of(candidate.kind) != candidate.model();
+        let differs = |shadow: &&ShadowModel| *packages.of(shadow.kind) != shadow.model();
         let shadow = self.activation.shadow().filter(differs).cloned();
         Ok(Lineup { packages, shadow })
     }
@@ -239,7 +241,7 @@ impl Registry {
         if present == sha256 {
             return Ok(package);
         }
-        // Whoever promoted it never saw this one.
+        // The promotion was for other files.
         Err(lost(format!("its SHA-256 is {present}, and {sha256} was promoted")))
     }
 
@@ -283,7 +285,7 @@ pub fn directory(config: &ModelsConfig) -> Result<PathBuf, RegistryError> {
     })
 }
 
-/// The folders in a folder that may belong to a package; `+` stands in versions only.
+/// The folders in a folder that may belong to a package; `+` occurs in versions only.
 fn folders(directory: &Path) -> Result<Vec<String>, RegistryError> {
     let failed = |source| RegistryError::Read { path: directory.to_owned(), source };
     let mut names = Vec::new();

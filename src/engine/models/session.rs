@@ -1,9 +1,9 @@
 //! Running networks with ONNX Runtime: the only file that names `ort`.
 //!
-//! The shared library is loaded at run time (`library`) and one environment serves the whole process, with
-//! telemetry off. Execution providers are registered so that a failure is an error: what [`Runtime::provider`] says is
-//! what runs. A `Network` is owned by one thread; its intermediate tensors are freed after every run, so that memory
-//! is bounded by one batch.
+//! The shared library is loaded at run time (`library`) and one environment serves the whole process, with telemetry
+//! off. Execution providers are registered so that a failure is an error: networks run on the provider that
+//! [`Runtime::provider`] names. A `Network` is owned by one thread; its intermediate tensors are freed after every run,
+//! so that memory is bounded by one batch.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -47,9 +47,9 @@ pub enum SessionError {
     /// ONNX Runtime does not start.
     #[error("starting ONNX Runtime: {0}")]
     Environment(String),
-    /// The device that was asked for cannot be had.
+    /// The device that was asked for is not available.
     #[error(
-        "onnxruntime.device = \"cuda:{number}\" cannot be had: {reason}; fetch the libraries with \
+        "onnxruntime.device = \"cuda:{number}\" is not available: {reason}; fetch the libraries with \
          deploy/fetch-onnxruntime.sh cuda, or set the device to \"auto\" or \"cpu\""
     )]
     Device {
@@ -79,28 +79,28 @@ pub enum SessionError {
 /// Why a CUDA device cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum DeviceError {
-    /// The library is that for CPUs.
+    /// The library is built for CPUs only.
     #[error("this ONNX Runtime has no CUDA provider ({CUDA_PROVIDER})")]
     NoProvider,
-    /// The driver.
+    /// There is no driver.
     #[error("there is no NVIDIA driver ({0})")]
     NoDriver(String),
-    /// A library beside ONNX Runtime.
+    /// A library beside ONNX Runtime does not load.
     #[error("a CUDA library does not load: {0}")]
     Library(String),
-    /// ONNX Runtime.
+    /// ONNX Runtime refused the device.
     #[error("{0}")]
     Refused(String),
-    /// It computes, and wrongly.
+    /// It computes wrong values.
     #[error("the device computed 3 + 3 = {0:?}")]
     Wrong(Vec<f32>),
 }
 
-/// Which program computed the networks: the execution provider and its device.
+/// What ran the networks: the execution provider and its device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provider(pub String);
 
-/// A loaded ONNX Runtime on a device that was tried.
+/// A loaded ONNX Runtime on a device that was tested.
 #[derive(Debug, Clone)]
 pub struct Runtime {
     environment: Environment,
@@ -141,7 +141,7 @@ pub enum Side {
     Output,
 }
 
-/// ONNX Runtime allows one environment a process; it lives as long as the process does.
+/// ONNX Runtime allows one environment per process; it lives as long as the process does.
 static ENVIRONMENT: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
 
 /// y = x + x over one number, as ONNX bytes; it tells whether a device really computes.
@@ -152,16 +152,17 @@ const PROBE: &[u8] = include_bytes!("probe.onnx");
 const CUDA_PROVIDER: &str = "libonnxruntime_providers_cuda.so";
 const CUDA_DRIVER: &str = "libcuda.so.1";
 
-/// Where ONNX Runtime looks for weights outside a network's file, instead of in the working directory. Nothing can lie
-/// there: the package's digest would not cover such weights. Errors of loading name the folder.
+/// Where ONNX Runtime looks for weights outside a network's file, instead of in the working directory. Nothing can
+/// exist there. Such weights are refused because the package's digest would not cover them. Errors of loading name the
+/// folder.
 const WEIGHTS_OUTSIDE: &str = "/dev/null/weights-outside-the-file-are-refused";
 
 impl Runtime {
-    /// Loads the library and tries the device.
+    /// Loads the library and tests the device.
     ///
     /// # Errors
-    /// No library, one that does not load, or `cuda:N` that cannot be had. `auto` falls back to the CPU and says so in
-    /// the log.
+    /// No library, one that does not load, or `cuda:N` that is not available. `auto` falls back to the CPU and says so
+    /// in the log.
     pub fn start(config: &OnnxRuntimeConfig) -> Result<Self, SessionError> {
         let (environment, folder) = environment(config)?;
         let threads = match config.threads {
@@ -219,7 +220,7 @@ impl Runtime {
             .with_inter_threads(1)?
             // Between batches the cores belong to the preparation of the next one.
             .with_intra_op_spinning(false)?
-            // A pattern would hold one allocation for the greatest batch between runs.
+            // A memory pattern would keep an allocation for the largest batch between runs.
             .with_memory_pattern(false)?
             .with_config_entry("session.model_external_initializers_file_folder_path", WEIGHTS_OUTSIDE)?)
     }
@@ -311,8 +312,8 @@ fn environment(config: &OnnxRuntimeConfig) -> Result<(Environment, PathBuf), Ses
 }
 
 /// Loads the driver and the CUDA libraries that lie beside ONNX Runtime, so that its provider finds them without a
-/// search path. What is missing there may be installed in the system; whether all is there shows when the device is
-/// tried.
+/// search path. What is missing there may be installed in the system; the test of the device shows whether all are
+/// there.
 fn preload_cuda(folder: &Path) -> Result<(), DeviceError> {
     if !folder.join(CUDA_PROVIDER).is_file() {
         return Err(DeviceError::NoProvider);
@@ -328,7 +329,7 @@ fn preload_cuda(folder: &Path) -> Result<(), DeviceError> {
 }
 
 fn providers(device: Device) -> Vec<ExecutionProviderDispatch> {
-    // Without an arena, memory is given back after every run instead of being kept at the greatest batch's size.
+    // Without an arena, memory is freed after every run instead of being kept at the largest batch's size.
     let cpu = CPU::default().with_arena_allocator(false).build().error_on_failure();
     match device {
         Device::Cpu => vec![cpu],

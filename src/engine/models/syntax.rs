@@ -1,6 +1,6 @@
 //! What is wrong with a TOML text, in one line.
 
-/// Why a text is no TOML, or not the table that was expected.
+/// Why a text is not TOML, or not the table that was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SyntaxError(String);

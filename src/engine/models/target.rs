@@ -1,9 +1,9 @@
-//! What a classifier may say of an exam: embolism, and what RSPECT labels besides.
+//! The targets of a classifier: embolism, and the further labels of RSPECT.
 
 use serde::{Deserialize, Serialize};
 
-/// One thing that is true or not of an exam. The columns of RSPECT's `train.csv` (Colak et al. 2021,
-/// doi 10.1148/ryai.2021200254) that say the same are named with each.
+/// A property that an exam has or does not have. Each names the column of the same meaning in RSPECT's `train.csv`
+/// (Colak et al. 2021, doi 10.1148/ryai.2021200254).
 #[derive(
     Debug,
     Clone,
@@ -88,9 +88,9 @@ impl Target {
     }
 }
 
-/// A text that names no target.
+/// A text that does not name a target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is no target; targets are {}", .0, Target::ALL.map(Target::name).join(", "))]
+#[error("`{}` is not a target; targets are {}", .0, Target::ALL.map(Target::name).join(", "))]
 pub struct UnknownTarget(String);
 
 impl From<&str> for UnknownTarget {

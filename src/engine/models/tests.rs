@@ -1,4 +1,4 @@
-//! Packages that are as they should be, and each way in which one is not. The packages are those of `fixtures/`.
+//! Valid packages, and each way in which a package is not valid. The packages are those of `fixtures/`.
 
 mod layouts;
 
@@ -30,7 +30,7 @@ fn runtime() -> Runtime {
     Runtime::start(&settings(&fixtures()).1).expect("ONNX Runtime")
 }
 
-/// A copy of the fixtures that a test may spoil.
+/// A copy of the fixtures that a test may change.
 fn copy() -> TempDir {
     let folder = tempfile::tempdir().expect("temporary folder");
     for name in ["fixture-lungs", "fixture-embolism"] {
@@ -82,26 +82,26 @@ fn replace(package: &Path, file: &str, network: &[u8]) {
     fs::write(path, network).expect("write");
 }
 
-/// What loading the models of a folder answers.
+/// The error of loading the models of a folder.
 fn refusal(folder: &Path) -> String {
     let (models, onnxruntime) = settings(folder);
     Models::load(&models, &onnxruntime).expect_err("a broken package").to_string()
 }
 
-/// What each member says of an exam of prepared slices.
+/// Each member's reading of an exam of prepared slices.
 fn read_all(network: &mut EmbolismNetwork, slices: &Array4<f32>) -> Vec<Reading> {
     let part = |range: Range<usize>| Ok(slices.slice_axis(Axis(0), Slice::from(range)).to_owned());
     let readings: Result<_, SessionError> = network.read_exam(slices.len_of(Axis(0)), part);
     readings.expect("an exam")
 }
 
-/// What a single network says of the slices of an exam.
+/// A single network's reading of the slices of an exam.
 fn read(network: &mut EmbolismNetwork, slices: &Array4<f32>) -> SliceReading {
     read_all(network, slices).remove(0).slices.expect("slices")
 }
 
 #[test]
-fn the_fixtures_load_and_say_who_they_are() {
+fn the_fixtures_load_with_their_identities() {
     let (models, onnxruntime) = settings(&fixtures());
     let loaded = Models::load(&models, &onnxruntime).expect("fixtures");
     let packages = loaded.identities();
@@ -188,7 +188,7 @@ fn cells_of_evidence_wider_than_an_embolus_are_refused() {
 }
 
 #[test]
-fn what_is_no_network_is_refused_with_the_runtimes_reason() {
+fn a_file_that_is_not_a_network_is_refused_with_the_runtimes_reason() {
     let folder = copy();
     replace(&embolism(folder.path()), "head.onnx", b"no network");
     let error = refusal(folder.path());
@@ -234,11 +234,11 @@ fn cells_of_evidence_that_depend_on_the_images_are_an_error_that_names_the_file(
 }
 
 #[test]
-fn manifests_with_values_that_cannot_be_are_refused_by_key() {
+fn manifests_with_impossible_values_are_refused_by_key() {
     let cases = [
         ("schema = 1", "schema = 2", "schema"),
-        ("version = \"1.0.0\"", "version = \"1\"", "`1` is no semantic version"),
-        ("name = \"fixture-embolism\"", "name = \"../x\"", "is no name of a model package"),
+        ("version = \"1.0.0\"", "version = \"1\"", "`1` is not a semantic version"),
+        ("name = \"fixture-embolism\"", "name = \"../x\"", "is not the name of a model package"),
         ("window = [-250.0, 450.0]", "window = [450.0, -250.0]", "input.window"),
         ("spacing_mm = 2.5", "spacing_mm = 0.0", "input.spacing_mm"),
         ("temperature = 2.0", "temperature = 0.0", "calibration.temperature"),
@@ -257,11 +257,11 @@ fn manifests_with_values_that_cannot_be_are_refused_by_key() {
     let folder = copy();
     edit(&folder.path().join("fixture-lungs/1.0.0"), "name = \"left-lung\"", "name = \"lung\"");
     let error = Package::open(&folder.path().join("fixture-lungs/1.0.0")).expect_err("labels").to_string();
-    assert!(error.contains("`left-lung` stands 0 times"), "{error}");
+    assert!(error.contains("`left-lung` appears 0 times"), "{error}");
 }
 
 #[test]
-fn what_finds_the_lungs_is_not_given_images_cut_around_them() {
+fn a_lung_network_is_not_given_images_cropped_around_the_lungs() {
     for crop in ["lung-box", "lung-square"] {
         let folder = copy();
         let package = folder.path().join("fixture-lungs/1.0.0");
@@ -297,7 +297,8 @@ fn a_release_candidate_is_older_than_its_release_and_a_folder_without_a_version_
     let expected = ["1.0.0", "1.1.0-rc1", "1.1.0", "final"].map(|version| format!("fixture-embolism/{version}"));
     assert_eq!(folders[..4], expected);
     let error = registry.select(Kind::EmbolismClassifier, &Selection::Active).expect_err("broken").to_string();
-    let said = "`final` is no semantic version: MAJOR.MINOR.PATCH was expected, for instance 1.0.0; rename the folder";
+    let said =
+        "`final` is not a semantic version: MAJOR.MINOR.PATCH was expected, for instance 1.0.0; rename the folder";
     assert!(error.contains(said), "{error}");
     fs::remove_dir_all(folder.path().join("fixture-embolism/final")).expect("remove");
     let registry = Registry::open(&settings(folder.path()).0).expect("registry");
@@ -306,7 +307,7 @@ fn a_release_candidate_is_older_than_its_release_and_a_folder_without_a_version_
 }
 
 #[test]
-fn a_broken_newest_version_is_never_passed_over_in_silence() {
+fn a_broken_newest_version_is_never_skipped_silently() {
     let folder = copy();
     let new = folder.path().join("fixture-embolism/1.1.0");
     fs::create_dir(&new).expect("folder");
@@ -323,7 +324,7 @@ fn a_broken_newest_version_is_never_passed_over_in_silence() {
 }
 
 #[test]
-fn two_packages_of_a_kind_must_be_told_apart_by_name() {
+fn one_of_two_packages_of_a_kind_must_be_named() {
     let folder = copy();
     let other = folder.path().join("other/1.0.0");
     fs::create_dir_all(&other).expect("folder");
@@ -386,7 +387,7 @@ fn the_fixture_networks_answer_as_computed_by_hand() {
 }
 
 #[test]
-fn a_cuda_device_that_cannot_be_had_is_an_error_and_auto_falls_back() {
+fn an_unavailable_cuda_device_is_an_error_and_auto_falls_back() {
     let (_, mut onnxruntime) = settings(&fixtures());
     onnxruntime.device = DeviceConfig::Cuda(99);
     let error = Runtime::start(&onnxruntime).expect_err("no such device");
@@ -422,7 +423,7 @@ fn the_packages_of_a_line_up_are_loaded_to_the_last_byte_or_not_at_all() {
     let folder = copy();
     let (models, onnxruntime) = settings(folder.path());
     let packages = Registry::open(&models).expect("registry").lineup(&models).expect("line-up").packages;
-    // What is written down of promotions does not matter any more.
+    // The log of promotions does not matter any more.
     fs::write(folder.path().join("active.toml"), "schema = 9").expect("write");
     let loaded = Models::exactly(&packages, &models, &onnxruntime).expect("as they were");
     assert_eq!(loaded.identities(), packages);

@@ -14,16 +14,16 @@ const LARGEST_SLICE: usize = 2048;
 const MOST_NEIGHBOURS: usize = 16;
 /// Networks of an ensemble beyond which memory would not suffice.
 const MOST_MEMBERS: usize = 32;
-/// Classes that a lung segmentation has, each once. Those of other names are no lung.
+/// Classes that a lung segmentation has, each once. Those of other names are not lung.
 const LUNG_LABELS: [&str; 3] = ["background", "left-lung", "right-lung"];
 
-/// Why a manifest is not one.
+/// Why a manifest is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
     /// Not TOML, an unknown key, a missing key or a wrong type.
     #[error("model.toml cannot be read: {0}")]
     Syntax(SyntaxError),
-    /// A value that cannot be.
+    /// A value that is not allowed.
     #[error("model.toml: {key}: {problem}")]
     Value {
         /// The key.
@@ -46,7 +46,7 @@ impl Manifest {
         toml::to_string_pretty(self).unwrap_or_else(|error| format!("# cannot be written: {error}"))
     }
 
-    /// The file of a role of a member. [`Self::parse`] saw to it that each role of the layout has one.
+    /// The file of a role of a member. [`Self::parse`] ensures that each role of the layout has one.
     pub(super) fn file(&self, role: Role, member: usize) -> Result<&File, ManifestError> {
         let missing = || value("files", format!("no file of member {member} has the role {role}"));
         self.files.iter().find(|file| file.role == role && file.member == member).ok_or_else(missing)
@@ -57,7 +57,7 @@ impl Manifest {
         1 + self.files.iter().map(|file| file.member).max().unwrap_or(0)
     }
 
-    /// What an embolism classifier says of an exam, in the order of its logits; embolism first.
+    /// The targets of an embolism classifier in the order of its logits; embolism first.
     pub fn targets(&self) -> Vec<Target> {
         let named = (0..self.labels.len())
             .map_while(|index| self.labels.iter().find(|label| label.index == index)?.name.parse().ok());
@@ -125,10 +125,10 @@ impl Manifest {
             format!("index 0 is `{}`, `{}` was expected", targets[0], Target::PulmonaryEmbolism)
         })?;
         let different = targets.iter().collect::<BTreeSet<_>>().len() == targets.len();
-        ensure(different, "labels", || "a target stands more than once".to_owned())
+        ensure(different, "labels", || "a target appears more than once".to_owned())
     }
 
-    /// What finds the lungs cannot be given images that are cut around them.
+    /// A network that finds the lungs cannot be given images that are cropped around them.
     fn lungs(&self) -> Result<(), ManifestError> {
         let crop = self.input.crop;
         ensure(!matches!(crop, Crop::LungBox | Crop::LungSquare), "input.crop", || {
@@ -140,7 +140,7 @@ impl Manifest {
     fn lung_labels(&self) -> Result<(), ManifestError> {
         for name in LUNG_LABELS {
             let count = self.labels.iter().filter(|label| label.name == name).count();
-            ensure(count == 1, "labels", || format!("`{name}` stands {count} times, once was expected"))?;
+            ensure(count == 1, "labels", || format!("`{name}` appears {count} times, once was expected"))?;
         }
         self.complete_labels()
     }
@@ -182,7 +182,7 @@ fn files(files: &[File], roles: &[(Role, usize)], members: usize) -> Result<(), 
         }
     }
     let paths: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
-    ensure(paths.len() == files.len(), "files.path", || "a path stands more than once".to_owned())
+    ensure(paths.len() == files.len(), "files.path", || "a path appears more than once".to_owned())
 }
 
 fn file_of_role(file: &File, outputs: usize) -> Result<(), ManifestError> {
@@ -237,7 +237,7 @@ fn calibration(calibration: &Calibration, targets: &[Target]) -> Result<(), Mani
     }
     let unknown = calibration.targets.keys().find(|target| !targets[1..].contains(target));
     unknown.map_or(Ok(()), |target| {
-        Err(value("calibration.targets", format!("`{target}` is no further target of the labels")))
+        Err(value("calibration.targets", format!("`{target}` is not a further target of the labels")))
     })
 }
 

@@ -1,5 +1,5 @@
-//! Summaries as JSON: flat objects, as the database has held them and the API has answered them since the first version.
-//! What belongs together is checked when they are read.
+//! Summaries as JSON: flat objects, as in the database and in the API since the first version. Reading one checks that
+//! the fields fit each other.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ struct Stored {
     results: Vec<ResultReference>,
 }
 
-/// A summary in answers of the API, among other facts of its series.
+/// A summary in an answer of the API, next to other fields of its series.
 #[derive(Debug, Serialize)]
 struct ApiSummary<'a> {
     #[serde(flatten)]
@@ -63,10 +63,11 @@ struct ApiSummary<'a> {
     timings_ms: &'a Timings,
 }
 
-/// Serialises a summary flat, for `#[serde(flatten)]` in an answer of the API; nulls and empty lists where there is none.
+/// Serialises a summary flat, for `#[serde(flatten)]` in an answer of the API; nulls and empty lists where there is
+/// none.
 ///
 /// # Errors
-/// What the serialiser says.
+/// Those of the serialiser.
 pub fn answer<S: Serializer>(summary: &Option<AnalysisSummary>, serializer: S) -> Result<S::Ok, S::Error> {
     let answer = match summary {
         Some(summary) => {
@@ -100,7 +101,7 @@ impl From<&AnalysisSummary> for Flat {
 }
 
 impl Flat {
-    /// How the analysis ended, or what contradicts itself.
+    /// How the analysis ended, or what contradicts it.
     fn ending(self, results: Vec<ResultReference>) -> Result<Ending, &'static str> {
         let volumes = self.left_lung_ml.zip(self.right_lung_ml);
         let volumes = volumes.map(|(left_ml, right_ml)| LungVolumes { left_ml, right_ml });
@@ -166,7 +167,7 @@ mod tests {
     use super::*;
     use crate::engine::models::manifest::Kind;
 
-    /// Rows as version 0.x before this layout of types wrote them.
+    /// Rows as a version 0.x wrote them, before this layout of types.
     const ANALYSED: &str = r#"{"study_instance_uid":"1.2","series_instance_uid":"1.2.3","status":"analysed",
         "rejections":[{"reason":"too-thick","explanation":"slices lie 5.00 mm apart"}],
         "probability":0.75,"probability_spread":0.0421,

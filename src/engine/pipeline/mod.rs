@@ -1,7 +1,7 @@
 //! From instances to results, in two steps: [`find`] and [`report()`].
 //!
-//! [`find`] reads files, and that is all it asks of the world. The time that stands in the results and the digest of
-//! the instances come from the caller of [`report()`], so the same job gives the same objects byte for byte.
+//! [`find`] reads files and nothing else from outside. The time in the results and the digest of the instances come
+//! from the caller of [`report()`], so the same job gives the same objects byte for byte.
 
 mod json;
 mod summary;
@@ -35,7 +35,7 @@ use crate::dicom::elements::text;
 /// What findings depend on besides files and models.
 #[derive(Debug, Clone)]
 pub struct FindOptions<'a> {
-    /// What objects may claim.
+    /// Limits on what objects declare.
     pub limits: &'a Limits,
     /// Analyse although quality checks reject; results say so. A series without a volume or without lungs stays
     /// rejected: there is nothing to analyse.
@@ -51,9 +51,9 @@ pub struct FindOptions<'a> {
 pub struct ReportOptions<'a> {
     /// What results to write and how.
     pub settings: &'a ReportConfig,
-    /// Digest over the instances of the series, as the job is keyed by it.
+    /// Digest over the instances of the series; the job is keyed by it.
     pub instance_set_digest: &'a str,
-    /// The report on the same series when it had fewer instances, which this one takes the place of.
+    /// The earlier report on the same series with fewer instances, which this one replaces.
     pub predecessor: Option<&'a ResultReference>,
     /// Every date and time in the results: when the job was created.
     pub time: &'a ZonedDateTime,
@@ -61,7 +61,7 @@ pub struct ReportOptions<'a> {
     pub software_version: &'a str,
 }
 
-/// What came of a series, with its images.
+/// The outcome of a series, with its images.
 #[derive(Debug)]
 pub struct SeriesOutcome {
     study_instance_uid: Option<Uid>,
@@ -113,8 +113,8 @@ pub struct RejectedLungs {
 
 /// Reads the files of one series to a volume, finds the lungs, checks the quality, classifies and explains.
 ///
-/// What headers and images have against them does not stop the lung stage: all reasons that apply are collected, and
-/// the lung volumes of a rejected series are still told.
+/// Faults of headers and images do not stop the lung stage: all reasons that apply are collected, and the lung volumes
+/// of a rejected series are still reported.
 ///
 /// # Errors
 /// A network failed.
@@ -129,10 +129,10 @@ pub fn find(files: &[PathBuf], models: &mut Models, options: &FindOptions) -> Re
     Ok(SeriesOutcome { study_instance_uid, series_instance_uid, timings, found })
 }
 
-/// Makes the result objects and pictures of an analysed series; none of a rejected one.
+/// Makes the result objects and pictures of an analysed series; none for a rejected one.
 ///
 /// # Errors
-/// The source lacks what every result must name.
+/// The source lacks an attribute that every result needs.
 pub fn report(outcome: &mut SeriesOutcome, options: &ReportOptions) -> Result<Option<Results>, ReportError> {
     let Found::Analysed(series) = &outcome.found else { return Ok(None) };
     let context = Context {
@@ -148,7 +148,7 @@ pub fn report(outcome: &mut SeriesOutcome, options: &ReportOptions) -> Result<Op
     outcome.timings.time(Stage::Report, || report::results(&context)).map(Some)
 }
 
-/// Lungs and quality of a volume, and what it shows if it is usable.
+/// Finds the lungs and checks the quality of a volume, and classifies it if it is usable.
 fn examine(
     volume: Volume,
     mut rejections: Vec<Rejection>,

@@ -37,7 +37,7 @@ pub struct AnalysedSummary {
     pub probability: Probability,
     /// Its standard deviation over the networks of an ensemble; `None` for a single network.
     pub standard_deviation: Option<f64>,
-    /// What else the classifier says of the exam.
+    /// The classifier's answers for the further targets.
     pub targets: Vec<TargetFinding>,
     /// Decision.
     pub decision: Decision,

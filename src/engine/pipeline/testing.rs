@@ -5,7 +5,7 @@ use crate::engine::analyse::findings::{Decision, ModelIdentity, Probability, Pro
 use crate::engine::models::lineup::Packages;
 use crate::engine::volume::Rejection;
 
-/// An analysed series, with what a test wants to be otherwise.
+/// An analysed series, changed as a test needs it.
 pub(crate) fn analysed(change: impl FnOnce(&mut AnalysedSummary)) -> AnalysisSummary {
     let mut analysed = AnalysedSummary {
         probability: Probability::new(0.25).expect("a probability"),
@@ -23,12 +23,12 @@ pub(crate) fn analysed(change: impl FnOnce(&mut AnalysedSummary)) -> AnalysisSum
     summary(Ending::Analysed(Box::new(analysed)))
 }
 
-/// A series that was rejected before its lungs were looked for.
+/// A series that was rejected before the lung stage.
 pub(crate) fn rejected(rejections: Vec<Rejection>) -> AnalysisSummary {
     summary(Ending::Rejected(RejectedSummary { rejections, lungs: None }))
 }
 
-/// A series that was rejected after its lungs were looked for by this version of the package `lungs`.
+/// A series that was rejected after the lung stage, run with this version of the package `lungs`.
 pub(crate) fn lungs_only(version: &str) -> AnalysisSummary {
     let stage = LungStage {
         volumes: LungVolumes { left_ml: 0.0, right_ml: 0.0 },

@@ -25,7 +25,7 @@ pub enum Stage {
     Report,
 }
 
-/// How long each stage took that ran.
+/// How long each stage that ran took.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Timings(BTreeMap<Stage, Duration>);
 

@@ -18,9 +18,9 @@ pub struct Context<'a> {
     pub findings: &'a Findings,
     /// What to write and how.
     pub settings: &'a ReportConfig,
-    /// Digest over the instances of the series, as the job is keyed by it.
+    /// Digest over the instances of the series; the job is keyed by it.
     pub instance_set_digest: &'a str,
-    /// The report on the same series when it had fewer instances, which this one takes the place of.
+    /// The earlier report on the same series with fewer instances, which this one replaces.
     pub predecessor: Option<&'a ResultReference>,
     /// When the job was created; every date and time of the results comes from it.
     pub time: &'a ZonedDateTime,

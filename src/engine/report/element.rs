@@ -10,7 +10,7 @@ use dicom_object::Tag;
 use crate::dicom::Concept;
 use crate::dicom::elements::DataSet;
 
-/// Adding elements to a data set, one call an element.
+/// Adding elements to a data set, one call per element.
 pub(super) trait Compose: Sized {
     /// Puts a value; an empty text is an empty element (type 2).
     fn with(self, tag: Tag, value: impl Into<PrimitiveValue>) -> Self;
@@ -80,7 +80,7 @@ pub(super) fn decimal(value: f64) -> String {
     }
     let rounded = (0..=12).rev().map(|digits| format!("{value:.digits$}")).find(|text| text.len() <= 16);
     match rounded {
-        // Digits that are all behind the sixteenth place are noise on any scale used here; a lone sign is not kept.
+        // Digits beyond the sixteenth character are noise on any scale used here; a lone sign is not kept.
         Some(text) if text.parse() == Ok(0.0) => "0".to_owned(),
         Some(text) if text.contains('.') => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
         Some(text) => text,
@@ -93,8 +93,8 @@ pub(super) fn decimals(values: impl IntoIterator<Item = f64>) -> PrimitiveValue 
     texts(values.into_iter().map(decimal))
 }
 
-/// `text` cut to what a value representation holds, at a character boundary; characters beyond ASCII become `?`,
-/// since our own text must stand in whatever character set the source uses.
+/// `text` cut to what a value representation holds, at a character boundary; characters beyond ASCII become `?`, since
+/// our own text must be valid in whatever character set the source uses.
 pub(super) fn ascii(text: &str, longest: usize) -> String {
     text.chars()
         .map(|character| if (' '..='~').contains(&character) && character != '\\' { character } else { '?' })

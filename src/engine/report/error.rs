@@ -7,7 +7,7 @@ use super::kind::ResultKind;
 /// Why no report can be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// The source lacks what every result must name.
+    /// The source lacks an attribute that every result needs.
     #[error("reporting on a series: its images have no usable {name} {tag}; such a series cannot be reported on")]
     Missing {
         /// The attribute.

@@ -108,7 +108,7 @@ pub(super) struct ObjectIdentity {
     pub(super) reference: Reference,
 }
 
-/// A composed object that waits for its file meta information.
+/// A composed object that still lacks its file meta information.
 pub(super) struct Document {
     /// Which object it is.
     pub(super) identity: ObjectIdentity,
@@ -143,7 +143,7 @@ pub(super) struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// Reads from the source what every result must name.
+    /// Reads the attributes from the source that every result needs.
     pub(super) fn new(context: &'a Context<'a>) -> Result<Self, ReportError> {
         let source = &context.volume.header;
         let required = |tag, name| elements::uid(source, tag).ok_or(ReportError::Missing { tag, name });
@@ -213,8 +213,8 @@ impl<'a> Header<'a> {
         }
     }
 
-    /// The modules that are copied unchanged, character set first: a second patient appears in viewers otherwise.
-    /// Text is decoded and encoded by the same character set, and our own text is ASCII.
+    /// The modules that are copied unchanged, character set first: viewers would show a second patient otherwise. Text
+    /// is decoded and encoded by the same character set, and our own text is ASCII.
     fn patient_and_study(&self) -> DataSet {
         let mut copy = empty();
         for tag in REQUIRED {
@@ -357,8 +357,8 @@ fn with_element(mut data_set: DataSet, element: &dicom_object::mem::InMemElement
     data_set
 }
 
-/// The time of the job where the source was made: in the source's offset from UTC if it gives one, since the offset is
-/// copied with the study and holds for every time in the object.
+/// The time of the job in the source's offset from UTC, if it gives one: the offset is copied with the study and
+/// applies to every time in the object.
 fn local_time(source: &DataSet, time: &ZonedDateTime) -> ZonedDateTime {
     elements::text(source, tags::TIMEZONE_OFFSET_FROM_UTC)
         .and_then(|text| offset(&text))

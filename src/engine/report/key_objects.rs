@@ -17,7 +17,8 @@ pub(super) fn build(context: &Context, header: &Header) -> Option<Document> {
         return None;
     }
     let identity = header.identity(ResultKind::Kos, uids::KEY_OBJECT_SELECTION_DOCUMENT_STORAGE);
-    let description = "Slices of greatest evidence for pulmonary embolism, greatest first. Automatic selection.";
+    let description =
+        "Slices with the highest values of the heat map for pulmonary embolism, highest first. Automatic selection.";
     let root = ContentItem::container(&dcm::OF_INTEREST, Some("2010"))
         .child(Relationship::HasConceptModifier, language())
         .children(Relationship::HasObservationContext, device_observer(header))

@@ -24,7 +24,7 @@ pub use kind::{ResultKind, ResultReference};
 pub use object::ResultObject;
 pub use picture::{Pictures, evidence_colour, first_heat_map};
 
-/// What one analysis gives to its readers.
+/// The results of one analysis.
 #[derive(Debug, Clone)]
 pub struct Results {
     /// SR, SC (one or, by setting, several), SEG unless no lung was found, KOS unless there are no key slices.

@@ -10,7 +10,7 @@ use crate::dicom::Uid;
 pub struct ResultObject {
     /// What it is.
     pub kind: ResultKind,
-    /// Its series, which is its own.
+    /// Its series, which is not that of the source.
     pub series_instance_uid: Uid,
     /// The instance.
     pub sop_instance_uid: Uid,

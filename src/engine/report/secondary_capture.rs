@@ -44,7 +44,8 @@ fn single_frame(context: &Context, header: &Header, pictures: &Pictures) -> Vec<
     documents.collect()
 }
 
-/// The slices that the pictures show: the key slices, or without any all, which the answer rests on alike.
+/// The slices that the pictures show: the key slices, or all slices where there are none, since the answer then rests
+/// on all of them.
 fn sources(context: &Context) -> Vec<usize> {
     match context.key_slices() {
         [] => (0..context.volume.slices.len()).collect(),
@@ -59,8 +60,8 @@ fn common(context: &Context, header: &Header, identity: &ObjectIdentity, slices:
     });
     let banner = statements::banner(context.findings).map_or_else(String::new, |text| format!("{text}. "));
     let shown = match context.findings.evidence {
-        Some(_) => "Summary and evidence for pulmonary embolism over key slices, window 100/700",
-        None => "Summary, window 100/700. The classifier gives no evidence and no key slices",
+        Some(_) => "Summary and heat maps of the key slices, window 100/700",
+        None => "Summary, window 100/700. The classifier gives no heat map and no key slices",
     };
     let description = format!("{banner}{shown}");
     header

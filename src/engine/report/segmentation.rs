@@ -1,5 +1,5 @@
-//! The lung mask as a Segmentation object: binary, a segment a lung, on the grid of the source
-//! ([PS3.3 A.51](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_A.51.html)).
+//! The lung mask as a Segmentation object: binary, one segment per lung, on the grid of the source ([PS3.3
+//! A.51](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_A.51.html)).
 
 use dicom_core::PrimitiveValue;
 use dicom_dictionary_std::{tags, uids};
@@ -125,7 +125,7 @@ fn position_reference(context: &Context) -> String {
     elements::text(&context.volume.header, tags::POSITION_REFERENCE_INDICATOR).unwrap_or_default()
 }
 
-/// Frames are told apart by segment, then by position.
+/// Frames are indexed by segment, then by position.
 fn dimensions(organization: &str) -> Vec<DataSet> {
     let dimension = |pointer, group, label: &str| {
         empty()
@@ -140,8 +140,8 @@ fn dimensions(organization: &str) -> Vec<DataSet> {
     ]
 }
 
-/// Spacing and orientation, the same for all frames: as the source writes them where it does, so that no viewer sees
-/// a difference in the last digit.
+/// Spacing and orientation, the same for all frames. They are copied from the source where it gives them, so that no
+/// viewer sees a difference in the last digit.
 fn shared_functional_groups(context: &Context) -> DataSet {
     let geometry = &context.volume.geometry;
     let [row_direction, column_direction, _] = geometry.directions;
@@ -219,7 +219,7 @@ fn frame(context: &Context, header: &Header, segment: &Segment, slice: usize, po
         )
 }
 
-/// Image pixel module: one bit a pixel.
+/// Image pixel module: one bit per pixel.
 fn with_pixels(data_set: DataSet, context: &Context, segments: &[Segment]) -> DataSet {
     let (_, rows, columns) = context.lungs.0.dim();
     let frames: usize = segments.iter().map(|segment| segment.slices.len()).sum();

@@ -1,14 +1,14 @@
-//! What must be said beside the numbers, once for report and pictures.
+//! Statements that must accompany the numbers, shared by report and pictures.
 
 use super::Context;
 use crate::engine::analyse::findings::{Decision, Findings, TargetFinding};
 use crate::engine::models::manifest::{Calibration, IntendedUse, Manifest, OperatingPoint};
 
-/// What must be said where a classifier shows no reasons.
+/// Statement for a classifier without a heat map.
 pub(super) const NO_EVIDENCE: &str = "The classifier looks at the exam as a whole: it gives no probabilities of slices, \
-                                      no evidence and no key slices.";
+                                      no heat map and no key slices.";
 
-/// The line that stands on every picture; `None` for packages that a site put to clinical use.
+/// The line on every picture; `None` for packages that a site put to clinical use.
 pub(super) fn banner(findings: &Findings) -> Option<&'static str> {
     match findings.intended_use {
         IntendedUse::Demonstration => Some("RESEARCH USE ONLY - trained on synthetic images"),
@@ -17,7 +17,7 @@ pub(super) fn banner(findings: &Findings) -> Option<&'static str> {
     }
 }
 
-/// The intended use as it stands in a manifest.
+/// The intended use as written in a manifest.
 pub(super) fn intended_use(classifier: &Manifest) -> &'static str {
     match classifier.intended_use {
         IntendedUse::Demonstration => "demonstration",
@@ -72,7 +72,7 @@ fn uncalibrated_exam(findings: &Findings) -> Option<String> {
     (!findings.is_calibrated()).then(|| "The probability of embolism in the exam is not calibrated.".to_owned())
 }
 
-/// That values of slices are no calibrated probabilities, if they are not.
+/// That the probabilities of slices are not calibrated, if they are not.
 fn uncalibrated_slices(findings: &Findings) -> Option<String> {
     let fitted = findings.classifier.calibration.iter().all(|calibration| calibration.slices_fitted);
     (findings.evidence.is_some() && !fitted)
@@ -92,7 +92,7 @@ pub(super) fn standard_deviation(findings: &Findings) -> Option<String> {
     Some(format!("Mean of {members} networks, whose probabilities have a standard deviation of {} %.", percent(share)))
 }
 
-/// What else the classifier says of the exam, in one sentence, if anything.
+/// The probabilities of the further targets in one sentence, if there are any.
 pub(super) fn targets(findings: &Findings) -> Option<String> {
     let of_target = |finding: &TargetFinding| format!("{} {}", finding.target.meaning(), target(finding));
     let all: Vec<String> = findings.targets.iter().map(of_target).collect();
@@ -126,7 +126,7 @@ pub(super) fn operating_point(point: &OperatingPoint) -> String {
 pub(super) fn calibration(calibration: &Calibration) -> String {
     let Calibration { temperature, bias, isotonic, slice_temperature, slice_bias, .. } = calibration;
     let map = if isotonic.is_some() { " and an isotonic map" } else { "" };
-    // Numbers are told also where they were not fitted, because they are applied.
+    // Numbers are given even where they were not fitted, because they are applied.
     let [exam, slices] = [calibration.exam_fitted, calibration.slices_fitted]
         .map(|fitted| if fitted { "" } else { " (not calibrated)" });
     format!(

@@ -44,8 +44,8 @@ pub(super) fn lung_extent(mask: &LungMask, geometry: &Geometry) -> Option<Extent
 
 /// The middle of the body in plane (x, y in the patient); `None` if there is no body.
 ///
-/// On a coarse grid, each slice's tissue is filled (lungs become body), thinned by one cell, which removes sheets
-/// and parts a table from the back that lies on it, and the largest piece is the body.
+/// On a coarse grid, each slice's tissue is filled, so that lungs become body, and thinned by one cell. This removes
+/// sheets and separates the table from the back that lies on it. The largest piece is the body.
 pub(super) fn body_centre(volume: &Volume) -> Option<[f64; 2]> {
     let geometry = &volume.geometry;
     let strides: [usize; 3] = std::array::from_fn(|axis| (CELL / geometry.spacing[axis]).round().max(1.0) as usize);

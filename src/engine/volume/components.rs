@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, Array3, ArrayView2};
 
-/// Labels the pieces of a mask that hang together by faces: 0 background, then 1, 2, ... in the order of their first
+/// Labels the pieces of a mask that are connected by faces: 0 background, then 1, 2, ... in the order of their first
 /// voxel.
 pub fn label(mask: &Array3<bool>) -> Array3<u32> {
     let (slices, rows, columns) = mask.dim();
@@ -53,7 +53,7 @@ pub fn largest(labels: &Array3<u32>) -> Option<Array3<bool>> {
     Some(labels.mapv(|label| label as usize == largest))
 }
 
-/// A picture with its holes filled: what is not joined to the border by background.
+/// A picture with its holes filled: background that is not connected to the border.
 #[expect(clippy::needless_pass_by_value, reason = "a view is a reference already")]
 pub fn filled(picture: ArrayView2<bool>) -> Array2<bool> {
     let (rows, columns) = picture.dim();

@@ -1,9 +1,9 @@
 //! Where voxels lie in the patient: geometry without voxels.
 //!
-//! Two frames are told apart by type. [`PatientPoint`] is in millimetres in the patient coordinate system of
-//! [PS3.3 C.7.6.2.1.1](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.7.6.2.html): x towards
-//! the patient's left, y towards the back, z towards the head (LPS). [`VoxelPoint`] is a continuous index into a
-//! volume's own grid, zero at the centre of the first voxel.
+//! Two frames of reference are distinguished by type. [`PatientPoint`] is in millimetres in the patient coordinate
+//! system of [PS3.3 C.7.6.2.1.1](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.7.6.2.html): x
+//! towards the patient's left, y towards the back, z towards the head (LPS). [`VoxelPoint`] is a continuous index into
+//! a volume's own grid, zero at the centre of the first voxel.
 
 use serde::{Deserialize, Serialize};
 

@@ -40,8 +40,8 @@ pub enum NiftiError {
     },
 }
 
-/// Writes voxels `[slice, row, column]` on a grid; compressed if the name ends in `.gz`. `sform` and `qform` both
-/// say where the voxels lie. The file is written beside its place and renamed, so that nobody meets half of it.
+/// Writes voxels `[slice, row, column]` on a grid; compressed if the name ends in `.gz`. `sform` and `qform` both say
+/// where the voxels lie. The file is written beside its place and renamed, so that no reader sees half of it.
 pub fn write<T>(path: &Path, voxels: &Array3<T>, geometry: &Geometry) -> Result<(), NiftiError>
 where
     T: DataElement + bytemuck::Pod,
@@ -73,7 +73,7 @@ pub fn read(path: &Path) -> Result<(Array3<f32>, Geometry), NiftiError> {
     Ok((voxels.reversed_axes().as_standard_layout().into_owned(), geometry))
 }
 
-/// Columns of the affine from voxel index to RAS, and its translation.
+/// From LPS to RAS, or back.
 fn to_ras(point: [f64; 3]) -> [f64; 3] {
     [-point[0], -point[1], point[2]]
 }
@@ -134,7 +134,7 @@ fn quaternion(columns: [[f64; 3]; 3]) -> [f64; 3] {
 }
 
 fn geometry(header: &NiftiHeader) -> Result<Geometry, &'static str> {
-    let dimensions = header.dim().map_err(|_| "its dimensions make no sense")?;
+    let dimensions = header.dim().map_err(|_| "its dimensions are not valid")?;
     let size: [usize; 3] =
         <[u16; 3]>::try_from(dimensions).map_err(|_| "three dimensions were expected")?.map(usize::from);
     if header.sform_code == 0 {
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn sform_and_qform_say_the_same_and_left_is_negative() {
+    fn sform_and_qform_agree_and_left_is_negative() {
         let leaning = [[0.6, 0.8, 0.0], [-0.8, 0.6, 0.0]];
         for orientation in [SUPINE, PRONE, TURNED, MIRRORED, leaning] {
             let header = header(&geometry([5, 4, 3], [0.7, 0.8, 2.5], orientation));

@@ -11,7 +11,7 @@ use super::rejection::{Reason, Rejection};
 use crate::causes::with_causes;
 use crate::dicom::elements::{DataSet, integer, number};
 
-/// Hounsfield units of air: what padding and everything below reads as.
+/// Hounsfield units of air; padding and everything below it read as air.
 pub const AIR: i16 = -1024;
 /// Pixel Padding Value is believed only where it does not turn tissue into air: some writers give 0.
 const TISSUE: std::ops::RangeInclusive<f64> = -950.0..=3000.0;
@@ -91,7 +91,8 @@ impl StoredFormat {
 pub(super) fn decode(object: &mut FileDicomObject<InMemDicomObject>, hounsfield: &mut [i16]) -> Result<(), Rejection> {
     let format = StoredFormat::read(object)?;
     complete(object, &format);
-    // Codecs index into buffers by what the code stream says; one that panics on a malformed stream costs the image.
+    // Codecs index into buffers by what the code stream says; one that panics on a malformed stream must cost this
+    // image only.
     let decoded =
         catch_unwind(AssertUnwindSafe(|| object.decode_pixel_data().map(dicom_pixeldata::DecodedPixelData::into_data)))
             .map_err(|_| Rejection::new(Reason::Unreadable, "the pixel data of an image make its decoder fail"))?

@@ -67,10 +67,10 @@ pub struct Normalisation {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Colour {
-    /// A channel each.
+    /// One per channel.
     #[serde(default)]
     pub mean: [f64; 3],
-    /// A channel each; positive.
+    /// One per channel; positive.
     #[serde(default = "ones")]
     pub standard_deviation: [f64; 3],
 }
@@ -100,15 +100,15 @@ pub enum PreparationError {
     /// The crop needs lungs and there are none.
     #[error("preparing images around the lungs: the lung mask is empty; choose another crop or another lung model")]
     NoLungs,
-    /// A parameter that makes no grid.
+    /// A parameter that does not define a grid.
     #[error("preparing images: {0}")]
     Parameter(String),
     /// The stack does not run along the body.
-    #[error("preparing images: the slices are not axial, nor up to 2 degrees from it")]
+    #[error("preparing images: the slices are not within 2 degrees of axial")]
     NotAxial,
 }
 
-/// Images of a volume as a network wants them, computed when they are asked for.
+/// Images of a volume as a network needs them, computed on demand.
 ///
 /// Every prepared slice depends on the volume and the parameters alone, not on the batch it is in nor on the number
 /// of threads: batches are bit-identical however the stack is divided.
@@ -121,7 +121,7 @@ pub struct Preparer<'a> {
 }
 
 impl<'a> Preparer<'a> {
-    /// Lays the prepared grid into the volume. `lungs` is needed for [`Crop::LungBox`] only.
+    /// Places the prepared grid in the volume. `lungs` is needed for [`Crop::LungBox`] and [`Crop::LungSquare`] only.
     pub fn new(
         volume: &'a Volume,
         lungs: Option<&LungMask>,
@@ -171,8 +171,8 @@ impl<'a> Preparer<'a> {
         reached.contains(&slice).then(|| slice.round().clamp(0.0, self.slices() as f64 - 1.0) as usize)
     }
 
-    /// Prepared slices `range` with their neighbours as channels: `[n, C, H, W]`. Channel `neighbours` is the slice itself, lower channels are slices nearer the feet; beyond the ends of the stack the
-    /// last slice repeats.
+    /// Prepared slices `range` with their neighbours as channels: `[n, C, H, W]`. Channel `neighbours` is the slice
+    /// itself, lower channels are slices nearer the feet; beyond the ends of the stack the last slice repeats.
     pub fn batch(&self, range: Range<usize>) -> Array4<f32> {
         if let Some(colour) = &self.preparation.colour {
             return in_colour(&self.images(range), colour);
@@ -207,7 +207,7 @@ impl<'a> Preparer<'a> {
         images
     }
 
-    /// A way back from maps over the prepared slices (`rows` x `columns` cells a slice) to the source images.
+    /// Maps over the prepared slices (`rows` x `columns` cells per slice) back to the source images.
     pub fn upsampler(&self, rows: usize, columns: usize) -> Upsampler {
         Upsampler::new(&self.cell_geometry(rows, columns), &self.volume.geometry)
     }
@@ -234,7 +234,7 @@ pub struct Upsampler {
 }
 
 impl Upsampler {
-    /// Works out the way from the grid of the maps to a volume's grid.
+    /// Prepares the mapping from the grid of the maps to a volume's grid.
     pub fn new(maps: &Geometry, volume: &Geometry) -> Self {
         let edges = Edges { in_plane: Edge::Cell, slices: Edge::Cell };
         let resampler = Resampler::new(maps, volume, edges);
@@ -459,7 +459,7 @@ mod tests {
         let longer = extent.high[0] - extent.low[0];
         assert!(longer >= 29.0);
         assert!((wide(9.0)[0] - longer / 20.0).abs() < 1e-9 && (wide(9.0)[1] - longer / 20.0).abs() < 1e-9);
-        assert!((wide(1.0)[0] - 1.0).abs() < 1e-9, "never coarser than it was told");
+        assert!((wide(1.0)[0] - 1.0).abs() < 1e-9, "never coarser than `spacing_mm`");
     }
 
     #[test]
@@ -533,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn outside_the_maps_stands_what_the_caller_says() {
+    fn outside_the_maps_values_are_those_that_the_caller_gives() {
         let volume = volume(geometry([100, 50, 5], [2.0, 2.0, 2.0], SUPINE), |_| 0.0);
         let preparer = Preparer::new(&volume, None, &preparation(Crop::None)).expect("prepares");
         let maps = Array4::ones((preparer.slices(), 1, 40, 50));

@@ -23,10 +23,10 @@ pub struct SeriesReading {
     pub study_instance_uid: Option<Uid>,
     /// Series Instance UID of the first object that has one.
     pub series_instance_uid: Option<Uid>,
-    /// The volume, when the images make up a regular stack. It may be there although there are rejections: what
-    /// could be read is analysed when the user asks for that.
+    /// The volume, when the images make up a regular stack. It may exist although there are rejections: what could be
+    /// read is analysed if a user asks for that.
     pub volume: Option<Volume>,
-    /// All that speaks against the series, one entry a reason, in the order of [`Reason`].
+    /// All rejections of the series, one entry per reason, in the order of [`Reason`].
     pub rejections: Vec<Rejection>,
     /// What was left out without harm, in words: localizers, identical copies.
     pub notes: Vec<String>,
@@ -35,7 +35,7 @@ pub struct SeriesReading {
 /// Reads the files (PS3.10) of one series.
 ///
 /// A first pass reads headers alone and finds the stack; a second one decodes slice by slice, in parallel, straight
-/// into the volume, so that memory holds the volume and one object a thread.
+/// into the volume, so that memory holds the volume and one object per thread.
 ///
 /// ```
 /// use pe_node::cohort::Layout;
@@ -62,7 +62,7 @@ pub fn read_series(files: &[PathBuf], limits: &Limits) -> SeriesReading {
     let mixed = of_several_patients(&headers);
     let mut candidates = if mixed.is_some() { Vec::new() } else { headers };
     rejections.extend(mixed);
-    // An image that does not decode leaves the stack; the rest is arranged anew and its gaps are told.
+    // An image that does not decode is removed; the rest is arranged again and its gaps are reported.
     while !candidates.is_empty() {
         let (stack, arranged) = arrange(candidates);
         let Some(stack) = stack else {
@@ -89,7 +89,7 @@ pub fn read_series(files: &[PathBuf], limits: &Limits) -> SeriesReading {
             }
         }
     }
-    // Where no slice is left, what is wrong with the objects says it better.
+    // Where no slice is left, the rejections of the objects say it better.
     if found < MINIMUM_SLICES && (found > 0 || rejections.is_empty()) {
         rejections.push(Rejection::new(
             Reason::TooFewSlices,
@@ -132,8 +132,8 @@ fn read_headers(files: &[PathBuf], limits: &Limits) -> (SeriesReading, Vec<Slice
     (reading, headers)
 }
 
-/// Images of one series that name different patients, or of which some are synthetic: nobody knows whose result it
-/// would be. (A patient corrected at the scanner while the series was being sent makes such a series.)
+/// Images of one series that name different patients, or of which some are synthetic: it is unknown whose result it
+/// would be. (Such a series arises when the patient is corrected at the scanner while the series is being sent.)
 fn of_several_patients(headers: &[SliceHeader]) -> Option<Rejection> {
     let first = headers.first()?;
     let others = headers.iter().filter(|header| header.subject != first.subject).count();
@@ -148,7 +148,7 @@ fn of_several_patients(headers: &[SliceHeader]) -> Option<Rejection> {
 
 type Failed = (Vec<SliceHeader>, Vec<Rejection>);
 
-/// A volume that headers claim and no scanner makes, before any memory is taken for it.
+/// Rejects a volume that is larger than any scanner makes, before memory is allocated for it.
 fn too_large(stack: &Stack, limits: &Limits) -> Option<Rejection> {
     let voxels = stack.geometry.size.iter().try_fold(1_u64, |all, size| all.checked_mul(*size as u64));
     voxels.is_none_or(|voxels| voxels > limits.pixels).then(|| {
@@ -206,7 +206,7 @@ fn without_pixels(object: FileDicomObject<InMemDicomObject>) -> DataSet {
     header
 }
 
-/// Images at a position that another one has: the same picture again does no harm, a different one does.
+/// Images at a position that another one has: an identical copy is left out, a different image is rejected.
 fn compare_duplicates(
     stack: &Stack,
     hounsfield: &Array3<i16>,
@@ -233,7 +233,7 @@ fn compare_duplicates(
         rejections.push(Rejection::new(
             Reason::BadGeometry,
             format!(
-                "{different} images lie where another, different image lies: more than one acquisition in the series"
+                "{different} images share a position with a different image: more than one acquisition in the series"
             ),
         ));
     }
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn rescale_and_padding_go_by_slice_and_padding_reads_as_air() {
+    fn rescale_and_padding_apply_per_slice_and_padding_reads_as_air() {
         let reading = read_changed(&source(SUPINE), |slice, object| {
             if slice == 3 {
                 put(object, tags::RESCALE_INTERCEPT, VR::DS, "-2000");
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_series_of_two_patients_is_nobodys() {
+    fn a_series_of_two_patients_is_rejected() {
         let change = |tag, vr, value: &'static str| {
             move |slice: usize, object: &mut InMemDicomObject| {
                 put(object, tags::PATIENT_ID, VR::LO, "A");
@@ -470,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn localizers_are_left_out_and_too_few_slices_are_told() {
+    fn localizers_are_left_out_and_too_few_slices_are_reported() {
         let reading = read_changed(&source(SUPINE), |slice, object| {
             if slice >= 20 {
                 put(object, tags::IMAGE_TYPE, VR::CS, "ORIGINAL\\PRIMARY\\LOCALIZER");
@@ -506,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_metadata_and_magnetic_resonance_are_told_apart() {
+    fn malformed_metadata_and_magnetic_resonance_are_distinguished() {
         let Some(folder) = test_data("lungmask_testdata") else { return };
         let images: Vec<PathBuf> = ["0.dcm", "1.dcm"].iter().map(|name| folder.join(name)).collect();
         assert_eq!(reasons(&read_series(&images, &LIMITS)), [Reason::TooFewSlices, Reason::BadGeometry]);

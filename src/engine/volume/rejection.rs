@@ -59,8 +59,8 @@ impl Rejection {
         Self { reason, explanation: explanation.into() }
     }
 
-    /// One rejection a reason, in the order of [`Reason`]; explanations of the same reason are joined, repeated
-    /// ones counted.
+    /// One rejection per reason, in the order of [`Reason`]; explanations of the same reason are joined, repeated ones
+    /// counted.
     pub fn merged(rejections: impl IntoIterator<Item = Self>) -> Vec<Self> {
         let mut by_reason: BTreeMap<Reason, Vec<(String, usize)>> = BTreeMap::new();
         for rejection in rejections {

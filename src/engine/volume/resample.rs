@@ -1,4 +1,4 @@
-//! Resampling between grids whose axes run along each other, one axis at a time; and point by point where they do not.
+//! Resampling between grids: one axis at a time where their axes are parallel, point by point where they are not.
 
 use ndarray::{Array1, ArrayView3, ArrayViewMut2, Axis};
 
@@ -28,15 +28,15 @@ pub(super) enum Edge {
     Cell,
 }
 
-/// The samples of one axis that make up each target sample. Every target sample has the same number of weights, side
-/// by side; those beyond its reach are zero.
+/// The samples of one axis that make up each target sample. Every target sample has the same number of weights, stored
+/// one after the other; those beyond its reach are zero.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Taps {
-    /// Index of the first source sample, a target sample.
+    /// Index of the first source sample, one per target sample.
     first: Vec<usize>,
     width: usize,
     weights: Vec<f32>,
-    /// Sum of the weights, a target sample.
+    /// Sum of the weights, one per target sample.
     totals: Vec<f32>,
 }
 
@@ -46,7 +46,7 @@ impl Taps {
     /// width with two neighbouring cells is the linear weight of each.
     fn new(map: AxisMap, source: usize, target: usize, edge: Edge) -> Self {
         let half = map.scale.abs().max(1.0) / 2.0;
-        // A box of this width touches at most so many cells.
+        // A box of this width touches at most this many cells.
         let width = ((2.0 * half).ceil() as usize + 1).min(source);
         let mut taps = Self { first: Vec::new(), width, weights: Vec::new(), totals: Vec::new() };
         for index in 0..target {
@@ -93,9 +93,9 @@ impl Taps {
     }
 }
 
-/// A source index kept where the edge wants it; NaN where there is nothing.
+/// A source index, limited as the edge demands; NaN where there is no value.
 fn held(index: f64, source: usize, edge: Edge) -> f64 {
-    // Rounding must not open a hairline beside a cell.
+    // Rounding must not leave a gap at the border of a cell.
     const ROUNDING: f64 = 1e-6;
     let last = source as f64 - 1.0;
     match edge {
@@ -122,7 +122,7 @@ pub(super) struct Edges {
     pub(super) slices: Edge,
 }
 
-/// A way between two grids at an angle: source indices (column, row, slice) are affine in target indices.
+/// The mapping between two grids at an angle: source indices (column, row, slice) are affine in target indices.
 #[derive(Debug, Clone)]
 pub(super) struct Oblique {
     /// Source indices of the target's first voxel.
@@ -149,17 +149,17 @@ impl Oblique {
         Self { start: [start.column, start.row, start.slice], steps, samples, edges }
     }
 
-    /// A way in target indices as a way in source indices.
+    /// A displacement in target indices as a displacement in source indices.
     fn along(&self, columns: f64, rows: f64, slices: f64) -> [f64; 3] {
         let [x, y, z] = self.steps;
         std::array::from_fn(|axis| columns * x[axis] + rows * y[axis] + slices * z[axis])
     }
 }
 
-/// A way from a source grid to a target grid, worked out once.
+/// The mapping from a source grid to a target grid, computed once.
 #[derive(Debug, Clone)]
 pub(super) enum Resampler {
-    /// Axes run along each other.
+    /// Axes are parallel.
     Separable {
         columns: Taps,
         rows: Taps,
@@ -185,8 +185,8 @@ impl Resampler {
         }
     }
 
-    /// Computes one slice of the target, `[row, column]`, from a source `[slice, row, column]`. `outside` stands where
-    /// the source has nothing.
+    /// Computes one slice of the target, `[row, column]`, from a source `[slice, row, column]`. `outside` is the value
+    /// where the source has none.
     pub(super) fn slice<T: Copy + Into<f32>>(
         &self,
         source: &ArrayView3<T>,
@@ -199,7 +199,7 @@ impl Resampler {
                 let target = if *swapped { target.reversed_axes() } else { target };
                 separable(source, (slices, slice), rows, columns, outside, target);
             }
-            Self::Oblique(way) => oblique(way, source, slice, outside, target),
+            Self::Oblique(mapping) => oblique(mapping, source, slice, outside, target),
         }
     }
 }
@@ -243,15 +243,15 @@ fn separable<T: Copy + Into<f32>>(
     }
 }
 
-/// A weighted sum whose weights add up to `covered`, filled up to one with `outside`. Where nothing but rounding is
-/// missing, `outside` takes no part: it may be anything, infinite too.
+/// A weighted sum whose weights add up to `covered`, filled up to one with `outside`. Where only rounding is missing,
+/// `outside` is not added, since it may be infinite.
 fn completed(sum: f32, covered: f32, outside: f32) -> f32 {
     let missing = 1.0 - covered;
     if missing > 1e-5 { sum + missing * outside } else { sum }
 }
 
 fn oblique<T: Copy + Into<f32>>(
-    way: &Oblique,
+    mapping: &Oblique,
     source: &ArrayView3<T>,
     slice: usize,
     outside: f32,
@@ -259,15 +259,16 @@ fn oblique<T: Copy + Into<f32>>(
 ) {
     let spread = |count: usize| (0..count).map(move |i| (i as f64 + 0.5) / count as f64 - 0.5);
     let mut offsets = Vec::new();
-    for z in spread(way.samples[2]) {
-        for y in spread(way.samples[1]) {
-            offsets.extend(spread(way.samples[0]).map(|x| way.along(x, y, z)));
+    for z in spread(mapping.samples[2]) {
+        for y in spread(mapping.samples[1]) {
+            offsets.extend(spread(mapping.samples[0]).map(|x| mapping.along(x, y, z)));
         }
     }
     let add = |a: [f64; 3], b: [f64; 3]| -> [f64; 3] { std::array::from_fn(|axis| a[axis] + b[axis]) };
     for ((row, column), pixel) in target.indexed_iter_mut() {
-        let centre = add(way.start, way.along(column as f64, row as f64, slice as f64));
-        let sum: f32 = offsets.iter().map(|offset| trilinear(source, add(centre, *offset), way.edges, outside)).sum();
+        let centre = add(mapping.start, mapping.along(column as f64, row as f64, slice as f64));
+        let sum: f32 =
+            offsets.iter().map(|offset| trilinear(source, add(centre, *offset), mapping.edges, outside)).sum();
         *pixel = sum / offsets.len() as f32;
     }
 }

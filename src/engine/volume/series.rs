@@ -35,8 +35,8 @@ pub struct Grouping {
     pub ignored: usize,
 }
 
-/// Finds DICOM files among `paths` and in folders below them, and groups them by study and series. A path that does
-/// not exist is listed as unreadable. Links are followed, and a folder that several ways lead to counts once.
+/// Finds DICOM files among `paths` and in folders below them, and groups them by study and series. A path that does not
+/// exist is listed as unreadable. Links are followed, and a folder that several paths lead to counts once.
 pub fn group_by_series(paths: &[PathBuf], limits: &Limits) -> Grouping {
     let mut walk = Walk::default();
     for path in paths {
@@ -67,7 +67,7 @@ pub fn group_by_series(paths: &[PathBuf], limits: &Limits) -> Grouping {
     grouping
 }
 
-/// A way through folders.
+/// A walk through folders.
 #[derive(Default)]
 struct Walk {
     files: Vec<PathBuf>,
@@ -92,7 +92,7 @@ impl Walk {
             return Ok(());
         }
         let mut entries: Vec<PathBuf> = std::fs::read_dir(path)?.flatten().map(|entry| entry.path()).collect();
-        // In the order of names, so that it does not depend on the disk which of two ways into a folder counts.
+        // Sorted by name: which of two paths into a folder counts must not depend on the disk.
         entries.sort();
         for entry in entries {
             self.collect(&entry);
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_falls_into_series_and_what_is_no_dicom_is_passed_over() {
+    fn a_folder_is_grouped_into_series_and_files_that_are_not_dicom_are_ignored() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let source = volume(geometry([8, 8, 4], [1.0, 1.0, 1.0], SUPINE), |_| 0.0);
         for series in ["1.2.3.4", "1.2.3.9"] {
@@ -172,7 +172,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn linked_folders_are_read_once_and_a_way_in_a_circle_ends() {
+    fn linked_folders_are_read_once_and_a_cycle_of_links_ends() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = |name: &str| folder.path().join(name);
         let source = volume(geometry([8, 8, 4], [1.0, 1.0, 1.0], SUPINE), |_| 0.0);

@@ -42,7 +42,7 @@ impl ImageGrid {
     }
 }
 
-/// Whom an image shows. All images of a series must agree on it, for results take it from one of them.
+/// Whom an image shows. All images of a series must agree on it, because results take it from one of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Subject {
     patient_id: Option<String>,
@@ -50,7 +50,7 @@ pub(super) struct Subject {
     synthetic: bool,
 }
 
-/// Header of one CT image that is fit for a stack on its own.
+/// Header of one CT image that is valid on its own.
 #[derive(Debug, Clone)]
 pub(super) struct SliceHeader {
     pub(super) path: PathBuf,
@@ -67,7 +67,7 @@ pub(super) struct SliceHeader {
 /// Why an instance takes no part in the stack.
 #[derive(Debug)]
 pub(super) enum Excluded {
-    /// It belongs to the series but is no slice; the series is none the worse for it.
+    /// It belongs to the series but is not a slice; the series is usable without it.
     LeftOut(&'static str),
     /// Something is wrong with it.
     Rejected(Rejection),
@@ -163,15 +163,15 @@ fn check_modality(header: &DataSet, sop_class_uid: &Uid) -> Result<(), Rejection
     if frames != 1 {
         return Err(Rejection::new(
             Reason::Unreadable,
-            format!("an image has {frames} frames; one slice an instance was expected"),
+            format!("an image has {frames} frames; one slice per instance was expected"),
         ));
     }
     Ok(())
 }
 
-/// Grid and position of an image
-/// ([PS3.3 C.7.6.2](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.7.6.2.html), Image Plane);
-/// the error names the attribute that is missing or makes no sense.
+/// Grid and position of an image ([PS3.3
+/// C.7.6.2](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.7.6.2.html), Image Plane); the
+/// error names the attribute that is missing or not valid.
 fn plane(header: &DataSet) -> Result<(ImageGrid, [f64; 3]), &'static str> {
     let count = |tag| integer(header, tag).and_then(|value| usize::try_from(value).ok()).filter(|value| *value > 0);
     let rows = count(tags::ROWS).ok_or("Rows")?;

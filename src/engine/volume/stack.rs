@@ -80,7 +80,7 @@ fn of_one_grid(headers: Vec<SliceHeader>, rejections: &mut Vec<Rejection>) -> Ve
         }
     }
     let count = groups.len();
-    // The first of the largest groups, so that the choice does not hang on the order of equals.
+    // `max_by_key` takes the last of equals: reversed, the first of the largest groups is chosen.
     let largest = groups.into_iter().rev().max_by_key(Vec::len).unwrap_or_default();
     if count > 1 {
         rejections.push(Rejection::new(
@@ -94,7 +94,7 @@ fn of_one_grid(headers: Vec<SliceHeader>, rejections: &mut Vec<Rejection>) -> Ve
     if largest.first().is_some_and(|slice| slice.frame_of_reference_uid.is_none()) {
         rejections.push(Rejection::new(
             Reason::BadGeometry,
-            "the images name no Frame of Reference UID: their positions relate to nothing",
+            "the images name no Frame of Reference UID: their positions have no common origin",
         ));
     }
     largest

@@ -53,7 +53,7 @@ pub(crate) fn volume(geometry: Geometry, hounsfield: impl Fn([f64; 3]) -> f64) -
     Volume { geometry, hounsfield: voxels, slices, header: InMemDicomObject::new_empty() }
 }
 
-/// One slice of a volume as a CT image, uncompressed, with an intercept of -1024; `change` may spoil it.
+/// One slice of a volume as a CT image, uncompressed, with an intercept of -1024; `change` can modify it.
 pub(crate) fn ct_image(volume: &Volume, slice: usize, change: impl Fn(&mut InMemDicomObject)) -> InMemDicomObject {
     let geometry = &volume.geometry;
     let text = |tag, vr, value: String| DataElement::new(tag, vr, PrimitiveValue::from(value));

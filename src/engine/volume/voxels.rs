@@ -6,7 +6,7 @@ use ndarray::{Array3, ArrayView3, Slice};
 use super::geometry::{Geometry, PatientPoint};
 use crate::dicom::Uid;
 
-/// One image of a volume: what results must say of it.
+/// One image of a volume: what results need to name it.
 #[derive(Debug, Clone)]
 pub struct SourceSlice {
     /// SOP Class UID (0008,0016).
@@ -15,8 +15,8 @@ pub struct SourceSlice {
     pub sop_instance_uid: Uid,
     /// Instance Number (0020,0013), where it has one.
     pub instance_number: Option<i64>,
-    /// Image Position (Patient) (0020,0032) as the image has it: within rounding, and half a step where steps are not
-    /// quite equal, its place on the grid of the volume.
+    /// Image Position (Patient) (0020,0032) as written in the image. It agrees with the grid of the volume within
+    /// rounding, or within half a step where steps are not quite equal.
     pub position: PatientPoint,
 }
 
@@ -31,14 +31,14 @@ pub struct Volume {
     pub geometry: Geometry,
     /// Hounsfield units, `[slice, row, column]`. Padding outside the reconstruction circle reads as air (-1024).
     pub hounsfield: Array3<i16>,
-    /// One entry a slice, in the order of the first axis of `hounsfield`.
+    /// One entry per slice, in the order of the first axis of `hounsfield`.
     pub slices: Vec<SourceSlice>,
     /// The data set of the first slice without pixel data: patient, study, series, equipment, acquisition.
     pub header: InMemDicomObject,
 }
 
 impl Volume {
-    /// Every so many-th voxel along columns, rows, slices: a coarse view for questions that need no detail.
+    /// Every n-th voxel along columns, rows and slices: a coarse view where no detail is needed.
     pub(crate) fn every(&self, strides: [usize; 3]) -> ArrayView3<'_, i16> {
         let step = |axis: usize| strides[2 - axis] as isize;
         self.hounsfield.slice_each_axis(|axis| Slice::new(0, None, step(axis.axis.index())))

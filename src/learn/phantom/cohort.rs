@@ -23,7 +23,7 @@ pub struct Cohort {
     pub preset: Preset,
     /// Patients and scanners.
     pub site: Site,
-    /// Exams 2n and 2n + 1 differ by the emboli alone; the first has them.
+    /// Exams 2n and 2n + 1 differ in the emboli alone; the first has them.
     pub paired: bool,
     /// All patients lie feet first; otherwise one in ten does.
     pub feet_first: bool,
@@ -69,7 +69,7 @@ pub fn write_cohort(cohort: &Cohort, done: impl Fn() + Sync) -> Result<CohortSum
         done();
         Ok(rows)
     };
-    // Small exams: one a thread. Clinical ones are rendered one after the other, their slices in parallel.
+    // Small exams: one per thread. Clinical ones are rendered one after the other, their slices in parallel.
     let written: Vec<Rows> = match cohort.preset {
         Preset::Light | Preset::Tiny => {
             (0..cohort.count()).into_par_iter().map(write).collect::<Result<_, PhantomError>>()?
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn slice_labels_are_true_to_the_emboli_and_every_positive_exam_shows_one() {
+    fn slice_labels_match_the_emboli_and_every_positive_exam_shows_one() {
         let folder = tempfile::tempdir().unwrap();
         let cohort = cohort(folder.path(), 4, true);
         for index in 0..cohort.count() {
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn dciodvfy_finds_no_error_in_the_images() {
         let folder = tempfile::tempdir().unwrap();
-        // Exams of all ways of storing of both sites, and of two presets.
+        // Exams of both sites, with all their ways of storing pixels, and of two presets.
         let of = |site: Site| (0..8).map(move |index| Recipe { site, ..Recipe::new(Preset::Light, 11, index) });
         for recipe in of(Site::Internal).chain(of(Site::External)).chain([Recipe::new(Preset::Clinical, 11, 0)]) {
             Exam::draw(&recipe).write_slice(&Layout::below(folder.path()), 40).unwrap();

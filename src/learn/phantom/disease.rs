@@ -1,8 +1,9 @@
-//! What else the patient has. Everything here is drawn without knowledge of the emboli, so that nothing gives them away.
+//! The patient's findings other than emboli. They are drawn without knowledge of the emboli, so that nothing gives the
+//! emboli away.
 //!
-//! Chances are chosen so that a cohort of a hundred exams shows each finding often enough to be told from emboli; most
-//! exams have two or three, as in the elderly patients who are scanned. Lengths are millimetres and densities are
-//! Hounsfield units in the range that radiologists call typical.
+//! Probabilities are chosen so that a cohort of a hundred exams shows each finding often enough to be distinguished
+//! from emboli; most exams have two or three, as in the elderly patients who are scanned. Lengths are millimetres and
+//! densities are Hounsfield units in the range that radiologists call typical.
 
 use super::level::Level;
 use super::random::Draws;
@@ -52,7 +53,7 @@ pub(super) struct Disease {
     pub(super) cuff: f32,
     pub(super) flow: Vec<FlowArtefact>,
     pub(super) motion: Option<Motion>,
-    /// How much more often than at the internal site there is something.
+    /// How much more often than at the internal site each finding occurs.
     more: f32,
     /// Names of the confounders present, as in the table of exams.
     pub(super) names: Vec<&'static str>,
@@ -133,7 +134,7 @@ impl Disease {
         self.names.push("nodules");
         for _ in 0..draws.whole(1, 5) {
             let Some(centre) = in_lung(draws, thorax, -6.0) else { continue };
-            // Most are small: the square keeps half of them below 4 mm of the radius.
+            // Most are small: the square keeps half of the radii below 4 mm.
             let radius = 2.0 + 7.0 * draws.between(0.0, 1.0).powi(2);
             let radii = at(radius, radius * draws.between(0.75, 1.0), radius * draws.between(0.75, 1.0));
             self.nodules.push(Ellipsoid::along(centre, draws.jitter(1.0), radii));
@@ -156,7 +157,7 @@ impl Disease {
             let branch = &arteries.branches[*draws.choose(&hosts)];
             let (point, width) = *draws.choose(&branch.points);
             let radius = draws.between(2.5, if large { 8.0 } else { 4.5 });
-            // It dents the artery by a quarter of its radius, as a neighbour does.
+            // It dents the artery by a quarter of its own radius.
             let away = draws.jitter(1.0).unit() * (width + 0.75 * radius);
             let radii = at(radius * draws.between(1.0, 1.8), radius, radius * draws.between(0.7, 1.0));
             self.nodes.push(Ellipsoid::along(point + away, draws.jitter(1.0), radii));
@@ -222,8 +223,8 @@ impl Disease {
     }
 }
 
-/// A point of the lungs at least as deep as `depth` (negative: inside). Half of the box is lung: sixty trials miss it once
-/// in more draws than anybody will make.
+/// A point of the lungs at least as deep as `depth` (negative: inside). Half of the box is lung, so sixty trials
+/// practically never miss it.
 fn in_lung(draws: &mut Draws, thorax: &Thorax, depth: f32) -> Option<Vector> {
     (0..60)
         .map(|_| {

@@ -1,6 +1,6 @@
-//! Emboli: filling defects that follow the course of the arteries. Acute ones swim in the contrast or block the artery;
-//! chronic ones lie broadly along one wall with a smooth inner border, or cross a narrow artery as webs (Castañer et al.,
-//! Radiographics 29 (2009) 31, doi 10.1148/rg.291085061).
+//! Emboli: filling defects that follow the course of the arteries. Acute ones are surrounded by contrast or block the
+//! artery; chronic ones lie broadly along one wall with a smooth inner border, or cross a narrow artery as webs
+//! (Castañer et al., Radiographics 29 (2009) 31, doi 10.1148/rg.291085061).
 
 use super::level::Level;
 use super::population::Emboli;
@@ -10,7 +10,7 @@ use super::thorax::Side;
 use super::vector::Vector;
 use super::vessels::{Branch, Tree, extent};
 
-/// Radius of the bands of a web in millimetres, and how many steps of the centre line lie from one to the next.
+/// Radius of the bands of a web in millimetres, and how many steps of the centre line lie between them.
 const BAND: f32 = 0.9;
 const BAND_DISTANCE: usize = 3;
 
@@ -69,7 +69,8 @@ impl Age {
         }
     }
 
-    /// Only in wide arteries are chronic emboli seen for what they are.
+    /// Chronic emboli are drawn only where the most proximal one lies in a wide artery: in narrow ones a reader does
+    /// not recognise them.
     fn draw(draws: &mut Draws, emboli: &Emboli, first: Level) -> Self {
         if emboli.chronic + emboli.mixed <= 0.0 || first > Level::Lobar {
             return Self::Acute;
@@ -248,7 +249,8 @@ fn acute(draws: &mut Draws, path: &[(Vector, f32)], occlusion: Occlusion) -> Vec
     tubes(&rings, 1.0).collect()
 }
 
-/// A broad, smooth layer on one wall: what a round body of the artery's width, moved mostly out of it, leaves inside.
+/// A broad, smooth layer on one wall: the part of a round body of the artery's width that stays inside when the body is
+/// moved mostly out of the artery.
 fn mural(draws: &mut Draws, path: &[(Vector, f32)]) -> Vec<Tube> {
     let fill = draws.between(0.85, 1.05);
     let aside = fill + draws.between(0.1, 0.3);

@@ -96,7 +96,7 @@ impl Exam {
         let size = patient.within(population.sizes) * if woman { 0.96 } else { 1.02 };
         let scale = at(size * patient.between(0.97, 1.04), size * patient.between(0.96, 1.04), size);
         let embolism = recipe.pe.unwrap_or_else(|| draws("label").chance(population.prevalence));
-        // The stream keeps the name that it had when seeds were first given away.
+        // The stream keeps its first name: another one would change the exams of every seed.
         let mut of_emboli = draws("clots");
         let drawn = emboli::most_proximal(&mut of_emboli, &population.emboli);
         let level = recipe.level.unwrap_or(drawn);
@@ -203,7 +203,7 @@ fn decimal(value: f32) -> f64 {
 /// Draws the enhancement.
 fn inject(draws: &mut Draws, injection: &Injection) -> (Quality, Enhancement, f32) {
     let (quality, pulmonary) = match draws.between(0.0, 1.0) {
-        // Below 150 HU or so an embolus cannot be told from the blood around it.
+        // Below 150 HU or so an embolus cannot be distinguished from the blood around it.
         share if share < injection.non_diagnostic => (Quality::NonDiagnostic, draws.between(75.0, 115.0)),
         share if share < injection.poor => (Quality::Poor, draws.between(150.0, 220.0)),
         _ => (Quality::Good, draws.within(injection.good)),

@@ -1,4 +1,5 @@
-//! The heart and the great systemic vessels: centre lines, centres and radii of an adult's, in millimetres from the carina.
+//! The heart and the great systemic vessels: centre lines, centres and radii of an adult, in millimetres from the
+//! carina.
 
 use super::level::Level;
 use super::population::{Population, Strain, Ventricles};
@@ -8,13 +9,13 @@ use super::vector::{Vector, at};
 
 /// From the base of the ventricles to their apex.
 const APEX: Vector = at(0.72, -0.5, -0.42);
-/// Distance of the axes of the two ventricles in millimetres, as [`chambers`] places them, and thickness of the left one's
-/// wall.
+/// Distance of the axes of the two ventricles in millimetres, as [`chambers`] places them, and thickness of the left
+/// one's wall.
 const SEPARATION: f32 = 44.2;
 const LEFT_WALL: f32 = 10.0;
 /// Radius of the left ventricle's blood in a heart of average size.
 const LEFT_RADIUS: f32 = 22.0;
-/// Places of the ventricles among the chambers.
+/// Indices of the ventricles among the chambers.
 const RIGHT_VENTRICLE: usize = 1;
 const LEFT_VENTRICLE: usize = 4;
 
@@ -60,7 +61,7 @@ struct Radii {
 
 impl Radii {
     /// Ventricles whose visible widths have a ratio. The wall of the left one cuts into the right one, so that this is
-    /// not the ratio of their radii; a strained left ventricle is the smaller for it.
+    /// not the ratio of their radii; beside a strained right ventricle the left one is smaller.
     fn showing(ratio: f32, size: f32) -> Self {
         let left = LEFT_RADIUS * size * (1.0 - 0.25 * (ratio - 0.9).max(0.0));
         let across = 2.0 * left * ratio - SEPARATION + left + LEFT_WALL;
@@ -78,7 +79,7 @@ impl Strain {
 }
 
 impl Heart {
-    /// Draws a heart, strained by emboli up to a level where the population has it so.
+    /// Draws a heart, strained by emboli up to a level where the population models strain.
     pub(super) fn draw(draws: &mut Draws, population: &Population, strain: Option<Level>) -> Self {
         let size = draws.within(population.hearts);
         let (chambers, right_ventricle_dilated) = match population.ventricles {
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_measures_the_ratio_of_the_ventricles_that_the_label_says() {
+    fn a_reader_measures_the_ratio_of_the_ventricles_that_the_label_states() {
         let exams: Vec<Exam> = (0..40).map(|index| Exam::draw(&recipe(index))).collect();
         // Little noise and enough contrast to find the border of the blood by a threshold.
         let clear = |exam: &&Exam| {

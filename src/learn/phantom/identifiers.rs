@@ -14,9 +14,9 @@ pub(super) struct Identifiers {
 
 impl Identifiers {
     pub(super) fn of(recipe: &Recipe) -> Self {
-        // Paired exams are two studies of one patient, so that no split of patients parts them.
+        // Paired exams are two studies of one patient, so that no split of patients separates them.
         let (seed, index, anatomy) = (recipe.seed.to_string(), recipe.index.to_string(), recipe.anatomy);
-        // The internal site is not named: its identifiers are those of before there was another one.
+        // The internal site is not named: its identifiers are the same as before there was another one.
         let (cohort, patient) = match recipe.site {
             Site::Internal => (recipe.preset.name().to_owned(), format!("PHANTOM-{seed}-{anatomy}")),
             Site::External => {

@@ -62,7 +62,7 @@ impl<'a> Images<'a> {
     }
 }
 
-/// A data set while it is filled, a module of the standard at a time.
+/// A data set while it is filled, one module of the standard at a time.
 struct Header(InMemDicomObject);
 
 impl Header {

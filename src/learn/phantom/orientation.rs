@@ -1,6 +1,6 @@
 //! How the patient lay on the table.
 
-/// How the patient lay on the table; patient coordinates in the headers are true for each.
+/// How the patient lay on the table; patient coordinates in the headers are correct for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Orientation {
     /// HFS: columns grow towards the patient's left, rows towards the back.

@@ -1,4 +1,4 @@
-//! Who is scanned: the patients of a site, what ails them, and how they are injected.
+//! Who is scanned: the patients of a site, their findings, and how contrast is injected.
 
 use super::recipe::{Preset, Site};
 
@@ -9,18 +9,18 @@ pub(super) struct Population {
     pub(super) prevalence: f32,
     /// Years.
     pub(super) ages: [usize; 2],
-    /// Height against the anatomy's frame.
+    /// Body size relative to the anatomy's frame.
     pub(super) sizes: [f32; 2],
     /// Subcutaneous fat that the fattest have beyond 8 mm, in millimetres.
     pub(super) fat: f32,
     /// Size of the heart.
     pub(super) hearts: [f32; 2],
     pub(super) ventricles: Ventricles,
-    /// Width of the pulmonary arteries against a healthy adult's.
+    /// Width of the pulmonary arteries relative to a healthy adult's.
     pub(super) arteries: f32,
     pub(super) emboli: Emboli,
     pub(super) injection: Injection,
-    /// How much more often than at the internal site there is something else to see.
+    /// How much more often than at the internal site other findings occur.
     pub(super) confounders: f32,
 }
 
@@ -45,16 +45,17 @@ pub(super) struct Strain {
 /// What emboli there are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Emboli {
-    /// Shares of the most proximal level up to and with saddle, main, lobar, segmental; the rest is subsegmental.
+    /// Shares of the most proximal level up to and including saddle, main, lobar, segmental; the rest is subsegmental.
     pub(super) levels: [f32; 4],
-    /// Emboli beyond the most proximal one, at least and at most, by whether that lies in a lobar or larger artery, in a
+    /// Least and greatest number of further emboli where the most proximal one lies in a lobar or larger artery, in a
     /// segmental or in a subsegmental one.
     pub(super) further: [[usize; 2]; 3],
-    /// Length against that drawn by level.
+    /// Factor on the length drawn by level.
     pub(super) length: f32,
-    /// Arteries narrower than this (radius in millimetres) carry no embolus: nobody could see it.
+    /// Arteries narrower than this (radius in millimetres) carry no embolus: it could not be seen.
     pub(super) narrowest: f32,
-    /// Exams whose emboli are all chronic, and exams with both, of those with a lobar or larger embolus.
+    /// Of the exams with a lobar or larger embolus: the share whose emboli are all chronic, and the share with both
+    /// kinds.
     pub(super) chronic: f32,
     /// See `chronic`.
     pub(super) mixed: f32,
@@ -69,9 +70,9 @@ pub(super) struct Injection {
     pub(super) poor: f32,
     /// Hounsfield units of the pulmonary arteries in the exams that are neither.
     pub(super) good: [f32; 2],
-    /// Contrast of veins and left heart against the arteries': the later the scan, the more.
+    /// Contrast of veins and left heart relative to the arteries': the later the scan, the more.
     pub(super) venous: [f32; 2],
-    /// Contrast of the superior vena cava against the arteries'.
+    /// Contrast of the superior vena cava relative to the arteries'.
     pub(super) cava: [f32; 2],
 }
 
@@ -136,9 +137,9 @@ impl Population {
         }
     }
 
-    /// Pixels of 2.6 mm show emboli of wide arteries alone, and labels alone teach a small network within minutes only
-    /// what takes up much of the picture: dilated arteries full of contrast, most of the emboli in central ones, large
-    /// and many. What stays hard are segmental emboli, thin chronic ones, and the exams with poor contrast.
+    /// Pixels of 2.6 mm show emboli in wide arteries only. From labels alone, a small network can be trained within
+    /// minutes only on what takes up much of the picture: dilated arteries full of contrast, and many large emboli,
+    /// most of them in central arteries. Segmental emboli, thin chronic ones and exams with poor contrast remain hard.
     fn on_a_coarse_grid(self) -> Self {
         let [saddle, main, ..] = self.emboli.levels;
         let emboli = Emboli {

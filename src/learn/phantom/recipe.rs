@@ -65,12 +65,12 @@ pub struct Recipe {
     pub asymmetric: bool,
     /// The patient lies feet first.
     pub feet_first: bool,
-    /// Number of the paired exam, which differs by the emboli alone.
+    /// Number of the paired exam, which differs in the emboli alone.
     pub paired_with: Option<usize>,
 }
 
 impl Recipe {
-    /// The exam of a number in a cohort of the internal site, everything drawn.
+    /// The exam of a number in a cohort of the internal site, with everything drawn.
     pub fn new(preset: Preset, seed: u64, index: usize) -> Self {
         Self {
             preset,
@@ -86,7 +86,7 @@ impl Recipe {
         }
     }
 
-    /// The stream of one purpose; another site's patients are others.
+    /// The stream of one purpose; other sites have other patients.
     pub(super) fn draws(&self, purpose: &str) -> Draws {
         match self.site {
             Site::Internal => Draws::of(self.seed, self.anatomy, purpose),

@@ -11,8 +11,8 @@ use super::thorax::{Section, Side};
 use super::tissues;
 use super::vector::at;
 
-/// Share of embolus from which a voxel belongs to the mask: a quarter, because the rim of contrast around a small embolus
-/// takes the rest, and the voxel still looks dark.
+/// Share of embolus from which a voxel belongs to the mask: a quarter, because the rim of contrast around a small
+/// embolus takes the rest, and the voxel still looks dark.
 const EMBOLUS_SHARE: f32 = 0.25;
 /// Square millimetres of embolus from which a slice is positive: a cross-section of 2 mm, the least that readers find.
 const VISIBLE_AREA: f64 = 3.0;
@@ -21,7 +21,7 @@ const LOWEST: f32 = -1024.0;
 /// How thick the skin is, in millimetres.
 const SKIN_THICKNESS: f32 = 1.8;
 
-/// One slice as the scanner stores it, with what is truly in it.
+/// One slice as the scanner stores it, with its ground truth.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slice {
     /// Stored numbers, row by row, two's complement where signed.
@@ -178,9 +178,9 @@ impl Painter<'_> {
         value + skin * (tissues::SKIN - value)
     }
 
-    /// How much darker a muscle is for the sheets of fat between its layers. Where a random field crosses zero it draws
-    /// winding lines: these are the sheets. The same field read across its diagonal is independent of that, and leaves
-    /// a third of the muscles with sheets.
+    /// How much darker the sheets of fat between its layers make a muscle. The sheets are the winding lines where a
+    /// random field crosses zero. The same field with its axes swapped is independent of that: it gives sheets to a
+    /// third of the muscles.
     fn sheet_of_fat(&self, x: f32, y: f32) -> f32 {
         if self.coarse.at(y, x) > 0.3 {
             55.0 * share(0.8 - self.coarse.at(x * 0.7, y * 0.7).abs() * 4.0, 1.0)
@@ -271,7 +271,7 @@ impl Painter<'_> {
         }
     }
 
-    /// Paints the union of solids inside the lung or apart from it; `hounsfield(painter, x, y)` is the tissue.
+    /// Paints the union of solids inside or outside the lung; `hounsfield(painter, x, y)` is the tissue.
     fn paint(&mut self, solids: impl Iterator<Item = impl Solid>, hounsfield: impl Fn(&Self, f32, f32) -> f32) {
         self.cover(solids, |painter, index, x, y, amount| {
             let value = hounsfield(painter, x, y);
@@ -279,7 +279,7 @@ impl Painter<'_> {
         });
     }
 
-    /// As [`Self::paint`], for what is no part of the lung and takes its place.
+    /// As [`Self::paint`], for tissue that is not lung and takes its place.
     fn displace(&mut self, solids: impl Iterator<Item = impl Solid>, hounsfield: impl Fn(&Self, f32, f32) -> f32) {
         self.cover(solids, |painter, index, x, y, amount| {
             let value = hounsfield(painter, x, y);
@@ -387,7 +387,7 @@ impl Painter<'_> {
     fn airways_and_veins(&mut self) {
         let exam = self.exam;
         let cuff = exam.disease.cuff;
-        // Around thinner arteries nothing is seen of it.
+        // Around thinner arteries it is not visible.
         let cuffs = exam.arteries.tubes().filter(|tube| tube.radii[0] > 1.3);
         self.paint(cuffs.filter_map(|tube| tube.grown(cuff)), |_, _, _| tissues::CUFF);
         // The wider a bronchus, the thicker its wall.
@@ -399,7 +399,7 @@ impl Painter<'_> {
         self.paint(exam.veins.tubes(), |painter, x, y| venous * (1.0 + 0.02 * painter.coarse.at(x, y)));
     }
 
-    /// Paints the pulmonary arteries and gives their coverage.
+    /// Paints the pulmonary arteries and returns their coverage.
     fn arteries(&mut self) -> Coverage {
         let exam = self.exam;
         let z = self.grid.first.z;
@@ -423,7 +423,7 @@ impl Painter<'_> {
         coverage
     }
 
-    /// Paints the emboli inside the arteries and gives their coverage.
+    /// Paints the emboli inside the arteries and returns their coverage.
     fn emboli(&mut self, arteries: &Coverage) -> Vec<f32> {
         let mut emboli = vec![0.0_f32; self.grid.len()];
         for embolus in &self.exam.emboli {
@@ -477,7 +477,7 @@ impl Painter<'_> {
             for column in 0..grid.columns {
                 let moved = column.saturating_add_signed(across).min(grid.columns - 1);
                 let value = &mut self.image[row * grid.columns + column];
-                // Where the patient was for the greater part of the turn, and where for the rest.
+                // The patient's place for the greater part of the rotation, and for the rest of it.
                 *value = 0.6 * *value + 0.4 * still[other * grid.columns + moved];
             }
         }

@@ -1,4 +1,4 @@
-//! What the tables of a cohort say of an exam.
+//! The rows of an exam in the tables of a cohort.
 
 use super::emboli::Age;
 use super::exam::{Exam, Quality, Truth};
@@ -34,8 +34,8 @@ impl Rows {
     }
 }
 
-/// What every slice says of the exam. `pe_present_on_image` is true to the emboli also in an indeterminate exam, which is
-/// neither positive nor negative in every other column.
+/// The labels of the exam in the row of every slice. `pe_present_on_image` follows the emboli in an indeterminate exam
+/// too, which is neither positive nor negative in every other column.
 fn exam_labels(exam: &Exam, identifiers: &Identifiers) -> SliceRow {
     let truth = exam.truth();
     let positive = truth.pe() && !truth.indeterminate;
@@ -104,13 +104,13 @@ fn side(truth: &Truth) -> &'static str {
     }
 }
 
-/// The study of the exam that differs by the emboli alone, or nothing.
+/// The study of the exam that differs in the emboli alone, or nothing.
 fn paired_study(recipe: &Recipe) -> String {
     let study = |index| Identifiers::of(&Recipe { index, ..recipe.clone() }).study;
     recipe.paired_with.map_or_else(String::new, |index| study(index).to_string())
 }
 
-/// To the nearest of so many parts of one.
+/// Rounded to a fraction of one: to hundredths for 100 `parts`.
 fn rounded(value: f32, parts: f64) -> f64 {
     (f64::from(value) * parts).round() / parts
 }

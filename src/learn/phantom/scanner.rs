@@ -36,12 +36,12 @@ struct Fleet {
     /// Noise of a smooth kernel in slices of 2.5 mm, and what the sharpest adds, in Hounsfield units: the dose.
     noise: [f32; 2],
     sharp_noise: f32,
-    /// Grain of the noise of the smoothest kernel in millimetres, and how much less the sharpest has; the same of the
+    /// Grain of the noise of the smoothest kernel in millimetres, and how much less the sharpest has; the same for the
     /// point spread.
     grain: [f32; 2],
     blur: [f32; 2],
     storages: [Storage; 4],
-    /// Thicknesses of slices by preset; what stands twice is chosen twice as often.
+    /// Thicknesses of slices by preset; what is listed twice is chosen twice as often.
     clinical: &'static [f32],
     light: &'static [f32],
     tiny: &'static [f32],
@@ -57,7 +57,7 @@ const INTERNAL: Fleet = Fleet {
     sharp_noise: 9.0,
     grain: [0.95, 0.5],
     blur: [0.85, 0.4],
-    // The four ways of storing that scanners are met with.
+    // The four ways of storing that are common among scanners.
     storages: [
         Storage { signed: true, bits: 16, slope: 1.0, intercept: -1024.0, padding: Some(-2000) },
         Storage { signed: false, bits: 12, slope: 1.0, intercept: -1024.0, padding: None },
@@ -98,7 +98,7 @@ struct Sampling {
     /// Distance of slices that leave gaps between them.
     gapped: Option<f32>,
     field: [f32; 2],
-    /// How far the patient may lie from the middle, against the widest scanner.
+    /// How far the patient may lie from the middle, as a factor.
     centring: f32,
 }
 
@@ -144,7 +144,7 @@ pub(super) struct Scanner {
 }
 
 impl Scanner {
-    /// Draws the acquisition of a body so many millimetres wide.
+    /// Draws the acquisition of a body of a width in millimetres.
     pub(super) fn draw(draws: &mut Draws, recipe: &Recipe, body: f32) -> Self {
         let fleet = match recipe.site {
             Site::Internal => INTERNAL,

@@ -42,7 +42,8 @@ impl Skeleton {
     fn rib(&mut self, draws: &mut Draws, thorax: &Thorax, side: Side, number: usize, z: f32) {
         // A rib falls from the spine to the front, the lower the more; the first is short and steep.
         let drop = if number == 0 { 26.0 } else { 52.0 + 3.0 * number as f32 } + draws.between(-3.0, 3.0);
-        // How far round the chest each rib comes, of the way from the spine to the breastbone: the last two float.
+        // How far round the chest each rib reaches, as a share of the way from the spine to the sternum: the last two
+        // float.
         let reach: f32 = [0.93, 0.95, 0.95, 0.95, 0.95, 0.95, 0.94, 0.9, 0.84, 0.76, 0.58, 0.42][number];
         let place = |turn: f32| {
             let height = z - drop * ((turn - 0.08) / 0.87).max(0.0).powf(1.15);

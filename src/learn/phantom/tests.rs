@@ -1,4 +1,4 @@
-//! What a seed gives is a contract: cohorts are named by their seed in measurements and in models' cards.
+//! The bytes of a seed are a contract: measurements and models' cards name cohorts by their seed.
 
 use std::fs;
 use std::io::Read as _;
@@ -22,8 +22,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// What a file says, whatever library wrote it: an image without its file meta information (PS3.10 7.1: the length of
-/// the group stands after preamble, prefix and the element's own header), a mask without its compression.
+/// The content of a file, whatever library wrote it: an image without its file meta information (PS3.10 7.1: the length
+/// of the group follows preamble, prefix and the element's own header), a mask without its compression.
 fn content(path: &Path) -> Vec<u8> {
     let bytes = fs::read(path).expect("file");
     match path.extension().and_then(|extension| extension.to_str()) {

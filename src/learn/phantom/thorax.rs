@@ -96,7 +96,7 @@ struct Dome {
 
 impl Dome {
     fn height(&self, x: f32, y: f32) -> f32 {
-        // Towards the heart and the breastbone the dome falls little; at the side and the back it falls to the recess.
+        // Towards the heart and the sternum the dome falls little; at the side and the back it falls to the recess.
         let inwards = (x - self.centre[0]) * self.centre[0] < 0.0;
         let forwards = y < self.centre[1];
         let across = (x - self.centre[0]) / if inwards { 130.0 } else { 78.0 };
@@ -108,7 +108,7 @@ impl Dome {
 /// Fluid in a pleural space: it lies at the back, with its level rising towards the diaphragm.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Effusion {
-    /// Where the fluid begins on the way to the back at the height of the carina.
+    /// How far back the fluid begins at the height of the carina.
     pub(super) level: f32,
     pub(super) hounsfield: f32,
 }
@@ -129,8 +129,8 @@ pub(super) struct Thorax {
 }
 
 impl Thorax {
-    /// Draws a chest around a heart; the fattest have `fat` millimetres beyond 8. With `asymmetric`, the left half of the
-    /// diaphragm stands clearly higher, as with a paralysed phrenic nerve.
+    /// Draws a chest around a heart; subcutaneous fat is 8 mm thick and up to `fat` millimetres more. With
+    /// `asymmetric`, the left half of the diaphragm stands clearly higher, as with a paralysed phrenic nerve.
     pub(super) fn draw(draws: &mut Draws, heart: &Heart, fat: f32, asymmetric: bool) -> Self {
         // Few hold their breath at the same depth; the right half of the diaphragm stands higher, above the liver.
         let breath = draws.between(-12.0, 10.0);
@@ -143,7 +143,7 @@ impl Thorax {
         let domes = [dome(Side::Left, -96.0 + raised), dome(Side::Right, -84.0)];
         let hilum = |side: Side| Ellipsoid::upright(at(side.sign() * 44.0 + 2.0, 12.0, -32.0), at(16.0, 22.0, 27.0));
         Self {
-            // Squared: the very fat are few.
+            // Squared: few are very fat.
             fat: 8.0 + fat * draws.between(0.0, 1.0).powi(2),
             domes,
             widths: [draws.between(0.94, 1.02), draws.between(0.97, 1.03)],
@@ -184,7 +184,7 @@ impl Thorax {
 
     /// Distance above the oblique fissure of a side.
     fn oblique_fissure(&self, side: Side, point: Vector) -> f32 {
-        // Rises by 1.07 mm a millimetre towards the back; 0.68 turns height above it into distance from it.
+        // Rises by 1.07 mm per millimetre towards the back; 0.68 turns height above it into distance from it.
         0.68 * (point.z - self.oblique[side.index()] - 1.07 * (point.y - 70.0))
     }
 
@@ -271,7 +271,7 @@ impl Section<'_> {
         oval(x - MIDLINE, y - centre, width * self.thorax.widths[side.index()], depth, 0.3) + warp
     }
 
-    /// Signed distance to the surface of the mediastinum, negative inside it; right within a few millimetres.
+    /// Signed distance to the surface of the mediastinum, negative inside it; exact within a few millimetres.
     pub(super) fn mediastinum(&self, x: f32, y: f32) -> f32 {
         let [width, depth, centre] = self.column;
         let mut distance = oval(x - MIDLINE, y - centre, width, depth, 0.2);

@@ -1,5 +1,5 @@
-//! Hounsfield units of the tissues, as they are while the contrast fills the pulmonary arteries: what has its blood from
-//! the aorta is a little brighter than without contrast, what drains into late veins is not yet.
+//! Hounsfield units of the tissues, while the contrast fills the pulmonary arteries: what the aorta supplies is a
+//! little brighter than without contrast, what drains into late veins is not yet.
 
 pub(super) const AIR: f32 = -1000.0;
 /// The gas in airways and stomach: a little denser than air, as the walls around it scatter.

@@ -12,8 +12,8 @@ use super::thorax::{Lobe, Side, Thorax};
 use super::vector::{Vector, at};
 
 const MURRAY: f32 = 2.7;
-/// Points that a tree grows towards in each lung: enough arteries that the smallest is 2 mm wide, which is where a CT
-/// stops to show them; fewer veins, which are seen no further out.
+/// Points that a tree grows towards in each lung: enough arteries that the smallest is 2 mm wide, about the smallest
+/// that a CT shows; fewer veins, which are seen no further out.
 const ARTERIAL_POINTS: usize = 300;
 const VENOUS_POINTS: usize = 220;
 
@@ -56,7 +56,7 @@ pub(super) fn extent(points: &[(Vector, f32)]) -> f32 {
     points.windows(2).map(|pair| (pair[1].0 - pair[0].0).length()).sum()
 }
 
-/// A tree of branches; a branch stands before its daughters.
+/// A tree of branches; a branch comes before its daughters.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tree {
     pub(super) branches: Vec<Branch>,
@@ -187,7 +187,7 @@ fn widest(points: &[Vector], centre: Vector, along: Vector) -> Vector {
     // Not wholly across: a set that is long and thin may be cut along its length too.
     let across = |vector: Vector| vector - along * (0.8 * vector.dot(along));
     let mut axis = along.perpendiculars().0;
-    // Six rounds are enough for a direction; nothing hangs on its last digits.
+    // Six rounds are enough for a direction; nothing depends on its last digits.
     for _ in 0..6 {
         let next = points.iter().fold(Vector::default(), |sum, &point| {
             let offset = across(point - centre);
@@ -202,7 +202,7 @@ fn stem(points: &[(Vector, f32)], level: Level, side: Option<Side>) -> Branch {
     Branch { points: points.to_vec(), level, side, daughters: Vec::new() }
 }
 
-/// The arteries between the heart and the lobes, and the places in the tree of those that lobes hang on.
+/// The arteries between the heart and the lobes, and the indices of those that the arteries of lobes leave.
 struct Central {
     tree: Tree,
     left: usize,
@@ -212,7 +212,7 @@ struct Central {
 }
 
 impl Central {
-    /// `place` says where a point of the drawing lies in this patient, and how wide the vessel is there.
+    /// `place` maps a point of the drawing and the vessel's radius there into this patient.
     fn new(place: impl Fn(f32, f32, f32, f32) -> (Vector, f32)) -> Self {
         let mut tree = Tree::default();
         let trunk = [

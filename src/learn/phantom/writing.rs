@@ -17,12 +17,13 @@ use crate::engine::volume::Geometry;
 
 impl Exam {
     /// Renders the exam and writes images and masks: `train/STUDY/SERIES/SOP.dcm` and
-    /// `truth/SERIES/{lungs,arteries,clots}.nii.gz`. Slices stream: only the masks are held.
+    /// `truth/SERIES/{lungs,arteries,clots}.nii.gz`. Slices are written as they are rendered: only the masks are held
+    /// in memory.
     pub fn write(&self, layout: &Layout) -> Result<TruthRow, PhantomError> {
         Ok(self.write_with_rows(layout)?.truth)
     }
 
-    /// As [`Self::write`], and gives the rows of the table of slices too.
+    /// As [`Self::write`], and returns the rows of the table of slices too.
     pub(super) fn write_with_rows(&self, layout: &Layout) -> Result<Rows, PhantomError> {
         let identifiers = Identifiers::of(self.recipe());
         let images = Images::new(self, &identifiers, layout);
@@ -71,8 +72,8 @@ fn write_mask(path: &Path, geometry: &Geometry, voxels: Vec<u8>) -> Result<(), P
         .map_err(|source| PhantomError::Mask { path: path.to_owned(), source })
 }
 
-/// Where the voxels of a mask lie, by the affine matrix alone. `engine::volume::nifti` says it by a quaternion too; these
-/// headers stay as they are, because the bytes that a seed gives are a promise.
+/// Where the voxels of a mask lie, by the affine matrix alone. `engine::volume::nifti` writes a quaternion too; these
+/// headers do not change, because the bytes of a seed are a contract.
 fn mask_header(geometry: &Geometry) -> NiftiHeader {
     let [across, along, up] = geometry.spacing.map(|spacing| spacing as f32);
     // The first two axes of NIfTI grow to the right and the front, those of DICOM to the left and the back.

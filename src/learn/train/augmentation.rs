@@ -1,4 +1,4 @@
-//! Variation of training images, drawn once an exam: all its slices, neighbours and masks move together.
+//! Variation of training images, drawn once per exam: all its slices, neighbours and masks move together.
 
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Normal};
@@ -31,7 +31,7 @@ impl Window {
         Self { origin, size: [end(0) - origin[0], end(1) - origin[1]] }
     }
 
-    /// This part as seen from a wider one.
+    /// This part in the coordinates of a wider one.
     fn within(&self, wider: &Self) -> Self {
         Self { origin: std::array::from_fn(|axis| self.origin[axis] - wider.origin[axis]), size: self.size }
     }
@@ -121,8 +121,8 @@ impl Variation {
         varied
     }
 
-    /// The mask that goes with the varied image: nearest class, 0 beyond the edges. What is cut out of the image stays in
-    /// the mask, as its labels stay.
+    /// The mask that goes with the varied image: nearest class, 0 beyond the edges. What is cut out of the image stays
+    /// in the mask, as its labels stay.
     pub(crate) fn mask(&self, mask: &[u8], size: [usize; 2]) -> Vec<u8> {
         if !self.moves() {
             return mask.to_vec();
@@ -214,7 +214,7 @@ fn gaussian(deviation: f64) -> Vec<f32> {
     (0..=reach).map(|distance| (weight(distance) / total) as f32).collect()
 }
 
-/// Smooths `lines` of so many values that lie `stride` apart; beyond the ends the last value goes on.
+/// Smooths `lines` lines of `length` values that lie `stride` apart; beyond the ends the last value is repeated.
 fn smoothed(image: &[f32], weights: &[f32], [lines, length]: [usize; 2], stride: usize) -> Vec<f32> {
     let mut smoothed = vec![0.0; image.len()];
     for line in 0..lines {
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blur_keeps_the_mean_and_takes_the_detail() {
+    fn a_blur_keeps_the_mean_and_removes_the_detail() {
         let variation = Variation { blur: gaussian(2.0), ..Variation::draw(&mut random(), &SETTINGS, [32, 32], 1.0) };
         let image: Vec<f32> = (0..1024).map(|n| if n == 16 * 32 + 16 { 1.0 } else { 0.0 }).collect();
         let blurred = variation.image(&image, [32, 32], &mut random());

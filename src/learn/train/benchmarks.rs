@@ -22,7 +22,7 @@ pub struct EncoderSteps {
     shape: [usize; 4],
 }
 
-/// A pixel of the batch, which is the one that `tests/bench/torch_training.py` trains on.
+/// A pixel of the batch, the same as in `tests/bench/torch_training.py`.
 fn pixel(place: usize) -> f32 {
     (place * 7919 % 1000) as f32 / 1000.0
 }
@@ -52,7 +52,7 @@ impl EncoderSteps {
         self.encoder.num_params()
     }
 
-    /// One step; gives its loss.
+    /// One step; returns its loss.
     pub fn step(&mut self) -> f32 {
         let images = Tensor::<4>::from_data(TensorData::new(self.pixels.clone(), self.shape), &self.device);
         let logits = self.encoder.forward(images).features.narrow(1, 0, 1).reshape([SLICES]);

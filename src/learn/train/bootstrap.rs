@@ -21,7 +21,7 @@ impl<T: Copy> ByPatient<T> {
     }
 }
 
-/// From patients and what is known of an exam of each, in any order.
+/// From pairs of a patient and a value of an exam, in any order.
 impl<P: Ord, T> FromIterator<(P, T)> for ByPatient<T> {
     fn from_iter<I: IntoIterator<Item = (P, T)>>(exams: I) -> Self {
         let mut patients: BTreeMap<P, Vec<T>> = BTreeMap::new();
@@ -32,18 +32,18 @@ impl<P: Ord, T> FromIterator<(P, T)> for ByPatient<T> {
     }
 }
 
-/// How often patients are resampled, and by which seed.
+/// How often patients are resampled, and with which seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Resampling {
-    /// Draws.
+    /// Number of draws.
     pub(crate) count: usize,
-    /// Of the draws.
+    /// Seed of the draws.
     pub(crate) seed: u64,
 }
 
 impl Resampling {
-    /// Draws as many patients as there are, with replacement, again and again; what `of` makes of the exams of each draw,
-    /// in order.
+    /// Draws as many patients as there are, with replacement, `count` times. Returns what `of` makes of the exams of
+    /// each draw, in order.
     pub(crate) fn each<T: Copy + Sync, R: Send>(
         self,
         ByPatient(patients): &ByPatient<T>,
@@ -56,7 +56,7 @@ impl Resampling {
             let drawn: Vec<&Vec<T>> = (0..patients.len()).map(draw).collect();
             of(&drawn.into_iter().flatten().copied().collect::<Vec<_>>())
         };
-        // Of a single patient every draw is the same: they would feign certainty.
+        // Every draw of a single patient is the same: the interval would have no width.
         let count = if patients.len() < 2 { 0 } else { self.count };
         (0..count).into_par_iter().map(draw).collect()
     }
@@ -110,7 +110,7 @@ pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
 /// Scores of two models for one exam.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Paired {
-    /// Of either model.
+    /// One of each model.
     pub(crate) scores: [f64; 2],
     /// The truth.
     pub(crate) positive: bool,
@@ -119,7 +119,7 @@ pub(crate) struct Paired {
 /// By how much a metric of the first model exceeds that of the second.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Difference {
-    /// With its two-sided 95 % interval.
+    /// The difference, with its two-sided 95 % interval.
     pub(crate) metric: Metric,
     /// Lower end of the one-sided 95 % interval: the first model is not inferior where it lies above minus the margin.
     pub(crate) at_least: f64,
@@ -151,7 +151,7 @@ mod tests {
 
     const RESAMPLING: Resampling = Resampling { count: 400, seed: 1 };
 
-    /// Each of another patient.
+    /// One exam per patient.
     fn exams(count: u32) -> ByPatient<Scored> {
         (0..count).map(|n| (n, Scored { score: f64::from(n * 7 % 10), positive: n % 3 == 0 })).collect()
     }

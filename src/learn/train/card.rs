@@ -120,7 +120,7 @@ fn calibration(manifest: &Manifest, evaluation: &Evaluation) -> String {
 fn formula(calibration: &Calibration) -> String {
     let Calibration { temperature, bias, isotonic, .. } = calibration;
     match isotonic {
-        Some(_) => "probability = isotonic map of the logit (its knots stand in model.toml)".to_owned(),
+        Some(_) => "probability = isotonic map of the logit (its knots are in model.toml)".to_owned(),
         None => format!("probability = sigmoid(logit / {temperature:.3} + {bias:.3})"),
     }
 }

@@ -1,5 +1,5 @@
-//! What a training is given by whoever runs it: which packages there are, and what runs networks. No part of the
-//! training reads settings of the node by itself.
+//! What the caller of a training provides: the model packages and ONNX Runtime. No part of the training reads settings
+//! of the node by itself.
 
 use std::path::Path;
 
@@ -15,9 +15,9 @@ use crate::engine::models::session::Runtime;
 /// The parts of the node's settings that a training uses.
 #[derive(Debug, Clone)]
 pub struct TrainingContext {
-    /// Which packages there are.
+    /// The model packages.
     pub models: ModelsConfig,
-    /// What runs networks.
+    /// ONNX Runtime, which runs networks.
     pub onnxruntime: OnnxRuntimeConfig,
     /// Commit that the program was built from; packages and reports name it.
     pub commit: &'static str,
@@ -29,7 +29,7 @@ impl TrainingContext {
         Ok(Runtime::start(&self.onnxruntime).map_err(ModelsError::Runtime)?)
     }
 
-    /// Starts ONNX Runtime with one thread a network, for as many networks as there are cores.
+    /// Starts ONNX Runtime with one thread per network, for as many networks as there are cores.
     pub(super) fn single_threaded_runtime(&self) -> Result<Runtime, TrainError> {
         let settings = OnnxRuntimeConfig { threads: 1, ..self.onnxruntime.clone() };
         Ok(Runtime::start(&settings).map_err(ModelsError::Runtime)?)
@@ -48,7 +48,7 @@ impl TrainingContext {
         ModelsConfig { directory: directory.to_owned(), ..self.models.clone() }
     }
 
-    /// What the command line gives: the defaults under the environment.
+    /// As from the command line: the defaults, overridden by the environment.
     #[cfg(test)]
     pub(super) fn of_environment() -> Self {
         let config = crate::config::Config::load(None, std::env::vars(), &[]).expect("settings");

@@ -1,8 +1,8 @@
-//! Step `crops`: a box around the lungs of each exam, and what lies in it as a network wants it.
+//! Step `crops`: crops the images of each exam and prepares them for a network.
 //!
-//! Images come from [`Preparer`], the preparation that serves: what is kept here are its values, bit for bit, so no
-//! fit decodes or resamples again. The files of one preparation lie in a folder named after its digest, so a changed
-//! configuration never meets old images.
+//! Images come from [`Preparer`], which also prepares the images that are served. Its values are kept bit for bit, so
+//! no fit decodes or resamples again. The files of one preparation lie in a folder named after its digest, so a changed
+//! configuration never uses old images.
 
 use std::path::{Path, PathBuf};
 
@@ -23,12 +23,12 @@ use crate::engine::models::manifest::Kind;
 use crate::engine::volume::preparation::{Preparation, Preparer};
 use crate::engine::volume::{Geometry, LungMask, Volume, VoxelPoint, nifti};
 
-/// What was prepared of an exam.
+/// The prepared images of an exam.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Prepared {
     /// Prepared slices.
     pub(crate) slices: usize,
-    /// For each source slice, lowest first, its prepared slice; -1 for those outside the box.
+    /// For each source slice, lowest first, its prepared slice; -1 for those outside the crop.
     prepared_slice: Vec<i64>,
     /// The images are marked as synthetic.
     pub(crate) synthetic: bool,
@@ -39,13 +39,13 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Prepared slice of each source slice, lowest first; `None` for those outside the box.
+    /// Prepared slice of each source slice, lowest first; `None` for those outside the crop.
     pub(crate) fn of_source_slices(&self) -> impl Iterator<Item = Option<usize>> + '_ {
         self.prepared_slice.iter().map(|slice| usize::try_from(*slice).ok())
     }
 }
 
-/// A row of the step's table: the box in the patient's coordinates (left, back, head) and the stack within.
+/// A row of the step's table: the crop in the patient's coordinates (left, back, head) and the stack within.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     series: String,
@@ -79,13 +79,13 @@ pub(crate) fn images_path(folder: &Path, series: &str) -> PathBuf {
     stage::path(folder, series, "images")
 }
 
-/// Path of an exam's lungs on the prepared grid, one byte a pixel (class), `[D, H, W]`; for a lung network.
+/// Path of an exam's lungs on the prepared grid, one byte per pixel (class), `[D, H, W]`; for a lung network.
 pub(crate) fn classes_path(folder: &Path, series: &str) -> PathBuf {
     stage::path(folder, series, "classes")
 }
 
-/// Path of an exam's embolus mask on the prepared grid, one byte a pixel, `[D, H, W]`; not there for an exam without
-/// emboli, nor for a cohort without masks.
+/// Path of an exam's embolus mask on the prepared grid, one byte per pixel, `[D, H, W]`; there is none for an exam
+/// without emboli, nor for a cohort without masks.
 pub(crate) fn emboli_path(folder: &Path, series: &str) -> PathBuf {
     stage::path(folder, series, "emboli")
 }
@@ -103,7 +103,7 @@ impl<'a> Crops<'a> {
         Self { configuration, folder: configuration.work.dir.join(format!("crops-{}", &digest[..12])), lungs }
     }
 
-    /// Whether the exam's emboli are drawn and wanted.
+    /// Whether the exam has an embolus mask and the network is trained on it.
     fn has_emboli(&self, exam: &Exam) -> bool {
         self.configuration.kind == Kind::EmbolismClassifier && exam.embolism() && emboli_truth(exam).is_file()
     }
@@ -138,7 +138,7 @@ impl Stage for Crops<'_> {
         if self.configuration.kind == Kind::LungSegmentation && !has_lungs {
             return Ok(Outcome::Excluded("no lungs were found, and so there are none to train on".to_owned()));
         }
-        // Whether the crop needs any, the preparation knows.
+        // The preparation knows whether the crop needs lungs.
         let preparer = match Preparer::new(&volume, has_lungs.then_some(&mask), &self.configuration.input) {
             Ok(preparer) => preparer,
             Err(error) => return Ok(Outcome::Excluded(error.to_string())),

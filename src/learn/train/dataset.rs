@@ -18,7 +18,7 @@ use super::stage::Made;
 use super::{slices, supervision};
 use crate::engine::volume::preparation::Preparation;
 
-/// A prepared exam and what a fit may know of it; one row of `prepared.csv`.
+/// A prepared exam with what a fit uses of it; one row of `prepared.csv`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PreparedExam {
     /// Study Instance UID.
@@ -33,7 +33,7 @@ pub(crate) struct PreparedExam {
     pub(crate) split: Split,
     /// Embolism in the exam.
     pub(crate) embolism: bool,
-    /// All that is known of it as a whole.
+    /// Labels of the exam as a whole.
     pub(crate) targets: TargetLabels,
     /// Prepared slices.
     pub(crate) slices: usize,
@@ -45,7 +45,7 @@ pub(crate) struct PreparedExam {
     pub(crate) positive_slices: usize,
     /// The images are marked as synthetic: SyntheticData (0008,001C) is YES.
     pub(crate) synthetic: bool,
-    /// Digest of what it was prepared from: files, lungs, slice labels. Others make another exam.
+    /// Digest of what it was prepared from: files, lungs, slice labels. Other sources give another exam.
     pub(crate) sources_sha256: String,
     /// Label of each prepared slice: 1, 0, or [`UNLABELLED`].
     #[serde(skip)]
@@ -59,7 +59,7 @@ pub(crate) struct Use {
     pub(crate) split: Split,
     /// Whether the exam is one of those whose slice labels are used.
     pub(crate) slice_labels: bool,
-    /// Shares.
+    /// Shares of the labels that are used.
     pub(crate) supervision: Supervision,
     /// Seed of the draw.
     pub(crate) seed: u64,
@@ -74,8 +74,8 @@ struct ExamSources<'a> {
 }
 
 impl PreparedExam {
-    /// Puts the labels of the source slices (from the folder of the step `slices`) that are used onto the prepared
-    /// slices of an exam.
+    /// Maps the labels of source slices that are used (from the folder of the step `slices`) to the prepared slices of
+    /// an exam.
     pub(crate) fn new(prepared: &Made<Prepared>, labels: &Path, usage: Use) -> Result<Self, TrainError> {
         let (exam, value) = (&prepared.exam, &prepared.value);
         let mut source = slices::labels(labels, &exam.series)?;
@@ -107,8 +107,8 @@ impl PreparedExam {
     }
 }
 
-/// Labels of source slices on prepared ones: positive if one of its source slices is, unlabelled if all of them are.
-/// Every slice of a negative exam is negative only where its label says so.
+/// Labels of source slices on prepared ones: positive if one of its source slices is, unlabelled if all of them are. A
+/// slice of a negative exam is negative only where its label says so.
 ///
 /// Where slices are thicker than the prepared step, a prepared slice may have no source slice of its own; in an exam
 /// that is labelled throughout it takes the label of its two neighbours where they agree.
@@ -175,7 +175,7 @@ impl Dataset {
         self.read(&crops::classes_path(&self.folder, &self.exams[exam].series), slices)
     }
 
-    /// Reads the embolus masks of the given slices of an exam; `None` where nobody drew them.
+    /// Reads the embolus masks of the given slices of an exam; `None` for a positive exam without masks.
     pub(crate) fn emboli(&self, exam: usize, slices: &[usize]) -> Result<Option<Vec<Vec<u8>>>, TrainError> {
         let path = crops::emboli_path(&self.folder, &self.exams[exam].series);
         if !self.exams[exam].embolism {
@@ -198,7 +198,8 @@ impl Dataset {
     }
 
     /// The network's input for the given slices of an exam, `[n, C, H, W]` row by row: each slice with its neighbours
-    /// as channels, as [`crate::engine::volume::preparation::Preparer::batch`] lays them. `vary` sees every image once.
+    /// as channels, as [`crate::engine::volume::preparation::Preparer::batch`] orders them. `vary` is applied once to
+    /// every image.
     pub(crate) fn batch(
         &self,
         exam: usize,
@@ -221,7 +222,7 @@ impl Dataset {
         Ok(batch)
     }
 
-    /// Slices of an exam `[N, C, H, W]` as they are served.
+    /// Slices of an exam `[N, C, H, W]` as for serving.
     pub(crate) fn served_batch(&self, exam: usize, slices: &[usize]) -> Result<Array4<f32>, TrainError> {
         let [rows, columns] = self.size;
         let values = self.batch(exam, slices, |image| image)?;
@@ -234,7 +235,7 @@ impl Dataset {
 pub(crate) mod testing {
     use super::*;
 
-    /// A training exam of twenty slices, so many of them labelled.
+    /// A training exam of twenty slices, some of them labelled.
     pub(crate) fn prepared_exam(index: usize, embolism: bool, labelled_slices: usize) -> PreparedExam {
         let targets = TargetLabels::of_embolism(embolism);
         PreparedExam {

@@ -1,4 +1,4 @@
-//! Why a training step ends.
+//! Why a training step failed.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::engine::volume::nifti::NiftiError;
 use crate::engine::volume::preparation::PreparationError;
 use crate::packages::folder::FolderError;
 
-/// Why a training step ends. Each names what was being done and what to do next.
+/// Why a training step failed. Each error names what was being done and what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// The configuration cannot be used.
@@ -31,7 +31,7 @@ pub enum TrainError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A table is not as it should be.
+    /// A table is not valid.
     #[error("{path}{place}: {problem}", path = path.display(), place = line.map_or(String::new(), |line| format!(", line {line}")))]
     Table {
         /// The file.
@@ -76,16 +76,16 @@ pub enum TrainError {
     /// The lung package, or the exported package, does not run.
     #[error(transparent)]
     Models(#[from] ModelsError),
-    /// The package cannot be put where it was to go.
+    /// The package cannot be written to the folder of packages.
     #[error("exporting to package.directory = {directory}: {source}", directory = directory.display())]
     Publishing {
         /// The folder of packages.
         directory: PathBuf,
-        /// What stands against it, `package.version` for instance.
+        /// What prevents it, `package.version` for instance.
         source: Box<FolderError>,
     },
     /// The network cannot be written as ONNX.
-    #[error("exporting the network: {0}; keep to operations that burn-onnx lowers")]
+    #[error("exporting the network: {0}; use only operations that burn-onnx can export")]
     Export(String),
     /// A checkpoint cannot be read or written.
     #[error("checkpoint {path}: {problem}", path = path.display())]
@@ -95,7 +95,7 @@ pub enum TrainError {
         /// What went wrong.
         problem: String,
     },
-    /// Weights to begin with cannot be had from a file.
+    /// Initial weights cannot be read from a file.
     #[error(transparent)]
     Weights(#[from] WeightsError),
     /// The loss is no longer a finite number.

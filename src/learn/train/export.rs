@@ -67,7 +67,7 @@ const MANY: usize = 11;
 /// Name of the axis whose length they are.
 const SLICES: &str = "slices";
 
-/// Traces the network with two numbers of slices and makes one network for any number of both.
+/// Traces the network with two numbers of slices and joins both traces into one network for any number.
 fn export<M: Module, I: ExportInput, O: ExportOutput>(
     network: &M,
     blank: impl Fn(usize) -> I,
@@ -111,8 +111,8 @@ fn named(mut model: ModelProto, names: &Names) -> Result<ModelProto, String> {
     Ok(model)
 }
 
-/// One network of two traces: what follows the number of slices is found at run time. That may be a single length of a
-/// reshape, and lengths of the outputs; traces that differ in anything else cannot be joined.
+/// One network of two traces: what depends on the number of slices is found at run time. That may be a single length of
+/// a reshape, and lengths of the outputs; traces that differ in anything else cannot be joined.
 fn joined(mut few: ModelProto, many: &ModelProto) -> Result<ModelProto, String> {
     let (graph, other) = (few.graph.mut_or_insert_default(), many.graph.get_or_default());
     if let Some((node, _)) = graph.node.iter().zip(&other.node).find(|(node, other)| node != other) {

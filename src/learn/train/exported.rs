@@ -9,7 +9,7 @@ pub(crate) type Splits = [(Split, Dataset)];
 
 /// The networks of one fit, exported, and its exams.
 pub(crate) struct ExportedFit {
-    /// Not calibrated.
+    /// The package, not calibrated yet.
     pub(crate) draft: Package,
     pub(crate) datasets: Vec<(Split, Dataset)>,
 }

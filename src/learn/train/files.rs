@@ -16,10 +16,11 @@ use crate::dicom::bounded::{self, Limits};
 use crate::dicom::{elements, hexadecimal};
 use crate::engine::volume::group_by_series;
 
-/// What files of a cohort may claim: training reads what a user collected, yet a broken file must not end the machine.
+/// Limits on what files of a cohort declare: training reads what a user collected, yet a broken file must not exhaust
+/// the machine.
 pub(crate) const LIMITS: Limits = Limits { object_mib: 1024, depth: 64, elements: 200_000, pixels: 2_147_483_648 };
 
-/// Files of a series that are tried for what they say of its patient: one is broken, all are of another making.
+/// Files of a series that are tried for its patient: one may be broken, but not all of them.
 const TRIED: usize = 5;
 
 /// Why a series of a cohort cannot be used.
@@ -31,7 +32,7 @@ pub(crate) enum SeriesError {
     /// A study is named, and it is not clear which of its series is meant.
     #[error("two series of the study have {files} files each: name one in SeriesInstanceUID")]
     Ambiguous {
-        /// Files of either.
+        /// Files of each.
         files: usize,
     },
     /// The series is not there.
@@ -56,24 +57,25 @@ pub(crate) struct CohortFiles {
 }
 
 impl CohortFiles {
-    /// Finds the files of the wanted `(study, series)` pairs: in `ROOT/train/STUDY/SERIES` if any of them lies there, else
-    /// anywhere below `ROOT/train`, by reading every file. A series may be empty: all series of the study are wanted, in
-    /// `ROOT/train/STUDY` or else anywhere. Images may lie in `ROOT` itself where there is no `ROOT/train`.
+    /// Finds the files of the wanted `(study, series)` pairs: in `ROOT/train/STUDY/SERIES` if any of them lies there,
+    /// else anywhere below `ROOT/train`, by reading every file. A series may be empty: all series of the study are
+    /// wanted, in `ROOT/train/STUDY` or else anywhere. Images may lie in `ROOT` itself where there is no `ROOT/train`.
     pub(crate) fn find<'a>(root: &Path, wanted: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, TrainError> {
         let images = Some(Layout::below(root).images()).filter(|path| path.is_dir()).unwrap_or_else(|| root.to_owned());
         let mut files = Self::default();
-        let (mut studies, mut missing, mut homeless) = (Vec::new(), false, false);
+        let (mut studies, mut missing, mut scattered) = (Vec::new(), false, false);
         for (study, series) in wanted {
             let folder = images.join(study).join(series);
             match (series, folder.is_dir()) {
                 ("", true) => studies.push(folder),
-                ("", false) => homeless = true,
+                ("", false) => scattered = true,
                 (_, true) => drop(files.series.insert(series.to_owned(), listed(&folder)?)),
                 (_, false) => missing = true,
             }
         }
-        // Where some lie in folders of their own, the others are not there: no need to read a whole cohort for them.
-        if homeless || (missing && files.series.is_empty()) {
+        // Where some series have folders of their own, the others are missing: a whole cohort need not be read for
+        // them.
+        if scattered || (missing && files.series.is_empty()) {
             studies = vec![images];
         }
         for found in group_by_series(&studies, &LIMITS).series {
@@ -101,7 +103,7 @@ impl CohortFiles {
         }
     }
 
-    /// What stands for the patient of a series.
+    /// The digest that stands for the patient of a series.
     pub(crate) fn patient(&self, series: &str) -> Result<String, SeriesError> {
         let files = self.series(series).filter(|files| !files.is_empty()).ok_or(SeriesError::Empty)?;
         let mut reason = String::new();
@@ -133,7 +135,7 @@ pub(crate) fn patient_of(image: &InMemDicomObject, series: &str) -> String {
     short_digest(&patient.unwrap_or_else(study))
 }
 
-/// A digest long enough to tell the patients of a cohort apart.
+/// A digest long enough to distinguish the patients of a cohort.
 pub(crate) fn short_digest(text: &str) -> String {
     digest(text.as_bytes())[..16].to_owned()
 }
@@ -143,7 +145,7 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
 }
 
-/// What tells a file from one that took its place.
+/// What distinguishes a file from one that replaced it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct FileState {
     bytes: u64,
@@ -152,7 +154,7 @@ pub(crate) struct FileState {
 }
 
 impl FileState {
-    /// Of a file as it is now; `None` if there is none.
+    /// The state of a file now; `None` if there is none.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let metadata = std::fs::metadata(path).ok()?;
         let changed = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
@@ -165,8 +167,8 @@ pub(crate) fn create_folder(path: &Path) -> Result<(), TrainError> {
     std::fs::create_dir_all(path).map_err(TrainError::file("creating", path))
 }
 
-/// Writes a file beside its place and renames it: nothing half-written is taken for whole. Several processes may
-/// write the same file: each has its own beside it, and the last stands.
+/// Writes a file under another name and renames it: no half-written file is taken for a whole one. Several processes
+/// may write the same file: each has a temporary file of its own, and the last one renamed stays.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     create_folder(folder)?;

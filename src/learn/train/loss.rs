@@ -1,8 +1,8 @@
 //! Losses that are never undefined: a term without labels is absent, not the mean of nothing.
 //!
-//! The loss is a mean over exams of what each says by itself ([`embolism`]). So it does not matter which
-//! exams share a batch: the mean over batches, weighted by their exams, is the loss of them all together, however a step
-//! is divided over devices or accumulated.
+//! The loss is a mean over exams of terms that each depend on one exam alone ([`embolism`]). So it does not matter
+//! which exams share a batch: the mean over batches, weighted by their exams, is the loss of them all together, however
+//! a step is divided over devices or accumulated.
 
 use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Int, Tensor, TensorData};
@@ -14,12 +14,12 @@ pub(crate) const UNLABELLED: u8 = 255;
 pub(crate) struct Terms(Vec<(&'static str, Tensor<1>)>);
 
 impl Terms {
-    /// The terms that are there.
+    /// The terms that have labels.
     pub(crate) fn new(terms: impl IntoIterator<Item = (&'static str, Option<Tensor<1>>)>) -> Self {
         Self(terms.into_iter().filter_map(|(name, term)| Some((name, term?))).collect())
     }
 
-    /// The same with one more, if it is there.
+    /// The same with one more term, if it has labels.
     #[must_use]
     pub(crate) fn with(mut self, name: &'static str, term: Option<Tensor<1>>) -> Self {
         self.0.extend(term.map(|term| (name, term)));
@@ -56,7 +56,7 @@ fn weighted(logits: Tensor<1>, labels: &[u8], weights: Vec<f32>) -> Option<Tenso
     Some((cross_entropies(logits, &targets) * weights).sum())
 }
 
-/// What is known of the exams of a batch: 1, 0, or [`UNLABELLED`].
+/// Labels of the exams of a batch: 1, 0, or [`UNLABELLED`].
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ExamLabels {
     /// Exams.
@@ -108,8 +108,8 @@ impl ExamLabels {
 }
 
 /// The mean over exams of `exam * BCE(embolism) + slice * mean BCE(labelled slices) + target * mean BCE(known further
-/// targets)` (the first two are those of Hu et al. 2025). An exam without a labelled slice counts with the weight of both
-/// on its own label, and so counts as much as another; without a known further target that term is 0.
+/// targets)` (the first two are those of Hu et al. 2025). An exam without a labelled slice puts both weights on its own
+/// label, and so counts as much as another; without a known further target that term is 0.
 ///
 /// `exams` are logits `[E, T]`, `slices` those of all slices of all exams, `[E * D]`.
 pub(crate) fn embolism(exams: Tensor<2>, slices: Tensor<1>, labels: &ExamLabels, weights: Weights) -> Terms {
@@ -134,10 +134,10 @@ pub(crate) fn labelled(logits: Tensor<1>, labels: &[u8], weight: f64) -> Option<
     weighted(logits, labels, labels.iter().map(weight).collect())
 }
 
-/// Cells of the attribution map against embolus masks, `of_slice` cells each: the cross entropies of a slice's cells, for
-/// each embolus cell it has, averaged over the slices with an embolus. So a small embolus teaches as much as a large one,
-/// and within a slice a cell's logit stays the logarithm of its odds. A slice without embolus weighs as the average one.
-/// Cells of exams without mask are left out; `None` if there are no others.
+/// Cells of the attribution map against embolus masks, `of_slice` cells each: the cross entropies of a slice's cells,
+/// for each embolus cell it has, averaged over the slices with an embolus. So a small embolus counts as much as a large
+/// one, and within a slice a cell's logit stays the logarithm of its odds. A slice without embolus weighs as the
+/// average one. Cells of exams without mask are left out; `None` if there are no others.
 pub(crate) fn evidence(logits: Tensor<1>, cells: &[u8], of_slice: usize) -> Option<Tensor<1>> {
     if cells.iter().all(|cell| *cell == UNLABELLED) {
         return None;
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_exam_teaches_does_not_depend_on_the_exams_beside_it() {
+    fn the_loss_of_an_exam_does_not_depend_on_the_exams_in_its_batch() {
         let labelled = (&[0.5][..], &[1][..], &[2.0, -1.0][..], &[1, 0][..]);
         let unlabelled = (&[-1.0][..], &[1][..], &[2.0, -1.0][..], &[UNLABELLED; 2][..]);
         let alone = |(exam, label, slices, labels)| loss(&[(exam, label)], &[(slices, labels)], PUBLISHED);

@@ -1,5 +1,5 @@
 //! Step `lungs`: a lung mask for each volume, by the lung package in ONNX Runtime as when serving, or the cohort's own.
-//! A mask without lungs is one too: the step `crops` knows whether it needs any.
+//! A mask without lungs is valid too: the step `crops` knows whether it needs lungs.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -69,7 +69,7 @@ enum Source<'a> {
     Package(Box<Package<'a>>),
 }
 
-/// The lung package, and its network from the first exam on.
+/// The lung package, and its network, loaded with the first exam.
 struct Package<'a> {
     context: &'a TrainingContext,
     /// The package that was active when the step began: a promotion in between must not change which one runs.
@@ -107,7 +107,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// What tells masks of one source from those of another.
+    /// What distinguishes masks of one source from those of another.
     fn name(&self) -> &str {
         match self {
             Self::Truth => "truth",
@@ -176,7 +176,7 @@ impl Stage for Lungs<'_> {
         let volume = volumes::load(&self.volumes, series, &input.value)?;
         let mask = match self.find(&input.exam, &volume) {
             Ok(mask) => mask,
-            // What is wrong with the exam; a network that fails, for want of memory say, is not.
+            // These errors are faults of the exam; a network that fails, for want of memory for instance, is not.
             Err(error @ (TrainError::Nifti(_) | TrainError::Analyse(AnalyseError::Preparation(_)))) => {
                 return Ok(Outcome::Excluded(format!("no lungs: {error}")));
             }

@@ -1,6 +1,6 @@
 //! Metrics of binary classification.
 
-/// A score and the truth it is held against.
+/// A score and the truth it is compared with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Scored {
     pub(crate) score: f64,
@@ -103,7 +103,7 @@ pub(crate) fn calibration_error(scored: &[Scored]) -> f64 {
         / scored.len().max(1) as f64
 }
 
-/// Wilson's 95 % interval (1927) of a share; `None` of nothing.
+/// Wilson's 95 % interval (1927) of a share; `None` where `all` is 0.
 pub(crate) fn wilson_interval(hits: u64, all: u64) -> Option<[f64; 2]> {
     let (hits, all, z) = (hits as f64, all as f64, 1.959_964);
     let share = hits / all;

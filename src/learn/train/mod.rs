@@ -5,7 +5,7 @@
 //!                  --volumes-> NIfTI volumes, SOP Instance UID of each slice
 //!                  --slices--> labels of each volume's slices
 //!                  --lungs---> lung masks
-//!                  --crops---> what lies around the lungs, by the preparation that serves
+//!                  --crops---> images around the lungs, prepared as for serving
 //!                  --fit-----> checkpoints, log.jsonl
 //!                  --evaluate> ONNX networks, evaluation.json, predictions.csv, targets.csv, report.html
 //!                  --export--> package: model.toml, *.onnx, card.md, metrics.json

@@ -27,13 +27,13 @@ use crate::engine::models::session::Runtime;
 use crate::packages::folder::Folder;
 use crate::packages::import::Incoming;
 
-/// Largest difference of an output between training and ONNX Runtime, for each unit of its largest value where that is
-/// above 1: `f32` carries seven digits, whatever the size of what a network gives.
+/// Largest difference of an output between training and ONNX Runtime, relative to its largest value where that is above
+/// 1: `f32` carries seven digits, whatever the size of the values.
 const PARITY: f32 = 1e-4;
 /// Slices of an exam on which both are compared.
 const COMPARED: usize = 12;
 
-/// What the networks that are evaluated are called.
+/// The name of the networks under evaluation.
 fn draft() -> PackageId {
     "draft/0.0.0".parse().expect("a package")
 }
@@ -46,8 +46,8 @@ pub(crate) enum Networks {
     Embolism(Box<EmbolismNetwork>),
 }
 
-/// Writes the networks of a fit as a package of their own, not calibrated yet, and opens it. They are run from it when
-/// they are evaluated, and [`write()`] takes them from it. ONNX Runtime agreed with the training program on them.
+/// Writes the networks of a fit as a package of their own, not calibrated yet, and opens it. Evaluation runs them from
+/// it, and [`write()`] takes them from it. Fails unless ONNX Runtime agrees with the training program on them.
 pub(crate) fn write_draft(
     configuration: &TrainConfiguration,
     context: &TrainingContext,
@@ -105,8 +105,8 @@ pub(crate) fn open_draft(experiment: &Path) -> Result<Package, TrainError> {
     Ok(Package::open(&folder).map_err(ModelsError::from)?)
 }
 
-/// Writes the package of the evaluated networks of one fit, or of an ensemble of fits, into the experiment's folder, and
-/// gives its path. The package is complete before it gets its name; that it loads and runs, [`publish`] finds out.
+/// Writes the package of the evaluated networks of one fit, or of an ensemble of fits, into the experiment's folder,
+/// and returns its path. The package is complete before it gets its name; [`publish`] checks that it loads and runs.
 pub(crate) fn write(
     configuration: &TrainConfiguration,
     context: &TrainingContext,
@@ -133,8 +133,8 @@ pub(crate) fn write(
     write_folder(&experiment.join("package"), &manifest, contents, |_| Ok(()))
 }
 
-/// Takes a package into a folder of packages as `pe-node models import` does, and gives its place there: the active package
-/// does not change, and no other package of its name and version is replaced.
+/// Imports a package into a folder of packages as `pe-node models import` does, and returns its place there. The active
+/// package does not change, and no other package of its name and version is replaced.
 pub(crate) fn publish(package: &Path, directory: &Path, context: &TrainingContext) -> Result<PathBuf, TrainError> {
     let failed = |source| TrainError::Publishing { directory: directory.to_owned(), source: Box::new(source) };
     let folder = Folder::open(&context.models_in(directory)).map_err(failed)?;
@@ -143,7 +143,7 @@ pub(crate) fn publish(package: &Path, directory: &Path, context: &TrainingContex
     Ok(imported.identity.package.folder_in(directory))
 }
 
-/// Writes a package beside its place; it goes there once it is whole and was found good.
+/// Writes a package under another name and renames it once it is complete and `good` accepts it.
 fn write_folder<'a>(
     directory: &Path,
     manifest: &Manifest,
@@ -234,7 +234,8 @@ pub(crate) fn notice(configuration: &TrainConfiguration, synthetic: bool) -> &'s
     }
 }
 
-/// Exams and slices of each split. Of folds, whose exams change places, the validation exams of all and the test.
+/// Exams and slices of each split. Of folds, whose exams change splits, the validation exams of all folds and the test
+/// exams.
 fn counts<'a>(fits: impl Iterator<Item = &'a Splits> + Clone) -> BTreeMap<String, u64> {
     let folds = fits.clone().count();
     let mut counts = BTreeMap::new();
@@ -300,7 +301,7 @@ fn agree<const D: usize>(
     found: ArrayViewD<'_, f32>,
 ) -> Result<(), TrainError> {
     let expected: Vec<f32> = expected.into_data().iter::<f32>().collect();
-    // `f32::max` would pass over what is no number.
+    // `f32::max` would skip NaN.
     let larger = |a: f32, b: f32| if a.is_nan() || b <= a { a } else { b };
     let largest = |values: &mut dyn Iterator<Item = f32>| values.fold(0.0, larger);
     let difference = largest(&mut expected.iter().zip(found.iter()).map(|(a, b)| (a - b).abs()));
@@ -317,7 +318,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outputs_agree_to_the_digits_that_they_carry_and_never_where_one_is_no_number() {
+    fn outputs_agree_to_the_digits_that_they_carry_and_never_where_one_is_nan() {
         let agrees = |expected: [f32; 2], found: [f32; 2]| {
             let expected = Tensor::<1>::from_data(TensorData::new(expected.to_vec(), [2]), &Device::flex());
             agree("logits", expected, ndarray::aview1(&found).into_dyn()).is_ok()

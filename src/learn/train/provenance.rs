@@ -1,8 +1,8 @@
-//! What was made from what, as a digest. Work folders keep it beside what they hold: what was made from other sources is
-//! made again, or refused.
+//! A digest of the sources of what is kept. Work folders keep it beside their files: what was made from other sources
+//! is made again, or refused.
 //!
-//! The digest is of JSON with sorted keys, so it depends on the names and values of the sources and not on how this program
-//! is written. Whoever changes the form of sources, or what is made of them, raises their version.
+//! The digest is of JSON with sorted keys, so it depends on the names and values of the sources and not on how this
+//! program is written. Whoever changes the form of sources, or what is made of them, raises their version.
 
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ use super::files;
 pub(crate) struct Provenance<'a, S> {
     /// What was made.
     pub(crate) made: &'a str,
-    /// Of the form of the sources and of the way to make it.
+    /// Version of the form of the sources and of how it is made from them.
     pub(crate) version: u32,
     pub(crate) sources: S,
 }

@@ -1,6 +1,6 @@
-//! Step `slices`: slice labels of the table onto the slices of the volume.
+//! Step `slices`: maps the slice labels of the table to the slices of the volume.
 //!
-//! What does not match is listed, never guessed: labels of images that are not there, images that no row names.
+//! What does not match is listed, never guessed: labels without an image, images that no row names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
-//! Steps that go exam by exam: each exam's outcome is one small file, a table is their union.
+//! Steps that process exam by exam: each exam's outcome is one small file, a table is their union.
 //!
-//! So a step is resumed where it ended, and divided over machines that share a folder: shard I of N takes every N-th
-//! exam, and the step that comes next merges. An outcome names the digest of what it was made from; with other sources
-//! it is made again.
+//! So a step can be resumed where it ended, and divided over machines that share a folder: shard I of N takes every
+//! N-th exam, and the next step merges the outcomes. An outcome names the digest of what it was made from; with other
+//! sources it is made again.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -19,7 +19,7 @@ use super::provenance::Provenance;
 use super::step::Step;
 use super::table;
 
-/// Which exams a run takes: those whose place in the table, divided by `of`, leaves `index`.
+/// Which exams a run takes: those whose place in the table modulo `of` is `index`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     index: usize,
@@ -35,7 +35,7 @@ impl Shard {
     }
 }
 
-/// A text that names no shard.
+/// A text that does not name a shard.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}`: I/N with I from 0 to N - 1 was expected")]
 pub struct ShardError(String);
@@ -52,7 +52,7 @@ impl FromStr for Shard {
     }
 }
 
-/// What came of an exam in a step.
+/// The outcome of an exam in a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Outcome<T> {
@@ -69,7 +69,7 @@ struct Stored<T> {
     outcome: Outcome<T>,
 }
 
-/// An exam and what a step made of it: what goes into the next one.
+/// An exam and what a step made of it: the input of the next step.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Made<T> {
     pub(crate) exam: Exam,
@@ -85,7 +85,7 @@ pub(crate) struct Merged<T> {
     pub(crate) exclusions: Vec<Exclusion>,
 }
 
-/// A step that goes exam by exam.
+/// A step that processes exam by exam.
 pub(crate) trait Stage: Sync {
     /// What the step before makes.
     type Input: Sync;
@@ -97,25 +97,25 @@ pub(crate) trait Stage: Sync {
     type Sources: Serialize;
     /// Which step it is.
     const STEP: Step;
-    /// Changes where the same sources give another outcome, or are told in another form.
+    /// Changes when the same sources give another outcome, or are written in another form.
     const VERSION: u32;
 
     /// Where its files lie.
     fn folder(&self) -> &Path;
 
-    /// What the outcome of an exam depends on; `None` to take stored outcomes as they are, where the sources need not be at
-    /// hand any more.
+    /// What the outcome of an exam depends on; `None` to take stored outcomes as they are, where the sources may be
+    /// gone.
     fn sources(&self, input: &Made<Self::Input>) -> Option<Self::Sources>;
 
-    /// Files of an exam that are made beside its outcome. Where one is gone, the exam is done again.
+    /// Files of an exam that are made beside its outcome. Where one is missing, the exam is processed again.
     fn products(&self, _exam: &Exam) -> Vec<PathBuf> {
         Vec::new()
     }
 
-    /// Does one exam. What is wrong with the exam is its outcome; an error ends the step: a full disk, say.
+    /// Processes one exam. A fault of the exam is its outcome; an error, a full disk for instance, ends the step.
     fn make(&self, input: &Made<Self::Input>) -> Result<Outcome<Self::Output>, TrainError>;
 
-    /// Whether exams may be done side by side; not where one exam takes all cores.
+    /// Whether exams are processed in parallel; not where one exam takes all cores.
     fn side_by_side(&self) -> bool {
         true
     }
@@ -216,7 +216,7 @@ fn digest<S: Stage>(stage: &S, input: &Made<S::Input>) -> Option<String> {
     Some(Provenance { made: S::STEP.name(), version: S::VERSION, sources }.sha256())
 }
 
-/// A file that is not whole is as good as none: the exam is done again.
+/// An incomplete file counts as missing: the exam is processed again.
 fn read_stored<T: DeserializeOwned>(path: &Path) -> Option<Stored<T>> {
     toml::from_str(&std::fs::read_to_string(path).ok()?).ok()
 }
@@ -252,7 +252,7 @@ mod tests {
         millimetres: f64,
     }
 
-    /// Leaves out one exam, and counts what it does.
+    /// Excludes one exam, and counts the exams that it processes.
     struct Measure {
         folder: PathBuf,
         sources: &'static str,
@@ -297,7 +297,7 @@ mod tests {
         (0..6).map(made).collect()
     }
 
-    /// How many exams a run does.
+    /// How many exams a run processes.
     fn count(stage: &Measure, shard: &str) -> usize {
         run(stage, &inputs(), shard.parse().expect("shard")).expect("done");
         stage.done.swap(0, Ordering::Relaxed)
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_that_cannot_be_is_refused() {
+    fn an_impossible_shard_is_refused() {
         for text in ["4/4", "1", "a/2", "0/0", "-1/2"] {
             assert!(text.parse::<Shard>().is_err(), "{text}");
         }

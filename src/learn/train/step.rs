@@ -12,11 +12,11 @@ pub enum Step {
     Labels,
     /// DICOM to volumes.
     Volumes,
-    /// Slice labels onto the slices of the volumes.
+    /// Slice labels mapped to the slices of the volumes.
     Slices,
     /// Lung masks.
     Lungs,
-    /// What lies around the lungs, prepared for the network. `boxes` is its earlier name.
+    /// Crops around the lungs, prepared for the network. `boxes` is its earlier name.
     #[strum(to_string = "crops", serialize = "boxes")]
     Crops,
     /// Weights.
@@ -40,7 +40,7 @@ impl Step {
         Self::iter().filter(|step| *step != Self::All)
     }
 
-    /// Whether the step goes exam by exam and can be divided over machines.
+    /// Whether the step processes exam by exam and can be divided over machines.
     pub(super) fn has_shards(self) -> bool {
         matches!(self, Self::Volumes | Self::Slices | Self::Lungs | Self::Crops)
     }

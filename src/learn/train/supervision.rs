@@ -1,8 +1,8 @@
 //! Which slice labels are used: a share of the exams, a share of the slices in each, the rest as if unlabelled.
 //!
-//! Labels are counted on the slices of the source series, before any sampling: what a share means depends on
-//! neither the training depth nor the thickness of slices. Whoever is drawn for a share is drawn for every larger one
-//! of the same seed: experiments with more labels hold those with fewer.
+//! Labels are counted on the slices of the source series, before any sampling: what a share means depends on neither
+//! the training depth nor the thickness of slices. What is drawn for a share is drawn for every larger one of the same
+//! seed: the labels of an experiment with more labels include those of one with fewer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 use super::configuration::Supervision;
 use super::labels::{Exam, Place, Split};
 
-/// Series of the exams whose slice labels are used. Exams with and without embolism, and those of each place, are
-/// drawn from apart; at least one of each that has labels, unless the share is 0. Test exams keep theirs.
+/// Series of the exams whose slice labels are used. Exams with and without embolism, and those of each place, are drawn
+/// separately; at least one of each group that has labels, unless the share is 0. Test exams keep theirs.
 pub(crate) fn exams_with_slice_labels<'a>(
     exams: &'a [Exam],
     places: &[Place],
@@ -38,7 +38,7 @@ pub(crate) fn exams_with_slice_labels<'a>(
     kept
 }
 
-/// The labels of an exam's source slices that are used, the others taken away.
+/// The labels of an exam's source slices that are used, the others removed.
 pub(crate) fn used_slice_labels(
     series: &str,
     mut labels: Vec<Option<bool>>,
@@ -53,7 +53,7 @@ pub(crate) fn used_slice_labels(
     labels
 }
 
-/// So many of all, rounded, at least one unless the share is 0.
+/// A share of all, rounded, at least one unless the share is 0.
 fn number(all: usize, share: f64) -> usize {
     let rounded = (share * all as f64).round() as usize;
     if share > 0.0 { rounded.max(1).min(all) } else { 0 }

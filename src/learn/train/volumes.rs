@@ -2,7 +2,7 @@
 //! SOP Instance UID to slice.
 //!
 //! Nothing is rounded on the way: voxels are whole numbers, and the outcome keeps the grid to the last bit, which the
-//! single precision of a NIfTI header does not. What is prepared from a stored volume is what is prepared from DICOM.
+//! single precision of a NIfTI header does not. Images prepared from a stored volume equal those prepared from DICOM.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use super::table;
 use crate::dicom::{Uid, elements};
 use crate::engine::volume::{Geometry, PatientPoint, SourceSlice, Volume, nifti, read_series};
 
-/// What is known of a stored volume, besides its voxels and slices.
+/// The properties of a stored volume, besides its voxels and slices.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StoredVolume {
     /// How it was acquired.
@@ -126,7 +126,7 @@ impl Volumes {
         Ok(Self { folder: folder(configuration), files: Some(files) })
     }
 
-    /// Volumes that were stored before, whether or not the DICOM files are still at hand.
+    /// Volumes that were stored before, whether or not the DICOM files still exist.
     pub(crate) fn stored(configuration: &TrainConfiguration) -> Self {
         Self { folder: folder(configuration), files: None }
     }
@@ -160,7 +160,7 @@ impl Stage for Volumes {
         vec![voxels_path(&self.folder, &exam.series), slices_path(&self.folder, &exam.series)]
     }
 
-    /// A series that the node rejects is left out although there may be a volume: what is trained and measured is what is
+    /// A series that the node rejects is left out although there may be a volume: training and evaluation use what is
     /// served.
     fn make(&self, input: &Made<()>) -> Result<Outcome<StoredVolume>, TrainError> {
         let reading = read_series(self.files(&input.exam), &LIMITS);
@@ -230,7 +230,7 @@ pub(crate) fn instances(folder: &Path, series: &str) -> Result<Vec<String>, Trai
     Ok(rows.into_iter().map(|row| row.sop_instance_uid).collect())
 }
 
-/// Reads a stored volume back; of its header nothing is kept.
+/// Reads a stored volume back; its header was not stored.
 pub(crate) fn load(folder: &Path, series: &str, stored: &StoredVolume) -> Result<Volume, TrainError> {
     let path = voxels_path(folder, series);
     let (voxels, _) = nifti::read(&path)?;

@@ -51,7 +51,7 @@ impl Blobs {
         for path in [folder, &blobs, &incoming] {
             fs::create_dir_all(path).map_err(ArchiveError::disk("creating the folder", path))?;
         }
-        // All 256 now, so that storing never has to make a folder durable.
+        // All 256 now: storing then never has to make a new folder durable.
         for shard in 0..=u8::MAX {
             let path = blobs.join(format!("{shard:02x}"));
             match fs::create_dir(&path) {
@@ -79,8 +79,8 @@ impl Blobs {
         Ok(draft)
     }
 
-    /// Gives a draft its name; what this has returned from survives a loss of power. The same name always stands for the
-    /// same data set.
+    /// Gives a draft its name. Once this has returned, the blob survives a loss of power. The same name always stands
+    /// for the same data set.
     pub(super) fn publish(&self, mut draft: Draft, name: BlobName) -> Result<(), ArchiveError> {
         let path = self.path(name);
         fs::rename(&draft.path, &path).map_err(ArchiveError::disk("naming the file", &path))?;

@@ -41,8 +41,8 @@ impl Archive {
         Ok(self.index.file(unfiled).await?)
     }
 
-    /// Makes the bytes of an object durable without listing it: whoever files it later does so together with what else
-    /// must become true at the same instant. One that is never filed is nobody's object, and set aside at the next start.
+    /// Makes the bytes of an object durable without listing it: it is filed later, in one transaction with everything
+    /// else that must change at the same time. An object that is never filed is set aside at the next start.
     pub async fn keep(&self, instance: ReceivedInstance) -> Result<Unfiled, ArchiveError> {
         let id = InstanceId::of(&instance.header)?;
         let meta = part10::preamble_and_meta(
@@ -84,7 +84,7 @@ impl Archive {
         Ok(stored.collect())
     }
 
-    /// Fails with [`ArchiveError::Full`] when the archive takes nothing any more, which interfaces can say early.
+    /// Fails with [`ArchiveError::Full`] when the archive accepts nothing any more. Interfaces can check this early.
     pub async fn check_space(&self) -> Result<(), ArchiveError> {
         let blobs = Arc::clone(&self.blobs);
         blocking(move || blobs.check_space()).await

@@ -1,4 +1,4 @@
-//! What the archive says of what it holds.
+//! An instance as the archive shows it.
 
 use std::path::PathBuf;
 

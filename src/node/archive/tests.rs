@@ -64,7 +64,7 @@ async fn what_was_acknowledged_is_there_after_a_crash_and_the_rest_is_set_aside(
     let archive = reopen(folder.path(), archive).await;
     assert_eq!(files(folder.path()), 5);
     assert_eq!(std::fs::read_dir(folder.path().join("incoming")).expect("incoming").count(), 0);
-    // Nobody knows that the index is the one it was filed in.
+    // It is kept: the index may be another one than the one it was filed in.
     assert_eq!(std::fs::read(folder.path().join(format!("orphans/{name}.dcm"))).expect("kept"), b"orphan");
     let stored = archive.instances(&Scope::Series(uid("1.1"), uid("1.2"))).await.expect("instances");
     assert_eq!(stored.len(), 5);

@@ -1,23 +1,23 @@
 //! When is a series complete? Rules without IO.
 //!
 //! A sender never says so. An association that brought slices and is still open may bring more; one that was released
-//! may be followed by another; a gap between the slices hints that the missing ones are on their way. So a series is
-//! complete when nobody who brought it is still connected and nothing came for the quiet period, or for a multiple of it
-//! where something speaks against it.
+//! may be followed by another; a gap between the slices hints that the missing ones are on their way. A series is
+//! complete when none of its senders is connected and nothing arrived for the quiet period. With a gap, or with a
+//! sender that stays connected, it waits for a multiple of the quiet period.
 
 use std::time::Duration;
 
 use crate::node::store::SeriesMember;
 
-/// How many quiet periods a series waits whose slices have a gap.
+/// How many quiet periods a series with a gap waits.
 const QUIET_PERIODS_WITH_GAP: u32 = 3;
-/// How many quiet periods a series waits whose sender stays connected and says nothing, and the least of it: some senders
-/// keep an association for the whole day.
+/// How many quiet periods a series waits while its sender stays connected and sends nothing, and the shortest such
+/// wait. Some senders keep an association open for the whole day.
 const QUIET_PERIODS_WHILE_CONNECTED: u32 = 10;
 const LEAST_WAIT_WHILE_CONNECTED: Duration = Duration::from_secs(60);
 
-/// The least wait of a series that came before the node was started anew: its sender may have been cut off, and has to
-/// find out and come back.
+/// The shortest wait of a series that arrived before a restart of the node: its sender may have been cut off and needs
+/// time to connect again.
 const LEAST_WAIT_AFTER_RESTART: Duration = Duration::from_secs(5);
 
 /// A slice distance beyond this multiple of the usual one is a gap.
@@ -41,7 +41,7 @@ pub(super) enum Sender {
     Connected,
     /// All have left.
     Left,
-    /// Nothing came since the node was started anew.
+    /// Nothing arrived since the node was restarted.
     CutOff,
 }
 

@@ -1,8 +1,8 @@
 //! Assembly: finds out when a series is complete and what is to become of it.
 //!
-//! The interfaces report through [`StoreEvents`] who is connected and what they bring. What has come is read from the index,
-//! so a restart forgets nothing but the connections, which it ended. Slices that come after a series was complete make
-//! it incomplete again, and then a new job with the larger instance set.
+//! The interfaces report through [`StoreEvents`] who is connected and what they bring. What has arrived is read from
+//! the index, so a restart forgets nothing but the connections, which it ended. Slices that arrive after a series was
+//! complete make it incomplete again; once it is complete, it gets a new job with the larger instance set.
 
 mod completeness;
 mod selection;
@@ -62,7 +62,7 @@ impl Assembly {
 
     /// Turns complete series into jobs until told to stop.
     pub async fn run(&self, shutdown: Shutdown) {
-        // Whatever came before the start counts as come at the start: senders that a crash cut off get time to return.
+        // What arrived before the start counts as arriving at the start: senders that a crash cut off may return.
         let started_at = Timestamp::now();
         loop {
             let sleep = match self.shared.advance(started_at, Timestamp::now()).await {
@@ -118,7 +118,7 @@ impl Shared {
             let quiet = Duration::try_from(now.duration_since(active)).unwrap_or_default();
             wait.checked_sub(quiet).filter(|remaining| !remaining.is_zero())
         };
-        // Without a gap at best; only then is it worth while to look at the slices.
+        // The slices need not be read before the shorter wait, that without a gap, is over.
         if let Some(remaining) = remaining(wait(self.quiet, sender, Spacing::NoGap)) {
             return Ok(remaining);
         }
@@ -136,7 +136,7 @@ impl Shared {
         self.activity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Drops what is known of series that are assembled and that nobody is connected for.
+    /// Drops what is known of series that are assembled and whose senders have left.
     fn forget_idle(&self, unassembled: &[UnassembledSeries]) {
         let pending: HashSet<&SeriesId> = unassembled.iter().map(|series| &series.series).collect();
         let recently = Timestamp::now() - SignedDuration::from_secs(60);

@@ -7,7 +7,7 @@ use crate::engine::volume::{Reason, Rejection};
 use crate::node::queue::{Member, Selection};
 use crate::node::store::SeriesMember;
 
-/// What kind of object a SOP class stands for, as far as the node cares.
+/// The kind of object that a SOP class is, as far as the node distinguishes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// CT images.
@@ -54,8 +54,8 @@ fn kind(sop_class_uid: &Uid) -> Kind {
     }
 }
 
-/// What is to become of a series. CT images are analysed, without localizers; other images are rejected, so that
-/// whoever sent them sees why nothing comes back; what is no image is none of the node's business.
+/// What is to become of a series. CT images are analysed, without localizers. Other images are rejected, and their
+/// sender can see why. Objects that are no images are ignored.
 pub(super) fn select(modality: &str, members: &[SeriesMember]) -> Selection {
     let of_kind = |wanted: Kind| -> Vec<&SeriesMember> {
         members.iter().filter(|member| kind(&member.sop_class_uid) == wanted).collect()

@@ -1,6 +1,6 @@
-//! Delivery of results: one loop a destination. A destination that is down or slow delays no other.
+//! Delivery of results: one loop per destination. A destination that is down or slow delays no other.
 //!
-//! The queue knows what is pending, when it is due and when it has failed for good; this sends it.
+//! The queue knows what is pending, when it is due and when it has failed for good; the loops send it.
 
 mod transport;
 
@@ -26,10 +26,10 @@ const BATCH: u32 = 64;
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 /// Pause after the queue itself failed.
 const QUEUE_PAUSE: Duration = Duration::from_secs(5);
-/// Retries wait up to so much longer than the queue asks: destinations that went down together are not all called at
+/// Retries wait up to this much longer than the queue asks: destinations that went down together are not all called at
 /// the same moment.
 const LONGEST_JITTER_MILLISECONDS: u64 = 2000;
-/// What a batch that is under way may take once the node is told to stop.
+/// How long a batch that is under way may take once the node is told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Why deliveries cannot begin.
@@ -50,7 +50,7 @@ pub struct Services {
     /// Where results lie.
     pub archive: Archive,
     /// What is pending.
-    pub queue: Store,
+    pub store: Store,
 }
 
 /// The loops of all destinations, not yet running.
@@ -85,7 +85,7 @@ async fn supervise(each: Arc<Loop>, shutdown: Shutdown) {
     while let Err(error) = tokio::spawn(Arc::clone(&each).run(shutdown.clone())).await {
         tracing::error!(destination = each.name, %error, "deliveries ended by a fault of this program and begin again");
         tokio::time::sleep(QUEUE_PAUSE).await;
-        if let Err(error) = each.services.queue.requeue_abandoned_deliveries(&each.name, Timestamp::now()).await {
+        if let Err(error) = each.services.store.requeue_abandoned_deliveries(&each.name, Timestamp::now()).await {
             tracing::error!(destination = each.name, %error, "what was being sent is sent again after a restart");
         }
     }
@@ -99,7 +99,7 @@ struct Loop {
 
 impl Loop {
     async fn run(self: Arc<Self>, shutdown: Shutdown) {
-        let mut changes = self.services.queue.changes();
+        let mut changes = self.services.store.changes();
         while !shutdown.is_cancelled() {
             // What changes from here on ends the sleep below.
             changes.mark_unchanged();
@@ -121,11 +121,11 @@ impl Loop {
 
     /// Sends what is due. Returns how long there is nothing to do, if there was nothing.
     async fn step(&self, shutdown: &Shutdown) -> Result<Option<Duration>, StoreError> {
-        let queue = &self.services.queue;
+        let store = &self.services.store;
         let now = Timestamp::now();
-        let due = queue.claim_due(&self.name, BATCH, now).await?;
+        let due = store.claim_due(&self.name, BATCH, now).await?;
         if due.is_empty() {
-            let next = queue.next_delivery_due(&self.name).await?;
+            let next = store.next_delivery_due(&self.name).await?;
             let wait = next.and_then(|next| Duration::try_from(next.duration_since(now)).ok());
             return Ok(Some(wait.unwrap_or(LONGEST_SLEEP).clamp(Duration::from_millis(50), LONGEST_SLEEP)));
         }
@@ -141,7 +141,7 @@ impl Loop {
             }
             () = out_of_time => {
                 for delivery in &due {
-                    queue.release_delivery(delivery, Timestamp::now()).await?;
+                    store.release_delivery(delivery, Timestamp::now()).await?;
                 }
             }
         }
@@ -179,7 +179,7 @@ impl Loop {
         Ok(())
     }
 
-    /// Sends a batch; one outcome a delivery, in order.
+    /// Sends a batch; one outcome per delivery, in order.
     async fn send(&self, due: &[Delivery]) -> Vec<Result<(), DeliveryFailure>> {
         let mut outcomes = vec![Ok(()); due.len()];
         let mut places = Vec::new();
@@ -212,7 +212,7 @@ impl Loop {
             .archive
             .instances(&scope)
             .await
-            // Not the destination's fault, and neither the object's.
+            // Neither the destination nor the object is at fault.
             .map_err(|error| DeliveryFailure::Destination(error.to_string()))?;
         let lost = || DeliveryFailure::Object("the archive no longer has the object".to_owned());
         found.into_iter().next().ok_or_else(lost)
@@ -222,10 +222,10 @@ impl Loop {
         let now = Timestamp::now();
         let end = match outcome {
             Ok(()) => {
-                self.services.queue.delivered(delivery, now).await?;
+                self.services.store.delivered(delivery, now).await?;
                 DeliveryEnd::Delivered
             }
-            Err(failure) => match self.services.queue.delivery_failed(delivery, failure, now).await? {
+            Err(failure) => match self.services.store.delivery_failed(delivery, failure, now).await? {
                 DeliveryState::Failed => DeliveryEnd::Failed,
                 _ => DeliveryEnd::Retried,
             },

@@ -44,11 +44,11 @@ async fn sender(destinations: &[DestinationConfig]) -> (tempfile::TempDir, Servi
     let (folder, archive) = archive().await;
     archive.store(slice(STUDY, "1.1.1", 1, &[])).await.expect("store");
     archive.store(slice(STUDY, RESULTS, 1, &[])).await.expect("store");
-    let queue = archive.index().restarted(rules(destinations, true)).await;
+    let store = archive.index().restarted(rules(destinations, true)).await;
     let selection = Selection::Analyse(vec![(uid("1.1.1.1"), "0".repeat(64))]);
     let now = Timestamp::now();
-    queue.decide(&SeriesId::new(uid(STUDY), uid("1.1.1")), 1, &selection, now).await.expect("decide");
-    let job = queue.claim(now).await.expect("claim").expect("due");
+    store.decide(&SeriesId::new(uid(STUDY), uid("1.1.1")), 1, &selection, now).await.expect("decide");
+    let job = store.claim(now).await.expect("claim").expect("due");
     let result = |kind, number: u16| ResultReference {
         kind,
         series_instance_uid: uid(RESULTS),
@@ -56,18 +56,18 @@ async fn sender(destinations: &[DestinationConfig]) -> (tempfile::TempDir, Servi
     };
     let results = vec![result(ResultKind::Sr, 1), result(ResultKind::Seg, 2)];
     let summary = testing::analysed(|summary| summary.results = results);
-    queue.finish(&job, &summary, &[], now).await.expect("finish");
+    store.finish(&job, &summary, &[], now).await.expect("finish");
     let limits = Config::from_defaults(&[]).expect("settings").limits;
-    (folder, Services { calling: title("PE-NODE"), limits, archive, queue }, job.id)
+    (folder, Services { calling: title("PE-NODE"), limits, archive, store }, job.id)
 }
 
 /// Runs deliveries until every one of them has been tried.
 async fn deliver(destinations: &[DestinationConfig], services: &Services, job: &JobId) -> Vec<DeliveryView> {
     let shutdown = Shutdown::new();
     let running = tokio::spawn(Deliveries::new(destinations, services).expect("senders").run(shutdown.clone()));
-    let mut changes = services.queue.changes();
+    let mut changes = services.store.changes();
     let views = loop {
-        let views = services.queue.deliveries(job).await.expect("deliveries");
+        let views = services.store.deliveries(job).await.expect("deliveries");
         if views.iter().all(|view| !matches!(view.state, DeliveryState::Queued | DeliveryState::Running)) {
             break views;
         }
@@ -171,7 +171,7 @@ async fn a_peer_that_breaks_every_association_is_at_fault_itself() {
 #[tokio::test]
 async fn a_request_that_is_too_large_is_sent_object_by_object() {
     let (_folder, objects) = objects().await;
-    // Takes one object a request, and never the second.
+    // Accepts one object per request, and never the second object.
     let url = answering(|body| {
         let parts = body.windows(4).filter(|bytes| bytes == b"DICM").count();
         let holds = |text: &str| body.windows(text.len()).any(|bytes| bytes == text.as_bytes());
@@ -193,7 +193,7 @@ async fn a_request_that_is_too_large_is_sent_object_by_object() {
 }
 
 #[tokio::test]
-async fn a_service_that_cuts_off_what_it_does_not_take_pays_for_itself() {
+async fn a_service_that_cuts_off_every_request_is_at_fault_itself() {
     use DeliveryFailure::{Destination, Object};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let (_folder, objects) = objects().await;

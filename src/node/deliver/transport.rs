@@ -62,8 +62,8 @@ fn dicom_outcome(outcome: &SendOutcome) -> Result<(), DeliveryFailure> {
     }
 }
 
-/// All objects in one request. Where the service refuses that request for what is in it, each is sent alone: one object
-/// costs its neighbours no attempt.
+/// All objects in one request. If the service refuses that request because of its content, each is sent alone: a
+/// refused object costs the others no attempt.
 async fn send_by_stow(client: &StowClient, objects: &[StoredInstance]) -> Vec<Result<(), DeliveryFailure>> {
     match store(client, objects).await {
         Ok(verdicts) => verdicts.into_iter().map(stow_outcome).collect(),
@@ -73,7 +73,7 @@ async fn send_by_stow(client: &StowClient, objects: &[StoredInstance]) -> Vec<Re
     }
 }
 
-/// As with associations: a service that cuts off two requests running is at fault itself, and the rest is not sent.
+/// As with associations: a service that cuts off two requests in a row is at fault itself, and the rest is not sent.
 async fn send_one_by_one(client: &StowClient, objects: &[StoredInstance]) -> Vec<Result<(), DeliveryFailure>> {
     let mut outcomes = Vec::with_capacity(objects.len());
     let mut cut_before = false;

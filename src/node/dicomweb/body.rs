@@ -1,5 +1,5 @@
-//! Response bodies that are written by a blocking thread while the client reads: a study is never in memory, only what
-//! lies between the two.
+//! Response bodies that a blocking thread writes while the client reads. Only the chunks between the two are in memory,
+//! never a study.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -17,7 +17,7 @@ const CHUNK: usize = 64 * 1024;
 const CHUNKS: usize = 4;
 /// Bodies that are written at the same time; more wait. Each holds a thread, and the archive needs some too.
 static WRITERS: Semaphore = Semaphore::const_new(64);
-/// A response ends when its client reads nothing for so long.
+/// A response ends when its client reads nothing for this long.
 const STALL: Duration = Duration::from_mins(1);
 
 /// A piece of a body; nothing, when it is complete.
@@ -30,7 +30,7 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    /// Waits until the client has taken enough of what was written before.
+    /// Waits until the client has read enough of what was written before.
     fn send(&self, piece: Piece) -> io::Result<()> {
         match Handle::current().block_on(timeout(STALL, self.pieces.send(piece))) {
             Ok(Ok(())) => Ok(()),
@@ -58,8 +58,8 @@ impl Write for Sink {
     }
 }
 
-/// A body that `write` fills. If it fails, the connection breaks off: the client must not take a part for the whole. A
-/// client that closes the connection ends the writing.
+/// A body that `write` fills. If it fails, the connection is aborted: the client must not take a part for the whole. If
+/// the client closes the connection, writing ends.
 pub(super) fn written(write: impl FnOnce(&mut Sink) -> io::Result<()> + Send + 'static) -> Body {
     let (pieces, received) = mpsc::channel(CHUNKS);
     tokio::spawn(async move {
@@ -70,12 +70,12 @@ pub(super) fn written(write: impl FnOnce(&mut Sink) -> io::Result<()> + Send + '
         });
         match writing.await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "a response broke off"),
+            Ok(Err(error)) => tracing::warn!(%error, "a response was aborted"),
             Err(error) => tracing::error!(%error, "a response ended by a fault of this program"),
         }
         drop(place);
     });
-    // Compression asks again after the end, which an unfold takes for a fault.
+    // Compression polls again after the end, where `unfold` alone would panic.
     let pieces = stream::unfold(Some(received), |received| async move {
         let mut received = received?;
         match received.recv().await {

@@ -21,12 +21,12 @@ use crate::node::http;
 const READ_BYTES: usize = 256 << 10;
 /// The longest answer that is read. One about 10,000 instances has some 3 MB.
 const MAXIMUM_ANSWER_BYTES: usize = 16 << 20;
-/// What an answer may take, beyond a transfer at [`SLOWEST_BYTES_PER_SECOND`].
+/// Time for an answer, beyond that for a transfer at [`SLOWEST_BYTES_PER_SECOND`].
 const PATIENCE: Duration = Duration::from_mins(1);
 const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
 
-/// How long a body lets its headers go ahead. A service that refuses by them alone (no such address, too large, not
-/// authorised) answers in this time; a body under way then would end in a broken connection and hide the answer.
+/// How long the body waits after the headers. A service that refuses a request by its headers (no such address, too
+/// large, not authorised) answers in this time. With a body under way, the connection would break and hide the answer.
 const HEAD_START: Duration = Duration::from_millis(250);
 
 const PART_HEAD: &str = "\r\nContent-Type: application/dicom\r\n\r\n";
@@ -67,7 +67,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// True if the service may have taken offence at what was sent alone: another request may be taken.
+    /// True if the objects may be the cause: the service may accept a request with other objects.
     pub fn is_about_the_objects(&self) -> bool {
         let about = [
             StatusCode::BAD_REQUEST,
@@ -86,7 +86,7 @@ impl ClientError {
 /// What a service said of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Stored: it stands in the Referenced SOP Sequence (0008,1199).
+    /// Stored: the Referenced SOP Sequence (0008,1199) lists it.
     Stored,
     /// Not stored, with the Failure Reason (0008,1197) where one was given.
     Refused(Option<u16>),
@@ -178,7 +178,7 @@ fn failed(url: &str, error: &dyn std::error::Error) -> ClientError {
     ClientError::Request { url: url.to_owned(), reason: with_causes(error) }
 }
 
-/// The body's length: some services and proxies take no chunked requests.
+/// The body's length: some services and proxies accept no chunked requests.
 async fn body_length(files: &[PathBuf], boundary: &str) -> io::Result<u64> {
     let around = (2 + boundary.len() + PART_HEAD.len() + 2) as u64;
     let mut length = (2 + boundary.len() + 4) as u64;
@@ -195,7 +195,7 @@ fn body(files: Vec<PathBuf>, boundary: String) -> impl Stream<Item = io::Result<
     let parts = stream::iter(files).flat_map(move |file| {
         let content =
             stream::once(File::open(file)).map_ok(|file| ReaderStream::with_capacity(file, READ_BYTES)).try_flatten();
-        // Boxed because opening a file gives a future that must stay where it is.
+        // Boxed because the future that opens a file must be pinned.
         text(format!("--{boundary}{PART_HEAD}")).chain(content).chain(text("\r\n".to_owned())).boxed()
     });
     let ahead = stream::once(tokio::time::sleep(HEAD_START)).filter_map(async |()| None);
@@ -208,7 +208,7 @@ fn body(files: Vec<PathBuf>, boundary: String) -> impl Stream<Item = io::Result<
 struct StoreResponse {
     /// Referenced SOP Sequence (0008,1199).
     stored: BTreeSet<Uid>,
-    /// Failed SOP Sequence (0008,1198). Items without an instance say nothing of any of ours.
+    /// Failed SOP Sequence (0008,1198). Items without an instance are left out.
     failed: BTreeMap<Uid, Option<u16>>,
 }
 
@@ -245,7 +245,7 @@ pub(in crate::node) mod testing {
     use axum::body::Bytes;
     use axum::http::StatusCode;
 
-    /// A service that answers each body as told, with status and text; its base.
+    /// The base URL of a service that answers each body with the status and text of `answer`.
     pub(in crate::node) async fn answering(
         answer: impl Fn(Bytes) -> (u16, String) + Clone + Send + Sync + 'static,
     ) -> String {

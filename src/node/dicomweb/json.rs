@@ -1,6 +1,6 @@
 //! The DICOM JSON model ([PS3.18 Annex F](https://dicom.nema.org/medical/dicom/current/output/chtml/part18/chapter_F.html)):
-//! values by dicom-json, and around them what viewers need: bulk data by reference, decimal and integer strings as
-//! numbers, empty values left out.
+//! values by dicom-json, and what viewers need besides: bulk data by reference, decimal and integer strings as numbers,
+//! no empty values.
 
 use dicom_core::header::Header;
 use dicom_core::{Tag, VR};
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::dicom::elements::DataSet;
 
-/// Binary values up to so many bytes stand inline.
+/// Binary values up to this many bytes are given inline.
 const INLINE_BYTES: usize = 1024;
 
 /// Where the large binary values of an instance are found.
@@ -27,7 +27,7 @@ pub(crate) fn object(data_set: &DataSet, bulk_data: BulkData<'_>) -> Map<String,
     nested(data_set, bulk_data, "")
 }
 
-/// The reference to Pixel Data or one of its float kinds, which headers are read without.
+/// The reference to Pixel Data or one of its float kinds, which are not read with the header.
 pub(crate) fn pixel_data_reference(tag: Tag, url: &str) -> (String, Value) {
     let vr = match tag {
         tags::FLOAT_PIXEL_DATA => VR::OF,
@@ -100,7 +100,7 @@ fn with_values(vr: VR, values: Vec<Value>) -> Value {
     Value::Object(element)
 }
 
-/// Decimal and integer strings as numbers where they are; nothing as null.
+/// Decimal and integer strings as numbers where they are numbers; empty values as null.
 fn tidy(vr: VR, value: Value) -> Value {
     match value {
         Value::String(text) => {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn large_binary_values_are_referred_to_and_coordinates_stand_inline() {
+    fn large_binary_values_are_referred_to_and_coordinates_are_inline() {
         let graphic: Vec<f32> = (0..1000_u16).map(f32::from).collect();
         let item = DataSet::from_element_iter([
             DataElement::new(tags::GRAPHIC_DATA, VR::FL, PrimitiveValue::F32(graphic.into())),

@@ -1,6 +1,6 @@
 //! `multipart/related` bodies ([RFC 2046 5.1](https://www.rfc-editor.org/rfc/rfc2046#section-5.1),
-//! [RFC 2387](https://www.rfc-editor.org/rfc/rfc2387)) as a state machine over bytes: no IO, any split of the input,
-//! and never more held back than a boundary or a part's headers.
+//! [RFC 2387](https://www.rfc-editor.org/rfc/rfc2387)) as a state machine over bytes. It does no IO, takes any split of
+//! the input, and holds back no more than a boundary or a part's headers.
 //!
 //! Tolerant of what clients send: bare line feeds, a preamble and an epilogue, white space after the boundary, unknown
 //! part headers, and lines in the content that merely begin like the boundary.
@@ -12,7 +12,7 @@ use super::media::MediaType;
 
 /// Longest header block of a part, in bytes.
 const MAXIMUM_HEADERS: usize = 16 * 1024;
-/// Most parts of a body. Studies have some thousand objects; what becomes of each is kept until the end.
+/// Most parts of a body. Studies have some thousand objects, and the outcome of each is kept until the end.
 pub(crate) const MAXIMUM_PARTS: usize = 20_000;
 /// Longest boundary (RFC 2046 5.1.1).
 const MAXIMUM_BOUNDARY: usize = 70;
@@ -28,7 +28,7 @@ pub(crate) enum MultipartError {
     /// The headers of a part have no end.
     #[error("the headers of a part are longer than {MAXIMUM_HEADERS} bytes; an empty line ends them")]
     Headers,
-    /// There are more parts than are taken.
+    /// There are more parts than are accepted.
     #[error("the body has more than {MAXIMUM_PARTS} parts; send the rest in further requests")]
     Parts,
     /// The body ended before the closing boundary.
@@ -76,10 +76,10 @@ pub(crate) struct Parser {
     parts: usize,
 }
 
-/// What stands where the delimiter was found.
+/// What a line with the delimiter is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Line {
-    /// A boundary: so many bytes from the end of the delimiter up to the line feed that ends the line.
+    /// A boundary, with the number of bytes from the end of the delimiter to the line feed that ends the line.
     Boundary(usize),
     /// The closing boundary.
     Close,
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_beyond_the_most_that_are_taken_are_an_error() {
+    fn more_parts_than_are_accepted_are_an_error() {
         let part = b"--b\r\n\r\n\r\n";
         let most = [part.repeat(MAXIMUM_PARTS), b"--b--".to_vec()].concat();
         assert_eq!(parts("b", &[&most]).map(|parts| parts.len()), Ok(MAXIMUM_PARTS));

@@ -1,5 +1,5 @@
-//! What a request is about: identifiers in the path, parameters after it, the form that is accepted, and the URL this
-//! service was called by.
+//! What a request is about: identifiers in the path, parameters after it, the media types that it accepts, and the URL
+//! that the client called.
 
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
@@ -93,7 +93,7 @@ impl Address {
 }
 
 fn base_url(parts: &Parts) -> String {
-    // A proxy that ends TLS says so. Nobody else gains anything by it: the URL returns to whoever asked.
+    // A proxy that ends TLS sends this header. Others gain nothing by sending it: the URL goes back to them alone.
     let secure = text(&parts.headers, "x-forwarded-proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
     let scheme = if secure { "https" } else { "http" };
     let host = text(&parts.headers, header::HOST.as_str()).or(parts.uri.authority().map(Authority::as_str));

@@ -54,7 +54,7 @@ impl Connection {
         tokio::time::timeout(timeout, self.receive_untimed()).await.map_err(|_| ConnectionError::Idle(timeout))?
     }
 
-    /// The first PDU: until it is there nobody knows who holds the connection, so it must come soon.
+    /// The first PDU. It must come soon: before it, the peer is unknown.
     pub(super) async fn receive_request(&mut self) -> Result<Pdu, ConnectionError> {
         let timeout = self.timeout.min(REQUEST_TIMEOUT);
         tokio::time::timeout(timeout, self.receive_untimed()).await.map_err(|_| ConnectionError::Silent(timeout))?

@@ -70,7 +70,7 @@ impl Assembler {
         matches!(self.state, State::Command { context_id: None, .. })
     }
 
-    /// Takes the next value; gives a message when it completes one.
+    /// Takes the next value; returns a message when it completes one.
     pub(super) fn push(&mut self, value: PDataValue) -> Result<Option<Message>, MessageError> {
         let id = value.presentation_context_id;
         match (std::mem::replace(&mut self.state, State::start()), value.value_type) {

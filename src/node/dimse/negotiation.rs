@@ -18,8 +18,8 @@ use crate::dicom::implementation;
 const DICOM_APPLICATION_CONTEXT: &str = "1.2.840.10008.3.1.1.1";
 const STORAGE_CLASSES: &str = "1.2.840.10008.5.1.4.1.1.";
 
-/// Every transfer syntax whose data sets and pixels decode here. Of those that a sender proposes for a context, its
-/// own first choice among these is taken: it is the one it has the object in.
+/// Every transfer syntax whose data sets and pixels decode here. Of those that a sender proposes for a context, the
+/// first that is listed here is accepted: it is the one that the sender has the object in.
 ///
 /// JPEG Extended (.51) is left out: with 12 bits, as CT has, it does not decode.
 const TRANSFER_SYNTAXES: [&str; 12] = [
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_senders_first_transfer_syntax_that_decodes_is_taken() {
+    fn the_senders_first_transfer_syntax_that_decodes_is_accepted() {
         let contexts: [(&str, &[&str]); 5] = [
             (CT, &[uids::JPEG_EXTENDED12_BIT, uids::JPEG2000_LOSSLESS, uids::EXPLICIT_VR_LITTLE_ENDIAN]),
             (VERIFICATION, &[uids::IMPLICIT_VR_LITTLE_ENDIAN]),

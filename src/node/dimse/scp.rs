@@ -30,7 +30,7 @@ use crate::node::memory::Budget;
 use crate::node::shutdown::Shutdown;
 use crate::node::telemetry::{self, Interface, Received};
 
-/// What associations that are in the middle of a message get once the node is told to stop.
+/// How long associations in the middle of a message may take once the node is told to stop.
 const DRAIN: Duration = Duration::from_secs(20);
 /// Connections that get no place (strangers, and those beyond `dicom.maximum_associations`) and are told so at the same
 /// time; any more are closed.
@@ -45,12 +45,12 @@ pub struct Services {
     pub limits: Limits,
     /// Where objects go.
     pub archive: Archive,
-    /// Who hears of them.
+    /// Who is told of them.
     pub events: Arc<dyn StoreEvents>,
 }
 
-/// Serves associations until `shutdown`. Then nothing new is accepted, each association answers the message it is
-/// receiving, if that comes to an end soon, and is aborted, and this returns.
+/// Serves associations until `shutdown`. Then nothing new is accepted. Each association answers the message that it is
+/// receiving, if that ends soon, and is aborted. Then this returns.
 pub async fn run(listener: TcpListener, services: Services, shutdown: Shutdown) {
     let places = Arc::new(Semaphore::new(services.config.maximum_associations));
     let refusals = Arc::new(Semaphore::new(MAXIMUM_REFUSALS));
@@ -77,7 +77,7 @@ pub async fn run(listener: TcpListener, services: Services, shutdown: Shutdown) 
                 continue;
             }
         };
-        // Whom no entry of dicom.peers can admit takes no place: strangers do not keep the others out.
+        // A caller that no entry of dicom.peers can admit takes no place: strangers do not keep the others out.
         let known = negotiation::knows_network(address.ip(), &services.config);
         if let Some(place) = places.clone().try_acquire_owned().ok().filter(|_| known) {
             let association = Association::new(stream, address, services.clone(), shutdown.clone());
@@ -261,7 +261,7 @@ impl Association {
                 address = %self.address,
                 status = %reply.status,
                 reason = reply.comment,
-                "an object was not stored as it is"
+                "an object was refused, or stored with a warning"
             );
         }
         reply
@@ -278,10 +278,10 @@ impl Association {
         let bytes = match body {
             Body::DataSet(bytes, _) => bytes,
             Body::Nothing => return Err(Reply::new(Status::CANNOT_UNDERSTAND, "the request has no data set")),
-            Body::TooLarge => return Err(Reply::new(Status::OUT_OF_RESOURCES, "no room for so large an object now")),
+            Body::TooLarge => return Err(Reply::new(Status::OUT_OF_RESOURCES, "no memory for so large an object now")),
         };
         if !negotiation::is_storage_class(&context.abstract_syntax) {
-            return Err(Reply::new(Status::SOP_CLASS_NOT_SUPPORTED, "the presentation context is none of storage"));
+            return Err(Reply::new(Status::SOP_CLASS_NOT_SUPPORTED, "the presentation context is not for storage"));
         }
         let header = scan(bytes, &context.transfer_syntax, self.services.limits).await?;
         let series = identify(&header, command, context)?;
@@ -318,8 +318,8 @@ impl Association {
     }
 }
 
-/// Pre-scans all bytes and parses the header, on a thread of its own: other associations go on meanwhile, and should
-/// the parser ever panic, that costs one object.
+/// Pre-scans all bytes and parses the header, on a thread of its own: other associations continue meanwhile, and a
+/// panic of the parser would cost only this object.
 async fn scan(bytes: &Bytes, transfer_syntax_uid: &str, limits: Limits) -> Result<DataSet, Reply> {
     let (bytes, syntax) = (bytes.clone(), transfer_syntax_uid.to_owned());
     match tokio::task::spawn_blocking(move || bounded::header(&bytes, &syntax, &limits)).await {

@@ -1,5 +1,5 @@
-//! The service class user: C-ECHO, and C-STORE of DICOM files, each in the transfer syntax it is stored in where the
-//! peer takes it, decompressed otherwise.
+//! The service class user: C-ECHO, and C-STORE of DICOM files. Each file is sent in the transfer syntax that it is
+//! stored in if the peer accepts that, and decompressed otherwise.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use crate::dicom::elements::{self, DataSet};
 use crate::dicom::{AeTitle, Uid};
 use crate::node::memory::Budget;
 
-/// What every storage provider takes, and this one falls back to.
+/// What every storage provider accepts; this user falls back to it.
 const UNCOMPRESSED: [&str; 2] = [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
 /// Presentation contexts have odd identifiers of one byte (PS3.8 9.3.2.2).
 const MAXIMUM_CONTEXTS: usize = 128;
@@ -50,7 +50,7 @@ pub struct Peer {
     pub timeout: Duration,
 }
 
-/// Why an association, or what was left of it, came to nothing.
+/// Why an association could not be established, or failed later.
 #[derive(Debug, thiserror::Error)]
 pub enum ScuError {
     /// No association.
@@ -119,7 +119,7 @@ pub enum SendOutcome {
     Stored(Status),
     /// The peer refused it, with its words if it had any.
     Refused(Status, String),
-    /// It could not be sent: it cannot be read, or not be brought into a form the peer takes.
+    /// It could not be sent: it cannot be read, or not be converted to a transfer syntax that the peer accepts.
     Unsendable(String),
     /// The association broke at it: sent, in whole or in part, and not answered.
     Unanswered(String),
@@ -161,11 +161,11 @@ pub async fn echo(peer: &Peer) -> Result<(), ScuError> {
     if status == Status::SUCCESS { Ok(()) } else { Err(ScuError::Echo(status)) }
 }
 
-/// Stores files at a peer. `each` hears of every outcome as it comes, with the object's place in `objects`; all
+/// Stores files at a peer. `each` is called with every outcome as it comes and the object's place in `objects`; all
 /// outcomes are returned in order.
 ///
-/// An object at which the association breaks does not hold up those after it: they go over another one. When that
-/// breaks at its first object too, the fault is the peer's, and the rest is not sent.
+/// If the association breaks at an object, those after it are sent over another one. If that breaks at its first object
+/// too, the peer is at fault, and the rest is not sent.
 pub async fn store(
     peer: &Peer,
     objects: &[Outgoing],
@@ -200,8 +200,8 @@ pub async fn store(
 /// Abstract syntax and transfer syntaxes of a presentation context to propose.
 type Proposal = (String, Vec<String>);
 
-/// The objects one association can carry, and what it proposes: for each class one context for each transfer syntax in
-/// use, so that the peer's choice among several cannot lose any, and one for the uncompressed ones.
+/// The objects one association can carry, and what it proposes. For each class, each transfer syntax in use has a
+/// context of its own, because a peer accepts only one per context. One more context has the uncompressed ones.
 fn plan(objects: &[Outgoing]) -> (&[Outgoing], Vec<Proposal>) {
     let mut stored = BTreeSet::new();
     let mut classes = BTreeSet::new();
@@ -222,7 +222,7 @@ fn plan(objects: &[Outgoing]) -> (&[Outgoing], Vec<Proposal>) {
     (&objects[..count], exact.chain(fallback).collect())
 }
 
-/// An association this node asked for.
+/// An association that this node requested.
 struct Association {
     inner: AsyncClientAssociation<TcpStream>,
     assembler: Assembler,
@@ -295,7 +295,7 @@ impl Association {
     async fn store(&mut self, object: &Outgoing, limits: &Limits) -> Result<SendOutcome, ScuError> {
         let class = object.sop_class_uid.as_str();
         let Some((context_id, transfer_syntax)) = self.context(class, Some(&object.transfer_syntax_uid)) else {
-            return Ok(SendOutcome::Unsendable(format!("the peer takes no objects of class {class}")));
+            return Ok(SendOutcome::Unsendable(format!("the peer accepts no objects of class {class}")));
         };
         let bytes = {
             let (object, limits) = (object.clone(), *limits);
@@ -360,7 +360,7 @@ impl Association {
         }
     }
 
-    /// Releases the association; a peer that fails to has everything already.
+    /// Releases the association. A peer that does not answer the release has all objects already.
     async fn release(self) {
         if let Err(error) = self.inner.release().await {
             tracing::debug!(reason = describe(&error), "an association was not released in order");
@@ -368,7 +368,7 @@ impl Association {
     }
 }
 
-/// Why an object cannot be given in the transfer syntax that the peer takes.
+/// Why an object cannot be sent in the transfer syntax that the peer accepted.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EncodeError {
     #[error(transparent)]

@@ -13,7 +13,7 @@ pub struct Status(pub u16);
 impl Status {
     /// The operation was done.
     pub const SUCCESS: Self = Self(0x0000);
-    /// The SOP class is not the one that was negotiated, or is none of storage.
+    /// The SOP class is not the one that was negotiated, or is not a storage class.
     pub const SOP_CLASS_NOT_SUPPORTED: Self = Self(0x0122);
     /// This service does not exist here.
     pub const UNRECOGNIZED_OPERATION: Self = Self(0x0211);
@@ -31,7 +31,7 @@ impl Status {
         matches!(self.0, 0x0000 | 0x0001 | 0x0107 | 0x0116 | 0xB000..=0xBFFF)
     }
 
-    /// True if the peer wants for something at the moment, whatever the object: Refused, Out of Resources
+    /// True if the peer lacks resources at the moment, whatever the object: Refused, Out of Resources
     /// ([PS3.4 B.2.3](https://dicom.nema.org/medical/dicom/current/output/chtml/part04/sect_B.2.3.html)).
     pub fn is_out_of_resources(self) -> bool {
         matches!(self.0, 0xA700..=0xA7FF)

@@ -214,7 +214,7 @@ async fn a_bad_object_costs_its_own_status_and_the_association_goes_on() {
     large.put(DataElement::new(tags::ICC_PROFILE, VR::OB, PrimitiveValue::U8(vec![0; 2 << 20].into())));
     let large = write(large, uids::EXPLICIT_VR_LITTLE_ENDIAN, &node.file("large"));
     let last = write(slice(7), uids::EXPLICIT_VR_LITTLE_ENDIAN, &node.file("last"));
-    // The sender's own limits must not catch what the receiver's are to.
+    // The sender's own limits are wider: those of the receiver are tested here.
     let generous = Limits { object_mib: 64, ..node.limits };
     let objects = [good, whole, garbled, other_class, no_study, large, last];
     let outcomes = scu::store(&node.peer("PE-NODE"), &objects, &generous, |_, _| {}).await;
@@ -231,7 +231,7 @@ async fn a_bad_object_costs_its_own_status_and_the_association_goes_on() {
 }
 
 #[tokio::test]
-async fn made_hostile_files_are_refused_over_the_network() {
+async fn hostile_files_made_for_tests_are_refused_over_the_network() {
     let node = Node::start(&[]).await;
     for name in ["hostile/bomb.dcm", "hostile/deep.dcm"] {
         let Some(path) = test_data(name) else { return };
@@ -326,7 +326,7 @@ async fn the_provider_drains_when_it_is_told_to_stop() {
 }
 
 #[tokio::test]
-async fn what_a_peer_does_not_take_is_decompressed() {
+async fn what_a_peer_does_not_accept_is_decompressed() {
     let Some(root) = test_data("cornerstone_ct_transfer_syntaxes") else { return };
     // JPEG Extended is not offered by this node, so its sender must fall back, and cannot: 12 bits do not decode.
     let extended = root.join("CTImage.dcm_JPEGProcess2_4TransferSyntax_1.2.840.10008.1.2.4.51.dcm");

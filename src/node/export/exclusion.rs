@@ -7,7 +7,7 @@ use crate::dicom::Uid;
 use crate::dicom::uid::UidError;
 use crate::node::store::StoreError;
 
-/// A row of the table of labels that could not be served: a row of `exclusions.csv`.
+/// A row of the table of labels that could not be exported: a row of `exclusions.csv`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Exclusion {
     /// Its line in the table of labels.

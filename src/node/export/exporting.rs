@@ -1,4 +1,4 @@
-//! From the archive to the layout.
+//! Exports from the archive to the layout of training.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub struct Export {
     pub labels: PathBuf,
     /// Folder for `train/`, `train.csv` and `exclusions.csv`.
     pub out: PathBuf,
-    /// Also series that the node rejected.
+    /// Include series that the node rejected.
     pub include_rejected: bool,
     /// Copies instead of hard links.
     pub copy: bool,
@@ -34,13 +34,13 @@ pub struct Exported {
     pub positive: usize,
     /// Slices.
     pub slices: usize,
-    /// Rows of the table of labels that could not be served.
+    /// Rows of the table of labels that could not be exported.
     pub excluded: usize,
 }
 
 impl Export {
-    /// Exports; `exam` is called after each exam with how many there are. The tables are written last, whole or not at
-    /// all, so an export that was broken off is done again and goes on where it was.
+    /// Exports; `exam` is called after each exam, with the number of all. The tables are written last, whole or not at
+    /// all. An interrupted export that is run again continues where it stopped.
     pub async fn run(&self, archive: &ArchiveReader, exam: impl Fn(usize)) -> Result<Exported, ExportError> {
         let (rows, mut exclusions) = labels::read(&self.labels)?;
         let mut named = Vec::with_capacity(rows.len());
@@ -76,7 +76,7 @@ impl Export {
         Ok(Exported { exams: exams.len(), positive, slices, excluded: exclusions.len() })
     }
 
-    /// Exports one series of a study. Gives which, and how many slices it has.
+    /// Exports one series of a study. Returns its identifier and its number of slices.
     async fn export_study(&self, archive: &ArchiveReader, study: &Uid) -> Result<(Uid, usize), ExamError> {
         let held = archive.index().held_series(study).await?.ok_or(ExclusionReason::UnknownStudy)?;
         let series = choose(held, self.include_rejected)?;
@@ -84,7 +84,7 @@ impl Export {
         Ok((series.series_instance_uid, slices))
     }
 
-    /// Puts the slices of a series into their folder, all or none. Gives how many.
+    /// Puts the slices of a series into their folder, all or none. Returns how many.
     fn write(&self, archive: &ArchiveReader, study: &Uid, series: &HeldSeries) -> Result<usize, ExamError> {
         let parent = Layout::below(&self.out).study(study.as_str());
         let place = parent.join(series.series_instance_uid.as_str());
@@ -110,7 +110,7 @@ impl Export {
         Ok(files.len())
     }
 
-    /// Links a file where that is wanted and can be, and copies it otherwise.
+    /// Links a file if that is wanted and possible; copies it otherwise.
     fn put(&self, from: &Path, to: &Path) -> Result<(), ExportError> {
         if !self.copy && fs::hard_link(from, to).is_ok() {
             return Ok(());
@@ -142,7 +142,7 @@ async fn study_of(archive: &ArchiveReader, name: &Name) -> Result<Uid, ExamError
     }
 }
 
-/// The series that was analysed, of several the one with the most slices.
+/// The series that was analysed; of several, the one with the most slices.
 fn choose(held: Vec<HeldSeries>, include_rejected: bool) -> Result<HeldSeries, ExclusionReason> {
     let usable = |series: &HeldSeries| match series.state {
         JobState::Analysed => true,
@@ -150,7 +150,7 @@ fn choose(held: Vec<HeldSeries>, include_rejected: bool) -> Result<HeldSeries, E
         JobState::Queued | JobState::Running | JobState::Failed => false,
     };
     let reason = if held.is_empty() { ExclusionReason::NoSeries } else { ExclusionReason::NotAnalysed(states(&held)) };
-    // Analysed ones first, then the larger one; the last of equals, so that a repetition takes the same.
+    // Analysed ones first, then the larger one; of equals the last, so a repetition chooses the same.
     let rank = |series: &HeldSeries| (series.state == JobState::Analysed, series.slices.len());
     held.into_iter().filter(usable).max_by_key(rank).ok_or(reason)
 }

@@ -76,7 +76,7 @@ pub(super) fn read(path: &Path) -> Result<(Vec<Row>, Vec<Exclusion>), ExportErro
     Ok((rows, exclusions))
 }
 
-/// Rows that name the same study: the first stands for all that agree, and none where two do not.
+/// Of rows that name the same study, the first is kept if all agree, and none if they do not.
 pub(super) fn agreed<T: Ord + Clone>(rows: Vec<(T, Row)>) -> (Vec<(T, Row)>, Vec<Exclusion>) {
     let mut lines: BTreeMap<T, Vec<(u64, bool)>> = BTreeMap::new();
     for (study, row) in &rows {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn of_rows_that_agree_the_first_stands_and_of_those_that_do_not_none() {
+    fn the_first_of_rows_that_agree_is_kept_and_none_of_those_that_do_not() {
         let row = |line, present| Row { line, name: Name::Study("s".to_owned()), present };
         let rows = vec![
             ("a", row(2, true)),

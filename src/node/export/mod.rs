@@ -1,7 +1,7 @@
-//! Stored studies with labels to the layout that training reads: `train/STUDY/SERIES/SOP.dcm` and `train.csv`.
+//! Exports stored studies with labels in the layout that training reads: `train/STUDY/SERIES/SOP.dcm` and `train.csv`.
 //!
-//! It only reads the archive, so the node may be running. Of a study one series is given: the one that the node analysed,
-//! or of several the one with the most slices. Files stay as they were received, patient data included.
+//! It only reads the archive, so the node may be running. One series of each study is exported: the one that the node
+//! analysed; of several, the one with the most slices. Files stay as they were received, patient data included.
 
 mod error;
 mod exclusion;

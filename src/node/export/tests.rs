@@ -29,7 +29,7 @@ impl Running {
         let folder = tempfile::tempdir().expect("temporary folder");
         let config = storage(&folder.path().join("archive"));
         let archive = open(&config).await;
-        let queue = archive.index();
+        let store = archive.index();
         for (study, series, slices, analysed) in [
             ("1.1", "1.1.1", 3, Some(true)),
             ("1.1", "1.1.2", 2, Some(true)),
@@ -46,9 +46,9 @@ impl Running {
             if let Some(analysed) = analysed {
                 let now = Timestamp::now();
                 let (revision, selection) = (i64::from(slices), Selection::Analyse(members));
-                queue.decide(&SeriesId::new(uid(study), uid(series)), revision, &selection, now).await.expect("decide");
-                let job = queue.claim(now).await.expect("claim").expect("due");
-                queue.finish(&job, &summary(analysed), &[], now).await.expect("finish");
+                store.decide(&SeriesId::new(uid(study), uid(series)), revision, &selection, now).await.expect("decide");
+                let job = store.claim(now).await.expect("claim").expect("due");
+                store.finish(&job, &summary(analysed), &[], now).await.expect("finish");
             }
         }
         Self { folder, config, archive }
@@ -80,7 +80,7 @@ const LABELS: &str = "AccessionNumber,StudyInstanceUID,pe_present_in_exam\nacc-1
 async fn a_study_becomes_a_folder_and_a_row_and_every_other_row_an_exclusion_with_its_line() {
     let node = Running::new().await;
     for copy in [false, true] {
-        // The second time over what is there: harmless.
+        // The second export finds the files of the first, which is harmless.
         let (exported, out) = node.export(LABELS, false, copy).await;
         assert_eq!(exported, Exported { exams: 1, positive: 1, slices: 3, excluded: 6 });
         let table = fs::read_to_string(out.join("train.csv")).expect("table");
@@ -106,7 +106,7 @@ async fn a_study_becomes_a_folder_and_a_row_and_every_other_row_an_exclusion_wit
 }
 
 #[tokio::test]
-async fn rejected_series_are_given_on_demand_and_what_was_broken_off_is_done_again() {
+async fn rejected_series_are_exported_on_demand_and_an_interrupted_export_is_completed() {
     let node = Running::new().await;
     let (exported, out) = node.export("StudyInstanceUID,label\n1.2,0\n1.1,1\n", true, true).await;
     assert_eq!((exported.exams, exported.positive, exported.slices), (2, 1, 5));

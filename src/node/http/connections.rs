@@ -23,15 +23,15 @@ const MAXIMUM_CONNECTIONS: usize = 512;
 const PATIENCE: Patience = Patience { headers: Duration::from_secs(30), answer: Duration::from_secs(60) };
 /// Time for requests in progress once the node stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
-/// Pause after a connection could not be accepted, which is for want of file descriptors.
+/// Pause after a connection could not be accepted: there were no file descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What a client may keep a connection waiting for.
+/// How long a client may keep a connection waiting.
 #[derive(Debug, Clone, Copy)]
 struct Patience {
-    /// The headers of the next request.
+    /// For the headers of the next request.
     headers: Duration,
-    /// That it takes more of an answer.
+    /// Before it reads more of an answer.
     answer: Duration,
 }
 
@@ -67,7 +67,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown) {
     drop(listener);
     let drained = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
-        tracing::warn!("requests that did not end in {} s are broken off", DRAIN_TIMEOUT.as_secs());
+        tracing::warn!("requests that did not end in {} s are aborted", DRAIN_TIMEOUT.as_secs());
     }
 }
 
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_says_nothing_or_takes_nothing_frees_its_place() {
+    async fn a_client_that_sends_nothing_or_reads_nothing_frees_its_place() {
         for sent in [&b""[..], b"GET / HTTP/1.1\r\nHost:", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"] {
             let (served, _client) = opened(sent).await;
             timeout(Duration::from_secs(20), served).await.expect("in time").expect("no fault");

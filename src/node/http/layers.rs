@@ -14,7 +14,7 @@ use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use super::problem::Problem;
 
-/// An origin in the settings that is none.
+/// A text in the settings that is no origin.
 #[derive(Debug, thiserror::Error)]
 #[error("http.allowed_origins: `{0}` is not an origin such as https://viewer.example")]
 pub struct LayersError(String);
@@ -37,7 +37,7 @@ pub(crate) fn around(router: Router, allowed_origins: &[String]) -> Result<Route
         .layer(middleware::from_fn(secured)))
 }
 
-/// Texts and JSON get smaller for their time; pixels do not.
+/// Texts and JSON are worth the time of compression; pixels are not.
 fn is_text(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     content_type.starts_with("text/") || content_type.ends_with("json")

@@ -1,4 +1,4 @@
-//! What HTTP clients are told when something cannot be done: one kind a cause, one table from kinds to status codes,
+//! What HTTP clients are told when something cannot be done: one kind per cause, one table from kinds to status codes,
 //! answered as problem details ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
 
 use axum::Json;
@@ -10,7 +10,7 @@ use crate::dicom::bounded::ReadError;
 use crate::node::archive::ArchiveError;
 use crate::node::store::StoreError;
 
-/// Why a request is not done, with a sentence for the person who reads it.
+/// Why a request fails, with a sentence for the person who reads it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
     /// The request breaks the rules of the service.
@@ -34,13 +34,13 @@ pub(crate) enum Problem {
     /// The client sends too slowly.
     #[error("{0}")]
     Timeout(String),
-    /// The request is larger than is taken at a time.
+    /// The request is larger than is accepted.
     #[error("{0}")]
     TooLarge(String),
-    /// The request's content is of a kind that is not taken.
+    /// The request's content is of a kind that is not accepted.
     #[error("{0}")]
     UnsupportedMediaType(String),
-    /// The asked range lies outside the content, which has so many bytes.
+    /// The requested range lies outside the content, which has this many bytes.
     #[error("the range lies outside the {0} bytes that there are")]
     RangeNotSatisfiable(u64),
     /// Too much is being done at the moment.

@@ -1,5 +1,5 @@
-//! A connection whose other side must take what is written: hyper waits for a slow reader without end, and each
-//! connection is one of few.
+//! A connection that fails once its client stops reading. hyper alone would wait for ever, and there is only a limited
+//! number of connections.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -22,7 +22,7 @@ impl<S> Unstalled<S> {
         Self { stream, patience, stalled: None }
     }
 
-    /// Passes on what a write came to, or the failure if it has waited too long.
+    /// Passes on the result of a write, or an error if it has waited too long.
     fn watch<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = None;
@@ -31,7 +31,7 @@ impl<S> Unstalled<S> {
         let patience = self.patience;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
         ready!(stalled.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, format!("the client took nothing for {patience:?}"))))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, format!("the client read nothing for {patience:?}"))))
     }
 }
 
@@ -82,7 +82,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_millis(400);
 
     #[tokio::test]
-    async fn a_reader_that_takes_nothing_is_given_up() {
+    async fn a_client_that_reads_nothing_is_given_up() {
         let (near, _far) = duplex(16);
         let error = Unstalled::new(near, PATIENCE).write_all(&[0; 1024]).await.expect_err("stalled");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);

@@ -32,10 +32,10 @@ pub struct Delivery {
 /// Why an attempt to deliver an object failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryFailure {
-    /// The destination takes nothing at the moment: it is down, full, or does not know this node. Nothing is known
-    /// against the object, so no attempt is counted; only time ends the waiting.
+    /// The destination accepts nothing at the moment: it is down, full, or does not know this node. The object is not
+    /// at fault, so no attempt is counted; only the time limit ends the retries.
     Destination(String),
-    /// The destination does not take this object, or the object cannot be sent.
+    /// The destination refuses this object, or the object cannot be sent.
     Object(String),
 }
 

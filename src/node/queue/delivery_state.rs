@@ -14,10 +14,10 @@ use super::rules::Patience;
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
-/// Pause after an attempt that a destination as a whole did not take.
+/// Pause after an attempt in which the destination accepted nothing at all.
 const OUTAGE_PAUSE: Duration = Duration::from_secs(30);
 
-/// Where the delivery of one result object to one destination stands.
+/// The state of the delivery of one result object to one destination.
 ///
 /// ```text
 ///  (new) -> Queued ----- claimed ----> Running --> Delivered
@@ -26,7 +26,7 @@ const OUTAGE_PAUSE: Duration = Duration::from_secs(30);
 ///            |                           |  |
 ///            |          attempt failed   +--+- Retrying
 ///            |                           |
-///            +--- by hand --- Failed <---+ (no attempt or no patience left)
+///            +--- by hand --- Failed <---+ (no attempt or no time left)
 /// ```
 #[derive(
     Debug,
@@ -69,7 +69,7 @@ impl DeliveryState {
 /// What happens to a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 pub enum DeliveryEvent<'a> {
-    /// The loop of its destination takes it up.
+    /// The loop of its destination claims it.
     #[strum(serialize = "claimed")]
     Claimed,
     /// The destination has confirmed the object.
@@ -78,8 +78,8 @@ pub enum DeliveryEvent<'a> {
     /// The attempt failed.
     #[strum(serialize = "recorded as failed")]
     AttemptFailed(&'a DeliveryFailure),
-    /// The loop that had taken it up ended by a fault of this program. That cost it an attempt.
-    #[strum(serialize = "taken from a loop that has ended")]
+    /// The loop that had claimed it ended by a fault of this program. The attempt counts.
+    #[strum(serialize = "recorded as abandoned")]
     Abandoned,
     /// The node stopped, or was stopped, before the attempt was over; it does not count.
     #[strum(serialize = "released")]
@@ -90,7 +90,7 @@ pub enum DeliveryEvent<'a> {
 }
 
 impl DeliveryEvent<'_> {
-    /// True if a delivery in this state may have seen the event already: hearing of it twice is harmless.
+    /// True if the event may have led to this state already: reporting it twice is harmless.
     fn may_have_led_to(self, state: DeliveryState) -> bool {
         match self {
             Self::Delivered => state == DeliveryState::Delivered,
@@ -101,7 +101,7 @@ impl DeliveryEvent<'_> {
     }
 }
 
-/// Where a delivery stands, as far as the rules are concerned.
+/// The progress of a delivery, as far as the rules are concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryProgress {
     /// Its state.
@@ -117,7 +117,7 @@ pub struct DeliveryProgress {
 }
 
 impl DeliveryProgress {
-    /// Where the delivery stands after an event; `None` if the event has been heard of before.
+    /// The progress after an event; `None` if the event was reported before.
     ///
     /// # Errors
     /// The event cannot happen to a delivery in this state.
@@ -180,7 +180,7 @@ mod tests {
         progress.after(event, PATIENCE, now).expect("legal").expect("a change")
     }
 
-    /// What each event makes of each state: another state, `same` where it was heard of before, `no` where it cannot
+    /// What each event makes of each state: another state, `same` where it was reported before, `no` where it cannot
     /// happen.
     #[test]
     fn every_event_in_every_state_is_decided() {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_is_refused_has_so_many_attempts_and_an_outage_so_much_time() {
+    fn attempts_limit_refusals_and_time_limits_outages() {
         let refused = DeliveryFailure::Object("refused".to_owned());
         let down = DeliveryFailure::Destination("no route".to_owned());
         let failed = |attempts, failure, hours| {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_has_sent_again_gets_all_attempts_and_all_patience_anew() {
+    fn a_delivery_that_is_retried_by_hand_has_all_its_attempts_and_time_again() {
         let later = NOW + SignedDuration::from_hours(9);
         let again = after(&at(DeliveryState::Failed, 7), DeliveryEvent::Retried, later);
         assert_eq!((again.state, again.attempts, again.pending_since), (DeliveryState::Queued, 0, later));

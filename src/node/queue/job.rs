@@ -11,7 +11,7 @@ use crate::engine::pipeline::ResultReference;
 use crate::engine::volume::Rejection;
 
 /// The identity of a job: a function of series and instance set alone, so the same input never makes two jobs, whatever
-/// was promoted meanwhile. The models that end it stand in its summary and in its results, so there is one result set for
+/// was promoted meanwhile. Its summary and its results name the models that analysed it, so there is one result set for
 /// series, instance set and models.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -30,7 +30,7 @@ impl JobId {
         Self(hexadecimal(&Sha256::digest(text)[..16]))
     }
 
-    /// A job identity as typed; whether the job exists is another matter.
+    /// A job identity as typed. The job need not exist.
     pub fn from_text(text: &str) -> Self {
         Self(text.to_owned())
     }

@@ -19,7 +19,7 @@ const POSTPONEMENT: Duration = Duration::from_secs(60);
 /// Attempts that the node's own end cut short do not count against a job until there are this many.
 const INTERRUPTIONS: u32 = 50;
 
-/// Where a job stands.
+/// The state of a job.
 ///
 /// ```text
 ///            +---- attempt failed, postponed, released, interrupted ----+
@@ -83,15 +83,15 @@ pub enum JobEvent<'a> {
     /// An attempt ended in this error.
     #[strum(serialize = "recorded as failed")]
     AttemptFailed(&'a str),
-    /// An attempt could not be made for want of something that the job has no part in, space on the disk or the analysis
-    /// process. It does not count, however often.
+    /// An attempt could not be made for a reason outside the job, such as a full disk or an analysis process that does
+    /// not start. Such an attempt never counts.
     #[strum(serialize = "postponed")]
     Postponed(&'a str),
     /// The node is stopping; the attempt does not count.
     #[strum(serialize = "released")]
     Released,
     /// The node ended during the attempt.
-    #[strum(serialize = "taken from a run of the node that has ended")]
+    #[strum(serialize = "recorded as interrupted")]
     Interrupted,
     /// A person asks for further attempts at what has failed.
     #[strum(serialize = "retried")]
@@ -102,12 +102,12 @@ pub enum JobEvent<'a> {
 }
 
 impl JobEvent<'_> {
-    /// True if only the holder of the lease may say so.
+    /// True if only the holder of the lease may report it.
     pub fn is_reported_by_the_holder(self) -> bool {
         matches!(self, Self::Analysed | Self::Rejected | Self::AttemptFailed(_) | Self::Postponed(_) | Self::Released)
     }
 
-    /// True if a job in this state may have seen the event already: hearing of it twice is harmless.
+    /// True if the event may have led to this state already: reporting it twice is harmless.
     fn may_have_led_to(self, state: JobState) -> bool {
         match self {
             Self::Analysed => state == JobState::Analysed,
@@ -119,7 +119,7 @@ impl JobEvent<'_> {
     }
 }
 
-/// Where a job stands, as far as the rules are concerned.
+/// The progress of a job, as far as the rules are concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobProgress {
     /// Its state.
@@ -140,7 +140,7 @@ impl JobProgress {
         Self { state, attempts: 0, interruptions: 0, not_before: Timestamp::UNIX_EPOCH, error: None }
     }
 
-    /// Where the job stands after an event; `None` if the event has been heard of before.
+    /// The progress after an event; `None` if the event was reported before.
     ///
     /// # Errors
     /// The event cannot happen to a job in this state.
@@ -215,7 +215,7 @@ mod tests {
         progress.after(event, &rules(), NOW).expect("legal").expect("a change")
     }
 
-    /// What each event makes of each state: another state, `same` where it was heard of before, `no` where it cannot
+    /// What each event makes of each state: another state, `same` where it was reported before, `no` where it cannot
     /// happen.
     #[test]
     fn every_event_in_every_state_is_decided() {
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_asks_for_again_gets_all_attempts_anew() {
+    fn a_job_that_is_retried_by_hand_has_all_its_attempts_again() {
         let failed = JobProgress { attempts: 2, interruptions: 1, ..JobProgress::new(JobState::Failed) };
         assert_eq!(after(&failed, JobEvent::Retried), JobProgress::new(JobState::Queued));
     }

@@ -1,8 +1,8 @@
 //! The rules of the queue, without IO: which state of a job or a delivery follows which, how often something is tried,
 //! how long the pauses are, and when it is given up.
 //!
-//! A rule is a function of where a job or delivery stands, what happens to it, the settings and the time. It gives where
-//! the job or delivery stands then, or says that this cannot happen. `node::store` keeps the rows and applies the rules
+//! A rule is a function of the progress of a job or delivery, the event, the settings and the time. It returns the
+//! progress after the event, or says that the event cannot happen. `node::store` keeps the rows and applies the rules
 //! to them; nothing else changes a state.
 
 mod backoff;

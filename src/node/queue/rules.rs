@@ -12,7 +12,7 @@ use crate::config::{AnalysisConfig, DestinationConfig};
 pub struct Rules {
     /// Attempts that a job gets.
     pub attempts: u32,
-    /// How long a lease is good for.
+    /// How long a lease is valid.
     pub lease: Duration,
     /// When a delivery is given up, by destination.
     pub destinations: BTreeMap<String, Patience>,
@@ -23,14 +23,14 @@ pub struct Rules {
 /// When a delivery to a destination is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// Attempts at an object that the destination does not take.
+    /// Attempts at an object that the destination refuses.
     pub attempts: u32,
-    /// How long a destination may take nothing at all.
+    /// How long a destination may accept nothing at all.
     pub outage: SignedDuration,
 }
 
 impl Patience {
-    /// With a destination that the settings no longer name.
+    /// For a destination that the settings no longer name.
     const FORMER_DESTINATION: Self = Self { attempts: 10, outage: SignedDuration::from_hours(24) };
 
     fn of(destination: &DestinationConfig) -> Self {
@@ -44,7 +44,7 @@ impl Rules {
     pub fn new(analysis: &AnalysisConfig, destinations: &[DestinationConfig], allow_demonstration: bool) -> Self {
         Self {
             attempts: analysis.attempts.max(1),
-            // The worker ends an attempt in time by itself; the lease is for a worker that no longer does.
+            // The worker ends an attempt in time by itself; the lease is for a worker that hangs.
             lease: Duration::from_secs(analysis.timeout_seconds + 60),
             destinations: destinations.iter().map(|one| (one.name.clone(), Patience::of(one))).collect(),
             deliver_demonstrations: allow_demonstration,

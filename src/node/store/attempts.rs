@@ -51,8 +51,8 @@ impl Store {
         self.end_attempt("recording a failed attempt", &job.id, JobEvent::AttemptFailed(error), now).await
     }
 
-    /// Postpones an attempt that could not be made for want of something that the job has no part in, space on the disk
-    /// or the analysis process: Running -> Queued after a pause; the attempt does not count, however often.
+    /// Postpones an attempt that could not be made for a reason outside the job, such as a full disk or an analysis
+    /// process that does not start: Running -> Queued after a pause; such an attempt never counts.
     pub async fn postpone(&self, job: &Job, error: &str, now: Timestamp) -> Result<(), StoreError> {
         tracing::warn!(job = %job.id, error, "the attempt is postponed");
         self.end_attempt("postponing an attempt", &job.id, JobEvent::Postponed(error), now).await.map(drop)
@@ -63,7 +63,7 @@ impl Store {
         self.end_attempt("releasing a job", &job.id, JobEvent::Released, now).await.map(drop)
     }
 
-    /// Queues a failed job again, with all attempts before it: Failed -> Queued.
+    /// Queues a failed job again, with all its attempts: Failed -> Queued.
     ///
     /// # Errors
     /// [`StoreError::Unknown`], or [`StoreError::Job`] of a job that has not failed.
@@ -106,7 +106,7 @@ impl Store {
         Ok(())
     }
 
-    /// Has an event happen to a job, alone in its transaction. Returns the state of the job then.
+    /// Applies an event to a job in a transaction of its own. Returns the state of the job after it.
     async fn end_attempt(
         &self,
         action: &'static str,
@@ -130,7 +130,7 @@ impl Store {
         })
     }
 
-    /// Records what an analysis ended in, lists its results and enqueues their deliveries.
+    /// Records the outcome of an analysis, lists its results and enqueues their deliveries.
     async fn insert_results(
         &self,
         change: &mut Change,

@@ -1,4 +1,4 @@
-//! How many of what there are, for metrics.
+//! Numbers of studies, objects, jobs and deliveries, for metrics.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::handle::Store;
 use super::rows::Columns;
 use crate::node::queue::{DeliveryState, JobState};
 
-/// How many of what there are, for metrics.
+/// Numbers of studies, objects, jobs and deliveries, for metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Studies in the archive.
@@ -22,7 +22,7 @@ pub struct Counts {
     pub instances: u64,
     /// Objects kept apart because another had their identifier.
     pub conflicts: u64,
-    /// Series whose instances may still come.
+    /// Series whose instances may still arrive.
     pub receiving: u64,
     /// Jobs by state; every state has an entry.
     pub jobs: BTreeMap<JobState, u64>,
@@ -31,7 +31,7 @@ pub struct Counts {
 }
 
 impl Store {
-    /// How many of what there are.
+    /// Counts everything.
     pub async fn counts(&self) -> Result<Counts, StoreError> {
         during("counting", async {
             let row = sqlx::query(

@@ -66,7 +66,7 @@ impl Database {
         })?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
-            // A file does not go away as a server does; asking first would cost as much as most answers.
+            // A file does not go away as a server does; a test before each query would cost as much as most queries.
             .test_before_acquire(false)
             .connect_lazy_with(options.read_only(true));
         Ok(Self { writer, readers })
@@ -82,14 +82,14 @@ impl Database {
         self.writer.begin_with("BEGIN IMMEDIATE").await
     }
 
-    /// Lets go of the file.
+    /// Closes the file.
     pub(super) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
     }
 }
 
-/// Applies these changes that a database does not have yet.
+/// Applies those of these changes that a database does not have yet.
 pub(super) fn migrator(migrations: &'static [(i64, &'static str, &'static str)]) -> Migrator {
     let migrations = migrations.iter().map(|(version, name, sql)| {
         Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)

@@ -98,7 +98,7 @@ impl Store {
     }
 
     /// The attempt failed: Running -> Retrying after a pause, or Failed when no attempt is left, or when the destination
-    /// has taken nothing for longer than its settings wait. Returns which.
+    /// has accepted nothing for longer than its settings allow. Returns which.
     pub async fn delivery_failed(
         &self,
         delivery: &Delivery,
@@ -113,27 +113,27 @@ impl Store {
         self.end_delivery(delivery, DeliveryEvent::Released, now).await.map(drop)
     }
 
-    /// Queues failed deliveries again, with all attempts and all patience before them: those of one destination, or all.
-    /// Returns how many.
+    /// Queues failed deliveries again, with all their attempts and time: those of one destination, or all. Returns how
+    /// many.
     pub async fn retry_deliveries(&self, destination: Option<&str>, now: Timestamp) -> Result<u64, StoreError> {
         let action = "queueing failed deliveries again";
         self.change_deliveries(action, DeliveryState::Failed, destination, DeliveryEvent::Retried, now).await
     }
 
-    /// Requeues what a loop left that ended by a fault of this program; each has lost an attempt by it.
+    /// Requeues the running deliveries of a loop that ended by a fault of this program; the attempt counts.
     pub async fn requeue_abandoned_deliveries(&self, destination: &str, now: Timestamp) -> Result<(), StoreError> {
         let (action, event) = ("requeueing abandoned deliveries", DeliveryEvent::Abandoned);
         self.change_deliveries(action, DeliveryState::Running, Some(destination), event, now).await.map(drop)
     }
 
     /// Releases what a former run of the node was sending. Whether it arrived is unknown, so it is sent again: the same
-    /// object under the same identifier, which a destination must take as the one it has.
+    /// object under the same identifier, which a destination must accept as the one it has.
     pub(super) async fn release_running_deliveries(&self, now: Timestamp) -> Result<(), StoreError> {
         let (action, event) = ("releasing deliveries", DeliveryEvent::Released);
         self.change_deliveries(action, DeliveryState::Running, None, event, now).await.map(drop)
     }
 
-    /// Has an event happen to all deliveries in a state, those of one destination or all. Returns how many there are.
+    /// Applies an event to all deliveries in a state, those of one destination or all. Returns how many there are.
     async fn change_deliveries(
         &self,
         action: &'static str,

@@ -109,7 +109,7 @@ impl StoreError {
     }
 }
 
-/// What went wrong inside a transaction, before it is said what was being done.
+/// What went wrong inside a transaction. [`during`] adds what was being done.
 #[derive(Debug)]
 pub(super) enum Fault {
     /// The database.

@@ -24,7 +24,7 @@ pub struct Store {
     /// Names this run of the node: leases of other runs are void.
     pub(super) run: Arc<str>,
     changed: watch::Sender<u64>,
-    /// Held as long as the store is open; the system lets go of it when the process ends, however it ends.
+    /// Held as long as the store is open; the system releases it when the process ends, however it ends.
     _lock: Arc<File>,
 }
 

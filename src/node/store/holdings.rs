@@ -1,4 +1,4 @@
-//! What the node holds of a study, as far as others want images from it: read beside a running node.
+//! The series of a study that can be exported. They are read beside a running node.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ use crate::engine::pipeline::AnalysisSummary;
 use crate::engine::volume::Reason;
 use crate::node::queue::JobState;
 
-/// A series that assembly made a job of, at its newest job.
+/// A series that has a job, with the state of its newest job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldSeries {
     /// Series Instance UID.
     pub series_instance_uid: Uid,
-    /// How far the job is.
+    /// The state of the job.
     pub state: JobState,
     /// Why it was rejected, if it was.
     pub reasons: Vec<Reason>,
@@ -40,8 +40,8 @@ impl StoreReader {
         .await
     }
 
-    /// The received series of a study that are complete, or nothing if the node does not have the study. One whose
-    /// slices still arrive is not complete, even if it was and has a job.
+    /// The received series of a study that are complete, or nothing if the node does not have the study. A series whose
+    /// slices still arrive is not complete, even if it was complete before and has a job.
     pub async fn held_series(&self, study: &Uid) -> Result<Option<Vec<HeldSeries>>, StoreError> {
         during("looking up a study", async {
             let known = sqlx::query("SELECT 1 FROM studies WHERE study_instance_uid = $1")

@@ -23,7 +23,7 @@ macro_rules! outdated {
 
 impl Store {
     /// Records what is to become of a complete series at the given revision: a queued job, a rejected one, or none.
-    /// Earlier jobs of the series that wait are dropped: their instance set is outdated.
+    /// Earlier jobs of the series that are still queued are dropped: their instance set is outdated.
     ///
     /// Returns the job, whether it is new or was there before.
     pub async fn decide(
@@ -170,7 +170,7 @@ async fn insert(
     Ok(id)
 }
 
-/// Drops the jobs in waiting that are outdated.
+/// Drops the queued jobs that are outdated.
 async fn drop_outdated(change: &mut Change) -> Result<(), Fault> {
     let dropped: Vec<String> =
         sqlx::query_scalar(concat!("DELETE FROM jobs WHERE state = $1 AND ", outdated!(), " RETURNING id"))

@@ -1,8 +1,8 @@
-//! The database: the only folder that knows that there is one, and which.
+//! The database. No other folder of the program knows which one it is.
 //!
 //! [`Store`] keeps the index of the archive, the jobs, their results and the deliveries of those. Each of its methods
-//! that changes something is one transaction, and tells those who listen ([`Store::changes`]). Which state may follow
-//! which is decided by the rules in `node::queue`; what they do not allow is an error here and changes nothing.
+//! that changes something is one transaction and is announced ([`Store::changes`]). The rules in `node::queue` decide
+//! which state may follow which; what they do not allow is an error here and changes nothing.
 //!
 //! A job is made once for each series and set of instances. The worker leases it, and a lease ends with the run of the
 //! node that took it. The bytes of results are durable before a job is recorded as analysed. Then job, results in the

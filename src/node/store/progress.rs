@@ -1,5 +1,5 @@
-//! Changes of state: the row is read, the rules are asked, and the statement that writes holds the row to the state that
-//! the rules were asked about.
+//! Changes of state: the row is read, the rules decide, and the row is written only if it still has the state that was
+//! read.
 
 use jiff::Timestamp;
 use sqlx::Row;
@@ -11,17 +11,17 @@ use super::rows::Columns;
 use crate::dicom::Uid;
 use crate::node::queue::{DeliveryEvent, DeliveryProgress, JobEvent, JobId, JobProgress};
 
-/// What an event made of a job or a delivery.
+/// The effect of an event on a job or a delivery.
 #[derive(Debug)]
 pub(super) enum Effect<Progress> {
-    /// It has become this.
+    /// This is the new progress.
     Changed(Progress),
-    /// The event had been heard of before; it is still this.
+    /// The event was reported before; this is still the progress.
     AsBefore(Progress),
 }
 
 impl Store {
-    /// Has an event happen to a job.
+    /// Applies an event to a job.
     ///
     /// # Errors
     /// [`StoreError::Unknown`]; [`StoreError::Job`] if the rules do not allow it; [`StoreError::LeaseVoid`] if somebody
@@ -78,7 +78,7 @@ impl Store {
         Ok(Effect::Changed(next))
     }
 
-    /// Has an event happen to a delivery.
+    /// Applies an event to a delivery.
     ///
     /// # Errors
     /// [`StoreError::Unknown`]; [`StoreError::Delivery`] if the rules do not allow it.

@@ -1,4 +1,4 @@
-//! Columns of a row as the types of this program. What a column cannot mean is an error, never a guess.
+//! Columns of a row as the types of this program. A value that a column cannot have is an error, never a guess.
 
 use std::str::FromStr;
 

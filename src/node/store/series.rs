@@ -13,16 +13,16 @@ use super::rows::Columns;
 use crate::dicom::elements::{numbers, texts};
 use crate::dicom::{SeriesId, Uid};
 
-/// A series with instances that assembly has not dealt with.
+/// A series with instances that assembly has not considered yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnassembledSeries {
     /// The series.
     pub series: SeriesId,
     /// Modality (0008,0060), empty if it has none.
     pub modality: String,
-    /// Counts the series' instances as they came.
+    /// Counts the series' instances as they arrive.
     pub revision: i64,
-    /// When the last one came.
+    /// When the last one arrived.
     pub last_received_at: Timestamp,
 }
 

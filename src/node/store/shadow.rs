@@ -1,7 +1,7 @@
-//! What a shadow model predicts: which analysed series it has yet to see, and its results.
+//! What a shadow model predicts: which analysed series it has not seen yet, and its results.
 //!
-//! Only reading touches the tables of jobs and results, and a shadow model's result is written after the job's own was:
-//! it can neither change nor delay, nor become an object or a delivery.
+//! The tables of jobs and results are only read here, and a shadow model's result is written after the job's own. It
+//! can neither change nor delay a job, and never becomes an object or a delivery.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -12,12 +12,12 @@ use super::error::{Fault, StoreError, during};
 use super::handle::Store;
 use super::rows::{Columns, to_json};
 use crate::dicom::{SeriesId, Uid};
-use crate::engine::models::activation::Candidate;
+use crate::engine::models::activation::ShadowModel;
 use crate::engine::models::manifest::Kind;
 use crate::engine::pipeline::{self, AnalysisSummary};
 use crate::node::queue::{JobId, JobState};
 
-/// A job that the active models are done with and that a shadow model has not seen.
+/// A job that the active models have finished and that a shadow model has not seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShadowCase {
     /// The job.
@@ -56,7 +56,7 @@ pub struct Comparison {
     pub series: SeriesId,
     /// The job.
     pub job: JobId,
-    /// What the active models predicted: what stands in the results.
+    /// What the active models predicted, as in the results.
     #[serde(serialize_with = "pipeline::answer")]
     pub active: Option<AnalysisSummary>,
     /// What the shadow model predicts.
@@ -74,7 +74,7 @@ impl Comparison {
         })
     }
 
-    /// True if both came to the same, where they can be compared: the same decision, or rejected both.
+    /// True if both can be compared and agree: the same decision, or rejected by both.
     pub fn agrees(&self) -> bool {
         let [active, shadow] = [&self.active, &self.shadow.summary].map(Option::as_ref);
         self.is_comparable() && active.map(AnalysisSummary::decision) == shadow.map(AnalysisSummary::decision)
@@ -83,7 +83,7 @@ impl Comparison {
 
 impl Store {
     /// The oldest job that ended in an analysis since the shadow model was set, and that it has not seen.
-    pub async fn next_shadow_case(&self, candidate: &Candidate) -> Result<Option<ShadowCase>, StoreError> {
+    pub async fn next_shadow_case(&self, model: &ShadowModel) -> Result<Option<ShadowCase>, StoreError> {
         during("looking for a series that the shadow model has not seen", async {
             // A job without an attempt was decided on by its headers alone.
             let row = sqlx::query(
@@ -94,9 +94,9 @@ impl Store {
             )
             .bind(JobState::Analysed.name())
             .bind(JobState::Rejected.name())
-            .bind(candidate.since.as_millisecond())
-            .bind(candidate.package.to_string())
-            .bind(&candidate.sha256)
+            .bind(model.since.as_millisecond())
+            .bind(model.package.to_string())
+            .bind(&model.sha256)
             .fetch_optional(self.readers())
             .await?;
             row.as_ref().map(case).transpose()
@@ -108,7 +108,7 @@ impl Store {
     pub async fn record_shadow(
         &self,
         case: &ShadowCase,
-        candidate: &Candidate,
+        model: &ShadowModel,
         outcome: &Result<AnalysisSummary, String>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -120,8 +120,8 @@ impl Store {
                  VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (job_id, package, sha256) DO NOTHING",
             )
             .bind(case.job.as_str())
-            .bind(candidate.package.to_string())
-            .bind(&candidate.sha256)
+            .bind(model.package.to_string())
+            .bind(&model.sha256)
             .bind(summary)
             .bind(outcome.as_ref().err())
             .bind(now.as_millisecond())
@@ -198,7 +198,7 @@ mod tests {
     use crate::engine::analyse::findings::Decision;
     use crate::engine::pipeline::testing::{analysed, lungs_only, packages, rejected};
 
-    /// What lungs and classifier of these versions said.
+    /// The outcome with lungs and classifier of these versions.
     fn said(lungs: &str, embolism: &str, decision: Decision) -> AnalysisSummary {
         analysed(|summary| {
             summary.models = packages(["lungs", lungs], ["embolism", embolism]);
@@ -206,14 +206,14 @@ mod tests {
         })
     }
 
-    fn comparison(active: AnalysisSummary, candidate: &str, summary: Option<AnalysisSummary>) -> Comparison {
+    fn comparison(active: AnalysisSummary, package: &str, summary: Option<AnalysisSummary>) -> Comparison {
         Comparison {
             series: SeriesId::new(Uid::parse("1.2").expect("uid"), Uid::parse("1.3").expect("uid")),
             job: JobId::from_text("job"),
             active: Some(active),
             shadow: ShadowView {
                 package: "model/1".to_owned(),
-                sha256: candidate.to_owned(),
+                sha256: package.to_owned(),
                 summary,
                 error: None,
                 recorded_at: Timestamp::UNIX_EPOCH,
@@ -222,17 +222,17 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_credited_to_a_candidate_whose_partner_changed_in_between() {
+    fn results_are_not_comparable_when_the_other_model_changed_in_between() {
         let active = || said("1.0.0", "1.0.0", Decision::Present);
-        for (candidate, [lungs, embolism], comparable) in [
+        for (package, [lungs, embolism], comparable) in [
             ("embolism 2.0.0", ["1.0.0", "2.0.0"], true),
             ("embolism 2.0.0", ["2.0.0", "2.0.0"], false),
             ("lungs 2.0.0", ["2.0.0", "1.0.0"], true),
             ("lungs 2.0.0", ["2.0.0", "2.0.0"], false),
         ] {
-            let found = comparison(active(), candidate, Some(said(lungs, embolism, Decision::Present)));
+            let found = comparison(active(), package, Some(said(lungs, embolism, Decision::Present)));
             assert_eq!((found.is_comparable(), found.agrees()), (comparable, comparable), "{lungs}, {embolism}");
-            let other = comparison(active(), candidate, Some(said(lungs, embolism, Decision::Absent)));
+            let other = comparison(active(), package, Some(said(lungs, embolism, Decision::Absent)));
             assert_eq!((other.is_comparable(), other.agrees()), (comparable, false), "{lungs}, {embolism}");
         }
     }
@@ -241,7 +241,7 @@ mod tests {
     fn a_model_that_took_no_part_makes_no_difference() {
         let active = || said("1.0.0", "1.0.0", Decision::Present);
         let found = comparison(active(), "lungs 2.0.0", Some(lungs_only("2.0.0")));
-        assert!(found.is_comparable() && !found.agrees(), "it was the candidate that found no lungs");
+        assert!(found.is_comparable() && !found.agrees(), "it was the shadow model that found no lungs");
         let found = comparison(active(), "embolism 2.0.0", Some(lungs_only("2.0.0")));
         assert!(!found.is_comparable(), "it was the other lungs");
         let both = comparison(lungs_only("1.0.0"), "embolism 2.0.0", Some(lungs_only("1.0.0")));

@@ -224,7 +224,7 @@ async fn an_outdated_job_neither_runs_again_nor_has_results() {
 }
 
 #[tokio::test]
-async fn a_later_job_of_a_series_knows_the_report_it_takes_the_place_of() {
+async fn a_later_job_of_a_series_knows_the_report_it_replaces() {
     let (_folder, _archive, store) = opened().await;
     analyse(&store, 1..=3, 1).await;
     let first = store.claim(at(1)).await.expect("claim").expect("due");
@@ -235,7 +235,7 @@ async fn a_later_job_of_a_series_knows_the_report_it_takes_the_place_of() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_is_postponed_is_none() {
+async fn a_postponed_attempt_does_not_count() {
     let (_folder, _archive, store) = opened().await;
     analyse(&store, 1..=3, 1).await;
     for round in 0..9 {
@@ -277,7 +277,7 @@ async fn an_outage_of_a_destination_costs_no_attempt_until_patience_ends() {
         assert_eq!(store.delivery_failed(&due[0], &down, at(now)).await.expect("failed"), DeliveryState::Retrying);
         now += 300;
     }
-    // Two hours, and then by hand with patience anew.
+    // It fails after two hours; retried by hand, it has two hours again.
     let due = store.claim_due("a", 1, at(7300)).await.expect("claim");
     assert_eq!(store.delivery_failed(&due[0], &down, at(7300)).await.expect("failed"), DeliveryState::Failed);
     assert_eq!(store.retry_deliveries(None, at(7400)).await.expect("retry"), 1);

@@ -13,24 +13,24 @@ use crate::node::queue::{DeliveryState, JobId, JobState};
 pub struct StudyView {
     /// Study Instance UID.
     pub study_instance_uid: Uid,
-    /// When its first object came.
+    /// When its first object arrived.
     pub received_at: Timestamp,
     /// Its series, in order of series number; none for the node's own results and for series that are not images.
     pub series: Vec<SeriesView>,
 }
 
-/// Where a series stands.
+/// The state of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SeriesProgress {
-    /// Objects may still come.
+    /// Objects may still arrive.
     Receiving,
-    /// As its newest job.
+    /// That of its newest job.
     #[serde(untagged)]
     Job(JobState),
 }
 
-/// A series: how far it is, what was found, what was made of it and where that went.
+/// A series: its state, findings, results and their deliveries.
 #[derive(Debug, Clone, Serialize)]
 pub struct SeriesView {
     /// Series Instance UID.
@@ -39,9 +39,9 @@ pub struct SeriesView {
     pub modality: String,
     /// Stored instances.
     pub instances: u64,
-    /// How far it is.
+    /// Its state.
     pub state: SeriesProgress,
-    /// What its newest job came to, once it ended.
+    /// The outcome of its newest job, once it ended.
     #[serde(flatten, serialize_with = "pipeline::answer")]
     pub summary: Option<AnalysisSummary>,
     /// The newest job of the series, once it is complete.
@@ -52,7 +52,7 @@ pub struct SeriesView {
     pub error: Option<String>,
     /// Result objects.
     pub results: Vec<ResultReference>,
-    /// Their deliveries, one entry a destination and object.
+    /// Their deliveries, one entry per destination and object.
     pub deliveries: Vec<DeliveryView>,
     /// What shadow models predict: recorded for comparison, no part of the results, never sent.
     pub shadow: Vec<ShadowView>,
@@ -65,7 +65,7 @@ pub struct DeliveryView {
     pub destination: String,
     /// The result object.
     pub sop_instance_uid: Uid,
-    /// How far it is.
+    /// Its state.
     pub state: DeliveryState,
     /// Attempts begun.
     pub attempts: u32,
@@ -83,9 +83,9 @@ pub struct JobView {
     /// The series.
     #[serde(flatten)]
     pub series: SeriesId,
-    /// 1 for the first instance set of the series, 2 when more instances came, and so on.
+    /// 1 for the first instance set of the series, 2 when more instances arrived, and so on.
     pub version: u32,
-    /// How far it is.
+    /// Its state.
     pub state: JobState,
     /// Attempts begun.
     pub attempts: u32,
@@ -95,6 +95,6 @@ pub struct JobView {
     pub created_at: Timestamp,
     /// When its state last changed.
     pub updated_at: Timestamp,
-    /// What the analysis said of itself, once it ended.
+    /// The outcome of the analysis, once it ended.
     pub summary: Option<AnalysisSummary>,
 }

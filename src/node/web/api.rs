@@ -30,28 +30,28 @@ impl Paging {
 }
 
 pub(super) async fn studies(State(web): State<Web>, Query(paging): Query<Paging>) -> HttpResult {
-    Ok(Json(web.0.queue.studies(paging.limit.min(MAXIMUM)).await?).into_response())
+    Ok(Json(web.0.store.studies(paging.limit.min(MAXIMUM)).await?).into_response())
 }
 
 pub(super) async fn study(State(web): State<Web>, Path(uid): Path<String>) -> HttpResult {
     let uid = Uid::parse(&uid).map_err(|error| Problem::BadRequest(error.to_string()))?;
-    let study = web.0.queue.study(&uid).await?;
+    let study = web.0.store.study(&uid).await?;
     study.map(|study| Json(study).into_response()).ok_or_else(|| Problem::NotFound(format!("there is no study {uid}")))
 }
 
 pub(super) async fn jobs(State(web): State<Web>, Query(paging): Query<Paging>) -> HttpResult {
-    Ok(Json(web.0.queue.jobs(paging.limit.min(MAXIMUM)).await?).into_response())
+    Ok(Json(web.0.store.jobs(paging.limit.min(MAXIMUM)).await?).into_response())
 }
 
 pub(super) async fn job(State(web): State<Web>, Path(id): Path<String>) -> HttpResult {
-    let job = web.0.queue.job(&JobId::from_text(&id)).await?;
+    let job = web.0.store.job(&JobId::from_text(&id)).await?;
     job.map(|job| Json(job).into_response()).ok_or_else(|| Problem::NotFound("there is no such job".to_owned()))
 }
 
 /// Queues a failed job again.
 pub(super) async fn retry_job(State(web): State<Web>, Path(id): Path<String>, headers: HeaderMap) -> HttpResult {
     require_same_origin(&headers)?;
-    web.0.queue.retry(&JobId::from_text(&id), Timestamp::now()).await?;
+    web.0.store.retry(&JobId::from_text(&id), Timestamp::now()).await?;
     tracing::info!(job = id, "queued again by hand");
     Ok(done(&headers, json!({ "queued": 1 })))
 }
@@ -70,7 +70,7 @@ pub(super) async fn retry_deliveries(
     Form(failed): Form<FailedDeliveries>,
 ) -> HttpResult {
     require_same_origin(&headers)?;
-    let queued = web.0.queue.retry_deliveries(failed.destination.as_deref(), Timestamp::now()).await?;
+    let queued = web.0.store.retry_deliveries(failed.destination.as_deref(), Timestamp::now()).await?;
     tracing::info!(destination = failed.destination, queued, "failed deliveries queued again by hand");
     Ok(done(&headers, json!({ "queued": queued })))
 }
@@ -98,7 +98,7 @@ fn done(headers: &HeaderMap, answer: serde_json::Value) -> Response {
 }
 
 pub(super) async fn destinations(State(web): State<Web>) -> HttpResult {
-    let counts = web.0.queue.counts().await?;
+    let counts = web.0.store.counts().await?;
     let destinations: Vec<_> = web
         .0
         .destinations

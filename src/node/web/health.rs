@@ -1,4 +1,4 @@
-//! `/healthz`: the process answers. `/readyz`: it can also take and analyse exams, or says what is missing.
+//! `/healthz`: the process answers. `/readyz`: the node can receive and analyse exams; if not, it says what is missing.
 
 use std::fmt::Display;
 
@@ -13,12 +13,12 @@ use super::services::Web;
 use crate::node::worker::Analysis;
 use crate::node::worker::protocol::Ready;
 
-/// What is needed to take and analyse exams, and whether it is there.
+/// What is needed to receive and analyse exams, and whether it is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Readiness {
     /// True if nothing is missing.
     pub(super) ready: bool,
-    /// Each need with what stands in its way.
+    /// Each need, with the reason if it is not met.
     pub(super) checks: Vec<Check>,
 }
 
@@ -27,9 +27,9 @@ pub(super) struct Readiness {
 pub(super) struct Check {
     pub(super) name: &'static str,
     pub(super) ready: bool,
-    /// Why not, or which.
+    /// Why it is not met, or what meets it.
     pub(super) detail: String,
-    /// What somebody should look at although the node works.
+    /// What the administrator should look at although the node works.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) warning: Option<String>,
 }
@@ -45,14 +45,14 @@ pub(super) async fn ready(State(web): State<Web>) -> Response {
 }
 
 impl Web {
-    /// Looks at everything that is needed.
+    /// Checks everything that is needed.
     pub(super) async fn readiness(&self) -> Readiness {
-        let archive = self.0.archive.check_space().await.map(|()| "takes objects");
-        let queue = self.0.queue.counts().await.map(|_| "answers");
+        let archive = self.0.archive.check_space().await.map(|()| "accepts objects");
+        let store = self.0.store.counts().await.map(|_| "answers");
         let analysis = self.0.analysis.borrow().clone();
         let checks = vec![
             Check::new("archive", archive),
-            Check::new("queue", queue),
+            Check::new("queue", store),
             Check { warning: warning(&analysis), ..Check::new("analysis", ready_with(analysis.ready.as_ref())) },
         ];
         Readiness { ready: checks.iter().all(|check| check.ready), checks }
@@ -69,7 +69,7 @@ impl Check {
     }
 }
 
-/// The promoted packages are not in use.
+/// A warning if the promoted packages are not in use.
 fn warning(analysis: &Analysis) -> Option<String> {
     let reason = analysis.refused.as_ref()?;
     let packages = analysis.packages.ids().join(" and ");

@@ -1,4 +1,4 @@
-//! `/metrics` for Prometheus: what was counted as it happened, and what stands in the database and on the disk now.
+//! `/metrics` for Prometheus: counts of what happened, and the present state of the database and the disk.
 
 use axum::extract::State;
 use axum::http::header;
@@ -15,7 +15,7 @@ use crate::node::telemetry::Gauge;
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) async fn page(State(web): State<Web>) -> HttpResult {
-    let counts = web.0.queue.counts().await?;
+    let counts = web.0.store.counts().await?;
     set(&counts);
     let (ready, refused) = {
         let analysis = web.0.analysis.borrow();
@@ -43,7 +43,7 @@ fn set(counts: &Counts) {
     gauge!(Gauge::QueueDepth.name()).set(waiting as f64);
     for (destination, states) in &counts.deliveries {
         for (state, count) in states {
-            // `dead-letter` was the state's name before 0.2 and goes with the version after it.
+            // `dead-letter` was the state's name before 0.2; the version after 0.2 removes it.
             let former = (*state == Failed).then_some("dead-letter");
             for name in former.into_iter().chain([state.name()]) {
                 gauge!(Gauge::Deliveries.name(), "destination" => destination.clone(), "state" => name)

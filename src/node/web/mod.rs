@@ -1,4 +1,4 @@
-//! The HTTP interface: API, health, metrics and dashboard, and DICOMweb beside them on one listener.
+//! The HTTP interface: API, health, metrics, dashboard and DICOMweb, all on one listener.
 
 mod api;
 mod dashboard;

@@ -72,7 +72,7 @@ enum Format {
 
 /// Predictions of shadow models next to those of the active models, the newest first.
 pub(super) async fn comparisons(State(web): State<Web>, Query(request): Query<TableRequest>) -> HttpResult {
-    let comparisons = web.0.queue.comparisons(request.limit.min(MAXIMUM)).await?;
+    let comparisons = web.0.store.comparisons(request.limit.min(MAXIMUM)).await?;
     match request.format {
         Format::Json => {
             let agreement = agreement(&comparisons);
@@ -92,11 +92,11 @@ pub(super) async fn comparisons(State(web): State<Web>, Query(request): Query<Ta
 struct Agreement {
     /// The shadow model, as `name/version`.
     package: String,
-    /// Series that it was shown.
+    /// Series that it was given.
     series: u64,
     /// Of these, those at which it failed.
     failed: u64,
-    /// Of these, those that say something about it: it did not fail, and the other model was the same in both results.
+    /// Of these, those that can be compared: it did not fail, and the other model was the same in both results.
     comparable: u64,
     /// Of the comparable ones, the same decision, or rejected by both.
     agree: u64,
@@ -132,7 +132,7 @@ fn agreement(comparisons: &[Comparison]) -> Vec<Agreement> {
     by_model.into_iter().map(finished).collect()
 }
 
-/// The columns of the table; they stand also where there is no row.
+/// The columns of the table; they are written even if there is no row.
 const COLUMNS: [&str; 18] = [
     "study_instance_uid",
     "series_instance_uid",
@@ -180,7 +180,7 @@ struct Row<'a> {
 impl<'a> From<&'a Comparison> for Row<'a> {
     fn from(comparison: &'a Comparison) -> Self {
         let shadow = &comparison.shadow;
-        let [active, candidate] = [&comparison.active, &shadow.summary].map(Option::as_ref);
+        let [active, shadowed] = [&comparison.active, &shadow.summary].map(Option::as_ref);
         Self {
             study_instance_uid: comparison.series.study_instance_uid.as_str(),
             series_instance_uid: comparison.series.series_instance_uid.as_str(),
@@ -191,14 +191,14 @@ impl<'a> From<&'a Comparison> for Row<'a> {
             active_decision: decision(active),
             shadow_package: &shadow.package,
             shadow_sha256: &shadow.sha256,
-            shadow_models: models(candidate),
-            shadow_status: shadow.error.as_ref().map_or_else(|| status(candidate), |_| "failed"),
-            shadow_probability: probability(candidate).map(Probability::value),
-            shadow_decision: decision(candidate),
+            shadow_models: models(shadowed),
+            shadow_status: shadow.error.as_ref().map_or_else(|| status(shadowed), |_| "failed"),
+            shadow_probability: probability(shadowed).map(Probability::value),
+            shadow_decision: decision(shadowed),
             comparable: comparison.is_comparable(),
             agree: comparison.agrees(),
             active_seconds: seconds(active),
-            shadow_seconds: seconds(candidate),
+            shadow_seconds: seconds(shadowed),
             shadow_error: shadow.error.as_deref().unwrap_or_default(),
         }
     }

@@ -12,10 +12,10 @@ use crate::node::{dicomweb, telemetry};
 
 /// All routes of the HTTP interface.
 pub fn router(services: Services) -> Result<Router, LayersError> {
-    let Services { config, limits, archive, queue, events, analysis, models, shadow, destinations } = services;
+    let Services { config, limits, archive, store, events, analysis, models, shadow, destinations } = services;
     let dicomweb = dicomweb::router(archive.clone(), limits, events, config.maximum_uploads);
     let metrics = telemetry::metrics();
-    let web = Web(Arc::new(Shared { archive, queue, analysis, models, shadow, destinations, metrics }));
+    let web = Web(Arc::new(Shared { archive, store, analysis, models, shadow, destinations, metrics }));
     let router = Router::new()
         .route("/", get(dashboard::page))
         .route("/healthz", get(health::alive))

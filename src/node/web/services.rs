@@ -24,10 +24,10 @@ pub struct Services {
     /// The archive.
     pub archive: Archive,
     /// Jobs, results and deliveries.
-    pub queue: Store,
-    /// Who hears of stored objects.
+    pub store: Store,
+    /// Who is told of stored objects.
     pub events: Arc<dyn StoreEvents>,
-    /// What runs the networks, and which.
+    /// The state of the analysis: its packages and its process.
     pub analysis: watch::Receiver<Analysis>,
     /// What is in the folder of model packages.
     pub models: watch::Receiver<Vec<ModelEntry>>,
@@ -66,7 +66,7 @@ pub(super) struct Web(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     pub(super) archive: Archive,
-    pub(super) queue: Store,
+    pub(super) store: Store,
     pub(super) analysis: watch::Receiver<Analysis>,
     pub(super) models: watch::Receiver<Vec<ModelEntry>>,
     pub(super) shadow: watch::Receiver<Option<ShadowStatus>>,

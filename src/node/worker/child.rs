@@ -27,7 +27,7 @@ pub enum ChildError {
     /// Logging cannot be started.
     #[error(transparent)]
     Log(#[from] telemetry::TelemetryError),
-    /// The node does not take answers any more.
+    /// The node does not read answers any more.
     #[error("answering: {0}")]
     Answer(#[from] std::io::Error),
     /// The models cannot be loaded; the node has been told why.
@@ -49,7 +49,7 @@ enum SeriesError {
 /// Serves requests until standard input ends.
 ///
 /// # Errors
-/// The node said something else than expected, or the models cannot be loaded.
+/// The node sent something unexpected, or the models cannot be loaded.
 pub fn serve() -> Result<(), ChildError> {
     let lines = read_lines();
     let Ok(line) = lines.recv() else { return Ok(()) };
@@ -74,8 +74,8 @@ pub fn serve() -> Result<(), ChildError> {
     Ok(())
 }
 
-/// Lines of standard input. When it ends, the node has ended, and nobody wants an answer any more: so does this
-/// process, also in the middle of an analysis.
+/// Lines of standard input. When it ends, the node has ended and nobody waits for an answer: this process ends too,
+/// even in the middle of an analysis.
 fn read_lines() -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {

@@ -76,8 +76,8 @@ pub enum ResultFault {
 }
 
 impl WorkerError {
-    /// True if the fault is the node's own: a full disk, a folder, a process that does not start. It strikes every job
-    /// alike and passes when somebody mends it, so no job is given up for it.
+    /// True if the fault is the node's own: a full disk, a folder, a process that does not start. It affects all jobs
+    /// alike until somebody repairs it, so no job is given up for it.
     pub(super) fn is_infrastructure_error(&self) -> bool {
         matches!(
             self,

@@ -1,14 +1,14 @@
-//! The worker: leases a job, has it analysed in a process of its own, stores the results, records the end.
+//! The worker: leases a job, has it analysed in a separate process, stores the results, records the end.
 //!
 //! The analysis runs in a child process of the same binary (`pe-node analyse`) that keeps its models loaded. It is
-//! watched from outside, so a crash, a hang or a lack of memory costs one attempt of one job and never the node. Where
-//! that happens while its models are loaded, it is no job's fault and costs none. It ends when its standard input does,
-//! that is, whenever the node ends, however the node ends.
+//! watched from outside, so a crash, a hang or a lack of memory costs one attempt of one job and never the node. If
+//! that happens while its models are loaded, no job is at fault and no attempt is counted. It ends when its standard
+//! input does: whenever the node ends, and however it ends.
 //!
 //! Other models take over between two jobs (`succession`); a shadow model runs in the pauses ([`shadow`]).
 //!
 //! The bytes of results are durable before the job is recorded, and results are listed in the archive together with
-//! its end. Dying in between costs an attempt that does not count, and leaves no result that anybody could see.
+//! its end. If the node ends in between, the attempt does not count and no result is visible.
 
 pub mod child;
 mod error;
@@ -58,10 +58,10 @@ pub struct WorkerSettings {
     pub child: Settings,
 }
 
-/// The worker. It has the analysis process started before it takes the first job.
+/// The worker. It starts the analysis process before it claims the first job.
 pub struct Worker {
     archive: Archive,
-    queue: Store,
+    store: Store,
     setup: Setup,
     launch: Launch,
     folder: PathBuf,
@@ -70,10 +70,10 @@ pub struct Worker {
     analysis: watch::Sender<Analysis>,
 }
 
-/// Where the analysis stands, for whoever asks.
+/// The state of the analysis, for the HTTP interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Analysis {
-    /// What runs the networks, and which; `None` from when the process is lost until the next one is ready.
+    /// Provider and models of the process; `None` while a lost process is not replaced yet.
     pub ready: Option<Ready>,
     /// The packages that analyse exams.
     pub packages: Packages,
@@ -89,21 +89,21 @@ enum AttemptOutcome {
 }
 
 impl Worker {
-    /// Starts the analysis process of this binary and loads the models. What the settings ask for and cannot be had,
-    /// a CUDA device for instance, is an error here and not in the first job.
+    /// Starts the analysis process of this binary and loads the models. If something that the settings ask for is not
+    /// available, such as a CUDA device, the error comes here and not in the first job.
     pub async fn start(
         archive: Archive,
-        queue: Store,
+        store: Store,
         settings: &WorkerSettings,
         wanted: watch::Receiver<Wanted>,
     ) -> Result<Self, WorkerError> {
-        Self::start_with(archive, queue, settings, Launch::of_this_program(&settings.analysis)?, wanted).await
+        Self::start_with(archive, store, settings, Launch::of_this_program(&settings.analysis)?, wanted).await
     }
 
     /// As [`Worker::start`], with another program in place of this one.
     pub async fn start_with(
         archive: Archive,
-        queue: Store,
+        store: Store,
         settings: &WorkerSettings,
         launch: Launch,
         mut wanted: watch::Receiver<Wanted>,
@@ -116,17 +116,17 @@ impl Worker {
         tracing::info!(provider = process.ready.provider.0, models = ?process.ready.models.ids(), "the analysis is ready");
         let analysis = Analysis { ready: Some(process.ready.clone()), packages: lineup.packages, refused: None };
         let analysis = watch::Sender::new(analysis);
-        Ok(Self { archive, queue, setup, launch, folder, process: Some(process), wanted, analysis })
+        Ok(Self { archive, store, setup, launch, folder, process: Some(process), wanted, analysis })
     }
 
-    /// Where the analysis stands.
+    /// The state of the analysis.
     pub fn analysis(&self) -> watch::Receiver<Analysis> {
         self.analysis.subscribe()
     }
 
     /// Works on jobs until told to stop. A job that is under way then has some seconds to end before it is released.
     pub async fn run(mut self, shutdown: Shutdown) {
-        let mut changes = self.queue.changes();
+        let mut changes = self.store.changes();
         let (mut successions, _follower) = self.follow();
         while !shutdown.is_cancelled() {
             changes.mark_unchanged();
@@ -158,7 +158,7 @@ impl Worker {
         }
     }
 
-    /// Has other models loaded whenever they are wanted.
+    /// Starts loading other models whenever they are wanted.
     fn follow(&self) -> (mpsc::Receiver<Succession>, AbortOnDropHandle<()>) {
         succession::follow(self.wanted.clone(), self.launch.clone(), self.setup.clone())
     }
@@ -179,7 +179,7 @@ impl Worker {
                 None
             }
             Succession::Refused(reason) => {
-                tracing::error!(reason, working = ?self.analysis.borrow().packages.ids(), "the promoted models are not taken; the former ones go on");
+                tracing::error!(reason, working = ?self.analysis.borrow().packages.ids(), "the promoted models are refused; the former ones stay active");
                 Some(reason)
             }
             Succession::AsBefore => None,
@@ -190,12 +190,12 @@ impl Worker {
     /// Does one job if one is due, and then returns zero; else how long until the next one is.
     async fn step(&mut self, shutdown: &Shutdown) -> Result<Duration, StoreError> {
         let now = Timestamp::now();
-        if let Some(job) = self.queue.claim(now).await? {
+        if let Some(job) = self.store.claim(now).await? {
             let outcome = self.attempt(&job, shutdown).await;
             self.record(&job, outcome, shutdown).await?;
             return Ok(Duration::ZERO);
         }
-        let due = self.queue.next_due().await?;
+        let due = self.store.next_due().await?;
         let rest = due.map_or(LONGEST_SLEEP, |due| Duration::try_from(due.duration_since(now)).unwrap_or_default());
         Ok(rest.max(Duration::from_millis(10)))
     }
@@ -210,7 +210,7 @@ impl Worker {
         match outcome {
             Ok(AttemptOutcome::Ended(summary, objects)) => {
                 // Whatever the reason, the lease must not be kept until it runs out.
-                if let Err(error) = self.queue.finish(job, &summary, &objects, now).await {
+                if let Err(error) = self.store.finish(job, &summary, &objects, now).await {
                     return self.failed(job, &error.into(), now).await;
                 }
                 telemetry::count_job(match summary.ending {
@@ -221,10 +221,10 @@ impl Worker {
                     telemetry::record_stage(stage.into(), time);
                 }
             }
-            Ok(AttemptOutcome::Interrupted) => self.queue.release(job, now).await?,
-            // Whoever stops the node may stop its child at the same time: not the job's fault.
+            Ok(AttemptOutcome::Interrupted) => self.store.release(job, now).await?,
+            // A signal that stops the node may stop its child at the same time: not the job's fault.
             Err(WorkerError::Process(ProcessError::Died(_) | ProcessError::Unable(_))) if shutdown.is_cancelled() => {
-                self.queue.release(job, now).await?;
+                self.store.release(job, now).await?;
             }
             Err(error) => self.failed(job, &error, now).await?,
         }
@@ -234,9 +234,9 @@ impl Worker {
     async fn failed(&self, job: &Job, error: &WorkerError, now: Timestamp) -> Result<(), StoreError> {
         if error.is_infrastructure_error() {
             telemetry::count_job(JobEnd::Postponed);
-            return self.queue.postpone(job, &error.to_string(), now).await;
+            return self.store.postpone(job, &error.to_string(), now).await;
         }
-        let state = self.queue.attempt_failed(job, &error.to_string(), now).await?;
+        let state = self.store.attempt_failed(job, &error.to_string(), now).await?;
         telemetry::count_job(if state == JobState::Failed { JobEnd::Failed } else { JobEnd::Retried });
         Ok(())
     }
@@ -274,7 +274,7 @@ impl Worker {
         outcome
     }
 
-    /// Has the process, a new one if there is none, answer a request; `None` if the node stops meanwhile.
+    /// The process's answer to a request; starts a process if there is none. `None` if the node stops meanwhile.
     async fn ask(&mut self, request: &Request, shutdown: &Shutdown) -> Result<Option<Reply>, ProcessError> {
         let former = self.process.take();
         let answered = async {

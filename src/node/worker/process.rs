@@ -14,15 +14,15 @@ use super::protocol::{Ready, Reply, Request, Setup};
 use crate::config::AnalysisConfig;
 use crate::engine::models::Provider;
 
-/// How often the memory of the process is looked at.
+/// How often the memory of the process is measured.
 const MEMORY_INTERVAL: Duration = Duration::from_millis(250);
 /// How long models may take to load.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(300);
-/// How long a running analysis may go on after the node was told to stop; then it is released.
+/// How long a running analysis may go on after the node was told to stop; then its job is released.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// Why the analysis process gave no answer. What keeps it from starting is the fault of the node; anything else costs
-/// one attempt of the job it had.
+/// Why the analysis process gave no answer. If it cannot start, the node is at fault; anything else costs one attempt
+/// of the job that it had.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
     /// It cannot be started.
@@ -55,7 +55,7 @@ pub enum ProcessError {
 }
 
 impl ProcessError {
-    /// The error as it is while models are loaded, when the process had no job yet that could be at fault.
+    /// The same error while models are loaded: the process has no job yet that could be at fault.
     pub(super) fn at_start(self) -> Self {
         match self {
             Self::Start { .. } | Self::Unable(_) => self,
@@ -78,7 +78,7 @@ pub struct Launch {
     pub timeout: Duration,
     /// Most memory, in MiB; 0 for no limit.
     pub memory_limit_mib: u64,
-    /// How long a running analysis may go on after the node was told to stop; then it is released.
+    /// How long a running analysis may go on after the node was told to stop; then its job is released.
     pub drain: Duration,
 }
 
@@ -134,7 +134,7 @@ impl Process {
         Ok(process)
     }
 
-    /// Has the models loaded.
+    /// Sends the settings and waits until the models are loaded.
     async fn load(&mut self, setup: &Setup) -> Result<Ready, ProcessError> {
         self.send(setup).await?;
         match self.answer(SETUP_TIMEOUT).await? {
@@ -144,7 +144,7 @@ impl Process {
         }
     }
 
-    /// Has one series analysed. After an error the process is of no more use.
+    /// Analyses one series. After an error the process cannot be used any more.
     pub(super) async fn analyse(&mut self, request: &Request) -> Result<Reply, ProcessError> {
         self.send(request).await?;
         self.answer(self.launch.timeout).await

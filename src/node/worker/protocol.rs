@@ -73,9 +73,9 @@ pub enum Reply {
         /// Why, and what to do.
         reason: String,
     },
-    /// To a [`Request`]: it ended.
+    /// To a [`Request`]: the series was processed.
     Done {
-        /// In numbers.
+        /// The outcome in numbers.
         summary: Box<AnalysisSummary>,
         /// Names of the result files in the output folder, in the order of the results in the summary.
         files: Vec<String>,
@@ -87,7 +87,7 @@ pub enum Reply {
     },
 }
 
-/// What runs the networks, and which.
+/// What runs the networks, and the models that were loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
     /// Execution provider.

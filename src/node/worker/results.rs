@@ -1,4 +1,4 @@
-//! Result files of the analysis process into the archive.
+//! Puts result files of the analysis process into the archive.
 
 use std::path::Path;
 

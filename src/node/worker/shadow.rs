@@ -1,7 +1,7 @@
-//! The shadow model: it sees the series that the active models are done with, and its prediction is recorded.
+//! The shadow model: it analyses the series that the active models have finished, and its prediction is recorded.
 //!
-//! It works in the pauses: it begins when nothing is to be analysed, and is ended as soon as something is, so that no
-//! exam waits for it. It has a process of its own, writes no object, and whatever becomes of it costs nothing else.
+//! It works in the pauses: it starts when no job is due and is stopped as soon as one is, so no exam waits for it. It
+//! has a process of its own and writes no object. Its failures affect nothing else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::process::{Launch, Process, ProcessError};
 use super::protocol::{Reply, Request, Settings, Setup};
 use super::{AFTER_ERROR, LONGEST_SLEEP, WorkerError, WorkerSettings, instances};
 use crate::engine::models::PackageId;
-use crate::engine::models::activation::Candidate;
+use crate::engine::models::activation::ShadowModel;
 use crate::engine::models::lineup::{Lineup, Packages};
 use crate::engine::pipeline::AnalysisSummary;
 use crate::node::archive::Archive;
@@ -27,27 +27,27 @@ use crate::node::telemetry::{self, ShadowEnd};
 /// Pause after a shadow model that does not start.
 const AFTER_REFUSAL: Duration = Duration::from_mins(1);
 
-/// Where the shadow model stands, as the API says it.
+/// The state of the shadow model, as the API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ShadowStatus {
     /// The package.
     pub package: PackageId,
-    /// Since when it runs.
+    /// When it became the shadow model.
     pub since: Timestamp,
     /// Why it does not run, if it does not.
     pub error: Option<String>,
 }
 
 impl ShadowStatus {
-    fn of(candidate: &Candidate, error: Option<String>) -> Self {
-        Self { package: candidate.package.clone(), since: candidate.since, error }
+    fn of(model: &ShadowModel, error: Option<String>) -> Self {
+        Self { package: model.package.clone(), since: model.since, error }
     }
 }
 
 /// The shadow model's own worker.
 pub struct Shadow {
     archive: Archive,
-    queue: Store,
+    store: Store,
     settings: Settings,
     launch: Launch,
     wanted: watch::Receiver<Wanted>,
@@ -64,10 +64,10 @@ struct Running {
     not_before: Option<Instant>,
 }
 
-/// Why a series was not seen by the shadow model. Where that is the model's doing, it is its result.
-enum Unseen {
-    /// Something else is to be done: the series is seen later.
-    GivenWay,
+/// Why the shadow model has no prediction for a series. If the model itself failed, that is recorded as its result.
+enum NoPrediction {
+    /// A job is due, or the node stops: the series is analysed later.
+    Interrupted,
     /// The shadow model cannot start.
     Refused(String),
     /// The shadow model failed on this series.
@@ -77,44 +77,44 @@ enum Unseen {
 }
 
 impl Shadow {
-    /// Prepares the worker of the shadow model; whether there is one, `wanted` says.
+    /// Prepares the worker of the shadow model; `wanted` says whether there is one.
     pub fn new(
         archive: Archive,
-        queue: Store,
+        store: Store,
         settings: &WorkerSettings,
         wanted: watch::Receiver<Wanted>,
     ) -> Result<Self, WorkerError> {
         let launch = Launch::of_this_program(&settings.analysis)?;
-        Ok(Self::with(archive, queue, settings.child.clone(), launch, wanted))
+        Ok(Self::with(archive, store, settings.child.clone(), launch, wanted))
     }
 
     /// As [`Shadow::new`], with another program in place of this one.
     pub fn with(
         archive: Archive,
-        queue: Store,
+        store: Store,
         settings: Settings,
         launch: Launch,
         wanted: watch::Receiver<Wanted>,
     ) -> Self {
-        Self { archive, queue, settings, launch, wanted, status: watch::Sender::new(None) }
+        Self { archive, store, settings, launch, wanted, status: watch::Sender::new(None) }
     }
 
-    /// Where the shadow model stands; `None` without one.
+    /// The state of the shadow model; `None` without one.
     pub fn status(&self) -> watch::Receiver<Option<ShadowStatus>> {
         self.status.subscribe()
     }
 
-    /// Works until `shutdown`, and anew after a fault of this program: nothing else may end by it.
+    /// Works until `shutdown`. After a fault of this program it starts again: the rest of the node must not stop by it.
     pub async fn run(self, shutdown: Shutdown) {
         let shadow = Arc::new(self);
         while let Err(error) = tokio::spawn(Arc::clone(&shadow).work(shutdown.clone())).await {
-            tracing::error!(%error, "the worker of the shadow model ended by a fault of this program and begins anew");
+            tracing::error!(%error, "the worker of the shadow model ended by a fault of this program and starts again");
             sleep(AFTER_ERROR).await;
         }
     }
 
     async fn work(self: Arc<Self>, shutdown: Shutdown) {
-        let mut changes = self.queue.changes();
+        let mut changes = self.store.changes();
         let mut wanted = self.wanted.clone();
         let mut running = Running::default();
         while !shutdown.is_cancelled() {
@@ -140,13 +140,13 @@ impl Shadow {
         }
     }
 
-    /// Has the shadow model see one series, if there is a model, a series and a pause, and then returns zero; else how
-    /// long there is nothing to do unless something changes.
+    /// If there is a model, a series and a pause, has the model analyse the series and returns zero. Otherwise returns
+    /// how long to wait unless something changes.
     async fn step(&self, running: &mut Running, lineup: &Lineup, shutdown: &Shutdown) -> Result<Duration, StoreError> {
         if running.lineup.as_ref() != Some(lineup) {
             *running = Running { lineup: Some(lineup.clone()), ..Running::default() };
         }
-        let Some((candidate, packages)) = lineup.candidate() else {
+        let Some((model, packages)) = lineup.with_shadow() else {
             self.status.send_replace(None);
             return Ok(LONGEST_SLEEP);
         };
@@ -156,95 +156,95 @@ impl Shadow {
             return Ok(rest);
         }
         running.not_before = None;
-        self.announce(candidate);
-        if !self.queue.is_idle(Timestamp::now()).await? {
+        self.announce(model);
+        if !self.store.is_idle(Timestamp::now()).await? {
             return self.until_due().await;
         }
-        let Some(case) = self.queue.next_shadow_case(candidate).await? else { return Ok(LONGEST_SLEEP) };
-        let seen = tokio::select! {
-            seen = self.see(running, &packages, &case) => seen,
-            () = self.work_for_the_active_models() => Err(Unseen::GivenWay),
-            () = shutdown.cancelled() => Err(Unseen::GivenWay),
+        let Some(case) = self.store.next_shadow_case(model).await? else { return Ok(LONGEST_SLEEP) };
+        let analysed = tokio::select! {
+            analysed = self.analyse(running, &packages, &case) => analysed,
+            () = self.work_for_the_active_models() => Err(NoPrediction::Interrupted),
+            () = shutdown.cancelled() => Err(NoPrediction::Interrupted),
         };
-        match seen {
-            Ok(summary) => self.record(&case, candidate, Ok(summary)).await,
-            // Whoever stops the node may stop its child at the same time.
-            Err(Unseen::Failed(_)) if shutdown.is_cancelled() => Ok(Duration::ZERO),
-            Err(Unseen::Failed(error)) => self.record(&case, candidate, Err(error)).await,
-            Err(Unseen::GivenWay) => {
-                tracing::debug!(candidate = %candidate.package, "the shadow model gives way");
+        match analysed {
+            Ok(summary) => self.record(&case, model, Ok(summary)).await,
+            // A signal that stops the node may stop its child at the same time.
+            Err(NoPrediction::Failed(_)) if shutdown.is_cancelled() => Ok(Duration::ZERO),
+            Err(NoPrediction::Failed(error)) => self.record(&case, model, Err(error)).await,
+            Err(NoPrediction::Interrupted) => {
+                tracing::debug!(package = %model.package, "the shadow model is interrupted");
                 Ok(Duration::ZERO)
             }
-            Err(Unseen::Refused(error)) => {
-                tracing::error!(candidate = %candidate.package, error, "the shadow model does not run");
-                self.status.send_replace(Some(ShadowStatus::of(candidate, Some(error))));
+            Err(NoPrediction::Refused(error)) => {
+                tracing::error!(package = %model.package, error, "the shadow model does not run");
+                self.status.send_replace(Some(ShadowStatus::of(model, Some(error))));
                 running.not_before = Some(Instant::now() + AFTER_REFUSAL);
                 Ok(AFTER_REFUSAL)
             }
-            Err(Unseen::Node(error)) => {
-                tracing::error!(%error, "the shadow model waits");
+            Err(NoPrediction::Node(error)) => {
+                tracing::error!(%error, "the shadow model waits for the archive");
                 Ok(AFTER_ERROR)
             }
         }
     }
 
-    /// Shows this candidate, unless it is shown already, with its error if it has one.
-    fn announce(&self, candidate: &Candidate) {
+    /// Publishes the state of this model, unless it is published already: that may hold an error.
+    fn announce(&self, model: &ShadowModel) {
         self.status.send_if_modified(|shown| {
-            let same = |shown: &ShadowStatus| shown.package == candidate.package && shown.since == candidate.since;
+            let same = |shown: &ShadowStatus| shown.package == model.package && shown.since == model.since;
             let other = !shown.as_ref().is_some_and(same);
             if other {
-                *shown = Some(ShadowStatus::of(candidate, None));
+                *shown = Some(ShadowStatus::of(model, None));
             }
             other
         });
     }
 
-    /// Records what came of a series.
+    /// Records the outcome of a series.
     async fn record(
         &self,
         case: &ShadowCase,
-        candidate: &Candidate,
+        model: &ShadowModel,
         outcome: Result<AnalysisSummary, String>,
     ) -> Result<Duration, StoreError> {
-        self.status.send_replace(Some(ShadowStatus::of(candidate, None)));
+        self.status.send_replace(Some(ShadowStatus::of(model, None)));
         if let Err(error) = &outcome {
-            tracing::warn!(job = %case.job, candidate = %candidate.package, error, "the shadow model failed");
+            tracing::warn!(job = %case.job, package = %model.package, error, "the shadow model failed");
         }
         telemetry::count_shadow(if outcome.is_ok() { ShadowEnd::Seen } else { ShadowEnd::Failed });
-        self.queue.record_shadow(case, candidate, &outcome, Timestamp::now()).await?;
+        self.store.record_shadow(case, model, &outcome, Timestamp::now()).await?;
         Ok(Duration::ZERO)
     }
 
     /// Has the shadow model analyse a series. Dropped in the middle, its process ends.
-    async fn see(
+    async fn analyse(
         &self,
         running: &mut Running,
         packages: &Packages,
         case: &ShadowCase,
-    ) -> Result<AnalysisSummary, Unseen> {
+    ) -> Result<AnalysisSummary, NoPrediction> {
         let files = match instances::files(&self.archive, &case.series, &case.instances).await {
             Ok(files) => files,
-            Err(error @ WorkerError::Missing(_)) => return Err(Unseen::Failed(error.to_string())),
-            Err(error) => return Err(Unseen::Node(error)),
+            Err(error @ WorkerError::Missing(_)) => return Err(NoPrediction::Failed(error.to_string())),
+            Err(error) => return Err(NoPrediction::Node(error)),
         };
         let mut process = match running.process.take() {
             Some(process) => process,
             None => self.start(packages).await?,
         };
         let request = Request { job: format!("{} (shadow)", case.job), files, report: None };
-        let reply = process.analyse(&request).await.map_err(|error| Unseen::Failed(error.to_string()))?;
+        let reply = process.analyse(&request).await.map_err(|error| NoPrediction::Failed(error.to_string()))?;
         running.process = Some(process);
         match reply {
             Reply::Done { summary, .. } => Ok(*summary),
-            Reply::Failed { error } => Err(Unseen::Failed(error)),
-            other => Err(Unseen::Failed(format!("the analysis process answered {other:?} to a series"))),
+            Reply::Failed { error } => Err(NoPrediction::Failed(error)),
+            other => Err(NoPrediction::Failed(format!("the analysis process answered {other:?} to a series"))),
         }
     }
 
-    async fn start(&self, packages: &Packages) -> Result<Process, Unseen> {
+    async fn start(&self, packages: &Packages) -> Result<Process, NoPrediction> {
         let setup = Setup { settings: self.settings.clone(), packages: packages.clone() };
-        let refused = |error: ProcessError| Unseen::Refused(error.to_string());
+        let refused = |error: ProcessError| NoPrediction::Refused(error.to_string());
         let process = Process::start(&self.launch, &setup).await.map_err(refused)?;
         tracing::info!(packages = ?packages.ids(), "the shadow model is loaded");
         Ok(process)
@@ -252,10 +252,10 @@ impl Shadow {
 
     /// Returns as soon as there is something for the active models to do.
     async fn work_for_the_active_models(&self) {
-        let mut changes = self.queue.changes();
+        let mut changes = self.store.changes();
         loop {
             changes.mark_unchanged();
-            match self.queue.is_idle(Timestamp::now()).await {
+            match self.store.is_idle(Timestamp::now()).await {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => return tracing::error!(%error, "the shadow model waits for the queue"),
@@ -270,7 +270,7 @@ impl Shadow {
 
     /// How long until the next job is due, at most the longest sleep.
     async fn until_due(&self) -> Result<Duration, StoreError> {
-        let due = self.queue.next_due().await?;
+        let due = self.store.next_due().await?;
         let rest = due.and_then(|due| Duration::try_from(due.duration_since(Timestamp::now())).ok());
         Ok(rest.unwrap_or(LONGEST_SLEEP).clamp(Duration::from_millis(50), LONGEST_SLEEP))
     }

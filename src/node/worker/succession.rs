@@ -1,5 +1,5 @@
-//! From one set of models to the next. When others are wanted, a second analysis process loads them while the first
-//! works on; the worker takes it over between two jobs. If it cannot load them, the first goes on.
+//! The change from one set of models to the next. When others are wanted, a second analysis process loads them while
+//! the first continues; the worker changes to it between two jobs. If it cannot load them, the first one stays.
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
@@ -9,14 +9,14 @@ use super::protocol::Setup;
 use crate::engine::models::lineup::Lineup;
 use crate::node::models::Wanted;
 
-/// What the wish for other models has come to.
+/// How a request for other models ended.
 #[derive(Debug)]
 pub(super) enum Succession {
     /// They are loaded.
     Loaded(Box<Successor>),
-    /// They cannot be had, for this reason; the former ones go on.
+    /// They cannot be loaded, for this reason; the former ones stay active.
     Refused(String),
-    /// The ones that work are wanted again.
+    /// The active ones are wanted again.
     AsBefore,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Successor {
     pub(super) setup: Setup,
 }
 
-/// Follows what is wanted, beginning after what `setup` has, until dropped.
+/// Loads the packages that are wanted whenever they differ from those of `setup` or the last loaded, until dropped.
 pub(super) fn follow(
     wanted: watch::Receiver<Wanted>,
     launch: Launch,

@@ -21,7 +21,7 @@ pub(super) struct Node {
     pub(super) folder: tempfile::TempDir,
     pub(super) settings: WorkerSettings,
     pub(super) archive: Archive,
-    pub(super) queue: Store,
+    pub(super) store: Store,
     pub(super) launch: Launch,
     pub(super) wanted: watch::Sender<Wanted>,
 }
@@ -40,8 +40,8 @@ impl Node {
         ];
         let config = Config::load(None, std::iter::empty(), &overrides).expect("settings");
         let rules = Rules::new(&config.analysis, &[], true);
-        let queue = Store::open(&config.storage, rules).await.expect("store");
-        let archive = Archive::open(&config.storage, queue.clone()).await.expect("archive");
+        let store = Store::open(&config.storage, rules).await.expect("store");
+        let archive = Archive::open(&config.storage, store.clone()).await.expect("archive");
         write(report(), &folder.path().join("report.dcm"));
         let reply = Reply::Done { summary: Box::new(summary()), files: vec!["report.dcm".to_owned()] };
         let prelude = format!(
@@ -70,7 +70,7 @@ impl Node {
                 log: config.log,
             },
         };
-        let node = Self { folder, settings, archive, queue, launch, wanted };
+        let node = Self { folder, settings, archive, store, launch, wanted };
         node.receive("1").await;
         node
     }
@@ -84,15 +84,15 @@ impl Node {
             members.push((uid(&format!("{series}.{number}")), format!("{number:064}")));
         }
         let selection = Selection::Analyse(members);
-        self.queue
+        self.store
             .decide(&SeriesId::new(uid(study), uid(&series)), 2, &selection, Timestamp::now())
             .await
             .expect("decide");
     }
 
     pub(super) async fn worker(&self) -> Result<Worker, WorkerError> {
-        let (archive, queue) = (self.archive.clone(), self.queue.clone());
-        Worker::start_with(archive, queue, &self.settings, self.launch.clone(), self.wanted.subscribe()).await
+        let (archive, store) = (self.archive.clone(), self.store.clone());
+        Worker::start_with(archive, store, &self.settings, self.launch.clone(), self.wanted.subscribe()).await
     }
 
     pub(super) async fn series(&self) -> SeriesView {
@@ -100,13 +100,13 @@ impl Node {
     }
 
     async fn series_of(&self, study: &str) -> SeriesView {
-        let study = self.queue.study(&uid(study)).await.expect("study").expect("known");
+        let study = self.store.study(&uid(study)).await.expect("study").expect("known");
         study.series.into_iter().next().expect("series")
     }
 
     /// Waits for the end of a study's job.
     async fn analysed(&self, study: &str) -> SeriesView {
-        let mut changes = self.queue.changes();
+        let mut changes = self.store.changes();
         loop {
             let series = self.series_of(study).await;
             if series.state == SeriesProgress::Job(JobState::Analysed) {
@@ -164,7 +164,7 @@ async fn a_job_ends_with_its_results_in_the_archive() {
     let query = crate::node::archive::Query { matching, ..Default::default() };
     let found = node.archive.find(Level::Instance, &query);
     assert_eq!(found.await.expect("find").len(), 1);
-    assert!(node.queue.unassembled().await.expect("list").is_empty(), "results are not assembled");
+    assert!(node.store.unassembled().await.expect("list").is_empty(), "results are not assembled");
     assert!(!worker.step(&Shutdown::new()).await.expect("step").is_zero());
 }
 
@@ -176,18 +176,18 @@ async fn shown(node: &Node) -> usize {
 }
 
 #[tokio::test]
-async fn a_node_that_ends_between_results_and_job_may_write_others_the_next_time() {
+async fn a_node_that_ends_before_the_job_is_recorded_may_write_other_results_the_next_time() {
     let node = Node::new(&script(WELL_DONE)).await;
     let mut worker = node.worker().await.expect("worker");
-    let job = node.queue.claim(Timestamp::now()).await.expect("claim").expect("due");
+    let job = node.store.claim(Timestamp::now()).await.expect("claim").expect("due");
     let Ok(AttemptOutcome::Ended(..)) = worker.attempt(&job, &Shutdown::new()).await else { panic!("no results") };
     assert_eq!(shown(&node).await, 0, "results without their job");
     // The next run has other settings or another provider: the same identifier, other bytes.
     let mut other = report();
     other.put(DataElement::new(tags::SOFTWARE_VERSIONS, VR::LO, "a later one"));
     write(other, &node.folder.path().join("report.dcm"));
-    let queue = node.queue.restarted(Rules::new(&node.settings.analysis, &[], true)).await;
-    let node = Node { queue, ..node };
+    let store = node.store.restarted(Rules::new(&node.settings.analysis, &[], true)).await;
+    let node = Node { store, ..node };
     node.worker().await.expect("worker").step(&Shutdown::new()).await.expect("step");
     let series = node.series().await;
     assert_eq!((series.state, shown(&node).await), (SeriesProgress::Job(JobState::Analysed), 1), "{:?}", series.error);
@@ -252,7 +252,7 @@ async fn a_crash_costs_one_attempt_and_the_next_one_has_a_new_process() {
     assert_eq!((series.state, series.attempts), (SeriesProgress::Job(JobState::Queued), 1));
     assert!(series.error.is_some_and(|error| error.contains("exit status: 3")));
     // The pause between attempts, cut short.
-    let job = node.queue.claim(Timestamp::now() + SignedDuration::from_secs(10)).await.expect("claim").expect("due");
+    let job = node.store.claim(Timestamp::now() + SignedDuration::from_secs(10)).await.expect("claim").expect("due");
     let outcome = worker.attempt(&job, &Shutdown::new()).await;
     worker.record(&job, outcome, &Shutdown::new()).await.expect("record");
     assert_eq!(node.series().await.state, SeriesProgress::Job(JobState::Analysed));
@@ -298,7 +298,7 @@ async fn a_node_that_stops_releases_the_job_without_counting_the_attempt() {
     let worker = node.worker().await.expect("worker");
     let shutdown = Shutdown::new();
     let run = tokio::spawn(worker.run(shutdown.clone()));
-    let mut changes = node.queue.changes();
+    let mut changes = node.store.changes();
     while node.series().await.state != SeriesProgress::Job(JobState::Running) {
         changes.changed().await.expect("change");
     }
@@ -306,8 +306,8 @@ async fn a_node_that_stops_releases_the_job_without_counting_the_attempt() {
     run.await.expect("run");
     assert_eq!(node.series().await.state, SeriesProgress::Job(JobState::Queued));
     for _ in 0..3 {
-        let job = node.queue.claim(Timestamp::now()).await.expect("claim").expect("due at once");
-        node.queue.release(&job, Timestamp::now()).await.expect("release");
+        let job = node.store.claim(Timestamp::now()).await.expect("claim").expect("due at once");
+        node.store.release(&job, Timestamp::now()).await.expect("release");
     }
 }
 
@@ -358,8 +358,8 @@ async fn promoted_models_take_over_between_two_jobs_and_broken_ones_do_not() {
         series.summary.expect("a summary").analysed().expect("analysed").models.embolism.package.name.to_string()
     };
 
-    // Promoted while a job is under way: that one ends as it began.
-    let mut changes = node.queue.changes();
+    // Promoted while a job is under way: this job ends with the models that it began with.
+    let mut changes = node.store.changes();
     while node.series().await.state != SeriesProgress::Job(JobState::Running) {
         changes.changed().await.expect("change");
     }
@@ -372,7 +372,7 @@ async fn promoted_models_take_over_between_two_jobs_and_broken_ones_do_not() {
     node.receive("2").await;
     assert_eq!(classifier(node.analysed("2").await), "new");
 
-    // One that does not load leaves the former at work, and says so until something else is wanted.
+    // A model that does not load leaves the former one active; the refusal is shown until other models are wanted.
     node.wanted.send_replace(lineup("broken"));
     until(&mut state, |analysis| analysis.refused.as_ref().is_some_and(|why| why.contains("tensors do not fit"))).await;
     node.receive("3").await;

@@ -44,7 +44,7 @@ fn edit(package: &Path, from: &str, to: &str) {
     fs::write(path, text.replacen(from, to, 1)).expect("write");
 }
 
-/// An empty folder of packages with both fixtures imported.
+/// A folder of packages with both fixtures imported, and nothing else.
 fn stocked() -> (TempDir, TempDir, ModelsConfig) {
     let (sources, models) = (TempDir::new().expect("folder"), TempDir::new().expect("folder"));
     let config = settings(&models.path().join("models"));
@@ -63,7 +63,7 @@ fn active(config: &ModelsConfig) -> String {
     Registry::open(config).expect("registry").lineup(config).expect("line-up").packages.embolism.package.to_string()
 }
 
-/// Verifies a package and makes it the active one; false if it was so already.
+/// Verifies a package and makes it the active one; false if it already was.
 fn promote(config: &ModelsConfig, id: &str) -> bool {
     let folder = Folder::open(config).expect("folder");
     let package = folder.registry().package(&id.parse().expect(id)).expect("package");
@@ -80,7 +80,7 @@ fn names(config: &ModelsConfig) -> Vec<String> {
 }
 
 #[test]
-fn an_import_is_whole_harmless_when_repeated_and_changes_nothing_that_is_active() {
+fn an_import_is_complete_can_be_repeated_and_does_not_change_the_active_package() {
     let (sources, _models, config) = stocked();
     assert_eq!(active(&config), "fixture-embolism/1.0.0", "the only one of its kind");
     let incoming = Incoming::from_folder(&classifier(sources.path(), "1.1.0")).expect("package");
@@ -108,7 +108,7 @@ fn a_package_is_never_replaced_by_another_of_its_name_and_version() {
 }
 
 #[test]
-fn what_is_broken_leaves_nothing_behind() {
+fn a_broken_package_leaves_nothing_behind() {
     let (sources, _models, config) = stocked();
     let before = names(&config);
     let spoilt = classifier(sources.path(), "2.0.0");
@@ -124,7 +124,7 @@ fn what_is_broken_leaves_nothing_behind() {
     let network = fixture("fixture-lungs").join("network.onnx");
     let error = Incoming::from_folder(&network).expect_err("no package").to_string();
     assert!(error.contains("--manifest"), "{error}");
-    // Changes that were killed on the way.
+    // Interrupted changes.
     fs::create_dir_all(config.directory.join(".draft-x/fixture-embolism/2.0.0")).expect("folder");
     fs::write(config.directory.join(".draft-y"), "schema").expect("write");
     import(&config, &Incoming::from_folder(&classifier(sources.path(), "1.0.1")).expect("package")).expect("imported");
@@ -148,7 +148,7 @@ fn a_third_partys_network_comes_with_a_manifest_that_need_not_know_its_digest() 
     assert_eq!((imported.identity.package.version.to_string().as_str(), imported.new), ("9.0.0", true));
     let placed = config.directory.join("fixture-lungs/9.0.0/network.onnx");
     assert_eq!(fs::read(placed).expect("network"), fs::read(&network).expect("network"));
-    // What the manifest does say of the file must be so.
+    // What the manifest does state of the file must be right.
     let text = fs::read_to_string(&manifest).expect("manifest");
     fs::write(&manifest, text.replace("[[files]]", &format!("[[files]]\nsha256 = \"{}\"", "0".repeat(64))))
         .expect("write");
@@ -183,7 +183,7 @@ fn a_promotion_and_its_rollback_count_unless_the_configuration_names_a_package()
 }
 
 #[test]
-fn a_former_package_whose_files_were_replaced_is_not_gone_back_to() {
+fn a_former_package_whose_files_were_replaced_is_not_rolled_back_to() {
     let (sources, _models, config) = stocked();
     import(&config, &Incoming::from_folder(&classifier(sources.path(), "1.1.0")).expect("package")).expect("imported");
     promote(&config, "fixture-embolism/1.1.0");
@@ -213,7 +213,7 @@ fn a_shadow_model_is_another_package_than_the_active_one() {
     assert!(!set_shadow("fixture-embolism/1.1.0").expect("a repetition"));
     let lineup = Registry::open(&config).expect("registry").lineup(&config).expect("line-up");
     assert_eq!(lineup.packages.embolism.package.to_string(), "fixture-embolism/1.0.0");
-    let (_, with_shadow) = lineup.candidate().expect("a candidate");
+    let (_, with_shadow) = lineup.with_shadow().expect("a shadow model");
     assert_eq!(
         (with_shadow.embolism.package.to_string().as_str(), &with_shadow.lungs),
         ("fixture-embolism/1.1.0", &lineup.packages.lungs)

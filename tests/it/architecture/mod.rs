@@ -1,4 +1,5 @@
-//! Holds the `use` lines of the program to its architecture: imports go one way, heavy dependencies stay in their rooms.
+//! Checks the imports of the program against its architecture: they go one way, and heavy dependencies stay in their
+//! modules.
 
 mod imports;
 mod program;
@@ -12,7 +13,7 @@ use program::{Program, Target, lies_in, sources};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Which crate may be named in which modules.
-const FENCES: &[(&str, &[&str])] = &[
+const HEAVY_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("ort", &["engine::models::session"]),
     ("burn", &["learn::train"]),
     ("burn_onnx", &["learn::train"]),
@@ -97,15 +98,15 @@ fn files_import_each_other_in_no_circle() {
 }
 
 #[test]
-fn heavy_dependencies_stay_in_their_rooms() {
+fn heavy_dependencies_stay_in_their_modules() {
     let program = program();
     let mut wrong = Vec::new();
     for module in program.modules() {
         let targets = program.targets(module);
-        for (dependency, rooms) in FENCES {
+        for (dependency, allowed) in HEAVY_DEPENDENCIES {
             let named = targets.contains(&Target::Crate((*dependency).to_owned()));
-            if named && !rooms.iter().any(|room| lies_in(module, room)) {
-                wrong.push(format!("{module} names {dependency}, which belongs to {rooms:?}"));
+            if named && !allowed.iter().any(|other| lies_in(module, other)) {
+                wrong.push(format!("{module} names {dependency}, which belongs to {allowed:?}"));
             }
         }
     }
@@ -153,7 +154,7 @@ fn a_circle_between_two_files_is_seen_through_names_of_their_folder() {
 
 #[test]
 fn the_node_reads_files_within_limits() {
-    // Whatever lies in the archive came from outside: dicom-object may see it after the pre-scan only.
+    // Everything in the archive came from outside: dicom-object may see it only after the pre-scan.
     let wrong: Vec<_> = sources(&Path::new(ROOT).join("src/node"))
         .into_iter()
         .filter(|file| !file.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs"))

@@ -12,7 +12,7 @@ pub(super) struct Program {
     modules: BTreeMap<String, Names>,
 }
 
-/// How often a name is brought in anew at most before its definition is given up.
+/// The longest chain of `use` items that is followed to the definition of a name.
 const LONGEST_CHAIN: usize = 16;
 
 /// Where a path of the code leads.
@@ -90,7 +90,7 @@ impl Program {
         }
     }
 
-    /// Goes down from a module as far as modules go; a name that it has from elsewhere is followed to its definition.
+    /// Goes down from a module as far as there are modules. A name that it imports is followed to its definition.
     fn descend(&self, module: &str, path: &[String], depth: usize) -> Option<Target> {
         let Some((first, rest)) = path.split_first() else { return Some(Target::Module(module.to_owned())) };
         if self.modules.contains_key(&child(module, first)) {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::ROOT;
 
 /// What is searched.
-const PLACES: [&str; 5] = ["src", "configs", "docs", "README.md", "CONTRIBUTING.md"];
+const PLACES: [&str; 8] = ["src", "configs", "docs", "examples", "benches", "deploy", "README.md", "CONTRIBUTING.md"];
 
 /// A word of the past and the field's word for it. Matched in sentences as in names: `DeadLetter`, `dead_letter`.
 const WORDS: [(&str, &str); 24] = [

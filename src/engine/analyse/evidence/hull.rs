@@ -37,7 +37,7 @@ pub(super) fn contains(hull: &[[i64; 2]], point: [i64; 2]) -> bool {
     }
 }
 
-/// Positive if the way a, b, c turns counter-clockwise.
+/// Positive if the path a, b, c turns counter-clockwise.
 fn turn(a: [i64; 2], b: [i64; 2], c: [i64; 2]) -> i64 {
     (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 }

@@ -50,8 +50,8 @@ pub(super) fn outlines(values: &ArrayView2<'_, f32>, level: f32) -> Vec<Vec<[f64
     polygons
 }
 
-/// The sides of a square that its outline enters and leaves by, with what is above the level on the left hand. Sides
-/// are top, right, bottom, left; corners are top left, top right, bottom right, bottom left.
+/// The sides of a square that its outline enters and leaves by, with what is above the level on its left. Sides are
+/// top, right, bottom, left; corners are top left, top right, bottom right, bottom left.
 fn segments(corners: [f32; 4], level: f32) -> impl Iterator<Item = (usize, usize)> {
     let above = corners.map(|corner| corner >= level);
     let crossed: Vec<usize> = (0..4).filter(|side| above[*side] != above[(side + 1) % 4]).collect();
@@ -59,7 +59,7 @@ fn segments(corners: [f32; 4], level: f32) -> impl Iterator<Item = (usize, usize
     let entering: Vec<usize> = crossed.iter().copied().filter(|side| above[*side]).collect();
     let joined = corners.iter().sum::<f32>() / 4.0 >= level;
     entering.into_iter().map(move |enter| {
-        // At a saddle the mean of the corners decides which of the two ways is taken.
+        // At a saddle the mean of the corners decides by which of the two sides the outline leaves.
         let ahead = |step: usize| (enter + step) % 4;
         let order: [usize; 3] = if joined { [ahead(1), ahead(2), ahead(3)] } else { [ahead(3), ahead(2), ahead(1)] };
         let leave = order.into_iter().find(|side| !above[*side] && above[(side + 1) % 4]);

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_hang_together_across_slices_and_small_ones_go() {
+    fn parts_are_connected_across_slices_and_small_ones_are_removed() {
         // A column of 40 voxels through all slices, and a speck on the last.
         let mut labels = Array3::from_shape_fn((10, 4, 6), |(_, row, column)| u8::from(row < 2 && column < 2));
         labels[(9, 3, 5)] = 1;

@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView2, Axis, Slice};
 use super::runs::stretches;
 use crate::engine::volume::components::filled;
 
-/// The offsets of a disc around a pixel whose radius is counted in pixels.
+/// A disc around a pixel, its radius in pixels.
 pub(super) fn disc(radius: usize) -> Vec<(isize, usize)> {
     let reach = radius as isize;
     // Per row of the disc: its offset and half width.
@@ -14,8 +14,8 @@ pub(super) fn disc(radius: usize) -> Vec<(isize, usize)> {
         .collect()
 }
 
-/// Closing (dilation, then erosion) of a mask with a disc, then filling of holes: pixels that no way leads from to the
-/// edge of the image. The mask never shrinks.
+/// Closing (dilation, then erosion) of a mask with a disc, then filling of holes: pixels from which no path leads to
+/// the edge of the image. The mask never shrinks.
 pub(super) fn close_and_fill(mask: &mut Array2<bool>, radius: usize) {
     let Some((top, bottom, left, right)) = bounds(&mask.view()) else { return };
     // A frame as wide as the disc and one pixel more lets the dilated mask grow and the outside flow around it.
@@ -39,7 +39,7 @@ pub(super) fn close_and_fill(mask: &mut Array2<bool>, radius: usize) {
     }
 }
 
-/// The mask without its rim: pixels all of whose disc lies inside. Beyond the image the mask goes on.
+/// The mask without its rim: pixels all of whose disc lies inside. The mask counts as continued beyond the image.
 pub(super) fn eroded(mask: &ArrayView2<'_, bool>, radius: usize) -> Array2<bool> {
     // Eroding is dilating what lies outside.
     let outside = mask.mapv(|inside| !inside);
@@ -58,7 +58,8 @@ fn bounds(mask: &ArrayView2<'_, bool>) -> Option<(usize, usize, usize, usize)> {
     found
 }
 
-/// Every pixel within the disc of a set one. Rows are spread first as runs, so the cost is that of the disc's height.
+/// Every pixel within the disc of a set one. Rows are dilated as runs, so the cost grows with the disc's height, not
+/// its area.
 fn dilate(mask: &ArrayView2<'_, bool>, disc: &[(isize, usize)]) -> Array2<bool> {
     let (rows, columns) = mask.dim();
     let mut dilated = Array2::from_elem((rows, columns), false);

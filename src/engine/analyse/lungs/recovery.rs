@@ -1,4 +1,5 @@
-//! Lung that the network overlooked on single slices: it goes on from the slice below or above.
+//! Recovers lung that the network overlooked on single slices: regions that continue the lung of the slice below or
+//! above.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +10,9 @@ use super::regions::{Regions, regions};
 use super::runs::Run;
 use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG};
 
-/// Smallest region, in square millimetres.
+/// Smallest region that is recovered, in square millimetres.
 const SMALLEST_REGION_MM2: f64 = 100.0;
-/// Share of a region that lies over lung of the neighbouring slice.
+/// At least this share of a recovered region lies over lung of the neighbouring slice.
 const OVER_LUNG: f64 = 0.5;
 
 /// A region inside the body that looks like lung and was not taken for it.
@@ -21,7 +22,8 @@ struct Candidate {
 }
 
 /// Gives every overlooked region the side of the lung that it lies over, going up through the slices and down again.
-/// `is_air` tells air from tissue, `pixel_mm2` is the area of a pixel. True for each slice that changed.
+/// `is_air` distinguishes air from tissue, `pixel_mm2` is the area of a pixel. Returns true for each slice that
+/// changed.
 pub(super) fn recover(
     hounsfield: &Array3<i16>,
     labels: &mut Array3<u8>,
@@ -57,7 +59,7 @@ pub(super) fn recover(
     changed
 }
 
-/// Regions inside the body that nothing was found in, and that are no gas.
+/// Regions of air inside the body that hold no lung label and are not gas.
 fn overlooked(
     image: &ArrayView2<'_, i16>,
     labels: &ArrayView2<'_, u8>,

@@ -1,11 +1,11 @@
 //! From the network's coarse labels to the lungs' outline on the source images.
 //!
-//! The network knows which lung lies where; Hounsfield units know where it ends, at the resolution of the source. So a
-//! region of air on a slice is lung if the network says so of enough of its pixels, it is all of one side if almost
-//! all the network's votes are, and the outline is then closed, so that vessels, bronchi and nodules inside count as
-//! lung. What the network takes for airway (dark and outside its lungs) is left out where a region of air holds both.
-//! Lung without air (consolidation, atelectasis) has no outline of its own: there the network's is taken, where it is
-//! sure and not at its rim.
+//! The network knows which lung lies where. Hounsfield units show where it ends, at the resolution of the source. A
+//! region of air on a slice is lung if the network labels enough of its pixels as lung. It is all of one side if almost
+//! all these labels are. The outline is then closed, so that vessels, bronchi and nodules inside count as lung. What
+//! the network takes for airway (dark and outside its lungs) is left out where a region of air holds both. Lung without
+//! air (consolidation, atelectasis) has no outline of its own: the network's label is taken there, where it is sure and
+//! not at its rim.
 
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2, Axis};
@@ -29,10 +29,10 @@ const OTHER_SIDE_SHARE: f64 = 0.1;
 const RIM_MM: f64 = 4.0;
 /// Radius of the closing in millimetres: vessels up to twice as wide that open to the mediastinum become lung.
 const CLOSING_MM: f64 = 3.0;
-/// And in voxels, so that it is neither nothing on coarse images nor endless on fine ones.
+/// Least and greatest radius of the closing in voxels, for coarse and for fine images.
 const CLOSING_VOXELS: (usize, usize) = (1, 5);
 
-/// Added to a label of the network's where it is sure of it.
+/// Added to a label where the network is sure of it.
 pub(super) const SURE: u8 = 0x10;
 
 /// Radii in voxels.
@@ -42,8 +42,8 @@ struct Radii {
     rim: usize,
 }
 
-/// Replaces the network's labels on the source grid (with [`SURE`] where that is so) by lungs with the outline of the
-/// images. `spacing` is that of columns and rows in millimetres.
+/// Replaces the network's labels on the source grid (with [`SURE`] added where it is sure) by lungs with the outline of
+/// the images. `spacing` is that of columns and rows in millimetres.
 pub(super) fn refine(hounsfield: &Array3<i16>, labels: &mut Array3<u8>, spacing: [f64; 2]) {
     let voxels = |millimetres: f64| (millimetres / spacing[0].max(spacing[1])).round() as usize;
     let closing = voxels(CLOSING_MM).clamp(CLOSING_VOXELS.0, CLOSING_VOXELS.1);
@@ -114,7 +114,7 @@ fn airless(image: &ArrayView2<'_, i16>, labels: &ArrayView2<'_, u8>, side: u8, r
     inside
 }
 
-/// The side of a voxel of air, if it is lung. The voxel is what the network says of it and its value.
+/// The side of a voxel of air, if it is lung. The voxel is given by the network's label and its value.
 fn side(
     region: &Region,
     (label, value): (u8, i16),
@@ -125,8 +125,8 @@ fn side(
     if region.lung_share() < LUNG_SHARE {
         return None;
     }
-    // A lung that the edge of the image cuts hangs together with the air around the patient: the network parts them,
-    // where tissue encloses a voxel on three sides of four. Around a table that is not so.
+    // A lung that the edge of the image cuts is connected to the air around the patient. The network's label separates
+    // them where tissue encloses a voxel on three sides of four, which it does not do around a table.
     if region.at_edge {
         return (label != BACKGROUND && enclosure.sides(place) >= 3).then_some(label);
     }
@@ -209,7 +209,7 @@ mod tests {
         })
     }
 
-    /// What a coarse network might say: too small, shifted.
+    /// Labels of a coarse network: too small, shifted.
     fn coarse() -> Array3<u8> {
         Array3::from_shape_fn((4, 40, 60), |(_, row, column)| match (row, column) {
             (12..32, 10..27) => RIGHT_LUNG,
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn lungs_that_touch_are_parted_where_the_network_parts_them() {
+    fn lungs_that_touch_are_separated_where_the_network_separates_them() {
         let mut hounsfield = chest();
         for slice in 0..4 {
             for column in 25..35 {
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn air_outside_the_patient_and_the_airway_are_no_lung() {
+    fn air_outside_the_patient_and_the_airway_are_not_lung() {
         let mut hounsfield = chest();
         for slice in 0..4 {
             for row in 15..20 {

@@ -41,12 +41,12 @@ impl Region {
 /// All regions of air on a slice.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Regions {
-    /// Runs, each with the index of its region in place of a number of its own.
+    /// Runs; the number of each is the index of its region.
     pub(super) runs: Vec<Run>,
     pub(super) regions: Vec<Region>,
 }
 
-/// Finds the regions where `air` holds, and counts what `labels` says of their pixels. Both are `[row, column]`.
+/// Finds the regions where `air` holds, and counts the labels of their pixels. Both are `[row, column]`.
 pub(super) fn regions(image: &ArrayView2<'_, i16>, labels: &ArrayView2<'_, u8>, air: impl Fn(i16) -> bool) -> Regions {
     let (rows, columns) = image.dim();
     let mut sets = DisjointSets::default();
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn gas_is_told_from_parenchyma_although_its_rim_is_brighter() {
+    fn gas_is_distinguished_from_parenchyma_although_its_rim_is_brighter() {
         let of = |inside: i16| {
             let image = Array2::from_shape_fn((12, 12), |(row, column)| match (row, column) {
                 (3..9, 3..9) => inside,

@@ -1,4 +1,4 @@
-//! Images as runs of pixels along rows, and which of them hang together.
+//! Images as runs of pixels along rows, and which of them are connected.
 
 use std::ops::Range;
 
@@ -6,12 +6,12 @@ use ndarray::{ArrayView1, ArrayView2};
 
 use super::disjoint::DisjointSets;
 
-/// Neighbouring pixels of a row that have something in common.
+/// Neighbouring pixels of a row that fulfil the same condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Run {
     pub(super) row: usize,
     pub(super) columns: Range<usize>,
-    /// The run's number in the sets that tell which runs hang together.
+    /// The run's number in the disjoint sets of connected runs.
     pub(super) number: usize,
 }
 
@@ -40,8 +40,8 @@ pub(super) fn stretches<'a, T: Copy>(
     })
 }
 
-/// The runs of an image where `is` holds, row by row, each with a number of its own; those that touch by a side of a
-/// pixel are in one set.
+/// The runs of an image where `is` holds, row by row, each with a number of its own; runs that share a side of a pixel
+/// are in one set.
 pub(super) fn connected_runs<T: Copy>(
     image: &ArrayView2<'_, T>,
     is: impl Fn(T) -> bool,
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_falls_into_its_stretches() {
+    fn a_row_is_split_into_its_stretches() {
         let found: Vec<_> = stretches(arr1(&[1, 1, 0, 1, 0, 0, 1]).view(), |value| value == 1).collect();
         assert_eq!(found, vec![0..2, 3..4, 6..7]);
         assert_eq!(stretches(arr1(&[0, 0]).view(), |value| value == 1).count(), 0);

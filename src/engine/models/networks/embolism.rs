@@ -28,16 +28,16 @@ enum Members {
     Exam(Vec<ExamNetwork>),
 }
 
-/// What one member says of an exam, in logits.
+/// One member's reading of an exam, in logits.
 #[derive(Debug, Clone)]
 pub struct Reading {
     /// `[T]`: the targets in the order of the manifest, embolism first.
     pub targets: Array1<f32>,
-    /// What it says of each slice; `None` for a network that looks at exams as a whole.
+    /// Its reading of each slice; `None` for a network that reads exams as a whole.
     pub slices: Option<SliceReading>,
 }
 
-/// What a member says of the D slices of an exam, lowest first.
+/// One member's reading of the D slices of an exam, lowest first.
 #[derive(Debug, Clone)]
 pub struct SliceReading {
     /// Logits of embolism on each slice, `[D]`.
@@ -62,7 +62,7 @@ impl EmbolismNetwork {
         Ok(loaded)
     }
 
-    /// What the package says of itself.
+    /// The package's manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
@@ -72,8 +72,8 @@ impl EmbolismNetwork {
         &self.identity
     }
 
-    /// What each member says of an exam of D prepared slices. `batch` gives any range of them as `[n, C, H, W]`,
-    /// lowest slice first.
+    /// Each member's reading of an exam of D prepared slices. `batch` gives any range of them as `[n, C, H, W]`, lowest
+    /// slice first.
     ///
     /// # Errors
     /// Those of `batch`, or a network failed.
@@ -100,10 +100,10 @@ impl EmbolismNetwork {
         }
     }
 
-    /// Features and evidence of prepared slices `[N, C, H, W]`, for a look at the first stage alone.
+    /// Features and evidence of prepared slices `[N, C, H, W]`, from the first stage alone.
     ///
     /// # Errors
-    /// The package is no single encoder and head, or the network failed.
+    /// The package is not a single encoder and head, or the network failed.
     pub fn encode(&mut self, images: &ArrayView4<'_, f32>) -> Result<Encoded, SessionError> {
         let member = self.single()?;
         member.encode(images).map_err(|error| member.encoder.at_fault(error))
@@ -122,11 +122,11 @@ impl EmbolismNetwork {
     fn single(&mut self) -> Result<&mut EncoderHead, SessionError> {
         match &mut self.members {
             Members::EncoderHead(members) if members.len() == 1 => Ok(&mut members[0]),
-            _ => Err(SessionError::Run("the package is no single encoder and head".to_owned())),
+            _ => Err(SessionError::Run("the package is not a single encoder and head".to_owned())),
         }
     }
 
-    /// Passes over blank slices.
+    /// Runs every member on blank slices.
     fn trial(&mut self) -> Result<(), Fault> {
         let targets = self.manifest.targets().len();
         let [rows, columns] = self.manifest.input.size;
@@ -134,7 +134,7 @@ impl EmbolismNetwork {
         let mut blank = |range: Range<usize>| Ok(Array4::zeros((range.len(), channels, rows, columns)));
         match &mut self.members {
             Members::EncoderHead(members) => {
-                // The first member's cells are demanded of the others: means are taken cell by cell.
+                // The other members must have the first one's cells: means are taken cell by cell.
                 let mut cells = [None; 2];
                 for member in members {
                     member.cells = cells;
@@ -216,7 +216,7 @@ impl EncoderHead {
         })
     }
 
-    /// Takes note of the cells of the evidence and gives them.
+    /// Runs the member on blank slices; records and returns the cells of its evidence.
     fn trial(&mut self, manifest: &Manifest) -> Result<[Option<usize>; 2], Fault> {
         let [rows, columns] = manifest.input.size;
         for slices in TRIALS {
@@ -236,7 +236,7 @@ impl EncoderHead {
     }
 }
 
-/// What the encoder of each member makes of all slices; each batch is prepared once for all members.
+/// Each member's encoding of all slices; each batch is prepared once for all members.
 fn encode<E: From<SessionError>>(
     members: &mut [EncoderHead],
     slices: usize,
@@ -321,7 +321,7 @@ impl ExamNetwork {
         Ok(Reading { targets: self.exam_logits(logits, targets)?, slices: None })
     }
 
-    /// `[T]`, whether the network gives them so or as a batch of one.
+    /// `[T]`, whether the network gives that shape or a batch of one.
     fn exam_logits(&self, logits: ArrayD<f32>, targets: usize) -> Result<Array1<f32>, SessionError> {
         let batched = logits.ndim() == 2 && logits.len_of(Axis(0)) == 1;
         let logits = if batched { logits.index_axis_move(Axis(0), 0) } else { logits };
@@ -329,7 +329,7 @@ impl ExamNetwork {
     }
 }
 
-/// `count` of `slices` slices at even distances from the first to the last, as NumPy's `linspace` lays them, each
+/// `count` of `slices` slices at even distances from the first to the last, as NumPy's `linspace` places them, each
 /// rounded to the nearest; slices repeat where there are fewer.
 fn evenly_spaced(slices: usize, count: usize) -> Vec<usize> {
     let last = slices.saturating_sub(1) as f64;

@@ -11,13 +11,13 @@ use crate::engine::models::validation::ManifestError;
 /// Why the models cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelsError {
-    /// The packages.
+    /// Packages cannot be selected.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// One package.
+    /// A package cannot be read.
     #[error(transparent)]
     Package(#[from] PackageError),
-    /// ONNX Runtime.
+    /// ONNX Runtime does not start.
     #[error(transparent)]
     Runtime(SessionError),
     /// A package's network does not do what its manifest says.
@@ -32,7 +32,7 @@ pub enum ModelsError {
     },
 }
 
-/// What stands between a file and what its manifest says of it.
+/// How a file differs from its manifest.
 #[derive(Debug, thiserror::Error)]
 pub enum Misfit {
     /// The manifest does not name what the layout needs.
@@ -44,7 +44,7 @@ pub enum Misfit {
     /// The network takes more than images.
     #[error("{0} inputs, 1 was expected")]
     Inputs(usize),
-    /// A tensor is declared otherwise than the layout has it.
+    /// A tensor's declaration differs from the layout.
     #[error("{side} `{name}` {problem}")]
     Tensor {
         /// Input or output.

@@ -103,12 +103,12 @@ impl<'a> Loader<'a> {
         self.unfit(Fault { file: MANIFEST.to_owned(), problem: problem.into() })
     }
 
-    /// One network a member, made of the files that `load` asks for.
+    /// One network per member, made of the files that `load` asks for.
     pub(super) fn members<T>(&self, load: impl Fn(usize) -> Result<T, ModelsError>) -> Result<Vec<T>, ModelsError> {
         (0..self.manifest().members()).map(load).collect()
     }
 
-    /// The network of a role of a member, whose input is declared as the layout has it.
+    /// The network of a role of a member. Its input must be declared as the layout expects.
     pub(super) fn part(&self, role: Role, member: usize, input: &[Extent]) -> Result<Part, ModelsError> {
         let file = self.manifest().file(role, member).map_err(|error| self.unfit_manifest(error))?.clone();
         let problem = |problem: Misfit| self.unfit(Fault { file: file.path.clone(), problem });
@@ -126,8 +126,7 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// Compares what a file declares of a tensor with what the layout expects of its axes, where it expects something
-/// before the trial run.
+/// Compares a tensor's declaration with the axes that the layout expects; `None` where only the trial run checks them.
 fn check_declaration(declared: &TensorDeclaration, expected: Option<&[Extent]>) -> Result<(), TensorMisfit> {
     if !declared.float {
         return Err(TensorMisfit::Elements);

@@ -32,7 +32,7 @@ pub struct LungClasses {
     pub left: usize,
     /// The patient's right lung.
     pub right: usize,
-    /// What is neither: the background, and all that a network tells apart besides, such as airways or effusions.
+    /// All other classes: the background, and further ones of a network, such as airways or effusions.
     pub other: Vec<usize>,
 }
 
@@ -44,7 +44,7 @@ impl LungClasses {
         Ok(Self { left, right, other: other.collect() })
     }
 
-    /// The label of the likelier lung, and how far its logit lies above the greatest of all that is no lung. A voxel
+    /// The label of the likelier lung, and how far its logit lies above the greatest of the other classes. A voxel
     /// belongs to that lung where this margin is positive; the other lung does not count against it.
     pub fn likelier_lung(&self, logit: impl Fn(usize) -> f32) -> (u8, f32) {
         let (left, right) = (logit(self.left), logit(self.right));
@@ -73,7 +73,7 @@ impl LungNetwork {
         Ok(loaded)
     }
 
-    /// What the package says of itself.
+    /// The package's manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
@@ -144,7 +144,7 @@ impl LungNetwork {
             .map(|(length, size)| places(length, size, overlap, weights));
         for depth in deep {
             let images = batch(depth.range.clone())?;
-            // A stack lower than a patch stands between zeros, as nnU-Net pads.
+            // A stack of fewer slices than a patch is padded with zeros on both sides, as in nnU-Net.
             let mut slab = Array3::zeros((size[0], rows, columns));
             let filled = depth.first..depth.first + depth.range.len();
             slab.slice_axis_mut(Axis(0), Slice::from(filled)).assign(&images.index_axis(Axis(1), 0));
@@ -159,7 +159,7 @@ impl LungNetwork {
         Ok(logits)
     }
 
-    /// Adds what the members say of a patch `[1, 1, D, H, W]` to the logits of the stack.
+    /// Adds the members' logits of a patch `[1, 1, D, H, W]` to the logits of the stack.
     fn add_patch(
         &mut self,
         patch: &Array5<f32>,
@@ -186,7 +186,7 @@ impl LungNetwork {
         Array4::zeros((slices, self.manifest.labels.len(), rows, columns))
     }
 
-    /// Runs every member on something blank.
+    /// Runs every member on a blank input.
     fn trial(&mut self) -> Result<(), Fault> {
         let [rows, columns] = self.manifest.input.size;
         for member in &mut self.members {
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn classes_beside_lungs_and_background_are_no_lung() {
+    fn classes_other_than_the_lungs_are_not_lung() {
         let text = include_str!("../../../../fixtures/models/fixture-lungs/1.0.0/model.toml");
         let airway = "[[labels]]\nindex = 0\nname = \"airway\"\n\n[[labels]]\nindex = 3";
         let manifest = Manifest::parse(&text.replace("[[labels]]\nindex = 0", airway)).expect("four classes");

@@ -1,11 +1,11 @@
 //! The active packages as networks with typed inputs and outputs.
 //!
-//! Every tensor is checked against the manifest when a package is loaded: name and element type, for inputs rank and
-//! size as the file declares them, and then what the network really gives in trial runs on blank slices, with several
-//! numbers of them, so that an axis that should be dynamic and is not shows at start and not in the first study.
+//! Every tensor is checked against the manifest when a package is loaded: name and element type, and for inputs rank
+//! and size as the file declares them. Trial runs on several numbers of blank slices then check what the network really
+//! gives. An axis that should be dynamic and is not fails at start and not in the first study.
 //!
-//! A package may hold several networks of one layout, its members. Each layout has its way through a prepared stack;
-//! callers give the stack slice by slice and need not know it.
+//! A package may hold several networks of one layout, its members. Each layout reads a prepared stack in its own way;
+//! callers give the stack slice by slice and need not know the layout.
 
 mod embolism;
 mod error;

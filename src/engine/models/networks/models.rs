@@ -63,7 +63,7 @@ impl Models {
     }
 }
 
-/// Loads a package of either kind to see whether it can be used, and gives its identity.
+/// Loads a package of either kind to check that it can be used, and returns its identity.
 pub fn verify(package: &Package, runtime: &Runtime) -> Result<ModelIdentity, ModelsError> {
     match package.manifest().kind {
         Kind::LungSegmentation => LungNetwork::load(package, runtime).map(|network| network.identity().clone()),

@@ -1,7 +1,7 @@
-//! Where patches lie that slide over a stack, and how much each counts.
+//! Positions and weights of the patches that slide over a stack.
 //!
-//! Patches begin at every combination of their beginnings along the three axes, and their weights are products of
-//! weights along each axis. So the shares of all patches in a voxel sum to one as soon as they do along each axis, and
+//! Patches start at every combination of their starts along the three axes, and their weights are products of the
+//! weights along each axis. The shares of all patches in a voxel therefore sum to one if they do along each axis, and
 //! no volume of weights has to be held.
 
 use std::ops::Range;
@@ -40,7 +40,7 @@ pub(super) fn places(length: usize, size: usize, overlap: f64, weights: PatchWei
     ranges().map(place).collect()
 }
 
-/// As nnU-Net lays them: the fewest patches that overlap enough, from the first sample to the last.
+/// As in nnU-Net: the fewest patches that overlap enough, from the first sample to the last.
 fn starts(length: usize, size: usize, overlap: f64) -> Vec<usize> {
     let rest = length.saturating_sub(size);
     if rest == 0 {
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn patches_reach_both_ends_and_overlap_as_far_as_they_were_told() {
+    fn patches_reach_both_ends_and_overlap_by_the_required_share() {
         let places = places(100, 16, 0.5, PatchWeights::Gaussian);
         assert_eq!(places.first().map(|place| place.range.start), Some(0));
         assert_eq!(places.last().map(|place| place.range.end), Some(100));

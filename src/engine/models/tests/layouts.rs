@@ -15,7 +15,7 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/layouts").join(name).join("1.0.0")
 }
 
-/// A copy of a package that a test may spoil.
+/// A copy of a package that a test may change.
 fn copy(name: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("temporary folder");
     let to = folder.path().join(name).join("1.0.0");
@@ -26,7 +26,7 @@ fn copy(name: &str) -> (TempDir, PathBuf) {
     (folder, to)
 }
 
-/// What opening and loading an edited copy answers.
+/// The error of opening and loading an edited copy.
 fn refusal(name: &str, from: &str, to: &str) -> String {
     let (_folder, path) = copy(name);
     edit(&path, from, to);
@@ -51,9 +51,9 @@ fn every_layout_loads_and_its_manifest_survives_being_written_and_read() {
     }
 }
 
-/// The fixture's network answers voxel by voxel, so the whole must be what it says of each voxel.
+/// The fixture's network computes each voxel on its own, so patches must not change its logits.
 #[test]
-fn overlapping_patches_give_what_the_network_says_of_each_voxel() {
+fn overlapping_patches_give_the_networks_logits_of_each_voxel() {
     let mut network =
         LungNetwork::load(&Package::open(&fixture("fixture-patches")).expect("package"), &runtime()).expect("loads");
     let classes = network.classes().clone();
@@ -85,7 +85,7 @@ fn an_exam_network_of_fixed_depth_sees_slices_from_the_first_to_the_last() {
     };
     for seen in [0, 4, 8, 12, 16, 20, 24, 28] {
         let reading = bright(seen);
-        assert!(reading.slices.is_none(), "it says nothing of slices");
+        assert!(reading.slices.is_none(), "it gives no values of slices");
         assert!((reading.targets[0] - 4.0).abs() < 1e-4, "slice {seen}: {}", reading.targets[0]);
         assert!((reading.targets[1] - 20.0 * (0.125 - 0.8)).abs() < 1e-3, "one of eight slices is bright");
     }
@@ -109,7 +109,7 @@ fn each_member_of_an_ensemble_reads_the_exam() {
 }
 
 #[test]
-fn what_does_not_fit_its_layout_is_refused_with_the_reason() {
+fn a_package_that_does_not_fit_its_layout_is_refused_with_the_reason() {
     let cases = [
         ("fixture-patches", "size = [8, 64, 128]", "size = [8, 64, 96]", "takes 1 x 1 x 8 x 64 x 128"),
         ("fixture-patches", "size = [8, 64, 128]", "size = [8, 64, 129]", "patches.size"),
@@ -117,14 +117,14 @@ fn what_does_not_fit_its_layout_is_refused_with_the_reason() {
         ("fixture-patches", "layout = \"patches\"", "layout = \"slices\"", "the layout has no patches"),
         ("fixture-patches", "neighbours = 0", "neighbours = 1", "patches have one channel"),
         ("fixture-exam", "layout = \"exam\"", "layout = \"patches\"", "layout"),
-        ("fixture-exam", "name = \"chronic-pe\"", "name = \"chronic\"", "`chronic` is no target"),
+        ("fixture-exam", "name = \"chronic-pe\"", "name = \"chronic\"", "`chronic` is not a target"),
         ("fixture-exam", "name = \"pulmonary-embolism\"", "name = \"central-pe\"", "index 0 is `central-pe`"),
         ("fixture-exam", "[[labels]]\nindex = 1\nname = \"chronic-pe\"\n", "", "has the shape 2, 1 was expected"),
         ("fixture-exam", "[4.0, 0.9]", "[4.0, 0.3]", "do not rise"),
         ("fixture-exam", "colour = {", "# colour = {", "takes 1 x 8 x 3 x 128 x 128, the manifest prepares"),
         ("fixture-exam", "standard_deviation = [1.0, 1.0, 1.0]", "standard_deviation = [1.0, 0.0, 1.0]", "deviation"),
         ("fixture-ensemble", "member = 1", "member = 2", "files, 6 were expected"),
-        ("fixture-ensemble", "path = \"head-1.onnx\"", "path = \"head-0.onnx\"", "a path stands more than once"),
+        ("fixture-ensemble", "path = \"head-1.onnx\"", "path = \"head-0.onnx\"", "a path appears more than once"),
     ];
     for (name, from, to, reason) in cases {
         let said = refusal(name, from, to);

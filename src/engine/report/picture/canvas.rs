@@ -95,7 +95,7 @@ impl Area {
     }
 }
 
-/// An image that is being drawn; what lies outside is left out.
+/// An image that is being drawn; drawing outside it has no effect.
 pub(super) struct Canvas(RgbImage);
 
 impl Canvas {
@@ -195,7 +195,7 @@ impl Canvas {
         self.text(x, y, text, font, colour);
     }
 
-    /// Draws text in lines of at most `width` pixels; answers where the next line would be.
+    /// Draws text in lines of at most `width` pixels; returns the top of the next line.
     pub(super) fn paragraph(&mut self, x: i32, y: i32, width: i32, text: &str, font: Font, colour: Colour) -> i32 {
         let lines = font.wrap(text, width);
         for (index, line) in (0..).zip(&lines) {

@@ -1,5 +1,5 @@
-//! One key slice: the image windowed for a CT pulmonary angiogram under its evidence, and beside it what a reader needs
-//! to judge it, the place of greatest evidence without the overlay included.
+//! One key slice: the image windowed for a CT pulmonary angiogram, under its heat map. Beside it is what a reader needs
+//! to judge it, including the place of the maximum without the overlay.
 
 use image::{Rgb, RgbImage};
 
@@ -14,7 +14,7 @@ use crate::engine::volume::{Volume, VoxelPoint};
 const IMAGE: Area = Area::new(0, 0, HEIGHT as i32, HEIGHT as i32);
 /// Left edge and width of the text beside it.
 const PANEL: (i32, i32) = (HEIGHT as i32 + 16, WIDTH as i32 - HEIGHT as i32 - 32);
-/// Where the place of greatest evidence is drawn again without the overlay.
+/// Where the place of the maximum is drawn again without the overlay.
 const INSET: Area = Area::new(PANEL.0, 286, PANEL.1, PANEL.1);
 /// Where the colours are explained.
 const COLOUR_BAR: Area = Area::new(PANEL.0, 626, PANEL.1, 18);
@@ -50,9 +50,9 @@ struct View {
     slice: usize,
     /// Grid position (column, row) in the middle of the area.
     centre: [f64; 2],
-    /// Grid steps a pixel of the picture: columns, rows.
+    /// Grid steps per pixel of the picture: columns, rows.
     step: [f64; 2],
-    /// Millimetres a pixel of the picture.
+    /// Millimetres per pixel of the picture.
     millimetres: f64,
 }
 
@@ -133,7 +133,7 @@ fn draw_marks(canvas: &mut Canvas, view: &View, key_slice: &KeySlice) {
     }
 }
 
-/// Four strokes that leave the place itself free.
+/// Four strokes that leave the place itself uncovered.
 fn draw_cross_hair(canvas: &mut Canvas, [x, y]: [f64; 2], colour: Rgb<u8>, width: f64) {
     let (near, far) = (12.0, 24.0);
     for [dx, dy] in [[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]] {
@@ -141,7 +141,7 @@ fn draw_cross_hair(canvas: &mut Canvas, [x, y]: [f64; 2], colour: Rgb<u8>, width
     }
 }
 
-/// The side of the patient at each edge of the image, as the source's orientation has it.
+/// The side of the patient at each edge of the image, from the source's orientation.
 fn draw_orientation(canvas: &mut Canvas, volume: &Volume) {
     let [along_row, along_column, _] = volume.geometry.directions;
     let font = Font::LARGE_BOLD;
@@ -169,7 +169,7 @@ fn draw_panel(canvas: &mut Canvas, volume: &Volume, findings: &Findings, Place {
     let slices = volume.slices.len();
     let instance = volume.slices[key_slice.slice].instance_number;
     let image = instance.map_or_else(String::new, |number| format!(" (image {number})"));
-    canvas.text(left, 12, "Evidence for embolism", Font::LARGE_BOLD, TEXT);
+    canvas.text(left, 12, "Heat map for embolism", Font::LARGE_BOLD, TEXT);
     let place = format!("Key slice {} of {of}", index + 1);
     canvas.text(left, 44, &place, Font::MEDIUM, TEXT);
     let slice = format!("slice {} of {slices} from below{image}", key_slice.slice + 1);
@@ -192,11 +192,11 @@ fn draw_panel(canvas: &mut Canvas, volume: &Volume, findings: &Findings, Place {
     }
 }
 
-/// The place of greatest evidence as the scanner made it.
+/// The place of the maximum without the overlay.
 fn draw_inset(canvas: &mut Canvas, volume: &Volume, key_slice: &KeySlice, whole: &View) {
     let centre = [key_slice.peak.column, key_slice.peak.row];
     let view = whole.closer(centre, INSET);
-    canvas.text(INSET.left, INSET.top - 40, "Greatest evidence, no overlay,", Font::SMALL, MUTED);
+    canvas.text(INSET.left, INSET.top - 40, "The maximum, no overlay,", Font::SMALL, MUTED);
     canvas.text(INSET.left, INSET.top - 22, "magnified 2 times; W 700 L 100", Font::SMALL, MUTED);
     draw_slice(canvas, volume, &view, None);
     canvas.frame(INSET, LINE);

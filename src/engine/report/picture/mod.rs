@@ -1,4 +1,4 @@
-//! Pictures of the findings: a summary page and a heat map a key slice, all of one size. They are the frames of the
+//! Pictures of the findings: a summary page and one heat map per key slice, all of one size. They are the frames of the
 //! Secondary Capture and the PNG files of the command line.
 //!
 //! No patient data is drawn: neither names nor identifiers nor dates.
@@ -23,7 +23,7 @@ pub use palette::overlay as evidence_colour;
 pub struct Pictures {
     /// One page: decision, probability, lungs, models, quality.
     pub summary: RgbImage,
-    /// A heat map a key slice, greatest evidence first; none without evidence.
+    /// One heat map per key slice, greatest evidence first; none without evidence.
     pub key_slices: Vec<RgbImage>,
 }
 

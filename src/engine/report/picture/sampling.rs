@@ -5,7 +5,7 @@ use ndarray::ArrayView3;
 use crate::engine::analyse::findings::EvidenceMap;
 use crate::engine::volume::{PatientPoint, Volume, VoxelPoint};
 
-/// Lowest and highest Hounsfield unit that are told apart: centre 100, width 700, for a CT pulmonary angiogram.
+/// Lowest and highest Hounsfield unit of the window: centre 100, width 700, for a CT pulmonary angiogram.
 const WINDOW: [f64; 2] = [-250.0, 450.0];
 
 /// Grey value of a place on the volume's grid under the window; black outside.

@@ -1,4 +1,4 @@
-//! The first page: what was decided, how sure, on what, by what.
+//! The first page: the decision, its probability, what it rests on and what computed it.
 
 use image::{Rgb, RgbImage};
 use ndarray::Axis;
@@ -40,7 +40,7 @@ fn draw_title(canvas: &mut Canvas, findings: &Findings) {
     }
 }
 
-/// Decision, probability, operating point, and what limits them; answers where they end.
+/// Decision, probability, operating point, and what limits them; returns where they end.
 fn draw_decision(canvas: &mut Canvas, findings: &Findings) -> i32 {
     let (left, width) = COLUMN;
     let (word, colour) = match findings.decision {
@@ -65,7 +65,7 @@ fn draw_decision(canvas: &mut Canvas, findings: &Findings) -> i32 {
         top = canvas.paragraph(left, top, width, &text, Font::SMALL, WARNING);
     }
     if findings.rejections.is_empty() {
-        let text = "Image quality: no objection of the quality checks";
+        let text = "Image quality: all quality checks passed";
         top = canvas.paragraph(left, top, width, text, Font::SMALL, MUTED);
     }
     top
@@ -92,7 +92,7 @@ fn draw_probability_bar(canvas: &mut Canvas, findings: &Findings, area: Area, co
     canvas.frame(area, LINE);
 }
 
-/// Volumes of the lungs, the patient's right first as on the images; answers where they end.
+/// Volumes of the lungs, the patient's right first as on the images; returns where they end.
 fn draw_lungs(canvas: &mut Canvas, findings: &Findings, top: i32) -> i32 {
     let (left, _) = COLUMN;
     let lungs = &findings.lungs;
@@ -105,7 +105,7 @@ fn draw_lungs(canvas: &mut Canvas, findings: &Findings, top: i32) -> i32 {
     top + 44
 }
 
-/// The probability of each slice along the body, with the key slices marked, or that there is none; answers where it
+/// The probability of each slice along the body, with the key slices marked, or that there is none; returns where it
 /// ends.
 fn draw_slices(canvas: &mut Canvas, context: &Context, top: i32) -> i32 {
     let Some(evidence) = &context.findings.evidence else {
@@ -141,8 +141,8 @@ fn draw_slices(canvas: &mut Canvas, context: &Context, top: i32) -> i32 {
     plot.bottom() + 20
 }
 
-/// The coronal plane through the greatest evidence, under the greatest evidence of each line of sight; without evidence
-/// the plane through the middle of what was analysed.
+/// The coronal plane through the greatest evidence, overlaid with the greatest evidence along each line of sight;
+/// without evidence the plane through the middle of the analysed field.
 fn draw_coronal(canvas: &mut Canvas, context: &Context) {
     let volume = context.volume;
     let [low, high] = bounds(context);
@@ -176,10 +176,10 @@ fn draw_coronal(canvas: &mut Canvas, context: &Context) {
     canvas.text_on_image(CORONAL.left + CORONAL.width / 2 - 5, CORONAL.top + 6, "H", Font::LARGE_BOLD, TEXT);
     let (title, caption) = match evidence {
         Some(_) => (
-            "Where the evidence is",
-            "Coronal plane through the greatest evidence; colours: greatest evidence from front to back",
+            "Heat map of the network",
+            "Coronal plane through the maximum of the heat map; colours: maximum from front to back",
         ),
-        None => ("What was analysed", "Coronal plane through the middle of what the classifier looked at; no evidence"),
+        None => ("What was analysed", "Coronal plane through the middle of the analysed field; no heat map"),
     };
     canvas.text(CORONAL.left, CORONAL.top - 30, title, Font::MEDIUM, MUTED);
     canvas.paragraph(CORONAL.left, CORONAL.bottom() + 6, CORONAL.width, caption, Font::SMALL, MUTED);
@@ -208,7 +208,7 @@ fn bounds(context: &Context) -> [[f64; 3]; 2] {
     bounds
 }
 
-/// Models, execution provider, program: who computed this.
+/// Models, execution provider, program: what computed this.
 fn draw_small_print(canvas: &mut Canvas, context: &Context, top: i32) {
     let (left, width) = COLUMN;
     let findings = context.findings;
@@ -225,7 +225,7 @@ fn draw_small_print(canvas: &mut Canvas, context: &Context, top: i32) {
     top = canvas.paragraph(left, top, width, &program, Font::SMALL, TEXT);
     let synthetic = if findings.synthetic { "The images are marked as synthetic. " } else { "" };
     let advice = if findings.evidence.is_some() {
-        "Evidence shows what the network responded to; it is not an outline of an embolus."
+        "The heat map shows what the network responded to; it is not an outline of an embolus."
     } else {
         ""
     };

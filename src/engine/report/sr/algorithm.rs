@@ -1,5 +1,5 @@
-//! Which algorithm, in which state:
-//! [TID 4019](https://dicom.nema.org/medical/dicom/current/output/chtml/part16/sect_TID_4019.html).
+//! The algorithm and its parameters: [TID
+//! 4019](https://dicom.nema.org/medical/dicom/current/output/chtml/part16/sect_TID_4019.html).
 
 use super::super::element::ascii;
 use super::super::header::PRODUCT;

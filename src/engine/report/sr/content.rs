@@ -110,7 +110,7 @@ impl ContentItem {
     }
 
     /// SCOORD of a closed outline on an image: (column, row) in pixels from the corner of the image; the first vertex
-    /// is repeated at the end, as C.18.6.1.2 has it for closed polylines.
+    /// is repeated at the end, as C.18.6.1.2 requires for closed polylines.
     pub(crate) fn outline(name: Option<&Concept>, vertices: &[[f32; 2]], image: &Reference) -> Self {
         let closed = vertices.iter().chain(vertices.first()).flatten().copied().collect();
         Self::spatial_coordinates(name, "POLYLINE", closed, image)

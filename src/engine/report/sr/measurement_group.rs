@@ -31,7 +31,7 @@ impl Place {
         Self { form: Form::Point(on_image(geometry, [point.column, point.row])), image: header.source(slice) }
     }
 
-    /// All that the classifier looked at, by its outline on one image.
+    /// The field that the classifier read, as an outline on one image.
     pub(super) fn field(header: &Header, geometry: &Geometry, field: &AnalysedField) -> Self {
         let corners = field.corners.map(|corner| on_image(geometry, corner));
         Self { form: Form::Outline(corners.to_vec()), image: header.source(field.slice) }
@@ -71,7 +71,7 @@ pub(super) fn probability(value: Probability) -> ContentItem {
 }
 
 impl ContentItem {
-    /// Says on which place of which image a number rests.
+    /// Names the place on an image that a number rests on.
     pub(super) fn inferred_from(self, place: &Place) -> Self {
         self.child(InferredFrom, place.item())
     }

@@ -28,8 +28,9 @@ pub(super) fn content(context: &Context, header: &Header, segmentation: Option<&
         .children(Contains, evaluations(context))
 }
 
-/// What must be said beside the numbers, and what has no place on an image. It stands apart from the measurement groups
-/// because viewers draw the comments of a group over the image, and none of a report with a group without coordinates.
+/// Statements that must accompany the numbers, and results without a place on an image. They are kept out of the
+/// measurement groups: viewers draw the comments of a group over the image, and show nothing of a report that has a
+/// group without coordinates.
 fn evaluations(context: &Context) -> Option<ContentItem> {
     let findings = context.findings;
     let comments = statements::all(context).into_iter().map(|text| ContentItem::text(&dcm::COMMENT, &text));
@@ -40,9 +41,9 @@ fn evaluations(context: &Context) -> Option<ContentItem> {
     (!items.is_empty()).then(|| container.children(Contains, items))
 }
 
-/// A further target that has a code: its probability, named by the concept. It is no finding, since nothing decides on
-/// it. Central embolism, the ratio of the ventricles and acute on chronic embolism have no code that is widely used;
-/// they are told by the API and the tables alone.
+/// A further target that has a code: its probability, named by the concept. It is not a finding, since there is no
+/// decision on it. Central embolism, the ratio of the ventricles and acute on chronic embolism have no code that is
+/// widely used; only the API and the tables give them.
 fn target(finding: &TargetFinding) -> Option<ContentItem> {
     let (concept, side) = match finding.target {
         Target::LeftSidedPe => (&sct::PULMONARY_EMBOLISM, Some(&sct::LEFT)),
@@ -89,8 +90,9 @@ impl Groups<'_> {
             .children(Contains, self.lungs(segmentation))
     }
 
-    /// What is said of the exam, shown at the greatest evidence or, without any, around all that was analysed. The finding is named only when embolism is present: readers that overlook the
-    /// decision take a named finding for a present one.
+    /// The result of the exam, shown at the greatest evidence or, without any, around the analysed field. The finding
+    /// is named only when embolism is present: readers that overlook the decision take a named finding for a present
+    /// one.
     fn exam(&self, algorithm: &[ContentItem]) -> ContentItem {
         let findings = self.context.findings;
         let key_slices = self.context.key_slices();
@@ -129,7 +131,7 @@ impl Groups<'_> {
             .measured_on(&[place.image])
     }
 
-    /// The regions of high evidence on one key slice; their number is the probability of the slice.
+    /// The regions of high evidence on one key slice; their value is the probability of the slice.
     fn regions(&self, number: usize, key_slice: &KeySlice, algorithm: &[ContentItem]) -> Vec<ContentItem> {
         let geometry = &self.context.volume.geometry;
         let image = self.header.source(key_slice.slice);
@@ -200,8 +202,8 @@ impl Groups<'_> {
             .with_algorithm(algorithm)
     }
 
-    /// Where the number of a key slice is shown: on an outline of its evidence, so that it does not cover the number of
-    /// the exam, which stands at the peak; at the peak where there is no outline.
+    /// Where the probability of a key slice is shown: on an outline of its evidence, so that it does not cover the
+    /// exam's probability at the peak; at the peak where there is no outline.
     fn anchor(&self, key_slice: &KeySlice) -> Place {
         let vertices = key_slice.outlines.iter().flatten();
         match vertices.max_by(|a, b| a[1].total_cmp(&b[1])) {

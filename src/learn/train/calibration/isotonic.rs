@@ -26,11 +26,11 @@ impl Block {
     }
 }
 
-/// The never falling map that is nearest to the truth, with one knot for each block at the mean of its logits, so that
-/// exams within a block keep their order (centred isotonic regression, Oron and Flournoy 2017,
-/// doi 10.1080/19466315.2017.1286256). Both classes must be there.
+/// The non-decreasing map that is nearest to the truth, with one knot for each block at the mean of its logits, so that
+/// exams within a block keep their order (centred isotonic regression, Oron and Flournoy 2017, doi
+/// 10.1080/19466315.2017.1286256). Both classes must be present.
 ///
-/// Targets are smoothed as Platt's (1999), so nothing is ever certain.
+/// Targets are smoothed as Platt's (1999), so no probability is 0 or 1.
 pub(super) fn fit(logits: &[Scored]) -> TargetCalibration {
     let positives = logits.iter().filter(|one| one.positive).count() as f64;
     let negatives = logits.len() as f64 - positives;
@@ -52,7 +52,7 @@ pub(super) fn fit(logits: &[Scored]) -> TargetCalibration {
     }
     let mut knots: Vec<[f64; 2]> = blocks.iter().map(|block| [block.logits / block.exams, block.mean()]).collect();
     if let [[logit, probability]] = knots[..] {
-        // Logits that say nothing: one probability for all.
+        // Logits that do not separate the classes: one probability for all.
         knots.push([logit + 1.0, probability]);
     }
     TargetCalibration { temperature: 1.0, bias: 0.0, isotonic: Isotonic::new(knots).ok() }

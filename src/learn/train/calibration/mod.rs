@@ -6,11 +6,11 @@ use super::configuration::CalibrationMethod;
 use super::metrics::{Confusion, Scored};
 use crate::engine::models::manifest::{OperatingPoint, TargetCalibration};
 
-/// Exams of either class below which what was chosen on them is said to be uncertain, and below which an isotonic map,
-/// which has as many parameters as it finds steps, is not fitted.
+/// Fewest exams of each class. With fewer, what was chosen on them is reported as uncertain, and an isotonic map is not
+/// fitted, since it has as many parameters as it finds steps.
 const FEW: usize = 20;
 
-/// How logits of one kind become probabilities, and what has to be said of it.
+/// How logits of one kind become probabilities, and how that was found.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Fitted {
     /// The map.
@@ -21,7 +21,7 @@ pub(crate) struct Fitted {
     pub(crate) said: String,
 }
 
-/// Fits what the configuration asks for, or less where the exams do not carry it. `what` names the logits.
+/// Fits what the configuration asks for, or less where the exams do not allow it. `what` names the logits.
 pub(crate) fn fit(method: CalibrationMethod, logits: &[Scored], what: &str) -> Fitted {
     let positives = logits.iter().filter(|one| one.positive).count();
     let negatives = logits.len() - positives;
@@ -35,10 +35,10 @@ pub(crate) fn fit(method: CalibrationMethod, logits: &[Scored], what: &str) -> F
         return unchanged("as evaluation.calibration = \"none\" asks");
     }
     if positives == 0 || negatives == 0 {
-        return unchanged(&format!("for {found_on} are of one class"));
+        return unchanged(&format!("because {found_on} are of one class"));
     }
     let Some(platt) = Platt::fit(logits) else {
-        return unchanged(&format!("for on {found_on} the logits do not rise with the truth"));
+        return unchanged(&format!("because on {found_on} the logits do not rise with the truth"));
     };
     let few = positives.min(negatives) < FEW;
     if method == CalibrationMethod::Isotonic && !few {
@@ -50,7 +50,7 @@ pub(crate) fn fit(method: CalibrationMethod, logits: &[Scored], what: &str) -> F
     } else {
         String::new()
     };
-    let uncertain = if few { "; so few leave it uncertain" } else { "" };
+    let uncertain = if few { "; with so few it is uncertain" } else { "" };
     let said = format!("{what}: temperature and bias fitted to {found_on}{instead}{uncertain}");
     Fitted { map: platt.into(), calibrated: true, said }
 }
@@ -71,7 +71,8 @@ impl From<Platt> for TargetCalibration {
 impl Platt {
     /// Leaves logits as they are.
     const IDENTITY: Self = Self { temperature: 1.0, bias: 0.0 };
-    /// Steepest slope that is believed; beyond it the classes are separated and the data say nothing of the slope.
+    /// Flattest and steepest slope that is accepted; beyond the steepest the classes are separated and the data do not
+    /// determine the slope.
     const SLOPES: [f64; 2] = [0.05, 5.0];
 
     /// Fits slope and bias by Newton's method with Platt's (1999) smoothed targets, which keep separated classes
@@ -167,7 +168,7 @@ pub(crate) fn operating_point(validation: &[Scored], sensitivity: f64, undetermi
     let few = if thresholds.len() < FEW { ", so few that it is uncertain" } else { "" };
     let chosen = format!(
         "highest threshold with a sensitivity of {sensitivity} on {} validation exams ({} of {} positive and {} of {} \
-         negative exams called rightly{few}); the band around it holds {:.0} % of them",
+         negative exams called correctly{few}); the band around it holds {:.0} % of them",
         validation.len(),
         table.true_positive,
         table.true_positive + table.false_negative,
@@ -195,7 +196,7 @@ mod tests {
 
     #[test]
     fn the_fit_recovers_a_known_temperature_and_bias() {
-        // Of n exams at each logit, so many are positive as sigmoid(logit / 2 - 0.5) says.
+        // Of the exams at each logit, a share of sigmoid(logit / 2 - 0.5) is positive.
         let mut logits = Vec::new();
         for step in -20..=20 {
             let logit = f64::from(step) / 4.0;
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_exams_do_not_carry_is_not_fitted_and_that_is_said() {
+    fn what_the_exams_do_not_allow_is_not_fitted_and_that_is_stated() {
         let said = |method, logits: &[Scored]| {
             let fitted = fit(method, logits, "exams");
             (fitted.calibrated, fitted.map.isotonic.is_some(), fitted.said)

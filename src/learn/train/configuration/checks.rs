@@ -1,4 +1,4 @@
-//! What settings are checked for.
+//! Checks of settings.
 
 use std::ops::RangeInclusive;
 

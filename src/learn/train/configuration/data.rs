@@ -52,8 +52,8 @@ pub struct Work {
     pub experiment: String,
 }
 
-/// Which slice labels are used: the others are treated as if nobody had drawn them. Counted on source slices, before
-/// any sampling; exam labels are used for all.
+/// Which slice labels are used: the others are treated as unlabelled. Counted on source slices, before any sampling;
+/// exam labels are used for all.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Supervision {

@@ -17,11 +17,11 @@ pub struct Evaluation {
     pub calibration: CalibrationMethod,
     /// Resamplings for intervals.
     pub bootstrap: usize,
-    /// Wanted on validation exams.
+    /// Sensitivity wanted on validation exams.
     pub sensitivity: f64,
     /// Share of validation exams in the indeterminate band.
     pub indeterminate_share: f64,
-    /// Another experiment in the same work folder; empty for none.
+    /// Another experiment in the same work folder to compare with; empty for none.
     pub compare_with: String,
 }
 
@@ -31,7 +31,7 @@ pub struct Evaluation {
 pub enum CalibrationMethod {
     /// A divisor and a bias (Platt 1999; Guo et al. 2017, arXiv:1706.04599).
     Temperature,
-    /// A map that never falls and follows the exams; for hundreds of them. Single slices are calibrated by temperature.
+    /// A non-decreasing map that follows the exams; for hundreds of them. Single slices are calibrated by temperature.
     Isotonic,
     /// Logits as they are.
     None,
@@ -72,7 +72,7 @@ impl Evaluation {
 }
 
 impl Package {
-    /// What a package may be used for that was trained on such images. It is a demonstration if they are synthetic, and
+    /// The intended use of a package that was trained on such images. It is a demonstration if they are synthetic, and
     /// only then.
     pub(in super::super) fn intended_use(&self, synthetic: bool) -> IntendedUse {
         match self.intended_use {
@@ -82,7 +82,7 @@ impl Package {
         }
     }
 
-    /// Refuses images that are not synthetic and of which nothing is said.
+    /// Refuses images that are neither synthetic nor described.
     pub(in super::super) fn require_description(&self, synthetic: bool) -> Result<(), SettingError> {
         if !synthetic && self.data.is_empty() {
             return Err(SettingError::new("package.data is empty", "say what the training images were"));

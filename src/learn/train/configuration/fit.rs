@@ -9,7 +9,7 @@ use super::device::FitDevice;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fit {
-    /// Of everything that is drawn.
+    /// Seed of everything that is drawn.
     pub seed: u64,
     /// `auto`, `cpu` or `cuda:N`.
     pub device: FitDevice,
@@ -21,7 +21,7 @@ pub struct Fit {
     pub maximum_minutes: f64,
     /// Exams in one batch.
     pub exams_per_step: usize,
-    /// Slices drawn of each.
+    /// Slices drawn of each exam.
     pub slices_per_exam: usize,
     /// Neighbouring slices drawn together.
     pub run_length: usize,
@@ -33,7 +33,7 @@ pub struct Fit {
     pub final_learning_rate: f64,
     /// Steps of linear warm-up.
     pub warm_up_steps: usize,
-    /// Of AdamW.
+    /// Weight decay of AdamW.
     pub weight_decay: f64,
     /// Largest joint norm of the gradients.
     pub gradient_norm: f64,
@@ -43,7 +43,7 @@ pub struct Fit {
     pub slice_weight: f64,
     /// Weight of the term of evidence cells against embolus masks.
     pub mask_weight: f64,
-    /// Weight of the term of what is known of an exam beside embolism.
+    /// Weight of the term of an exam's further targets.
     pub target_weight: f64,
     /// Draws of each training exam in an epoch, on average.
     pub passes: usize,
@@ -55,11 +55,11 @@ pub struct Fit {
     pub labelled_share: f64,
     /// Epochs without a better metric before the end; 0 for no early stop.
     pub patience: usize,
-    /// One of so many slices of a validation exam is looked at during the fit.
+    /// During the fit, one of this many slices of a validation exam is evaluated.
     pub validation_stride: usize,
     /// Epochs on patches before whole slices, for cohorts with masks of the emboli; 0 for none.
     pub patch_epochs: usize,
-    /// Time limit of them; 0 for none.
+    /// Time limit of these epochs; 0 for none.
     pub patch_minutes: f64,
     /// Patches in one step.
     pub patches_per_step: usize,
@@ -69,7 +69,7 @@ pub struct Fit {
     pub patch_learning_rate: f64,
     /// Training exams on whose whole stacks the head is fitted; 0 for none.
     pub head_exams: usize,
-    /// Passes over them.
+    /// Passes over these exams.
     pub head_epochs: usize,
     /// Highest learning rate of the head's own fit.
     pub head_learning_rate: f64,
@@ -108,7 +108,7 @@ pub struct Augmentation {
 }
 
 impl Fit {
-    /// The same but for how long it takes and where: what does not make it another fit.
+    /// The same without the settings of length and device, which do not make it another fit.
     pub(in super::super) fn without_length(&self) -> Self {
         Self {
             device: FitDevice::default(),
@@ -161,7 +161,7 @@ impl Fit {
             return Err(SettingError::new(both, "the weights would not be trained"));
         }
         if self.patch_epochs > 0 && self.mask_weight == 0.0 {
-            let problem = "an encoder is trained on patches by masks; fit.mask_weight is 0";
+            let problem = "training on patches needs masks, and fit.mask_weight is 0";
             return Err(SettingError::new("fit.patch_epochs", problem));
         }
         Ok(())

@@ -16,13 +16,13 @@ pub(in super::super) const CELL: usize = 2;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EncoderConfiguration {
-    /// Which network.
+    /// The architecture.
     pub architecture: Architecture,
     /// Channels of a published architecture, as a multiple of the published ones.
     pub width: f64,
     /// Its blocks, likewise.
     pub depth: f64,
-    /// A file of weights to begin with; empty for random ones.
+    /// A file of initial weights; empty for random ones.
     pub weights: PathBuf,
     /// The pyramid's channels at half, quarter and eighth of the input's resolution.
     pub widths: [usize; 3],
@@ -30,7 +30,7 @@ pub struct EncoderConfiguration {
     pub blocks: [usize; 3],
 }
 
-/// What looks at slices.
+/// Architectures of the slice encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Architecture {
@@ -61,27 +61,27 @@ pub(crate) struct Multipliers {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeadConfiguration {
-    /// What is said of an exam, in the order of [`Target::ALL`], embolism first.
+    /// Targets of an exam, in the order of [`Target::ALL`], embolism first.
     pub targets: Vec<Target>,
-    /// What a slice is told of the others before it is read.
+    /// How a slice gets information from other slices before it is read.
     pub sequence: SequenceKind,
     /// Channels of the sequence along the slices.
     pub width: usize,
     /// `attention`: neighbouring slices that each step sees, an odd number.
     pub context: usize,
-    /// `recurrent`: slices that a state goes back.
+    /// `recurrent`: number of slices that a state reaches back.
     pub steps: usize,
 }
 
-/// What a slice is told of the others before it is read.
+/// How a slice gets information from other slices before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SequenceKind {
-    /// Of its neighbours.
+    /// From its neighbours.
     Attention,
-    /// Of those below and above, one after another.
+    /// From those below and above, one after another.
     Recurrent,
-    /// Nothing.
+    /// It gets none.
     None,
 }
 
@@ -97,12 +97,12 @@ pub struct LungConfiguration {
 const CHANNEL_STEP: f64 = 8.0;
 
 impl Multipliers {
-    /// Of a published number of channels.
+    /// The multiple of a published number of channels.
     pub(crate) fn channels(self, published: usize) -> usize {
         ((self.width * published as f64 / CHANNEL_STEP).round().max(1.0) * CHANNEL_STEP) as usize
     }
 
-    /// Of a published number of blocks.
+    /// The multiple of a published number of blocks.
     pub(crate) fn blocks(self, published: usize) -> usize {
         (self.depth * published as f64).ceil().max(1.0) as usize
     }
@@ -121,8 +121,8 @@ impl EncoderConfiguration {
             return Err(SettingError::new(
                 format!("input.spacing_mm = {}", input.spacing_mm),
                 format!(
-                    "at most {widest} was expected, as the attribution map has cells of {CELL} pixels, which a node takes \
-                     up to {WIDEST_CELL_MM} mm wide"
+                    "at most {widest} was expected, because the attribution map has cells of {CELL} pixels, and a node \
+                     accepts cells up to {WIDEST_CELL_MM} mm wide"
                 ),
             ));
         }
@@ -192,7 +192,7 @@ mod tests {
     use crate::learn::train::configuration::TrainConfiguration;
 
     #[test]
-    fn multiples_of_published_sizes_are_never_nothing() {
+    fn multiples_of_published_sizes_are_never_zero() {
         let size = Multipliers { width: 0.125, depth: 0.25 };
         assert_eq!([64, 512, 16].map(|channels| size.channels(channels)), [8, 64, 8]);
         assert_eq!([2, 6].map(|blocks| size.blocks(blocks)), [1, 2]);
@@ -210,7 +210,7 @@ mod tests {
         assert!(problem(&["encoder.architecture=resnet18", "encoder.depth=0"]).contains("encoder.depth"));
         assert!(problem(&["encoder.architecture=resnet19"]).contains("resnet18"));
         assert!(problem(&["head.sequence=recurrent", "head.steps=0"]).contains("head.steps"));
-        assert!(problem(&["input.spacing_mm=2.6"]).contains("at most 2.5 was expected"), "no node would take it");
+        assert!(problem(&["input.spacing_mm=2.6"]).contains("at most 2.5 was expected"), "no node would accept it");
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub struct TrainConfiguration {
     pub supervision: Supervision,
     /// Where results go.
     pub work: Work,
-    /// How images are prepared; travels in the package.
+    /// How images are prepared; stored in the package.
     pub input: Preparation,
     /// Slice encoder of the embolism classifier.
     pub encoder: EncoderConfiguration,

@@ -8,8 +8,8 @@ use crate::learn::train::bootstrap::{ByPatient, Difference, Paired, Resampling, 
 use crate::learn::train::labels::Split;
 use crate::learn::train::metrics::auroc;
 
-/// By how much the exam AUROC exceeds that of another model on the test exams that both answered, and a sentence that
-/// says so. Exams whose labels differ are left out and counted.
+/// By how much the exam AUROC exceeds that of another model on the test exams that both predicted, and a sentence that
+/// states it. Exams whose labels differ are left out and counted.
 pub(super) fn with(
     baseline: &str,
     own: &[Prediction],
@@ -34,8 +34,8 @@ pub(super) fn with(
         None => (BTreeMap::new(), format!("no comparison: the {exams} are not of both classes")),
         Some(Difference { metric, at_least }) => {
             let said = format!(
-                "on {exams} the exam AUROC is {:+.4} from that of {baseline}, at least {at_least:+.4} (one-sided 95 % bound, \
-                 drawn in pairs)",
+                "on {exams} the exam AUROC differs by {:+.4} from that of {baseline}, at least {at_least:+.4} \
+                 (one-sided 95 % bound, drawn in pairs)",
                 metric.value
             );
             let bound = Metric { value: at_least, interval: None };

@@ -16,14 +16,14 @@ use crate::learn::train::step::Step;
 use crate::learn::train::table;
 use crate::learn::train::{TrainError, TrainingContext};
 
-/// What the evaluation of a classifier gives.
+/// The result of evaluating a classifier.
 pub(crate) struct ClassifierEvaluation {
     pub(crate) evaluation: Evaluation,
     pub(crate) predictions: Vec<Prediction>,
     pub(crate) targets: Vec<TargetPrediction>,
 }
 
-/// Evaluates the embolism classifier, one network or an ensemble with a member a fit, on whole exams.
+/// Evaluates the embolism classifier, one network or an ensemble with one member per fit, on whole exams.
 pub(crate) fn embolism(
     configuration: &TrainConfiguration,
     context: &TrainingContext,

@@ -11,7 +11,7 @@ use crate::engine::models::package::Package;
 use crate::learn::train::TrainError;
 use crate::learn::train::step::Step;
 
-/// Metrics and the names that they had in an earlier version, which `evaluation.json` still has for one version.
+/// Metrics and the names that they had in an earlier version, which `evaluation.json` keeps for one more version.
 const EARLIER_NAMES: [(&str, &str); 3] = [
     ("test.exam_standard_deviation_mean", "test.exam_spread_mean"),
     ("test.emboli", "test.clots"),
@@ -23,18 +23,18 @@ const EARLIER_NAMES: [(&str, &str); 3] = [
 pub(crate) struct Evaluation {
     /// Metrics by `split.name`.
     pub(crate) metrics: BTreeMap<String, Metric>,
-    /// Of each member of an embolism classifier.
+    /// Calibration of each member of an embolism classifier.
     pub(crate) calibration: Vec<Calibration>,
-    /// Of the embolism classifier.
+    /// Operating point of the embolism classifier.
     pub(crate) operating_point: Option<OperatingPoint>,
-    /// SHA-256 of the packages of networks that were run, one a member.
+    /// SHA-256 of the packages of networks that were run, one per member.
     pub(crate) networks_sha256: Vec<String>,
-    /// How calibration came about, and what the exams did not allow, a sentence each.
+    /// How calibration was found, and what the exams did not allow, one sentence each.
     pub(crate) notes: Vec<String>,
 }
 
 impl Evaluation {
-    /// Of networks that were not evaluated yet.
+    /// That of networks that were not evaluated yet.
     pub(crate) fn uncalibrated(kind: Kind) -> Self {
         let of_classifier = kind == Kind::EmbolismClassifier;
         let chosen = "not chosen yet".to_owned();

@@ -1,4 +1,4 @@
-//! Exported networks over prepared exams, in ONNX Runtime: exams side by side, one session a core.
+//! Exported networks over prepared exams, in ONNX Runtime: exams in parallel, one session per core.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -52,7 +52,7 @@ pub(super) fn lungs(
         .collect()
 }
 
-/// As many networks as there are cores, each on one of them; on another device a single one, which fills it.
+/// On the CPU one network per core; on another device a single one, which fills it.
 fn sessions<N>(
     context: &TrainingContext,
     load: impl Fn(&Runtime) -> Result<N, ModelsError>,
@@ -66,7 +66,7 @@ fn sessions<N>(
     (0..cores).map(|_| load(&runtime).map_err(TrainError::from)).collect()
 }
 
-/// Does the work for `0..count`, on all networks at once. Gives the results in order, or an error met.
+/// Does the work for `0..count`, on all networks at once. Returns the results in order, or an error.
 fn side_by_side<N: Send, T: Send>(
     networks: &mut [N],
     count: usize,
@@ -80,7 +80,7 @@ fn side_by_side<N: Send, T: Send>(
             if index >= count {
                 return Ok(done);
             }
-            // After a failure nobody begins another.
+            // After a failure no network begins another.
             done.push((index, work(network, index).inspect_err(|_| next.store(count, Ordering::Relaxed))?));
             bar.inc(1);
         }
@@ -124,7 +124,7 @@ fn overlaps_of(network: &mut LungNetwork, data: &Dataset, exam: usize) -> Result
     Ok(overlaps)
 }
 
-/// The lung that each pixel of class logits `[N, classes, H, W]` belongs to, as the node has it.
+/// The lung that each pixel of class logits `[N, classes, H, W]` belongs to, by the node's rule.
 fn lung_labels(logits: &Array4<f32>, classes: &LungClasses) -> Array3<u8> {
     logits.map_axis(Axis(1), |pixel| match classes.likelier_lung(|class| pixel[class]) {
         (side, margin) if margin > 0.0 => side,
@@ -142,7 +142,7 @@ mod tests {
     use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG};
 
     #[test]
-    fn a_class_that_is_neither_lung_nor_background_counts_as_no_lung() {
+    fn a_class_that_is_neither_lung_nor_background_is_not_lung() {
         // Airway, right, left, background; a column each.
         let columns = [[6.0, 5.0, 1.0, 0.0], [4.0, 5.0, 1.0, 0.0], [0.0, 1.0, 5.0, 0.0], [0.0, 1.0, 5.0, 6.0]];
         let logits = Array4::from_shape_fn((1, 4, 1, 4), |(_, class, _, column)| columns[column][class]);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn results_come_in_order_whoever_makes_them() {
+    fn results_come_in_order_whichever_worker_makes_them() {
         let mut workers = [0_usize; 3];
         let doubled = side_by_side(&mut workers, 50, |worker, index| {
             *worker += 1;

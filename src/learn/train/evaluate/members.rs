@@ -1,4 +1,4 @@
-//! From the logits of one network, or of the members of an ensemble, to what is said of an exam.
+//! From the logits of one network, or of the members of an ensemble, to the answer for an exam.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,8 @@ use crate::learn::train::labels::Split;
 use crate::learn::train::loss::UNLABELLED;
 use crate::learn::train::metrics::{Scored, standard_deviation};
 
-/// Calibrates one network on its own validation exams: exams, slices, and each further target. Says how.
+/// Calibrates one network on its own validation exams: exams, slices, and each further target. Returns notes on how,
+/// too.
 pub(super) fn calibrate(
     method: CalibrationMethod,
     targets: &[Target],
@@ -66,23 +67,23 @@ pub(super) fn named(member: usize, members: usize, said: String) -> String {
     if members > 1 { format!("member {member}: {said}") } else { said }
 }
 
-/// What one network, or an ensemble, says of an exam, beside what is known of it.
+/// The answer of one network, or of an ensemble, for an exam, with the exam's labels.
 #[derive(Debug, Clone)]
 pub(super) struct ExamAnswer<'a> {
     pub(super) exam: &'a PreparedExam,
     /// Mean logit and mean calibrated probability of each target.
     pub(super) targets: Vec<(Target, f64, f64)>,
-    /// Probabilities of embolism, one a member.
+    /// Probabilities of embolism, one per member.
     pub(super) members: Vec<f64>,
-    /// Mean calibrated probability of each labelled slice, beside its label.
+    /// Mean calibrated probability of each labelled slice, with its label.
     pub(super) slices: Vec<Scored>,
     /// The member that answered alone although there are others.
     alone: Option<usize>,
 }
 
 impl<'a> ExamAnswer<'a> {
-    /// The answer of networks to one exam, each calibrated for itself: what an ensemble says is the mean of what its
-    /// members say.
+    /// The answer of networks to one exam, each calibrated for itself: an ensemble's answer is the mean of its members'
+    /// answers.
     pub(super) fn new(
         exam: &'a PreparedExam,
         targets: &[Target],
@@ -149,7 +150,7 @@ impl<'a> ExamAnswer<'a> {
         }
     }
 
-    /// What is said beside embolism.
+    /// The predictions of the further targets.
     pub(super) fn of_targets(&self) -> impl Iterator<Item = TargetPrediction> + '_ {
         self.targets.iter().skip(1).map(|(target, logit, probability)| TargetPrediction {
             series: self.exam.series.clone(),
@@ -162,7 +163,7 @@ impl<'a> ExamAnswer<'a> {
     }
 }
 
-/// What is said of the slices that carry a label, beside the labels.
+/// The scores of the slices that carry a label, with the labels.
 fn with_labels<'a>(said: impl Iterator<Item = f64> + 'a, labels: &'a [u8]) -> impl Iterator<Item = Scored> + 'a {
     said.zip(labels)
         .filter(|(_, label)| **label != UNLABELLED)
@@ -203,7 +204,7 @@ mod tests {
     const TARGETS: [Target; 2] = [Target::PulmonaryEmbolism, Target::LeftSidedPe];
 
     #[test]
-    fn every_target_is_calibrated_on_the_exams_that_say_it() {
+    fn every_target_is_calibrated_on_the_exams_that_have_its_label() {
         let exams: Vec<PreparedExam> =
             (0..60).map(|n| exam(n, n % 2 == 0, (n % 3 > 0).then_some(n % 4 == 0), &[UNLABELLED; 2])).collect();
         let said: Vec<ExamLogits> = (0..60_u32)
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ensemble_says_the_mean_of_its_calibrated_members() {
+    fn an_ensemble_answers_with_the_mean_of_its_calibrated_members() {
         let exam = exam(1, true, Some(false), &[1, 0, UNLABELLED]);
         let calibrations = [uncalibrated(), Calibration { temperature: 2.0, slice_bias: 1.0, ..uncalibrated() }];
         let (one, two) = (logits(2.0, -1.0, &[0.0, 1.0, 2.0]), logits(-2.0, 3.0, &[1.0, -1.0, 0.0]));

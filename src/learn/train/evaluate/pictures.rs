@@ -1,4 +1,4 @@
-//! Pictures of the exams that went worst, out of their prepared slices.
+//! Pictures of the exams with the worst predictions, from their prepared slices.
 
 use ndarray::{Array3, Axis};
 
@@ -11,11 +11,11 @@ use crate::learn::train::labels::Split;
 use crate::learn::train::report::{Case, Picture, worst};
 use crate::learn::train::{TrainError, TrainingContext};
 
-/// Missed emboli and false alarms, of either kind at most so many.
+/// Most exams of each kind: missed emboli and false alarms.
 const EACH: usize = 3;
 
-/// The test exams that went worst, or the validation exams where there is no test, each with the slice of greatest
-/// evidence: for an embolism that was missed, among the slices that are labelled to show it.
+/// The test exams with the worst predictions, or the validation exams where there is no test, each with the slice of
+/// greatest evidence: for an embolism that was missed, among the slices that are labelled to show it.
 pub(crate) fn cases(
     context: &TrainingContext,
     fits: &[ExportedFit],

@@ -1,4 +1,4 @@
-//! What is said of exams, row by row.
+//! Predictions for exams, row by row.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +19,8 @@ pub(crate) struct Prediction {
     pub(crate) logit: Option<f64>,
     /// Calibrated; the mean of the members.
     pub(crate) probability: f64,
-    /// Standard deviation of the members' probabilities; empty where one network answered. `spread` is the column's earlier
-    /// name.
+    /// Standard deviation of the members' probabilities; empty where one network answered. `spread` is the column's
+    /// earlier name.
     #[serde(default)]
     pub(crate) standard_deviation: Option<f64>,
     pub(crate) spread: Option<f64>,
@@ -46,13 +46,13 @@ pub(crate) fn scored(predictions: &[Prediction], split: Split) -> ByPatient<Scor
     of_split.map(|one| (one.patient.as_str(), one.scored())).collect()
 }
 
-/// One row of `targets.csv`: what is said of an exam beside embolism.
+/// One row of `targets.csv`: the prediction of a further target of an exam.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TargetPrediction {
     pub(crate) series: String,
     pub(crate) split: Split,
     pub(crate) target: Target,
-    /// The label; empty where nobody said.
+    /// The label; empty where it is unknown.
     pub(crate) label: Option<bool>,
     /// Mean of the members' logits; empty where a package gave its probability alone.
     pub(crate) logit: Option<f64>,

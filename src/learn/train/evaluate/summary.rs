@@ -1,4 +1,4 @@
-//! Metrics of what was said of exams and slices, each with the split that it was found on in its name.
+//! Metrics of the predictions for exams and slices, each with the split that it was found on in its name.
 
 use std::collections::BTreeMap;
 
@@ -83,8 +83,8 @@ pub(super) fn of_slices(slices: &[Scored]) -> Vec<(&'static str, Metric)> {
     metrics.into_iter().filter_map(|(name, value)| Some((name, plain(value?)))).collect()
 }
 
-/// Metrics of what is said beside embolism, target by target, of the exams whose label is known. The predictions of the
-/// same exams say whom they show.
+/// Metrics of each further target, over the exams whose label is known. The predictions of the same exams name their
+/// patients.
 pub(super) fn of_targets(
     targets: &[TargetPrediction],
     predictions: &[Prediction],
@@ -121,7 +121,7 @@ pub(super) fn of_standard_deviations(predictions: &[Prediction]) -> Option<(Stri
     Some(("test.exam_standard_deviation_mean".to_owned(), plain(mean(&deviations)?)))
 }
 
-/// How far the members of an ensemble are apart on the test exams: mean and standard deviation of their areas.
+/// How much the members of an ensemble differ on the test exams: mean and standard deviation of their areas.
 pub(super) fn of_members(answers: &[ExamAnswer<'_>]) -> BTreeMap<String, Metric> {
     let test: Vec<&ExamAnswer> = answers.iter().filter(|answer| answer.split() == Split::Test).collect();
     let members = test.first().map_or(0, |answer| answer.members.len());
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_metrics_of_the_authors_and_more_are_there_and_those_undefined_are_left_out() {
+    fn all_published_metrics_and_more_are_present_and_undefined_ones_are_left_out() {
         let exam = |n: u32| (n, Scored { score: f64::from(n) / 40.0, positive: n.is_multiple_of(3) || n > 30 });
         let exams: ByPatient<Scored> = (0..40).map(exam).collect();
         let resampling = Resampling { count: 50, seed: 1 };
@@ -170,7 +170,7 @@ mod tests {
             "exams",
             "positive_exams",
         ] {
-            assert!(found.contains_key(name), "{name} is missing of {:?}", found.keys());
+            assert!(found.contains_key(name), "{name} is missing from {:?}", found.keys());
         }
         let cells =
             ["true_positives", "false_negatives", "true_negatives", "false_positives"].map(|name| found[name].value);

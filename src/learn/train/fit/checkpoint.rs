@@ -1,8 +1,8 @@
 //! Weights, optimiser and progress on disk, replaced as a whole or not at all.
 //!
-//! Each epoch that matters, the last and the best, has files of its own, which nobody changes. `progress.json` names
-//! them; it is written when they are on disk and before older ones are removed, so a kill at any moment leaves the state
-//! before the epoch or the state after it.
+//! Each epoch that matters, the last and the best, has files of its own, which are never changed. `progress.json` names
+//! them; it is written when they are on disk and before older ones are removed, so a kill at any moment leaves the
+//! state before the epoch or the state after it.
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ pub(crate) struct Progress {
     pub(crate) best: Option<f64>,
     /// Epoch that gave it, from 1; 0 for the weights that the fit began with.
     pub(crate) best_epoch: usize,
-    /// What the weights were before, in a fit that goes on where another ended: the digest of its best weights.
+    /// In a fit that continues another one, the digest of that one's best weights.
     pub(crate) begun_with: String,
     /// The lines of the log.
     pub(crate) log: Vec<EpochLine>,
@@ -46,7 +46,7 @@ impl Checkpoints {
         Ok(Self { folder: folder.to_owned() })
     }
 
-    /// Keeps what the progress names: the weights of its last epoch, with what a resumed fit needs, and the best.
+    /// Saves what the progress names: the weights of its last epoch, with what a resumed fit needs, and the best.
     pub(crate) fn save<M: Module>(
         &self,
         network: &M,
@@ -61,7 +61,7 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Keeps weights that no fit of this folder has changed as its best.
+    /// Saves weights as the best that no fit of this folder has changed.
     pub(crate) fn save_unfitted<M: Module>(&self, network: &M, begun_with: &str) -> Result<(), TrainError> {
         let progress = Progress { begun_with: begun_with.to_owned(), ..Progress::default() };
         self.save_weights(network, progress.epoch)?;
@@ -80,7 +80,7 @@ impl Checkpoints {
     ) -> Result<Option<Progress>, TrainError> {
         let Some(progress) = self.progress()? else { return Ok(None) };
         if progress.begun_with != begun_with {
-            tracing::info!("{}: begins again, from other weights than before", self.folder.display());
+            tracing::info!("{}: starts again, because its initial weights have changed", self.folder.display());
             return Ok(None);
         }
         if progress.epoch > 0 {
@@ -155,7 +155,7 @@ impl Checkpoints {
         for path in entries.flatten().map(|entry| entry.path()) {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.contains(".bpk") && !kept.iter().any(|kept| *kept == name) {
-                // A file that stays costs room and nothing else.
+                // A file that stays only takes up space.
                 let _ = std::fs::remove_file(&path);
             }
         }
@@ -173,7 +173,7 @@ fn optimiser_name(epoch: usize) -> String {
 fn unwritten(path: &Path, error: &dyn std::fmt::Display) -> TrainError {
     failed(
         path,
-        &format!("{error}; make room and run the step again: it goes on from the last checkpoint that is whole"),
+        &format!("{error}; free some space and run the step again: it continues from the last complete checkpoint"),
     )
 }
 

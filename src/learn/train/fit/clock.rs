@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::learn::train::configuration::Fit;
 
-/// How much of the fit lies behind, by epochs or by time, whichever runs out first.
+/// How much of the fit is done, by epochs or by time, whichever runs out first.
 pub(super) struct Clock<'a> {
     pub(super) settings: &'a Fit,
     started: Instant,
@@ -12,7 +12,7 @@ pub(super) struct Clock<'a> {
 }
 
 impl<'a> Clock<'a> {
-    /// Starts after so many seconds of an earlier run.
+    /// Starts after `before` seconds of earlier runs.
     pub(super) fn start(settings: &'a Fit, before: f64) -> Self {
         Self { settings, started: Instant::now(), before }
     }
@@ -28,7 +28,7 @@ impl<'a> Clock<'a> {
         (epochs / self.settings.epochs as f64).max(by_time)
     }
 
-    /// Time to the end after so many epochs, if the rest takes as long as what lies behind.
+    /// Time to the end after a number of epochs, at the pace so far.
     pub(super) fn left(&self, epochs: usize) -> Duration {
         let done = self.done(epochs as f64).clamp(f64::EPSILON, 1.0);
         Duration::from_secs_f64((self.seconds() * (1.0 - done) / done).min(1e9))

@@ -27,7 +27,7 @@ impl Devices {
         }
     }
 
-    /// Several of one kind that is there once: to test what several do.
+    /// One device several times, to test what several do.
     #[cfg(test)]
     pub(crate) fn repeated(device: &Device, count: usize) -> Self {
         Self { main: device.clone(), others: vec![device.clone(); count - 1] }
@@ -80,7 +80,7 @@ fn cuda(_number: usize) -> Option<Device> {
 fn missing(key: &str, value: &str) -> TrainError {
     let built = if cfg!(feature = "cuda") { "" } else { "; this program was built without the feature `cuda`" };
     let expected =
-        if key == "device" { "\"auto\", \"cpu\" or \"cuda:N\"" } else { "numbers of CUDA devices that are there" };
+        if key == "device" { "\"auto\", \"cpu\" or \"cuda:N\"" } else { "numbers of CUDA devices that exist" };
     TrainError::Exams(format!("fit.{key} = {value}: {expected} was expected{built}"))
 }
 
@@ -90,7 +90,7 @@ mod tests {
     use crate::learn::train::configuration::TrainConfiguration;
 
     #[test]
-    fn devices_that_cannot_be_had_are_refused() {
+    fn unavailable_devices_are_refused() {
         for (setting, named) in [("fit.devices=[0, 1]", "fit.devices = [0, 1]"), ("fit.device=cuda:0", "\"cuda:0\"")] {
             let settings = TrainConfiguration::load(None, &[setting.to_owned()]).expect("valid").fit;
             let problem = Devices::new(&settings).expect_err("no CUDA here").to_string();

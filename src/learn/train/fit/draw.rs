@@ -10,7 +10,8 @@ use crate::learn::train::configuration::Fit;
 use crate::learn::train::dataset::PreparedExam;
 
 /// Exams in the order in which they are drawn, as many as there are: with the wanted shares of exams with embolism and
-/// of exams with slice labels. The exams of each kind come in shuffled rounds; where a kind is missing, another is drawn.
+/// of exams with slice labels. The exams of each kind come in shuffled rounds; where a kind is missing, another is
+/// drawn.
 pub(super) fn exams(exams: &[PreparedExam], settings: &Fit, random: &mut ChaCha8Rng) -> Vec<usize> {
     let kind = |exam: &PreparedExam| Kind {
         positive: settings.positive_share > 0.0 && exam.embolism,
@@ -33,7 +34,7 @@ pub(super) fn exams(exams: &[PreparedExam], settings: &Fit, random: &mut ChaCha8
         .collect()
 }
 
-/// What an exam can show.
+/// Whether an exam is positive and has slice labels, as far as the settings distinguish it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
     positive: bool,
@@ -67,7 +68,7 @@ impl Round {
     }
 }
 
-/// Says yes to an exact share of all draws, evenly distributed.
+/// True for an exact share of all draws, evenly distributed.
 struct Due {
     share: f64,
     sum: f64,
@@ -94,7 +95,7 @@ pub(super) fn slices(labels: &[u8], settings: &Fit, random: &mut ChaCha8Rng) -> 
     let runs = settings.slices_per_exam / settings.run_length;
     let latest = labels.len().saturating_sub(settings.run_length);
     let wanted = settings.positive_runs * runs as f64;
-    // A run that is due in part is drawn for: of one run and a share of a half, every other one.
+    // The fraction of a run is drawn at random: with one run and a share of a half, every other one on average.
     let around = wanted as usize + usize::from(wanted.fract() > 0.0 && random.random_bool(wanted.fract()));
     (0..runs)
         .flat_map(|run| {

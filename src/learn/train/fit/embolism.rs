@@ -17,7 +17,7 @@ use crate::learn::train::loss::{self, ExamLabels, Terms, UNLABELLED, Weights};
 use crate::learn::train::metrics::{Scored, auroc};
 use crate::learn::train::network::{EmbolismNetwork, Encoded, Encoder, Head};
 
-/// Slices that enter the encoder at once when nothing is trained.
+/// Slices that enter the encoder at once outside training.
 const BATCH: usize = 16;
 
 /// What a fit of the embolism classifier needs.
@@ -27,11 +27,11 @@ pub(crate) struct EmbolismTask<'a> {
     pub(crate) validation: &'a Dataset,
     /// Slice targets of each training exam.
     pub(crate) targets: Vec<Vec<u8>>,
-    /// Weights to begin with, where there is a file of them or the encoder has been trained on patches.
+    /// Initial weights, where there is a file of them or the encoder was trained on patches.
     pub(crate) start: Option<Start>,
 }
 
-/// Weights to go on from: of an earlier fit, or of a file.
+/// Initial weights: of an earlier fit, or of a file.
 pub(crate) struct Start {
     pub(crate) network: EmbolismNetwork,
     /// Digest of their file.
@@ -42,7 +42,7 @@ pub(crate) struct Start {
 pub(crate) struct EmbolismBatch {
     images: Vec<f32>,
     labels: ExamLabels,
-    /// Evidence cells that an embolus touches; empty where masks are not asked for.
+    /// Evidence cells that an embolus touches; empty where masks are not used.
     cells: Vec<u8>,
 }
 
@@ -56,7 +56,7 @@ struct Drawn {
 
 impl<'a> EmbolismTask<'a> {
     /// # Errors
-    /// The file of weights to begin with does not fit.
+    /// The file of initial weights does not fit.
     pub(crate) fn new(
         configuration: &'a TrainConfiguration,
         training: &'a Dataset,
@@ -84,7 +84,7 @@ impl EmbolismTask<'_> {
         })
     }
 
-    /// Evidence cells of the drawn slices that an embolus touches, where masks are asked for.
+    /// Evidence cells of the drawn slices that an embolus touches, where masks are used.
     fn cells(&self, exam: usize, slices: &[usize], variation: &Variation) -> Result<Vec<u8>, TrainError> {
         let size = self.training.size();
         if self.configuration.fit.mask_weight == 0.0 {
@@ -191,7 +191,7 @@ impl Task for EmbolismTask<'_> {
     }
 }
 
-/// What is known of an exam, target by target; of its mirror image where it is flipped.
+/// Labels of an exam, target by target; those of its mirror image where it is flipped.
 pub(super) fn target_labels(exam: TargetLabels, targets: &[Target], flipped: bool) -> Vec<u8> {
     let label = |target: Target| exam.of(if flipped { target.mirrored() } else { target });
     targets.iter().map(|target| label(*target).map_or(UNLABELLED, u8::from)).collect()
@@ -205,7 +205,7 @@ pub(crate) fn network(configuration: &TrainConfiguration, device: &Device) -> Em
     EmbolismNetwork { encoder, head }
 }
 
-/// Weights to begin with where the configuration names a file of them.
+/// Initial weights, where the configuration names a file of them.
 fn from_file(configuration: &TrainConfiguration) -> Result<Option<Start>, TrainError> {
     let path = &configuration.encoder.weights;
     if path.as_os_str().is_empty() {
@@ -219,7 +219,7 @@ fn from_file(configuration: &TrainConfiguration) -> Result<Option<Start>, TrainE
     Ok(Some(Start { network, digest: files::digest(&bytes) }))
 }
 
-/// Logits of the slices that carry a label, beside their labels.
+/// Logits of the slices that carry a label, with their labels.
 pub(crate) fn scored_slices(logits: Tensor<1>, targets: impl Iterator<Item = u8>) -> Vec<Scored> {
     let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
     logits

@@ -2,8 +2,8 @@
 //!
 //! A step of the optimiser trains on `accumulate` batches on each device. Each batch's loss is a mean over its exams;
 //! it counts by its share of the exams of the step, so the gradients are those of the step's exams as one batch
-//! ([`crate::learn::train::loss`] says why). Batch normalisation alone sees a batch at a time, as in every data-parallel
-//! fit that does not exchange statistics.
+//! ([`crate::learn::train::loss`] says why). Only batch normalisation sees one batch at a time, as in every
+//! data-parallel fit that does not exchange statistics.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -23,7 +23,7 @@ use super::optimiser::Optimiser;
 use super::task::{Task, random_at};
 use crate::learn::train::TrainError;
 
-/// Batches that wait for the device, at least.
+/// Fewest batches that are loaded ahead of the device.
 const AHEAD: usize = 2;
 
 /// A batch and how much it counts in its step, from 0 to 1.
@@ -32,7 +32,7 @@ struct Loaded<B> {
     share: f64,
 }
 
-/// What a batch gave.
+/// The result of training on a batch.
 struct BatchResult {
     gradients: GradientsParams,
     terms: Vec<(&'static str, f64)>,
@@ -75,7 +75,7 @@ impl Tally {
     }
 }
 
-/// Trains on every batch of the epoch's plan. Gives the weights and the line of the log, without validation.
+/// Trains on every batch of the epoch's plan. Returns the weights and the line of the log, without validation.
 pub(super) fn run<T: Task>(
     task: &T,
     clock: &Clock<'_>,
@@ -101,7 +101,7 @@ pub(super) fn run<T: Task>(
                 let batches = take(&loaded, round.len())?;
                 tally.waited += asked.elapsed();
                 let Some(together) = train_together(task, &network, batches, &devices.training(), &workers) else {
-                    // A worker has panicked; the end of the scope tells why.
+                    // A worker has panicked; the end of the scope reports why.
                     return Ok(());
                 };
                 for trained in together {
@@ -134,7 +134,7 @@ pub(super) fn run<T: Task>(
 }
 
 /// A thread that reads the batches of all steps in their order, some ahead; it ends with the first that cannot be read,
-/// or when nobody takes them any more. Where there are more cores than exams in a batch it reads several at once.
+/// or when the receiver is gone. Where there are more cores than exams in a batch it reads several at once.
 fn loader<'scope, T: Task>(
     scope: &'scope Scope<'scope, '_>,
     task: &'scope T,
@@ -227,7 +227,7 @@ impl<T: Task> Worker<T> {
     }
 
     fn ask(&self, network: &T::Network, batch: Loaded<T::Batch>) -> &Self {
-        // A worker that is no longer there does not answer either.
+        // A worker that has ended does not answer either.
         let _ = self.batches.send((network.clone(), batch));
         self
     }

@@ -1,7 +1,7 @@
 //! Fitting the exam head alone to whole stacks, which is how it reads exams when serving.
 //!
-//! The encoder is trained on a few slices a step; the head's attention and context depend on how many slices there are
-//! and how far apart. So it is fitted once more on the encoder's features of all slices.
+//! The encoder is trained on a few slices per step; the head's attention and context depend on the number of slices and
+//! their distance. So it is fitted once more on the encoder's features of all slices.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::seq::SliceRandom;
@@ -38,7 +38,8 @@ pub(crate) struct ExamFeatures {
 }
 
 impl HeadTask {
-    /// Encodes, with the network of this digest, validation exams and as many training exams as the configuration asks for.
+    /// Encodes validation exams, and as many training exams as the configuration asks for, with the network of this
+    /// digest.
     pub(crate) fn new(
         configuration: &TrainConfiguration,
         (network, network_digest): (&EmbolismNetwork, &str),

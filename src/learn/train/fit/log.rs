@@ -1,4 +1,4 @@
-//! What a fit tells of itself, epoch by epoch.
+//! The log of a fit, epoch by epoch.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,11 +22,11 @@ pub(crate) struct EpochLine {
     pub(super) gradient_norm: f64,
     /// Steps of the optimiser so far.
     pub(super) steps: usize,
-    /// Of training, without the validation.
+    /// Seconds of training, without the validation.
     pub(super) seconds: f64,
-    /// Slices, or patches of them, trained on in a second.
+    /// Slices, or patches of them, trained on per second.
     pub(super) slices_per_second: f64,
-    /// Spent waiting for the loader.
+    /// Seconds spent waiting for the loader.
     pub(super) waited_seconds: f64,
     /// Share of the seconds that was spent waiting for the loader.
     pub(super) wait_share: f64,
@@ -38,7 +38,7 @@ pub(crate) struct EpochLine {
 }
 
 impl EpochLine {
-    /// Tells the reader of the console, with the time that is left.
+    /// Reports the epoch on the console, with the time that is left.
     pub(super) fn announce(&self, epochs: usize, left: Duration) {
         let metrics: Vec<String> = self.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
         tracing::info!(
@@ -55,7 +55,7 @@ impl EpochLine {
     }
 }
 
-/// Writes all lines again: of what a killed fit left, nothing comes twice and nothing is missing.
+/// Writes all lines again, so that after a killed fit none is repeated and none is missing.
 pub(super) fn write(folder: &Path, lines: &[EpochLine]) -> Result<(), TrainError> {
     let lines: Vec<String> = lines.iter().map(|line| serde_json::to_string(line).unwrap_or_default() + "\n").collect();
     files::write_whole(&folder.join("log.jsonl"), lines.concat().as_bytes())

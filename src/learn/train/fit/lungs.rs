@@ -15,7 +15,7 @@ use crate::learn::train::dataset::Dataset;
 use crate::learn::train::loss::{self, Terms};
 use crate::learn::train::network::LungNetwork;
 
-/// Slices that enter the network at once when nothing is trained.
+/// Slices that enter the network at once outside training.
 const BATCH: usize = 16;
 
 /// What a fit of the lung network needs.
@@ -147,7 +147,7 @@ pub(crate) fn overlaps(
     Ok(overlaps)
 }
 
-/// Counts pixels of classes (1 left, 2 right) that were found beside those of the truth.
+/// Counts pixels of classes (1 left, 2 right) that were found, those of the truth, and those of both.
 pub(crate) fn add_overlaps(overlaps: &mut [Overlap; 2], found: impl Iterator<Item = usize>, truth: &[u8]) {
     for (found, truth) in found.zip(truth) {
         for (side, overlap) in overlaps.iter_mut().enumerate() {

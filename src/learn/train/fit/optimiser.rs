@@ -44,7 +44,7 @@ impl<M: Module> Optimiser<M> {
         self.steps
     }
 
-    /// Changes the weights. `done` is the share of the whole fit that lies behind, from 0 to 1.
+    /// Changes the weights. `done` is the share of the whole fit that is done, from 0 to 1.
     pub(crate) fn step(&mut self, network: M, mut gradients: GradientsParams, done: f64) -> M {
         self.steps += 1;
         self.learning_rate = learning_rate(&self.settings, self.steps, done);
@@ -72,7 +72,7 @@ fn learning_rate(settings: &Fit, step: usize, done: f64) -> f64 {
     scheduled * warm
 }
 
-/// Scales all gradients so that their joint Euclidean norm is at most `largest`. Gives the norm as it was.
+/// Scales all gradients so that their joint Euclidean norm is at most `largest`. Returns the norm before.
 fn clip<M: Module>(network: &M, gradients: &mut GradientsParams, largest: f64) -> f64 {
     struct Squares<'a>(&'a GradientsParams, Option<Tensor<1>>);
     impl ModuleVisitor for Squares<'_> {

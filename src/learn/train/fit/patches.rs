@@ -1,7 +1,7 @@
 //! Fitting the encoder to patches, where the cohort has masks of the emboli.
 //!
-//! An embolus of a few millimetres is a few cells of a slice of thousands. A patch around it teaches the same in a
-//! fraction of the arithmetic, and every embolus counts the same however large it is. The encoder is fully
+//! An embolus of a few millimetres is a few cells of a slice of thousands. A patch around it holds the same information
+//! at a fraction of the arithmetic, and every embolus counts the same however large it is. The encoder is fully
 //! convolutional, so the same weights then read whole slices.
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -19,7 +19,7 @@ use crate::learn::train::configuration::{CELL, Fit};
 use crate::learn::train::loss::{self, Terms, UNLABELLED};
 use crate::learn::train::network::EmbolismNetwork;
 
-/// Passes over the training exams in an epoch: patches are cheap beside the validation that ends it.
+/// Passes over the training exams in an epoch: patches are cheap compared with the validation that ends it.
 const PASSES: usize = 8;
 /// Patches drawn of an exam in a step: around an embolus where there is one, and anywhere.
 const OF_EXAM: usize = 2;
@@ -39,7 +39,7 @@ impl PatchTask<'_> {
         &self.0.configuration.fit
     }
 
-    /// One patch, around an embolus if `around` asks for it and the exam shows one: image and cells.
+    /// One patch, around an embolus if `around` is set and the exam has one: image and cells.
     fn patch(&self, exam: usize, around: bool, random: &mut ChaCha8Rng) -> Result<(Vec<f32>, Vec<u8>), TrainError> {
         let (data, targets, side) = (self.0.training, &self.0.targets[exam], self.settings().patch_size);
         let size = data.size();
@@ -70,7 +70,7 @@ impl PatchTask<'_> {
     }
 }
 
-/// Where a patch begins that holds a place, not always at its centre.
+/// The start of a patch that holds a place, not always at its centre.
 fn near(place: usize, side: usize, length: usize, random: &mut ChaCha8Rng) -> usize {
     let margin = side / 8;
     place.saturating_sub(random.random_range(margin..side - margin)).min(length - side)
@@ -127,7 +127,7 @@ impl Task for PatchTask<'_> {
     }
 }
 
-/// Whether a patch shows an embolus: the largest of its cells, 0 or 1, or that nobody knows.
+/// Whether a patch shows an embolus: the largest of its cells, 0 or 1, or unlabelled.
 fn label(cells: &[u8]) -> u8 {
     cells.iter().copied().max().unwrap_or(UNLABELLED)
 }

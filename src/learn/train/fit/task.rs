@@ -1,4 +1,4 @@
-//! What a fit is of: the kind of network, its batches and its loss.
+//! What is fitted: the kind of network, its batches and its loss.
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -27,7 +27,7 @@ pub(crate) trait Task: Sync {
     fn loss(&self, network: &Self::Network, batch: Self::Batch, device: &Device) -> Terms;
     /// Metrics on validation exams; the first decides which checkpoint is best (more is better).
     fn validate(&self, network: &Self::Network, device: &Device) -> Result<Vec<(&'static str, f64)>, TrainError>;
-    /// The fit that this one goes on from, by the digest of its weights, where there is one.
+    /// The fit that this one continues, by the digest of its weights, where there is one.
     fn begun_with(&self) -> Option<&str> {
         None
     }
@@ -37,7 +37,7 @@ pub(crate) trait Task: Sync {
     }
 }
 
-/// Weights to begin with on a device: to be trained where it keeps gradients, plain where it does not.
+/// Initial weights on a device: to be trained where it keeps gradients, plain where it does not.
 pub(crate) fn begun<M: Module>(start: &M, device: &Device) -> M {
     let network = start.clone().to_device(device);
     if device.is_autodiff() { network.train() } else { network }
@@ -55,13 +55,13 @@ pub(crate) fn fork(random: &mut ChaCha8Rng) -> ChaCha8Rng {
     ChaCha8Rng::from_rng(random)
 }
 
-/// Prepared images hold numbers alone; others would turn every weight into none.
+/// Prepared images must be finite: a NaN would turn every weight into NaN.
 pub(crate) fn require_numbers(images: &[f32], series: &str) -> Result<(), TrainError> {
     if images.iter().all(|value| value.is_finite()) {
         return Ok(());
     }
     Err(TrainError::Exams(format!(
-        "the prepared images of series {series} hold pixels that are no numbers (NaN); remove them and prepare the exam \
-         again, or take it out of the table of labels"
+        "the prepared images of series {series} hold pixels that are not numbers (NaN); remove them and prepare the \
+         exam again, or take it out of the table of labels"
     )))
 }

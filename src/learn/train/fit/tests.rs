@@ -22,9 +22,9 @@ struct Toy {
     exams: Vec<([f32; 3], u8)>,
     of_batch: usize,
     begun_with: Option<&'static str>,
-    /// Exam whose numbers are none.
+    /// Exam whose numbers are NaN.
     broken: Option<usize>,
-    /// Is trained on the opposite of what it is asked for.
+    /// Is trained on the opposite labels.
     misled: bool,
 }
 
@@ -55,7 +55,7 @@ impl Task for Toy {
     type Batch = Vec<usize>;
 
     fn network(&self, device: &Device) -> Linear {
-        // Nothing drawn: tests that run beside this one draw from the same device.
+        // Nothing is drawn: tests that run in parallel draw from the same device.
         LinearConfig::new(3, 1).with_initializer(Initializer::Constant { value: 0.1 }).init(device)
     }
 
@@ -144,7 +144,7 @@ fn files_of(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 
 #[test]
 fn a_kill_between_the_files_of_a_checkpoint_changes_nothing() {
-    // A rate that does not fall: of how many epochs there are to be, the first ones know nothing.
+    // A constant learning rate: the first epochs do not depend on how many follow.
     let settings = |epochs: &str| settings(&["fit.final_learning_rate=0.05", epochs]);
     let unbroken = folder();
     let expected = fit(&Toy::new(4), &settings("fit.epochs=4"), unbroken.path(), 1);
@@ -154,7 +154,8 @@ fn a_kill_between_the_files_of_a_checkpoint_changes_nothing() {
     let before = files_of(broken.path());
     fit(&Toy::new(4), &settings("fit.epochs=3"), broken.path(), 1);
     let after = files_of(broken.path());
-    // Of the third epoch some files reached the disk, in the order in which they are written; nothing older is gone yet.
+    // Some files of the third epoch reached the disk, in the order in which they are written; no older one is removed
+    // yet.
     let new = |name: &str| after.iter().find(|(path, _)| path.ends_with(name)).expect("written").clone();
     for reached in 0..4 {
         for (path, _) in files_of(broken.path()) {
@@ -177,7 +178,7 @@ fn a_kill_between_the_files_of_a_checkpoint_changes_nothing() {
 }
 
 #[test]
-fn only_the_files_of_the_last_and_the_best_epoch_stay() {
+fn only_the_files_of_the_last_and_the_best_epoch_are_kept() {
     let folder = folder();
     fit(&Toy::new(4), &settings(&[]), folder.path(), 1);
     let progress = Checkpoints::new(folder.path()).expect("folder").progress().expect("read").expect("there");
@@ -188,7 +189,7 @@ fn only_the_files_of_the_last_and_the_best_epoch_stay() {
 }
 
 #[test]
-fn the_log_tells_of_terms_gradients_speed_and_waiting() {
+fn the_log_reports_terms_gradients_speed_and_waiting() {
     let folder = folder();
     fit(&Toy::new(4), &settings(&["fit.epochs=1"]), folder.path(), 1);
     let text = std::fs::read_to_string(folder.path().join("log.jsonl")).expect("log");
@@ -201,7 +202,7 @@ fn the_log_tells_of_terms_gradients_speed_and_waiting() {
 }
 
 #[test]
-fn a_fit_of_other_weights_than_before_begins_anew() {
+fn a_fit_with_other_initial_weights_starts_again() {
     let folder = folder();
     let task = |begun_with| Toy { begun_with: Some(begun_with), ..Toy::new(4) };
     let first = fit(&task("one"), &settings(&["fit.epochs=3"]), folder.path(), 1);
@@ -212,7 +213,7 @@ fn a_fit_of_other_weights_than_before_begins_anew() {
 }
 
 #[test]
-fn weights_that_a_fit_makes_worse_stay_as_they_were() {
+fn weights_that_a_fit_makes_worse_are_not_replaced() {
     let kept = |misled| {
         let task = Toy { begun_with: Some("good"), misled, ..Toy::new(4) };
         let folder = folder();
@@ -239,15 +240,15 @@ fn a_fit_stops_early_where_nothing_gets_better() {
 }
 
 #[test]
-fn pixels_that_are_no_numbers_end_the_fit_with_the_series() {
+fn pixels_that_are_nan_end_the_fit_and_name_the_series() {
     let task = Toy { broken: Some(5), ..Toy::new(4) };
     let problem = run(&task, &settings(&[]), folder().path(), &Devices::repeated(&Device::flex(), 1));
     let problem = problem.expect_err("broken").to_string();
-    assert!(problem.contains("series 1.2.5") && problem.contains("no numbers"), "{problem}");
+    assert!(problem.contains("series 1.2.5") && problem.contains("not numbers"), "{problem}");
 }
 
 #[test]
-fn a_loss_that_is_no_number_ends_the_fit_and_leaves_the_last_checkpoint() {
+fn a_loss_that_is_not_finite_ends_the_fit_and_leaves_the_last_checkpoint() {
     let folder = folder();
     fit(&Toy::new(4), &settings(&["fit.epochs=1"]), folder.path(), 1);
     let mut task = Toy::new(4);

@@ -14,7 +14,7 @@ use super::{epoch, log};
 use crate::learn::train::configuration::Fit;
 use crate::learn::train::{TrainError, progress};
 
-/// Fits a network and gives its best weights on the first device, without gradients.
+/// Fits a network and returns its best weights on the first device, without gradients.
 pub(crate) fn run<T: Task>(
     task: &T,
     settings: &Fit,
@@ -80,7 +80,7 @@ pub(crate) fn device(settings: &Fit) -> Result<Device, TrainError> {
 }
 
 /// Whether the epoch that has ended gave the best metric, which the progress then keeps. Of equal metrics the first
-/// stays, but weights that the fit only began with give way to trained ones.
+/// stays, but trained weights replace initial ones.
 fn take_best(progress: &mut Progress, validation: &[(&'static str, f64)]) -> bool {
     let metric = validation.first().map_or(f64::NAN, |(_, value)| *value);
     let better = |best: f64| if progress.best_epoch == 0 { metric >= best } else { metric > best };

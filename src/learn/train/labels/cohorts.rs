@@ -18,7 +18,7 @@ pub(crate) struct Labels {
     pub(crate) exams: Vec<Exam>,
     pub(crate) slices: Vec<SliceLabel>,
     pub(crate) exclusions: Vec<Exclusion>,
-    /// What a reader should know of the exams, a sentence each.
+    /// What a reader should know about the exams, one sentence each.
     pub(crate) notes: Vec<String>,
 }
 
@@ -72,7 +72,7 @@ impl Labels {
         Ok(())
     }
 
-    /// Adds the exams of a cohort whose patients are in none that came before.
+    /// Adds the exams of a cohort whose patients are in no earlier one.
     fn add(&mut self, exams: impl Iterator<Item = (Exam, Vec<SliceLabel>)>) {
         let before: BTreeSet<String> = self.exams.iter().map(|exam| exam.patient.clone()).collect();
         for (exam, slices) in exams {
@@ -117,7 +117,7 @@ fn exam_of(
     if !targets.embolism() && positive_slices > 0 {
         return Err(ExamError::PositiveSlices(positive_slices));
     }
-    // The ratio of the ventricles may be high without embolism; all else that is said of one is not.
+    // The ratio of the ventricles may be high without embolism; every other target implies embolism.
     let of_embolism = |target: &&Target| **target != Target::RvLvRatioGte1 && targets.of(**target) == Some(true);
     if !targets.embolism()
         && let Some(target) = Target::ALL[1..].iter().find(of_embolism)

@@ -27,7 +27,7 @@ pub(crate) struct Exam {
     pub(crate) patient: String,
     /// Cohort that it comes from.
     pub(crate) cohort: Cohort,
-    /// What is known of it as a whole.
+    /// Labels of the exam as a whole.
     pub(crate) targets: TargetLabels,
     /// Slices of the series in the table.
     pub(crate) slices: usize,

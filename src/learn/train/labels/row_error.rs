@@ -23,11 +23,11 @@ pub(crate) enum RowError {
     Empty(&'static str),
     #[error("the exam is indeterminate, neither positive nor negative")]
     Indeterminate,
-    #[error("the ratio of the ventricles is both below one and not")]
+    #[error("the ratio of the ventricles is both below one and at least one")]
     VentricleRatio,
     #[error("the exam's labels differ from those in its earlier rows")]
     OtherExamLabels,
-    #[error("a slice label, and SOPInstanceUID is empty")]
+    #[error("the row has a slice label and no SOPInstanceUID")]
     NoInstance,
     #[error("the SOP instance has another label in an earlier row")]
     OtherSliceLabel,
@@ -35,7 +35,7 @@ pub(crate) enum RowError {
     Repeated,
 }
 
-/// The same with the line of the row.
+/// What is wrong with a row, with its line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {error}")]
 pub(crate) struct RowProblem {

@@ -1,4 +1,4 @@
-//! Which exams are fitted to, which choose, which measure. Splits go by patient: who is in one split is in no other.
+//! Which exams are for training, for validation and for the test. Splits are by patient: no patient is in two splits.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,12 +45,12 @@ impl Split {
     }
 }
 
-/// Where an exam stands once the patients are split. In tables `train`, `validation`, `test` or `fold-N`.
+/// The place of an exam once the patients are split. In tables `train`, `validation`, `test` or `fold-N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// For one purpose in every fit.
+    /// In the same split in every fit.
     Fixed(Split),
-    /// In this fold: validates the fit of that number, and is fitted to by the others.
+    /// In this fold: it validates the fit of that number, and the others are fitted to it.
     Fold(usize),
 }
 
@@ -74,9 +74,9 @@ impl fmt::Display for Place {
     }
 }
 
-/// A text that names no split.
+/// A text that does not name a split.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no split")]
+#[error("`{0}` is not a split")]
 pub(crate) struct PlaceError(String);
 
 impl FromStr for Place {
@@ -100,7 +100,7 @@ impl<'de> Deserialize<'de> for Place {
     }
 }
 
-/// Splits patients, those with and without embolism apart, so both are in each split. Exams of cohorts given for
+/// Splits patients, those with and without embolism separately, so both are in each split. Exams of cohorts given for
 /// validation or test are used for that.
 pub(crate) fn assign_places(exams: &[Exam], data: &Data, seed: u64) -> Vec<Place> {
     let separate = |root: &std::path::Path| !root.as_os_str().is_empty();

@@ -1,6 +1,7 @@
-//! Tables of labels as people write them: RSPECT's `train.csv`, one row a slice, and a hospital's own, one row an exam.
+//! Tables of labels as people write them: RSPECT's `train.csv`, one row per slice, and a hospital's own, one row per
+//! exam.
 //!
-//! Columns are found by name. A row that cannot be read costs its exam, which is named with the row's line; a table
+//! Columns are found by name. A row that cannot be read excludes its exam, which is named with the row's line; a table
 //! that cannot be read ends the step.
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use crate::engine::models::target::Target;
 use crate::learn::train::TrainError;
 use crate::learn::train::table;
 
-/// Labels of one exam as they stand in a table.
+/// Labels of one exam as listed in a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LabelledExam {
     pub(super) study: String,
@@ -37,9 +38,9 @@ pub(super) struct Contents {
     pub(super) strays: Vec<RowProblem>,
 }
 
-/// Reads a table of either layout: RSPECT's if it has a column `SOPInstanceUID`, otherwise one row an exam with
-/// `StudyInstanceUID`, `pe_present_in_exam` and perhaps `SeriesInstanceUID`. Exams without slice labels stand in a table of
-/// RSPECT's layout as one row that names no SOP instance and, if need be, no series.
+/// Reads a table of either layout: RSPECT's if it has a column `SOPInstanceUID`, otherwise one row per exam with
+/// `StudyInstanceUID`, `pe_present_in_exam` and perhaps `SeriesInstanceUID`. In a table of RSPECT's layout, an exam
+/// without slice labels is one row that names no SOP instance and, if need be, no series.
 pub(super) fn read(path: &Path) -> Result<Contents, TrainError> {
     let mut reader = table::flexible_reader(path)?;
     let headers = reader.headers().map_err(|error| table::error(path, &error))?.clone();
@@ -57,7 +58,7 @@ pub(super) fn read(path: &Path) -> Result<Contents, TrainError> {
     Ok(contents)
 }
 
-/// Where the columns stand.
+/// Indices of the columns.
 struct Columns {
     study: usize,
     series: Option<usize>,
@@ -82,7 +83,7 @@ struct Slices {
     label: usize,
 }
 
-/// Columns of RSPECT that say more of an exam.
+/// RSPECT's columns of the further targets.
 const FURTHER: [(&str, Target); 6] = [
     ("leftsided_pe", Target::LeftSidedPe),
     ("rightsided_pe", Target::RightSidedPe),
@@ -92,7 +93,7 @@ const FURTHER: [(&str, Target); 6] = [
     ("acute_and_chronic_pe", Target::AcuteAndChronicPe),
 ];
 
-/// Where those of them stand that a table has.
+/// Those of them that a table has, with their indices.
 pub(crate) struct Further {
     columns: Vec<(&'static str, Target, usize)>,
     ratio_below_one: Option<usize>,
@@ -107,7 +108,7 @@ impl Further {
         }
     }
 
-    /// What a row says beside embolism.
+    /// The further targets of a row.
     pub(crate) fn read(&self, record: &StringRecord) -> Result<Vec<(Target, bool)>, RowError> {
         let mut known = Vec::new();
         for (name, target, column) in &self.columns {
@@ -118,8 +119,8 @@ impl Further {
         Ok(known)
     }
 
-    /// The ratio of the ventricles was looked at in positive exams only: where neither of its two columns says yes,
-    /// it is not known.
+    /// The ratio of the ventricles was assessed in positive exams only: where neither of its two columns says yes, it
+    /// is not known.
     fn ratio(&self, record: &StringRecord, at_least_one: Option<bool>) -> Result<Option<bool>, RowError> {
         let Some(column) = self.ratio_below_one else { return Ok(at_least_one) };
         match (at_least_one, flag(record, column, columns::RATIO_BELOW_ONE)?) {
@@ -149,7 +150,7 @@ impl Columns {
         Ok(Self { study, series, embolism, slices, indeterminate, further })
     }
 
-    /// Takes one row into the contents.
+    /// Adds one row to the contents.
     fn take(
         &self,
         record: &StringRecord,
@@ -188,7 +189,7 @@ impl Columns {
         }
     }
 
-    /// What a row says of its exam as a whole.
+    /// The labels of the exam as a whole in a row.
     fn exam_of(&self, record: &StringRecord) -> Result<TargetLabels, RowError> {
         let (name, column) = match self.embolism {
             Embolism::Negative(column) => (columns::EXAM_NEGATIVE, column),
@@ -211,7 +212,7 @@ impl Columns {
             return Err(RowError::OtherExamLabels);
         }
         let Some(Slices { instance, label }) = self.slices else {
-            // One row an exam: the same again changes nothing.
+            // One row per exam: the same row again changes nothing.
             return Ok(());
         };
         let label = flag(record, label, columns::SLICE_LABEL)?;
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_row_costs_its_exam_alone_and_is_named_by_its_line() {
+    fn a_broken_row_excludes_its_exam_alone_and_is_named_by_its_line() {
         for (row, problem) in [
             ("1.1,1.2,1.4,2,0,0", "line 3: pe_present_on_image = `2`"),
             ("1.1,1.2,1.4,0,,0", "line 3: negative_exam_for_pe is empty"),
@@ -266,7 +267,7 @@ mod tests {
             ("1.1,1.2,1.4,0,1,0", "line 3: the exam's labels differ"),
             ("1.1,1.2,1.4,0,0,1", "line 3: the exam is indeterminate"),
             ("1.1,1.2", "line 3: 2 cells, 6 were expected"),
-            ("1.1,1.2,,0,0,0", "line 3: a slice label, and SOPInstanceUID is empty"),
+            ("1.1,1.2,,0,0,0", "line 3: the row has a slice label and no SOPInstanceUID"),
         ] {
             let exams = exams(&format!("1.1,1.2,1.3,0,0,0\n{row}\n2.1,2.2,2.3,0,1,0\n"));
             let found = exams[0].problem.clone().expect("a problem").to_string();
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_exam_and_a_table_without_exams_are_told() {
+    fn a_row_without_exam_and_a_table_without_exams_are_reported() {
         let contents = read_text(&format!("{HEADER}\n,,1.3,0,0,0\n1.1,1.2,1.3,0,0,0\n")).expect("readable");
         assert_eq!(
             contents.strays.iter().map(RowProblem::to_string).collect::<Vec<_>>(),
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn exams_without_slice_labels_stand_beside_others_in_one_row_each() {
+    fn exams_without_slice_labels_are_listed_among_others_in_one_row_each() {
         let exams = exams("1.1,1.2,1.3,1,0,0\n2.1,2.2,,,0,0\n3.1,,,,1,0\n");
         assert!(exams.iter().all(|exam| exam.problem.is_none()));
         assert_eq!(exams.iter().map(|exam| exam.slices.len()).collect::<Vec<_>>(), [1, 0, 0]);
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn further_labels_are_known_where_somebody_looked() {
+    fn further_labels_are_known_where_they_were_assessed() {
         let header = format!("{HEADER},leftsided_pe,rv_lv_ratio_gte_1,rv_lv_ratio_lt_1");
         let contents =
             read_text(&format!("{header}\n1,1.2,1.3,1,0,0,1,0,1\n2,2.2,2.3,0,1,0,0,0,0\n")).expect("readable");

@@ -1,4 +1,4 @@
-//! What is known of an exam as a whole.
+//! Labels of an exam as a whole.
 
 use std::fmt;
 
@@ -6,9 +6,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::engine::models::target::Target;
 
-/// What is known of an exam, target by target; `None` where nobody said. Whether there is embolism is always known.
+/// Labels of an exam, target by target; `None` where a label is unknown. That of embolism is always known.
 ///
-/// In tables one text: `pulmonary-embolism=1;left-sided-pe=0`, without what is not known.
+/// In tables one text: `pulmonary-embolism=1;left-sided-pe=0`, without the unknown ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TargetLabels([Option<bool>; Target::COUNT]);
 
@@ -20,7 +20,7 @@ impl TargetLabels {
         Self(labels)
     }
 
-    /// The same with one more target known, or not.
+    /// The same with the label of one target replaced.
     #[must_use]
     pub(crate) fn with(mut self, target: Target, label: Option<bool>) -> Self {
         self.0[target.index()] = label;
@@ -32,7 +32,7 @@ impl TargetLabels {
         self.0[Target::PulmonaryEmbolism.index()] == Some(true)
     }
 
-    /// What is known of a target.
+    /// The label of a target.
     pub(crate) fn of(self, target: Target) -> Option<bool> {
         self.0[target.index()]
     }
@@ -46,12 +46,12 @@ impl fmt::Display for TargetLabels {
     }
 }
 
-/// A text that is no list of what is known of an exam.
+/// A text that is not a list of labels of an exam.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TargetLabelsError {
     #[error("`{0}`: NAME=0 or NAME=1 was expected")]
     Part(String),
-    #[error("`{0}` is no target")]
+    #[error("`{0}` is not a target")]
     Target(String),
     #[error("`{0}` does not say whether there is embolism")]
     NoEmbolism(String),
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn labels_are_read_back_as_they_were_written() {
         let labels = TargetLabels::of_embolism(true)
             .with(Target::LeftSidedPe, Some(true))
             .with(Target::RightSidedPe, Some(false));

@@ -44,8 +44,8 @@ impl Normalised {
         Self { convolution: convolution(channels, kernel, stride, device), normalisation }
     }
 
-    /// The same without the convolution's own offset, which the normalisation takes away again; the channels in as many
-    /// groups as wanted.
+    /// The same without the convolution's own offset, which the normalisation removes again; the channels in `groups`
+    /// groups.
     pub(crate) fn grouped(channels: [usize; 2], kernel: usize, stride: usize, groups: usize, device: &Device) -> Self {
         let margin = kernel / 2;
         let convolution = Conv2dConfig::new(channels, [kernel, kernel])
@@ -58,7 +58,7 @@ impl Normalised {
         Self { convolution, normalisation: Some(BatchNormConfig::new(channels[1]).init(device)) }
     }
 
-    /// Number of channels it gives.
+    /// Number of output channels.
     pub(crate) fn outputs(&self) -> usize {
         self.convolution.weight.dims()[0]
     }
@@ -126,7 +126,7 @@ pub(crate) fn scales(count: [usize; 1], value: f64, device: &Device) -> Param<Te
     Initializer::Constant { value }.init(count, device)
 }
 
-/// Rows and columns brought to a size by linear interpolation.
+/// Rows and columns resized by linear interpolation.
 pub(crate) fn resized(input: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
     let [_, _, rows, columns] = input.dims();
     if [rows, columns] == size {

@@ -11,7 +11,7 @@ use super::weights;
 use crate::learn::train::TrainError;
 use crate::learn::train::configuration::{CELL, EncoderConfiguration};
 
-/// Any backbone, and the evidence that is read off its feature maps. Evidence cells are [`CELL`] input pixels wide.
+/// Any backbone, and the evidence that is read from its feature maps. Evidence cells are [`CELL`] input pixels wide.
 #[derive(Module, Debug)]
 pub(crate) struct Encoder {
     backbone: Backbone,
@@ -39,7 +39,7 @@ impl Encoder {
         Self { neck: Neck::new(&backbone.channels(), cells, device), backbone }
     }
 
-    /// Begins with the backbone of a file; see [`weights::load`].
+    /// Takes the initial weights of the backbone from a file; see [`weights::load`].
     pub(crate) fn load(&mut self, channels: usize, path: &Path) -> Result<(), TrainError> {
         Ok(weights::load(&mut self.backbone, channels, path)?)
     }
@@ -64,7 +64,7 @@ impl Encoder {
     }
 }
 
-/// Slice logit, what the evidence points at, and what the slice looks like as a whole.
+/// Slice logit, mean features weighted by the evidence, and mean features of the whole slice.
 fn features(evidence: &Tensor<4>, map: Tensor<4>, coarsest: Tensor<4>) -> Tensor<2> {
     let [slices, width, rows, columns] = map.dims();
     let odds = evidence.clone().reshape([slices, 1, rows * columns]).exp();

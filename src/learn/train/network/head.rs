@@ -1,4 +1,4 @@
-//! An exam from the features of its slices: what slices say together, then attention pooling.
+//! From the features of an exam's slices to its logits: a sequence along the slices, then attention pooling.
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::PaddingConfig2d;
@@ -22,12 +22,12 @@ pub(crate) struct Head {
     slice_to_attention: Param<Tensor<1>>,
 }
 
-/// What a slice is told of the others before it is read.
+/// How a slice gets information from other slices before it is read.
 #[derive(Module, Debug)]
 enum Sequence {
-    /// Of its neighbours.
+    /// From its neighbours.
     Context(Context),
-    /// Of those below and above, one after another.
+    /// From those below and above, one after another.
     Recurrence(Recurrence),
 }
 
@@ -63,7 +63,7 @@ impl ExamReading {
 }
 
 impl Head {
-    /// A head for `features` numbers a slice. It begins as a soft maximum over the slice logits.
+    /// A head for `features` numbers per slice. It begins as a soft maximum over the slice logits.
     pub(crate) fn new(configuration: &HeadConfiguration, features: usize, device: &Device) -> Self {
         let (width, targets) = (configuration.width, configuration.targets.len());
         let along = |channels: [usize; 2], kernel: [usize; 2]| {

@@ -1,4 +1,4 @@
-//! Every network can be trained: each weight gets a gradient, and a few steps tell two exams apart.
+//! Every network can be trained: each weight gets a gradient, and a few steps distinguish two exams.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -59,7 +59,7 @@ fn loss(network: &EmbolismNetwork, device: &Device) -> Tensor<1> {
 }
 
 #[test]
-fn every_weight_of_every_network_learns() {
+fn every_weight_of_every_network_is_trained() {
     for (architecture, sequence) in [
         ("pyramid", "none"),
         ("resnet18", "recurrent"),

@@ -1,8 +1,8 @@
 //! The networks that can be trained here, written in operations that `burn-onnx` exports.
 //!
-//! Batch normalisation serves the fit alone: a fitted network is folded into plain convolutions before it is evaluated,
-//! exported and served: a slice's result depends on no other slice. Exponentials are taken of bounded logits
-//! ([`blocks::bounded`]), so no maximum has to be subtracted.
+//! Batch normalisation is used in the fit alone: a fitted network is folded into plain convolutions before it is
+//! evaluated, exported and served, so a slice's result depends on no other slice. Exponentials are taken of bounded
+//! logits ([`blocks::bounded`]), so no maximum has to be subtracted.
 
 mod backbone;
 pub(crate) mod blocks;

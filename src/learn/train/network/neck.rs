@@ -1,5 +1,5 @@
-//! Feature maps of any backbone to evidence: from the coarsest map to the finest, each taking up what the one below it
-//! found (feature pyramids, Lin et al. 2017, doi 10.1109/CVPR.2017.106).
+//! Feature maps of any backbone to evidence: from the coarsest map to the finest, each adding the result of the one
+//! below it (feature pyramids, Lin et al. 2017, doi 10.1109/CVPR.2017.106).
 
 use burn::module::{Initializer, Module};
 use burn::nn::conv::Conv2d;
@@ -23,7 +23,7 @@ impl Neck {
     pub(super) fn new(channels: &[usize], cells: usize, device: &Device) -> Self {
         let finest = channels[0];
         let mut evidence = convolution([finest, 1], 1, 1, device);
-        // At first every cell says the same and the slice logit is that of one in ten.
+        // At first all cells have about the same logit, and the slice logit of -2 is a probability of about one in ten.
         evidence.weight = Initializer::Normal { mean: 0.0, std: 0.02 }.init([1, finest, 1, 1], device);
         evidence.bias = Some(Initializer::Constant { value: -(cells as f64).ln() - 2.0 }.init([1], device));
         let up = channels.windows(2).map(|pair| Normalised::new([pair[1], pair[0]], 1, 1, device));

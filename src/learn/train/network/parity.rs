@@ -46,7 +46,7 @@ fn random(shape: [usize; 4], device: &Device) -> Tensor<4> {
     Tensor::random(shape, Distribution::Uniform(0.0, 1.0), device)
 }
 
-/// A network with weights and normalisation statistics unlike any that it could begin with, folded.
+/// A network with weights and normalisation statistics unlike any initial ones, folded.
 fn network(configuration: &TrainConfiguration) -> EmbolismNetwork {
     let device = Device::flex();
     device.seed(11);
@@ -142,7 +142,8 @@ fn of_head(network: &EmbolismNetwork, loaded: &mut served::EmbolismNetwork, coun
     largest.fold(0.0, f32::max)
 }
 
-/// Has `onnx.checker` look at files. Without the peers the check is skipped, and says so; in CI that is a failure.
+/// Checks files with `onnx.checker`. Without the peers the check is skipped and reported as such; in CI that is a
+/// failure.
 fn check(paths: &[PathBuf]) {
     let Some(python) = crate::testing::python() else { return };
     let script = "import onnx, sys\nfor path in sys.argv[1:]: onnx.checker.check_model(path, full_check=True)";

@@ -1,8 +1,8 @@
 //! Recurrence along the slices (gated recurrent units, Cho et al. 2014, arXiv 1406.1078), for any number of slices.
 //!
-//! An exported network has no loop. So a fixed number of steps is taken by all slices at once: in each, every slice
-//! takes in its own features and the state of its neighbour of the step before. After S steps a slice's state is that of
-//! a unit which read the S slices that end with it; in stacks of up to S slices, that of a unit which read them all.
+//! An exported network has no loop, so all slices take a fixed number of steps at once. In each step, a slice reads its
+//! own features and the state of its neighbour of the step before. After S steps a slice's state is that of a unit
+//! which read the S slices that end with it; in stacks of up to S slices, that of a unit which read them all.
 
 use burn::module::{Initializer, Module};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -40,7 +40,7 @@ struct Unit {
     candidate: Gate,
 }
 
-/// What a gate makes of a slice's features and of the state.
+/// A gate's projections of a slice's features and of the state.
 #[derive(Module, Debug)]
 struct Gate {
     input: Conv2d,
@@ -80,12 +80,12 @@ impl Unit {
     }
 }
 
-/// The state of the slice below, nothing at the lowest.
+/// The state of the slice below, zero at the lowest.
 fn below(state: Tensor<4>) -> Tensor<4> {
     moved(state, [1.0, 0.0], (1, 0))
 }
 
-/// The state of the slice above, nothing at the highest.
+/// The state of the slice above, zero at the highest.
 fn above(state: Tensor<4>) -> Tensor<4> {
     moved(state, [0.0, 1.0], (0, 1))
 }

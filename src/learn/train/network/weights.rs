@@ -1,4 +1,4 @@
-//! Weights to begin with, from a file: ResNets with torchvision's names, trained on ImageNet for instance.
+//! Initial weights from a file: ResNets with torchvision's names, trained on ImageNet for instance.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::backbone::{Backbone, Resnet};
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
-/// Weights to begin with cannot be had from a file.
+/// Initial weights cannot be read from a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("encoder.weights = {path}: {problem}", path = path.display())]
 pub struct WeightsError {
@@ -33,10 +33,10 @@ enum WeightsProblem {
     /// The file, or a tensor in it, cannot be read.
     #[error("{0}")]
     Unreadable(String),
-    /// The names are others.
+    /// The names are not torchvision's.
     #[error("it holds no `conv1.weight`: torchvision's names of a ResNet were expected")]
     OtherNames,
-    /// A tensor is not there.
+    /// A tensor is missing.
     #[error("it holds no tensor for `{0}`")]
     Missing(&'static str),
     /// The first convolution is not one of three colours.
@@ -45,8 +45,8 @@ enum WeightsProblem {
     /// A tensor has another shape.
     #[error("{0}; is it a file of this architecture?")]
     OtherShape(String),
-    /// The tensors are others.
-    #[error("it is of another architecture: it lacks {lacks}; and has besides {besides}")]
+    /// The tensors are those of another architecture.
+    #[error("it is of another architecture: it lacks {lacks}, and also has {besides}")]
     OtherArchitecture {
         /// What the network has and the file has not.
         lacks: String,
@@ -61,7 +61,7 @@ const LISTED: usize = 4;
 /// Sets the backbone's weights to those of a safetensors or PyTorch file.
 ///
 /// # Errors
-/// The file cannot be read, is of another architecture, or the backbone is no ResNet.
+/// The file cannot be read, is of another architecture, or the backbone is not a ResNet.
 pub(super) fn load(backbone: &mut Backbone, channels: usize, path: &Path) -> Result<(), WeightsError> {
     let failed = |problem| WeightsError { path: path.to_owned(), problem };
     let Backbone::Resnet(network) = backbone else {
@@ -71,7 +71,7 @@ pub(super) fn load(backbone: &mut Backbone, channels: usize, path: &Path) -> Res
     let named = adapted(named, channels).map_err(failed)?;
     let tensors = named.len();
     apply(network, named).map_err(failed)?;
-    tracing::info!("{}: {tensors} tensors begin the encoder; not used: {}", path.display(), listed(&unused));
+    tracing::info!("{}: {tensors} tensors initialise the encoder; not used: {}", path.display(), listed(&unused));
     Ok(())
 }
 
@@ -99,7 +99,7 @@ fn read(path: &Path) -> Result<BTreeMap<String, Stored>, WeightsProblem> {
     }
 }
 
-/// Values by the network's own names, and the names of what it has no use for: the classifier, and counters.
+/// Values by the network's own names, and the names of the tensors that are not used: the classifier, and counters.
 fn placed(stored: BTreeMap<String, Stored>) -> Result<(BTreeMap<String, TensorData>, Vec<String>), WeightsProblem> {
     let first =
         stored.keys().find_map(|name| name.strip_suffix("conv1.weight").filter(|start| !start.contains("layer")));
@@ -118,7 +118,7 @@ fn placed(stored: BTreeMap<String, Stored>) -> Result<(BTreeMap<String, TensorDa
     Ok((named, unused))
 }
 
-/// The network's own name of what torchvision names otherwise.
+/// The network's own name for a tensor of torchvision.
 fn own_name(name: &str) -> Option<String> {
     let parts: Vec<&str> = name.split('.').collect();
     let (place, rest) = match parts.as_slice() {
@@ -153,8 +153,8 @@ const KERNEL: &str = "stem.convolution.weight";
 const STEM_MEAN: &str = "stem.normalisation.running_mean";
 
 /// The first convolution made to read `channels` grey channels from 0 to 1 in place of three normalised colours: each
-/// reads an equal share of the sum over the colours. A grey image, given to every channel, is then read as the
-/// network read it. What colours were shifted by is taken up by the mean that the normalisation takes away.
+/// reads an equal share of the sum over the colours. A grey image, given to every channel, is then read as the network
+/// read it. The shift of the colours is added to the mean that the normalisation subtracts.
 fn adapted(
     mut named: BTreeMap<String, TensorData>,
     channels: usize,
@@ -186,7 +186,7 @@ fn adapted(
 
 fn apply(network: &mut Resnet, named: BTreeMap<String, TensorData>) -> Result<(), WeightsProblem> {
     let stored = named.into_iter().map(|(name, data)| bridge::from_data(data, name, None)).collect();
-    // Into a copy: a file that does not fit leaves the network as it was.
+    // Into a copy: a file that does not fit leaves the network unchanged.
     let mut filled = network.clone();
     let result = filled.apply(stored, None, None, true);
     if let Some(error) = result.errors.first() {
@@ -340,7 +340,7 @@ mod tests {
             load(&mut backbone, channels, &path).expect("loaded");
             let Backbone::Resnet(network) = backbone else { panic!("a ResNet was expected") };
             let found = network.valid().stem.forward(image.clone().repeat_dim(1, channels));
-            // Away from the border, where padding with nothing means black and not the mean colour.
+            // Away from the border, where zero padding means black and not the mean colour.
             let inside = |map: Tensor<4>| values(map.narrow(2, 2, 12).narrow(3, 2, 12));
             let pairs = inside(found).into_iter().zip(inside(expected.clone()));
             let difference = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -377,7 +377,8 @@ mod tests {
         bytes.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect()
     }
 
-    /// A column of `tests/bench/results/networks.md`: ResNets whose weights PyTorch wrote, and what they make of an image.
+    /// A column of `tests/bench/results/networks.md`: ResNets whose weights PyTorch wrote, and their output for an
+    /// image.
     #[test]
     #[ignore = "a measurement: tests/bench/networks.py runs it, with files that PyTorch writes"]
     fn a_file_of_pytorch_is_read_as_pytorch_reads_it() {

@@ -1,4 +1,4 @@
-//! The exams that went worst, with pictures.
+//! The exams with the worst predictions, with pictures.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,7 +22,7 @@ pub(crate) struct Picture {
 }
 
 impl Picture {
-    /// An image as it is; `None` if it cannot be encoded, as one without pixels.
+    /// An image as it is; `None` if it cannot be encoded, such as one without pixels.
     pub(crate) fn new(image: &RgbImage, caption: String) -> Option<Self> {
         let mut png = std::io::Cursor::new(Vec::new());
         image.write_to(&mut png, ImageFormat::Png).ok()?;
@@ -53,7 +53,8 @@ impl Picture {
     }
 }
 
-/// The value of cells at a place (row, column): on straight lines between their centres, that of the edge beyond them.
+/// The value of cells at a place (row, column): interpolated linearly between their centres, that of the edge beyond
+/// them.
 fn between(cells: &ArrayView2<'_, f32>, [row, column]: [f64; 2]) -> f64 {
     let (row, column) = (row.clamp(0.0, cells.nrows() as f64 - 1.0), column.clamp(0.0, cells.ncols() as f64 - 1.0));
     let (top, left) = (row.floor() as usize, column.floor() as usize);
@@ -64,7 +65,7 @@ fn between(cells: &ArrayView2<'_, f32>, [row, column]: [f64; 2]) -> f64 {
     mix(mix(at(top, left), at(top, right), across), mix(at(bottom, left), at(bottom, right), across), down)
 }
 
-/// One of the exams that went worst.
+/// One of the exams with the worst predictions.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Case {
     pub(crate) prediction: Prediction,
@@ -72,7 +73,7 @@ pub(crate) struct Case {
     pub(crate) picture: Option<Picture>,
 }
 
-/// Missed emboli with the lowest probabilities, then false alarms with the highest, at most `each` of either.
+/// Missed emboli with the lowest probabilities, then false alarms with the highest, at most `each` of each kind.
 pub(crate) fn worst(predictions: &[Prediction], split: Split, threshold: f64, each: usize) -> Vec<&Prediction> {
     let of = |embolism: bool| {
         let wrong = move |one: &&Prediction| {
@@ -89,13 +90,13 @@ pub(crate) fn worst(predictions: &[Prediction], split: Split, threshold: f64, ea
     [of(true), of(false)].concat()
 }
 
-/// The exams that went worst, a figure each.
+/// The exams with the worst predictions, one figure each.
 pub(super) fn figures(metrics: &MetricTables<'_>, cases: &[Case], attributes: &Attributes) -> Markup {
     if cases.is_empty() {
         return html! {};
     }
     html! {
-        h2 #cases { "Exams that went worst" }
+        h2 #cases { "Exams with the worst predictions" }
         p.quiet {
             "Of the " (metrics.exams_of(metrics.main_split())) ": missed emboli with the lowest and false alarms with the "
             "highest probabilities. Colour is the network's attribution map on a scale fixed from 0 to 1."

@@ -1,4 +1,4 @@
-//! Charts as SVG text, made to stand in a page without any other file.
+//! Charts as SVG text that needs no other file in a page.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use plotters::prelude::*;
 
 /// Size of a chart in pixels.
 const SIZE: (u32, u32) = (440, 340);
-/// Colours of lines, in order; told apart also by those who see no red or green (Okabe and Ito 2008).
+/// Colours of lines, in order; distinguishable also with red-green colour blindness (Okabe and Ito 2008).
 const COLOURS: [RGBColor; 4] =
     [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115), RGBColor(204, 121, 167)];
 
@@ -18,7 +18,7 @@ pub(super) struct Line {
     pub(super) points: Vec<(f64, f64)>,
 }
 
-/// The area between two lines over the same places, which the line of the same number runs through.
+/// The area between two curves over the same places, around one of the lines.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Band {
     /// Number of the line whose colour it takes.
@@ -48,7 +48,7 @@ impl Chart {
     pub(super) fn svg(&self) -> Markup {
         let mut svg = String::new();
         let drawn = self.draw(SVGBackend::with_string(&mut svg, SIZE));
-        // Writing to a string cannot fail; what remains are ranges that plotters does not take.
+        // Writing to a string cannot fail; what remains are ranges that plotters does not accept.
         if drawn.is_err() || self.lines.iter().all(|line| line.points.is_empty()) {
             return html! { p { (self.title) ": no points to draw." } };
         }

@@ -47,8 +47,8 @@ pub(super) fn precision_recall(scored: &[Scored]) -> Vec<(f64, f64)> {
 /// Places at which bands are drawn.
 const PLACES: usize = 100;
 
-/// The 95 % interval of a curve at evenly spaced places from 0 to 1 over resampled patients: place, lower end, upper end.
-/// Empty where the curve is.
+/// The 95 % interval of a curve at evenly spaced places from 0 to 1 over resampled patients: place, lower end, upper
+/// end. Empty where the curve is empty.
 pub(super) fn band(
     scored: &ByPatient<Scored>,
     resampling: Resampling,
@@ -82,8 +82,8 @@ pub(super) fn band(
         .collect()
 }
 
-/// Height of a curve of rising places at a place: between its points on a straight line, the highest where it rises
-/// straight up, that of its ends beyond them.
+/// Height at a place of a curve whose places rise: linear between its points, the highest where it rises vertically,
+/// that of its ends beyond them.
 fn height(points: &[(f64, f64)], place: f64) -> f64 {
     let above = points.partition_point(|(x, _)| *x <= place);
     match (above.checked_sub(1).map(|below| points[below]), points.get(above)) {

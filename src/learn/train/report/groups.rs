@@ -1,4 +1,4 @@
-//! Exams apart by what is known of them beside the label: embolus level, scanner, kernel, slice thickness.
+//! Exams grouped by their attributes: embolus level, scanner, kernel, slice thickness.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ const MOST: usize = 12;
 /// Levels of emboli from the heart outwards.
 const LEVELS: [&str; 6] = ["saddle", "central", "main", "lobar", "segmental", "subsegmental"];
 
-/// What is known of exams beside their labels.
+/// Attributes of exams besides their labels.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Attributes {
     /// Names, in the order of the page.
@@ -24,7 +24,7 @@ pub(crate) struct Attributes {
 }
 
 impl Attributes {
-    /// Adds what is known of a series; an empty value is none.
+    /// Adds an attribute of a series; an empty value is ignored.
     pub(crate) fn add(&mut self, series: &str, name: &str, value: impl Into<String>) {
         let value = value.into();
         if value.is_empty() {
@@ -36,7 +36,7 @@ impl Attributes {
         self.values.insert((series.to_owned(), name.to_owned()), value);
     }
 
-    /// What is known of a series, by name.
+    /// The attributes of a series, by name.
     pub(crate) fn of<'a>(&'a self, series: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         let value = |name: &'a String| Some((name.as_str(), self.get(series, name)?));
         self.names.iter().filter_map(value)
@@ -77,7 +77,7 @@ fn groups(predictions: &[&Prediction], attributes: &Attributes, name: &str) -> (
     (groups, others)
 }
 
-/// `17 of 20: 0.850 (0.640 to 0.948)`; nothing without exams.
+/// `17 of 20: 0.850 (0.640 to 0.948)`; `-` without exams.
 fn share(hits: u64, all: u64) -> String {
     match wilson_interval(hits, all) {
         Some([low, high]) => format!("{hits} of {all}: {:.3} ({low:.3} to {high:.3})", hits as f64 / all as f64),
@@ -96,7 +96,7 @@ fn row(group: &Group, threshold: f64) -> Vec<String> {
     ]
 }
 
-/// A table an attribute.
+/// One table per attribute.
 pub(super) fn tables(metrics: &MetricTables<'_>, predictions: &[Prediction], attributes: &Attributes) -> Markup {
     let (Some(point), split) = (&metrics.0.operating_point, metrics.main_split()) else { return html! {} };
     let predictions: Vec<&Prediction> = predictions.iter().filter(|one| one.split == split).collect();

@@ -14,13 +14,13 @@ pub(super) fn interval(metric: &Metric) -> String {
     metric.interval.map_or_else(String::new, |[low, high]| format!("{low:.3} to {high:.3}"))
 }
 
-/// True for what stands to the right in a table: a number, an interval, a share, or that there is none.
+/// True for what is right-aligned in a table: a number, an interval, a share, or nothing.
 fn is_number(cell: &str) -> bool {
     let whole = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     cell.is_empty() || cell == "-" || whole(cell) || cell.parse::<f64>().is_ok() || cell.contains(" to ")
 }
 
-/// A table; after the first column, those of numbers stand to the right.
+/// A table; after the first column, columns of numbers are right-aligned.
 pub(super) fn table(head: &[String], rows: Vec<Vec<String>>) -> Markup {
     let of_numbers =
         |place: usize| place > 0 && rows.iter().filter_map(|row| row.get(place)).all(|cell| is_number(cell));
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_of_numbers_stand_to_the_right_and_those_with_words_do_not() {
+    fn columns_of_numbers_are_right_aligned_and_those_with_words_are_not() {
         let rows = [["AUROC", "0.9", "0.8 to 1.0", "12 mm"], ["F1", "-", "", "B60"]];
         let rows = rows.map(|row| row.map(str::to_owned).to_vec()).to_vec();
         let page = table(&["metric", "value", "interval", "note"].map(str::to_owned), rows).into_string();

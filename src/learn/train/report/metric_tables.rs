@@ -9,7 +9,7 @@ use crate::engine::models::target::Target;
 use crate::learn::train::evaluate::{Evaluation, Prediction};
 use crate::learn::train::labels::Split;
 
-/// Names in tables of what stands in `evaluation.json`, in the order of the page.
+/// Names in tables of the metrics in `evaluation.json`, in the order of the page.
 const NAMES: &[(&str, &str)] = &[
     ("exam_auroc", "AUROC"),
     ("exam_average_precision", "Average precision"),
@@ -42,7 +42,7 @@ const NAMES: &[(&str, &str)] = &[
     ("dice_left", "Dice of the left lung"),
     ("dice_right", "Dice of the right lung"),
 ];
-/// The splits of a page, the one that counts first.
+/// The splits of a page, the more important one first.
 const SPLITS: [Split; 2] = [Split::Test, Split::Validation];
 
 /// The metrics of an evaluation.
@@ -53,7 +53,7 @@ impl MetricTables<'_> {
         self.0.metrics.get(&format!("{}.{name}", split.name()))
     }
 
-    /// The split whose metrics stand at the top: the test, or validation where there is no test.
+    /// The split whose metrics are shown first: the test, or validation where there is no test.
     pub(super) fn main_split(&self) -> Split {
         let there = |split: &Split| self.metric(*split, "exams").is_some();
         SPLITS.into_iter().find(there).unwrap_or(Split::Test)
@@ -111,7 +111,7 @@ impl MetricTables<'_> {
         let main = NAMES.iter().map(|(name, label)| ((*name).to_owned(), (*label).to_owned())).collect();
         let targets = Target::ALL.into_iter().skip(1).flat_map(|target| {
             let metrics = [
-                ("exams", "exams that say it"),
+                ("exams", "exams with a label"),
                 ("positive_exams", "of them positive"),
                 ("auroc", "AUROC"),
                 ("average_precision", "average precision"),
@@ -131,7 +131,7 @@ impl MetricTables<'_> {
             }
             (table(&head("exam probability"), rows(main)))
             @if !targets.is_empty() {
-                h3 { "Beside embolism" }
+                h3 { "Further targets" }
                 (table(&head("target"), targets))
             }
         }
@@ -169,7 +169,7 @@ impl MetricTables<'_> {
                             tr {
                                 th { "none" }
                                 td.wrong { b { (count(split, "false_positives")) } "false alarms" }
-                                td.right { b { (count(split, "true_negatives")) } "rightly cleared" }
+                                td.right { b { (count(split, "true_negatives")) } "correctly cleared" }
                             }
                         }
                     }

@@ -1,6 +1,6 @@
 //! `report.html`: an evaluation on one page, for the people who have to judge it. Metrics with their intervals, curves,
-//! calibration, calls at the operating point, groups of exams, the exams that went worst, the course of the fit, counts,
-//! exclusions, configuration. The page needs no other file.
+//! calibration, calls at the operating point, groups of exams, the exams with the worst predictions, the course of the
+//! fit, counts, exclusions, configuration. The page needs no other file.
 
 mod cases;
 mod charts;

@@ -16,12 +16,12 @@ use crate::learn::train::metrics::Scored;
 
 const STYLE: &str = include_str!("style.css");
 
-/// What a report is made of.
+/// The contents of a report.
 pub(crate) struct Report<'a> {
     pub(crate) title: String,
     /// What the results must not be used for.
     pub(crate) notice: &'static str,
-    /// What was evaluated on what: names and values.
+    /// What was evaluated, and on what: names and values.
     pub(crate) about: Vec<(&'static str, String)>,
     pub(crate) evaluation: &'a Evaluation,
     /// Empty for lungs.
@@ -107,7 +107,7 @@ impl Report<'_> {
         [Split::Validation, Split::Test].into_iter().map(of_split).filter(|(_, scored)| !scored.exams().is_empty())
     }
 
-    /// A chart with a line a split.
+    /// A chart with one line per split.
     fn chart(&self, title: &str, axes: [&str; 2], curve: fn(&[Scored]) -> Vec<(f64, f64)>, with_bands: bool) -> Chart {
         let drawn: Vec<_> = self.scored().map(|(split, scored)| (split, curve(&scored.exams()), scored)).collect();
         let drawn: Vec<_> = drawn.into_iter().filter(|(_, points, _)| !points.is_empty()).collect();
@@ -247,9 +247,10 @@ mod tests {
         let evaluation = Evaluation { metrics, ..Evaluation::uncalibrated(Kind::LungSegmentation) };
         let page = Report { cases: Vec::new(), ..report(&evaluation, &[], folder.path()) }.html();
         assert!(page.contains("Dice of the left lung") || page.contains("Dice, left lung"));
-        assert!(!page.contains("<svg") && !page.contains("#curves") && !page.contains("Exams that went worst"));
+        let absent = ["<svg", "#curves", "Exams with the worst predictions"];
+        assert!(absent.iter().all(|part| !page.contains(part)));
         let positive: Vec<Prediction> = (0..3).map(|n| prediction(n, true, 0.8)).collect();
         let page = report(&evaluation, &positive, folder.path()).html();
-        assert!(page.contains("no points to draw"), "a curve of one class says that it is none");
+        assert!(page.contains("no points to draw"), "a curve of one class says that it has no points");
     }
 }

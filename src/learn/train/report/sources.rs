@@ -1,4 +1,5 @@
-//! What a report says of exams beside the metrics: how they were taken, how many there are, why some were left out.
+//! What a report states about exams besides the metrics: how they were acquired, how many there are, why some were left
+//! out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,8 +15,8 @@ use crate::learn::train::step::Step;
 use crate::learn::train::table;
 use crate::learn::train::volumes::{self, Acquisition};
 
-/// What is known of exams: levels of emboli where a cohort has `truth/exams.csv`, and how they were acquired where the step
-/// `volumes` wrote so.
+/// Attributes of exams: levels of emboli where a cohort has `truth/exams.csv`, and how they were acquired where the
+/// step `volumes` recorded it.
 pub(crate) fn attributes(exams: &[&PreparedExam], acquired: &Path) -> Result<Attributes, TrainError> {
     let wanted: BTreeSet<&str> = exams.iter().map(|exam| exam.series.as_str()).collect();
     let roots: BTreeSet<&str> = exams.iter().map(|exam| exam.root.as_str()).collect();
@@ -41,12 +42,12 @@ pub(crate) fn add_acquisition(attributes: &mut Attributes, series: &str, acquisi
     attributes.add(series, "slice thickness", known((slice_thickness_mm * 100.0).round() / 100.0, "mm"));
 }
 
-/// Rows of a table that need not be there.
+/// Rows of a table that may be missing.
 fn rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, TrainError> {
     if path.is_file() { table::read(path, Step::Volumes) } else { Ok(Vec::new()) }
 }
 
-/// A row a split: exams, with embolism, slices, with a label, of them with embolism.
+/// One row per split: exams, with embolism, slices, with a label, of them with embolism.
 pub(crate) fn counts(datasets: &[(Split, Dataset)]) -> Vec<Vec<String>> {
     let row = |(split, data): &(Split, Dataset)| {
         let sum = |of: fn(&PreparedExam) -> usize| data.exams.iter().map(of).sum::<usize>();
@@ -62,7 +63,7 @@ pub(crate) fn counts(datasets: &[(Split, Dataset)]) -> Vec<Vec<String>> {
     datasets.iter().map(row).collect()
 }
 
-/// Step, reason and number of exclusions, the most frequent first. Reasons that differ in numbers alone are one.
+/// Step, reason and number of exclusions, the most frequent first. Reasons that differ in numbers alone count as one.
 pub(crate) fn by_reason(exclusions: &[Exclusion]) -> Vec<Vec<String>> {
     let mut found: BTreeMap<(&str, String), usize> = BTreeMap::new();
     for exclusion in exclusions {

@@ -11,7 +11,8 @@ use crate::learn::train::step::Step;
 use crate::learn::train::table;
 use crate::learn::train::{TrainError, slices};
 
-/// Prepared exams of each split that has any, in one fit. Writes down which they are and which were left out.
+/// Prepared exams of each split that has any, in one fit. Also writes the tables of these exams and of those that were
+/// left out.
 pub(super) fn datasets(experiment: &Experiment<'_>) -> Result<Vec<(Split, Dataset)>, TrainError> {
     let configuration = experiment.configuration;
     let lungs = Lungs::new(configuration, experiment.context)?;

@@ -28,7 +28,7 @@ pub(super) fn evaluate_weights(experiment: &Experiment<'_>) -> Result<Vec<String
             evaluation
         }
         (Kind::LungSegmentation, _) => {
-            let problem = "data.folds: folds of a lung network make no package; set data.folds = 0";
+            let problem = "data.folds: a lung network cannot be packaged from folds; set data.folds = 0";
             return Err(TrainError::Exams(problem.to_owned()));
         }
         (Kind::EmbolismClassifier, fits) => {

@@ -11,7 +11,7 @@ use crate::learn::train::fit::FitPart;
 pub(super) struct Experiment<'a> {
     pub(super) configuration: &'a TrainConfiguration,
     pub(super) context: &'a TrainingContext,
-    /// Of one fit: the experiment's folder, or that of a fold.
+    /// The folder of one fit: the experiment's, or that of a fold.
     pub(super) folder: PathBuf,
     /// Number of the fit.
     pub(super) number: usize,
@@ -22,7 +22,7 @@ impl<'a> Experiment<'a> {
         Self { configuration, context, folder: configuration.experiment(), number: 0 }
     }
 
-    /// Each fit of the experiment: one, or one a fold.
+    /// Each fit of the experiment: one, or one per fold.
     pub(super) fn fits(&self) -> Vec<Self> {
         if self.configuration.data.folds < 2 {
             return vec![self.clone()];

@@ -37,7 +37,7 @@ fn require_both_classes(data: &Dataset, what: &str) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// Fits the weights of the experiment: once, or once a fold.
+/// Fits the weights of the experiment: once, or once per fold.
 pub(super) fn fit_weights(experiment: &Experiment<'_>) -> Result<Vec<String>, TrainError> {
     let line = |fit: &Experiment<'_>| {
         let parameters = fit_one(fit)?;
@@ -52,7 +52,7 @@ fn fit_one(experiment: &Experiment<'_>) -> Result<usize, TrainError> {
     let (training, validation) = (split(&datasets, Split::Train)?, split(&datasets, Split::Validation)?);
     configuration.package.require_description(any_synthetic(&datasets))?;
     let devices = Devices::new(&configuration.fit)?;
-    begin_or_go_on(experiment, &datasets)?;
+    begin_or_continue(experiment, &datasets)?;
     files::write_whole(&experiment.folder.join("train.toml"), configuration.to_toml().as_bytes())?;
     let folder = experiment.checkpoints(FitPart::Network);
     let parameters = match configuration.kind {
@@ -75,8 +75,8 @@ fn fit_one(experiment: &Experiment<'_>) -> Result<usize, TrainError> {
     Ok(parameters)
 }
 
-/// Notes what a fit without weights is of; goes on with weights only if they are of the same.
-fn begin_or_go_on(experiment: &Experiment<'_>, datasets: &Splits) -> Result<(), TrainError> {
+/// Records the sources of a fit that has no weights yet; continues a fit with weights only if its sources are the same.
+fn begin_or_continue(experiment: &Experiment<'_>, datasets: &Splits) -> Result<(), TrainError> {
     let weights = [FitPart::Patches, FitPart::Network].map(|part| experiment.checkpoints(part).join("progress.json"));
     if weights.iter().any(|progress| progress.exists()) {
         return require_same_fit(experiment, datasets);
@@ -87,15 +87,14 @@ fn begin_or_go_on(experiment: &Experiment<'_>, datasets: &Splits) -> Result<(), 
 }
 
 /// Refuses weights that were fitted to other exams, splits or labels, in another network or in another way: metrics of
-/// such a mixture would be wrong, and what report and card say of it untrue.
+/// such a mixture would be wrong, and report and card would state something untrue.
 pub(super) fn require_same_fit(experiment: &Experiment<'_>, datasets: &Splits) -> Result<(), TrainError> {
     let path = experiment.provenance();
     let other = |problem: &str| {
         let folder = experiment.folder.display();
         TrainError::Exams(format!("{folder} holds weights {problem}: choose another work.experiment, or remove it"))
     };
-    let earlier_version =
-        || other("of another version of this program, which tells otherwise what they were fitted to");
+    let earlier_version = || other("of another version of this program, which records their sources in another form");
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -115,15 +114,16 @@ pub(super) fn require_same_fit(experiment: &Experiment<'_>, datasets: &Splits) -
     Err(other("fitted to other exams, labels or networks, or with other settings"))
 }
 
-/// What weights were fitted to, as it is kept beside them.
+/// What weights were fitted to, as recorded beside them.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Fitted {
     version: u32,
     sha256: String,
 }
 
-/// What weights depend on: exams that they saw or were chosen by, network, and how they were fitted. Test exams may come
-/// and go, and longer or shorter is no other fit. Networks and settings have the names that they have in `train.toml`.
+/// What weights depend on: the exams of training and validation, the network, and the settings of the fit. Test exams
+/// may change, and a longer or shorter fit is not another one. Networks and settings have the names that they have in
+/// `train.toml`.
 #[derive(Serialize)]
 struct FitSources<'a> {
     exams: Vec<ExamSources<'a>>,
@@ -173,8 +173,8 @@ impl Fitted {
     }
 }
 
-/// Fits the encoder to patches. The weights of the last epoch go on, those that the learning rate came to rest at: what
-/// a part of the slices says of an unfitted head is too uncertain to choose by.
+/// Fits the encoder to patches. The weights of the last epoch are kept, where the learning rate is lowest: validation
+/// on some slices with an unfitted head is too uncertain to choose by.
 fn fit_patches(experiment: &Experiment<'_>, task: &EmbolismTask<'_>, devices: &Devices) -> Result<Start, TrainError> {
     let folder = experiment.checkpoints(FitPart::Patches);
     fit::run(&PatchTask(task), &fit::patches::settings(&experiment.configuration.fit), &folder, devices)?;
@@ -183,7 +183,7 @@ fn fit_patches(experiment: &Experiment<'_>, task: &EmbolismTask<'_>, devices: &D
     Ok(Start { network, digest: checkpoints.last_digest()? })
 }
 
-/// Fits the head to whole stacks, on from the network's own head, which stays if it is the better one on validation.
+/// Fits the head to whole stacks, starting from the network's own head, which is kept if it is better on validation.
 fn fit_head(
     experiment: &Experiment<'_>,
     network: &EmbolismNetwork,
@@ -212,7 +212,7 @@ pub(super) fn best_embolism(experiment: &Experiment<'_>, device: &Device) -> Res
         Checkpoints::new(&experiment.checkpoints(FitPart::Head))?,
     );
     let mut network = encoder.best(fresh)?;
-    // A fit that goes on may have been stopped between its encoder and its head.
+    // A continued fit may have been stopped between its encoder and its head.
     let best = encoder.best_digest()?;
     if head.progress()?.is_some_and(|progress| progress.begun_with != best) {
         return Err(TrainError::Exams(format!(
@@ -236,8 +236,9 @@ pub(super) fn best_lungs(experiment: &Experiment<'_>, device: &Device) -> Result
 mod tests {
     use super::*;
 
-    /// A setting that is renamed, added or taken away changes the digest, and with it every fit that is kept. Whoever does
-    /// so raises [`Fitted::VERSION`] and writes the new digest here; the name of a field in the program alone must not.
+    /// A setting that is renamed, added or removed changes the digest, and makes every kept fit another one. Whoever
+    /// does so raises [`Fitted::VERSION`] and writes the new digest here; renaming a field in the program alone must
+    /// not change it.
     #[test]
     fn the_digest_of_what_weights_were_fitted_to_changes_knowingly_alone() {
         let configuration = TrainConfiguration::load(None, &[]).expect("defaults");

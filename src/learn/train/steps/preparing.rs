@@ -107,7 +107,7 @@ pub(super) fn crops(experiment: &Experiment<'_>, shard: Shard) -> Result<Vec<Str
     Ok(lines)
 }
 
-/// Says which folders of crops an earlier version left: it named them otherwise, and this one makes its own.
+/// Names the folders of crops that an earlier version left under another name.
 fn unused_folders(work: &Path) -> Option<String> {
     let entries = std::fs::read_dir(work).ok()?.flatten();
     let names = entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().display().to_string());
@@ -118,7 +118,7 @@ fn unused_folders(work: &Path) -> Option<String> {
     (!earlier.is_empty()).then(|| format!("crops: {these} in {} {what}", work.display()))
 }
 
-/// Does a step, and merges where all of it was done here.
+/// Runs a step, and merges the outcomes unless only a shard was run.
 fn take<S: Stage>(stage: &S, inputs: Vec<Made<S::Input>>, shard: Shard, how: &str) -> Result<Vec<String>, TrainError> {
     stage::run(stage, &inputs, shard)?;
     let folder = stage.folder().display();
@@ -138,7 +138,7 @@ fn joining(experiment: &Experiment<'_>) -> Result<Slices, TrainError> {
     Ok(Slices::new(experiment.configuration, table::read(&experiment.slices(), Step::Labels)?))
 }
 
-/// The prepared exams, and what was left out on the way.
+/// The prepared exams, and what the steps left out.
 pub(super) fn prepared(
     experiment: &Experiment<'_>,
     lungs: &Lungs<'_>,

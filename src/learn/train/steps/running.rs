@@ -7,10 +7,10 @@ use crate::learn::train::stage::Shard;
 use crate::learn::train::step::Step;
 use crate::learn::train::{TrainError, TrainingContext};
 
-/// Runs one step or all, of all exams or those of a shard. Gives lines that say what was done.
+/// Runs one step or all, of all exams or those of a shard. Returns lines that state what was done.
 ///
 /// # Errors
-/// A shard of a step that does not go exam by exam, and whatever ends a step.
+/// A shard of a step that has none, or an error of a step.
 pub fn run(
     step: Step,
     configuration: &TrainConfiguration,
@@ -18,7 +18,7 @@ pub fn run(
     shard: Shard,
 ) -> Result<Vec<String>, TrainError> {
     if shard != Shard::ALL && !step.has_shards() {
-        let problem = "a shard was named; only the steps volumes, slices, lungs and crops go exam by exam";
+        let problem = "a shard was named; only the steps volumes, slices, lungs and crops have shards";
         return Err(TrainError::Exams(problem.to_owned()));
     }
     let experiment = Experiment::new(configuration, context);

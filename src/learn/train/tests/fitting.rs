@@ -15,7 +15,7 @@ fn the_encoder_is_trained_on_patches_first_where_there_are_masks() {
 }
 
 #[test]
-fn a_fit_that_was_stopped_goes_on_as_if_it_had_not_been() {
+fn a_stopped_fit_continues_as_if_it_had_not_been_stopped() {
     // One rate throughout: the cosine follows the time that a fit has, which is how this one is stopped.
     let rates = ["fit.learning_rate=1e-3", "fit.final_learning_rate=1e-3", "fit.warm_up_steps=0"];
     let trial = Trial::new(6, Labelled::All, &[&["fit.epochs=3", "fit.head_epochs=0"][..], &rates].concat());
@@ -37,7 +37,7 @@ fn a_fit_that_was_stopped_goes_on_as_if_it_had_not_been() {
 }
 
 #[test]
-fn a_head_is_fitted_anew_when_its_network_is_another_one() {
+fn a_head_is_fitted_again_when_its_network_has_changed() {
     let trial = Trial::new(6, Labelled::All, &["fit.epochs=1", "fit.head_epochs=1"]);
     let fitted = |rate: &str| {
         let configuration = trial.configuration(&[rate]);
@@ -49,7 +49,7 @@ fn a_head_is_fitted_anew_when_its_network_is_another_one() {
         let best = progress("network")["best_epoch"].as_u64().expect("a number");
         let weights = configuration.experiment().join(format!("network/weights-{best}.bpk"));
         let digest = files::digest(&std::fs::read(weights).expect("weights"));
-        assert_eq!(progress("head")["begun_with"], digest.as_str(), "the head goes on from the best network");
+        assert_eq!(progress("head")["begun_with"], digest.as_str(), "the head starts from the best network");
         (digest, losses_of(&configuration, "head").len())
     };
     prepare(&trial.configuration(&[])).expect("prepared");
@@ -61,7 +61,7 @@ fn a_head_is_fitted_anew_when_its_network_is_another_one() {
 }
 
 #[test]
-fn targets_beside_embolism_are_trained_where_they_are_known() {
+fn further_targets_are_trained_where_they_are_known() {
     let targets = r#"head.targets=["pulmonary-embolism", "left-sided-pe", "right-sided-pe", "chronic-pe"]"#;
     let trial = Trial::new(6, Labelled::All, &[targets, "fit.epochs=1", "fit.head_epochs=1"]);
     let table = trial.path("cohort").join("train.csv");
@@ -69,7 +69,7 @@ fn targets_beside_embolism_are_trained_where_they_are_known() {
     let mut lines = text.lines();
     let mut more = format!("{},leftsided_pe,rightsided_pe\n", lines.next().expect("header"));
     for line in lines {
-        // The last exam says nothing of its sides.
+        // The last exam has no labels of its sides.
         let sides = if line.starts_with("1.2.5,") { "," } else { "1,0" };
         let sides = if line.ends_with(",1") { "0,0" } else { sides };
         let _ = writeln!(more, "{line},{sides}");
@@ -134,7 +134,7 @@ fn a_fit_is_not_resumed_on_other_exams() {
         run(Step::Fit, &configuration)
     };
     fitted(&[]).expect("fitted");
-    fitted(&["fit.epochs=2"]).expect("longer is no other fit");
+    fitted(&["fit.epochs=2"]).expect("a longer fit is not another one");
     let others =
         [&["fit.seed=5", "data.validation_fraction=0.5"][..], &["fit.slice_weight=0.5"], &["augmentation.flip=0"]];
     for other in others {

@@ -25,7 +25,7 @@ mod fitting;
 mod packages;
 mod preparing;
 
-/// As many as the node wants of a series, and a few more.
+/// A few more than the node requires of a series.
 const SLICES: usize = 36;
 
 /// Whether a place lies in the left lung, the right lung or neither.

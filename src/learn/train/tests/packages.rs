@@ -41,7 +41,7 @@ fn one_command_makes_an_embolism_package_that_the_node_loads() {
 }
 
 #[test]
-fn one_command_makes_a_lung_package_that_tells_left_from_right() {
+fn one_command_makes_a_lung_package_that_distinguishes_left_from_right() {
     let trial = Trial::new(6, Labelled::None, LUNGS);
     let longer = ["fit.epochs=40", "fit.exams_per_step=1", "fit.warm_up_steps=20", "fit.learning_rate=3e-3"];
     run(Step::All, &trial.configuration(&longer)).expect("trained");
@@ -90,7 +90,7 @@ fn weights_are_not_evaluated_on_exams_that_were_split_again() {
     let trial = Trial::new(8, Labelled::All, &["fit.epochs=1", "fit.head_epochs=0", "package.name=trial"]);
     let configuration = trial.configuration(&[]);
     run(Step::All, &configuration).expect("trained");
-    // What is tested may change: nothing was trained on it.
+    // Test exams may change: nothing was trained on them.
     cohort(&trial.path("other-site"), 6, Labelled::All, None);
     let other_site = trial.configuration(&[&format!("data.test_root={}", trial.path("other-site").display())]);
     rename_patients(&trial.path("other-site"));
@@ -146,7 +146,7 @@ fn an_exported_package_replaces_no_other_and_does_not_become_active() {
     let trial = Trial::new(8, Labelled::All, &["fit.epochs=1", "fit.head_epochs=0"]);
     let exported = |more: &[&str]| run(Step::All, &trial.configuration(more));
     exported(&["package.name=first"]).expect("trained");
-    exported(&["package.name=first"]).expect("the same again is no other");
+    exported(&["package.name=first"]).expect("the same package again");
     let manifest = || std::fs::read(trial.path("onnx/first/0.1.0/model.toml")).expect("manifest");
     let before = manifest();
     let error =

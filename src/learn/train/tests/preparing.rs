@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn exams_from_another_folder_or_with_other_lungs_are_prepared_anew() {
+fn exams_from_another_folder_or_with_other_lungs_are_prepared_again() {
     let trial = Trial::new(6, Labelled::All, &[]);
     let first = prepared_exams(&trial.configuration(&[]));
     assert_eq!(prepared_exams(&trial.configuration(&[])), first);
@@ -30,7 +30,7 @@ fn corrected_labels_reach_a_training_that_was_prepared_before() {
 }
 
 #[test]
-fn masks_that_were_corrected_or_taken_away_are_read_again() {
+fn masks_that_were_corrected_or_removed_are_read_again() {
     let trial = Trial::new(6, Labelled::All, &["fit.mask_weight=0.5"]);
     let configuration = trial.configuration(&[]);
     let before = prepared_exams(&configuration);
@@ -38,8 +38,8 @@ fn masks_that_were_corrected_or_taken_away_are_read_again() {
         exams.iter().find(|exam| exam.series == series).map(|exam| exam.sources_sha256.clone())
     };
     let truth = |series: &str, name: &str| trial.path("cohort/truth").join(series).join(name);
-    std::fs::rename(truth("1.3.1", "clots.nii.gz"), truth("1.3.1", "kept.nii.gz")).expect("taken away");
-    std::fs::rename(truth("1.3.2", "lungs.nii.gz"), truth("1.3.2", "kept.nii.gz")).expect("taken away");
+    std::fs::rename(truth("1.3.1", "clots.nii.gz"), truth("1.3.1", "kept.nii.gz")).expect("moved");
+    std::fs::rename(truth("1.3.2", "lungs.nii.gz"), truth("1.3.2", "kept.nii.gz")).expect("moved");
     let without = prepared_exams(&configuration);
     assert_ne!(digest(&without, "1.3.1"), digest(&before, "1.3.1"));
     assert_eq!(digest(&without, "1.3.2"), None, "left out without lungs");
@@ -85,7 +85,7 @@ fn an_exam_without_lungs_is_left_out_only_where_they_are_needed() {
 }
 
 #[test]
-fn a_negative_exam_with_anything_that_is_said_of_an_embolism_is_a_conflict() {
+fn a_negative_exam_with_a_target_that_implies_embolism_is_a_conflict() {
     let trial = Trial::new(6, Labelled::All, &[]);
     let table = trial.path("cohort").join("train.csv");
     let text = std::fs::read_to_string(&table).expect("table");
@@ -99,7 +99,7 @@ fn a_negative_exam_with_anything_that_is_said_of_an_embolism_is_a_conflict() {
     run(Step::Labels, &trial.configuration(&[])).expect("labels");
     let excluded = std::fs::read_to_string(trial.path("work/labels/exclusions.csv")).expect("table");
     assert!(excluded.contains("1.3.0,labels,labels conflict: a negative exam with chronic-pe"), "{excluded}");
-    assert!(!excluded.contains("1.3.2"), "ventricles may be so without embolism: {excluded}");
+    assert!(!excluded.contains("1.3.2"), "ventricles may be dilated without embolism: {excluded}");
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn an_exam_that_cannot_be_read_is_excluded_with_its_reason() {
 }
 
 #[test]
-fn settings_that_cannot_be_are_refused() {
+fn impossible_settings_are_refused() {
     let both = ["data.folds=3".to_owned(), "data.validation_root=other".to_owned()];
     let error = TrainConfiguration::load(None, &both).expect_err("folds validate on each other").to_string();
     assert!(error.contains("data.folds = 3 and data.validation_root"), "{error}");
@@ -227,7 +227,7 @@ fn shards_of_each_step_make_what_one_run_makes() {
 }
 
 #[test]
-fn folders_of_boxes_that_an_earlier_version_left_are_named() {
+fn folders_of_crops_that_an_earlier_version_left_are_named() {
     let trial = Trial::new(6, Labelled::All, &[]);
     std::fs::create_dir_all(trial.path("work/boxes-0123456789ab")).expect("folder");
     let lines = prepare(&trial.configuration(&[])).expect("prepared");

@@ -56,7 +56,7 @@ impl Stow {
         let stored = outcomes.iter().any(PartOutcome::is_stored);
         match received.and(complete.map_err(|error| Problem::BadRequest(error.to_string()))) {
             Err(problem) if !stored => return Err(problem),
-            // What is durable is acknowledged, although the request went wrong after it.
+            // Durable objects are acknowledged even if the request failed after them.
             Err(problem @ Problem::TooLarge(_)) => {
                 tracing::warn!(%address, %problem, "the rest of a STOW-RS request is refused");
                 outcomes.push(PartOutcome::left_out());
@@ -77,7 +77,7 @@ async fn receive(upload: &mut Upload, body: Body) -> Result<(), Problem> {
         match upload.push(&piece?).await {
             Ok(()) => {}
             Err(error @ MultipartError::Parts) => {
-                // Clients look for the answer, which says what is stored, when they have sent everything.
+                // Clients read the answer, which says what is stored, only when they have sent everything.
                 while let Some(Ok(_)) = pieces.next().await {}
                 return Err(Problem::TooLarge(error.to_string()));
             }
@@ -87,22 +87,22 @@ async fn receive(upload: &mut Upload, body: Body) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The boundary of a body that is taken.
+/// The boundary of a body that is accepted.
 fn boundary(request: &Request) -> Result<String, Problem> {
     let unsupported = |detail: String| Err(Problem::UnsupportedMediaType(detail));
     if let Some(coding) =
         request.header(header::CONTENT_ENCODING).filter(|coding| !coding.eq_ignore_ascii_case("identity"))
     {
-        return unsupported(format!("Content-Encoding {coding} is not taken"));
+        return unsupported(format!("Content-Encoding {coding} is not accepted"));
     }
     let Some(media_type) = request.header(header::CONTENT_TYPE).and_then(MediaType::parse) else {
         return unsupported("the request has no Content-Type".to_owned());
     };
     if media_type.essence != MULTIPART_RELATED {
-        return unsupported(format!("{} is not taken", media_type.essence));
+        return unsupported(format!("{} is not accepted", media_type.essence));
     }
     if !matches!(media_type.payload().as_str(), "application/dicom" | "*/*") {
-        return unsupported(format!("multipart/related of {} is not taken", media_type.payload()));
+        return unsupported(format!("multipart/related of {} is not accepted", media_type.payload()));
     }
     if !Accept::parse(request.header(header::ACCEPT), None).takes(&[DICOM_JSON, "application/json"]) {
         return Err(Problem::NotAcceptable(format!("the answer is given as {DICOM_JSON} only")));

@@ -1,4 +1,4 @@
-//! What became of each object of a request, and how that is told
+//! What became of each object of a request, and how the client is told
 //! ([PS3.18 10.5.3](https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_10.5.3.html),
 //! [I.2](https://dicom.nema.org/medical/dicom/current/output/chtml/part18/chapter_I.html)).
 
@@ -19,7 +19,7 @@ use crate::node::dicomweb::json::{key, text_element};
 pub(super) enum FailureReason {
     /// The archive is full.
     Full,
-    /// The object is larger than is taken.
+    /// The object is larger than is accepted.
     TooLarge,
     /// Other uploads use the memory that it needs.
     Overloaded,
@@ -27,7 +27,7 @@ pub(super) enum FailureReason {
     Processing,
     /// The file meta information contradicts the data set.
     Mismatch,
-    /// The object cannot be read, or lacks what it is filed by.
+    /// The object cannot be read, or lacks the identifiers that it is filed by.
     Unreadable,
     /// The transfer syntax is unknown.
     TransferSyntax,
@@ -68,10 +68,11 @@ impl From<&ArchiveError> for FailureReason {
     }
 }
 
-/// Warning Reason (0008,1196) of an object whose UID is taken by other bytes: it is kept apart and the first one stays.
+/// Warning Reason (0008,1196) of an object whose UID other bytes have already: it is kept apart, and the first one
+/// stays.
 const KEPT_APART: u16 = 0xB000;
 
-/// Which object it is, as far as it says so.
+/// The identifiers of an object, as far as it states them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct SopIdentity {
     pub(super) sop_class_uid: Option<Uid>,
@@ -173,7 +174,7 @@ fn stored_item(outcome: &PartOutcome, base: &str) -> Value {
     Value::Object(item)
 }
 
-/// One item a failure: with what the object says of itself, which for what is not DICOM is nothing.
+/// One item per failure, with the identifiers that the object states: none if it is not DICOM.
 fn failed_item(identity: &SopIdentity, reason: FailureReason) -> Value {
     let mut item = Map::from_iter([(key(tags::FAILURE_REASON), json!({ "vr": "US", "Value": [reason.code()] }))]);
     for (tag, uid) in [

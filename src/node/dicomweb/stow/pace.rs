@@ -1,4 +1,4 @@
-//! How slowly a client may send: an upload holds a place, and others wait for it.
+//! How slowly a client may send: an upload holds one of the places of `http.maximum_uploads`.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::node::http::Problem;
 pub(super) struct Pace {
     /// Bytes that must come,
     pub(super) bytes: usize,
-    /// in so much time spent waiting for them.
+    /// in this much time spent waiting for them.
     pub(super) patience: Duration,
 }
 

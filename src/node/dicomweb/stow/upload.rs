@@ -1,5 +1,5 @@
-//! One STOW-RS request: from bytes of the body to outcomes. Objects are stored while the next ones arrive; what waits
-//! in memory is bounded over all requests.
+//! One STOW-RS request: from bytes of the body to outcomes. Objects are stored while the next ones arrive. The memory
+//! of all requests together is bounded.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,12 +28,11 @@ const WAITING_BYTES: usize = 64 * 1024 * 1024;
 pub(super) struct Intake {
     archive: Archive,
     limits: Limits,
-    /// Who hears of what is stored.
+    /// Who is told what is stored.
     events: Arc<dyn StoreEvents>,
-    /// One permit a byte of [`WAITING_BYTES`]: who wants more waits.
+    /// One permit per byte of [`WAITING_BYTES`]; an object waits until enough are free.
     waiting: Arc<Semaphore>,
-    /// Memory for parts that are being received, together no more than one object may have at most and what may wait
-    /// for the disk.
+    /// Memory for parts that are being received: in all, the largest object that is allowed plus [`WAITING_BYTES`].
     memory: Budget,
 }
 
@@ -47,7 +46,7 @@ impl Intake {
 /// An upload in progress.
 pub(super) struct Upload {
     intake: Intake,
-    /// Its end is the end of the request.
+    /// Dropped when the request ends.
     feed: Box<dyn Feed>,
     parser: Parser,
     study: Option<Uid>,
@@ -112,7 +111,7 @@ impl Upload {
         self.count += 1;
         let mut content = known.then(Held::default).ok_or(FailureReason::Unreadable);
         if let Ok(held) = &mut content {
-            // Without room for as much, the part may still be smaller than the one before.
+            // If there is no room for that much, the part may still be smaller than the one before.
             held.reserve(self.expected, &self.intake.memory);
         }
         self.part = Some(content);
@@ -148,7 +147,7 @@ impl Upload {
         }
     }
 
-    /// Records what became of a part, and tells who listens of what is new.
+    /// Records what became of a part, and reports a stored object to the feed.
     fn note(&mut self, ended: Result<(usize, Ended), JoinError>) {
         let (index, outcome) = match ended {
             Ok((index, Ok((stored, outcome)))) => {

@@ -42,7 +42,7 @@ pub(in super::super) async fn retrieve(State(wado): State<Wado>, request: Reques
         let there = pixels::count(&object);
         match numbers.iter().find(|number| **number > there) {
             Some(number) => Err(Problem::NotFound(format!("there is no frame {number}, only {there}"))),
-            // The first frame is tried before anything is promised.
+            // The first frame is tried before the status is sent: if that fails, the answer is an error.
             None => frame(&object, numbers[0], sending).map(|_| ()).map(|()| (object, numbers)),
         }
     })

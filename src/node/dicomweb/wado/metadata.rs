@@ -24,7 +24,7 @@ pub(in super::super) async fn retrieve(State(wado): State<Wado>, request: Reques
     }
     let instances = wado.instances(&request.address).await?;
     let (base, limits) = (request.base, wado.limits);
-    // The first object is read before anything is promised.
+    // The first object is read before the status is sent: if it cannot be read, the answer is an error.
     let (first, instances, base) = super::blocking(move || {
         let first = describe(&instances[0], &base, &limits)?;
         Ok((first, instances, base))

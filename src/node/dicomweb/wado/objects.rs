@@ -59,7 +59,7 @@ pub(in super::super) async fn retrieve(State(wado): State<Wado>, request: Reques
     let Some((plan, single)) = chosen else { return Err(refusal) };
     let sendings: Vec<(StoredInstance, Sending)> = instances.into_iter().zip(plan).collect();
     let limits = wado.limits;
-    // The first object is decoded before anything is promised.
+    // The first object is decoded before the status is sent: if it cannot be decoded, the answer is an error.
     let mut first = match &sendings[0] {
         (instance, Sending::Decoded) => {
             let instance = instance.clone();

@@ -18,15 +18,15 @@ use super::{Wado, frames};
 use crate::dicom::elements;
 use crate::node::http::{HttpResult, Problem};
 
-/// The media types of pictures; who takes either gets the first, which loses nothing.
+/// The media types of pictures. A client that accepts both gets the first, which is lossless.
 const OFFERED: [&str; 2] = [PNG, JPEG];
 const PNG: &str = "image/png";
 const JPEG: &str = "image/jpeg";
-/// Quality of JPEG pictures that are asked for without one, of 100.
+/// Quality of JPEG pictures where the client names none, of 100.
 const QUALITY: u8 = 90;
 /// An object never changes under its identifier, so a browser may keep its picture.
 const KEPT: &str = "private, max-age=3600, immutable";
-/// Longer side of a thumbnail in pixels, and of the largest picture that is asked for.
+/// Longer side of a thumbnail in pixels, and of the largest picture that a client may ask for.
 const THUMBNAIL: u32 = 128;
 const LARGEST: u32 = 4096;
 /// Centre and width in HU for CT images that name no window: that for CT pulmonary angiograms.

@@ -78,8 +78,8 @@ async fn commit(database: &Database, entries: &[Unfiled]) -> Result<Vec<Stored>,
     .await
 }
 
-/// Files one entry. The instance goes first, so that a new one costs two statements, and its study a third when it is
-/// the first of a series.
+/// Files one entry. The instance is inserted first: a new one then costs two statements, and a third for its study if
+/// it is the first of a series.
 pub(in crate::node::store) async fn file(change: &mut Change, entry: &Unfiled) -> Result<Stored, Fault> {
     if insert_instance(change, entry).await? {
         if upsert_series(change, entry).await? == 1 {

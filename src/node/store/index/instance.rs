@@ -1,4 +1,4 @@
-//! What comes into the archive and what it says of what it holds.
+//! Objects as the archive receives them, and instances as the index lists them.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What the index lists, and listing more of it.
+//! Listing what the index holds, and adding to it.
 
 use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteRow;

@@ -1,4 +1,4 @@
-//! Searching: what SQL can leave out. It narrows, [`matching`] decides, so that every database gives the same answer.
+//! Searching: rows that SQL can leave out. SQL narrows, [`matching`] decides: every database gives the same answer.
 
 use dicom_dictionary_std::tags;
 use dicom_object::Tag;
@@ -7,7 +7,7 @@ use sqlx::{QueryBuilder, Sqlite};
 use super::matching;
 use super::query::{Level, Query};
 
-/// A statement whose rows hold every match of the query, and as few others as SQL can see to.
+/// A statement whose rows hold every match of the query, and as few others as SQL can manage.
 pub(super) fn narrowed(level: Level, query: &Query) -> QueryBuilder<Sqlite> {
     let mut statement = QueryBuilder::new(match level {
         Level::Study => "SELECT s.attributes FROM studies s WHERE 1 = 1",

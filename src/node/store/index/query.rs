@@ -17,14 +17,14 @@ pub enum Level {
 /// (wildcards `*` and `?`, date ranges, UID lists separated by commas or backslashes).
 #[derive(Debug, Clone, Default)]
 pub struct Query {
-    /// Matching keys. One that the level does not know is as good as absent.
+    /// Matching keys. Those that the level does not know are ignored.
     pub matching: Vec<(Tag, String)>,
     /// Attributes asked for beyond the standard's list.
     pub include: Vec<Tag>,
     /// Return every attribute that the index holds (`includefield=all`).
     pub include_all: bool,
-    /// Return no more than so many.
+    /// Return no more than this many.
     pub limit: Option<u32>,
-    /// Leave out so many first.
+    /// Skip this many first.
     pub offset: u32,
 }

@@ -17,8 +17,8 @@ use crate::node::store::error::{Fault, StoreError, during};
 use crate::node::store::handle::Store;
 
 impl Store {
-    /// Answers a query with one data set a match, ordered, holding the standard's return attributes for the level
-    /// (PS3.18 10.6.3) and what was asked for beyond. Texts are decoded; Specific Character Set is left out.
+    /// Answers a query with one data set per match, in order. Each holds the standard's return attributes for the level
+    /// (PS3.18 10.6.3) and those that were asked for. Texts are decoded; Specific Character Set is left out.
     pub async fn find(&self, level: Level, query: &Query) -> Result<Vec<DataSet>, StoreError> {
         during("searching the index", self.search(level, query)).await
     }
@@ -111,7 +111,7 @@ fn put_count(data_set: &mut DataSet, tag: Tag, count: i64) {
     data_set.put(DataElement::new(tag, VR::IS, PrimitiveValue::from(i32::try_from(count).unwrap_or(i32::MAX))));
 }
 
-/// Attributes that no object carries: their keys are dealt with in SQL, or match everything.
+/// Attributes that no object carries: SQL matches their keys, or they match everything.
 fn is_computed(tag: Tag) -> bool {
     [
         tags::MODALITIES_IN_STUDY,

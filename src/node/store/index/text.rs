@@ -1,4 +1,4 @@
-//! Text as senders meant it: lenient with what stands in Specific Character Set (0008,0005).
+//! Text as senders meant it: lenient with the values of Specific Character Set (0008,0005).
 //!
 //! dicom-object decodes by the first value of that attribute and, where it does not know it, byte for byte as
 //! ISO 8859-1, which can be undone. That is done here for names such as `ISO IR 192`, for an empty first value followed
@@ -43,7 +43,7 @@ impl Reading {
         }
     }
 
-    /// The element with its text read anew and padding removed, also inside sequences; numbers and bytes stay.
+    /// The element with its text decoded again and padding removed, also inside sequences; numbers and bytes stay.
     pub(super) fn element(&self, element: &InMemElement) -> InMemElement {
         if let Some(items) = element.items() {
             let items: Vec<InMemDicomObject> = items
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_first_value_gives_way_to_the_code_extension() {
+    fn the_code_extension_is_used_where_the_first_value_is_empty() {
         let bytes = b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B";
         assert_eq!(name_in(Some("\\ISO 2022 IR 87"), bytes), "Yamada^Tarou=山田^太郎");
     }

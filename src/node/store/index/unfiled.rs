@@ -1,4 +1,4 @@
-//! An object that the index is to list, as far as the index wants to know it.
+//! An object that the index does not list yet, with everything that the index keeps of it.
 
 use dicom_dictionary_std::tags;
 use jiff::Timestamp;
@@ -10,8 +10,8 @@ use super::instance::{Origin, ReceivedInstance};
 use crate::dicom::elements::{self, DataSet};
 use crate::dicom::{SeriesId, Uid, hexadecimal};
 
-/// An object whose bytes are durable, or are about to be, and that the index does not list yet. Whoever files it does so
-/// together with what else must become true at the same instant.
+/// An object whose bytes are durable, or are about to be, and that the index does not list yet. It is filed in one
+/// transaction with everything else that must change at the same time.
 #[derive(Debug, Clone)]
 pub struct Unfiled {
     pub(super) id: InstanceId,
@@ -63,7 +63,7 @@ impl InstanceId {
 }
 
 impl Unfiled {
-    /// Everything the index wants to know of a received instance.
+    /// Everything that the index keeps of a received instance.
     pub fn of(id: InstanceId, received: &ReceivedInstance, received_at: Timestamp) -> Self {
         let sha256 = hexadecimal(&Sha256::digest(&received.data_set));
         let blob = BlobName::of(&sha256, received.transfer_syntax_uid.as_str());

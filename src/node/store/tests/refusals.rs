@@ -1,4 +1,5 @@
-//! What the rules do not allow, and what no program of ours wrote, is an error in every build and changes nothing.
+//! What the rules do not allow, and rows that this program cannot have written, are errors in every build and change
+//! nothing.
 
 use super::*;
 use crate::node::archive::testing::storage;
@@ -43,7 +44,7 @@ async fn a_delivery_cannot_skip_a_state() {
 }
 
 #[tokio::test]
-async fn an_end_that_is_refused_leaves_a_lease_that_can_be_given_up() {
+async fn a_job_whose_end_is_refused_keeps_its_lease_and_can_be_recorded_as_failed() {
     let (_folder, archive, store) = opened().await;
     analyse(&store, 1..=3, 1).await;
     let job = store.claim(at(0)).await.expect("claim").expect("due");

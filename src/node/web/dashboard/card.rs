@@ -9,7 +9,7 @@ use crate::node::dicomweb::ROOT;
 use crate::node::queue::{DeliveryState, JobState};
 use crate::node::store::{SeriesProgress, SeriesView, StudyView};
 
-/// How soon somebody should look; also the order on the page.
+/// How urgent a series is for the reader; also the order on the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Urgency {
     /// Somebody has to do something.
@@ -35,7 +35,7 @@ impl Urgency {
     ];
 }
 
-/// A series with what is said of it.
+/// A series and what the page shows of it.
 pub(super) struct Card<'a> {
     pub(super) urgency: Urgency,
     study: &'a StudyView,
@@ -264,7 +264,7 @@ fn readable_date(date: &str) -> String {
     }
 }
 
-/// When the study came, in UTC to the minute.
+/// When the study arrived, in UTC to the minute.
 fn received(study: &StudyView) -> String {
     study.received_at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }

@@ -21,12 +21,12 @@ use crate::node::store::StudyView;
 
 /// Studies on the page.
 const STUDIES: u32 = 60;
-/// Said on every page.
+/// Shown on every page.
 const BANNER: &str = "Research use only. Not for diagnosis.";
 
 pub(super) async fn page(State(web): State<Web>) -> HttpResult {
     let readiness = web.readiness().await;
-    let studies = web.0.queue.studies(STUDIES).await?;
+    let studies = web.0.store.studies(STUDIES).await?;
     let dates = web.dates(&studies).await?;
     let mut cards: Vec<Card<'_>> = studies
         .iter()
@@ -88,7 +88,7 @@ fn document(readiness: &Readiness, cards: &[Card<'_>], nonce: &str) -> Markup {
     }
 }
 
-/// The one line that is read from across the room, and what stands behind it.
+/// The status line, large enough to be read from across the room, and the checks behind it.
 fn status(readiness: &Readiness, cards: &[Card<'_>]) -> Markup {
     let count = |urgency| cards.iter().filter(|card| card.urgency == urgency).count();
     let (problems, running) = (count(Urgency::Problem), count(Urgency::Running));

@@ -59,7 +59,7 @@ struct Node {
     client: Client,
     address: SocketAddr,
     archive: Archive,
-    queue: Store,
+    store: Store,
     heard: Heard,
     analysis: watch::Sender<Analysis>,
     models: watch::Sender<Vec<ModelEntry>>,
@@ -79,8 +79,8 @@ impl Node {
         let folder = tempfile::tempdir().expect("temporary folder");
         let storage = StorageConfig { path: folder.path().to_owned(), ..config.storage.clone() };
         let rules = Rules::new(&config.analysis, &config.destinations, false);
-        let queue = Store::open(&storage, rules).await.expect("store");
-        let archive = Archive::open(&storage, queue.clone()).await.expect("archive");
+        let store = Store::open(&storage, rules).await.expect("store");
+        let archive = Archive::open(&storage, store.clone()).await.expect("archive");
         let heard = Heard::default();
         let packages = testing::packages(["lungs", "1.0.0"], ["embolism", "1.0.0"]);
         let (analysis, state) = watch::channel(Analysis { ready: None, packages, refused: None });
@@ -90,7 +90,7 @@ impl Node {
             config: config.http.clone(),
             limits: config.limits,
             archive: archive.clone(),
-            queue: queue.clone(),
+            store: store.clone(),
             events: Arc::new(Listener(Arc::clone(&heard))),
             analysis: state,
             models: packages,
@@ -107,7 +107,7 @@ impl Node {
         let shutdown = Shutdown::new();
         tokio::spawn(http::serve(listener, router(services).expect("router"), shutdown.clone()));
         let client = http::client::builder().build().expect("client");
-        Self { client, address, archive, queue, heard, analysis, models, shadow, shutdown, _folder: folder }
+        Self { client, address, archive, store, heard, analysis, models, shadow, shutdown, _folder: folder }
     }
 
     fn url(&self, path: &str) -> String {
@@ -126,7 +126,7 @@ impl Node {
             .body(multipart(files))
     }
 
-    /// Stores objects, all of which must be taken.
+    /// Stores objects, all of which must be accepted.
     async fn keep(&self, objects: &[InMemDicomObject]) {
         let files: Vec<Vec<u8>> = objects.iter().map(|object| file(object, uids::EXPLICIT_VR_LITTLE_ENDIAN)).collect();
         let files: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();

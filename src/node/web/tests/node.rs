@@ -2,7 +2,7 @@ use super::*;
 use crate::dicom::SeriesId;
 use crate::engine::analyse::findings::{Decision, Probability};
 use crate::engine::models::Provider;
-use crate::engine::models::activation::Candidate;
+use crate::engine::models::activation::ShadowModel;
 use crate::engine::models::manifest::Kind;
 use crate::engine::pipeline::{AnalysisSummary, Stage, testing};
 use crate::node::http;
@@ -54,12 +54,12 @@ async fn the_api_lists_what_there_is() {
     assert_eq!(node.get("/api/v1/studies/9.9").send().await.expect("answer").status(), 404);
     assert_eq!(node.get("/api/v1/studies/no-uid").send().await.expect("answer").status(), 400);
     assert_eq!(node.get("/api/v1/jobs/none").send().await.expect("answer").status(), 404);
-    assert_eq!(node.queue.counts().await.expect("counts").studies, 1);
+    assert_eq!(node.store.counts().await.expect("counts").studies, 1);
     assert!(node.archive.free_bytes().await.expect("space") > 0);
 }
 
 #[tokio::test]
-async fn packages_are_listed_with_the_part_they_have_and_with_what_stands_against_them() {
+async fn packages_are_listed_with_their_part_and_with_the_reason_for_a_refusal() {
     let node = Node::open().await;
     let entry = |version: &str| ModelEntry {
         name: "embolism".to_owned(),
@@ -115,7 +115,7 @@ async fn a_shadow_models_results_are_shown_apart_and_listed_for_comparison() {
     let node = Node::open().await;
     let empty = node.get("/api/v1/shadow?format=csv").send().await.expect("answer").text().await.expect("text");
     assert!(empty.starts_with("study_instance_uid,") && empty.lines().count() == 1, "{empty}");
-    let candidate = Candidate {
+    let shadow_model = ShadowModel {
         package: "embolism/2.0.0".parse().expect("a package"),
         kind: Kind::EmbolismClassifier,
         sha256: "embolism 2.0.0".to_owned(),
@@ -131,17 +131,17 @@ async fn a_shadow_models_results_are_shown_apart_and_listed_for_comparison() {
         node.keep(&[slice(study, &series, 1)]).await;
         let [study, series] = [study, &series].map(|text| Uid::parse(text).expect("uid"));
         let series = SeriesId::new(study, series);
-        let members = node.queue.members(&series).await.expect("members");
+        let members = node.store.members(&series).await.expect("members");
         let members = members.into_iter().map(|one| (one.sop_instance_uid, one.sha256)).collect();
         let now = jiff::Timestamp::now();
-        node.queue.decide(&series, 1, &Selection::Analyse(members), now).await.expect("decide");
-        let job = node.queue.claim(now).await.expect("claim").expect("due");
-        node.queue.finish(&job, &said(0.25, Decision::Absent, ["1.0.0", "1.0.0"]), &[], now).await.expect("finish");
-        let case = node.queue.next_shadow_case(&candidate).await.expect("case").expect("one");
-        node.queue.record_shadow(&case, &candidate, &outcome, now).await.expect("record");
-        node.queue.record_shadow(&case, &candidate, &Err("again".to_owned()), now).await.expect("a repetition");
+        node.store.decide(&series, 1, &Selection::Analyse(members), now).await.expect("decide");
+        let job = node.store.claim(now).await.expect("claim").expect("due");
+        node.store.finish(&job, &said(0.25, Decision::Absent, ["1.0.0", "1.0.0"]), &[], now).await.expect("finish");
+        let case = node.store.next_shadow_case(&shadow_model).await.expect("case").expect("one");
+        node.store.record_shadow(&case, &shadow_model, &outcome, now).await.expect("record");
+        node.store.record_shadow(&case, &shadow_model, &Err("again".to_owned()), now).await.expect("a repetition");
     }
-    assert_eq!(node.queue.next_shadow_case(&candidate).await.expect("case"), None);
+    assert_eq!(node.store.next_shadow_case(&shadow_model).await.expect("case"), None);
 
     let series = json(node.get("/api/v1/studies/1.2.3")).await["series"][0].clone();
     assert_eq!((&series["probability"], &series["decision"]), (&0.25.into(), &"absent".into()));
@@ -167,7 +167,7 @@ async fn a_shadow_models_results_are_shown_apart_and_listed_for_comparison() {
     assert!(row.contains(",lungs/1.0.0 embolism/2.0.0,analysed,0.75,present,true,false,1.5,1.5,"), "{row}");
     let row = rows.iter().find(|row| row.starts_with("1.2.5,")).expect("a row");
     assert!(row.contains(",lungs/2.0.0 embolism/2.0.0,analysed,0.25,absent,false,false,1.5,1.5,"), "{row}");
-    assert_eq!(node.queue.counts().await.expect("counts").instances, 3, "no object was made");
+    assert_eq!(node.store.counts().await.expect("counts").instances, 3, "no object was made");
 }
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn what_has_failed_is_tried_again_by_hand_and_not_by_a_page_of_another_ori
 }
 
 #[tokio::test]
-async fn metrics_count_what_came_and_what_stands() {
+async fn metrics_count_what_arrived_and_what_is_stored() {
     let node = Node::open().await;
     node.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
     let text = node.get("/metrics").send().await.expect("answer").text().await.expect("text");
@@ -205,7 +205,7 @@ async fn metrics_count_what_came_and_what_stands() {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
     let both = |line: &str| line.contains("interface=\"stow\"") && line.contains("door=\"stow\"");
-    assert!(text.lines().any(both), "the label's former name stands beside the new one in\n{text}");
+    assert!(text.lines().any(both), "the label's former name is given beside the new one in\n{text}");
     let help = "# HELP pe_node_free_bytes Free space where the archive lies, in bytes";
     assert!(text.contains(help), "{help} is missing in\n{text}");
 }

@@ -45,7 +45,7 @@ async fn objects_come_back_as_they_were_sent_at_every_level() {
 }
 
 #[tokio::test]
-async fn a_form_that_cannot_be_given_is_said_before_anything_is_sent() {
+async fn a_media_type_that_is_not_offered_is_refused_before_anything_is_sent() {
     let node = Node::open().await;
     node.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
     for (path, accept) in [

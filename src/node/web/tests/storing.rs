@@ -27,7 +27,7 @@ async fn what_is_stored_is_acknowledged_and_assembly_hears_of_it() {
     assert!(answer.get("00081198").is_none());
     assert_eq!(answer["00081190"]["Value"][0], node.url("/dicomweb/studies/1.2.3"));
     assert_eq!(*node.heard.lock().expect("lock"), ["1.2.3.4", "1.2.3.4", ""]);
-    // Again is as good as once.
+    // Storing it again changes nothing.
     assert_eq!(status_and_json(node.stow(STUDIES, &[&good(1)])).await.0, 200);
 }
 
@@ -98,7 +98,7 @@ async fn bad_syntax_and_foreign_content_are_refused() {
 }
 
 #[tokio::test]
-async fn what_came_before_a_request_breaks_off_is_kept_and_said() {
+async fn what_arrived_before_a_request_was_cut_off_is_kept_and_acknowledged() {
     let node = Node::open().await;
     let mut body = multipart(&[&good(1), &good(2)]);
     body.truncate(body.len() - 100);
@@ -158,7 +158,7 @@ async fn one_upload_too_many_is_asked_to_come_back() {
 }
 
 #[tokio::test]
-async fn parts_beyond_the_most_that_are_taken_are_refused_together() {
+async fn more_parts_than_are_accepted_are_refused_together() {
     let node = Node::open().await;
     let object = good(1);
     let mut files: Vec<&[u8]> = vec![&object];

@@ -1,6 +1,6 @@
 use super::*;
 use crate::engine::analyse::findings::Decision;
-use crate::engine::models::activation::Candidate;
+use crate::engine::models::activation::ShadowModel;
 use crate::engine::models::manifest::Kind;
 use crate::engine::pipeline::testing::analysed;
 use crate::node::archive::{Level, Query};
@@ -15,13 +15,13 @@ const READY: &str = r#"read -r setup; echo "$setup" > "$FOLDER/setup"; echo '{"r
 /// an answer without objects.
 async fn with_shadow(on_start: &str) -> (Node, Shadow) {
     let node = Node::new(&script(WELL_DONE)).await;
-    let candidate = Candidate {
+    let shadow_model = ShadowModel {
         package: "new/2.0.0".parse().expect("a package"),
         kind: Kind::EmbolismClassifier,
         sha256: "aa".to_owned(),
         since: Timestamp::UNIX_EPOCH,
     };
-    let lineup = Lineup { packages: packages("old"), shadow: Some(candidate) };
+    let lineup = Lineup { packages: packages("old"), shadow: Some(shadow_model) };
     node.wanted.send_replace(Wanted { lineup, problem: None });
     node.worker().await.expect("worker").step(&Shutdown::new()).await.expect("step");
     assert_eq!(node.series().await.state, SeriesProgress::Job(JobState::Analysed));
@@ -33,7 +33,7 @@ async fn with_shadow(on_start: &str) -> (Node, Shadow) {
     let launch = Launch { arguments: vec!["-c".into(), format!("{prelude}{on_start}").into()], ..node.launch.clone() };
     let shadow = Shadow::with(
         node.archive.clone(),
-        node.queue.clone(),
+        node.store.clone(),
         node.settings.child.clone(),
         launch,
         node.wanted.subscribe(),
@@ -75,7 +75,7 @@ async fn the_prediction_of_a_shadow_model_is_recorded_with_the_result_and_nowher
     // Its process loads the bytes of the shadow model, and no others.
     let setup = std::fs::read_to_string(node.folder.path().join("setup")).expect("setup");
     assert!(setup.contains(r#""embolism":{"name":"new","version":"2.0.0","sha256":"aa"}"#), "{setup}");
-    let [comparison] = node.queue.comparisons(10).await.expect("list").try_into().expect("one");
+    let [comparison] = node.store.comparisons(10).await.expect("list").try_into().expect("one");
     assert!(comparison.agrees());
     assert_eq!(shadow.status().borrow().as_ref().map(|status| status.error.clone()), Some(None));
 }
@@ -93,7 +93,7 @@ async fn a_shadow_model_that_crashes_or_fails_costs_nothing_but_its_own_result()
         assert!(series.error.is_none());
         let error = series.shadow[0].error.as_ref().expect("a failure");
         assert!(error.contains(problem), "{error}");
-        assert!(!node.queue.comparisons(10).await.expect("list")[0].agrees());
+        assert!(!node.store.comparisons(10).await.expect("list")[0].agrees());
     }
 }
 
@@ -102,14 +102,14 @@ async fn a_shadow_model_that_does_not_load_is_reported_and_waits() {
     let (node, shadow) = with_shadow(r#"read setup; echo '{"reply":"unable","reason":"no tensor"}'"#).await;
     let mut running = Running::default();
     assert_eq!(step(&node, &shadow, &mut running).await, AFTER_REFUSAL);
-    assert!(step(&node, &shadow, &mut running).await > Duration::from_secs(30), "it is not tried in a circle");
-    let status = shadow.status().borrow().clone().expect("a candidate");
+    assert!(step(&node, &shadow, &mut running).await > Duration::from_secs(30), "it is not retried at once");
+    let status = shadow.status().borrow().clone().expect("a shadow model");
     assert!(status.error.is_some_and(|error| error.contains("no tensor")));
     assert!(node.series().await.shadow.is_empty());
 }
 
 #[tokio::test]
-async fn a_shadow_model_begins_in_a_pause_and_gives_way_to_an_exam() {
+async fn a_shadow_model_starts_in_a_pause_and_is_stopped_for_an_exam() {
     let (node, shadow) = with_shadow(&answers(
         r#"touch "$FOLDER/begun"; while [ -e "$FOLDER/hold" ]; do sleep 0.02; done; echo "$SEEN""#,
     ))
@@ -132,16 +132,16 @@ async fn a_shadow_model_begins_in_a_pause_and_gives_way_to_an_exam() {
     };
     let both = Box::pin(async { tokio::join!(step(&node, &shadow, &mut running), arrives) });
     let (rest, ()) =
-        tokio::time::timeout(Duration::from_secs(20), both).await.expect("it gives way although its process hangs");
+        tokio::time::timeout(Duration::from_secs(20), both).await.expect("it is stopped although its process hangs");
     assert!(rest.is_zero() && running.process.is_none() && node.series().await.shadow.is_empty());
     worker.step(&Shutdown::new()).await.expect("step");
-    // In the next pause it sees what it had to leave, and the rest.
+    // In the next pause it sees the series that was interrupted, and the rest.
     std::fs::remove_file(node.folder.path().join("hold")).expect("remove");
     for _ in 0..3 {
         assert!(step(&node, &shadow, &mut running).await.is_zero());
     }
     assert!(!step(&node, &shadow, &mut running).await.is_zero());
-    assert_eq!(node.queue.comparisons(10).await.expect("list").len(), 3);
+    assert_eq!(node.store.comparisons(10).await.expect("list").len(), 3);
 }
 
 #[tokio::test]
@@ -149,8 +149,8 @@ async fn a_shadow_model_sees_what_was_analysed_since_it_was_set() {
     let (node, shadow) = with_shadow(&answers(r#"echo "$SEEN""#)).await;
     let later = Timestamp::now() + jiff::SignedDuration::from_hours(1);
     node.wanted.send_modify(|wanted| {
-        if let Some(candidate) = &mut wanted.lineup.shadow {
-            candidate.since = later;
+        if let Some(shadow_model) = &mut wanted.lineup.shadow {
+            shadow_model.since = later;
         }
     });
     assert_eq!(step(&node, &shadow, &mut Running::default()).await, LONGEST_SLEEP);

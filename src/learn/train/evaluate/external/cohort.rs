@@ -22,7 +22,7 @@ use crate::learn::train::metrics::Scored;
 use crate::learn::train::report::{Attributes, Case, Report, add_acquisition, worst};
 use crate::learn::train::table;
 
-/// Exams that went worst, of either kind at most so many, that are shown with a picture.
+/// Most exams of each kind, missed emboli and false alarms, that are shown with a picture.
 const EACH: usize = 3;
 
 /// A package that took part.
@@ -43,7 +43,7 @@ impl fmt::Display for Part {
     }
 }
 
-/// What was found so far.
+/// The results so far.
 pub(super) struct ExternalCohort {
     classifier: Part,
     lungs: Part,
@@ -54,7 +54,7 @@ pub(super) struct ExternalCohort {
     attributes: Attributes,
     /// Exams with embolism whose masks are empty.
     undrawn: usize,
-    /// Pictures of the exams that went worst so far, by series.
+    /// Pictures of the exams with the worst predictions so far, by series.
     pictures: BTreeMap<String, Case>,
     synthetic: bool,
     images: usize,
@@ -105,7 +105,7 @@ impl ExternalCohort {
         self.pictures.retain(|series, _| wanted.contains(series));
     }
 
-    /// Series of the exams that went worst, the worst first.
+    /// Series of the exams with the worst predictions, the worst first.
     fn worst(&self) -> Vec<String> {
         let worst = worst(&self.predictions, Split::Test, self.threshold(), EACH);
         worst.into_iter().map(|one| one.series.clone()).collect()
@@ -123,7 +123,7 @@ impl ExternalCohort {
             .collect()
     }
 
-    /// What a reader should know of the metrics, a sentence each.
+    /// What a reader should know about the metrics, one sentence each.
     fn notes(&self) -> Vec<String> {
         let mut notes = vec![
             "calibration and operating point are the package's own; nothing was fitted to these exams".to_owned(),
@@ -195,7 +195,7 @@ impl ExternalCohort {
     }
 }
 
-/// What the results of packages must not be used for: they are worth no more than the least of them.
+/// What the results must not be used for, by the most restricted intended use of the packages.
 fn notice(packages: [&Manifest; 2], synthetic: bool) -> &'static str {
     let [one, other] = packages.map(|package| package.intended_use);
     match one.min(other) {
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn results_are_worth_no_more_than_the_least_package() {
+    fn the_notice_follows_the_most_restricted_package() {
         let of = |intended_use| Manifest {
             intended_use,
             ..manifest(include_str!("../../../../../fixtures/models/fixture-lungs/1.0.0/model.toml"))

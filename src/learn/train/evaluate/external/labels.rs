@@ -1,4 +1,4 @@
-//! Labels of studies of another site: one row a study.
+//! Labels of studies of another site: one row per study.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,11 +15,11 @@ use crate::learn::train::table;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LabelledStudy {
     pub(super) study: String,
-    /// The series to analyse; empty for whichever can be.
+    /// The series to analyse; empty for any that can be analysed.
     pub(super) series: String,
-    /// Embolism; `None` where the mask says it.
+    /// Embolism; `None` where the mask decides.
     pub(super) embolism: Option<bool>,
-    /// What is known beside.
+    /// Labels of the further targets.
     pub(super) further: Vec<(Target, bool)>,
     /// Level of the most proximal embolus, or empty.
     pub(super) level: String,
@@ -31,13 +31,13 @@ pub(super) struct LabelledStudy {
 #[derive(Debug, Default)]
 pub(super) struct StudyTable {
     pub(super) studies: Vec<LabelledStudy>,
-    /// Rows that say nothing that can be used, with their lines.
+    /// Rows that cannot be used, with their lines.
     pub(super) exclusions: Vec<Exclusion>,
 }
 
 /// Reads a table with the columns `StudyInstanceUID` and `pe_present_in_exam` (0 or 1) or `mask` (a NIfTI file, its
 /// path from the table's folder), or both, and perhaps `SeriesInstanceUID`, `level` and RSPECT's columns on the exam,
-/// such as `central_pe`. Where there is a mask and no label, the mask says whether there is embolism. An exam with
+/// such as `central_pe`. Where there is a mask and no label, the mask decides whether there is embolism. An exam with
 /// embolism by its label and an empty mask counts as an exam; its slices and emboli are unknown.
 ///
 /// # Errors
@@ -69,7 +69,7 @@ pub(super) fn read(path: &Path) -> Result<StudyTable, TrainError> {
 }
 
 impl StudyTable {
-    /// A study that stands in the table again: harmless if it says the same, otherwise nobody knows what is true.
+    /// A study that is listed again: harmless if both rows agree, otherwise the study is excluded.
     fn repeated(&mut self, again: &LabelledStudy, first: u64, line: u64) {
         if self.studies.contains(again) {
             return;
@@ -80,7 +80,7 @@ impl StudyTable {
     }
 }
 
-/// Where the columns stand.
+/// Indices of the columns.
 struct Columns {
     study: usize,
     series: Option<usize>,
@@ -107,7 +107,7 @@ impl Columns {
         Ok(found)
     }
 
-    /// One row; what it says of which study, or what is wrong with it.
+    /// Reads one row: the labelled study, or the study and what is wrong with the row.
     fn read(&self, record: &StringRecord, folder: &Path) -> Result<LabelledStudy, (String, RowError)> {
         let text = |column: usize| record.get(column).unwrap_or_default().trim();
         let optional = |column: Option<usize>| column.map(text).unwrap_or_default();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn two_columns_are_enough_and_a_mask_may_stand_for_the_label() {
+    fn two_columns_are_enough_and_a_mask_can_replace_the_label() {
         let found = parsed("StudyInstanceUID,pe_present_in_exam\n1.2,1\n1.3,0\n").expect("readable").studies;
         assert_eq!(found.iter().map(|study| study.embolism).collect::<Vec<_>>(), [Some(true), Some(false)]);
         let found =
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_rows_are_left_out_with_their_lines_and_contradictions_cost_the_study() {
+    fn broken_rows_are_left_out_with_their_lines_and_contradictions_exclude_the_study() {
         let text = "StudyInstanceUID,pe_present_in_exam\n1.2,1\n1.3,yes\n,1\n1.4,\n1.2,1\n1.5,0\n1.5,1\n";
         let StudyTable { studies, exclusions } = parsed(text).expect("readable");
         assert_eq!(studies.iter().map(|study| study.study.as_str()).collect::<Vec<_>>(), ["1.2"]);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_beside_embolism_is_read_as_rspect_writes_it() {
+    fn further_targets_are_read_as_rspect_writes_them() {
         let header = "StudyInstanceUID,pe_present_in_exam,central_pe,rv_lv_ratio_gte_1,rv_lv_ratio_lt_1";
         let found = parsed(&format!("{header}\n1.2,1,1,0,1\n1.3,0,,0,0\n1.4,1,x,0,0\n")).expect("readable");
         assert_eq!(found.studies[0].further, [(Target::CentralPe, true), (Target::RvLvRatioGte1, false)]);
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_cannot_say_anything_is_refused() {
+    fn a_table_without_usable_labels_is_refused() {
         for (text, problem) in [
             ("pe_present_in_exam\n1\n", "`StudyInstanceUID` is missing"),
             ("StudyInstanceUID,label\n1.2,1\n", "`pe_present_in_exam` and `mask`"),

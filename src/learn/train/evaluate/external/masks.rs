@@ -1,4 +1,4 @@
-//! What a mask of emboli says of slices and of the place of the evidence.
+//! Compares the findings of an exam with a mask of emboli: its slices, and the place of the evidence.
 
 use std::path::{Path, PathBuf};
 
@@ -10,24 +10,24 @@ use crate::engine::volume::nifti::NiftiError;
 use crate::engine::volume::{Geometry, VoxelPoint, components, nifti};
 use crate::learn::train::metrics::{Scored, wilson_interval};
 
-/// Evidence so near to an embolus points at it, in millimetres.
+/// Evidence at most this far from an embolus points at it, in millimetres.
 const NEAR_MM: f64 = 5.0;
 /// Evidence from which an embolus near it counts as found.
 const HIGH: f32 = 0.5;
 
-/// Why a mask says nothing of an exam.
+/// Why a mask cannot be used for an exam.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MaskError {
     #[error(transparent)]
     Nifti(#[from] NiftiError),
     #[error(
-        "{path}: no embolus of the mask lies within the images: it is of another series, or has lost its place",
+        "{path}: no embolus of the mask lies within the images: it is of another series, or its position is wrong",
         path = .0.display()
     )]
     Misplaced(PathBuf),
 }
 
-/// What a mask says of one exam.
+/// The ground truth of one exam, from its mask.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct MaskTruth {
     /// The mask is not empty.
@@ -37,7 +37,7 @@ pub(super) struct MaskTruth {
     pub(super) hits: Hits,
 }
 
-/// How often evidence and emboli meet, counted.
+/// How often evidence and emboli coincide, counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Hits {
     /// Exams with emboli and evidence.
@@ -81,7 +81,7 @@ impl Hits {
 /// Compares the findings of an exam with its mask, whose grid may be another.
 ///
 /// # Errors
-/// The mask cannot be read, or lies beside the images.
+/// The mask cannot be read, or lies outside the images.
 pub(super) fn compare(path: &Path, images: &Geometry, evidence: Option<&Evidence>) -> Result<MaskTruth, MaskError> {
     let (values, grid) = nifti::read(path)?;
     let pieces = components::label(&values.mapv(|value| value > 0.5));
@@ -99,8 +99,8 @@ pub(super) fn compare(path: &Path, images: &Geometry, evidence: Option<&Evidence
     Ok(MaskTruth { embolism, slices, hits })
 }
 
-/// Which slices of the images the voxels of a mask touch: all whose middle lies within the height of a voxel, as slices
-/// of a mask may be thicker than theirs, and the nearest one, as they may be thinner.
+/// Which slices of the images the voxels of a mask touch: all whose middle lies within the height of a voxel, since
+/// slices of a mask may be thicker than those of the images, and the nearest one, since they may be thinner.
 fn touched(pieces: &Array3<u32>, mask: &Geometry, images: &Geometry) -> Vec<bool> {
     let [columns, rows, slices] = images.size;
     let within = |index: f64, size: usize| (-0.5..size as f64 - 0.5).contains(&index);
@@ -128,7 +128,7 @@ fn half_height(mask: &Geometry, images: &Geometry) -> f64 {
         let along: f64 = mask.directions[axis].iter().zip(across).map(|(one, other)| one * other).sum();
         mask.spacing[axis] * along.abs()
     };
-    // What the single precision of a file's affine takes away is given back.
+    // The last term compensates for the single precision of a file's affine.
     (0..3).map(height).sum::<f64>() / 2.0 / images.spacing[2] + 1e-3
 }
 
@@ -136,7 +136,7 @@ fn voxel(slice: usize, row: usize, column: usize) -> VoxelPoint {
     VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 }
 }
 
-/// Where evidence and the pieces of a mask meet.
+/// Counts where evidence and the pieces of a mask coincide.
 fn hits(pieces: &Array3<u32>, grid: &Geometry, evidence: &EvidenceMap) -> Hits {
     let count = pieces.iter().copied().max().unwrap_or(0) as usize;
     if count == 0 {
@@ -236,7 +236,7 @@ mod tests {
         );
     }
 
-    /// Images of 10 by 10 pixels of 4 mm, on so many slices at a distance in millimetres.
+    /// Images of 10 by 10 pixels of 4 mm, on a number of slices at a distance in millimetres.
     fn images(slices: usize, distance: f64) -> Geometry {
         Geometry { origin: PatientPoint([0.0; 3]), ..testing::geometry([10, 10, slices], [4.0, 4.0, distance], SUPINE) }
     }
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(touched_by(&upright, -10.0, &[5], &thin), [8, 9, 10, 11, 12]);
     }
 
-    /// What a mask with one voxel says of images whose slices all have the same probability.
+    /// Compares a mask with one voxel to images whose slices all have the same probability.
     fn compared(marked: Option<(usize, usize, usize)>, images: &Geometry) -> Result<MaskTruth, MaskError> {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("mask.nii.gz");
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_beside_the_images_is_an_error_and_an_empty_one_is_not() {
+    fn a_mask_outside_the_images_is_an_error_and_an_empty_one_is_not() {
         let (here, _) = grids();
         let truth = compared(Some((8, 12, 12)), &here).expect("within the images");
         let positive: Vec<bool> = truth.slices.iter().map(|slice| slice.positive).collect();

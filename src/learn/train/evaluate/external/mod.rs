@@ -1,9 +1,11 @@
-//! External validation: a package on exams of another site, which carry exam labels alone or masks of their emboli: DICOM in, the analysis
-//! that serves, and the report of an experiment out. No training folder is needed.
+//! External validation: a package on exams of another site, which have exam labels alone or masks of their emboli. It
+//! reads DICOM, runs the analysis of the node and writes a report like that of an experiment. No training folder is
+//! needed.
 //!
-//! Every labelled study ends as an answer or as a row of exclusions: studies without images, series that quality
-//! checks reject, analyses that fail and masks of other images are counted with their reasons and never dropped. Tables,
-//! metrics and report are written together at the end; where nothing could be analysed, the reasons are the error.
+//! Every labelled study ends as a prediction or as a row of exclusions: studies without images, series that quality
+//! checks reject, analyses that fail and masks of other images are counted with their reasons and never dropped.
+//! Tables, metrics and report are written together at the end; where nothing could be analysed, the reasons are the
+//! error.
 
 mod cohort;
 mod labels;

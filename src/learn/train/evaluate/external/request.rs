@@ -1,10 +1,10 @@
-//! What is evaluated on what.
+//! Which package is evaluated on which studies.
 
 use std::path::{Path, PathBuf};
 
 use crate::engine::models::manifest::Manifest;
 
-/// What is evaluated on what.
+/// Which package is evaluated on which studies.
 #[derive(Debug, Clone)]
 pub struct ExternalValidation {
     /// Table with `StudyInstanceUID` and `pe_present_in_exam` or `mask`.

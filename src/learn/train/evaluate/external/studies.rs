@@ -1,4 +1,4 @@
-//! One labelled study through the analysis that serves.
+//! Runs one labelled study through the analysis of the node.
 
 use std::cmp::Reverse;
 use std::path::PathBuf;
@@ -34,10 +34,10 @@ enum StudyError {
     NoOperatingPoint,
 }
 
-/// Why nobody knows whether a study shows embolism.
+/// Why it is unknown whether a study shows embolism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum TruthError {
-    #[error("labels conflict: no embolism, and a mask that has some")]
+    #[error("labels conflict: the label says no embolism, the mask has emboli")]
     Conflict,
     #[error("the study has neither a label nor a mask")]
     Unknown,
@@ -46,7 +46,7 @@ enum TruthError {
 /// How a study ended.
 pub(super) enum StudyOutcome {
     Analysed(Box<AnalysedStudy>),
-    /// What stood against it, and at which step.
+    /// The reason, and the step that gave it.
     LeftOut {
         step: &'static str,
         reason: String,
@@ -56,7 +56,7 @@ pub(super) enum StudyOutcome {
 /// A study that was analysed.
 pub(super) struct AnalysedStudy {
     pub(super) prediction: Prediction,
-    /// What is said beside embolism.
+    /// The predictions of the further targets.
     pub(super) targets: Vec<TargetPrediction>,
     /// Its slice of greatest attribution.
     pub(super) picture: Option<Picture>,
@@ -65,7 +65,7 @@ pub(super) struct AnalysedStudy {
     pub(super) synthetic: bool,
     /// Source slices.
     pub(super) images: usize,
-    /// What its mask says; nothing where it has none, or an empty one in spite of an embolism.
+    /// The ground truth from its mask; `None` without a mask, or with an empty one in spite of embolism.
     pub(super) truth: Option<MaskTruth>,
 }
 
@@ -166,8 +166,8 @@ fn answer(study: &LabelledStudy, series: &SeriesFiles, analysed: &AnalysedSeries
     })
 }
 
-/// Whether there is embolism, and what the mask says of slices and emboli. An empty mask in an exam with embolism says
-/// nothing of them: nobody drew the emboli.
+/// Whether there is embolism, and what the mask says of slices and emboli. An empty mask of an exam with embolism is
+/// not used: its emboli were not drawn.
 fn agreed(label: Option<bool>, mask: Option<MaskTruth>) -> Result<(bool, Option<MaskTruth>), TruthError> {
     match (label, mask) {
         (Some(false), Some(mask)) if mask.embolism => Err(TruthError::Conflict),
@@ -185,7 +185,7 @@ mod tests {
     use crate::learn::train::metrics::Scored;
 
     #[test]
-    fn an_empty_mask_says_nothing_of_the_slices_of_an_exam_with_embolism() {
+    fn an_empty_mask_of_an_exam_with_embolism_is_not_used() {
         let mask = |embolism| {
             let slices = vec![Scored { score: 0.25, positive: embolism }];
             Some(MaskTruth { embolism, slices, hits: Hits::default() })
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(agreed(Some(true), mask(false)), Ok((true, None)));
         assert_eq!(agreed(Some(true), mask(true)), Ok((true, mask(true))));
         assert_eq!(agreed(Some(false), mask(false)), Ok((false, mask(false))));
-        assert_eq!(agreed(None, mask(false)), Ok((false, mask(false))), "where there is no label, the mask says it");
+        assert_eq!(agreed(None, mask(false)), Ok((false, mask(false))), "where there is no label, the mask decides");
         assert_eq!(agreed(None, mask(true)), Ok((true, mask(true))));
         assert_eq!(agreed(Some(true), None), Ok((true, None)));
         assert!(agreed(Some(false), mask(true)).is_err_and(|error| error.to_string().contains("labels conflict")));

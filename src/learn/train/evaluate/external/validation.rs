@@ -17,7 +17,7 @@ use crate::learn::train::labels::Exclusion;
 use crate::learn::train::report::by_reason;
 use crate::learn::train::{TrainError, TrainingContext, progress};
 
-/// Evaluates a package on labelled studies. Gives the metrics as lines.
+/// Evaluates a package on labelled studies. Returns the metrics as lines.
 ///
 /// # Errors
 /// A table that cannot be read, a package that cannot be used, or no study that could be analysed.
@@ -57,14 +57,14 @@ pub fn validate_externally(
     cohort.write(configuration, request, exclusions)
 }
 
-/// That there is nothing to report, with all reasons, the most frequent first.
+/// The error of a run that analysed nothing, with all reasons, the most frequent first.
 fn nothing_analysed(labelled: usize, exclusions: &[Exclusion]) -> TrainError {
     let rows = by_reason(exclusions);
     let reasons: Vec<String> = rows.iter().map(|row| format!("{}: {} ({})", row[0], row[1], row[2])).collect();
     TrainError::Exams(format!("none of {labelled} labelled studies could be analysed; {}", reasons.join("; ")))
 }
 
-/// The models that serve, with the package to evaluate in the classifier's place.
+/// The package to evaluate, with the lung package of the training or the node.
 fn models(
     configuration: &TrainConfiguration,
     context: &TrainingContext,
@@ -76,11 +76,11 @@ fn models(
         let problem = "there is no such package; name one with --package, or run `pe-node train export` first";
         return Err(TrainError::Exams(format!("{}: {problem}", folder.display())));
     }
-    // The folders above a package say its name and version, also where it is named by a path such as `.`.
+    // The folders above a package are its name and version, so a path such as `.` has to be resolved.
     let folder = folder.canonicalize().map_err(TrainError::file("finding", &folder))?;
     let package = Package::open(&folder).map_err(ModelsError::from)?;
     if package.manifest().kind != Kind::EmbolismClassifier {
-        let problem = "the package finds no embolism; name an embolism classifier";
+        let problem = "the package is not an embolism classifier; name one with --package";
         return Err(TrainError::Exams(format!("{}: {problem}", folder.display())));
     }
     let lungs = context.lung_package(&configuration.data)?;
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_that_analysed_nothing_says_every_reason() {
+    fn a_run_that_analysed_nothing_lists_every_reason() {
         let of = |step: &str, reason: &str| Exclusion::new(step, "1.2", reason);
         let exclusions =
             [of("images", "no images of the study were found"), of("analysis", "failed"), of("analysis", "failed")];

@@ -8,14 +8,14 @@ use burn::tensor::{Device, Tensor};
 
 use crate::learn::train::network::blocks::{Normalised, convolution, silu};
 
-/// Of the block's input channels, this share takes part in the excitation.
+/// The squeezed layer has the block's input channels divided by this.
 const SQUEEZE: usize = 4;
 
 /// Sizes of a block.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     pub(super) channels: [usize; 2],
-    /// The block works in so many times its input channels.
+    /// The block works in this many times its input channels.
     pub(super) expansion: usize,
     pub(super) kernel: usize,
     pub(super) stride: usize,

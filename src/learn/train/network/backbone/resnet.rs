@@ -14,10 +14,10 @@ use crate::learn::train::network::blocks::{Normalised, all_folded, through};
 /// Channels of the stem and of the blocks of each stage.
 const STEM: usize = 64;
 const WIDTHS: [usize; 4] = [64, 128, 256, 512];
-/// A bottleneck gives so many times the channels that it works in.
+/// A bottleneck outputs this many times the channels that it works in.
 const EXPANSION: usize = 4;
 
-/// What tells one ResNet from another.
+/// What distinguishes one ResNet from another.
 pub(super) struct Variant {
     bottleneck: bool,
     blocks: [usize; 4],

@@ -7,13 +7,13 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::learn::train::network::blocks::{bounded, depthwise, gelu, scales};
 
-/// Channels of an attention head, where there are as many.
+/// Channels of an attention head, where there are that many.
 const OF_HEAD: usize = 32;
-/// The layer between the two projections of a block is so many times as wide.
+/// The layer between the two projections of a block is this many times as wide.
 const EXPANSION: usize = 4;
 const EPSILON: f64 = 1e-5;
 
-/// Attention, then a layer on each cell for itself, each added to what it was given. A depthwise convolution says where
+/// Attention, then a layer on each cell for itself, each added to its input. A depthwise convolution encodes where
 /// cells lie (Chu et al. 2021, arXiv 2102.10882), so that maps of any size can be read.
 #[derive(Module, Debug)]
 pub(super) struct Transformer {
@@ -48,7 +48,8 @@ fn projection(channels: [usize; 2], device: &Device) -> Conv2d {
     Conv2dConfig::new(channels, [1, 1]).with_initializer(Initializer::XavierUniform { gain: 1.0 }).init(device)
 }
 
-/// Each cell's channels brought to mean 0 and variance 1, then scaled and shifted (Ba et al. 2016, arXiv 1607.06450).
+/// Each cell's channels normalised to mean 0 and variance 1, then scaled and shifted (Ba et al. 2016, arXiv
+/// 1607.06450).
 #[derive(Module, Debug)]
 pub(super) struct ChannelNorm {
     factor: Param<Tensor<1>>,
@@ -105,8 +106,8 @@ fn heads(channels: usize) -> usize {
     (1..=channels / OF_HEAD).rev().find(|heads| channels.is_multiple_of(*heads)).unwrap_or(1)
 }
 
-/// `[N, heads, rows, columns]` to `[N, heads, columns, rows]`. The exporter knows no transpose: the values are picked in
-/// the new order from each head's row of values.
+/// `[N, heads, rows, columns]` to `[N, heads, columns, rows]`. The exporter does not support transposing: the values
+/// are picked in the new order from each head's row of values.
 fn transposed(input: Tensor<4>) -> Tensor<4> {
     let [count, heads, rows, columns] = input.dims();
     let order: Vec<i64> = (0..rows * columns).map(|place| (place % rows * columns + place / rows) as i64).collect();
