@@ -1,4 +1,4 @@
-//! What an object waits for before it is acknowledged, and an exam before a network sees it.
+//! What an object waits for before it is acknowledged, and an exam before a network is given it.
 //!
 //! `cargo bench` measures; the numbers are those of one machine and are compared with themselves. How long whole
 //! studies take, from the first object to the delivered report, is measured by `make evidence`.
@@ -10,14 +10,13 @@ use divan::Bencher;
 use divan::counter::BytesCount;
 use pe_node::cohort::{Layout, Mask};
 use pe_node::dicom::bounded::{self, Limits};
+use pe_node::engine::models::networks::BATCH;
 use pe_node::engine::volume::preparation::{Crop, Preparation, Preparer};
 use pe_node::engine::volume::{LungMask, Volume, group_by_series, nifti, read_series};
 use pe_node::learn::phantom::{Exam, Preset, Recipe};
 use tempfile::TempDir;
 
 const LIMITS: Limits = Limits { object_mib: 64, depth: 16, elements: 10_000, pixels: 1 << 24 };
-/// Slices that a network is given at a time.
-const BATCH: usize = 16;
 
 /// A phantom of about 120 slices of 256 x 256 pixels on the disk.
 struct Series {
@@ -56,6 +55,7 @@ fn scan_an_object_and_read_its_header(bencher: Bencher) {
     });
 }
 
+/// Analysis: what is read of each object when a volume is made.
 #[divan::bench]
 fn read_an_object_whole(bencher: Bencher) {
     let series = Series::write();

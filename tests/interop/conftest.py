@@ -22,7 +22,7 @@ DATA = Path(os.environ.get("PE_NODE_TEST_DATA", ROOT.parent / "shared/data"))
 def models():
     """A folder with the bundled lung package and a classifier whose answer is a simple function of the image. The tests
     then depend on the node and not on the training of a network."""
-    folder = ROOT / "target" / "test-models" / os.environ.get("PYTEST_XDIST_WORKER", "main")
+    folder = ROOT / "target" / "test-models"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "onnx" / "lungs", folder / "lungs")
     shutil.copytree(ROOT / "fixtures" / "models" / "fixture-embolism", folder / "fixture-embolism")

@@ -106,7 +106,7 @@ fn what_cannot_be_evaluated_is_said() {
     assert!(nothing.contains("none of 1 labelled studies could be analysed"), "{nothing}");
     assert!(nothing.contains("images: no images of the study were found (1)"), "{nothing}");
     assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 1, "no table stands where a report may stand");
-    assert!(with(&["--package", &lungs]).contains("finds no embolism"));
+    assert!(with(&["--package", &lungs]).contains("is not an embolism classifier"));
     assert!(with(&["--package", "nowhere"]).contains("--package"));
     let misplaced = run(&["train", "fit", "--labels", &labels, "--images", &images]);
     assert_eq!(misplaced.status.code(), Some(2), "{}", String::from_utf8_lossy(&misplaced.stderr));

@@ -42,7 +42,10 @@ pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest, eval
     if manifest.kind == Kind::EmbolismClassifier {
         let fit = &configuration.fit;
         let masks = if fit.mask_weight > 0.0 {
-            format!(" + {} x evidence cells against masks of the emboli, where exams have them", fit.mask_weight)
+            format!(
+                " + {} x cells of the attribution map against masks of the emboli, where exams have them",
+                fit.mask_weight
+            )
         } else {
             String::new()
         };

@@ -32,6 +32,8 @@ mod export;
 mod exported;
 mod files;
 mod fit;
+#[cfg(test)]
+mod generator;
 mod labels;
 mod loss;
 mod lungs;

@@ -176,7 +176,7 @@ fn draw_coronal(canvas: &mut Canvas, context: &Context) {
     canvas.text_on_image(CORONAL.left + CORONAL.width / 2 - 5, CORONAL.top + 6, "H", Font::LARGE_BOLD, TEXT);
     let (title, caption) = match evidence {
         Some(_) => (
-            "Heat map of the network",
+            "Maximum of the heat map",
             "Coronal plane through the maximum of the heat map; colours: maximum from front to back",
         ),
         None => ("What was analysed", "Coronal plane through the middle of the analysed field; no heat map"),

@@ -41,7 +41,7 @@ pub struct Fit {
     pub exam_weight: f64,
     /// Weight of the labelled slices' term.
     pub slice_weight: f64,
-    /// Weight of the term of evidence cells against embolus masks.
+    /// Weight of the term of attribution cells against embolus masks.
     pub mask_weight: f64,
     /// Weight of the term of an exam's further targets.
     pub target_weight: f64,

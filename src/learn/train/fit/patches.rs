@@ -27,7 +27,7 @@ const OF_EXAM: usize = 2;
 /// What a fit to patches needs: the same exams, targets and validation as the fit to slices.
 pub(crate) struct PatchTask<'a>(pub(crate) &'a EmbolismTask<'a>);
 
-/// Patches and the evidence cells that an embolus touches, row by row.
+/// Patches and the cells of the attribution map that an embolus touches, row by row.
 pub(crate) struct PatchBatch {
     images: Vec<f32>,
     cells: Vec<u8>,

@@ -13,9 +13,9 @@ use super::checkpoint::Checkpoints;
 use super::devices::Devices;
 use super::task::{Task, random_at, require_numbers};
 use super::training_loop::{is_done, run};
-use crate::learn::train::TrainError;
 use crate::learn::train::configuration::{Fit, TrainConfiguration};
 use crate::learn::train::loss::{self, ExamLabels, Terms, Weights};
+use crate::learn::train::{TrainError, generator};
 
 /// Made-up exams of three numbers each, positive where the first two outweigh the third.
 struct Toy {
@@ -101,6 +101,7 @@ fn settings(overrides: &[&str]) -> Fit {
 }
 
 fn fit(task: &Toy, settings: &Fit, folder: &Path, devices: usize) -> Vec<f32> {
+    let _seeding = generator::shared();
     let network = run(task, settings, folder, &Devices::repeated(&Device::flex(), devices)).expect("fitted");
     weights(&network)
 }
@@ -242,6 +243,7 @@ fn a_fit_stops_early_where_nothing_gets_better() {
 #[test]
 fn pixels_that_are_nan_end_the_fit_and_name_the_series() {
     let task = Toy { broken: Some(5), ..Toy::new(4) };
+    let _seeding = generator::shared();
     let problem = run(&task, &settings(&[]), folder().path(), &Devices::repeated(&Device::flex(), 1));
     let problem = problem.expect_err("broken").to_string();
     assert!(problem.contains("series 1.2.5") && problem.contains("not numbers"), "{problem}");
@@ -253,6 +255,7 @@ fn a_loss_that_is_not_finite_ends_the_fit_and_leaves_the_last_checkpoint() {
     fit(&Toy::new(4), &settings(&["fit.epochs=1"]), folder.path(), 1);
     let mut task = Toy::new(4);
     task.exams[0].0 = [f32::INFINITY; 3];
+    let _seeding = generator::shared();
     let problem = run(&task, &settings(&[]), folder.path(), &Devices::repeated(&Device::flex(), 1));
     assert!(matches!(problem, Err(TrainError::Diverged { epoch: 2, .. })), "{:?}", problem.err());
     let progress = Checkpoints::new(folder.path()).expect("folder").progress().expect("read").expect("there");

@@ -159,6 +159,7 @@ mod tests {
 
     #[test]
     fn folding_changes_no_output() {
+        let _drawing = crate::learn::train::generator::shared();
         let device = Device::flex();
         device.seed(3);
         let training = device.clone().autodiff();

@@ -60,6 +60,7 @@ fn loss(network: &EmbolismNetwork, device: &Device) -> Tensor<1> {
 
 #[test]
 fn every_weight_of_every_network_is_trained() {
+    let _drawing = crate::learn::train::generator::shared();
     for (architecture, sequence) in [
         ("pyramid", "none"),
         ("resnet18", "recurrent"),

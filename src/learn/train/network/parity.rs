@@ -158,6 +158,7 @@ fn small(more: &[&str]) -> Vec<String> {
 
 #[test]
 fn every_backbone_gives_the_same_in_burn_and_in_onnx_runtime() {
+    let _drawing = crate::learn::train::generator::shared();
     let (folder, runtime) = (tempfile::tempdir().expect("folder"), runtime());
     let (mut files, mut report) = (Vec::new(), String::new());
     for architecture in ARCHITECTURES {
@@ -181,6 +182,7 @@ fn every_backbone_gives_the_same_in_burn_and_in_onnx_runtime() {
 
 #[test]
 fn every_head_gives_the_same_in_burn_and_in_onnx_runtime_for_any_number_of_slices_and_targets() {
+    let _drawing = crate::learn::train::generator::shared();
     let (folder, runtime) = (tempfile::tempdir().expect("folder"), runtime());
     let (mut files, mut report) = (Vec::new(), String::new());
     for sequence in SEQUENCES {

@@ -139,6 +139,7 @@ mod tests {
 
     #[test]
     fn a_short_stack_is_read_as_by_a_loop_in_both_directions() {
+        let _drawing = crate::learn::train::generator::shared();
         let device = Device::flex();
         let recurrence = Recurrence::new(WIDTH, 7, &device);
         for slices in [1, 5, 7] {
@@ -154,6 +155,7 @@ mod tests {
 
     #[test]
     fn in_a_tall_stack_each_slice_is_read_with_as_many_below_it_as_there_are_steps() {
+        let _drawing = crate::learn::train::generator::shared();
         let device = Device::flex();
         let (slices, steps) = (20, 6);
         let unit = Unit::new(WIDTH, &device);

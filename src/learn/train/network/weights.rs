@@ -285,6 +285,7 @@ mod tests {
 
     #[test]
     fn every_tensor_of_a_resnet_finds_its_place() {
+        let _drawing = crate::learn::train::generator::shared();
         let folder = tempfile::tempdir().expect("folder");
         for (architecture, blocks, bottleneck) in [
             (Architecture::Resnet18, [2, 2, 2, 2], false),
@@ -316,6 +317,7 @@ mod tests {
 
     #[test]
     fn grey_channels_are_read_as_colours_were() {
+        let _drawing = crate::learn::train::generator::shared();
         let folder = tempfile::tempdir().expect("folder");
         let state = state([2, 2, 2, 2], false);
         let path = file(&folder, &state);
@@ -350,6 +352,7 @@ mod tests {
 
     #[test]
     fn a_wrong_file_says_what_is_wrong_with_it() {
+        let _drawing = crate::learn::train::generator::shared();
         let folder = tempfile::tempdir().expect("folder");
         let problem = |architecture, path: &Path| {
             load(&mut backbone(architecture, 3), 3, path).expect_err("a wrong file").to_string()

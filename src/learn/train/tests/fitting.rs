@@ -20,14 +20,16 @@ fn a_stopped_fit_continues_as_if_it_had_not_been_stopped() {
     let rates = ["fit.learning_rate=1e-3", "fit.final_learning_rate=1e-3", "fit.warm_up_steps=0"];
     let trial = Trial::new(6, Labelled::All, &[&["fit.epochs=3", "fit.head_epochs=0"][..], &rates].concat());
     let whole = trial.configuration(&["work.experiment=whole"]);
-    prepare(&whole).and_then(|_| run(Step::Fit, &whole)).expect("fitted");
+    prepare(&whole).expect("prepared");
+    let _alone = generator::alone();
+    run_alone(Step::Fit, &whole).expect("fitted");
     let stopped = trial.configuration(&["work.experiment=parts", "fit.maximum_minutes=1e-9"]);
-    run(Step::Labels, &stopped).expect("splits");
+    run_alone(Step::Labels, &stopped).expect("splits");
     for _ in 0..2 {
-        run(Step::Fit, &stopped).expect("one epoch");
+        run_alone(Step::Fit, &stopped).expect("one epoch");
     }
     assert_eq!(losses(&stopped).len(), 1, "a fit whose time is up does nothing");
-    run(Step::Fit, &trial.configuration(&["work.experiment=parts"])).expect("the rest");
+    run_alone(Step::Fit, &trial.configuration(&["work.experiment=parts"])).expect("the rest");
     let (whole, parts) = (losses(&whole), losses(&stopped));
     assert_eq!(whole.len(), 3);
     for (whole, part) in whole.iter().zip(&parts) {

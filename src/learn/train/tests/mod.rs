@@ -11,7 +11,7 @@ use ndarray::Array4;
 use super::dataset::{Dataset, PreparedExam};
 use super::evaluate::{Evaluation, Prediction, TargetPrediction};
 use super::labels::{Cohort, Exam, Split};
-use super::{Shard, Step, TrainConfiguration, TrainError, TrainingContext, files, steps, table};
+use super::{Shard, Step, TrainConfiguration, TrainError, TrainingContext, files, generator, steps, table};
 use crate::engine::models::manifest::{IntendedUse, Kind};
 use crate::engine::models::networks;
 use crate::engine::models::package::Package;
@@ -154,6 +154,12 @@ impl Trial {
 const PREPARING: [Step; 5] = [Step::Labels, Step::Volumes, Step::Slices, Step::Lungs, Step::Crops];
 
 fn run(step: Step, configuration: &TrainConfiguration) -> Result<Vec<String>, TrainError> {
+    let _drawing = generator::shared();
+    run_alone(step, configuration)
+}
+
+/// As [`run`], for a test that holds the generator.
+fn run_alone(step: Step, configuration: &TrainConfiguration) -> Result<Vec<String>, TrainError> {
     super::run(step, configuration, &TrainingContext::of_environment(), Shard::ALL)
 }
 

@@ -123,6 +123,7 @@ mod tests {
 
     #[test]
     fn picking_values_transposes() {
+        let _drawing = crate::learn::train::generator::shared();
         let input = Tensor::<4>::random([2, 3, 4, 5], Distribution::Default, &Device::flex());
         let difference = (transposed(input.clone()) - input.swap_dims(2, 3)).abs().max().into_scalar::<f32>();
         assert!(difference == 0.0, "{difference}");
@@ -130,6 +131,7 @@ mod tests {
 
     #[test]
     fn heads_divide_the_channels() {
+        let _drawing = crate::learn::train::generator::shared();
         assert_eq!([192, 384, 96, 64, 8, 40].map(heads), [6, 12, 3, 2, 1, 1]);
     }
 }
