@@ -62,8 +62,9 @@ rust-tests: tools peers onnxruntime
 	cargo test --lib --test it
 	cargo test --doc
 
+# The program as the integration tests have it: `cargo build` would compile it once more, without what only tests need.
 interop: tools peers onnxruntime
-	cargo build
+	cargo test --test it --no-run
 	$(PE_NODE_PYTHON) -m pytest --numprocesses=3 --dist=loadscope tests/interop
 
 viewer: build peers

@@ -158,7 +158,7 @@ def resident(pid):
 def node(tmp_path):
     """A running node."""
     if not BINARY.exists():
-        pytest.fail(f"{BINARY} is absent: run `cargo build`")
+        pytest.fail(f"{BINARY} is absent: run `cargo test --test it --no-run`")
     node = Node(tmp_path / "node").start()
     yield node
     node.stop()
