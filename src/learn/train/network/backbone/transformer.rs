@@ -131,7 +131,6 @@ mod tests {
 
     #[test]
     fn heads_divide_the_channels() {
-        let _drawing = crate::learn::train::generator::shared();
         assert_eq!([192, 384, 96, 64, 8, 40].map(heads), [6, 12, 3, 2, 1, 1]);
     }
 }
