@@ -31,6 +31,7 @@ pub(crate) fn analyse(folder: &Path, config: &Config) -> Result<String, Box<dyn 
     let mut models = Models::load(&config.models, &config.onnxruntime)?;
     let options = FindOptions {
         limits: &config.limits,
+        quality: &config.quality,
         ignore_quality: false,
         allow_demonstration: config.models.allow_demonstration,
         key_slices: config.report.key_slices,

@@ -74,7 +74,7 @@ fn findings(volume: &Volume, mask: &LungMask, config: &Config) -> Result<Finding
         evidence: None,
         field: AnalysedField { slice: slices / 2, corners: [[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]] },
         lungs: lungs::measure(mask, &volume.geometry),
-        rejections: Vec::new(),
+        warnings: Vec::new(),
         synthetic: true,
         intended_use: classifier.intended_use,
         classifier,

@@ -81,9 +81,9 @@ impl ExternalArguments {
 }
 
 pub(super) fn run(arguments: &Arguments, commit: &'static str) -> Result<ExitCode, CliError> {
-    let Config { log, models, onnxruntime, .. } = Config::load(None, std::env::vars(), &[])?;
+    let Config { log, models, onnxruntime, quality, .. } = Config::load(None, std::env::vars(), &[])?;
     crate::node::telemetry::start_logging(&log).map_err(|error| CliError::Usage(error.to_string()))?;
-    let context = TrainingContext { models, onnxruntime, commit };
+    let context = TrainingContext { models, onnxruntime, quality, commit };
     let configuration = TrainConfiguration::load(arguments.config.as_deref(), &arguments.overrides)?;
     let lines = match arguments.external.request(arguments.step)? {
         Some(request) => train::validate_externally(&configuration, &context, &request),

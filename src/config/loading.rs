@@ -79,6 +79,9 @@ impl Config {
         if self.analysis.attempts == 0 {
             return invalid("analysis.attempts = 0: at least 1 was expected".to_owned());
         }
+        if let Some(problem) = self.quality.problem() {
+            return invalid(problem);
+        }
         for (index, destination) in self.destinations.iter().enumerate() {
             if self.destinations[..index].iter().any(|other| other.name == destination.name) {
                 return invalid(format!("destinations: the name `{}` is given twice", destination.name));

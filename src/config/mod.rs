@@ -7,6 +7,7 @@ mod error;
 pub(crate) mod layers;
 mod loading;
 mod network;
+mod quality;
 mod sections;
 #[cfg(test)]
 mod tests;
@@ -15,4 +16,5 @@ pub use destination::{DestinationConfig, DestinationKind, Transport};
 pub use error::ConfigError;
 pub use loading::DEFAULTS;
 pub use network::{Network, NetworkError};
+pub use quality::{QualityConfig, Severity};
 pub use sections::*;

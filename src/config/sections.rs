@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::destination::DestinationConfig;
 use super::network::Network;
+use super::quality::QualityConfig;
 use crate::dicom::bounded::Limits;
 use crate::dicom::{AeTitle, Concept};
 use crate::engine::models::selection::Selection;
@@ -29,6 +30,8 @@ pub struct Config {
     pub onnxruntime: OnnxRuntimeConfig,
     /// Jobs and the analysis process.
     pub analysis: AnalysisConfig,
+    /// What quality checks do.
+    pub quality: QualityConfig,
     /// What received objects may claim.
     pub limits: Limits,
     /// Result objects.

@@ -79,6 +79,8 @@ pub mod dcm {
     pub const MEASUREMENT_GROUP: Concept = Concept::new("125007", "DCM", "Measurement Group");
     /// Image Library: TID 1600.
     pub const IMAGE_LIBRARY: Concept = Concept::new("111028", "DCM", "Image Library");
+    /// Quality Finding.
+    pub const QUALITY_FINDING: Concept = Concept::new("111052", "DCM", "Quality Finding");
     /// Image Library Group.
     pub const IMAGE_LIBRARY_GROUP: Concept = Concept::new("126200", "DCM", "Image Library Group");
     /// Language of Content Item and Descendants: TID 1204.

@@ -176,6 +176,7 @@ fn worker_settings(config: &Config) -> WorkerSettings {
             onnxruntime: config.onnxruntime.clone(),
             limits: config.limits,
             report: config.report.clone(),
+            quality: config.quality.clone(),
             ignore_quality: config.analysis.ignore_quality,
             log: config.log.clone(),
         },

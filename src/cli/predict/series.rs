@@ -31,6 +31,7 @@ pub(super) fn analyse(
 ) -> Result<PredictedSeries, CliError> {
     let options = FindOptions {
         limits: &config.limits,
+        quality: &config.quality,
         ignore_quality,
         allow_demonstration: config.models.allow_demonstration,
         key_slices: config.report.key_slices,

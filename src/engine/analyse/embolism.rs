@@ -8,7 +8,7 @@ use super::findings::{AnalysedField, Decision, Probability, SliceFinding, Target
 use crate::engine::models::manifest::{IntendedUse, Manifest, OperatingPoint};
 use crate::engine::models::networks::EmbolismNetwork;
 use crate::engine::volume::preparation::Preparer;
-use crate::engine::volume::{Geometry, LungMask, Volume, VoxelPoint};
+use crate::engine::volume::{Geometry, LungMask, Reason, Rejection, Volume, VoxelPoint};
 
 /// The classifier's answer for an exam.
 #[derive(Debug, Clone)]
@@ -99,19 +99,24 @@ fn field(preparer: &Preparer, volume: &Volume) -> AnalysedField {
 ///
 /// `intended_use` is the most restricted one of all models that took part. A package for demonstration does not decide
 /// on images of a patient: its answer is undetermined unless the images say that they are synthetic (0008,001C) or the
-/// site allows it.
+/// site allows it. No package decides on images of a kind that it was not trained on, and none excludes embolism where a
+/// warning says that something was not seen.
 pub fn decide(
     probability: Probability,
     manifest: &Manifest,
     intended_use: IntendedUse,
     synthetic: bool,
     allow_demonstration: bool,
+    warnings: &[Rejection],
 ) -> Decision {
-    let may_decide = intended_use != IntendedUse::Demonstration || synthetic || allow_demonstration;
-    match &manifest.operating_point {
-        Some(point) if may_decide => at_operating_point(probability.value(), point),
+    let allowed = intended_use != IntendedUse::Demonstration || synthetic || allow_demonstration;
+    let outside_training = warnings.iter().any(|warning| warning.reason == Reason::OutsideTraining);
+    let hidden = warnings.iter().any(|warning| warning.reason.hides_embolism());
+    let decision = match &manifest.operating_point {
+        Some(point) if allowed && !outside_training => at_operating_point(probability.value(), point),
         _ => Decision::Undetermined,
-    }
+    };
+    if decision == Decision::Absent && hidden { Decision::Undetermined } else { decision }
 }
 
 /// The decision for a calibrated probability at an operating point.
@@ -159,7 +164,7 @@ mod tests {
     fn decided(probability: f64, intended_use: &str, synthetic: bool, allow: bool) -> Decision {
         let manifest = manifest(intended_use);
         let probability = Probability::new(probability).expect("probability");
-        decide(probability, &manifest, manifest.intended_use, synthetic, allow)
+        decide(probability, &manifest, manifest.intended_use, synthetic, allow, &[])
     }
 
     #[test]
@@ -176,7 +181,7 @@ mod tests {
         let point = manifest.operating_point.as_mut().expect("operating point");
         point.indeterminate = [0.5, 0.5];
         let at = |value: f64| {
-            decide(Probability::new(value).expect("probability"), &manifest, IntendedUse::Research, false, false)
+            decide(Probability::new(value).expect("probability"), &manifest, IntendedUse::Research, false, false, &[])
         };
         assert_eq!(at(0.5), Decision::Present);
         assert_eq!(at(0.499), Decision::Absent);
@@ -191,7 +196,20 @@ mod tests {
         // A clinical classifier on the lungs that a demonstration found.
         let (probability, clinical) = (Probability::new(0.99).expect("probability"), manifest("clinical"));
         let least = clinical.intended_use.min(IntendedUse::Demonstration);
-        assert_eq!(decide(probability, &clinical, least, false, false), Decision::Undetermined);
+        assert_eq!(decide(probability, &clinical, least, false, false, &[]), Decision::Undetermined);
+    }
+
+    #[test]
+    fn what_was_not_seen_forbids_absent_and_images_unlike_the_training_forbid_a_decision() {
+        let manifest = manifest("research");
+        let with = |probability: f64, reason: Reason| {
+            let probability = Probability::new(probability).expect("probability");
+            decide(probability, &manifest, manifest.intended_use, false, false, &[Rejection::new(reason, "")])
+        };
+        assert_eq!(with(0.9, Reason::LungsCut), Decision::Present, "what was seen keeps its decision");
+        assert_eq!(with(0.1, Reason::LungsCut), Decision::Undetermined);
+        assert_eq!(with(0.1, Reason::TooThick), Decision::Absent);
+        assert_eq!(with(0.9, Reason::OutsideTraining), Decision::Undetermined);
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub enum Decision {
     Present,
     /// Below the operating point.
     Absent,
-    /// Inside the indeterminate band, or the package is not allowed to decide on such images.
+    /// Inside the indeterminate band, or the package must not decide on such images.
     Undetermined,
 }
 
@@ -197,8 +197,8 @@ pub struct Findings {
     pub field: AnalysedField,
     /// Lung volumes.
     pub lungs: Lungs,
-    /// What the quality checks found; not empty only when a request overrode them.
-    pub rejections: Vec<Rejection>,
+    /// What is wrong with the images although they were analysed, in the order of `Reason`.
+    pub warnings: Vec<Rejection>,
     /// True if the images say that they are synthetic (0008,001C).
     pub synthetic: bool,
     /// The intended use of all models together: the most restricted one.

@@ -218,6 +218,34 @@ pub struct Training {
     pub seed: u64,
     /// Exams, positive exams, slices, labelled slices, positive slices and so on, by name.
     pub counts: BTreeMap<String, u64>,
+    /// The kind of images. No decision is made on others.
+    #[serde(default, skip_serializing_if = "Ranges::is_empty")]
+    pub ranges: Ranges,
+}
+
+/// The kind of images a model was trained on. What is not stated is not compared.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ranges {
+    /// Least and greatest thickness or distance of slices in millimetres, whichever is more. Where a package does not
+    /// state it, slices up to 3.5 mm count as those it was trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice_mm: Option<[f64; 2]>,
+    /// Least and greatest distance of pixels in millimetres.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pixel_mm: Option<[f64; 2]>,
+    /// Least and greatest age of the patients in years.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_years: Option<[f64; 2]>,
+    /// Convolution kernels, as scanners name them; empty if all were used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernels: Vec<String>,
+}
+
+impl Ranges {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A metric and its 95 % interval where it has one.

@@ -129,7 +129,7 @@ impl Flat {
             },
             provider: self.provider.ok_or("analysed without a provider")?,
             demonstration: self.demonstration,
-            overridden: self.rejections,
+            warnings: self.rejections,
             results,
         })))
     }
@@ -195,7 +195,7 @@ mod tests {
         let summary = read(ANALYSED);
         let analysed = summary.analysed().expect("analysed");
         assert_eq!((analysed.probability.value(), analysed.standard_deviation), (0.75, Some(0.0421)));
-        assert_eq!((analysed.targets[0].standard_deviation, analysed.overridden.len()), (Some(0.01), 1));
+        assert_eq!((analysed.targets[0].standard_deviation, analysed.warnings.len()), (Some(0.01), 1));
         assert_eq!((analysed.lungs.left_ml, analysed.lungs.right_ml), (2100.5, 2400.0));
         assert_eq!((analysed.models.lungs.sha256.as_str(), analysed.models.embolism.sha256.as_str()), ("aa", "bb"));
         assert!(analysed.demonstration && summary.results().len() == 1);

@@ -20,14 +20,14 @@ pub use self::timings::{Stage, Timings};
 use super::analyse::embolism::{classify, decide};
 use super::analyse::evidence::explain;
 use super::analyse::findings::{Evidence, Findings, Lungs};
-use super::analyse::quality::{check_chest, check_images};
+use super::analyse::quality::{check_chest, check_images, ranges, severity};
 use super::analyse::{AnalyseError, lungs};
 use super::models::Models;
 use super::models::manifest::IntendedUse;
 use super::report::{self, Context, ReportError, ResultObject, Results};
 pub use super::report::{ResultKind, ResultReference};
 use super::volume::{Geometry, LungMask, Rejection, SeriesReading, Volume, read_series};
-use crate::config::ReportConfig;
+use crate::config::{QualityConfig, ReportConfig, Severity};
 use crate::dicom::Uid;
 use crate::dicom::bounded::Limits;
 use crate::dicom::elements::text;
@@ -37,6 +37,8 @@ use crate::dicom::elements::text;
 pub struct FindOptions<'a> {
     /// Limits on what objects declare.
     pub limits: &'a Limits,
+    /// What follows from a quality check, and from which value on it objects.
+    pub quality: &'a QualityConfig,
     /// Analyse although quality checks reject; results say so. A series without a volume or without lungs stays
     /// rejected: there is nothing to analyse.
     pub ignore_quality: bool,
@@ -156,14 +158,17 @@ fn examine(
     options: &FindOptions,
     timings: &mut Timings,
 ) -> Result<Found, AnalyseError> {
-    rejections.extend(timings.time(Stage::Quality, || check_images(&volume)));
+    rejections.extend(timings.time(Stage::Quality, || check_images(&volume, options.quality)));
     let mask = timings.time(Stage::Lungs, || lungs::segment(&mut models.lungs, &volume))?;
     let measured = lungs::measure(&mask, &volume.geometry);
-    rejections.extend(timings.time(Stage::Quality, || check_chest(&volume, &mask)));
-    let rejections = Rejection::merged(rejections);
-    let usable = rejections.is_empty() || options.ignore_quality;
+    rejections.extend(timings.time(Stage::Quality, || check_chest(&volume, &mask, options.quality)));
+    rejections.retain(|rejection| severity(rejection.reason, options.quality) != Severity::Off);
+    let unusable = |rejection: &Rejection| severity(rejection.reason, options.quality) == Severity::Reject;
+    let usable = options.ignore_quality || !rejections.iter().any(unusable);
     if usable && measured.has_lungs() {
-        let findings = interpret(&volume, &mask, (measured, rejections), models, options, timings)?;
+        rejections.extend(ranges::check(&volume, models.embolism.manifest()));
+        let warnings = Rejection::merged(rejections);
+        let findings = interpret(&volume, &mask, (measured, warnings), models, options, timings)?;
         return Ok(Found::Analysed(Box::new(AnalysedSeries { volume, lungs: mask, findings })));
     }
     let stage = LungStage {
@@ -173,14 +178,14 @@ fn examine(
         demonstration: models.lungs.manifest().intended_use == IntendedUse::Demonstration,
     };
     let lungs = Some(RejectedLungs { stage, mask, geometry: volume.geometry });
-    Ok(Found::Rejected(RejectedSeries { rejections, lungs }))
+    Ok(Found::Rejected(RejectedSeries { rejections: Rejection::merged(rejections), lungs }))
 }
 
 /// Embolism and evidence of a volume with lungs.
 fn interpret(
     volume: &Volume,
     mask: &LungMask,
-    (lungs, rejections): (Lungs, Vec<Rejection>),
+    (lungs, warnings): (Lungs, Vec<Rejection>),
     models: &mut Models,
     options: &FindOptions,
     timings: &mut Timings,
@@ -196,15 +201,16 @@ fn interpret(
     let synthetic = text(&volume.header, tags::SYNTHETIC_DATA).is_some_and(|value| value == "YES");
     let classifier = models.embolism.manifest().clone();
     let intended_use = classifier.intended_use.min(models.lungs.manifest().intended_use);
+    let allowed = options.allow_demonstration;
     Ok(Findings {
         probability,
         standard_deviation: classification.exam.standard_deviation,
-        decision: decide(probability, &classifier, intended_use, synthetic, options.allow_demonstration),
+        decision: decide(probability, &classifier, intended_use, synthetic, allowed, &warnings),
         targets: classification.targets,
         evidence,
         field: classification.field,
         lungs,
-        rejections,
+        warnings,
         synthetic,
         intended_use,
         classifier,
@@ -259,7 +265,7 @@ impl AnalysedSummary {
             models: findings.models.clone(),
             provider: findings.provider.clone(),
             demonstration: findings.intended_use == IntendedUse::Demonstration,
-            overridden: findings.rejections.clone(),
+            warnings: findings.warnings.clone(),
             results: objects.iter().map(ResultObject::reference).collect(),
         }
     }

@@ -49,8 +49,8 @@ pub struct AnalysedSummary {
     pub provider: Provider,
     /// True if a package with `intended_use = "demonstration"` took part: nothing is delivered unless allowed.
     pub demonstration: bool,
-    /// Rejections that were overridden on request, in the order of `Reason`.
-    pub overridden: Vec<Rejection>,
+    /// What is wrong with the images although they were analysed, in the order of `Reason`.
+    pub warnings: Vec<Rejection>,
     /// The result objects.
     pub results: Vec<ResultReference>,
 }
@@ -127,10 +127,10 @@ impl AnalysisSummary {
         self.analysed().map_or(&[], |analysed| &analysed.results)
     }
 
-    /// All quality rejections that apply, also those that were overridden.
+    /// All that is wrong with the images: why they were not analysed, or what limits the result.
     pub fn rejections(&self) -> &[Rejection] {
         match &self.ending {
-            Ending::Analysed(analysed) => &analysed.overridden,
+            Ending::Analysed(analysed) => &analysed.warnings,
             Ending::Rejected(rejected) => &rejected.rejections,
         }
     }

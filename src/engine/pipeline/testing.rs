@@ -16,7 +16,7 @@ pub(crate) fn analysed(change: impl FnOnce(&mut AnalysedSummary)) -> AnalysisSum
         models: packages(["lungs", "1.0.0"], ["embolism", "1.0.0"]),
         provider: Provider("script".to_owned()),
         demonstration: false,
-        overridden: Vec::new(),
+        warnings: Vec::new(),
         results: Vec::new(),
     };
     change(&mut analysed);

@@ -3,6 +3,7 @@
 use super::Context;
 use crate::engine::analyse::findings::{Decision, Findings, TargetFinding};
 use crate::engine::models::manifest::{Calibration, IntendedUse, Manifest, OperatingPoint};
+use crate::engine::volume::{Reason, Rejection};
 
 /// Statement for a classifier without a heat map.
 pub(super) const NO_EVIDENCE: &str = "The classifier looks at the exam as a whole: it gives no probabilities of slices, \
@@ -63,6 +64,12 @@ pub(super) fn undetermined(findings: &Findings) -> Option<String> {
         _ if findings.intended_use == IntendedUse::Demonstration && !findings.synthetic => {
             "Undetermined: a demonstration model makes no decision on images that are not marked synthetic.".to_owned()
         }
+        _ if findings.warnings.iter().any(|warning| warning.reason == Reason::OutsideTraining) => {
+            "Undetermined: the model was not trained on such images.".to_owned()
+        }
+        _ if findings.warnings.iter().any(|warning| warning.reason.hides_embolism()) => {
+            "Undetermined: embolism cannot be excluded, because not everything was seen.".to_owned()
+        }
         _ => "Undetermined: the model makes no decision on these images.".to_owned(),
     })
 }
@@ -108,13 +115,14 @@ pub(super) fn target(finding: &TargetFinding) -> String {
     format!("{} %{deviation}{calibrated}", finding.probability.percent())
 }
 
-/// Which quality findings were overridden, if any.
+/// What is wrong with the images, if anything.
 pub(super) fn quality(findings: &Findings) -> Option<String> {
-    if findings.rejections.is_empty() {
+    if findings.warnings.is_empty() {
         return None;
     }
-    let codes: Vec<&str> = findings.rejections.iter().map(|rejection| rejection.reason.code()).collect();
-    Some(format!("Image quality: {}. Analysed on request in spite of it; the result may be wrong.", codes.join(", ")))
+    let told = |warning: &Rejection| format!("{}: {}", warning.reason, warning.explanation);
+    let warnings: Vec<String> = findings.warnings.iter().map(told).collect();
+    Some(format!("Image quality: {}. Analysed in spite of it; the result may be wrong.", warnings.join("; ")))
 }
 
 /// The operating point in one line.

@@ -89,8 +89,8 @@ pub fn read_series(files: &[PathBuf], limits: &Limits) -> SeriesReading {
             }
         }
     }
-    // Where no slice is left, the rejections of the objects say it better.
-    if found < MINIMUM_SLICES && (found > 0 || rejections.is_empty()) {
+    // Where no slice is left, the rejections of the objects say it better. A volume is judged by the quality checks.
+    if reading.volume.is_none() && found < MINIMUM_SLICES && (found > 0 || rejections.is_empty()) {
         rejections.push(Rejection::new(
             Reason::TooFewSlices,
             format!("{found} usable CT slices; at least {MINIMUM_SLICES} were expected"),

@@ -17,6 +17,10 @@ pub enum Reason {
     NotAChest,
     /// No contrast agent in the vessels of the chest.
     NoContrast,
+    /// Contrast agent at some heights of the chest only.
+    UnevenContrast,
+    /// Too little is seen of the vessels to tell whether there is contrast agent.
+    ContrastUnknown,
     /// Fewer slices than an exam has.
     TooFewSlices,
     /// A gap in the slice positions.
@@ -25,6 +29,10 @@ pub enum Reason {
     TooThick,
     /// The lungs are cut off at the top or the bottom of the stack.
     LungsCut,
+    /// The lungs are larger than any person's.
+    ImplausibleLungs,
+    /// The images are not of the kind that the model was trained on.
+    OutsideTraining,
     /// Positions, orientation or spacing are missing or contradict each other.
     BadGeometry,
     /// The images do not name one patient.
@@ -41,6 +49,50 @@ impl Reason {
     /// The code of the reason, as in CSV and API.
     pub fn code(self) -> &'static str {
         self.into()
+    }
+
+    /// True if part of the lungs or of their vessels was not seen: embolism cannot be excluded then.
+    pub fn hides_embolism(self) -> bool {
+        match self {
+            Self::NotAChest
+            | Self::NoContrast
+            | Self::UnevenContrast
+            | Self::ContrastUnknown
+            | Self::TooFewSlices
+            | Self::MissingSlices
+            | Self::LungsCut
+            | Self::BadGeometry
+            | Self::Truncated
+            | Self::Unreadable => true,
+            Self::WrongModality
+            | Self::TooThick
+            | Self::ImplausibleLungs
+            | Self::OutsideTraining
+            | Self::MixedPatients
+            | Self::Hostile => false,
+        }
+    }
+
+    /// The reason in a few words, for people.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::WrongModality => "Not a CT image",
+            Self::NotAChest => "No lungs in the images",
+            Self::NoContrast => "No contrast agent in the vessels of the chest",
+            Self::UnevenContrast => "Contrast agent at some heights only",
+            Self::ContrastUnknown => "Contrast agent cannot be judged",
+            Self::TooFewSlices => "Too few slices",
+            Self::MissingSlices => "Slices are missing",
+            Self::TooThick => "Slices too thick or too far apart",
+            Self::LungsCut => "The stack ends within the lungs",
+            Self::ImplausibleLungs => "Lungs larger than a person's",
+            Self::OutsideTraining => "Images unlike those that the model was trained on",
+            Self::BadGeometry => "Positions or orientation missing or contradictory",
+            Self::MixedPatients => "Images of several patients",
+            Self::Truncated => "An object is not complete",
+            Self::Unreadable => "An object cannot be read",
+            Self::Hostile => "An object claims more than the limits allow",
+        }
     }
 }
 

@@ -106,7 +106,7 @@ mod tests {
             folder: folder.to_owned(),
             exams,
             seed: 11,
-            preset: Preset::Light,
+            preset: Preset::Tiny,
             site: Site::Internal,
             paired,
             feet_first: false,

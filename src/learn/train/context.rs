@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::TrainError;
 use super::configuration::Data;
-use crate::config::{ModelsConfig, OnnxRuntimeConfig};
+use crate::config::{ModelsConfig, OnnxRuntimeConfig, QualityConfig};
 use crate::engine::models::ModelsError;
 use crate::engine::models::manifest::Kind;
 use crate::engine::models::package::Package;
@@ -19,6 +19,8 @@ pub struct TrainingContext {
     pub models: ModelsConfig,
     /// ONNX Runtime, which runs networks.
     pub onnxruntime: OnnxRuntimeConfig,
+    /// The quality checks, for external validation.
+    pub quality: QualityConfig,
     /// Commit that the program was built from; packages and reports name it.
     pub commit: &'static str,
 }
@@ -52,6 +54,6 @@ impl TrainingContext {
     #[cfg(test)]
     pub(super) fn of_environment() -> Self {
         let config = crate::config::Config::load(None, std::env::vars(), &[]).expect("settings");
-        Self { models: config.models, onnxruntime: config.onnxruntime, commit: "unknown" }
+        Self { models: config.models, onnxruntime: config.onnxruntime, quality: config.quality, commit: "unknown" }
     }
 }

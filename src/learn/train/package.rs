@@ -1,6 +1,6 @@
 //! Writing a model package, checked by the program that serves it before it takes its place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -17,10 +17,11 @@ use super::files;
 use super::labels::Split;
 use super::network::{EmbolismNetwork, LungNetwork};
 use super::step::Step;
+use super::volumes;
 use super::{TrainError, TrainingContext};
 use crate::engine::models::ModelsError;
 use crate::engine::models::PackageId;
-use crate::engine::models::manifest::{File, IntendedUse, Kind, Label, Layout, Manifest, Role, Training};
+use crate::engine::models::manifest::{File, IntendedUse, Kind, Label, Layout, Manifest, Ranges, Role, Training};
 use crate::engine::models::networks as served;
 use crate::engine::models::package::{Contents, MANIFEST, Package};
 use crate::engine::models::session::Runtime;
@@ -84,7 +85,7 @@ pub(crate) fn write_draft(
             &Evaluation::uncalibrated(configuration.kind),
             [datasets].into_iter(),
             "",
-        )
+        )?
     };
     let (_, data) = datasets
         .iter()
@@ -124,7 +125,7 @@ pub(crate) fn write(
     };
     let files = fits.iter().enumerate().flat_map(of_member).collect();
     let datasets = fits.iter().map(|fit| &fit.datasets[..]);
-    let manifest = manifest(configuration, context, files, evaluation, datasets, data_sha256);
+    let manifest = manifest(configuration, context, files, evaluation, datasets, data_sha256)?;
     let card = card::text(configuration, &manifest, evaluation);
     let metrics = evaluation.to_json();
     let paths = manifest.files.iter().map(|file| file.path.as_str());
@@ -180,7 +181,7 @@ fn manifest<'a>(
     evaluation: &Evaluation,
     fits: impl Iterator<Item = &'a Splits> + Clone,
     data_sha256: &str,
-) -> Manifest {
+) -> Result<Manifest, TrainError> {
     let names: Vec<&str> = match configuration.kind {
         Kind::LungSegmentation => vec!["background", "left-lung", "right-lung"],
         Kind::EmbolismClassifier => configuration.head.targets.iter().map(|target| target.name()).collect(),
@@ -192,7 +193,7 @@ fn manifest<'a>(
         let which = if synthetic { "some exams are" } else { "no exam is" };
         tracing::warn!("{which} synthetic: the package is for {intended_use}, not for {}", package.intended_use);
     }
-    Manifest {
+    Ok(Manifest {
         schema: 1,
         name: package.name.clone(),
         version: package.version.clone(),
@@ -215,10 +216,11 @@ fn manifest<'a>(
             configuration_sha256: files::digest(configuration.to_toml().as_bytes()),
             data_sha256: data_sha256.to_owned(),
             seed: configuration.fit.seed,
-            counts: counts(fits),
+            counts: counts(fits.clone()),
+            ranges: ranges(configuration, fits)?,
         },
         metrics: evaluation.metrics.clone(),
-    }
+    })
 }
 
 /// What results must not be used for, in a sentence.
@@ -232,6 +234,20 @@ pub(crate) fn notice(configuration: &TrainConfiguration, synthetic: bool) -> &'s
             "Metrics hold for exams like these; what is put to clinical use is the site's own decision."
         }
     }
+}
+
+/// The kind of images that the weights were fitted to. Thinner slices are averaged to the same input, so the range has no
+/// lower end.
+fn ranges<'a>(
+    configuration: &TrainConfiguration,
+    fits: impl Iterator<Item = &'a Splits>,
+) -> Result<Ranges, TrainError> {
+    let trained = fits.flatten().filter(|(split, _)| *split == Split::Train);
+    let series: BTreeSet<&str> =
+        trained.flat_map(|(_, data)| data.exams.iter().map(|exam| exam.series.as_str())).collect();
+    let rows = volumes::acquired(configuration)?;
+    let slices = rows.iter().filter(|row| series.contains(row.series.as_str())).map(volumes::Row::slices_mm);
+    Ok(Ranges { slice_mm: slices.reduce(f64::max).map(|thickest| [0.0, thickest]), ..Ranges::default() })
 }
 
 /// Exams and slices of each split. Of folds, whose exams change splits, the validation exams of all folds and the test

@@ -81,11 +81,22 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// The thickness or the distance of the slices in millimetres, whichever is more.
+    pub(crate) fn slices_mm(&self) -> f64 {
+        self.slice_mm.max(self.slice_thickness_mm)
+    }
+
     /// How the series was acquired.
     pub(crate) fn acquisition(self) -> Acquisition {
         let Self { manufacturer, model, kernel, kilovolts, slice_thickness_mm, .. } = self;
         Acquisition { manufacturer, model, kernel, kilovolts, slice_thickness_mm }
     }
+}
+
+/// How each stored series was acquired; none where the step left no table.
+pub(crate) fn acquired(configuration: &TrainConfiguration) -> Result<Vec<Row>, TrainError> {
+    let path = configuration.work.dir.join("volumes.csv");
+    if path.is_file() { table::read(&path, Step::Volumes) } else { Ok(Vec::new()) }
 }
 
 /// A row of a series' table of slices, lowest first.

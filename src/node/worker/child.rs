@@ -94,6 +94,7 @@ fn read_lines() -> mpsc::Receiver<String> {
 fn analyse(request: &Request, settings: &Settings, models: &mut Models) -> Result<Reply, SeriesError> {
     let options = FindOptions {
         limits: &settings.limits,
+        quality: &settings.quality,
         ignore_quality: settings.ignore_quality,
         allow_demonstration: settings.models.allow_demonstration,
         key_slices: settings.report.key_slices,

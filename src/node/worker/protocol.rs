@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{LogConfig, ModelsConfig, OnnxRuntimeConfig, ReportConfig};
+use crate::config::{LogConfig, ModelsConfig, OnnxRuntimeConfig, QualityConfig, ReportConfig};
 use crate::dicom::bounded::Limits;
 use crate::engine::models::Provider;
 use crate::engine::models::lineup::Packages;
@@ -23,6 +23,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Result objects.
     pub report: ReportConfig,
+    /// What quality checks do.
+    pub quality: QualityConfig,
     /// Analyse rejected series too.
     pub ignore_quality: bool,
     /// Logging, to standard error.

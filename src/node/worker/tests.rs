@@ -66,6 +66,7 @@ impl Node {
                 onnxruntime: config.onnxruntime,
                 limits: config.limits,
                 report: config.report,
+                quality: config.quality,
                 ignore_quality: false,
                 log: config.log,
             },

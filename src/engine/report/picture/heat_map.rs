@@ -188,7 +188,7 @@ fn draw_panel(canvas: &mut Canvas, volume: &Volume, findings: &Findings, Place {
         canvas.paragraph(left, 706, width, banner, Font::MEDIUM_BOLD, WARNING);
     }
     if statements::quality(findings).is_some() {
-        canvas.text(left, 216, "Quality checks overridden", Font::SMALL_BOLD, WARNING);
+        canvas.text(left, 216, "Limited image quality", Font::SMALL_BOLD, WARNING);
     }
 }
 

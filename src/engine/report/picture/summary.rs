@@ -64,7 +64,7 @@ fn draw_decision(canvas: &mut Canvas, findings: &Findings) -> i32 {
     for text in statements::undetermined(findings).into_iter().chain(statements::quality(findings)) {
         top = canvas.paragraph(left, top, width, &text, Font::SMALL, WARNING);
     }
-    if findings.rejections.is_empty() {
+    if findings.warnings.is_empty() {
         let text = "Image quality: all quality checks passed";
         top = canvas.paragraph(left, top, width, text, Font::SMALL, MUTED);
     }

@@ -13,7 +13,7 @@ use crate::dicom::concept::{dcm, sct, ucum, umls};
 use crate::dicom::elements;
 use crate::engine::analyse::findings::{Decision, KeySlice, Lung, TargetFinding};
 use crate::engine::models::target::Target;
-use crate::engine::volume::VoxelPoint;
+use crate::engine::volume::{Reason, VoxelPoint};
 
 use Relationship::{Contains, HasConceptModifier, HasObservationContext};
 
@@ -36,9 +36,17 @@ fn evaluations(context: &Context) -> Option<ContentItem> {
     let comments = statements::all(context).into_iter().map(|text| ContentItem::text(&dcm::COMMENT, &text));
     let deviation =
         statements::standard_deviation(findings).map(|text| ContentItem::text(&sct::STANDARD_DEVIATION, &text));
-    let items: Vec<ContentItem> = comments.chain(deviation).chain(findings.targets.iter().filter_map(target)).collect();
+    let quality = findings.warnings.iter().map(|warning| quality_finding(warning.reason));
+    let targets = findings.targets.iter().filter_map(target);
+    let items: Vec<ContentItem> = comments.chain(quality).chain(deviation).chain(targets).collect();
     let container = ContentItem::container(&umls::QUALITATIVE_EVALUATIONS, None);
     (!items.is_empty()).then(|| container.children(Contains, items))
+}
+
+/// What is wrong with the images, as a code of this program. The values stand in a comment.
+fn quality_finding(reason: Reason) -> ContentItem {
+    let value = Concept { value: reason.code().into(), scheme: "99PENODE".into(), meaning: reason.meaning().into() };
+    ContentItem::code(&dcm::QUALITY_FINDING, &value)
 }
 
 /// A further target that has a code: its probability, named by the concept. It is not a finding, since there is no

@@ -2,9 +2,6 @@
 //! out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-
-use serde::de::DeserializeOwned;
 
 use super::groups::Attributes;
 use crate::cohort::{Layout, LevelRow};
@@ -17,16 +14,18 @@ use crate::learn::train::volumes::{self, Acquisition};
 
 /// Attributes of exams: levels of emboli where a cohort has `truth/exams.csv`, and how they were acquired where the
 /// step `volumes` recorded it.
-pub(crate) fn attributes(exams: &[&PreparedExam], acquired: &Path) -> Result<Attributes, TrainError> {
+pub(crate) fn attributes(exams: &[&PreparedExam], acquired: Vec<volumes::Row>) -> Result<Attributes, TrainError> {
     let wanted: BTreeSet<&str> = exams.iter().map(|exam| exam.series.as_str()).collect();
     let roots: BTreeSet<&str> = exams.iter().map(|exam| exam.root.as_str()).collect();
     let mut attributes = Attributes::default();
     for root in roots {
-        for row in rows::<LevelRow>(&Layout::below(root).truth_table())? {
+        let path = Layout::below(root).truth_table();
+        let rows: Vec<LevelRow> = if path.is_file() { table::read(&path, Step::Volumes)? } else { Vec::new() };
+        for row in rows {
             attributes.add(&row.series_instance_uid, "embolus level", row.most_proximal_level);
         }
     }
-    for row in rows::<volumes::Row>(acquired)?.into_iter().filter(|row| wanted.contains(row.series.as_str())) {
+    for row in acquired.into_iter().filter(|row| wanted.contains(row.series.as_str())) {
         add_acquisition(&mut attributes, &row.series.clone(), &row.acquisition());
     }
     Ok(attributes)
@@ -40,11 +39,6 @@ pub(crate) fn add_acquisition(attributes: &mut Attributes, series: &str, acquisi
     let known = |value: f64, unit: &str| if value > 0.0 { format!("{value} {unit}") } else { String::new() };
     attributes.add(series, "tube voltage", known(*kilovolts, "kV"));
     attributes.add(series, "slice thickness", known((slice_thickness_mm * 100.0).round() / 100.0, "mm"));
-}
-
-/// Rows of a table that may be missing.
-fn rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, TrainError> {
-    if path.is_file() { table::read(path, Step::Volumes) } else { Ok(Vec::new()) }
 }
 
 /// One row per split: exams, with embolism, slices, with a label, of them with embolism.

@@ -14,7 +14,7 @@ use crate::learn::train::package::{self, Networks};
 use crate::learn::train::report::{self, Case, Course, Report};
 use crate::learn::train::step::Step;
 use crate::learn::train::table;
-use crate::learn::train::{TrainError, fit};
+use crate::learn::train::{TrainError, fit, volumes};
 
 pub(super) fn evaluate_weights(experiment: &Experiment<'_>) -> Result<Vec<String>, TrainError> {
     let Experiment { configuration, context, .. } = *experiment;
@@ -92,7 +92,7 @@ fn write_report(
         ],
         evaluation,
         predictions,
-        attributes: report::attributes(&prepared, &configuration.work.dir.join("volumes.csv"))?,
+        attributes: report::attributes(&prepared, volumes::acquired(configuration)?)?,
         cases,
         courses: folders
             .iter()

@@ -43,7 +43,7 @@ fn one_command_makes_an_embolism_package_that_the_node_loads() {
 #[test]
 fn one_command_makes_a_lung_package_that_distinguishes_left_from_right() {
     let trial = Trial::new(6, Labelled::None, LUNGS);
-    let longer = ["fit.epochs=40", "fit.exams_per_step=1", "fit.warm_up_steps=20", "fit.learning_rate=3e-3"];
+    let longer = ["fit.epochs=14", "fit.exams_per_step=1", "fit.warm_up_steps=10", "fit.learning_rate=6e-3"];
     run(Step::All, &trial.configuration(&longer)).expect("trained");
     let package = Package::open(&trial.path("onnx/trial-lungs/0.1.0")).expect("package");
     let dice = ["validation.dice_left", "validation.dice_right"].map(|name| package.manifest().metrics[name].value);

@@ -75,7 +75,7 @@ pub(super) fn analyse(
     study: &LabelledStudy,
     series: &[SeriesFiles],
     models: &mut Models,
-    ignore_quality: bool,
+    options: &FindOptions,
 ) -> StudyOutcome {
     let left_out = |step, reason: String| StudyOutcome::LeftOut { step, reason };
     let named = |one: &&SeriesFiles| study.series.is_empty() || study.series == one.series_instance_uid.as_str();
@@ -87,7 +87,7 @@ pub(super) fn analyse(
     candidates.sort_by_key(|one| Reverse(one.files.len()));
     let mut reasons = Vec::new();
     for candidate in candidates {
-        match analysed(candidate, models, ignore_quality) {
+        match analysed(candidate, models, options) {
             Err(reason) => reasons.push(reason.to_string()),
             Ok(analysed) => {
                 return match answer(study, candidate, &analysed) {
@@ -104,10 +104,9 @@ pub(super) fn analyse(
 fn analysed(
     series: &SeriesFiles,
     models: &mut Models,
-    ignore_quality: bool,
+    options: &FindOptions,
 ) -> Result<Box<AnalysedSeries>, StudyError> {
-    let options = FindOptions { limits: &LIMITS, ignore_quality, allow_demonstration: true, key_slices: 1 };
-    let outcome = find(&series.files, models, &options)?;
+    let outcome = find(&series.files, models, options)?;
     match outcome.found {
         Found::Analysed(analysed) => Ok(analysed),
         Found::Rejected(rejected) => {

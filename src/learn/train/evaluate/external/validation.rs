@@ -10,6 +10,7 @@ use crate::engine::models::ModelsError;
 use crate::engine::models::manifest::Kind;
 use crate::engine::models::networks::Models;
 use crate::engine::models::package::Package;
+use crate::engine::pipeline::FindOptions;
 use crate::engine::volume::group_by_series;
 use crate::learn::train::configuration::TrainConfiguration;
 use crate::learn::train::files::LIMITS;
@@ -40,11 +41,18 @@ pub fn validate_externally(
     let known: BTreeSet<&str> = labelled.iter().map(|study| study.study.as_str()).collect();
     let unlabelled = grouped.keys().filter(|study| !known.contains(study.as_str()));
     exclusions.extend(unlabelled.map(|study| Exclusion::new("labels", study, "the study has no label in the table")));
+    let options = FindOptions {
+        limits: &LIMITS,
+        quality: &context.quality,
+        ignore_quality: request.ignore_quality,
+        allow_demonstration: true,
+        key_slices: 1,
+    };
     let mut cohort = ExternalCohort::new(&models);
     let bar = progress::bar(labelled.len() as u64, "evaluate");
     for study in &labelled {
         let series = grouped.get(&study.study).map_or(&[][..], Vec::as_slice);
-        match studies::analyse(study, series, &mut models, request.ignore_quality) {
+        match studies::analyse(study, series, &mut models, &options) {
             StudyOutcome::Analysed(analysed) => cohort.take(study, *analysed),
             StudyOutcome::LeftOut { step, reason } => exclusions.push(Exclusion::new(step, &study.study, reason)),
         }

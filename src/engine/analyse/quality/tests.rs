@@ -1,0 +1,173 @@
+use dicom_core::{DataElement, PrimitiveValue, VR};
+use dicom_object::InMemDicomObject;
+use ndarray::{Array3, Axis};
+
+use super::chest::LUNG_AIR;
+use super::*;
+use crate::config::Config;
+use crate::engine::volume::components::{filled, label, sizes};
+use crate::engine::volume::testing::{LIMITS, SUPINE, files, geometry, test_data, volume};
+use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG, nifti, read_series};
+
+fn settings() -> QualityConfig {
+    Config::from_defaults(&[]).expect("defaults").quality
+}
+
+/// Lungs by threshold: enclosed air in pieces larger than an airway, left and right of their common middle.
+fn lungs_by_threshold(volume: &Volume) -> LungMask {
+    let mut air = Array3::from_elem(volume.hounsfield.dim(), false);
+    let pixel = volume.geometry.spacing[0] * volume.geometry.spacing[1];
+    for (slice, mut air) in volume.hounsfield.outer_iter().zip(air.outer_iter_mut()) {
+        let body = filled(slice.mapv(|hounsfield| hounsfield > *LUNG_AIR.end()).view());
+        let inside = Array3::from_shape_fn((1, slice.nrows(), slice.ncols()), |(_, row, column)| {
+            body[(row, column)] && slice[(row, column)] < *LUNG_AIR.end()
+        });
+        let pieces = label(&inside);
+        let sizes = sizes(&pieces);
+        air.zip_mut_with(&pieces.index_axis(Axis(0), 0), |air, piece| {
+            *air = *piece > 0 && sizes[*piece as usize] as f64 * pixel > 800.0;
+        });
+    }
+    let columns = || air.indexed_iter().filter(|(_, air)| **air).map(|((_, _, column), _)| column);
+    let middle = columns().sum::<usize>() / columns().count().max(1);
+    let to_the_left = volume.geometry.directions[0][0] > 0.0;
+    let mut lungs = air.mapv(u8::from);
+    for ((_, _, column), label) in lungs.indexed_iter_mut() {
+        if *label > 0 {
+            *label = if (column > middle) == to_the_left { LEFT_LUNG } else { RIGHT_LUNG };
+        }
+    }
+    LungMask(lungs)
+}
+
+fn reasons(rejections: &[Rejection]) -> Vec<Reason> {
+    rejections.iter().map(|rejection| rejection.reason).collect()
+}
+
+/// Both checks on a real series.
+fn checked(folder: &str) -> Option<Vec<Reason>> {
+    let volume = read_series(&files(&test_data(folder)?), &LIMITS).volume.expect("a volume");
+    let lungs = lungs_by_threshold(&volume);
+    Some(reasons(&[check_images(&volume, &settings()), check_chest(&volume, &lungs, &settings())].concat()))
+}
+
+#[test]
+fn a_real_chest_with_contrast_agent_is_only_cut() {
+    let Some(reasons) = checked("lidc0001_dicom") else { return };
+    assert_eq!(reasons, [Reason::TooFewSlices, Reason::LungsCut]);
+}
+
+#[test]
+fn a_real_chest_without_contrast_agent_is_distinguished_from_one_with() {
+    let Some(reasons) = checked("lidc0002_dicom") else { return };
+    assert_eq!(reasons, [Reason::TooFewSlices, Reason::NoContrast, Reason::LungsCut]);
+}
+
+#[test]
+fn a_real_whole_chest_in_thick_slices_is_not_cut() {
+    let Some(reasons) = checked("cip_ct64/dicom") else { return };
+    assert_eq!(reasons, [Reason::TooThick, Reason::NoContrast]);
+}
+
+#[test]
+fn a_real_abdomen_is_not_a_chest_although_lung_bases_are_in_it() {
+    let Some(path) = test_data("totalsegmentator/example_ct.nii.gz") else { return };
+    let (voxels, geometry) = nifti::read(&path).expect("a volume");
+    let header = InMemDicomObject::new_empty();
+    let hounsfield = voxels.mapv(|hounsfield| hounsfield as i16);
+    let volume = Volume { hounsfield, geometry, slices: Vec::new(), header };
+    assert_eq!(reasons(&check_chest(&volume, &lungs_by_threshold(&volume), &settings())), [Reason::NotAChest]);
+}
+
+/// Two lungs of 180 mm in a body, a vessel between them and a spine behind it.
+fn thorax(slices: usize, vessel: f64) -> Volume {
+    volume(geometry([90, 70, slices], [4.0, 4.0, 3.0], SUPINE), |[x, y, z]| {
+        let ball = |centre: [f64; 2], radii: [f64; 3]| {
+            ((x - centre[0]) / radii[0]).powi(2) + ((y - centre[1]) / radii[1]).powi(2) + (z / radii[2]).powi(2) < 1.0
+        };
+        if ball([0.0, 35.0], [18.0, 18.0, 1e6]) {
+            700.0
+        } else if ball([0.0, -20.0], [20.0, 20.0, 80.0]) {
+            vessel
+        } else if ball([75.0, 0.0], [45.0, 75.0, 90.0]) || ball([-75.0, 0.0], [45.0, 75.0, 90.0]) {
+            -850.0
+        } else if ball([0.0, 0.0], [150.0, 110.0, 1e6]) {
+            40.0
+        } else {
+            -1000.0
+        }
+    })
+}
+
+fn checks(volume: &Volume) -> Vec<Reason> {
+    reasons(&check_chest(volume, &lungs_by_threshold(volume), &settings()))
+}
+
+#[test]
+fn an_enhanced_thorax_passes_and_each_fault_is_reported_alone_and_together() {
+    assert_eq!(checks(&thorax(70, 180.0)), []);
+    assert_eq!(checks(&thorax(70, 60.0)), [Reason::NoContrast]);
+    assert_eq!(checks(&thorax(40, 180.0)), [Reason::LungsCut]);
+    assert_eq!(checks(&thorax(40, 60.0)), [Reason::NoContrast, Reason::LungsCut]);
+}
+
+#[test]
+fn a_body_without_lungs_and_a_mask_without_voxels_are_not_a_chest() {
+    let mut volume = thorax(70, 180.0);
+    let nothing = LungMask(Array3::zeros(volume.hounsfield.dim()));
+    assert_eq!(reasons(&check_chest(&volume, &nothing, &settings())), [Reason::NotAChest]);
+    volume.hounsfield.mapv_inplace(|hounsfield| if hounsfield == -850 { 40 } else { hounsfield });
+    assert_eq!(checks(&volume), [Reason::NotAChest]);
+}
+
+#[test]
+fn slices_of_three_millimetres_pass_and_thicker_ones_do_not() {
+    let mut volume = thorax(70, 180.0);
+    assert_eq!(check_images(&volume, &settings()), []);
+    let thickness = PrimitiveValue::from("5.0");
+    volume.header.put(DataElement::new(tags::SLICE_THICKNESS, VR::DS, thickness));
+    assert_eq!(reasons(&check_images(&volume, &settings())), [Reason::TooThick]);
+}
+
+#[test]
+fn contrast_cannot_be_judged_where_one_lung_is_missing() {
+    let volume = thorax(70, 60.0);
+    let mut lungs = lungs_by_threshold(&volume);
+    lungs.0.mapv_inplace(|label| if label == RIGHT_LUNG { BACKGROUND } else { label });
+    assert_eq!(reasons(&check_chest(&volume, &lungs, &settings())), [Reason::ContrastUnknown]);
+}
+
+#[test]
+fn contrast_in_one_part_of_the_chest_only_is_a_reason_that_names_the_heights() {
+    for enhanced_above in [true, false] {
+        let mut half = thorax(70, 180.0);
+        for ((slice, ..), hounsfield) in half.hounsfield.indexed_iter_mut() {
+            if *hounsfield == 180 && (slice > 35) != enhanced_above {
+                *hounsfield = 45;
+            }
+        }
+        let found = check_chest(&half, &lungs_by_threshold(&half), &settings());
+        assert_eq!(reasons(&found), [Reason::UnevenContrast]);
+        let told = &found[0].explanation;
+        assert!(told.contains("45 HU at z") && told.contains("but at 180 HU at z"), "{told}");
+    }
+}
+
+#[test]
+fn lungs_larger_than_a_person_s_are_a_reason() {
+    let mut volume = thorax(70, 180.0);
+    volume.geometry.spacing = [8.0, 8.0, 3.0];
+    let lungs = lungs_by_threshold(&volume);
+    assert!(reasons(&check_chest(&volume, &lungs, &settings())).contains(&Reason::ImplausibleLungs));
+}
+
+#[test]
+fn severities_and_thresholds_are_settings() {
+    let settings = |texts: &[&str]| Config::from_defaults(texts).expect("settings").quality;
+    assert_eq!(severity(Reason::TooThick, &settings(&[])), Severity::Warn);
+    assert_eq!(severity(Reason::TooThick, &settings(&["quality.too_thick=reject"])), Severity::Reject);
+    assert_eq!(severity(Reason::Hostile, &settings(&[])), Severity::Reject);
+    let thorax = thorax(70, 180.0);
+    let stricter = settings(&["quality.thickest_slice_mm=2", "quality.fewest_slices=71"]);
+    assert_eq!(reasons(&check_images(&thorax, &stricter)), [Reason::TooFewSlices, Reason::TooThick]);
+}
