@@ -170,9 +170,15 @@ fn the_report_says_what_limits_it() {
     let scene = Scene::new(&setup);
     let results = report::results(&scene.context()).expect("results").objects;
     let comments = values_named(&of_kind(&results, ResultKind::Sr).object, "121106").join("\n");
-    for expected in ["Research use only", "synthetic training data", "not marked synthetic", "no-contrast, too-thick"] {
+    for expected in [
+        "Research use only",
+        "synthetic training data",
+        "not marked synthetic",
+        "no-contrast: as measured; too-thick: as measured",
+    ] {
         assert!(comments.contains(expected), "`{expected}` is missing in:\n{comments}");
     }
+    assert_eq!(values_named(&of_kind(&results, ResultKind::Sr).object, "111052"), ["no-contrast", "too-thick"]);
     let parameters = values_named(&of_kind(&results, ResultKind::Sr).object, "111002").join("\n");
     for expected in ["sha256=cd34", "threshold=0.42", "temperature 1.31", "intended-use=demonstration", "CPUExecution"]
     {

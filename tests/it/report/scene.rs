@@ -273,7 +273,7 @@ fn findings(setup: &Setup, geometry: &Geometry, lungs: &Array3<u8>) -> Findings 
             corners: [[20.0, 15.0], [170.0, 15.0], [170.0, 130.0], [20.0, 130.0]],
         },
         lungs: Lungs { left: lung_of(LEFT_LUNG), right: lung_of(RIGHT_LUNG) },
-        warnings: setup.reasons.iter().map(|reason| Rejection::new(*reason, String::new())).collect(),
+        warnings: setup.reasons.iter().map(|reason| Rejection::new(*reason, "as measured")).collect(),
         synthetic: setup.synthetic,
         intended_use: manifest(setup).intended_use,
         classifier: manifest(setup),
