@@ -56,3 +56,14 @@ fn secrets_are_not_shown() {
     let text = "[[destinations]]\nname = \"a\"\nkind = \"stow\"\nurl = \"http://h/dicomweb\"\nauthorization = \"Bearer s3cret\"";
     assert!(!load(text, &[]).expect("valid").to_toml().contains("s3cret"));
 }
+
+#[test]
+fn quality_checks_take_severities_and_limits_from_zero() {
+    let config =
+        load("[quality]\ntoo_thick = \"reject\"\nthickest_slice_mm = 2.5", &["quality.lungs_cut=off"]).expect("valid");
+    assert_eq!((config.quality.too_thick, config.quality.lungs_cut), (Severity::Reject, Severity::Off));
+    let error = load("", &["quality.too_thick=refuse"]).expect_err("no such severity").to_string();
+    assert!(error.contains("reject") && error.contains("warn"), "{error}");
+    let error = load("", &["quality.largest_cut_cm2=-1"]).expect_err("below zero").to_string();
+    assert!(error.contains("quality.largest_cut_cm2 = -1"), "{error}");
+}
