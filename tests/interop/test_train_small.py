@@ -1,4 +1,4 @@
-"""From 40 phantom exams, a quarter of them with slice labels, to a package that `predict` and the node serve."""
+"""From 24 phantom exams, a quarter of them with slice labels, to a package that `predict` and the node serve."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ def trained(tmp_path_factory):
     """Folder with the cohort, the working folder and the models, the bundled lungs among them."""
     folder = tmp_path_factory.mktemp("small")
     subprocess.run(
-        [str(BINARY), "phantom", "--out", str(folder / "cohort"), "--exams", "40", "--seed", "1"], check=True, capture_output=True, cwd=ROOT
+        [str(BINARY), "phantom", "--out", str(folder / "cohort"), "--exams", "24", "--seed", "1"], check=True, capture_output=True, cwd=ROOT
     )
     shutil.copytree(ROOT / "onnx" / "lungs", folder / "models" / "lungs")
     settings = {
@@ -26,7 +26,7 @@ def trained(tmp_path_factory):
         "supervision.labelled_exams": 0.25,
         "data.models_directory": folder / "models",
         "package.directory": folder / "models",
-        "fit.maximum_minutes": 1.0,
+        "fit.maximum_minutes": 0.5,
     }
     flags = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     subprocess.run([str(BINARY), "train", "all", "--config", "configs/train-small.toml", *flags], check=True, capture_output=True, cwd=ROOT)

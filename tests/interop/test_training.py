@@ -12,6 +12,8 @@ import numpy
 import pytest
 from conftest import BINARY
 
+EPOCHS, HEAD_EPOCHS = 20, 6
+
 # Small and done in seconds: the training loop is tested, not how good the network becomes.
 SETTINGS = {
     "data.lungs": "truth",
@@ -22,12 +24,12 @@ SETTINGS = {
     "input.slice_step_mm": "6",
     "encoder.widths": "[8, 8, 8]",
     "fit.device": "cpu",
-    "fit.epochs": "40",
+    "fit.epochs": str(EPOCHS),
     "fit.patience": "0",
     "fit.accumulate": "2",
     "fit.exams_per_step": "2",
     "fit.warm_up_steps": "4",
-    "fit.head_epochs": "12",
+    "fit.head_epochs": str(HEAD_EPOCHS),
 }
 
 
@@ -83,7 +85,7 @@ def training(unbroken, request):
 
 def assert_same_course(unbroken, training):
     """Both fits log the same for every epoch, once each."""
-    for fitted, epochs in (("network", 40), ("head", 12)):
+    for fitted, epochs in (("network", EPOCHS), ("head", HEAD_EPOCHS)):
         expected, found = unbroken.log(fitted), training.log(fitted)
         assert [line["epoch"] for line in found] == list(range(1, epochs + 1))
         for before, after in zip(expected, found):
