@@ -170,7 +170,13 @@ fn the_report_says_what_limits_it() {
     let scene = Scene::new(&setup);
     let results = report::results(&scene.context()).expect("results").objects;
     let comments = values_named(&of_kind(&results, ResultKind::Sr).object, "121106").join("\n");
-    for expected in ["Research use only", "synthetic training data", "not marked synthetic", "no-contrast, too-thick"] {
+    for expected in [
+        "Research use only",
+        "synthetic training data",
+        "not marked synthetic",
+        "no-contrast, too-thick",
+        "37 images left out: a further stack (acquisition 2).",
+    ] {
         assert!(comments.contains(expected), "`{expected}` is missing in:\n{comments}");
     }
     let parameters = values_named(&of_kind(&results, ResultKind::Sr).object, "111002").join("\n");

@@ -26,7 +26,7 @@ use super::models::Models;
 use super::models::manifest::IntendedUse;
 use super::report::{self, Context, ReportError, ResultObject, Results};
 pub use super::report::{ResultKind, ResultReference};
-use super::volume::{Geometry, LungMask, Rejection, SeriesReading, Volume, read_series};
+use super::volume::{Geometry, LeftOut, LungMask, Rejection, SeriesReading, Volume, read_series};
 use crate::config::ReportConfig;
 use crate::dicom::Uid;
 use crate::dicom::bounded::Limits;
@@ -96,6 +96,8 @@ pub struct AnalysedSeries {
 pub struct RejectedSeries {
     /// All rejections that apply, in the order of `Reason`.
     pub rejections: Vec<Rejection>,
+    /// What of the series the rejections are not about.
+    pub left_out: Vec<LeftOut>,
     /// The lungs, if their stage ran.
     pub lungs: Option<RejectedLungs>,
 }
@@ -120,11 +122,11 @@ pub struct RejectedLungs {
 /// A network failed.
 pub fn find(files: &[PathBuf], models: &mut Models, options: &FindOptions) -> Result<SeriesOutcome, AnalyseError> {
     let mut timings = Timings::default();
-    let SeriesReading { study_instance_uid, series_instance_uid, volume, rejections, .. } =
+    let SeriesReading { study_instance_uid, series_instance_uid, volume, rejections, left_out } =
         timings.time(Stage::Read, || read_series(files, options.limits));
     let found = match volume {
-        Some(volume) => examine(volume, rejections, models, options, &mut timings)?,
-        None => Found::Rejected(RejectedSeries { rejections, lungs: None }),
+        Some(volume) => examine(volume, (rejections, left_out), models, options, &mut timings)?,
+        None => Found::Rejected(RejectedSeries { rejections, left_out, lungs: None }),
     };
     Ok(SeriesOutcome { study_instance_uid, series_instance_uid, timings, found })
 }
@@ -151,7 +153,7 @@ pub fn report(outcome: &mut SeriesOutcome, options: &ReportOptions) -> Result<Op
 /// Finds the lungs and checks the quality of a volume, and classifies it if it is usable.
 fn examine(
     volume: Volume,
-    mut rejections: Vec<Rejection>,
+    (mut rejections, left_out): (Vec<Rejection>, Vec<LeftOut>),
     models: &mut Models,
     options: &FindOptions,
     timings: &mut Timings,
@@ -163,7 +165,7 @@ fn examine(
     let rejections = Rejection::merged(rejections);
     let usable = rejections.is_empty() || options.ignore_quality;
     if usable && measured.has_lungs() {
-        let findings = interpret(&volume, &mask, (measured, rejections), models, options, timings)?;
+        let findings = interpret(&volume, &mask, (measured, rejections, left_out), models, options, timings)?;
         return Ok(Found::Analysed(Box::new(AnalysedSeries { volume, lungs: mask, findings })));
     }
     let stage = LungStage {
@@ -173,14 +175,14 @@ fn examine(
         demonstration: models.lungs.manifest().intended_use == IntendedUse::Demonstration,
     };
     let lungs = Some(RejectedLungs { stage, mask, geometry: volume.geometry });
-    Ok(Found::Rejected(RejectedSeries { rejections, lungs }))
+    Ok(Found::Rejected(RejectedSeries { rejections, left_out, lungs }))
 }
 
 /// Embolism and evidence of a volume with lungs.
 fn interpret(
     volume: &Volume,
     mask: &LungMask,
-    (lungs, rejections): (Lungs, Vec<Rejection>),
+    (lungs, rejections, left_out): (Lungs, Vec<Rejection>, Vec<LeftOut>),
     models: &mut Models,
     options: &FindOptions,
     timings: &mut Timings,
@@ -205,6 +207,7 @@ fn interpret(
         field: classification.field,
         lungs,
         rejections,
+        left_out,
         synthetic,
         intended_use,
         classifier,
@@ -216,6 +219,10 @@ fn interpret(
 impl SeriesOutcome {
     /// The outcome in numbers, with the result objects that were made of it.
     pub fn summary(&self, objects: &[ResultObject]) -> AnalysisSummary {
+        let left_out = match &self.found {
+            Found::Analysed(series) => &series.findings.left_out,
+            Found::Rejected(series) => &series.left_out,
+        };
         let ending = match &self.found {
             Found::Analysed(series) => Ending::Analysed(Box::new(AnalysedSummary::new(&series.findings, objects))),
             Found::Rejected(series) => Ending::Rejected(RejectedSummary {
@@ -227,6 +234,7 @@ impl SeriesOutcome {
             study_instance_uid: self.study_instance_uid.clone(),
             series_instance_uid: self.series_instance_uid.clone(),
             timings: self.timings.clone(),
+            left_out: left_out.clone(),
             ending,
         }
     }
