@@ -75,6 +75,7 @@ fn findings(volume: &Volume, mask: &LungMask, config: &Config) -> Result<Finding
         field: AnalysedField { slice: slices / 2, corners: [[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]] },
         lungs: lungs::measure(mask, &volume.geometry),
         warnings: Vec::new(),
+        left_out: Vec::new(),
         synthetic: true,
         intended_use: classifier.intended_use,
         classifier,

@@ -30,6 +30,9 @@ pub(crate) fn describe(folder: &Path) -> Result<String, Box<dyn Error>> {
         for rejection in &reading.rejections {
             writeln!(text, "  {}: {}", rejection.reason, rejection.explanation)?;
         }
+        for left_out in &reading.left_out {
+            writeln!(text, "  {left_out}")?;
+        }
         if let Some(volume) = &reading.volume {
             describe_volume(volume, &mut text)?;
         }

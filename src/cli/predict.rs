@@ -16,7 +16,7 @@ use self::series::{PredictedSeries, analyse};
 use self::table::{Table, row, unreadable};
 use super::{CliError, Settings};
 use crate::engine::models::Models;
-use crate::engine::volume::{Rejection, SeriesFiles, group_by_series};
+use crate::engine::volume::{Grouping, Rejection, SeriesFiles, group_by_series};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -48,10 +48,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     }
     let grouping = group_by_series(&arguments.paths, &config.limits);
     let mut failures = 0;
-    for (path, rejection) in &grouping.unreadable {
-        eprintln!("pe-node: {}: {}: {}", path.display(), rejection.reason, rejection.explanation);
+    for (path, files, rejection) in grouping.unreadable_by_cause() {
+        let more = if files > 1 { format!(" and {} more files", files - 1) } else { String::new() };
+        eprintln!("pe-node: {}{more}: {}: {}", path.display(), rejection.reason, rejection.explanation);
         table.write(&unreadable(rejection))?;
     }
+    tell_passed_over(&grouping);
     if grouping.series.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -94,13 +96,27 @@ fn progress(series: usize) -> ProgressBar {
     progress
 }
 
-/// Says on the terminal why a series has no result.
+/// Says on the terminal how many files are no images, as they are in every folder that a PACS exports.
+fn tell_passed_over(grouping: &Grouping) {
+    let Grouping { ignored, no_images, .. } = grouping;
+    if ignored + no_images > 0 {
+        eprintln!(
+            "pe-node: {} files are no images and were left out: {ignored} are not DICOM, {no_images} are directories, reports or other DICOM objects",
+            ignored + no_images
+        );
+    }
+}
+
+/// Says on the terminal why a series has no result, and what of it was left out.
 fn tell(series: &SeriesFiles, outcome: &Result<PredictedSeries, CliError>) {
     let uid = &series.series_instance_uid;
     match outcome {
         Ok(predicted) => {
             for Rejection { reason, explanation } in predicted.summary.rejections() {
                 eprintln!("pe-node: series {uid}: {reason}: {explanation}");
+            }
+            for left_out in &predicted.summary.left_out {
+                eprintln!("pe-node: series {uid}: {left_out}");
             }
         }
         Err(error) => eprintln!("pe-node: series {uid}: {error}"),

@@ -14,7 +14,7 @@ use dicom_transfer_syntax_registry::{TransferSyntax, TransferSyntaxIndex, Transf
 
 use super::elements::{self, DataSet};
 pub use super::limits::{Limits, ReadError};
-use super::prescan::{self, Encoding, Layout};
+use super::prescan::{self, Encoding, Extent, Layout};
 use crate::causes::with_causes;
 
 /// Retired, still found in old archives.
@@ -22,7 +22,7 @@ pub(crate) const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
 /// Reads a data set without file meta information, as it comes in a C-STORE.
 pub fn data_set(bytes: &[u8], transfer_syntax_uid: &str, limits: &Limits) -> Result<DataSet, ReadError> {
-    Scanned::new(bytes, transfer_syntax_uid, limits)?.parse(Part::Whole)
+    Scanned::new(bytes, transfer_syntax_uid, limits, Extent::Whole)?.parse(Part::Whole)
 }
 
 /// As [`data_set`], but what is returned ends before Pixel Data (7FE0,0010) and its float kinds; the pre-scan still
@@ -37,15 +37,20 @@ pub fn header_and_pixel_data(
     transfer_syntax_uid: &str,
     limits: &Limits,
 ) -> Result<(DataSet, Option<Tag>), ReadError> {
-    let scanned = Scanned::new(bytes, transfer_syntax_uid, limits)?;
+    let scanned = Scanned::new(bytes, transfer_syntax_uid, limits, Extent::Whole)?;
     Ok((scanned.parse(Part::Header)?, scanned.layout.pixel_data_tag))
 }
 
 /// Reads a DICOM file (PS3.10), with or without the preamble. A data set that stands alone is read too, its transfer
 /// syntax guessed from the first element.
 pub fn file(bytes: &[u8], limits: &Limits) -> Result<FileDicomObject<InMemDicomObject>, ReadError> {
+    object(bytes, limits, Extent::Whole)
+}
+
+fn object(bytes: &[u8], limits: &Limits, extent: Extent) -> Result<FileDicomObject<InMemDicomObject>, ReadError> {
     let parts = split(bytes)?;
-    let data_set = data_set(parts.data_set, &parts.transfer_syntax_uid, limits)?;
+    let scanned = Scanned::new(parts.data_set, &parts.transfer_syntax_uid, limits, extent)?;
+    let data_set = scanned.parse(Part::Whole)?;
     let uid = |recorded: Option<String>, tag| recorded.or_else(|| elements::text(&data_set, tag)).unwrap_or_default();
     let mut meta = FileMetaTableBuilder::new()
         .transfer_syntax(parts.transfer_syntax_uid)
@@ -61,6 +66,11 @@ pub fn file(bytes: &[u8], limits: &Limits) -> Result<FileDicomObject<InMemDicomO
 /// As [`file()`], from a path. A file beyond the limit is refused before it is read.
 pub fn open(path: &Path, limits: &Limits) -> Result<FileDicomObject<InMemDicomObject>, ReadError> {
     file(&read(path, limits)?, limits)
+}
+
+/// As [`open`], but what is scanned and returned ends before Pixel Data: an image whose pixels are cut off is read too.
+pub fn open_header(path: &Path, limits: &Limits) -> Result<FileDicomObject<InMemDicomObject>, ReadError> {
+    object(&read(path, limits)?, limits, Extent::BeforePixelData)
 }
 
 /// A file's bytes, no more than the limit allows.
@@ -174,7 +184,7 @@ struct Scanned<'a> {
 }
 
 impl<'a> Scanned<'a> {
-    fn new(bytes: &'a [u8], transfer_syntax_uid: &str, limits: &Limits) -> Result<Self, ReadError> {
+    fn new(bytes: &'a [u8], transfer_syntax_uid: &str, limits: &Limits, extent: Extent) -> Result<Self, ReadError> {
         check_size(bytes.len() as u64, limits)?;
         let transfer_syntax_uid = transfer_syntax_uid.trim_matches(['\0', ' ']);
         let deflated = transfer_syntax_uid == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN;
@@ -189,7 +199,7 @@ impl<'a> Scanned<'a> {
             .filter(|syntax| syntax.is_codec_free() || syntax.is_encapsulated_pixel_data())
             .ok_or_else(|| ReadError::Unreadable(format!("transfer syntax {transfer_syntax_uid} is not known")))?;
         let bytes = if deflated { Cow::Owned(inflate(bytes, limits)?) } else { Cow::Borrowed(bytes) };
-        let layout = prescan::scan(&bytes, encoding, limits)?;
+        let layout = prescan::scan(&bytes, encoding, limits, extent)?;
         Ok(Self { bytes, layout, transfer_syntax })
     }
 

@@ -10,10 +10,12 @@ pub mod implementation;
 mod limits;
 mod prescan;
 mod series_id;
+pub mod sop_class;
 pub mod uid;
 
 pub use ae_title::AeTitle;
 pub use concept::Concept;
 pub use hexadecimal::hexadecimal;
 pub use series_id::SeriesId;
+pub use sop_class::ObjectKind;
 pub use uid::Uid;

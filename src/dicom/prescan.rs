@@ -24,6 +24,15 @@ pub(super) enum Encoding {
     ExplicitBig,
 }
 
+/// How much of a data set is scanned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of it.
+    Whole,
+    /// What lies before Pixel Data and its float kinds.
+    BeforePixelData,
+}
+
 /// What a scan found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
@@ -81,11 +90,12 @@ struct Header {
     value: usize,
 }
 
-/// Scans a whole data set.
-pub(super) fn scan(bytes: &[u8], encoding: Encoding, limits: &Limits) -> Result<Layout, ReadError> {
+/// Scans a data set.
+pub(super) fn scan(bytes: &[u8], encoding: Encoding, limits: &Limits, extent: Extent) -> Result<Layout, ReadError> {
     let mut scanner = Scanner {
         bytes,
         root: encoding,
+        extent,
         limits,
         position: 0,
         frames: Vec::new(),
@@ -106,6 +116,7 @@ pub(super) fn scan(bytes: &[u8], encoding: Encoding, limits: &Limits) -> Result<
 struct Scanner<'a> {
     bytes: &'a [u8],
     root: Encoding,
+    extent: Extent,
     limits: &'a Limits,
     position: usize,
     frames: Vec<Frame>,
@@ -129,6 +140,11 @@ impl Scanner<'_> {
                 if self.at_end_of_root()? {
                     return Ok(());
                 }
+                if self.extent == Extent::BeforePixelData && self.at_pixel_data() {
+                    self.layout.pixel_data = Some(self.position);
+                    self.layout.end = self.position;
+                    return Ok(());
+                }
                 self.element_start = self.position;
                 self.element(None)?;
                 continue;
@@ -143,6 +159,10 @@ impl Scanner<'_> {
                 Kind::Fragments => self.fragment(frame)?,
             }
         }
+    }
+
+    fn at_pixel_data(&self) -> bool {
+        read_tag(&self.bytes[self.position..], self.root).0 == 0x7FE0
     }
 
     fn close_root_element(&mut self) {

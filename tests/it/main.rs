@@ -9,6 +9,7 @@ mod dimse;
 mod documentation;
 mod evaluate;
 mod examples;
+mod heaps;
 mod models;
 mod node;
 mod predict;

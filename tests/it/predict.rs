@@ -25,7 +25,7 @@ pub(crate) fn cohort() -> &'static Path {
         .path()
 }
 
-fn predict(paths: &[&Path], more: &[&str]) -> Output {
+pub(crate) fn predict(paths: &[&Path], more: &[&str]) -> Output {
     predict_with("fixtures/models", paths, more)
 }
 
@@ -41,9 +41,9 @@ fn predict_with(models: &str, paths: &[&Path], more: &[&str]) -> Output {
         .expect("the binary runs")
 }
 
-type Row = std::collections::HashMap<String, String>;
+pub(crate) type Row = std::collections::HashMap<String, String>;
 
-fn rows(text: &str) -> Vec<Row> {
+pub(crate) fn rows(text: &str) -> Vec<Row> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     reader.deserialize().map(|row| row.expect("a row")).collect()
 }
@@ -52,7 +52,7 @@ fn table(path: &Path) -> Vec<Row> {
     rows(&fs::read_to_string(path).expect("table"))
 }
 
-fn number(row: &Row, column: &str) -> f64 {
+pub(crate) fn number(row: &Row, column: &str) -> f64 {
     row[column].parse().unwrap_or_else(|_| panic!("{column} = `{}`", row[column]))
 }
 
@@ -89,7 +89,7 @@ fn a_cohort_becomes_a_table_and_a_folder_of_results_a_series() {
 }
 
 /// A study of the cohort.
-fn study() -> PathBuf {
+pub(crate) fn study() -> PathBuf {
     fs::read_dir(cohort().join("train")).expect("studies").next().expect("a study").expect("entry").path()
 }
 

@@ -175,6 +175,7 @@ fn the_report_says_what_limits_it() {
         "synthetic training data",
         "not marked synthetic",
         "no-contrast: as measured; too-thick: as measured",
+        "37 images left out: a further stack (acquisition 2).",
     ] {
         assert!(comments.contains(expected), "`{expected}` is missing in:\n{comments}");
     }

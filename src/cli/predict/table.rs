@@ -11,7 +11,7 @@ use super::series::PredictedSeries;
 use crate::cli::CliError;
 use crate::engine::analyse::findings::TargetFinding;
 use crate::engine::pipeline::{AnalysisSummary, Ending};
-use crate::engine::volume::{Rejection, SeriesFiles};
+use crate::engine::volume::{LeftOut, Rejection, SeriesFiles};
 
 /// One row of the table. Column names and values are part of the contract with scripts.
 #[derive(Debug, Default, Serialize)]
@@ -33,6 +33,8 @@ pub(super) struct Row {
     targets: String,
     /// The same as `probability_spread`, which is the former name.
     probability_standard_deviation: Option<String>,
+    /// What of the series was not analysed: `kind=images`, joined by semicolons.
+    left_out: String,
 }
 
 pub(super) fn row(series: &SeriesFiles, outcome: &Result<PredictedSeries, CliError>, elapsed: Duration) -> Row {
@@ -57,6 +59,7 @@ pub(super) fn row(series: &SeriesFiles, outcome: &Result<PredictedSeries, CliErr
         probability_spread: deviation.clone(),
         targets: analysed.map(|analysed| targets(&analysed.targets)).unwrap_or_default(),
         probability_standard_deviation: deviation,
+        left_out: summary.map(|summary| left_out(&summary.left_out)).unwrap_or_default(),
     }
 }
 
@@ -64,12 +67,16 @@ fn codes(rejections: &[Rejection]) -> String {
     rejections.iter().map(|rejection| rejection.reason.code()).collect::<Vec<_>>().join(";")
 }
 
+fn left_out(left_out: &[LeftOut]) -> String {
+    left_out.iter().map(|one| format!("{}={}", one.kind, one.images)).collect::<Vec<_>>().join(";")
+}
+
 fn targets(findings: &[TargetFinding]) -> String {
     let of_target = |finding: &TargetFinding| format!("{}={:.6}", finding.target, finding.probability.value());
     findings.iter().map(of_target).collect::<Vec<_>>().join(";")
 }
 
-/// The row of a file that could not be placed in a series.
+/// The row of files that could not be placed in a series, for one cause.
 pub(super) fn unreadable(rejection: &Rejection) -> Row {
     Row {
         status: "rejected",

@@ -8,7 +8,7 @@ use crate::engine::models::manifest::{IntendedUse, Manifest};
 use crate::engine::models::target::Target;
 pub use crate::engine::models::{ModelIdentity, Provider};
 use crate::engine::volume::preparation::Preparation;
-use crate::engine::volume::{Geometry, Rejection, VoxelPoint};
+use crate::engine::volume::{Geometry, LeftOut, Rejection, VoxelPoint};
 
 /// A probability, between 0 and 1.
 ///
@@ -199,6 +199,8 @@ pub struct Findings {
     pub lungs: Lungs,
     /// What is wrong with the images although they were analysed, in the order of `Reason`.
     pub warnings: Vec<Rejection>,
+    /// What of the series was not analysed.
+    pub left_out: Vec<LeftOut>,
     /// True if the images say that they are synthetic (0008,001C).
     pub synthetic: bool,
     /// The intended use of all models together: the most restricted one.

@@ -12,13 +12,16 @@ use crate::dicom::Uid;
 use crate::engine::analyse::findings::{Decision, ModelIdentity, Probability, Provider, TargetFinding};
 use crate::engine::models::lineup::Packages;
 use crate::engine::report::ResultReference;
-use crate::engine::volume::{Reason, Rejection};
+use crate::engine::volume::{LeftOut, Reason, Rejection};
 
 /// What stored summaries and API have in common.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Flat {
     status: Option<Status>,
     rejections: Vec<Rejection>,
+    /// Older versions did not tell.
+    #[serde(default)]
+    left_out: Vec<LeftOut>,
     probability: Option<Probability>,
     /// The former name of `probability_standard_deviation`.
     #[serde(default)]
@@ -86,6 +89,7 @@ impl From<&AnalysisSummary> for Flat {
         Self {
             status: Some(if analysed.is_some() { Status::Analysed } else { Status::Rejected }),
             rejections: summary.rejections().to_vec(),
+            left_out: summary.left_out.clone(),
             probability: summary.probability(),
             probability_spread: standard_deviation,
             probability_standard_deviation: standard_deviation,
@@ -150,13 +154,14 @@ impl Serialize for AnalysisSummary {
 
 impl<'de> Deserialize<'de> for AnalysisSummary {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Stored { study_instance_uid, series_instance_uid, flat, timings_ms, results } =
+        let Stored { study_instance_uid, series_instance_uid, mut flat, timings_ms, results } =
             Stored::deserialize(deserializer)?;
         let timings = timings_ms.into_iter().map(|(stage, milliseconds)| (stage, Duration::from_millis(milliseconds)));
         Ok(Self {
             study_instance_uid,
             series_instance_uid,
             timings: timings.collect(),
+            left_out: std::mem::take(&mut flat.left_out),
             ending: flat.ending(results).map_err(|problem| D::Error::custom(format!("a summary {problem}")))?,
         })
     }
@@ -166,6 +171,7 @@ impl<'de> Deserialize<'de> for AnalysisSummary {
 mod tests {
     use super::*;
     use crate::engine::models::manifest::Kind;
+    use crate::engine::volume::LeftOutKind;
 
     /// Rows as a version 0.x wrote them, before this layout of types.
     const ANALYSED: &str = r#"{"study_instance_uid":"1.2","series_instance_uid":"1.2.3","status":"analysed",
@@ -224,9 +230,26 @@ mod tests {
                 assert_eq!(target["standard_deviation"], target["spread"]);
                 target.as_object_mut().expect("a target").remove("standard_deviation");
             }
-            after.as_object_mut().expect("an object").remove("probability_standard_deviation");
+            let object = after.as_object_mut().expect("an object");
+            object.remove("probability_standard_deviation");
+            assert_eq!(object.remove("left_out"), Some(serde_json::json!([])));
             assert_eq!(after, before);
             assert_eq!(read(row), serde_json::from_value(after).expect("a row"));
+        }
+    }
+
+    #[test]
+    fn what_was_left_out_is_kept_and_answered_whatever_the_ending() {
+        let left_out =
+            vec![LeftOut { kind: LeftOutKind::OtherStack, images: 121, explanation: "acquisition 2".to_owned() }];
+        for row in [ANALYSED, REJECTED] {
+            let summary = AnalysisSummary { left_out: left_out.clone(), ..read(row) };
+            let json = serde_json::to_value(&summary).expect("JSON");
+            assert_eq!(
+                (&json["left_out"][0]["kind"], &json["left_out"][0]["images"]),
+                (&"other-stack".into(), &121.into())
+            );
+            assert_eq!(serde_json::from_value::<AnalysisSummary>(json).expect("a row"), summary);
         }
     }
 

@@ -26,7 +26,7 @@ use super::models::Models;
 use super::models::manifest::IntendedUse;
 use super::report::{self, Context, ReportError, ResultObject, Results};
 pub use super::report::{ResultKind, ResultReference};
-use super::volume::{Geometry, LungMask, Rejection, SeriesReading, Volume, read_series};
+use super::volume::{Geometry, LeftOut, LungMask, Reason, Rejection, SeriesReading, Volume, read_series};
 use crate::config::{QualityConfig, ReportConfig, Severity};
 use crate::dicom::Uid;
 use crate::dicom::bounded::Limits;
@@ -98,6 +98,8 @@ pub struct AnalysedSeries {
 pub struct RejectedSeries {
     /// All rejections that apply, in the order of `Reason`.
     pub rejections: Vec<Rejection>,
+    /// What of the series the rejections are not about.
+    pub left_out: Vec<LeftOut>,
     /// The lungs, if their stage ran.
     pub lungs: Option<RejectedLungs>,
 }
@@ -122,11 +124,11 @@ pub struct RejectedLungs {
 /// A network failed.
 pub fn find(files: &[PathBuf], models: &mut Models, options: &FindOptions) -> Result<SeriesOutcome, AnalyseError> {
     let mut timings = Timings::default();
-    let SeriesReading { study_instance_uid, series_instance_uid, volume, rejections, .. } =
+    let SeriesReading { study_instance_uid, series_instance_uid, volume, rejections, left_out } =
         timings.time(Stage::Read, || read_series(files, options.limits));
     let found = match volume {
-        Some(volume) => examine(volume, rejections, models, options, &mut timings)?,
-        None => Found::Rejected(RejectedSeries { rejections, lungs: None }),
+        Some(volume) => examine(volume, (rejections, left_out), models, options, &mut timings)?,
+        None => Found::Rejected(RejectedSeries { rejections, left_out, lungs: None }),
     };
     Ok(SeriesOutcome { study_instance_uid, series_instance_uid, timings, found })
 }
@@ -153,11 +155,13 @@ pub fn report(outcome: &mut SeriesOutcome, options: &ReportOptions) -> Result<Op
 /// Finds the lungs and checks the quality of a volume, and classifies it if it is usable.
 fn examine(
     volume: Volume,
-    mut rejections: Vec<Rejection>,
+    (mut rejections, left_out): (Vec<Rejection>, Vec<LeftOut>),
     models: &mut Models,
     options: &FindOptions,
     timings: &mut Timings,
 ) -> Result<Found, AnalyseError> {
+    // How many slices are enough is a setting; reading counts them by the least that an exam has.
+    rejections.retain(|rejection| rejection.reason != Reason::TooFewSlices);
     rejections.extend(timings.time(Stage::Quality, || check_images(&volume, options.quality)));
     let mask = timings.time(Stage::Lungs, || lungs::segment(&mut models.lungs, &volume))?;
     let measured = lungs::measure(&mask, &volume.geometry);
@@ -168,7 +172,7 @@ fn examine(
     if usable && measured.has_lungs() {
         rejections.extend(ranges::check(&volume, models.embolism.manifest()));
         let warnings = Rejection::merged(rejections);
-        let findings = interpret(&volume, &mask, (measured, warnings), models, options, timings)?;
+        let findings = interpret(&volume, &mask, (measured, warnings, left_out), models, options, timings)?;
         return Ok(Found::Analysed(Box::new(AnalysedSeries { volume, lungs: mask, findings })));
     }
     let stage = LungStage {
@@ -178,14 +182,14 @@ fn examine(
         demonstration: models.lungs.manifest().intended_use == IntendedUse::Demonstration,
     };
     let lungs = Some(RejectedLungs { stage, mask, geometry: volume.geometry });
-    Ok(Found::Rejected(RejectedSeries { rejections: Rejection::merged(rejections), lungs }))
+    Ok(Found::Rejected(RejectedSeries { rejections: Rejection::merged(rejections), left_out, lungs }))
 }
 
 /// Embolism and evidence of a volume with lungs.
 fn interpret(
     volume: &Volume,
     mask: &LungMask,
-    (lungs, warnings): (Lungs, Vec<Rejection>),
+    (lungs, warnings, left_out): (Lungs, Vec<Rejection>, Vec<LeftOut>),
     models: &mut Models,
     options: &FindOptions,
     timings: &mut Timings,
@@ -211,6 +215,7 @@ fn interpret(
         field: classification.field,
         lungs,
         warnings,
+        left_out,
         synthetic,
         intended_use,
         classifier,
@@ -222,6 +227,10 @@ fn interpret(
 impl SeriesOutcome {
     /// The outcome in numbers, with the result objects that were made of it.
     pub fn summary(&self, objects: &[ResultObject]) -> AnalysisSummary {
+        let left_out = match &self.found {
+            Found::Analysed(series) => &series.findings.left_out,
+            Found::Rejected(series) => &series.left_out,
+        };
         let ending = match &self.found {
             Found::Analysed(series) => Ending::Analysed(Box::new(AnalysedSummary::new(&series.findings, objects))),
             Found::Rejected(series) => Ending::Rejected(RejectedSummary {
@@ -233,6 +242,7 @@ impl SeriesOutcome {
             study_instance_uid: self.study_instance_uid.clone(),
             series_instance_uid: self.series_instance_uid.clone(),
             timings: self.timings.clone(),
+            left_out: left_out.clone(),
             ending,
         }
     }

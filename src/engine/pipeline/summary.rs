@@ -6,7 +6,7 @@ use crate::engine::analyse::findings::{Decision, Lung, Lungs, ModelIdentity, Pro
 use crate::engine::models::lineup::Packages;
 use crate::engine::models::manifest::Kind;
 use crate::engine::report::ResultReference;
-use crate::engine::volume::{Reason, Rejection};
+use crate::engine::volume::{LeftOut, Reason, Rejection};
 
 /// How the analysis of one series ended: what the worker records, the API answers and the CSV lists.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +17,8 @@ pub struct AnalysisSummary {
     pub series_instance_uid: Option<Uid>,
     /// How long each stage took.
     pub timings: Timings,
+    /// What of the series was not analysed, for other causes than the rejections.
+    pub left_out: Vec<LeftOut>,
     /// With a prediction, or with the reasons why there is none.
     pub ending: Ending,
 }
@@ -100,6 +102,7 @@ impl AnalysisSummary {
             study_instance_uid: Some(study_instance_uid.clone()),
             series_instance_uid: Some(series_instance_uid.clone()),
             timings: Timings::default(),
+            left_out: Vec::new(),
             ending: Ending::Rejected(RejectedSummary { rejections: rejections.to_vec(), lungs: None }),
         }
     }

@@ -47,5 +47,11 @@ pub(crate) fn packages(lungs: [&str; 2], embolism: [&str; 2]) -> Packages {
 }
 
 fn summary(ending: Ending) -> AnalysisSummary {
-    AnalysisSummary { study_instance_uid: None, series_instance_uid: None, timings: Timings::default(), ending }
+    AnalysisSummary {
+        study_instance_uid: None,
+        series_instance_uid: None,
+        timings: Timings::default(),
+        left_out: Vec::new(),
+        ending,
+    }
 }

@@ -47,6 +47,7 @@ pub(super) fn all(context: &Context) -> Vec<String> {
         .chain(findings.evidence.is_none().then(|| NO_EVIDENCE.to_owned()))
         .chain(uncalibrated_targets(findings))
         .chain(quality(findings))
+        .chain(findings.left_out.iter().map(|left_out| format!("{left_out}.")))
         .collect()
 }
 

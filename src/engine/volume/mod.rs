@@ -1,14 +1,25 @@
 //! Slices to a volume in Hounsfield units, and the one preparation that training, prediction and serving share.
 
+mod appearance;
 mod body;
+mod choice;
 pub mod components;
+mod decoding;
+mod explaining;
 pub mod geometry;
+mod heap;
+mod image_grid;
+mod labels;
+mod lattice;
+mod left_out;
+mod naming;
 pub mod nifti;
 mod pixels;
 pub mod preparation;
 mod reading;
 pub mod rejection;
 mod resample;
+mod seam;
 mod series;
 mod slice_header;
 mod stack;
@@ -17,6 +28,7 @@ pub(crate) mod testing;
 mod voxels;
 
 pub use geometry::{Geometry, PatientPoint, VoxelPoint};
+pub use left_out::{LeftOut, LeftOutKind};
 pub use pixels::AIR;
 pub use reading::{SeriesReading, read_series};
 pub use rejection::{Reason, Rejection};

@@ -1,6 +1,7 @@
 //! Stored pixels to Hounsfield units.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::tags;
@@ -9,6 +10,7 @@ use dicom_pixeldata::PixelDecoder;
 
 use super::rejection::{Reason, Rejection};
 use crate::causes::with_causes;
+use crate::dicom::bounded::{self, Limits};
 use crate::dicom::elements::{DataSet, integer, number};
 
 /// Hounsfield units of air; padding and everything below it read as air.
@@ -85,6 +87,17 @@ impl StoredFormat {
     fn table(&self) -> Vec<i16> {
         (0..1_u32 << self.bits_allocated).map(|pattern| self.hounsfield(pattern)).collect()
     }
+}
+
+/// Reads the image of a file into `hounsfield`; returns its data set.
+pub(super) fn load(
+    path: &Path,
+    limits: &Limits,
+    hounsfield: &mut [i16],
+) -> Result<FileDicomObject<InMemDicomObject>, Rejection> {
+    let mut object = bounded::open(path, limits)?;
+    decode(&mut object, hounsfield)?;
+    Ok(object)
 }
 
 /// Decodes an image into `hounsfield`, row by row. The image must have as many pixels as `hounsfield`.

@@ -128,7 +128,7 @@ impl<'a> Preparer<'a> {
         preparation: &Preparation,
     ) -> Result<Self, PreparationError> {
         check(preparation)?;
-        if volume.geometry.directions[2][2] < super::stack::AXIAL_COSINE {
+        if volume.geometry.directions[2][2] < super::image_grid::AXIAL_COSINE {
             return Err(PreparationError::NotAxial);
         }
         let geometry = prepared_geometry(volume, lungs, preparation)?;

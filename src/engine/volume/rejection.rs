@@ -114,27 +114,27 @@ impl Rejection {
     /// One rejection per reason, in the order of [`Reason`]; explanations of the same reason are joined, repeated ones
     /// counted.
     pub fn merged(rejections: impl IntoIterator<Item = Self>) -> Vec<Self> {
-        let mut by_reason: BTreeMap<Reason, Vec<(String, usize)>> = BTreeMap::new();
+        let mut by_reason: BTreeMap<Reason, Vec<String>> = BTreeMap::new();
         for rejection in rejections {
-            let explanations = by_reason.entry(rejection.reason).or_default();
-            match explanations.iter_mut().find(|(explanation, _)| *explanation == rejection.explanation) {
-                Some((_, count)) => *count += 1,
-                None => explanations.push((rejection.explanation, 1)),
-            }
+            by_reason.entry(rejection.reason).or_default().push(rejection.explanation);
         }
-        by_reason.into_iter().map(|(reason, explanations)| Self::new(reason, joined(&explanations))).collect()
+        by_reason.into_iter().map(|(reason, explanations)| Self::new(reason, joined(explanations))).collect()
     }
 }
 
-/// Explanations in one line: a few of them, with how often each came and how many were left out.
-fn joined(explanations: &[(String, usize)]) -> String {
+/// Sentences in one line: a few of them, with how often each came and how many were left out.
+pub(super) fn joined(sentences: Vec<String>) -> String {
     const SHOWN: usize = 3;
-    let mut parts: Vec<String> = explanations
-        .iter()
-        .take(SHOWN)
-        .map(|(text, count)| if *count > 1 { format!("{text} ({count} times)") } else { text.clone() })
-        .collect();
-    let left_out: usize = explanations.iter().skip(SHOWN).map(|(_, count)| count).sum();
+    let mut counted: Vec<(String, usize)> = Vec::new();
+    for sentence in sentences {
+        match counted.iter_mut().find(|(known, _)| *known == sentence) {
+            Some((_, count)) => *count += 1,
+            None => counted.push((sentence, 1)),
+        }
+    }
+    let left_out: usize = counted.iter().skip(SHOWN).map(|(_, count)| count).sum();
+    let said = |(text, count): (String, usize)| if count > 1 { format!("{text} ({count} times)") } else { text };
+    let mut parts: Vec<String> = counted.into_iter().take(SHOWN).map(said).collect();
     if left_out > 0 {
         parts.push(format!("and {left_out} more"));
     }

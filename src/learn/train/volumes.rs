@@ -154,7 +154,7 @@ impl Stage for Volumes {
     type Row = Row;
     type Sources = Vec<(String, Option<FileState>)>;
     const STEP: Step = Step::Volumes;
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
     fn folder(&self) -> &Path {
         &self.folder

@@ -1,70 +1,21 @@
 //! Which complete series become jobs. Rules without IO.
 
-use dicom_dictionary_std::uids;
-
-use crate::dicom::Uid;
+use crate::dicom::ObjectKind;
 use crate::engine::volume::{Reason, Rejection};
 use crate::node::queue::{Member, Selection};
 use crate::node::store::SeriesMember;
 
-/// The kind of object that a SOP class is, as far as the node distinguishes them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// CT images.
-    ComputedTomography,
-    /// Images of anything else.
-    OtherImage,
-    /// What others derived from images, or no images at all.
-    NoImage,
-}
-
-/// Roots of SOP classes that are no source images
-/// ([PS3.4 B.5](https://dicom.nema.org/medical/dicom/current/output/chtml/part04/sect_B.5.html)).
-const NO_IMAGES: &[&str] = &[
-    // Secondary captures
-    "1.2.840.10008.5.1.4.1.1.7",
-    // Waveforms
-    "1.2.840.10008.5.1.4.1.1.9",
-    // Presentation states
-    "1.2.840.10008.5.1.4.1.1.11",
-    // Parametric maps
-    "1.2.840.10008.5.1.4.1.1.30",
-    // Raw data, registrations, fiducials, segmentations, tractography
-    "1.2.840.10008.5.1.4.1.1.66",
-    // Real world value mapping
-    "1.2.840.10008.5.1.4.1.1.67",
-    // Structured reports, key object selections
-    "1.2.840.10008.5.1.4.1.1.88",
-    // Encapsulated documents
-    "1.2.840.10008.5.1.4.1.1.104",
-    // Radiotherapy
-    "1.2.840.10008.5.1.4.1.1.481",
-];
-
-fn kind(sop_class_uid: &Uid) -> Kind {
-    let below = |root: &&str| {
-        sop_class_uid.as_str().strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
-    match sop_class_uid.as_str() {
-        uids::CT_IMAGE_STORAGE | uids::ENHANCED_CT_IMAGE_STORAGE | uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE => {
-            Kind::ComputedTomography
-        }
-        _ if NO_IMAGES.iter().any(below) => Kind::NoImage,
-        _ => Kind::OtherImage,
-    }
-}
-
-/// What is to become of a series. CT images are analysed, without localizers. Other images are rejected, and their
-/// sender can see why. Objects that are no images are ignored.
+/// What is to become of a series. A series with CT slices is analysed with all that is in it: whoever reads it says what
+/// was left out. Other images are rejected, and their sender can see why. Objects that are no images are ignored.
 pub(super) fn select(modality: &str, members: &[SeriesMember]) -> Selection {
-    let of_kind = |wanted: Kind| -> Vec<&SeriesMember> {
-        members.iter().filter(|member| kind(&member.sop_class_uid) == wanted).collect()
+    let of_kind = |wanted: ObjectKind| -> Vec<&SeriesMember> {
+        members.iter().filter(|member| ObjectKind::of(&member.sop_class_uid) == wanted).collect()
     };
-    let ct = of_kind(Kind::ComputedTomography);
-    let others = of_kind(Kind::OtherImage);
-    let slices: Vec<&SeriesMember> = ct.iter().copied().filter(|member| !is_localizer(member)).collect();
-    match (slices.is_empty(), ct.is_empty(), others.is_empty()) {
-        (false, ..) => Selection::Analyse(identities(&slices)),
+    let ct = of_kind(ObjectKind::ComputedTomography);
+    let others = of_kind(ObjectKind::OtherImage);
+    let only_localizers = ct.iter().all(|member| is_localizer(member));
+    match (only_localizers, ct.is_empty(), others.is_empty()) {
+        (false, ..) => Selection::Analyse(identities(&members.iter().collect::<Vec<_>>())),
         (true, false, _) => {
             let explanation = format!("all {} images are localizers; no slice remains", ct.len());
             Selection::Reject(identities(&ct), vec![Rejection { reason: Reason::TooFewSlices, explanation }])
@@ -89,7 +40,10 @@ fn identities(members: &[&SeriesMember]) -> Vec<Member> {
 
 #[cfg(test)]
 mod tests {
+    use dicom_dictionary_std::uids;
+
     use super::*;
+    use crate::dicom::Uid;
 
     fn member(number: u32, sop_class_uid: &str, third: &str) -> SeriesMember {
         SeriesMember {
@@ -103,14 +57,14 @@ mod tests {
     }
 
     #[test]
-    fn ct_slices_are_analysed_without_their_localizers() {
+    fn a_series_with_ct_slices_is_analysed_with_all_that_is_in_it() {
         let members = [
             member(1, uids::CT_IMAGE_STORAGE, "LOCALIZER"),
             member(2, uids::CT_IMAGE_STORAGE, "AXIAL"),
             member(3, uids::SECONDARY_CAPTURE_IMAGE_STORAGE, ""),
         ];
         let Selection::Analyse(selected) = select("CT", &members) else { panic!("not analysed") };
-        assert_eq!(selected.iter().map(|(uid, _)| uid.as_str()).collect::<Vec<_>>(), ["1.2.2"]);
+        assert_eq!(selected.iter().map(|(uid, _)| uid.as_str()).collect::<Vec<_>>(), ["1.2.1", "1.2.2", "1.2.3"]);
     }
 
     #[test]

@@ -20,7 +20,8 @@ use pe_node::engine::models::manifest::Manifest;
 use pe_node::engine::models::target::Target;
 use pe_node::engine::report::Context;
 use pe_node::engine::volume::{
-    Geometry, LEFT_LUNG, LungMask, PatientPoint, RIGHT_LUNG, Reason, Rejection, SourceSlice, Volume, VoxelPoint,
+    Geometry, LEFT_LUNG, LeftOut, LeftOutKind, LungMask, PatientPoint, RIGHT_LUNG, Reason, Rejection, SourceSlice,
+    Volume, VoxelPoint,
 };
 
 /// The embolus: where evidence is greatest.
@@ -274,6 +275,11 @@ fn findings(setup: &Setup, geometry: &Geometry, lungs: &Array3<u8>) -> Findings 
         },
         lungs: Lungs { left: lung_of(LEFT_LUNG), right: lung_of(RIGHT_LUNG) },
         warnings: setup.reasons.iter().map(|reason| Rejection::new(*reason, "as measured")).collect(),
+        left_out: vec![LeftOut {
+            kind: LeftOutKind::OtherStack,
+            images: 37,
+            explanation: "a further stack (acquisition 2)".to_owned(),
+        }],
         synthetic: setup.synthetic,
         intended_use: manifest(setup).intended_use,
         classifier: manifest(setup),

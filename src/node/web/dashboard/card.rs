@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::engine::analyse::findings::{Decision, Probability};
 use crate::engine::pipeline::{AnalysisSummary, ResultKind};
-use crate::engine::volume::Rejection;
+use crate::engine::volume::{LeftOut, Rejection};
 use crate::node::dicomweb::ROOT;
 use crate::node::queue::{DeliveryState, JobState};
 use crate::node::store::{SeriesProgress, SeriesView, StudyView};
@@ -67,6 +67,11 @@ impl<'a> Card<'a> {
                             }
                         }
                     }
+                    @if let Some(left_out) = self.left_out() {
+                        ul.reasons {
+                            @for left_out in left_out { li { (left_out) } }
+                        }
+                    }
                     @if let (Some(error), false) = (&series.error, self.is_done()) { p.alarm { (error) } }
                     p.identity {
                         (self.date.map(readable_date).unwrap_or_default()) " " (series.modality) ", "
@@ -100,6 +105,10 @@ impl<'a> Card<'a> {
 
     fn rejections(&self) -> Option<&'a [Rejection]> {
         self.summary().map(AnalysisSummary::rejections).filter(|rejections| !rejections.is_empty())
+    }
+
+    fn left_out(&self) -> Option<&'a [LeftOut]> {
+        self.summary().map(|summary| summary.left_out.as_slice()).filter(|left_out| !left_out.is_empty())
     }
 
     fn is_done(&self) -> bool {

@@ -1,0 +1,78 @@
+//! What of a series was left out of its analysis. Codes are part of the contract with scripts, as those of rejections.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr};
+
+/// Why images of a series took no part in its analysis, in the order of the documented table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Display, IntoStaticStr)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum LeftOutKind {
+    /// A localizer by its Image Type.
+    Localizer,
+    /// A page of a screen or of doses, or a page in colour.
+    Page,
+    /// No CT image, or one of another kind than is read.
+    OtherObject,
+    /// A CT image whose place in the patient is not known.
+    WithoutPosition,
+    /// An object that cannot be read, or whose pixels cannot be decoded.
+    Unreadable,
+    /// An identical copy of a slice that was analysed.
+    Copy,
+    /// Another image at the position of a slice that was analysed.
+    SamePosition,
+    /// An image between two slices that were analysed.
+    BetweenSlices,
+    /// Images at one place, as bolus tracking makes them.
+    OnePlace,
+    /// Images in another plane: a localizer, a reformat.
+    OtherPlane,
+    /// Images in line with none of the slices that were analysed, or far from them.
+    Elsewhere,
+    /// Images in another frame of reference.
+    OtherFrameOfReference,
+    /// A further stack: another acquisition, phase or reconstruction.
+    OtherStack,
+}
+
+impl LeftOutKind {
+    /// The code, as in CSV and API.
+    pub fn code(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// Images of a series that took no part in its analysis for one cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Why.
+    pub kind: LeftOutKind,
+    /// How many.
+    pub images: usize,
+    /// What was seen: acquisitions, instances, positions, values. Free of patient data.
+    pub explanation: String,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let images = if self.images == 1 { "image" } else { "images" };
+        write!(formatter, "{} {images} left out: {}", self.images, self.explanation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_a_code_for_scripts_and_a_sentence_for_people() {
+        let left_out = LeftOut { kind: LeftOutKind::OnePlace, images: 12, explanation: "at 10.0 mm".to_owned() };
+        assert_eq!(left_out.to_string(), "12 images left out: at 10.0 mm");
+        let json = serde_json::json!({ "kind": "one-place", "images": 12, "explanation": "at 10.0 mm" });
+        assert_eq!(serde_json::to_value(&left_out).expect("JSON"), json);
+        assert_eq!(LeftOut { images: 1, ..left_out }.to_string(), "1 image left out: at 10.0 mm");
+    }
+}
