@@ -128,10 +128,12 @@ fn an_empty_table_and_a_missing_step_say_what_to_do() {
 fn an_exam_that_cannot_be_read_is_excluded_with_its_reason() {
     let trial = Trial::new(6, Labelled::All, &[]);
     std::fs::remove_dir_all(trial.path("cohort/train/1.2.3")).expect("removed");
-    for entry in std::fs::read_dir(trial.path("cohort/train/1.2.4/1.3.4")).expect("series").take(SLICES / 2) {
-        let path = entry.expect("file").path();
-        let bytes = std::fs::read(&path).expect("file");
-        std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("cut");
+    let series = std::fs::read_dir(trial.path("cohort/train/1.2.4/1.3.4")).expect("series");
+    let mut paths: Vec<PathBuf> = series.map(|entry| entry.expect("file").path()).collect();
+    paths.sort();
+    for path in &paths[..SLICES / 2] {
+        let bytes = std::fs::read(path).expect("file");
+        std::fs::write(path, &bytes[..bytes.len() / 2]).expect("cut");
     }
     let configuration = trial.configuration(&[]);
     let lines = prepare(&configuration).expect("the others are prepared");
@@ -139,7 +141,7 @@ fn an_exam_that_cannot_be_read_is_excluded_with_its_reason() {
     let excluded: String = tables.iter().filter_map(|path| std::fs::read_to_string(trial.path(path)).ok()).collect();
     assert!(lines[0].contains("1 exclusions") && lines[1].contains("4 exams from DICOM, 1 excluded"), "{lines:?}");
     assert!(excluded.contains("1.3.3,labels,the series has no files"), "{excluded}");
-    assert!(excluded.contains("1.3.4,volumes,\"no volume: 18 usable CT slices"), "{excluded}");
+    assert!(excluded.contains("1.3.4,volumes,\"the node rejects it: 18 usable CT slices"), "{excluded}");
 }
 
 #[test]
