@@ -1,5 +1,7 @@
 //! Which stack of a series is analysed.
 
+use std::cmp::Reverse;
+
 use super::appearance::Appearance;
 use super::labels::Label;
 use super::stack::{MINIMUM_SLICES, Stack};
@@ -25,13 +27,15 @@ struct Candidate {
     step: f64,
     slices: usize,
     projection: bool,
+    /// Acquisition Number; the greatest where it is not known.
+    acquisition: i64,
 }
 
 /// The index of the stack to analyse; `None` if there is none.
 ///
 /// Criteria, one after another, each among those that are left: no projection; the whole height of the lungs; the
 /// greatest enhancement of heart and great vessels, which is the arterial phase; no missing slices; the smallest slice
-/// distance; the least noise; the most slices; the lowest acquisition number, which is their order. Stacks of fewer
+/// distance; the least noise; the most slices; the lowest acquisition number. Stacks of fewer
 /// slices than an exam has count only where there is no other.
 pub(super) fn choose(stacks: &[Stack], limits: &Limits) -> Option<usize> {
     let large = |stack: &Stack| stack.slices.len() >= MINIMUM_SLICES;
@@ -63,7 +67,8 @@ fn best(mut left: Vec<Candidate>) -> Option<usize> {
     keep(&mut left, |candidate| candidate.step <= (1.0 + SAME_SHARE) * least_step);
     let least_noise = -greatest(&left, |candidate| -candidate.appearance.noise);
     keep(&mut left, |candidate| candidate.appearance.noise <= (1.0 + SAME_SHARE) * least_noise);
-    left.iter().rev().max_by_key(|candidate| candidate.slices).map(|candidate| candidate.index)
+    let order = |candidate: &&Candidate| (Reverse(candidate.slices), candidate.acquisition, candidate.index);
+    left.iter().min_by_key(order).map(|candidate| candidate.index)
 }
 
 fn greatest(candidates: &[Candidate], value: impl Fn(&Candidate) -> f64) -> f64 {
@@ -80,6 +85,7 @@ fn keep(candidates: &mut Vec<Candidate>, criterion: impl Fn(&Candidate) -> bool)
 impl Candidate {
     fn new(index: usize, stack: &Stack, limits: &Limits) -> Self {
         let [lowest, highest] = stack.ends();
+        let acquisition = stack.slices[0].labels.get(Label::AcquisitionNumber).and_then(|text| text.parse().ok());
         let image_type = stack.slices[0].labels.get(Label::ImageType).unwrap_or_default();
         Self {
             index,
@@ -88,6 +94,7 @@ impl Candidate {
             step: (highest - lowest) / (stack.slices.len() - 1) as f64,
             slices: stack.slices.len(),
             projection: image_type.split('\\').any(|value| PROJECTIONS.contains(&value)),
+            acquisition: acquisition.unwrap_or(i64::MAX),
         }
     }
 }
@@ -98,7 +105,8 @@ mod tests {
 
     fn candidate(index: usize, change: impl FnOnce(&mut Candidate)) -> Candidate {
         let appearance = Appearance { lung_height: 250.0, enhancement: Some(320.0), noise: 20.0 };
-        let mut candidate = Candidate { index, appearance, whole: true, step: 1.25, slices: 200, projection: false };
+        let mut candidate =
+            Candidate { index, appearance, whole: true, step: 1.25, slices: 200, projection: false, acquisition: 1 };
         change(&mut candidate);
         candidate
     }
@@ -106,8 +114,8 @@ mod tests {
     #[test]
     fn each_criterion_decides_where_those_before_it_are_equal() {
         let chosen = |change: fn(&mut Candidate)| best(vec![candidate(0, change), candidate(1, |_| {})]);
-        assert_eq!(chosen(|_| {}), Some(0), "the lowest acquisition number");
-        let worse: [fn(&mut Candidate); 7] = [
+        assert_eq!(chosen(|_| {}), Some(0));
+        let worse: [fn(&mut Candidate); 8] = [
             |other| other.projection = true,
             |other| other.appearance.lung_height = 150.0,
             |other| other.appearance.enhancement = Some(180.0),
@@ -115,6 +123,7 @@ mod tests {
             |other| other.step = 5.0,
             |other| other.appearance.noise = 60.0,
             |other| other.slices = 190,
+            |other| other.acquisition = 2,
         ];
         for (number, worse) in worse.into_iter().enumerate() {
             assert_eq!(chosen(worse), Some(1), "criterion {number}");

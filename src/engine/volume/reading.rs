@@ -10,6 +10,7 @@ use super::choice::choose;
 use super::decoding::{Decoded, Failed, decode};
 use super::explaining;
 use super::left_out::{LeftOut, LeftOutKind};
+use super::naming::numbers;
 use super::rejection::{Reason, Rejection};
 use super::seam::broken_at;
 use super::slice_header::{Excluded, SliceHeader, examine};
@@ -130,17 +131,27 @@ impl Headers {
 /// that are no slices count where they name a patient.
 fn of_several_patients(images: &[SliceHeader], excluded: &[Excluded]) -> Option<Rejection> {
     let first = &images.first()?.subject;
-    let differs =
-        |one: &&Excluded| first.patient_id.is_some() && one.patient_id.is_some() && one.patient_id != first.patient_id;
-    let others =
-        images.iter().filter(|image| image.subject != *first).count() + excluded.iter().filter(differs).count();
-    (others > 0).then(|| {
-        let problem = "the images differ in Patient ID or Synthetic Data: send the series again, under one patient";
-        Rejection::new(
-            Reason::MixedPatients,
-            format!("{problem} ({others} of {} differ from the first)", images.len() + excluded.len()),
-        )
-    })
+    let named = excluded.iter().filter(|one| first.patient_id.is_some() && one.patient_id.is_some());
+    let others = named.filter(|one| one.patient_id != first.patient_id).map(|one| one.instance_number);
+    let differing = images.iter().filter(|image| image.subject != *first).map(|image| image.instance_number);
+    let mut fewer: Vec<Option<i64>> = differing.chain(others).collect();
+    if fewer.is_empty() {
+        return None;
+    }
+    // Named are those that are fewer: they are probably the wrong ones.
+    let same: Vec<Option<i64>> =
+        images.iter().filter(|image| image.subject == *first).map(|image| image.instance_number).collect();
+    let total = same.len() + fewer.len();
+    if same.len() < fewer.len() {
+        fewer = same;
+    }
+    let instances =
+        numbers("instance", fewer.iter().copied().flatten()).map_or_else(String::new, |text| format!(": {text}"));
+    let problem = "the images differ in Patient ID or Synthetic Data: send the series again, under one patient";
+    Some(Rejection::new(
+        Reason::MixedPatients,
+        format!("{problem} ({} of {total} differ from the others{instances})", fewer.len()),
+    ))
 }
 
 /// Why the images of a series must be sorted again, as their pixels show.
@@ -207,11 +218,11 @@ impl Outcome {
             let above = stack.slices.iter().skip(break_at).map(|slice| slice.path.clone());
             return Err(Again::Separate(above.collect()));
         }
-        self.left_out.extend(left_out);
         if let Some(conflict) = conflict {
             self.rejections.push(conflict);
             return Ok(());
         }
+        self.left_out.extend(left_out);
         let slices = stack.slices.into_iter().map(source_slice).collect();
         self.volume = Some(Volume { geometry, hounsfield, slices, header });
         Ok(())

@@ -5,6 +5,7 @@ use super::heap::{Place, by_grid, separate};
 use super::image_grid::ImageGrid;
 use super::labels::Labels;
 use super::lattice::regular_step;
+use super::naming::named;
 use super::rejection::{Reason, Rejection};
 use super::slice_header::SliceHeader;
 
@@ -97,8 +98,10 @@ impl Stack {
 
 fn geometry(slices: &[SliceHeader], normal: [f64; 3]) -> Result<Geometry, Rejection> {
     let places: Vec<f64> = slices.iter().map(|slice| slice.along(normal)).collect();
-    let step = regular_step(&places)?;
-    check_drift(slices, normal)?;
+    let step = regular_step(&places).and_then(|step| check_drift(slices, normal).map(|()| step));
+    let step = step.map_err(|rejection| {
+        Rejection::new(rejection.reason, format!("{}{}", rejection.explanation, named(slices.iter())))
+    })?;
     let ImageGrid { rows, columns, spacing, directions } = &slices[0].grid;
     Ok(Geometry {
         size: [*columns, *rows, slices.len()],

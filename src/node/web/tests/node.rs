@@ -5,6 +5,7 @@ use crate::engine::models::Provider;
 use crate::engine::models::activation::ShadowModel;
 use crate::engine::models::manifest::Kind;
 use crate::engine::pipeline::{AnalysisSummary, Stage, testing};
+use crate::engine::volume::{LeftOut, LeftOutKind};
 use crate::node::http;
 use crate::node::queue::Selection;
 use crate::node::worker::protocol::Ready;
@@ -107,7 +108,8 @@ fn said(probability: f64, decision: Decision, [lungs, embolism]: [&str; 2]) -> A
         summary.models = testing::packages(["lungs", lungs], ["embolism", embolism]);
     });
     let timings = [(Stage::Embolism, std::time::Duration::from_millis(1500))];
-    AnalysisSummary { timings: timings.into_iter().collect(), ..analysed }
+    let left_out = vec![LeftOut { kind: LeftOutKind::OtherStack, images: 37, explanation: "acquisition 2".to_owned() }];
+    AnalysisSummary { timings: timings.into_iter().collect(), left_out, ..analysed }
 }
 
 #[tokio::test]
@@ -145,11 +147,19 @@ async fn a_shadow_models_results_are_shown_apart_and_listed_for_comparison() {
 
     let series = json(node.get("/api/v1/studies/1.2.3")).await["series"][0].clone();
     assert_eq!((&series["probability"], &series["decision"]), (&0.25.into(), &"absent".into()));
+    assert_eq!((&series["left_out"][0]["kind"], &series["left_out"][0]["images"]), (&"other-stack".into(), &37.into()));
     let shadow = &series["shadow"][0];
     assert_eq!((&shadow["probability"], &shadow["decision"]), (&0.75.into(), &"present".into()));
     assert_eq!((&shadow["package"], &shadow["timings_ms"]["embolism"]), (&"embolism/2.0.0".into(), &1500.into()));
     let page = node.get("/").send().await.expect("answer").text().await.expect("text");
-    for shown in ["Embolism absent, 25.0 %", "Embolism present, 75.0 %", "(differs)", "never sent", "no such tensor"] {
+    for shown in [
+        "Embolism absent, 25.0 %",
+        "Embolism present, 75.0 %",
+        "(differs)",
+        "never sent",
+        "no such tensor",
+        "37 images left out",
+    ] {
         assert!(page.contains(shown), "{shown} is missing in {page}");
     }
     let listed = json(node.get("/api/v1/shadow")).await;
