@@ -94,12 +94,14 @@ fn progress(series: usize) -> ProgressBar {
     progress
 }
 
-/// Says on the terminal why a series has no result.
+/// Says on the terminal why a series has no result, or what limits it.
 fn tell(series: &SeriesFiles, outcome: &Result<PredictedSeries, CliError>) {
     let uid = &series.series_instance_uid;
     match outcome {
         Ok(predicted) => {
-            for Rejection { reason, explanation } in predicted.summary.rejections() {
+            for Rejection { reason, explanation } in
+                predicted.summary.rejections().iter().chain(predicted.summary.warnings())
+            {
                 eprintln!("pe-node: series {uid}: {reason}: {explanation}");
             }
         }

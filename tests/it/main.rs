@@ -9,6 +9,7 @@ mod dimse;
 mod documentation;
 mod evaluate;
 mod examples;
+mod lungs;
 mod models;
 mod node;
 mod predict;

@@ -99,18 +99,20 @@ fn field(preparer: &Preparer, volume: &Volume) -> AnalysedField {
 ///
 /// `intended_use` is the most restricted one of all models that took part. A package for demonstration does not decide
 /// on images of a patient: its answer is undetermined unless the images say that they are synthetic (0008,001C) or the
-/// site allows it.
+/// site allows it. Where lung was `unseen`, embolism may be there: it is not called absent.
 pub fn decide(
     probability: Probability,
     manifest: &Manifest,
     intended_use: IntendedUse,
     synthetic: bool,
     allow_demonstration: bool,
+    unseen: bool,
 ) -> Decision {
     let may_decide = intended_use != IntendedUse::Demonstration || synthetic || allow_demonstration;
-    match &manifest.operating_point {
-        Some(point) if may_decide => at_operating_point(probability.value(), point),
-        _ => Decision::Undetermined,
+    let Some(point) = manifest.operating_point.as_ref().filter(|_| may_decide) else { return Decision::Undetermined };
+    match at_operating_point(probability.value(), point) {
+        Decision::Absent if unseen => Decision::Undetermined,
+        decision => decision,
     }
 }
 
@@ -159,7 +161,7 @@ mod tests {
     fn decided(probability: f64, intended_use: &str, synthetic: bool, allow: bool) -> Decision {
         let manifest = manifest(intended_use);
         let probability = Probability::new(probability).expect("probability");
-        decide(probability, &manifest, manifest.intended_use, synthetic, allow)
+        decide(probability, &manifest, manifest.intended_use, synthetic, allow, false)
     }
 
     #[test]
@@ -176,7 +178,7 @@ mod tests {
         let point = manifest.operating_point.as_mut().expect("operating point");
         point.indeterminate = [0.5, 0.5];
         let at = |value: f64| {
-            decide(Probability::new(value).expect("probability"), &manifest, IntendedUse::Research, false, false)
+            decide(Probability::new(value).expect("probability"), &manifest, IntendedUse::Research, false, false, false)
         };
         assert_eq!(at(0.5), Decision::Present);
         assert_eq!(at(0.499), Decision::Absent);
@@ -191,7 +193,18 @@ mod tests {
         // A clinical classifier on the lungs that a demonstration found.
         let (probability, clinical) = (Probability::new(0.99).expect("probability"), manifest("clinical"));
         let least = clinical.intended_use.min(IntendedUse::Demonstration);
-        assert_eq!(decide(probability, &clinical, least, false, false), Decision::Undetermined);
+        assert_eq!(decide(probability, &clinical, least, false, false, false), Decision::Undetermined);
+    }
+
+    #[test]
+    fn embolism_is_not_called_absent_where_lung_was_not_seen_and_a_finding_stays() {
+        let manifest = manifest("research");
+        let at = |value: f64, unseen: bool| {
+            let probability = Probability::new(value).expect("probability");
+            decide(probability, &manifest, IntendedUse::Research, false, false, unseen)
+        };
+        assert_eq!([false, true].map(|unseen| at(0.1, unseen)), [Decision::Absent, Decision::Undetermined]);
+        assert_eq!(at(0.9, true), Decision::Present);
     }
 
     #[test]

@@ -15,7 +15,9 @@ use dicom_dictionary_std::tags;
 use jiff::ZonedDateTime;
 
 pub use self::json::answer;
-pub use self::summary::{AnalysedSummary, AnalysisSummary, Ending, LungStage, LungVolumes, RejectedSummary};
+pub use self::summary::{
+    AnalysedSummary, AnalysisSummary, Ending, LungStage, LungVolumes, MissingLung, RejectedSummary,
+};
 pub use self::timings::{Stage, Timings};
 use super::analyse::embolism::{classify, decide};
 use super::analyse::evidence::explain;
@@ -192,6 +194,7 @@ fn interpret(
             Evidence { slices: of_slices.slices, key_slices, map }
         })
     });
+    let completeness = timings.time(Stage::Quality, || lungs::completeness(volume, mask, &lungs));
     let probability = classification.exam.probability;
     let synthetic = text(&volume.header, tags::SYNTHETIC_DATA).is_some_and(|value| value == "YES");
     let classifier = models.embolism.manifest().clone();
@@ -199,11 +202,19 @@ fn interpret(
     Ok(Findings {
         probability,
         standard_deviation: classification.exam.standard_deviation,
-        decision: decide(probability, &classifier, intended_use, synthetic, options.allow_demonstration),
+        decision: decide(
+            probability,
+            &classifier,
+            intended_use,
+            synthetic,
+            options.allow_demonstration,
+            completeness.limits_decision(&lungs),
+        ),
         targets: classification.targets,
         evidence,
         field: classification.field,
         lungs,
+        completeness,
         rejections,
         synthetic,
         intended_use,
@@ -256,10 +267,12 @@ impl AnalysedSummary {
             targets: findings.targets.clone(),
             decision: findings.decision,
             lungs: LungVolumes::from(&findings.lungs),
+            missing: Some(MissingLung::from(&findings.completeness)),
             models: findings.models.clone(),
             provider: findings.provider.clone(),
             demonstration: findings.intended_use == IntendedUse::Demonstration,
             overridden: findings.rejections.clone(),
+            warnings: findings.completeness.warning().into_iter().collect(),
             results: objects.iter().map(ResultObject::reference).collect(),
         }
     }

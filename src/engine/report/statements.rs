@@ -41,6 +41,7 @@ pub(super) fn all(context: &Context) -> Vec<String> {
         .into_iter()
         .chain(findings.synthetic.then(|| "The images say that they are synthetic.".to_owned()))
         .chain(undetermined(findings))
+        .chain(incomplete(findings))
         .chain(uncalibrated_exam(findings))
         .chain(uncalibrated_slices(findings))
         .chain(findings.evidence.is_none().then(|| NO_EVIDENCE.to_owned()))
@@ -63,8 +64,17 @@ pub(super) fn undetermined(findings: &Findings) -> Option<String> {
         _ if findings.intended_use == IntendedUse::Demonstration && !findings.synthetic => {
             "Undetermined: a demonstration model makes no decision on images that are not marked synthetic.".to_owned()
         }
+        Some(_) if findings.completeness.limits_decision(&findings.lungs) => {
+            "Undetermined: embolism in lung that was not seen cannot be excluded.".to_owned()
+        }
         _ => "Undetermined: the model makes no decision on these images.".to_owned(),
     })
+}
+
+/// What is missing of the lungs, if anything is.
+pub(super) fn incomplete(findings: &Findings) -> Option<String> {
+    let explanation = findings.completeness.explanation()?;
+    Some(format!("Lungs: {explanation}. The result is about the lung that was seen."))
 }
 
 /// That the exam's probability is not calibrated, if it is not.

@@ -2,6 +2,7 @@
 
 mod body;
 pub mod components;
+pub mod field_of_view;
 pub mod geometry;
 pub mod nifti;
 mod pixels;

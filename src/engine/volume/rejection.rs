@@ -25,6 +25,9 @@ pub enum Reason {
     TooThick,
     /// The lungs are cut off at the top or the bottom of the stack.
     LungsCut,
+    /// Lung beyond the field of view, missing from the segmentation, or much smaller on one side. A warning: it rejects no
+    /// series.
+    LungsIncomplete,
     /// Positions, orientation or spacing are missing or contradict each other.
     BadGeometry,
     /// The images do not name one patient.

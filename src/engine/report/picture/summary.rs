@@ -61,10 +61,11 @@ fn draw_decision(canvas: &mut Canvas, findings: &Findings) -> i32 {
     for text in further {
         top = canvas.paragraph(left, top, width, &text, Font::SMALL, TEXT);
     }
-    for text in statements::undetermined(findings).into_iter().chain(statements::quality(findings)) {
+    let limits = [statements::undetermined(findings), statements::incomplete(findings), statements::quality(findings)];
+    for text in limits.into_iter().flatten() {
         top = canvas.paragraph(left, top, width, &text, Font::SMALL, WARNING);
     }
-    if findings.rejections.is_empty() {
+    if findings.rejections.is_empty() && findings.completeness.explanation().is_none() {
         let text = "Image quality: all quality checks passed";
         top = canvas.paragraph(left, top, width, text, Font::SMALL, MUTED);
     }

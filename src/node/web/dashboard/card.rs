@@ -60,9 +60,9 @@ impl<'a> Card<'a> {
                         meter.(class) min="0" max="1" value=(probability.value())
                             aria-label=(format!("Probability of embolism {:.2} %", probability.percent())) {}
                     }
-                    @if let Some(rejections) = self.rejections() {
+                    @if self.reasons().next().is_some() {
                         ul.reasons {
-                            @for rejection in rejections {
+                            @for rejection in self.reasons() {
                                 li { b { (rejection.reason.code()) } ": " (rejection.explanation) }
                             }
                         }
@@ -98,8 +98,10 @@ impl<'a> Card<'a> {
         self.summary().and_then(AnalysisSummary::decision)
     }
 
-    fn rejections(&self) -> Option<&'a [Rejection]> {
-        self.summary().map(AnalysisSummary::rejections).filter(|rejections| !rejections.is_empty())
+    /// Reasons that rejected the series, were overridden, or are a warning.
+    fn reasons(&self) -> impl Iterator<Item = &'a Rejection> {
+        let reasons = self.summary().map(|summary| summary.rejections().iter().chain(summary.warnings()));
+        reasons.into_iter().flatten()
     }
 
     fn is_done(&self) -> bool {
