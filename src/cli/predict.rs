@@ -107,7 +107,7 @@ fn tell_passed_over(grouping: &Grouping) {
     }
 }
 
-/// Says on the terminal why a series has no result, and what of it was left out.
+/// Says on the terminal why a series has no result or what limits it, and what of it was left out.
 fn tell(series: &SeriesFiles, outcome: &Result<PredictedSeries, CliError>) {
     let uid = &series.series_instance_uid;
     match outcome {

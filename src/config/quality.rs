@@ -31,6 +31,7 @@ pub struct QualityConfig {
     pub thickest_slice_mm: f64,
     pub lungs_cut: Severity,
     pub largest_cut_cm2: f64,
+    pub lungs_incomplete: Severity,
     pub implausible_lungs: Severity,
     pub largest_lungs_ml: f64,
 }

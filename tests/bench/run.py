@@ -8,6 +8,7 @@ MEASUREMENTS = (
     "latency",
     "durability",
     "accuracy",
+    "whole_lung",
     "gradcam",
     "training_speed",
     "networks",

@@ -10,6 +10,7 @@ mod documentation;
 mod evaluate;
 mod examples;
 mod heaps;
+mod lungs;
 mod models;
 mod node;
 mod predict;

@@ -138,6 +138,24 @@ fn report_and_picture_say_when_the_exam_is_not_calibrated() {
 }
 
 #[test]
+fn report_and_picture_say_what_is_missing_of_the_lungs() {
+    let whole = Scene::new(&Setup { decision: Decision::Undetermined, probability: 0.05, ..Setup::default() });
+    let mut findings = whole.context().findings.clone();
+    findings.completeness.right.cut_ml = 10_000.0;
+    findings.warnings.extend(findings.completeness.warning());
+    let context = report::Context { findings: &findings, ..whole.context() };
+    let [whole, cut] = [whole.context(), context].map(|context| report::results(&context).expect("results"));
+    for (results, said) in [(&whole, false), (&cut, true)] {
+        let report = &of_kind(&results.objects, ResultKind::Sr).object;
+        let comments = values_named(report, "121106").join("\n");
+        for sentence in ["10000 mL of the right lung lie beyond the field of view", "lung that was not seen"] {
+            assert_eq!(comments.contains(sentence), said, "{comments}");
+        }
+    }
+    assert!(whole.pictures.summary != cut.pictures.summary, "the page says so");
+}
+
+#[test]
 fn models_of_one_name_and_version_are_told_apart() {
     let mut scene = Scene::new(&Setup::default());
     let Packages { lungs, embolism: classifier } = &mut scene.findings.models;

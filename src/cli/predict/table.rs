@@ -11,7 +11,7 @@ use super::series::PredictedSeries;
 use crate::cli::CliError;
 use crate::engine::analyse::findings::TargetFinding;
 use crate::engine::pipeline::{AnalysisSummary, Ending};
-use crate::engine::volume::{LeftOut, Rejection, SeriesFiles};
+use crate::engine::volume::{LeftOut, Reason, Rejection, SeriesFiles};
 
 /// One row of the table. Column names and values are part of the contract with scripts.
 #[derive(Debug, Default, Serialize)]
@@ -35,12 +35,16 @@ pub(super) struct Row {
     probability_standard_deviation: Option<String>,
     /// What of the series was not analysed: `kind=images`, joined by semicolons.
     left_out: String,
+    /// Lung that is beyond the field of view, lost, or gone by disease, in millilitres.
+    left_lung_missing_ml: Option<String>,
+    right_lung_missing_ml: Option<String>,
 }
 
 pub(super) fn row(series: &SeriesFiles, outcome: &Result<PredictedSeries, CliError>, elapsed: Duration) -> Row {
     let summary = outcome.as_ref().ok().map(|predicted| &predicted.summary);
     let analysed = summary.and_then(AnalysisSummary::analysed);
     let lungs = summary.and_then(AnalysisSummary::lungs);
+    let missing = summary.and_then(AnalysisSummary::missing_lung);
     let deviation = analysed.and_then(|analysed| analysed.standard_deviation).map(|share| format!("{share:.6}"));
     Row {
         study_instance_uid: series.study_instance_uid.to_string(),
@@ -50,7 +54,7 @@ pub(super) fn row(series: &SeriesFiles, outcome: &Result<PredictedSeries, CliErr
             Some(Ending::Rejected(_)) => "rejected",
             None => "failed",
         },
-        reasons: summary.map(|summary| codes(summary.rejections())).unwrap_or_default(),
+        reasons: summary.map(codes).unwrap_or_default(),
         pe_probability: analysed.map(|analysed| format!("{:.6}", analysed.probability.value())),
         decision: analysed.map(|analysed| analysed.decision.to_string()),
         left_lung_ml: lungs.map(|lungs| format!("{:.1}", lungs.left_ml)),
@@ -60,11 +64,13 @@ pub(super) fn row(series: &SeriesFiles, outcome: &Result<PredictedSeries, CliErr
         targets: analysed.map(|analysed| targets(&analysed.targets)).unwrap_or_default(),
         probability_standard_deviation: deviation,
         left_out: summary.map(|summary| left_out(&summary.left_out)).unwrap_or_default(),
+        left_lung_missing_ml: missing.map(|missing| format!("{:.1}", missing.left_ml)),
+        right_lung_missing_ml: missing.map(|missing| format!("{:.1}", missing.right_ml)),
     }
 }
 
-fn codes(rejections: &[Rejection]) -> String {
-    rejections.iter().map(|rejection| rejection.reason.code()).collect::<Vec<_>>().join(";")
+fn codes(summary: &AnalysisSummary) -> String {
+    summary.reasons().into_iter().map(Reason::code).collect::<Vec<_>>().join(";")
 }
 
 fn left_out(left_out: &[LeftOut]) -> String {

@@ -99,24 +99,26 @@ fn field(preparer: &Preparer, volume: &Volume) -> AnalysedField {
 ///
 /// `intended_use` is the most restricted one of all models that took part. A package for demonstration does not decide
 /// on images of a patient: its answer is undetermined unless the images say that they are synthetic (0008,001C) or the
-/// site allows it. No package decides on images of a kind that it was not trained on, and none excludes embolism where a
-/// warning says that something was not seen.
+/// site allows it. No package decides on images of a kind that it was not trained on. Where lung was `unseen`, or a warning
+/// says that something was not seen, embolism may be there: it is not called absent.
 pub fn decide(
     probability: Probability,
     manifest: &Manifest,
     intended_use: IntendedUse,
     synthetic: bool,
     allow_demonstration: bool,
+    unseen: bool,
     warnings: &[Rejection],
 ) -> Decision {
     let allowed = intended_use != IntendedUse::Demonstration || synthetic || allow_demonstration;
     let outside_training = warnings.iter().any(|warning| warning.reason == Reason::OutsideTraining);
-    let hidden = warnings.iter().any(|warning| warning.reason.hides_embolism());
-    let decision = match &manifest.operating_point {
-        Some(point) if allowed && !outside_training => at_operating_point(probability.value(), point),
-        _ => Decision::Undetermined,
-    };
-    if decision == Decision::Absent && hidden { Decision::Undetermined } else { decision }
+    let may_decide = allowed && !outside_training;
+    let Some(point) = manifest.operating_point.as_ref().filter(|_| may_decide) else { return Decision::Undetermined };
+    let unseen = unseen || warnings.iter().any(|warning| warning.reason.hides_embolism());
+    match at_operating_point(probability.value(), point) {
+        Decision::Absent if unseen => Decision::Undetermined,
+        decision => decision,
+    }
 }
 
 /// The decision for a calibrated probability at an operating point.
@@ -164,7 +166,7 @@ mod tests {
     fn decided(probability: f64, intended_use: &str, synthetic: bool, allow: bool) -> Decision {
         let manifest = manifest(intended_use);
         let probability = Probability::new(probability).expect("probability");
-        decide(probability, &manifest, manifest.intended_use, synthetic, allow, &[])
+        decide(probability, &manifest, manifest.intended_use, synthetic, allow, false, &[])
     }
 
     #[test]
@@ -181,7 +183,8 @@ mod tests {
         let point = manifest.operating_point.as_mut().expect("operating point");
         point.indeterminate = [0.5, 0.5];
         let at = |value: f64| {
-            decide(Probability::new(value).expect("probability"), &manifest, IntendedUse::Research, false, false, &[])
+            let probability = Probability::new(value).expect("probability");
+            decide(probability, &manifest, IntendedUse::Research, false, false, false, &[])
         };
         assert_eq!(at(0.5), Decision::Present);
         assert_eq!(at(0.499), Decision::Absent);
@@ -196,7 +199,7 @@ mod tests {
         // A clinical classifier on the lungs that a demonstration found.
         let (probability, clinical) = (Probability::new(0.99).expect("probability"), manifest("clinical"));
         let least = clinical.intended_use.min(IntendedUse::Demonstration);
-        assert_eq!(decide(probability, &clinical, least, false, false, &[]), Decision::Undetermined);
+        assert_eq!(decide(probability, &clinical, least, false, false, false, &[]), Decision::Undetermined);
     }
 
     #[test]
@@ -204,12 +207,23 @@ mod tests {
         let manifest = manifest("research");
         let with = |probability: f64, reason: Reason| {
             let probability = Probability::new(probability).expect("probability");
-            decide(probability, &manifest, manifest.intended_use, false, false, &[Rejection::new(reason, "")])
+            decide(probability, &manifest, manifest.intended_use, false, false, false, &[Rejection::new(reason, "")])
         };
         assert_eq!(with(0.9, Reason::LungsCut), Decision::Present, "what was seen keeps its decision");
         assert_eq!(with(0.1, Reason::LungsCut), Decision::Undetermined);
         assert_eq!(with(0.1, Reason::TooThick), Decision::Absent);
         assert_eq!(with(0.9, Reason::OutsideTraining), Decision::Undetermined);
+    }
+
+    #[test]
+    fn embolism_is_not_called_absent_where_lung_was_not_seen_and_a_finding_stays() {
+        let manifest = manifest("research");
+        let at = |value: f64, unseen: bool| {
+            let probability = Probability::new(value).expect("probability");
+            decide(probability, &manifest, IntendedUse::Research, false, false, unseen, &[])
+        };
+        assert_eq!([false, true].map(|unseen| at(0.1, unseen)), [Decision::Absent, Decision::Undetermined]);
+        assert_eq!(at(0.9, true), Decision::Present);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::engine::models::manifest::{IntendedUse, Manifest};
 use crate::engine::models::target::Target;
 pub use crate::engine::models::{ModelIdentity, Provider};
 use crate::engine::volume::preparation::Preparation;
-use crate::engine::volume::{Geometry, LeftOut, Rejection, VoxelPoint};
+use crate::engine::volume::{Geometry, LeftOut, Reason, Rejection, VoxelPoint};
 
 /// A probability, between 0 and 1.
 ///
@@ -115,6 +115,77 @@ pub struct Lung {
     pub centre: VoxelPoint,
 }
 
+/// What is missing of the lungs.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Completeness {
+    /// Of the patient's left lung.
+    pub left: SideCompleteness,
+    /// Of the patient's right lung.
+    pub right: SideCompleteness,
+}
+
+/// What is missing of one lung, in millilitres; 0 where nothing is.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct SideCompleteness {
+    /// Beyond the field of view: an estimate.
+    pub cut_ml: f64,
+    /// Air within the chest that looks like lung and is not in the mask.
+    pub lost_ml: f64,
+    /// How much smaller the lung is than the other one, if it is much smaller and nothing else explains it: an effusion,
+    /// a collapse, an operation.
+    pub smaller_ml: f64,
+}
+
+impl SideCompleteness {
+    /// Lung that is there and was not analysed, in millilitres.
+    pub fn unseen_ml(&self) -> f64 {
+        self.cut_ml + self.lost_ml
+    }
+}
+
+impl Completeness {
+    /// Share of both lungs that may be unseen in an exam that is called free of embolism.
+    const UNSEEN_SHARE: f64 = 0.1;
+
+    /// True if so much lung was not seen that embolism cannot be called absent. Lung that is smaller by disease was seen.
+    pub fn limits_decision(&self, lungs: &Lungs) -> bool {
+        let found: f64 = [&lungs.left, &lungs.right].into_iter().flatten().map(|lung| lung.millilitres).sum();
+        let unseen = self.left.unseen_ml() + self.right.unseen_ml();
+        unseen > Self::UNSEEN_SHARE * (found + unseen)
+    }
+
+    /// What is missing, in words; `None` if nothing is.
+    pub fn explanation(&self) -> Option<String> {
+        let sides = [("left", "right", &self.left), ("right", "left", &self.right)];
+        let parts: Vec<String> = sides.into_iter().flat_map(|(name, other, side)| side.parts(name, other)).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    /// The reason for scripts, if anything is missing. It does not reject the series.
+    pub fn warning(&self) -> Option<Rejection> {
+        self.explanation().map(|explanation| Rejection::new(Reason::LungsIncomplete, explanation))
+    }
+}
+
+impl SideCompleteness {
+    fn parts(&self, name: &str, other: &str) -> impl Iterator<Item = String> {
+        let part = |millilitres: f64, text: String| (millilitres > 0.0).then_some(text);
+        [
+            part(self.cut_ml, format!("about {:.0} mL of the {name} lung lie beyond the field of view", self.cut_ml)),
+            part(
+                self.lost_ml,
+                format!("about {:.0} mL of the {name} lung are missing from the segmentation", self.lost_ml),
+            ),
+            part(
+                self.smaller_ml,
+                format!("the {name} lung is {:.0} mL smaller than the {other} lung", self.smaller_ml),
+            ),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
 /// The classifier's answer for one slice of the source. Source slices between two prepared ones take the nearer one's
 /// values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -197,6 +268,8 @@ pub struct Findings {
     pub field: AnalysedField,
     /// Lung volumes.
     pub lungs: Lungs,
+    /// What is missing of the lungs.
+    pub completeness: Completeness,
     /// What is wrong with the images although they were analysed, in the order of `Reason`.
     pub warnings: Vec<Rejection>,
     /// What of the series was not analysed.
@@ -222,5 +295,44 @@ impl Findings {
     /// How the classifier's images were prepared.
     pub fn preparation(&self) -> &Preparation {
         &self.classifier.input
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lungs(left: f64, right: f64) -> Lungs {
+        let lung = |millilitres: f64| {
+            let centre = VoxelPoint { column: 0.0, row: 0.0, slice: 0.0 };
+            Some(Lung { voxels: 1, millilitres, centre })
+        };
+        Lungs { left: lung(left), right: lung(right) }
+    }
+
+    #[test]
+    fn unseen_lung_limits_the_decision_from_a_tenth_on_and_disease_does_not() {
+        let cut = |cut_ml: f64| Completeness {
+            right: SideCompleteness { cut_ml, ..SideCompleteness::default() },
+            ..Completeness::default()
+        };
+        assert!(!cut(190.0).limits_decision(&lungs(900.0, 900.0)));
+        assert!(cut(210.0).limits_decision(&lungs(900.0, 900.0)));
+        let smaller = SideCompleteness { smaller_ml: 1500.0, ..SideCompleteness::default() };
+        assert!(!Completeness { left: smaller, ..Completeness::default() }.limits_decision(&lungs(300.0, 1800.0)));
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_its_side_and_nothing_is_said_of_whole_lungs() {
+        assert_eq!(Completeness::default().warning(), None);
+        let left = SideCompleteness { cut_ml: 240.4, lost_ml: 120.0, smaller_ml: 0.0 };
+        let right = SideCompleteness { smaller_ml: 800.0, ..SideCompleteness::default() };
+        let warning = Completeness { left, right }.warning().expect("a warning");
+        assert_eq!(warning.reason.code(), "lungs-incomplete");
+        assert_eq!(
+            warning.explanation,
+            "about 240 mL of the left lung lie beyond the field of view; about 120 mL of the left lung are missing from \
+             the segmentation; the right lung is 800 mL smaller than the left lung"
+        );
     }
 }

@@ -3,17 +3,21 @@
 //! The network was trained on phantoms alone, so it is asked only for what phantoms can teach: where each lung lies.
 //! The outline is the images' own, found on the source grid from Hounsfield units; see `refinement`.
 
+mod completeness;
 mod disjoint;
+mod enclosure;
 mod largest_components;
 mod morphology;
 mod recovery;
 mod refinement;
 mod regions;
 mod runs;
+mod scale;
 
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, Array3, Array4, ArrayView2, Axis};
 
+pub use self::completeness::completeness;
 use super::AnalyseError;
 use super::findings::{Lung, Lungs};
 use crate::engine::models::networks::{LungClasses, LungNetwork};

@@ -27,6 +27,7 @@ pub fn severity(reason: Reason, settings: &QualityConfig) -> Severity {
         Reason::TooFewSlices => settings.too_few_slices,
         Reason::TooThick => settings.too_thick,
         Reason::LungsCut => settings.lungs_cut,
+        Reason::LungsIncomplete => settings.lungs_incomplete,
         Reason::ImplausibleLungs => settings.implausible_lungs,
         Reason::OutsideTraining => Severity::Warn,
         Reason::WrongModality

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::summary::{AnalysedSummary, AnalysisSummary, Ending, LungStage, LungVolumes, RejectedSummary};
+use super::summary::{AnalysedSummary, AnalysisSummary, Ending, LungStage, LungVolumes, MissingLung, RejectedSummary};
 use super::timings::{Stage, Timings};
 use crate::dicom::Uid;
 use crate::engine::analyse::findings::{Decision, ModelIdentity, Probability, Provider, TargetFinding};
@@ -33,6 +33,11 @@ struct Flat {
     decision: Option<Decision>,
     left_lung_ml: Option<f64>,
     right_lung_ml: Option<f64>,
+    /// Absent before lungs were checked for completeness.
+    #[serde(default)]
+    left_lung_missing_ml: Option<f64>,
+    #[serde(default)]
+    right_lung_missing_ml: Option<f64>,
     provider: Option<Provider>,
     /// Lungs, then embolism, as far as the analysis went.
     models: Vec<ModelIdentity>,
@@ -85,7 +90,7 @@ impl From<&AnalysisSummary> for Flat {
     fn from(summary: &AnalysisSummary) -> Self {
         let analysed = summary.analysed();
         let standard_deviation = analysed.and_then(|analysed| analysed.standard_deviation);
-        let lungs = summary.lungs();
+        let (lungs, missing) = (summary.lungs(), summary.missing_lung());
         Self {
             status: Some(if analysed.is_some() { Status::Analysed } else { Status::Rejected }),
             rejections: summary.rejections().to_vec(),
@@ -97,6 +102,8 @@ impl From<&AnalysisSummary> for Flat {
             decision: summary.decision(),
             left_lung_ml: lungs.map(|lungs| lungs.left_ml),
             right_lung_ml: lungs.map(|lungs| lungs.right_ml),
+            left_lung_missing_ml: missing.map(|missing| missing.left_ml),
+            right_lung_missing_ml: missing.map(|missing| missing.right_ml),
             provider: summary.provider().cloned(),
             models: summary.models().cloned().collect(),
             demonstration: summary.is_demonstration(),
@@ -109,6 +116,7 @@ impl Flat {
     fn ending(self, results: Vec<ResultReference>) -> Result<Ending, &'static str> {
         let volumes = self.left_lung_ml.zip(self.right_lung_ml);
         let volumes = volumes.map(|(left_ml, right_ml)| LungVolumes { left_ml, right_ml });
+        let missing = self.left_lung_missing_ml.zip(self.right_lung_missing_ml);
         let mut models = self.models.into_iter();
         let (lungs, embolism) = (models.next(), models.next());
         if self.status.ok_or("without a status")? == Status::Rejected {
@@ -133,6 +141,7 @@ impl Flat {
             },
             provider: self.provider.ok_or("analysed without a provider")?,
             demonstration: self.demonstration,
+            missing: missing.map(|(left_ml, right_ml)| MissingLung { left_ml, right_ml }),
             warnings: self.rejections,
             results,
         })))
@@ -231,8 +240,10 @@ mod tests {
                 target.as_object_mut().expect("a target").remove("standard_deviation");
             }
             let object = after.as_object_mut().expect("an object");
-            object.remove("probability_standard_deviation");
             assert_eq!(object.remove("left_out"), Some(serde_json::json!([])));
+            for added in ["probability_standard_deviation", "left_lung_missing_ml", "right_lung_missing_ml"] {
+                object.remove(added);
+            }
             assert_eq!(after, before);
             assert_eq!(read(row), serde_json::from_value(after).expect("a row"));
         }
@@ -251,6 +262,20 @@ mod tests {
             );
             assert_eq!(serde_json::from_value::<AnalysisSummary>(json).expect("a row"), summary);
         }
+    }
+
+    #[test]
+    fn what_is_missing_of_the_lungs_is_a_reason_that_rejects_nothing() {
+        let mut summary = read(ANALYSED);
+        let Ending::Analysed(analysed) = &mut summary.ending else { panic!("analysed") };
+        assert_eq!(analysed.missing, None, "the previous version did not look");
+        analysed.missing = Some(MissingLung { left_ml: 0.0, right_ml: 210.5 });
+        analysed.warnings.push(Rejection::new(Reason::LungsIncomplete, "about 210 mL"));
+        let json = serde_json::to_value(&summary).expect("JSON");
+        assert_eq!((&json["right_lung_missing_ml"], &json["status"]), (&210.5.into(), &"analysed".into()));
+        let back: AnalysisSummary = serde_json::from_value(json).expect("a row");
+        assert_eq!(back, summary);
+        assert_eq!(back.reasons(), [Reason::TooThick, Reason::LungsIncomplete]);
     }
 
     #[test]

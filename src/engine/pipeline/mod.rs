@@ -15,11 +15,13 @@ use dicom_dictionary_std::tags;
 use jiff::ZonedDateTime;
 
 pub use self::json::answer;
-pub use self::summary::{AnalysedSummary, AnalysisSummary, Ending, LungStage, LungVolumes, RejectedSummary};
+pub use self::summary::{
+    AnalysedSummary, AnalysisSummary, Ending, LungStage, LungVolumes, MissingLung, RejectedSummary,
+};
 pub use self::timings::{Stage, Timings};
 use super::analyse::embolism::{classify, decide};
 use super::analyse::evidence::explain;
-use super::analyse::findings::{Evidence, Findings, Lungs};
+use super::analyse::findings::{Completeness, Evidence, Findings, Lungs};
 use super::analyse::quality::{check_chest, check_images, ranges, severity};
 use super::analyse::{AnalyseError, lungs};
 use super::models::Models;
@@ -166,13 +168,15 @@ fn examine(
     let mask = timings.time(Stage::Lungs, || lungs::segment(&mut models.lungs, &volume))?;
     let measured = lungs::measure(&mask, &volume.geometry);
     rejections.extend(timings.time(Stage::Quality, || check_chest(&volume, &mask, options.quality)));
+    let completeness = timings.time(Stage::Quality, || lungs::completeness(&volume, &mask, &measured));
+    rejections.extend(completeness.warning());
     rejections.retain(|rejection| severity(rejection.reason, options.quality) != Severity::Off);
     let unusable = |rejection: &Rejection| severity(rejection.reason, options.quality) == Severity::Reject;
     let usable = options.ignore_quality || !rejections.iter().any(unusable);
     if usable && measured.has_lungs() {
         rejections.extend(ranges::check(&volume, models.embolism.manifest()));
-        let warnings = Rejection::merged(rejections);
-        let findings = interpret(&volume, &mask, (measured, warnings, left_out), models, options, timings)?;
+        let judged = Judged { lungs: measured, completeness, warnings: Rejection::merged(rejections), left_out };
+        let findings = interpret(&volume, &mask, judged, models, options, timings)?;
         return Ok(Found::Analysed(Box::new(AnalysedSeries { volume, lungs: mask, findings })));
     }
     let stage = LungStage {
@@ -185,11 +189,19 @@ fn examine(
     Ok(Found::Rejected(RejectedSeries { rejections: Rejection::merged(rejections), left_out, lungs }))
 }
 
+/// What is known of a volume before it is classified.
+struct Judged {
+    lungs: Lungs,
+    completeness: Completeness,
+    warnings: Vec<Rejection>,
+    left_out: Vec<LeftOut>,
+}
+
 /// Embolism and evidence of a volume with lungs.
 fn interpret(
     volume: &Volume,
     mask: &LungMask,
-    (lungs, warnings, left_out): (Lungs, Vec<Rejection>, Vec<LeftOut>),
+    judged: Judged,
     models: &mut Models,
     options: &FindOptions,
     timings: &mut Timings,
@@ -201,19 +213,28 @@ fn interpret(
             Evidence { slices: of_slices.slices, key_slices, map }
         })
     });
+    let Judged { lungs, completeness, warnings, left_out } = judged;
     let probability = classification.exam.probability;
     let synthetic = text(&volume.header, tags::SYNTHETIC_DATA).is_some_and(|value| value == "YES");
     let classifier = models.embolism.manifest().clone();
     let intended_use = classifier.intended_use.min(models.lungs.manifest().intended_use);
-    let allowed = options.allow_demonstration;
     Ok(Findings {
         probability,
         standard_deviation: classification.exam.standard_deviation,
-        decision: decide(probability, &classifier, intended_use, synthetic, allowed, &warnings),
+        decision: decide(
+            probability,
+            &classifier,
+            intended_use,
+            synthetic,
+            options.allow_demonstration,
+            completeness.limits_decision(&lungs),
+            &warnings,
+        ),
         targets: classification.targets,
         evidence,
         field: classification.field,
         lungs,
+        completeness,
         warnings,
         left_out,
         synthetic,
@@ -272,6 +293,7 @@ impl AnalysedSummary {
             targets: findings.targets.clone(),
             decision: findings.decision,
             lungs: LungVolumes::from(&findings.lungs),
+            missing: Some(MissingLung::from(&findings.completeness)),
             models: findings.models.clone(),
             provider: findings.provider.clone(),
             demonstration: findings.intended_use == IntendedUse::Demonstration,

@@ -2,7 +2,9 @@
 
 use super::timings::Timings;
 use crate::dicom::Uid;
-use crate::engine::analyse::findings::{Decision, Lung, Lungs, ModelIdentity, Probability, Provider, TargetFinding};
+use crate::engine::analyse::findings::{
+    Completeness, Decision, Lung, Lungs, ModelIdentity, Probability, Provider, SideCompleteness, TargetFinding,
+};
 use crate::engine::models::lineup::Packages;
 use crate::engine::models::manifest::Kind;
 use crate::engine::report::ResultReference;
@@ -45,6 +47,8 @@ pub struct AnalysedSummary {
     pub decision: Decision,
     /// Lung volumes.
     pub lungs: LungVolumes,
+    /// What is missing of the lungs; `None` in rows of versions that did not look.
+    pub missing: Option<MissingLung>,
     /// The models.
     pub models: Packages,
     /// Execution provider of the networks.
@@ -92,6 +96,22 @@ impl From<&Lungs> for LungVolumes {
     fn from(lungs: &Lungs) -> Self {
         let millilitres = |lung: &Option<Lung>| lung.as_ref().map_or(0.0, |lung| lung.millilitres);
         Self { left_ml: millilitres(&lungs.left), right_ml: millilitres(&lungs.right) }
+    }
+}
+
+/// Lung that is not in the mask, in millilitres: beyond the field of view, lost, or gone by disease; 0 for a whole lung.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MissingLung {
+    /// Of the patient's left lung.
+    pub left_ml: f64,
+    /// Of the patient's right lung.
+    pub right_ml: f64,
+}
+
+impl From<&Completeness> for MissingLung {
+    fn from(completeness: &Completeness) -> Self {
+        let millilitres = |side: &SideCompleteness| side.unseen_ml() + side.smaller_ml;
+        Self { left_ml: millilitres(&completeness.left), right_ml: millilitres(&completeness.right) }
     }
 }
 
@@ -149,6 +169,11 @@ impl AnalysisSummary {
             Ending::Analysed(analysed) => Some(analysed.lungs),
             Ending::Rejected(rejected) => rejected.lungs.as_ref().map(|stage| stage.volumes),
         }
+    }
+
+    /// What is missing of the lungs, when analysed.
+    pub fn missing_lung(&self) -> Option<MissingLung> {
+        self.analysed().and_then(|analysed| analysed.missing)
     }
 
     /// Execution provider of the networks, when one ran.

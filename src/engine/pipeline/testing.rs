@@ -13,6 +13,7 @@ pub(crate) fn analysed(change: impl FnOnce(&mut AnalysedSummary)) -> AnalysisSum
         targets: Vec::new(),
         decision: Decision::Absent,
         lungs: LungVolumes { left_ml: 2000.0, right_ml: 2500.0 },
+        missing: None,
         models: packages(["lungs", "1.0.0"], ["embolism", "1.0.0"]),
         provider: Provider("script".to_owned()),
         demonstration: false,

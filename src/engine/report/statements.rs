@@ -71,6 +71,9 @@ pub(super) fn undetermined(findings: &Findings) -> Option<String> {
         _ if findings.warnings.iter().any(|warning| warning.reason.hides_embolism()) => {
             "Undetermined: embolism cannot be excluded, because not everything was seen.".to_owned()
         }
+        Some(_) if findings.completeness.limits_decision(&findings.lungs) => {
+            "Undetermined: embolism in lung that was not seen cannot be excluded.".to_owned()
+        }
         _ => "Undetermined: the model makes no decision on these images.".to_owned(),
     })
 }

@@ -6,6 +6,7 @@ mod choice;
 pub mod components;
 mod decoding;
 mod explaining;
+pub mod field_of_view;
 pub mod geometry;
 mod heap;
 mod image_grid;

@@ -29,6 +29,8 @@ pub enum Reason {
     TooThick,
     /// The lungs are cut off at the top or the bottom of the stack.
     LungsCut,
+    /// Lung beyond the field of view, missing from the segmentation, or much smaller on one side.
+    LungsIncomplete,
     /// The lungs are larger than any person's.
     ImplausibleLungs,
     /// The images are not of the kind that the model was trained on.
@@ -66,6 +68,8 @@ impl Reason {
             | Self::Unreadable => true,
             Self::WrongModality
             | Self::TooThick
+            // How much of the lungs is missing decides; see `Completeness`.
+            | Self::LungsIncomplete
             | Self::ImplausibleLungs
             | Self::OutsideTraining
             | Self::MixedPatients
@@ -85,6 +89,7 @@ impl Reason {
             Self::MissingSlices => "Slices are missing",
             Self::TooThick => "Slices too thick or too far apart",
             Self::LungsCut => "The stack ends within the lungs",
+            Self::LungsIncomplete => "Part of the lungs is missing",
             Self::ImplausibleLungs => "Lungs larger than a person's",
             Self::OutsideTraining => "Images unlike those that the model was trained on",
             Self::BadGeometry => "Positions or orientation missing or contradictory",

@@ -40,9 +40,13 @@ pub struct Volume {
 impl Volume {
     /// Every n-th voxel along columns, rows and slices: a coarse view where no detail is needed.
     pub(crate) fn every(&self, strides: [usize; 3]) -> ArrayView3<'_, i16> {
-        let step = |axis: usize| strides[2 - axis] as isize;
-        self.hounsfield.slice_each_axis(|axis| Slice::new(0, None, step(axis.axis.index())))
+        every(&self.hounsfield, strides)
     }
+}
+
+fn every<T>(voxels: &Array3<T>, strides: [usize; 3]) -> ArrayView3<'_, T> {
+    let step = |axis: usize| strides[2 - axis] as isize;
+    voxels.slice_each_axis(|axis| Slice::new(0, None, step(axis.axis.index())))
 }
 
 /// Label of background in a [`LungMask`].
@@ -55,3 +59,10 @@ pub const RIGHT_LUNG: u8 = 2;
 /// Lungs on the grid of their [`Volume`], `[slice, row, column]`: [`BACKGROUND`], [`LEFT_LUNG`], [`RIGHT_LUNG`].
 #[derive(Debug, Clone)]
 pub struct LungMask(pub Array3<u8>);
+
+impl LungMask {
+    /// The labels of [`Volume::every`].
+    pub(crate) fn every(&self, strides: [usize; 3]) -> ArrayView3<'_, u8> {
+        every(&self.0, strides)
+    }
+}

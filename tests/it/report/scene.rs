@@ -12,8 +12,8 @@ use ndarray::{Array3, Axis};
 use pe_node::config::{Config, ReportConfig};
 use pe_node::dicom::Uid;
 use pe_node::engine::analyse::findings::{
-    AnalysedField, Decision, Evidence, EvidenceMap, Findings, KeySlice, Lung, Lungs, ModelIdentity, Probability,
-    Provider, SliceFinding, TargetFinding,
+    AnalysedField, Completeness, Decision, Evidence, EvidenceMap, Findings, KeySlice, Lung, Lungs, ModelIdentity,
+    Probability, Provider, SliceFinding, TargetFinding,
 };
 use pe_node::engine::models::lineup::Packages;
 use pe_node::engine::models::manifest::Manifest;
@@ -274,6 +274,7 @@ fn findings(setup: &Setup, geometry: &Geometry, lungs: &Array3<u8>) -> Findings 
             corners: [[20.0, 15.0], [170.0, 15.0], [170.0, 130.0], [20.0, 130.0]],
         },
         lungs: Lungs { left: lung_of(LEFT_LUNG), right: lung_of(RIGHT_LUNG) },
+        completeness: Completeness::default(),
         warnings: setup.reasons.iter().map(|reason| Rejection::new(*reason, "as measured")).collect(),
         left_out: vec![LeftOut {
             kind: LeftOutKind::OtherStack,

@@ -14,7 +14,7 @@ pub(super) fn keep_largest_components(labels: &mut Array3<u8>, side: u8) {
     let mut sets = DisjointSets::default();
     let mut slices: Vec<Vec<Run>> = Vec::with_capacity(labels.len_of(Axis(0)));
     for image in labels.axis_iter(Axis(0)) {
-        let runs = connected_runs(&image, |label| label == side, &mut sets);
+        let runs = connected_runs(&image, |_, label| label == side, &mut sets);
         if let Some(below) = slices.last() {
             join_slices(below, &runs, &mut sets);
         }

@@ -1,9 +1,16 @@
 //! Closing outlines and filling holes on one slice.
 
-use ndarray::{Array2, ArrayView2, Axis, Slice};
+use std::ops::Range;
 
-use super::runs::stretches;
-use crate::engine::volume::components::filled;
+use ndarray::{Array2, ArrayView2, Axis, AxisDescription, Slice};
+
+use super::disjoint::DisjointSets;
+use super::runs::{connected_runs, stretches};
+
+/// A part of an image, for `slice_each_axis`.
+pub(super) fn part(rows: Range<usize>, columns: Range<usize>) -> impl FnMut(AxisDescription) -> Slice {
+    move |axis| Slice::from(if axis.axis == Axis(0) { rows.clone() } else { columns.clone() })
+}
 
 /// A disc around a pixel, its radius in pixels.
 pub(super) fn disc(radius: usize) -> Vec<(isize, usize)> {
@@ -14,27 +21,54 @@ pub(super) fn disc(radius: usize) -> Vec<(isize, usize)> {
         .collect()
 }
 
+/// Which holes of a mask are filled.
+pub(super) struct Filling<F> {
+    /// Greatest hole that is filled whatever it holds, in pixels.
+    pub(super) greatest: usize,
+    /// A greater one is filled if this holds for at least half of its pixels, given by row and column.
+    pub(super) belongs: F,
+}
+
 /// Closing (dilation, then erosion) of a mask with a disc, then filling of holes: pixels from which no path leads to
 /// the edge of the image. The mask never shrinks.
-pub(super) fn close_and_fill(mask: &mut Array2<bool>, radius: usize) {
+pub(super) fn close_and_fill(
+    mask: &mut Array2<bool>,
+    radius: usize,
+    filling: &Filling<impl Fn((usize, usize)) -> bool>,
+) {
     let Some((top, bottom, left, right)) = bounds(&mask.view()) else { return };
     // A frame as wide as the disc and one pixel more lets the dilated mask grow and the outside flow around it.
     let frame = radius + 1;
-    let size = (bottom - top + 1 + 2 * frame, right - left + 1 + 2 * frame);
-    let mut work = Array2::from_elem(size, false);
-    for ((row, column), inside) in mask.indexed_iter() {
-        if *inside {
-            work[(row - top + frame, column - left + frame)] = true;
-        }
-    }
+    let mut work = Array2::from_elem((bottom - top + 1 + 2 * frame, right - left + 1 + 2 * frame), false);
+    let (rows, columns) = (frame..frame + bottom - top + 1, frame..frame + right - left + 1);
+    let mut within = mask.slice_each_axis_mut(part(top..bottom + 1, left..right + 1));
+    work.slice_each_axis_mut(part(rows.clone(), columns.clone())).assign(&within);
     if radius > 0 {
         let closed = eroded(&dilate(&work.view(), &disc(radius)).view(), radius);
         work.zip_mut_with(&closed, |inside, closed| *inside |= *closed);
     }
-    let filled = filled(work.view());
-    for ((row, column), inside) in filled.indexed_iter() {
-        if *inside && (frame..size.0 - frame).contains(&row) && (frame..size.1 - frame).contains(&column) {
-            mask[(row + top - frame, column + left - frame)] = true;
+    // What is closed beyond the bounds of the mask is cut off below; holes lie within them.
+    let on_mask = |(row, column): (usize, usize)| (row + top - frame, column + left - frame);
+    fill(&mut work, &Filling { greatest: filling.greatest, belongs: |pixel| (filling.belongs)(on_mask(pixel)) });
+    within.assign(&work.slice_each_axis(part(rows, columns)));
+}
+
+/// Fills the holes of a mask whose outermost pixels are not set.
+fn fill(mask: &mut Array2<bool>, filling: &Filling<impl Fn((usize, usize)) -> bool>) {
+    let mut sets = DisjointSets::default();
+    let runs = connected_runs(&mask.view(), |_, inside| !inside, &mut sets);
+    let roots: Vec<usize> = runs.iter().map(|run| sets.root(run.number)).collect();
+    let sizes = sets.sums(runs.iter().map(|run| (run.number, run.columns.len())));
+    // The first run is part of the frame.
+    let Some(outside) = roots.first() else { return };
+    let great = |root: usize| root != *outside && sizes[root] > filling.greatest;
+    let mut belonging = vec![0; sizes.len()];
+    for (run, root) in runs.iter().zip(&roots).filter(|(_, root)| great(**root)) {
+        belonging[*root] += run.pixels().filter(|pixel| (filling.belongs)(*pixel)).count();
+    }
+    for (run, root) in runs.iter().zip(&roots) {
+        if root != outside && (!great(*root) || 2 * belonging[*root] >= sizes[*root]) {
+            mask.row_mut(run.row).slice_axis_mut(Axis(0), Slice::from(run.columns.clone())).fill(true);
         }
     }
 }
@@ -47,7 +81,7 @@ pub(super) fn eroded(mask: &ArrayView2<'_, bool>, radius: usize) -> Array2<bool>
 }
 
 /// First and last row, first and last column of what is set.
-fn bounds(mask: &ArrayView2<'_, bool>) -> Option<(usize, usize, usize, usize)> {
+pub(super) fn bounds(mask: &ArrayView2<'_, bool>) -> Option<(usize, usize, usize, usize)> {
     let mut found: Option<(usize, usize, usize, usize)> = None;
     for (row, line) in mask.outer_iter().enumerate() {
         let Some(first) = line.iter().position(|inside| *inside) else { continue };
@@ -64,7 +98,7 @@ fn dilate(mask: &ArrayView2<'_, bool>, disc: &[(isize, usize)]) -> Array2<bool> 
     let (rows, columns) = mask.dim();
     let mut dilated = Array2::from_elem((rows, columns), false);
     for (row, line) in mask.outer_iter().enumerate() {
-        for stretch in stretches(line, |inside| inside) {
+        for stretch in stretches(line, |_, inside| inside) {
             for (offset, half) in disc {
                 let Some(target) = row.checked_add_signed(*offset).filter(|target| *target < rows) else { continue };
                 let reach = stretch.start.saturating_sub(*half)..(stretch.end + half).min(columns);
@@ -79,6 +113,29 @@ fn dilate(mask: &ArrayView2<'_, bool>, disc: &[(isize, usize)]) -> Array2<bool> 
 mod tests {
     use super::*;
 
+    fn everything() -> Filling<impl Fn((usize, usize)) -> bool> {
+        Filling { greatest: usize::MAX, belongs: |_| true }
+    }
+
+    #[test]
+    fn a_great_hole_is_filled_only_where_it_belongs_to_the_mask() {
+        // A ring with a vessel of 4 pixels in it, around a hole of 36 pixels of which some belong.
+        let ring = Array2::from_shape_fn((20, 20), |(row, column)| {
+            let within = |low: usize, high: usize| (low..high).contains(&row) && (low..high).contains(&column);
+            within(3, 17) && !within(7, 13) && !((4..6).contains(&row) && (8..10).contains(&column))
+        });
+        for (columns, filled) in [(0, false), (9, false), (10, true), (20, true)] {
+            let mut mask = ring.clone();
+            close_and_fill(
+                &mut mask,
+                0,
+                &Filling { greatest: 10, belongs: |(_, column): (usize, usize)| column < columns },
+            );
+            assert!(mask[(4, 8)], "a vessel");
+            assert_eq!(mask[(10, 10)], filled, "{columns}");
+        }
+    }
+
     #[test]
     fn a_hole_is_filled_and_a_narrow_bay_closed() {
         let mut mask = Array2::from_elem((20, 20), false);
@@ -89,7 +146,7 @@ mod tests {
                 mask[(row, column)] = !hole && !bay;
             }
         }
-        close_and_fill(&mut mask, 2);
+        close_and_fill(&mut mask, 2, &everything());
         assert!(mask[(7, 6)] && mask[(8, 7)], "hole");
         assert!(mask[(11, 11)], "bay");
         assert!(!mask[(3, 8)] && !mask[(16, 8)] && !mask[(8, 3)] && !mask[(8, 16)], "nothing grows outwards");
@@ -104,7 +161,7 @@ mod tests {
             }
         }
         let before = mask.clone();
-        close_and_fill(&mut mask, 2);
+        close_and_fill(&mut mask, 2, &everything());
         let grown = mask.iter().zip(&before).filter(|(after, before)| after != before).count();
         assert!(grown <= 8, "only the corners of the bay: {grown}");
     }

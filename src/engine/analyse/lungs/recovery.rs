@@ -3,40 +3,37 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::parallel::prelude::*;
 use ndarray::{Array3, ArrayView2, Axis};
 
-use super::regions::{Regions, regions};
+use super::regions::Regions;
 use super::runs::Run;
-use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG};
+use super::scale::Scale;
+use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG};
 
-/// Smallest region that is recovered, in square millimetres.
-const SMALLEST_REGION_MM2: f64 = 100.0;
 /// At least this share of a recovered region lies over lung of the neighbouring slice.
 const OVER_LUNG: f64 = 0.5;
 
-/// A region inside the body that looks like lung and was not taken for it.
-struct Candidate {
+/// A region that looks like lung and was not taken for it.
+pub(super) struct Candidate {
     runs: Vec<Run>,
     area: usize,
+    at_edge: bool,
 }
 
-/// Gives every overlooked region the side of the lung that it lies over, going up through the slices and down again.
-/// `is_air` distinguishes air from tissue, `pixel_mm2` is the area of a pixel. Returns true for each slice that
-/// changed.
+impl Candidate {
+    fn pixels(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.runs.iter().flat_map(Run::pixels)
+    }
+}
+
+/// Gives every overlooked region within the chest the side of the lung that it lies over, going up through the slices
+/// and down again. Returns true for each slice that changed.
 pub(super) fn recover(
     hounsfield: &Array3<i16>,
     labels: &mut Array3<u8>,
-    is_air: impl Fn(i16) -> bool + Sync,
-    pixel_mm2: f64,
+    mut candidates: Vec<Vec<Candidate>>,
+    scale: &Scale,
 ) -> Vec<bool> {
-    let smallest = (SMALLEST_REGION_MM2 / pixel_mm2).ceil() as usize;
-    let mut candidates: Vec<Vec<Candidate>> = hounsfield
-        .axis_iter(Axis(0))
-        .into_par_iter()
-        .zip(labels.axis_iter(Axis(0)))
-        .map(|(image, labels)| overlooked(&image, &labels, &is_air, smallest))
-        .collect();
     let slices = candidates.len();
     let mut changed = vec![false; slices];
     let upwards = (1..slices).map(|slice| (slice, slice - 1));
@@ -44,48 +41,42 @@ pub(super) fn recover(
     for (slice, neighbour) in upwards.chain(downwards) {
         let waiting = std::mem::take(&mut candidates[slice]);
         for candidate in waiting {
-            match side_of(&candidate, &labels.index_axis(Axis(0), neighbour)) {
-                Some(side) => {
-                    let mut labels = labels.index_axis_mut(Axis(0), slice);
-                    for (row, column) in pixels(&candidate) {
-                        labels[(row, column)] = side;
-                    }
-                    changed[slice] = true;
+            let Some(side) = side_of(&candidate, &labels.index_axis(Axis(0), neighbour)) else {
+                candidates[slice].push(candidate);
+                continue;
+            };
+            // Few regions come so far; what does not lie within the chest is no candidate any more.
+            let image = hounsfield.index_axis(Axis(0), slice);
+            if scale.enclosure(&image).holds(candidate.pixels(), candidate.at_edge) {
+                let mut labels = labels.index_axis_mut(Axis(0), slice);
+                for pixel in candidate.pixels() {
+                    labels[pixel] = side;
                 }
-                None => candidates[slice].push(candidate),
+                changed[slice] = true;
             }
         }
     }
     changed
 }
 
-/// Regions of air inside the body that hold no lung label and are not gas.
-fn overlooked(
-    image: &ArrayView2<'_, i16>,
-    labels: &ArrayView2<'_, u8>,
-    is_air: impl Fn(i16) -> bool,
-    smallest: usize,
-) -> Vec<Candidate> {
-    let Regions { runs, regions } = regions(image, labels, is_air);
+/// Regions of air of `least` pixels or more that hold no lung label, no gas and no room air.
+pub(super) fn overlooked(found: Regions, labels: &ArrayView2<'_, u8>, least: usize) -> Vec<Candidate> {
     let mut candidates: BTreeMap<usize, Candidate> = BTreeMap::new();
-    for run in runs {
-        let region = &regions[run.number];
-        let in_question = region.area >= smallest && !region.at_edge && region.left + region.right == 0;
-        if in_question && !region.is_gas() {
+    for run in found.runs {
+        let region = &found.regions[run.number];
+        if region.area >= least && !region.holds_room_air() && !region.is_gas() {
             let candidate = candidates.entry(run.number);
-            candidate.or_insert_with(|| Candidate { runs: Vec::new(), area: region.area }).runs.push(run);
+            let new = || Candidate { runs: Vec::new(), area: region.area, at_edge: region.at_edge };
+            candidate.or_insert_with(new).runs.push(run);
         }
     }
-    candidates.into_values().collect()
-}
-
-fn pixels(candidate: &Candidate) -> impl Iterator<Item = (usize, usize)> {
-    candidate.runs.iter().flat_map(|run| run.columns.clone().map(|column| (run.row, column)))
+    let holds_no_lung = |candidate: &Candidate| candidate.pixels().all(|pixel| labels[pixel] == BACKGROUND);
+    candidates.into_values().filter(holds_no_lung).collect()
 }
 
 /// The side that most of a region lies over, if enough of it lies over lung.
 fn side_of(candidate: &Candidate, neighbour: &ArrayView2<'_, u8>) -> Option<u8> {
-    let over = |side: u8| pixels(candidate).filter(|place| neighbour[*place] == side).count();
+    let over = |side: u8| candidate.pixels().filter(|pixel| neighbour[*pixel] == side).count();
     let (left, right) = (over(LEFT_LUNG), over(RIGHT_LUNG));
     let enough = (left + right) as f64 >= OVER_LUNG * candidate.area as f64;
     enough.then_some(if left >= right { LEFT_LUNG } else { RIGHT_LUNG })
@@ -94,7 +85,9 @@ fn side_of(candidate: &Candidate, neighbour: &ArrayView2<'_, u8>) -> Option<u8> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::volume::BACKGROUND;
+    use crate::engine::analyse::lungs::morphology::part;
+    use crate::engine::analyse::lungs::regions::regions;
+    use crate::engine::volume::field_of_view::FieldOfView;
 
     /// Five slices of one round lung and, beside it, a bubble of gas.
     fn volume() -> Array3<i16> {
@@ -105,6 +98,16 @@ mod tests {
         })
     }
 
+    /// Recovers lung in a volume with pixels of 1 mm.
+    fn recovered(hounsfield: &Array3<i16>, labels: &mut Array3<u8>) -> Vec<bool> {
+        let field = FieldOfView::of(&hounsfield.view());
+        let slices = hounsfield.axis_iter(Axis(0)).zip(labels.axis_iter(Axis(0)));
+        let candidates = slices
+            .map(|(image, labels)| overlooked(regions(&image, &labels, &field, |value| value < -400), &labels, 100));
+        let candidates = candidates.collect();
+        recover(hounsfield, labels, candidates, &Scale::of([2.0, 2.0]))
+    }
+
     #[test]
     fn an_overlooked_slice_takes_the_side_of_its_neighbours_and_gas_stays_gas() {
         let mut labels = Array3::from_shape_fn((5, 30, 60), |(slice, row, column)| match (slice, row, column) {
@@ -112,7 +115,7 @@ mod tests {
             (0, 5..25, 35..55) => LEFT_LUNG,
             _ => BACKGROUND,
         });
-        let changed = recover(&volume(), &mut labels, |value| value < -400, 1.0);
+        let changed = recovered(&volume(), &mut labels);
         assert_eq!(changed, vec![false, true, true, true, false]);
         assert_eq!(labels[(2, 10, 10)], RIGHT_LUNG);
         assert_eq!(labels[(2, 10, 40)], BACKGROUND);
@@ -121,6 +124,19 @@ mod tests {
     #[test]
     fn lung_like_air_away_from_any_lung_is_left_alone() {
         let mut labels = Array3::from_elem((5, 30, 60), BACKGROUND);
-        assert!(!recover(&volume(), &mut labels, |value| value < -400, 1.0).contains(&true));
+        assert!(!recovered(&volume(), &mut labels).contains(&true));
+    }
+
+    #[test]
+    fn foam_behind_the_back_that_continues_what_was_taken_for_lung_is_not_recovered() {
+        // The body ends below the lung; foam lies between its back and a thin table top.
+        let mut hounsfield = volume();
+        for mut image in hounsfield.outer_iter_mut() {
+            image.slice_each_axis_mut(part(26..30, 0..60)).fill(-1000);
+            image.slice_each_axis_mut(part(26..29, 4..56)).fill(-900);
+        }
+        let mut labels = Array3::from_elem((5, 30, 60), BACKGROUND);
+        labels.index_axis_mut(Axis(0), 0).slice_each_axis_mut(part(26..29, 4..56)).fill(LEFT_LUNG);
+        assert!(!recovered(&hounsfield, &mut labels).contains(&true));
     }
 }

@@ -2,62 +2,56 @@
 //!
 //! The network knows which lung lies where. Hounsfield units show where it ends, at the resolution of the source. A
 //! region of air on a slice is lung if the network labels enough of its pixels as lung. It is all of one side if almost
-//! all these labels are. The outline is then closed, so that vessels, bronchi and nodules inside count as lung. What
-//! the network takes for airway (dark and outside its lungs) is left out where a region of air holds both. Lung without
-//! air (consolidation, atelectasis) has no outline of its own: the network's label is taken there, where it is sure and
-//! not at its rim.
+//! all these labels are. The outline is then closed, so that vessels, bronchi and nodules inside count as lung; a large
+//! hole of tissue, such as the dome of the liver, does only where the network takes it for lung. What the network takes
+//! for airway (dark and outside its lungs) is left out where a region of air holds both. Lung without air
+//! (consolidation, atelectasis) has no outline of its own: the network's label is taken there, where it is sure and not
+//! at its rim.
+//!
+//! A lung that reaches the edge of the field of view is a region like any other, because padding is no air: see
+//! `regions`. Only where a lung is connected to room air do the network's labels separate them.
+
+use std::cell::LazyCell;
 
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2, Axis};
 
 use super::largest_components::keep_largest_components;
-use super::morphology::{close_and_fill, eroded};
-use super::recovery::recover;
-use super::regions::{Region, Regions, regions};
-use super::runs::Run;
+use super::morphology::{Filling, bounds, close_and_fill, eroded, part};
+use super::recovery::{Candidate, overlooked, recover};
+use super::regions::{AIR_BELOW, GAS_BELOW, Region, Regions, regions};
+use super::scale::Scale;
+use crate::engine::volume::field_of_view::FieldOfView;
 use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG};
 
-/// Below this a voxel holds more air than tissue: half way between lung and soft tissue, in Hounsfield units.
-const AIR_BELOW: i16 = -400;
 /// Below this a voxel holds air alone, as in trachea and bronchi.
 const AIRWAY_BELOW: i16 = -930;
 /// A region is lung if the network takes at least this share of it for lung.
 const LUNG_SHARE: f64 = 0.3;
+/// From this share on nothing else is asked. Below it, the region must lie within the chest.
+const CLEAR_SHARE: f64 = 0.7;
 /// A region is all of one side if the network gives less than this share of its lung to the other.
 const OTHER_SIDE_SHARE: f64 = 0.1;
-/// Rim of the network's lungs, in millimetres, that is not trusted where there is no air.
-const RIM_MM: f64 = 4.0;
-/// Radius of the closing in millimetres: vessels up to twice as wide that open to the mediastinum become lung.
-const CLOSING_MM: f64 = 3.0;
-/// Least and greatest radius of the closing in voxels, for coarse and for fine images.
-const CLOSING_VOXELS: (usize, usize) = (1, 5);
 
 /// Added to a label where the network is sure of it.
 pub(super) const SURE: u8 = 0x10;
 
-/// Radii in voxels.
-#[derive(Debug, Clone, Copy)]
-struct Radii {
-    closing: usize,
-    rim: usize,
-}
-
 /// Replaces the network's labels on the source grid (with [`SURE`] added where it is sure) by lungs with the outline of
 /// the images. `spacing` is that of columns and rows in millimetres.
 pub(super) fn refine(hounsfield: &Array3<i16>, labels: &mut Array3<u8>, spacing: [f64; 2]) {
-    let voxels = |millimetres: f64| (millimetres / spacing[0].max(spacing[1])).round() as usize;
-    let closing = voxels(CLOSING_MM).clamp(CLOSING_VOXELS.0, CLOSING_VOXELS.1);
-    let radii = Radii { closing, rim: voxels(RIM_MM).max(1) };
-    labels
+    let scale = Scale::of(spacing);
+    let field = FieldOfView::of(&hounsfield.view());
+    let candidates: Vec<Vec<Candidate>> = labels
         .axis_iter_mut(Axis(0))
         .into_par_iter()
         .zip(hounsfield.axis_iter(Axis(0)))
-        .for_each(|(labels, image)| refine_slice(&image, labels, radii));
-    let recovered = recover(hounsfield, labels, |value| value < AIR_BELOW, spacing[0] * spacing[1]);
+        .map(|(labels, image)| refine_slice(&image, labels, &field, &scale))
+        .collect();
+    let recovered = recover(hounsfield, labels, candidates, &scale);
     labels.axis_iter_mut(Axis(0)).into_par_iter().zip(recovered).filter(|(_, recovered)| *recovered).for_each(
         |(labels, _)| {
             let sides = [LEFT_LUNG, RIGHT_LUNG].map(|side| labels.mapv(|label| label == side));
-            close(labels, sides, radii.closing, [f64::INFINITY; 2]);
+            close(labels, sides, &scale, [f64::INFINITY; 2]);
         },
     );
     for side in [LEFT_LUNG, RIGHT_LUNG] {
@@ -65,40 +59,113 @@ pub(super) fn refine(hounsfield: &Array3<i16>, labels: &mut Array3<u8>, spacing:
     }
 }
 
-fn refine_slice(image: &ArrayView2<'_, i16>, mut labels: ArrayViewMut2<'_, u8>, radii: Radii) {
-    let solid = [LEFT_LUNG, RIGHT_LUNG].map(|side| airless(image, &labels.view(), side, radii.rim));
+/// Refines the labels of a slice; returns what may be lung that the network overlooked.
+fn refine_slice(
+    image: &ArrayView2<'_, i16>,
+    mut labels: ArrayViewMut2<'_, u8>,
+    field: &FieldOfView,
+    scale: &Scale,
+) -> Vec<Candidate> {
+    let solid = [LEFT_LUNG, RIGHT_LUNG].map(|side| airless(image, &labels.view(), side, scale.rim));
     labels.mapv_inplace(|label| label & !SURE);
-    let found = regions(image, &labels.view(), |value| value < AIR_BELOW);
-    let mut sides = [Array2::from_elem(image.dim(), false), Array2::from_elem(image.dim(), false)];
-    let middles = middles(&found, &labels.view());
-    let enclosure = Enclosure::of(image);
-    for run in &found.runs {
-        let region = &found.regions[run.number];
-        for column in run.columns.clone() {
-            let place = (run.row, column);
-            let label = labels[place];
-            let Some(side) = side(region, (label, image[place]), place, middles, &enclosure) else { continue };
-            sides[usize::from(side == RIGHT_LUNG)][place] = true;
+    let found = regions(image, &labels.view(), field, |value| value < AIR_BELOW);
+    let mut sides = air(image, &labels.view(), &found, scale);
+    for (side, solid) in sides.iter_mut().zip(solid) {
+        for pixel in solid {
+            side[pixel] = true;
         }
     }
-    for (side, solid) in sides.iter_mut().zip(&solid) {
-        side.zip_mut_with(solid, |inside, solid| *inside |= *solid);
-    }
-    close(labels, sides, radii.closing, middles);
+    close(labels.view_mut(), sides, scale, found.middles());
+    overlooked(found, &labels.view(), scale.least_recovered)
 }
 
-/// Closes the outline of each side and writes both into the labels.
-fn close(mut labels: ArrayViewMut2<'_, u8>, mut sides: [Array2<bool>; 2], radius: usize, middles: [f64; 2]) {
+/// What a region of air is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// No lung.
+    Other,
+    /// Lung, apart from airways.
+    Lung,
+    /// Lung, if it lies within the chest.
+    Doubtful,
+    /// Lung and room air.
+    Mixed,
+}
+
+impl Kind {
+    fn of(region: &Region, scale: &Scale) -> Self {
+        if region.holds_room_air() {
+            let has_lung = region.lung() >= scale.least_separated && !region.lung_is_gas();
+            return if has_lung { Self::Mixed } else { Self::Other };
+        }
+        match region.lung_share() {
+            _ if region.is_gas() => Self::Other,
+            share if share < LUNG_SHARE => Self::Other,
+            share if share < CLEAR_SHARE => Self::Doubtful,
+            _ => Self::Lung,
+        }
+    }
+}
+
+/// The pixels of air that are left and right lung.
+fn air(image: &ArrayView2<'_, i16>, labels: &ArrayView2<'_, u8>, found: &Regions, scale: &Scale) -> [Array2<bool>; 2] {
+    let enclosure = LazyCell::new(|| scale.enclosure(image));
+    let kind = |(number, region): (usize, &Region)| match Kind::of(region, scale) {
+        Kind::Doubtful if enclosure.holds(found.pixels(number), region.at_edge) => Kind::Lung,
+        kind => kind,
+    };
+    let kinds: Vec<Kind> = found.regions.iter().enumerate().map(kind).collect();
+    let mut sides = [Array2::from_elem(image.dim(), false), Array2::from_elem(image.dim(), false)];
+    for run in &found.runs {
+        let region = &found.regions[run.number];
+        for pixel in run.pixels() {
+            let label = labels[pixel];
+            let side = match kinds[run.number] {
+                Kind::Other | Kind::Doubtful => break,
+                Kind::Lung if label == BACKGROUND && image[pixel] < AIRWAY_BELOW => continue,
+                Kind::Lung => region.side().unwrap_or_else(|| match label {
+                    BACKGROUND => nearer(pixel.1, found.middles()),
+                    label => label,
+                }),
+                // In the chest there is thick tissue on three sides of four, which there is not around a table.
+                Kind::Mixed if label == BACKGROUND || enclosure.sides(pixel) < 3 || is_gas(image, pixel) => continue,
+                Kind::Mixed => label,
+            };
+            sides[usize::from(side == RIGHT_LUNG)][pixel] = true;
+        }
+    }
+    sides
+}
+
+/// True if a pixel and its neighbours hold air alone on average, which noise does not change.
+fn is_gas(image: &ArrayView2<'_, i16>, (row, column): (usize, usize)) -> bool {
+    let around = |index: usize, size: usize| index.saturating_sub(1)..(index + 2).min(size);
+    let around = image.slice_each_axis(part(around(row, image.nrows()), around(column, image.ncols())));
+    let sum: i32 = around.iter().map(|value| i32::from(*value)).sum();
+    sum < i32::from(GAS_BELOW) * around.len() as i32
+}
+
+impl Region {
+    /// The side of all of the region, if the network gives almost all of its lung to one.
+    fn side(&self) -> Option<u8> {
+        let one_sided = (self.left.min(self.right) as f64) < OTHER_SIDE_SHARE * self.lung() as f64;
+        one_sided.then_some(if self.left > self.right { LEFT_LUNG } else { RIGHT_LUNG })
+    }
+}
+
+/// Closes the outline of each side and writes both into the labels, which tell whether large holes are lung.
+fn close(mut labels: ArrayViewMut2<'_, u8>, mut sides: [Array2<bool>; 2], scale: &Scale, middles: [f64; 2]) {
     for side in &mut sides {
-        close_and_fill(side, radius);
+        let belongs = |pixel: (usize, usize)| labels[pixel] != BACKGROUND;
+        close_and_fill(side, scale.closing, &Filling { greatest: scale.greatest_hole, belongs });
     }
     let [left, right] = sides;
-    for ((place, label), (left, right)) in labels.indexed_iter_mut().zip(left.iter().zip(&right)) {
+    for ((pixel, label), (left, right)) in labels.indexed_iter_mut().zip(left.iter().zip(&right)) {
         *label = match (*left, *right) {
             (true, false) => LEFT_LUNG,
             (false, true) => RIGHT_LUNG,
             // Both outlines closed over the same voxel between the lungs.
-            (true, true) if *label == BACKGROUND => nearer(place.1, middles),
+            (true, true) if *label == BACKGROUND => nearer(pixel.1, middles),
             (true, true) => *label,
             (false, false) => BACKGROUND,
         };
@@ -106,83 +173,16 @@ fn close(mut labels: ArrayViewMut2<'_, u8>, mut sides: [Array2<bool>; 2], radius
 }
 
 /// Lung without air: tissue that the network surely takes for lung, away from the rim of its lung.
-fn airless(image: &ArrayView2<'_, i16>, labels: &ArrayView2<'_, u8>, side: u8, rim: usize) -> Array2<bool> {
-    let mut inside = eroded(&labels.mapv(|label| label & !SURE == side).view(), rim);
-    for ((place, inside), label) in inside.indexed_iter_mut().zip(labels) {
-        *inside &= image[place] >= AIR_BELOW && *label == side | SURE;
-    }
-    inside
-}
-
-/// The side of a voxel of air, if it is lung. The voxel is given by the network's label and its value.
-fn side(
-    region: &Region,
-    (label, value): (u8, i16),
-    place: (usize, usize),
-    middles: [f64; 2],
-    enclosure: &Enclosure,
-) -> Option<u8> {
-    if region.lung_share() < LUNG_SHARE {
-        return None;
-    }
-    // A lung that the edge of the image cuts is connected to the air around the patient. The network's label separates
-    // them where tissue encloses a voxel on three sides of four, which it does not do around a table.
-    if region.at_edge {
-        return (label != BACKGROUND && enclosure.sides(place) >= 3).then_some(label);
-    }
-    if region.is_gas() || (label == BACKGROUND && value < AIRWAY_BELOW) {
-        return None;
-    }
-    let lung = (region.left + region.right) as f64;
-    let one_sided = (region.left.min(region.right) as f64) < OTHER_SIDE_SHARE * lung;
-    Some(match label {
-        _ if one_sided && region.left > region.right => LEFT_LUNG,
-        _ if one_sided => RIGHT_LUNG,
-        BACKGROUND => nearer(place.1, middles),
-        label => label,
-    })
-}
-
-/// The outermost tissue in every row and column of a slice.
-struct Enclosure {
-    rows: Vec<Option<(usize, usize)>>,
-    columns: Vec<Option<(usize, usize)>>,
-}
-
-impl Enclosure {
-    fn of(image: &ArrayView2<'_, i16>) -> Self {
-        let ends = |axis: usize| {
-            let lines = image.axis_iter(Axis(axis));
-            let tissue = |value: &i16| *value >= AIR_BELOW;
-            lines.map(|line| Some((line.iter().position(tissue)?, line.iter().rposition(tissue)?))).collect()
-        };
-        Self { rows: ends(0), columns: ends(1) }
-    }
-
-    /// On how many of its four sides a place has tissue.
-    fn sides(&self, (row, column): (usize, usize)) -> usize {
-        let between = |ends: Option<(usize, usize)>, index: usize| {
-            ends.map_or(0, |(first, last)| usize::from(first < index) + usize::from(last > index))
-        };
-        between(self.rows[row], column) + between(self.columns[column], row)
-    }
-}
-
-/// Mean column of the network's left and right lung on the slice.
-fn middles(found: &Regions, labels: &ArrayView2<'_, u8>) -> [f64; 2] {
-    let mut sums = [(0.0, 0_usize); 2];
-    for Run { row, columns, .. } in &found.runs {
-        for column in columns.clone() {
-            let side = match labels[(*row, column)] {
-                LEFT_LUNG => 0,
-                RIGHT_LUNG => 1,
-                _ => continue,
-            };
-            sums[side].0 += column as f64;
-            sums[side].1 += 1;
-        }
-    }
-    sums.map(|(sum, count)| if count == 0 { f64::INFINITY } else { sum / count as f64 })
+fn airless(image: &ArrayView2<'_, i16>, labels: &ArrayView2<'_, u8>, side: u8, rim: usize) -> Vec<(usize, usize)> {
+    let lung = labels.mapv(|label| label & !SURE == side);
+    let Some((top, bottom, left, right)) = bounds(&lung.view()) else { return Vec::new() };
+    // One pixel around the lung stands for all that is not lung.
+    let (first, last) = ([top, left].map(|index| index.saturating_sub(1)), [bottom + 2, right + 2]);
+    let part = part(first[0]..last[0].min(image.nrows()), first[1]..last[1].min(image.ncols()));
+    let inside = eroded(&lung.slice_each_axis(part), rim);
+    let pixels = inside.indexed_iter().filter(|(_, inside)| **inside);
+    let pixels = pixels.map(|((row, column), _)| (row + first[0], column + first[1]));
+    pixels.filter(|pixel| image[*pixel] >= AIR_BELOW && labels[*pixel] == side | SURE).collect()
 }
 
 fn nearer(column: usize, middles: [f64; 2]) -> u8 {
@@ -192,6 +192,8 @@ fn nearer(column: usize, middles: [f64; 2]) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
 
     /// A chest of 40 x 60 x 4 voxels: body at 40 HU, lungs at -800 HU in columns 8..25 (right) and 35..52 (left),
@@ -334,5 +336,80 @@ mod tests {
         refine(&hounsfield, &mut labels, [3.0, 3.0]);
         assert_eq!(labels[(2, 34, 51)], BACKGROUND);
         assert_eq!(labels[(2, 28, 51)], LEFT_LUNG);
+    }
+
+    /// Sets rows and columns of all slices.
+    fn fill<T: Copy>(voxels: &mut Array3<T>, rows: Range<usize>, columns: Range<usize>, value: T) {
+        for mut image in voxels.outer_iter_mut() {
+            image.slice_each_axis_mut(part(rows.clone(), columns.clone())).fill(value);
+        }
+    }
+
+    /// [`chest`] with noise in its room air, so that nothing of it is padding.
+    fn noisy_chest() -> Array3<i16> {
+        let mut hounsfield = chest();
+        for ((slice, row, column), value) in hounsfield.indexed_iter_mut() {
+            if *value == -1000 {
+                *value += ((slice * 37 + row * 17 + column * 7) % 61) as i16 - 30;
+            }
+        }
+        hounsfield
+    }
+
+    #[test]
+    fn a_lung_that_padding_cuts_is_whole_up_to_the_padding_however_little_the_network_took() {
+        // Padding from column 45 on cuts the left lung. The network took a third of what is left of it.
+        let mut hounsfield = noisy_chest();
+        fill(&mut hounsfield, 0..40, 45..60, -1024);
+        let mut labels = coarse();
+        fill(&mut labels, 0..40, 41..60, BACKGROUND);
+        refine(&hounsfield, &mut labels, [3.0, 3.0]);
+        for ((slice, row, column), label) in labels.indexed_iter() {
+            let expected = if column < 45 { expected(slice, row, column) } else { BACKGROUND };
+            assert_eq!(*label, expected, "{slice} {row} {column}");
+        }
+    }
+
+    #[test]
+    fn a_lung_that_opens_to_room_air_ends_where_the_network_says() {
+        let mut hounsfield = noisy_chest();
+        fill(&mut hounsfield, 18..22, 50..60, -850);
+        let mut labels = coarse();
+        // Stray labels in the air before the chest.
+        fill(&mut labels, 0..2, 0..60, LEFT_LUNG);
+        refine(&hounsfield, &mut labels, [3.0, 3.0]);
+        assert_eq!((labels[(1, 20, 40)], labels[(1, 20, 59)], labels[(1, 1, 30)]), (LEFT_LUNG, BACKGROUND, BACKGROUND));
+        assert_eq!(labels[(1, 20, 20)], RIGHT_LUNG);
+    }
+
+    #[test]
+    fn the_dome_of_the_liver_is_not_lung_and_a_consolidation_that_the_network_knows_is() {
+        // Tissue of 13 x 13 voxels of 3 mm inside the right lung, ringed by it.
+        let mut hounsfield = chest();
+        fill(&mut hounsfield, 12..25, 10..23, 60);
+        let network = |inside: u8| {
+            Array3::from_shape_fn((4, 40, 60), |(slice, row, column)| match (row, column) {
+                (12..25, 10..23) => inside,
+                _ => expected(slice, row, column),
+            })
+        };
+        for (inside, found) in [(BACKGROUND, BACKGROUND), (RIGHT_LUNG, RIGHT_LUNG)] {
+            let mut labels = network(inside);
+            refine(&hounsfield, &mut labels, [3.0, 3.0]);
+            assert_eq!((labels[(1, 18, 16)], labels[(1, 11, 16)]), (found, RIGHT_LUNG));
+        }
+    }
+
+    #[test]
+    fn air_between_the_back_and_a_table_is_not_lung_although_the_network_takes_half_of_it() {
+        // A hollow of the back, of three rows, over a thin table top. Scatter brightens its air.
+        let mut hounsfield = noisy_chest();
+        fill(&mut hounsfield, 34..37, 20..40, -930);
+        fill(&mut hounsfield, 37..38, 15..45, -200);
+        let mut labels = coarse();
+        fill(&mut labels, 34..37, 25..35, LEFT_LUNG);
+        refine(&hounsfield, &mut labels, [3.0, 3.0]);
+        assert_eq!(labels[(1, 35, 30)], BACKGROUND);
+        assert_eq!(labels[(1, 20, 40)], LEFT_LUNG);
     }
 }

@@ -1,22 +1,28 @@
 //! Regions of air on one slice, as runs of pixels along rows.
 
-use ndarray::ArrayView2;
+use ndarray::{ArrayView1, ArrayView2, Axis, Slice};
 
 use super::disjoint::DisjointSets;
 use super::runs::{Run, connected_runs};
+use crate::engine::volume::field_of_view::{FieldOfView, Place};
 use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG};
 
+/// Below this a pixel holds more air than tissue: half way between lung and soft tissue, in Hounsfield units.
+pub(super) const AIR_BELOW: i16 = -400;
 /// Below this a pixel holds air alone, in Hounsfield units: air is -1000, a destroyed lung -950.
-const GAS_BELOW: i16 = -960;
+pub(super) const GAS_BELOW: i16 = -960;
 /// Share of such pixels from which a region is gas. Noise lifts some, and the rim holds tissue.
 const GAS_SHARE: f64 = 0.6;
+/// Share of such pixels from which a region at the edge of the field of view holds room air. The noise of a lung gives
+/// less.
+const ROOM_AIR_SHARE: f64 = 0.15;
 
-/// A connected region of air (four neighbours).
+/// A connected region of air (four neighbours) within the field of view.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Region {
     /// Number of pixels.
     pub(super) area: usize,
-    /// True if a pixel lies on the edge of the image.
+    /// True if a pixel lies at the edge of the field of view.
     pub(super) at_edge: bool,
     /// Pixels that the network takes for the left lung.
     pub(super) left: usize,
@@ -24,18 +30,39 @@ pub(super) struct Region {
     pub(super) right: usize,
     /// Pixels that hold air alone.
     pub(super) gas: usize,
+    /// Those among them that the network takes for a lung.
+    pub(super) gas_in_lung: usize,
 }
 
 impl Region {
+    /// Number of pixels that the network takes for lung.
+    pub(super) fn lung(&self) -> usize {
+        self.left + self.right
+    }
+
     /// Share of its pixels that the network takes for lung.
     pub(super) fn lung_share(&self) -> f64 {
-        (self.left + self.right) as f64 / self.area.max(1) as f64
+        self.lung() as f64 / self.area.max(1) as f64
     }
 
     /// True for gas of trachea, stomach or bowel: air alone, where even a lung with emphysema holds some tissue.
     pub(super) fn is_gas(&self) -> bool {
-        self.gas as f64 >= GAS_SHARE * self.area as f64
+        is_gas(self.gas, self.area)
     }
+
+    /// True if what the network takes for lung is gas.
+    pub(super) fn lung_is_gas(&self) -> bool {
+        is_gas(self.gas_in_lung, self.lung())
+    }
+
+    /// True if the air around the patient belongs to the region.
+    pub(super) fn holds_room_air(&self) -> bool {
+        self.at_edge && self.gas as f64 >= ROOM_AIR_SHARE * self.area as f64
+    }
+}
+
+fn is_gas(gas: usize, area: usize) -> bool {
+    gas as f64 >= GAS_SHARE * area as f64
 }
 
 /// All regions of air on a slice.
@@ -44,16 +71,36 @@ pub(super) struct Regions {
     /// Runs; the number of each is the index of its region.
     pub(super) runs: Vec<Run>,
     pub(super) regions: Vec<Region>,
+    /// Sum of the columns and number of the pixels that the network takes for the left and for the right lung.
+    lungs: [(usize, usize); 2],
 }
 
-/// Finds the regions where `air` holds, and counts the labels of their pixels. Both are `[row, column]`.
-pub(super) fn regions(image: &ArrayView2<'_, i16>, labels: &ArrayView2<'_, u8>, air: impl Fn(i16) -> bool) -> Regions {
-    let (rows, columns) = image.dim();
+impl Regions {
+    /// Row and column of each pixel of a region.
+    pub(super) fn pixels(&self, number: usize) -> impl Iterator<Item = (usize, usize)> {
+        self.runs.iter().filter(move |run| run.number == number).flat_map(Run::pixels)
+    }
+
+    /// Mean column of the network's left and right lung on the slice.
+    pub(super) fn middles(&self) -> [f64; 2] {
+        self.lungs.map(|(columns, count)| if count == 0 { f64::INFINITY } else { columns as f64 / count as f64 })
+    }
+}
+
+/// Finds the regions where `air` holds within the field of view, and counts the labels of their pixels. Padding separates
+/// regions: a lung that the field of view cuts is not connected to the air around the patient.
+pub(super) fn regions(
+    image: &ArrayView2<'_, i16>,
+    labels: &ArrayView2<'_, u8>,
+    field: &FieldOfView,
+    air: impl Fn(i16) -> bool,
+) -> Regions {
     let mut sets = DisjointSets::default();
-    let mut runs = connected_runs(image, air, &mut sets);
+    let is_air = |pixel: (usize, usize), value: i16| air(value) && field.place(pixel) != Place::Outside;
+    let mut found = Regions { runs: connected_runs(image, is_air, &mut sets), ..Regions::default() };
+    let Regions { runs, regions, lungs } = &mut found;
     let mut numbers = vec![usize::MAX; runs.len()];
-    let mut regions: Vec<Region> = Vec::new();
-    for run in &mut runs {
+    for run in runs {
         let root = sets.root(run.number);
         if numbers[root] == usize::MAX {
             numbers[root] = regions.len();
@@ -62,32 +109,57 @@ pub(super) fn regions(image: &ArrayView2<'_, i16>, labels: &ArrayView2<'_, u8>, 
         run.number = numbers[root];
         let region = &mut regions[run.number];
         region.area += run.columns.len();
-        region.at_edge |= run.row == 0 || run.row + 1 == rows || run.columns.start == 0 || run.columns.end == columns;
-        for column in run.columns.clone() {
-            region.gas += usize::from(image[(run.row, column)] < GAS_BELOW);
-            match labels[(run.row, column)] {
-                LEFT_LUNG => region.left += 1,
-                RIGHT_LUNG => region.right += 1,
-                _ => {}
-            }
-        }
+        region.at_edge |= of_run(&field.row(run.row), run).iter().any(|place| *place == Place::Edge);
+        count(run, image, labels, (region, lungs));
     }
-    Regions { runs, regions }
+    found
+}
+
+/// Counts what the pixels of a run are.
+fn count(
+    run: &Run,
+    image: &ArrayView2<'_, i16>,
+    labels: &ArrayView2<'_, u8>,
+    (region, lungs): (&mut Region, &mut [(usize, usize); 2]),
+) {
+    let (values, labels) = (image.row(run.row), labels.row(run.row));
+    let (values, labels) = (of_run(&values, run), of_run(&labels, run));
+    for ((column, value), label) in run.columns.clone().zip(values).zip(labels) {
+        let gas = usize::from(*value < GAS_BELOW);
+        region.gas += gas;
+        let (count, sums) = match *label {
+            LEFT_LUNG => (&mut region.left, &mut lungs[0]),
+            RIGHT_LUNG => (&mut region.right, &mut lungs[1]),
+            _ => continue,
+        };
+        *count += 1;
+        *sums = (sums.0 + column, sums.1 + 1);
+        region.gas_in_lung += gas;
+    }
+}
+
+/// The part of a row that a run covers.
+fn of_run<'a, T>(row: &'a ArrayView1<'_, T>, run: &Run) -> ArrayView1<'a, T> {
+    row.slice_axis(Axis(0), Slice::from(run.columns.clone()))
 }
 
 #[cfg(test)]
 mod tests {
-    use ndarray::{Array2, arr2};
+    use ndarray::{Array2, Array3, arr2};
 
     use super::*;
+
+    fn found(image: &Array2<i16>, labels: &Array2<u8>, air: impl Fn(i16) -> bool) -> Regions {
+        regions(&image.view(), &labels.view(), &FieldOfView::whole(image.dim()), air)
+    }
 
     #[test]
     fn a_region_that_closes_below_is_one_region() {
         let image = arr2(&[[0, 1, 0, 1, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 1_i16]]);
         let labels = Array2::from_elem((3, 5), LEFT_LUNG);
-        let found = regions(&image.view(), &labels.view(), |value| value > 0);
+        let found = found(&image, &labels, |value| value > 0);
         assert_eq!(found.regions.len(), 2);
-        assert_eq!(found.regions[0], Region { area: 5, at_edge: true, left: 5, right: 0, gas: 0 });
+        assert_eq!(found.regions[0], Region { area: 5, at_edge: true, left: 5, ..Region::default() });
         assert_eq!(found.regions[1].area, 1);
         assert!((found.regions[0].lung_share() - 1.0).abs() < 1e-12);
     }
@@ -100,21 +172,39 @@ mod tests {
                 (2..10, 2..10) => -600,
                 _ => 40,
             });
-            let labels = Array2::zeros((12, 12));
-            regions(&image.view(), &labels.view(), |value| value < -400).regions[0].is_gas()
+            found(&image, &Array2::zeros((12, 12)), |value| value < -400).regions[0].is_gas()
         };
         assert!(!of(-940));
         assert!(!of(-990), "a rim of more than a third");
         let wide = Array2::from_elem((12, 12), -990);
-        assert!(regions(&wide.view(), &Array2::zeros((12, 12)).view(), |value| value < -400).regions[0].is_gas());
+        assert!(found(&wide, &Array2::zeros((12, 12)), |value| value < -400).regions[0].is_gas());
     }
 
     #[test]
     fn corners_do_not_connect_and_the_inside_is_not_at_the_edge() {
         let image = arr2(&[[0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0_i16]]);
         let labels = Array2::zeros((4, 4));
-        let found = regions(&image.view(), &labels.view(), |value| value > 0);
+        let found = found(&image, &labels, |value| value > 0);
         assert_eq!(found.regions.len(), 2);
         assert!(found.regions.iter().all(|region| region.area == 1 && !region.at_edge));
+    }
+
+    #[test]
+    fn padding_separates_a_lung_that_it_cuts_from_the_air_around_the_patient() {
+        // Columns: padding, lung, wall, room air; the padding reaches along the lowest row, too.
+        let row = [-1024, -1024, -850, -850, 40, -1000, -1000];
+        let image =
+            Array2::from_shape_fn((8, 7), |(row_number, column)| if row_number < 6 { row[column] } else { -1024 });
+        // Noise of the room, so that it is no padding.
+        let mut slices = Array3::from_shape_fn((3, 8, 7), |(_, row, column)| image[(row, column)]);
+        for (row, column) in (0..6).flat_map(|row| [(row, 5), (row, 6)]) {
+            slices[(1, row, column)] = -960;
+        }
+        let field = FieldOfView::of(&slices.view());
+        let found = regions(&image.view(), &Array2::zeros((8, 7)).view(), &field, |value| value < -400);
+        let areas: Vec<(usize, bool)> =
+            found.regions.iter().map(|region| (region.area, region.holds_room_air())).collect();
+        assert_eq!(areas, [(12, false), (12, true)]);
+        assert!(found.regions.iter().all(|region| region.at_edge));
     }
 }

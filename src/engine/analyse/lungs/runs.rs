@@ -20,40 +20,50 @@ impl Run {
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         self.columns.start < other.columns.end && other.columns.start < self.columns.end
     }
+
+    /// Row and column of each pixel.
+    pub(super) fn pixels(&self) -> impl Iterator<Item = (usize, usize)> {
+        let row = self.row;
+        self.columns.clone().map(move |column| (row, column))
+    }
 }
 
-/// The stretches of a row where `is` holds.
+/// The stretches of a row where `is` holds for column and value.
 pub(super) fn stretches<'a, T: Copy>(
     row: ArrayView1<'a, T>,
-    is: impl Fn(T) -> bool + 'a,
+    is: impl Fn(usize, T) -> bool + 'a,
 ) -> impl Iterator<Item = Range<usize>> + 'a {
     let mut next = 0;
     std::iter::from_fn(move || {
-        while next < row.len() && !is(row[next]) {
+        while next < row.len() && !is(next, row[next]) {
             next += 1;
         }
         let start = next;
-        while next < row.len() && is(row[next]) {
+        while next < row.len() && is(next, row[next]) {
             next += 1;
         }
         (start < next).then_some(start..next)
     })
 }
 
-/// The runs of an image where `is` holds, row by row, each with a number of its own; runs that share a side of a pixel
-/// are in one set.
+/// The runs of an image where `is` holds for pixel and value, row by row, each with a number of its own; runs that share
+/// a side of a pixel are in one set.
 pub(super) fn connected_runs<T: Copy>(
     image: &ArrayView2<'_, T>,
-    is: impl Fn(T) -> bool,
+    is: impl Fn((usize, usize), T) -> bool,
     sets: &mut DisjointSets,
 ) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     let mut above = 0..0;
     for (row, line) in image.outer_iter().enumerate() {
         let first = runs.len();
-        for columns in stretches(line, &is) {
+        for columns in stretches(line, |column, value| is((row, column), value)) {
             let run = Run { row, columns, number: sets.add() };
-            for other in runs[above.clone()].iter().filter(|other| other.overlaps(&run)) {
+            // What ends before this run ends before all further ones of its row.
+            while above.start < above.end && runs[above.start].columns.end <= run.columns.start {
+                above.start += 1;
+            }
+            for other in runs[above.clone()].iter().take_while(|other| other.columns.start < run.columns.end) {
                 sets.join(other.number, run.number);
             }
             runs.push(run);
@@ -71,16 +81,16 @@ mod tests {
 
     #[test]
     fn a_row_is_split_into_its_stretches() {
-        let found: Vec<_> = stretches(arr1(&[1, 1, 0, 1, 0, 0, 1]).view(), |value| value == 1).collect();
+        let found: Vec<_> = stretches(arr1(&[1, 1, 0, 1, 0, 0, 1]).view(), |_, value| value == 1).collect();
         assert_eq!(found, vec![0..2, 3..4, 6..7]);
-        assert_eq!(stretches(arr1(&[0, 0]).view(), |value| value == 1).count(), 0);
+        assert_eq!(stretches(arr1(&[0, 0]).view(), |_, value| value == 1).count(), 0);
     }
 
     #[test]
     fn runs_that_touch_are_in_one_set_and_corners_do_not_touch() {
         let mut sets = DisjointSets::default();
         let image = arr2(&[[1, 0, 1, 0], [1, 1, 1, 0], [0, 0, 0, 1]]);
-        let runs = connected_runs(&image.view(), |value| value == 1, &mut sets);
+        let runs = connected_runs(&image.view(), |_, value| value == 1, &mut sets);
         let roots: Vec<usize> = runs.iter().map(|run| sets.root(run.number)).collect();
         assert_eq!(roots, vec![0, 0, 0, 3]);
     }

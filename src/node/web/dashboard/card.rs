@@ -60,9 +60,9 @@ impl<'a> Card<'a> {
                         meter.(class) min="0" max="1" value=(probability.value())
                             aria-label=(format!("Probability of embolism {:.2} %", probability.percent())) {}
                     }
-                    @if let Some(rejections) = self.rejections() {
+                    @if !self.reasons().is_empty() {
                         ul.reasons {
-                            @for rejection in rejections {
+                            @for rejection in self.reasons() {
                                 li { b { (rejection.reason.code()) } ": " (rejection.explanation) }
                             }
                         }
@@ -103,8 +103,9 @@ impl<'a> Card<'a> {
         self.summary().and_then(AnalysisSummary::decision)
     }
 
-    fn rejections(&self) -> Option<&'a [Rejection]> {
-        self.summary().map(AnalysisSummary::rejections).filter(|rejections| !rejections.is_empty())
+    /// Why the series was not analysed, or what limits its result.
+    fn reasons(&self) -> &'a [Rejection] {
+        self.summary().map_or(&[], AnalysisSummary::rejections)
     }
 
     fn left_out(&self) -> Option<&'a [LeftOut]> {

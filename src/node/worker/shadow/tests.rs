@@ -14,7 +14,7 @@ const READY: &str = r#"read -r setup; echo "$setup" > "$FOLDER/setup"; echo '{"r
 /// A node whose only series the active models are done with, and a shadow model whose process is the script. `$SEEN` is
 /// an answer without objects.
 async fn with_shadow(on_start: &str) -> (Node, Shadow) {
-    let node = Node::new(&script(WELL_DONE)).await;
+    let node = Box::pin(Node::new(&script(WELL_DONE))).await;
     let shadow_model = ShadowModel {
         package: "new/2.0.0".parse().expect("a package"),
         kind: Kind::EmbolismClassifier,

@@ -1,0 +1,313 @@
+//! What is missing of the lungs: cut by the field of view, lost by the segmentation, or gone by disease.
+//!
+//! The mask is compared with three things on a grid of about 3 mm. Where its outline runs along the edge of the field of
+//! view, lung lies beyond: as much as the mirror image of the other lung has there, or as a chest of usual roundness. Air
+//! within the chest that is no gas should be in the mask. And one lung is about as large as the other. This says nothing
+//! of lungs that the stack cuts at its top or bottom: see `quality`.
+
+use ndarray::parallel::prelude::*;
+use ndarray::{ArrayView2, Axis};
+
+use super::regions::{AIR_BELOW, Region, Regions, regions};
+use super::scale::Scale;
+use crate::engine::analyse::findings::{Completeness, Lung, Lungs, SideCompleteness};
+use crate::engine::volume::field_of_view::{FieldOfView, Place};
+use crate::engine::volume::{BACKGROUND, LEFT_LUNG, LungMask, PatientPoint, RIGHT_LUNG, Volume, VoxelPoint};
+
+/// Cells of the grid, in millimetres.
+const CELL_MM: f64 = 3.0;
+/// Radius of the side of the lungs, seen from above, in millimetres: how far lung reaches beyond an edge that cuts it.
+const SIDE_RADIUS_MM: f64 = 85.0;
+/// What is cut by less is the last of a rounded outline.
+const LEAST_CUT_ML: f64 = 10.0;
+/// Smallest region of air on a slice that may be lost lung, in square millimetres: others are airways and gas.
+const LEAST_REGION_MM2: f64 = 200.0;
+/// A region with at least this share in the mask is no loss: what lacks are airways.
+const TAKEN_SHARE: f64 = 0.3;
+/// Less air that looks like lung is bowel or airway more often than lung.
+const LEAST_LOST_ML: f64 = 100.0;
+/// A lung with less than this share of the other's volume is much smaller. The left has 0.8 to 0.9 of the right.
+const SMALLER_SHARE: f64 = 0.5;
+
+/// What was found on a slice or on all of them, left and right.
+#[derive(Debug, Clone, Copy, Default)]
+struct Missing {
+    cut_ml: [f64; 2],
+    lost_ml: [f64; 2],
+}
+
+/// Compares the lungs of a volume with its air, its field of view and with each other. `lungs` are those of the mask.
+pub fn completeness(volume: &Volume, mask: &LungMask, lungs: &Lungs) -> Completeness {
+    let grid = Grid::of(volume, mask);
+    let (images, labels) = (volume.every(grid.strides), mask.every(grid.strides));
+    let field = FieldOfView::of(&images);
+    let slices: Vec<Missing> = images
+        .axis_iter(Axis(0))
+        .into_par_iter()
+        .zip(labels.axis_iter(Axis(0)))
+        .map(|(image, labels)| grid.missing(&image, &labels, &field))
+        .collect();
+    let sum = |of: fn(&Missing) -> [f64; 2], side: usize| slices.iter().map(|slice| of(slice)[side]).sum::<f64>();
+    let [left, right] = [0, 1].map(|side| SideCompleteness {
+        cut_ml: at_least(LEAST_CUT_ML, sum(|slice| slice.cut_ml, side)),
+        lost_ml: at_least(LEAST_LOST_ML, sum(|slice| slice.lost_ml, side)),
+        smaller_ml: 0.0,
+    });
+    compared(Completeness { left, right }, lungs)
+}
+
+fn at_least(least: f64, millilitres: f64) -> f64 {
+    if millilitres < least { 0.0 } else { millilitres }
+}
+
+/// Adds by how much one lung is smaller than the other, where nothing else explains it.
+fn compared(mut completeness: Completeness, lungs: &Lungs) -> Completeness {
+    let found = |lung: &Option<Lung>| lung.as_ref().map_or(0.0, |lung| lung.millilitres);
+    let (left, right) = (found(&lungs.left), found(&lungs.right));
+    let (whole_left, whole_right) = (left + completeness.left.unseen_ml(), right + completeness.right.unseen_ml());
+    for (side, lung, other) in
+        [(&mut completeness.left, left, whole_right), (&mut completeness.right, right, whole_left)]
+    {
+        if side.unseen_ml() <= 0.0 && lung < SMALLER_SHARE * other {
+            side.smaller_ml = other - lung;
+        }
+    }
+    completeness
+}
+
+/// Where the cells lie.
+struct Grid<'a> {
+    volume: &'a Volume,
+    /// Voxels between two cells: along columns, rows, slices.
+    strides: [usize; 3],
+    /// Size of a cell in millimetres.
+    cell: [f64; 3],
+    /// The plane between left and right, in the patient.
+    middle: f64,
+    scale: Scale,
+}
+
+impl<'a> Grid<'a> {
+    fn of(volume: &'a Volume, mask: &LungMask) -> Self {
+        let spacing = volume.geometry.spacing;
+        let strides = spacing.map(|spacing| (CELL_MM / spacing).round().max(1.0) as usize);
+        let cell: [f64; 3] = std::array::from_fn(|axis| spacing[axis] * strides[axis] as f64);
+        let mut grid = Self { volume, strides, cell, middle: 0.0, scale: Scale::of([cell[0], cell[1]]) };
+        grid.middle = grid.middle_between_lungs(mask).unwrap_or_else(|| grid.middle_of_tissue());
+        grid
+    }
+
+    /// The middle between the places where the lungs come nearest to each other, which no field of view cuts: its median
+    /// over the slices.
+    fn middle_between_lungs(&self, mask: &LungMask) -> Option<f64> {
+        let labels = mask.every(self.strides);
+        let of_slice = |labels: ArrayView2<'_, u8>| {
+            let (mut right, mut left) = (f64::NEG_INFINITY, f64::INFINITY);
+            for (cell, label) in labels.indexed_iter() {
+                match *label {
+                    RIGHT_LUNG => right = right.max(self.place(cell).0[0]),
+                    LEFT_LUNG => left = left.min(self.place(cell).0[0]),
+                    _ => {}
+                }
+            }
+            (right.is_finite() && left.is_finite()).then_some(f64::midpoint(right, left))
+        };
+        let mut middles: Vec<f64> = labels.axis_iter(Axis(0)).filter_map(of_slice).collect();
+        let median = middles.len() / 2;
+        (!middles.is_empty()).then(|| *middles.select_nth_unstable_by(median, f64::total_cmp).1)
+    }
+
+    /// Mean place of the tissue of the middle slice, from right to left in the patient.
+    fn middle_of_tissue(&self) -> f64 {
+        let images = self.volume.every(self.strides);
+        let image = images.index_axis(Axis(0), images.len_of(Axis(0)) / 2);
+        let tissue = image.indexed_iter().filter(|(_, value)| **value >= AIR_BELOW);
+        let (sum, count) =
+            tissue.fold((0.0, 0_usize), |(sum, count), (cell, _)| (sum + self.place(cell).0[0], count + 1));
+        sum / count.max(1) as f64
+    }
+
+    /// Where a cell of an image lies, by row and column.
+    fn place(&self, (row, column): (usize, usize)) -> PatientPoint {
+        let [columns, rows, _] = self.strides;
+        let point = VoxelPoint { column: (column * columns) as f64, row: (row * rows) as f64, slice: 0.0 };
+        self.volume.geometry.to_patient(point)
+    }
+
+    /// What a slice misses, in millilitres.
+    fn missing(&self, image: &ArrayView2<'_, i16>, labels: &ArrayView2<'_, u8>, field: &FieldOfView) -> Missing {
+        if labels.iter().all(|label| *label == BACKGROUND) {
+            return Missing::default();
+        }
+        let millilitres = |mm2: f64| mm2 * self.cell[2] / 1000.0;
+        Missing {
+            cut_ml: [LEFT_LUNG, RIGHT_LUNG].map(|side| millilitres(self.cut_mm2(labels, side, field))),
+            lost_ml: self.lost_mm2(image, labels, field).map(millilitres),
+        }
+    }
+
+    /// Area of a lung beyond the edge of the field of view.
+    fn cut_mm2(&self, labels: &ArrayView2<'_, u8>, side: u8, field: &FieldOfView) -> f64 {
+        let at_edge = |(pixel, label): ((usize, usize), &u8)| *label == side && field.place(pixel) == Place::Edge;
+        let cells = labels.indexed_iter().filter(|cell| at_edge(*cell)).count();
+        if cells == 0 {
+            return 0.0;
+        }
+        let length = cells as f64 * self.cell[0].max(self.cell[1]);
+        self.round_mm2(length, field).max(self.mirrored_mm2(labels, side, field))
+    }
+
+    /// Area between an edge of a length and the side of a chest of usual roundness.
+    fn round_mm2(&self, length: f64, field: &FieldOfView) -> f64 {
+        let radius = field
+            .area_of_circle()
+            .map_or(f64::INFINITY, |cells| (cells as f64 * self.cell[0] * self.cell[1] / std::f64::consts::PI).sqrt());
+        let chord = if radius.is_finite() { 2.0 * radius * (length / (2.0 * radius)).min(1.5).sin() } else { length };
+        (segment_mm2(chord, SIDE_RADIUS_MM) - segment_mm2(chord, radius)).max(0.0)
+    }
+
+    /// Area of the other lung whose mirror image lies beyond the edge.
+    fn mirrored_mm2(&self, labels: &ArrayView2<'_, u8>, side: u8, field: &FieldOfView) -> f64 {
+        let other = if side == LEFT_LUNG { RIGHT_LUNG } else { LEFT_LUNG };
+        let is_beyond = |cell: (usize, usize)| {
+            let PatientPoint([x, y, z]) = self.place(cell);
+            let mirrored = self.volume.geometry.to_voxel(PatientPoint([2.0 * self.middle - x, y, z]));
+            let index = |place: f64, axis: usize| (place / self.strides[axis] as f64).round();
+            let (row, column) = (index(mirrored.row, 1), index(mirrored.column, 0));
+            let within = row >= 0.0 && column >= 0.0 && row < labels.nrows() as f64 && column < labels.ncols() as f64;
+            !within || field.place((row as usize, column as usize)) == Place::Outside
+        };
+        let cells = labels.indexed_iter().filter(|(cell, label)| **label == other && is_beyond(*cell)).count();
+        cells as f64 * self.cell[0] * self.cell[1]
+    }
+
+    /// Area of air within the chest that looks like lung and is not in the mask, left and right.
+    fn lost_mm2(&self, image: &ArrayView2<'_, i16>, labels: &ArrayView2<'_, u8>, field: &FieldOfView) -> [f64; 2] {
+        let found = regions(image, labels, field, |value| value < AIR_BELOW);
+        let cell_mm2 = self.cell[0] * self.cell[1];
+        let is_candidate = |region: &Region| {
+            region.area as f64 * cell_mm2 >= LEAST_REGION_MM2
+                && region.lung_share() < TAKEN_SHARE
+                && !region.holds_room_air()
+                && !region.is_gas()
+        };
+        let mut lost = [0.0; 2];
+        for (number, region) in found.regions.iter().enumerate().filter(|(_, region)| is_candidate(region)) {
+            if self.scale.enclosure(image).holds(found.pixels(number), region.at_edge) {
+                lost[self.side(&found, number)] += (region.area - region.lung()) as f64 * cell_mm2;
+            }
+        }
+        lost
+    }
+
+    /// Left (0) or right (1): where the middle of a region lies.
+    fn side(&self, found: &Regions, number: usize) -> usize {
+        let (mut sum, mut count) = (0.0, 0.0);
+        for cell in found.pixels(number) {
+            sum += self.place(cell).0[0];
+            count += 1.0;
+        }
+        usize::from(sum / count < self.middle)
+    }
+}
+
+/// Area that a chord cuts off a circle; half a circle for longer ones, nothing off a straight line.
+fn segment_mm2(chord: f64, radius: f64) -> f64 {
+    if radius.is_infinite() {
+        return 0.0;
+    }
+    let angle = 2.0 * (chord / (2.0 * radius)).min(1.0).asin();
+    radius * radius / 2.0 * (angle - angle.sin())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::analyse::lungs::measure;
+    use crate::engine::volume::testing::{MIRRORED, SUPINE, geometry, volume};
+
+    const FIELD: f64 = 400.0;
+
+    /// A chest with round lungs of 85 mm radius in a body of tissue, seen by a field of view of a diameter in
+    /// millimetres around a place to the left; beyond it is padding. Room air has noise.
+    fn chest(diameter: f64, left: f64, columns: [[f64; 3]; 2]) -> Volume {
+        volume(geometry([100, 80, 40], [4.0, 4.0, 3.0], columns), move |[x, y, z]| {
+            let noise = ((x * 7.0 + y * 13.0 + z * 31.0).rem_euclid(61.0)) - 30.0;
+            let lung = |centre: f64| (x - centre).hypot(y) < 60.0 && z.abs() < 45.0;
+            if (x - left).hypot(y) > diameter / 2.0 {
+                -1024.0
+            } else if lung(75.0) || lung(-75.0) {
+                -850.0
+            } else if (x / 165.0).hypot(y / 90.0) < 1.0 {
+                40.0
+            } else {
+                -1000.0 + noise
+            }
+        })
+    }
+
+    /// Lungs by place, as a mask that has all of them that can be seen.
+    fn mask(volume: &Volume, keep: impl Fn([f64; 3]) -> bool) -> LungMask {
+        LungMask(ndarray::Array3::from_shape_fn(volume.hounsfield.dim(), |(slice, row, column)| {
+            let point = VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 };
+            let place = volume.geometry.to_patient(point).0;
+            match volume.hounsfield[(slice, row, column)] {
+                -850 if keep(place) && place[0] > 0.0 => LEFT_LUNG,
+                -850 if keep(place) => RIGHT_LUNG,
+                _ => BACKGROUND,
+            }
+        }))
+    }
+
+    fn found(volume: &Volume, keep: impl Fn([f64; 3]) -> bool) -> (Completeness, Lungs) {
+        let mask = mask(volume, keep);
+        let lungs = measure(&mask, &volume.geometry);
+        (completeness(volume, &mask, &lungs), lungs)
+    }
+
+    #[test]
+    fn whole_lungs_miss_nothing() {
+        let (completeness, lungs) = found(&chest(FIELD, 0.0, SUPINE), |_| true);
+        assert_eq!(completeness, Completeness::default());
+        assert!(!completeness.limits_decision(&lungs));
+    }
+
+    #[test]
+    fn a_lung_beyond_the_field_of_view_is_cut_by_about_what_is_not_seen() {
+        for columns in [SUPINE, MIRRORED] {
+            let (_, whole) = found(&chest(FIELD, 0.0, columns), |_| true);
+            let (completeness, lungs) = found(&chest(200.0, 30.0, columns), |_| true);
+            let volume = |lungs: &Lungs| lungs.right.as_ref().expect("a lung").millilitres;
+            let cut = volume(&whole) - volume(&lungs);
+            assert!(cut > 100.0, "{cut}");
+            assert!((0.5..2.0).contains(&(completeness.right.cut_ml / cut)), "{completeness:?} of {cut}");
+            assert!(completeness.left.unseen_ml() <= 0.0, "{completeness:?}");
+            assert!(completeness.limits_decision(&lungs));
+        }
+    }
+
+    #[test]
+    fn lung_that_the_mask_did_not_take_is_lost() {
+        // Half of the slices lack the left lung.
+        let (completeness, lungs) = found(&chest(FIELD, 0.0, SUPINE), |[x, _, z]| x < 0.0 || z > 0.0);
+        let left = lungs.left.as_ref().expect("a lung").millilitres;
+        assert!((completeness.left.lost_ml / left - 1.0).abs() < 0.15, "{completeness:?}");
+        assert!(completeness.right.unseen_ml() <= 0.0 && completeness.limits_decision(&lungs));
+        // All of it.
+        let (completeness, _) = found(&chest(FIELD, 0.0, SUPINE), |[x, ..]| x < 0.0);
+        assert!((completeness.left.lost_ml / left - 2.0).abs() < 0.2, "{completeness:?}");
+    }
+
+    #[test]
+    fn a_lung_without_air_is_smaller_and_does_not_limit_the_decision() {
+        let mut volume = chest(FIELD, 0.0, SUPINE);
+        let kept = mask(&volume, |[x, ..]| x < 0.0);
+        for (value, label) in volume.hounsfield.iter_mut().zip(&kept.0) {
+            *value = if *value == -850 && *label == BACKGROUND { 20 } else { *value };
+        }
+        let (completeness, lungs) = found(&volume, |[x, ..]| x < 0.0);
+        let right = lungs.right.as_ref().expect("a lung").millilitres;
+        assert!((completeness.left.smaller_ml - right).abs() < 1e-9, "{completeness:?}");
+        assert!(completeness.left.unseen_ml() <= 0.0 && !completeness.limits_decision(&lungs));
+    }
+}

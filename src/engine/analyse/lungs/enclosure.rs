@@ -1,0 +1,95 @@
+//! What lies around the pixels of a slice: the body, or a table, clothes and padding.
+
+use ndarray::{ArrayView1, ArrayView2, Axis};
+
+/// The outermost thick tissue in every row and column of a slice. Table tops, clothes and tubes are thin.
+pub(super) struct Enclosure {
+    rows: Vec<Option<(usize, usize)>>,
+    columns: Vec<Option<(usize, usize)>>,
+}
+
+impl Enclosure {
+    /// Finds stretches of at least `thickness` pixels (columns, rows) that are not darker than `tissue`.
+    pub(super) fn of(image: &ArrayView2<'_, i16>, tissue: i16, thickness: [usize; 2]) -> Self {
+        let ends = |axis: usize| {
+            let lines = image.axis_iter(Axis(axis));
+            lines.map(|line| outermost(line, tissue, thickness[axis])).collect()
+        };
+        Self { rows: ends(0), columns: ends(1) }
+    }
+
+    /// On how many of its four sides a pixel has thick tissue.
+    pub(super) fn sides(&self, (row, column): (usize, usize)) -> usize {
+        let between = |ends: Option<(usize, usize)>, index: usize| {
+            ends.map_or(0, |(first, last)| usize::from(first < index) + usize::from(last > index))
+        };
+        between(self.rows[row], column) + between(self.columns[column], row)
+    }
+
+    /// True if more than half of the pixels of a region have the thick tissue around them that there is around a lung: on
+    /// all four sides, or on three where the edge of the field of view cuts the chest. A hollow of the back over a table
+    /// has three sides, too.
+    pub(super) fn holds(&self, pixels: impl Iterator<Item = (usize, usize)>, at_edge: bool) -> bool {
+        let least = if at_edge { 3 } else { 4 };
+        let (mut all, mut enclosed) = (0, 0);
+        for pixel in pixels {
+            all += 1;
+            enclosed += usize::from(self.sides(pixel) >= least);
+        }
+        2 * enclosed > all
+    }
+}
+
+/// Where the first thick stretch of a line ends and the last one begins.
+fn outermost(line: ArrayView1<'_, i16>, tissue: i16, thickness: usize) -> Option<(usize, usize)> {
+    let is_tissue = |index: &usize| line[*index] >= tissue;
+    let (first, last) = (0..line.len(), (0..line.len()).rev());
+    Some((end_of_stretch(first, is_tissue, thickness)?, end_of_stretch(last, is_tissue, thickness)?))
+}
+
+/// The index that completes the first stretch of a length where `is` holds.
+fn end_of_stretch(
+    mut indices: impl Iterator<Item = usize>,
+    is: impl Fn(&usize) -> bool,
+    least: usize,
+) -> Option<usize> {
+    let mut length = 0;
+    indices.find(|index| {
+        length = if is(index) { length + 1 } else { 0 };
+        length >= least
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+
+    #[test]
+    fn a_table_below_the_back_is_not_thick_and_the_wall_of_the_chest_is() {
+        // A body with a lung in rows 6..14, air below it, and a table top of two rows.
+        let image = Array2::from_shape_fn((30, 30), |(row, column)| match (row, column) {
+            (6..14, 10..20) => -850,
+            (2..18, 5..25) => 40,
+            (22..24, _) => -200,
+            _ => -1000,
+        });
+        let enclosure = Enclosure::of(&image.view(), -400, [3, 3]);
+        assert_eq!(enclosure.sides((10, 15)), 4);
+        assert_eq!(enclosure.sides((20, 15)), 1, "between back and table");
+        assert!(enclosure.holds([(10, 15), (7, 11), (20, 15)].into_iter(), false));
+        assert!(!enclosure.holds([(10, 15), (20, 15)].into_iter(), false));
+    }
+
+    #[test]
+    fn a_lung_that_the_image_cuts_has_three_sides() {
+        let image = Array2::from_shape_fn((20, 20), |(row, column)| match (row, column) {
+            (6..14, ..8) => -850,
+            _ => 40,
+        });
+        let enclosure = Enclosure::of(&image.view(), -400, [3, 3]);
+        let lung = || (0..8).map(|column| (10, column));
+        assert!(enclosure.holds(lung(), true) && !enclosure.holds(lung(), false));
+    }
+}

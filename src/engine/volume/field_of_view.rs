@@ -1,0 +1,177 @@
+//! The field of view: which pixels of a series were reconstructed.
+//!
+//! Scanners fill what lies outside their circle of reconstruction with one value. Such pixels hold it on every slice and
+//! are connected to a corner of the image. Room air does not: it has noise.
+
+use ndarray::{Array2, ArrayView1, ArrayView3};
+
+/// Padding reads as air or darker, in Hounsfield units.
+const PADDING_BELOW: i16 = -900;
+/// How far the values of padding differ at most, in Hounsfield units: lossy compression disturbs them a little.
+const TOLERANCE: u16 = 16;
+
+/// Where a pixel lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the padding.
+    Outside,
+    /// Reconstructed, next to the padding or to the edge of the image.
+    Edge,
+    /// Reconstructed.
+    Inside,
+}
+
+/// The pixels that were reconstructed, `[row, column]`; the same on every slice.
+#[derive(Debug, Clone)]
+pub struct FieldOfView(Array2<Place>);
+
+impl FieldOfView {
+    /// Finds the padding of a series, `[slice, row, column]`.
+    pub fn of(hounsfield: &ArrayView3<'_, i16>) -> Self {
+        let (_, rows, columns) = hounsfield.dim();
+        let mut padding = Array2::from_elem((rows, columns), false);
+        if hounsfield.is_empty() {
+            return Self::without(&padding);
+        }
+        for corner in [(0, 0), (0, columns - 1), (rows - 1, 0), (rows - 1, columns - 1)] {
+            if !padding[corner] {
+                add_padding(hounsfield, corner, &mut padding);
+            }
+        }
+        Self::without(&padding)
+    }
+
+    /// A field of view that fills its image of rows and columns.
+    pub fn whole(size: (usize, usize)) -> Self {
+        Self::without(&Array2::from_elem(size, false))
+    }
+
+    fn without(padding: &Array2<bool>) -> Self {
+        let is_outside = |row: usize, column: usize| padding.get((row, column)).is_none_or(|padding| *padding);
+        Self(Array2::from_shape_fn(padding.dim(), |(row, column)| {
+            if padding[(row, column)] {
+                Place::Outside
+            } else if neighbours((row, column)).into_iter().any(|(row, column)| is_outside(row, column)) {
+                Place::Edge
+            } else {
+                Place::Inside
+            }
+        }))
+    }
+
+    /// Where a pixel lies, given by row and column.
+    pub fn place(&self, pixel: (usize, usize)) -> Place {
+        self.0[pixel]
+    }
+
+    /// Where the pixels of a row lie.
+    pub fn row(&self, row: usize) -> ArrayView1<'_, Place> {
+        self.0.row(row)
+    }
+
+    /// Number of pixels that were reconstructed; `None` if all were.
+    pub fn area_of_circle(&self) -> Option<usize> {
+        let outside = self.0.iter().filter(|place| **place == Place::Outside).count();
+        (outside > 0).then(|| self.0.len() - outside)
+    }
+}
+
+/// Marks the pixels around a corner that hold the corner's value on every slice.
+fn add_padding(hounsfield: &ArrayView3<'_, i16>, corner: (usize, usize), padding: &mut Array2<bool>) {
+    let images = || hounsfield.outer_iter();
+    let Some(value) = images().next().map(|image| image[corner]).filter(|value| *value < PADDING_BELOW) else { return };
+    let is_same = |other: i16| other.abs_diff(value) <= TOLERANCE;
+    let mut pixels = vec![corner];
+    for (slice, image) in images().enumerate() {
+        if slice == 0 {
+            pixels = connected(corner, image.dim(), |pixel| is_same(image[pixel]));
+        } else {
+            pixels.retain(|pixel| is_same(image[*pixel]));
+        }
+        // Most corners hold noise: a few slices show it.
+        if pixels.first() != Some(&corner) {
+            return;
+        }
+    }
+    let mut constant = Array2::from_elem(padding.dim(), false);
+    for pixel in pixels {
+        constant[pixel] = true;
+    }
+    for pixel in connected(corner, padding.dim(), |pixel| constant[pixel]) {
+        padding[pixel] = true;
+    }
+}
+
+/// The pixels for which `is` holds that are connected to `start`, which comes first.
+fn connected(
+    start: (usize, usize),
+    (rows, columns): (usize, usize),
+    is: impl Fn((usize, usize)) -> bool,
+) -> Vec<(usize, usize)> {
+    let mut seen = Array2::from_elem((rows, columns), false);
+    seen[start] = true;
+    let mut found = vec![start];
+    let mut next = 0;
+    while next < found.len() {
+        for pixel in neighbours(found[next]) {
+            if pixel.0 < rows && pixel.1 < columns && !seen[pixel] && is(pixel) {
+                seen[pixel] = true;
+                found.push(pixel);
+            }
+        }
+        next += 1;
+    }
+    found
+}
+
+/// The four neighbours of a pixel; those before the first row or column have an index beyond every image.
+fn neighbours((row, column): (usize, usize)) -> [(usize, usize); 4] {
+    [(row.wrapping_sub(1), column), (row + 1, column), (row, column.wrapping_sub(1)), (row, column + 1)]
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array3;
+
+    use super::*;
+
+    /// Noise of room air that depends on the place and the slice.
+    fn noise(slice: usize, row: usize, column: usize) -> i16 {
+        ((slice * 31 + row * 17 + column * 7) % 61) as i16 - 30
+    }
+
+    /// Room air within a circle of 12 pixels around (20, 22), and padding.
+    fn padded(padding: impl Fn(usize, usize, usize) -> i16) -> Array3<i16> {
+        Array3::from_shape_fn((30, 40, 40), |(slice, row, column)| {
+            if (row as f64 - 20.0).hypot(column as f64 - 22.0) <= 12.0 {
+                -1000 + noise(slice, row, column)
+            } else {
+                padding(slice, row, column)
+            }
+        })
+    }
+
+    #[test]
+    fn padding_around_a_circle_is_outside_and_the_air_within_is_not() {
+        let images = [padded(|_, _, _| -1024), padded(|slice, row, column| -1010 + noise(slice, row, column) / 4)];
+        for images in images {
+            let field = FieldOfView::of(&images.view());
+            assert_eq!(field.place((0, 0)), Place::Outside);
+            assert_eq!(field.place((20, 9)), Place::Outside);
+            assert_eq!(field.place((20, 10)), Place::Edge);
+            assert_eq!(field.place((20, 11)), Place::Inside);
+            let area = field.area_of_circle().expect("a circle") as f64;
+            assert!((area - 452.0).abs() < 20.0, "{area}");
+        }
+    }
+
+    #[test]
+    fn air_with_noise_and_tissue_in_the_corners_are_no_padding() {
+        let room = Array3::from_shape_fn((30, 40, 40), |(slice, row, column)| -1000 + noise(slice, row, column));
+        for images in [room, Array3::from_elem((30, 40, 40), 40)] {
+            let field = FieldOfView::of(&images.view());
+            assert_eq!((field.place((0, 5)), field.place((1, 5))), (Place::Edge, Place::Inside));
+            assert_eq!(field.area_of_circle(), None);
+        }
+    }
+}
