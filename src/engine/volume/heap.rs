@@ -15,6 +15,8 @@ const RUN: usize = 8;
 const CHAIN: usize = 3;
 /// A gap that is longer than this, in millimetres, may end a scan; a shorter one is slices that are missing.
 const FAR: f64 = 30.0;
+/// How near to a half or a third of a step an image must lie to be a slice of a finer stack, as a share of the step.
+const SHARE_TOLERANCE: f64 = 0.05;
 /// So many images that do not follow the steps of a stack, at its end, are none of its slices.
 const FEW: usize = 2;
 /// How far an image may lie beside the one before it: rounding, and the shear of a tilted gantry (30 degrees) over no
@@ -215,7 +217,9 @@ enum Next {
 /// Splits places into those of one stack, its gaps included, and the images of all others.
 fn in_step(places: Vec<Place>) -> (Vec<Place>, Vec<SliceHeader>) {
     let positions: Vec<f64> = places.iter().map(|place| place.at).collect();
-    let Some(chain) = longest_chain(&positions).filter(|chain| chain.members.len() >= CHAIN) else {
+    // Of few slices in a row among many that are not, nothing can be told.
+    let fewest = CHAIN.max(places.len() / 4);
+    let Some(chain) = longest_chain(&positions).filter(|chain| chain.members.len() >= fewest) else {
         return (places, Vec::new());
     };
     let mut belongs = vec![false; places.len()];
@@ -228,11 +232,32 @@ fn in_step(places: Vec<Place>) -> (Vec<Place>, Vec<SliceHeader>) {
     for (end, beyond) in [(first, below), (last, above)] {
         extend(&places, chain.step, end, &beyond, &mut belongs);
     }
+    if lost_between(&positions, &belongs, chain.step) {
+        return (places, Vec::new());
+    }
     let (mut stack, mut strays) = (Vec::new(), Vec::new());
     for (place, belongs) in places.into_iter().zip(belongs) {
         if belongs { stack.push(place) } else { strays.extend(place.images) }
     }
     (stack, strays)
+}
+
+/// True if what lies between the slices of a stack halves or thirds its steps: it is a finer stack that lost slices.
+fn lost_between(positions: &[f64], belongs: &[bool], step: f64) -> bool {
+    let mut shares = [0; 3];
+    let mut below = None;
+    let last = belongs.iter().rposition(|own| *own).unwrap_or_default();
+    for (position, own) in positions.iter().zip(belongs).take(last) {
+        if *own {
+            below = Some(*position);
+        }
+        let Some(below) = below else { continue };
+        for (share, count) in [1.0 / 2.0, 1.0 / 3.0, 2.0 / 3.0].into_iter().zip(&mut shares) {
+            *count += usize::from(((position - below) / step - share).abs() < SHARE_TOLERANCE);
+        }
+    }
+    let [halves, thirds, two_thirds] = shares;
+    halves >= CHAIN || thirds.min(two_thirds) >= CHAIN
 }
 
 /// Goes outwards from an end of a stack and marks what belongs to it.

@@ -114,9 +114,22 @@ fn chain(places: &[f64], step: f64) -> Chain {
     Chain { step, members, deviation: endings[last].deviation }
 }
 
+/// The distance of slices that all distances are whole numbers of: the median one, or a smaller one where more slices
+/// are missing than are there. The median where there is none.
+fn slice_distance(places: &[f64]) -> Option<f64> {
+    /// Below it, nearly every distance is a whole number of steps within rounding (millimetres).
+    const SMALLEST: f64 = 0.6;
+    let usual = usual_distance(places, 1)?;
+    let mut distances: Vec<f64> = places.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    distances.sort_by(f64::total_cmp);
+    let small = distances[distances.len() / 10];
+    let explains = |step: f64| distances.iter().all(|distance| whole_steps(*distance, step).is_some());
+    Some(if small >= SMALLEST && !explains(usual) && explains(small) { small } else { usual })
+}
+
 /// The common distance of sorted places, or why they are no regular stack.
 pub(super) fn regular_step(places: &[f64]) -> Result<f64, Rejection> {
-    let Some(usual) = usual_distance(places, 1) else {
+    let Some(usual) = slice_distance(places) else {
         let problem = "the images share one slice position; a volume needs at least 2";
         return Err(Rejection::new(Reason::TooFewSlices, problem));
     };

@@ -405,6 +405,21 @@ fn a_gap_in_the_stack_is_missing_slices_also_beside_other_objects() {
     heap.expect_rejection(Reason::MissingSlices, &["3 of 40 slices", "2.5 to 6.2 mm", "46.2 to 48.8 mm"]);
 }
 
+#[test]
+fn slices_between_the_others_of_which_many_are_lost_are_missing() {
+    let source = stack(80, 0.0, 0.0);
+    // All even slices and every fourth odd one; then every third slice and a few of those between.
+    let lost: [fn(&usize) -> bool; 2] =
+        [|slice| slice % 2 == 0 || slice % 8 == 1, |slice| slice % 2 == 0 && slice % 5 < 4 || slice % 7 == 0];
+    for kept in lost {
+        let mut heap = Heap::new();
+        for slice in (0..80).filter(kept) {
+            heap.put(&source, slice, |object| number(object, tags::INSTANCE_NUMBER, slice + 1));
+        }
+        heap.expect_rejection(Reason::MissingSlices, &["slices are missing at a slice distance of 1.25 mm"]);
+    }
+}
+
 /// Two lungs and a heart of this enhancement.
 fn thorax(slices: usize, heart: f64) -> Volume {
     let mut grid = geometry([90, 70, slices], [4.0, 4.0, 3.0], SUPINE);
