@@ -75,6 +75,17 @@ fn compared(mut completeness: Completeness, lungs: &Lungs) -> Completeness {
     completeness
 }
 
+/// The chest as far as the mask shows it, in the patient.
+#[derive(Debug, Clone, Copy)]
+struct Chest {
+    /// The plane between left and right.
+    middle: f64,
+    /// How far the lungs reach to a side of it.
+    reach: f64,
+    /// Front and back of the lungs.
+    depth: [f64; 2],
+}
+
 /// Where the cells lie.
 struct Grid<'a> {
     volume: &'a Volume,
@@ -82,8 +93,7 @@ struct Grid<'a> {
     strides: [usize; 3],
     /// Size of a cell in millimetres.
     cell: [f64; 3],
-    /// The plane between left and right, in the patient.
-    middle: f64,
+    chest: Chest,
     scale: Scale,
 }
 
@@ -92,29 +102,36 @@ impl<'a> Grid<'a> {
         let spacing = volume.geometry.spacing;
         let strides = spacing.map(|spacing| (CELL_MM / spacing).round().max(1.0) as usize);
         let cell: [f64; 3] = std::array::from_fn(|axis| spacing[axis] * strides[axis] as f64);
-        let mut grid = Self { volume, strides, cell, middle: 0.0, scale: Scale::of([cell[0], cell[1]]) };
-        grid.middle = grid.middle_between_lungs(mask).unwrap_or_else(|| grid.middle_of_tissue());
+        let chest = Chest { middle: 0.0, reach: 0.0, depth: [0.0; 2] };
+        let mut grid = Self { volume, strides, cell, chest, scale: Scale::of([cell[0], cell[1]]) };
+        grid.chest = grid.chest(mask);
         grid
     }
 
-    /// The middle between the places where the lungs come nearest to each other, which no field of view cuts: its median
-    /// over the slices.
-    fn middle_between_lungs(&self, mask: &LungMask) -> Option<f64> {
-        let labels = mask.every(self.strides);
-        let of_slice = |labels: ArrayView2<'_, u8>| {
+    /// The middle lies between the places where the lungs come nearest to each other, which no field of view cuts: their
+    /// median over the slices.
+    fn chest(&self, mask: &LungMask) -> Chest {
+        let (mut sides, mut depth) = ([f64::INFINITY, f64::NEG_INFINITY], [f64::INFINITY, f64::NEG_INFINITY]);
+        let mut middles = Vec::new();
+        for labels in mask.every(self.strides).axis_iter(Axis(0)) {
             let (mut right, mut left) = (f64::NEG_INFINITY, f64::INFINITY);
-            for (cell, label) in labels.indexed_iter() {
-                match *label {
-                    RIGHT_LUNG => right = right.max(self.place(cell).0[0]),
-                    LEFT_LUNG => left = left.min(self.place(cell).0[0]),
-                    _ => {}
-                }
+            for (cell, label) in labels.indexed_iter().filter(|(_, label)| **label != BACKGROUND) {
+                let [x, y, _] = self.place(cell).0;
+                sides = [sides[0].min(x), sides[1].max(x)];
+                depth = [depth[0].min(y), depth[1].max(y)];
+                if *label == RIGHT_LUNG { right = right.max(x) } else { left = left.min(x) }
             }
-            (right.is_finite() && left.is_finite()).then_some(f64::midpoint(right, left))
-        };
-        let mut middles: Vec<f64> = labels.axis_iter(Axis(0)).filter_map(of_slice).collect();
+            if right.is_finite() && left.is_finite() {
+                middles.push(f64::midpoint(right, left));
+            }
+        }
         let median = middles.len() / 2;
-        (!middles.is_empty()).then(|| *middles.select_nth_unstable_by(median, f64::total_cmp).1)
+        let middle = if middles.is_empty() {
+            self.middle_of_tissue()
+        } else {
+            *middles.select_nth_unstable_by(median, f64::total_cmp).1
+        };
+        Chest { middle, reach: (middle - sides[0]).max(sides[1] - middle), depth }
     }
 
     /// Mean place of the tissue of the middle slice, from right to left in the patient.
@@ -171,7 +188,7 @@ impl<'a> Grid<'a> {
         let other = if side == LEFT_LUNG { RIGHT_LUNG } else { LEFT_LUNG };
         let is_beyond = |cell: (usize, usize)| {
             let PatientPoint([x, y, z]) = self.place(cell);
-            let mirrored = self.volume.geometry.to_voxel(PatientPoint([2.0 * self.middle - x, y, z]));
+            let mirrored = self.volume.geometry.to_voxel(PatientPoint([2.0 * self.chest.middle - x, y, z]));
             let index = |place: f64, axis: usize| (place / self.strides[axis] as f64).round();
             let (row, column) = (index(mirrored.row, 1), index(mirrored.column, 0));
             let within = row >= 0.0 && column >= 0.0 && row < labels.nrows() as f64 && column < labels.ncols() as f64;
@@ -193,21 +210,26 @@ impl<'a> Grid<'a> {
         };
         let mut lost = [0.0; 2];
         for (number, region) in found.regions.iter().enumerate().filter(|(_, region)| is_candidate(region)) {
+            let Some(side) = self.side(&found, number) else { continue };
             if self.scale.enclosure(image).holds(found.pixels(number), region.at_edge) {
-                lost[self.side(&found, number)] += (region.area - region.lung()) as f64 * cell_mm2;
+                lost[side] += (region.area - region.lung()) as f64 * cell_mm2;
             }
         }
         lost
     }
 
-    /// Left (0) or right (1): where the middle of a region lies.
-    fn side(&self, found: &Regions, number: usize) -> usize {
-        let (mut sum, mut count) = (0.0, 0.0);
+    /// Left (0) or right (1): where the middle of a region lies; `None` where no lung can be: in the foam of a table, beside
+    /// an arm.
+    fn side(&self, found: &Regions, number: usize) -> Option<usize> {
+        let (mut sum, mut count) = ([0.0; 2], 0.0);
         for cell in found.pixels(number) {
-            sum += self.place(cell).0[0];
+            let [x, y, _] = self.place(cell).0;
+            sum = [sum[0] + x, sum[1] + y];
             count += 1.0;
         }
-        usize::from(sum / count < self.middle)
+        let [x, y] = sum.map(|sum| sum / count);
+        let Chest { middle, reach, depth: [front, back] } = self.chest;
+        ((x - middle).abs() <= reach && (front..=back).contains(&y)).then_some(usize::from(x < middle))
     }
 }
 
@@ -224,6 +246,7 @@ fn segment_mm2(chord: f64, radius: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::engine::analyse::lungs::measure;
+    use crate::engine::analyse::lungs::morphology::part;
     use crate::engine::volume::testing::{MIRRORED, SUPINE, geometry, volume};
 
     const FIELD: f64 = 400.0;
@@ -296,6 +319,17 @@ mod tests {
         // All of it.
         let (completeness, _) = found(&chest(FIELD, 0.0, SUPINE), |[x, ..]| x < 0.0);
         assert!((completeness.left.lost_ml / left - 2.0).abs() < 0.2, "{completeness:?}");
+    }
+
+    #[test]
+    fn foam_in_a_table_of_thick_shells_is_no_lost_lung() {
+        let mut volume = chest(FIELD, 0.0, SUPINE);
+        for mut image in volume.hounsfield.outer_iter_mut() {
+            image.slice_each_axis_mut(part(62..75, 20..80)).fill(40);
+            image.slice_each_axis_mut(part(65..72, 25..75)).fill(-920);
+        }
+        let (completeness, _) = found(&volume, |_| true);
+        assert_eq!(completeness, Completeness::default());
     }
 
     #[test]

@@ -27,10 +27,10 @@ impl Enclosure {
     }
 
     /// True if more than half of the pixels of a region have the thick tissue around them that there is around a lung: on
-    /// all four sides, or on three where the edge of the field of view cuts the chest. A hollow of the back over a table
-    /// has three sides, too.
+    /// all four sides, or on two where the edge of the field of view cuts the chest at a slant. A hollow of the back over
+    /// a table has three sides, foam at the edge of the image one.
     pub(super) fn holds(&self, pixels: impl Iterator<Item = (usize, usize)>, at_edge: bool) -> bool {
-        let least = if at_edge { 3 } else { 4 };
+        let least = if at_edge { 2 } else { 4 };
         let (mut all, mut enclosed) = (0, 0);
         for pixel in pixels {
             all += 1;

@@ -1,11 +1,12 @@
 //! Closing outlines and filling holes on one slice.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, Axis, AxisDescription, Slice};
 
 use super::disjoint::DisjointSets;
-use super::runs::{connected_runs, stretches};
+use super::runs::{Run, connected_runs, stretches};
 
 /// A part of an image, for `slice_each_axis`.
 pub(super) fn part(rows: Range<usize>, columns: Range<usize>) -> impl FnMut(AxisDescription) -> Slice {
@@ -21,22 +22,10 @@ pub(super) fn disc(radius: usize) -> Vec<(isize, usize)> {
         .collect()
 }
 
-/// Which holes of a mask are filled.
-pub(super) struct Filling<F> {
-    /// Greatest hole that is filled whatever it holds, in pixels.
-    pub(super) greatest: usize,
-    /// A greater one is filled if this holds for at least half of its pixels, given by row and column.
-    pub(super) belongs: F,
-}
-
 /// Closing (dilation, then erosion) of a mask with a disc, then filling of holes: pixels from which no path leads to
-/// the edge of the image. The mask never shrinks.
-pub(super) fn close_and_fill(
-    mask: &mut Array2<bool>,
-    radius: usize,
-    filling: &Filling<impl Fn((usize, usize)) -> bool>,
-) {
-    let Some((top, bottom, left, right)) = bounds(&mask.view()) else { return };
+/// the edge of the image. Holes of more than `greatest` pixels are not filled but returned. The mask never shrinks.
+pub(super) fn close_and_fill(mask: &mut Array2<bool>, radius: usize, greatest: usize) -> Vec<Vec<Run>> {
+    let Some((top, bottom, left, right)) = bounds(&mask.view()) else { return Vec::new() };
     // A frame as wide as the disc and one pixel more lets the dilated mask grow and the outside flow around it.
     let frame = radius + 1;
     let mut work = Array2::from_elem((bottom - top + 1 + 2 * frame, right - left + 1 + 2 * frame), false);
@@ -47,30 +36,33 @@ pub(super) fn close_and_fill(
         let closed = eroded(&dilate(&work.view(), &disc(radius)).view(), radius);
         work.zip_mut_with(&closed, |inside, closed| *inside |= *closed);
     }
-    // What is closed beyond the bounds of the mask is cut off below; holes lie within them.
-    let on_mask = |(row, column): (usize, usize)| (row + top - frame, column + left - frame);
-    fill(&mut work, &Filling { greatest: filling.greatest, belongs: |pixel| (filling.belongs)(on_mask(pixel)) });
+    let great = fill(&mut work, greatest);
     within.assign(&work.slice_each_axis(part(rows, columns)));
+    let on_mask = |run: Run| Run {
+        row: run.row + top - frame,
+        columns: run.columns.start + left - frame..run.columns.end + left - frame,
+        ..run
+    };
+    great.into_iter().map(|hole| hole.into_iter().map(on_mask).collect()).collect()
 }
 
-/// Fills the holes of a mask whose outermost pixels are not set.
-fn fill(mask: &mut Array2<bool>, filling: &Filling<impl Fn((usize, usize)) -> bool>) {
+/// Fills the holes of a mask whose outermost pixels are not set; those of more than `greatest` pixels are returned.
+fn fill(mask: &mut Array2<bool>, greatest: usize) -> Vec<Vec<Run>> {
     let mut sets = DisjointSets::default();
     let runs = connected_runs(&mask.view(), |_, inside| !inside, &mut sets);
     let roots: Vec<usize> = runs.iter().map(|run| sets.root(run.number)).collect();
     let sizes = sets.sums(runs.iter().map(|run| (run.number, run.columns.len())));
     // The first run is part of the frame.
-    let Some(outside) = roots.first() else { return };
-    let great = |root: usize| root != *outside && sizes[root] > filling.greatest;
-    let mut belonging = vec![0; sizes.len()];
-    for (run, root) in runs.iter().zip(&roots).filter(|(_, root)| great(**root)) {
-        belonging[*root] += run.pixels().filter(|pixel| (filling.belongs)(*pixel)).count();
-    }
-    for (run, root) in runs.iter().zip(&roots) {
-        if root != outside && (!great(*root) || 2 * belonging[*root] >= sizes[*root]) {
-            mask.row_mut(run.row).slice_axis_mut(Axis(0), Slice::from(run.columns.clone())).fill(true);
+    let Some(outside) = roots.first().copied() else { return Vec::new() };
+    let mut great: BTreeMap<usize, Vec<Run>> = BTreeMap::new();
+    for (run, root) in runs.into_iter().zip(roots).filter(|(_, root)| *root != outside) {
+        if sizes[root] > greatest {
+            great.entry(root).or_default().push(run);
+        } else {
+            mask.row_mut(run.row).slice_axis_mut(Axis(0), Slice::from(run.columns)).fill(true);
         }
     }
+    great.into_values().collect()
 }
 
 /// The mask without its rim: pixels all of whose disc lies inside. The mask counts as continued beyond the image.
@@ -113,27 +105,18 @@ fn dilate(mask: &ArrayView2<'_, bool>, disc: &[(isize, usize)]) -> Array2<bool> 
 mod tests {
     use super::*;
 
-    fn everything() -> Filling<impl Fn((usize, usize)) -> bool> {
-        Filling { greatest: usize::MAX, belongs: |_| true }
-    }
-
     #[test]
-    fn a_great_hole_is_filled_only_where_it_belongs_to_the_mask() {
-        // A ring with a vessel of 4 pixels in it, around a hole of 36 pixels of which some belong.
-        let ring = Array2::from_shape_fn((20, 20), |(row, column)| {
+    fn a_great_hole_is_returned_and_not_filled() {
+        // A ring with a vessel of 4 pixels in it, around a hole of 36 pixels.
+        let mut mask = Array2::from_shape_fn((20, 20), |(row, column)| {
             let within = |low: usize, high: usize| (low..high).contains(&row) && (low..high).contains(&column);
             within(3, 17) && !within(7, 13) && !((4..6).contains(&row) && (8..10).contains(&column))
         });
-        for (columns, filled) in [(0, false), (9, false), (10, true), (20, true)] {
-            let mut mask = ring.clone();
-            close_and_fill(
-                &mut mask,
-                0,
-                &Filling { greatest: 10, belongs: |(_, column): (usize, usize)| column < columns },
-            );
-            assert!(mask[(4, 8)], "a vessel");
-            assert_eq!(mask[(10, 10)], filled, "{columns}");
-        }
+        let great = close_and_fill(&mut mask, 0, 10);
+        assert!(mask[(4, 8)] && !mask[(10, 10)]);
+        let pixels: Vec<_> = great.iter().flatten().flat_map(Run::pixels).collect();
+        assert_eq!((great.len(), pixels.len(), pixels[0]), (1, 36, (7, 7)));
+        assert!(close_and_fill(&mut mask, 0, 36).is_empty() && mask[(10, 10)]);
     }
 
     #[test]
@@ -146,7 +129,7 @@ mod tests {
                 mask[(row, column)] = !hole && !bay;
             }
         }
-        close_and_fill(&mut mask, 2, &everything());
+        close_and_fill(&mut mask, 2, usize::MAX);
         assert!(mask[(7, 6)] && mask[(8, 7)], "hole");
         assert!(mask[(11, 11)], "bay");
         assert!(!mask[(3, 8)] && !mask[(16, 8)] && !mask[(8, 3)] && !mask[(8, 16)], "nothing grows outwards");
@@ -161,7 +144,7 @@ mod tests {
             }
         }
         let before = mask.clone();
-        close_and_fill(&mut mask, 2, &everything());
+        close_and_fill(&mut mask, 2, usize::MAX);
         let grown = mask.iter().zip(&before).filter(|(after, before)| after != before).count();
         assert!(grown <= 8, "only the corners of the bay: {grown}");
     }

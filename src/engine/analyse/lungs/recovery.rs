@@ -59,12 +59,16 @@ pub(super) fn recover(
     changed
 }
 
-/// Regions of air of `least` pixels or more that hold no lung label, no gas and no room air.
-pub(super) fn overlooked(found: Regions, labels: &ArrayView2<'_, u8>, least: usize) -> Vec<Candidate> {
+/// Regions of air that hold no lung label, no gas, no airway and no room air.
+pub(super) fn overlooked(found: Regions, labels: &ArrayView2<'_, u8>, scale: &Scale) -> Vec<Candidate> {
     let mut candidates: BTreeMap<usize, Candidate> = BTreeMap::new();
     for run in found.runs {
         let region = &found.regions[run.number];
-        if region.area >= least && !region.holds_room_air() && !region.is_gas() {
+        if region.area >= scale.least_recovered
+            && !region.holds_room_air()
+            && !region.is_gas()
+            && !region.is_airway(scale.greatest_airway)
+        {
             let candidate = candidates.entry(run.number);
             let new = || Candidate { runs: Vec::new(), area: region.area, at_edge: region.at_edge };
             candidate.or_insert_with(new).runs.push(run);
@@ -102,8 +106,9 @@ mod tests {
     fn recovered(hounsfield: &Array3<i16>, labels: &mut Array3<u8>) -> Vec<bool> {
         let field = FieldOfView::of(&hounsfield.view());
         let slices = hounsfield.axis_iter(Axis(0)).zip(labels.axis_iter(Axis(0)));
-        let candidates = slices
-            .map(|(image, labels)| overlooked(regions(&image, &labels, &field, |value| value < -400), &labels, 100));
+        let candidates = slices.map(|(image, labels)| {
+            overlooked(regions(&image, &labels, &field, |value| value < -400), &labels, &Scale::of([2.0, 2.0]))
+        });
         let candidates = candidates.collect();
         recover(hounsfield, labels, candidates, &Scale::of([2.0, 2.0]))
     }

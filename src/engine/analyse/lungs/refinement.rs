@@ -2,8 +2,9 @@
 //!
 //! The network knows which lung lies where. Hounsfield units show where it ends, at the resolution of the source. A
 //! region of air on a slice is lung if the network labels enough of its pixels as lung. It is all of one side if almost
-//! all these labels are. The outline is then closed, so that vessels, bronchi and nodules inside count as lung; a large
-//! hole of tissue, such as the dome of the liver, does only where the network takes it for lung. What the network takes
+//! all these labels are. The outline is then closed, so that vessels, bronchi and nodules inside count as lung. A large
+//! hole of tissue counts where lung lies below it: a consolidation does, the dome of the liver does not. What the
+//! network takes
 //! for airway (dark and outside its lungs) is left out where a region of air holds both. Lung without air
 //! (consolidation, atelectasis) has no outline of its own: the network's label is taken there, where it is sure and not
 //! at its rim.
@@ -17,15 +18,14 @@ use ndarray::parallel::prelude::*;
 use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2, Axis};
 
 use super::largest_components::keep_largest_components;
-use super::morphology::{Filling, bounds, close_and_fill, eroded, part};
+use super::morphology::{bounds, close_and_fill, eroded, part};
 use super::recovery::{Candidate, overlooked, recover};
-use super::regions::{AIR_BELOW, GAS_BELOW, Region, Regions, regions};
+use super::regions::{AIR_BELOW, AIRWAY_BELOW, GAS_BELOW, Region, Regions, regions};
+use super::runs::Run;
 use super::scale::Scale;
 use crate::engine::volume::field_of_view::FieldOfView;
 use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG};
 
-/// Below this a voxel holds air alone, as in trachea and bronchi.
-const AIRWAY_BELOW: i16 = -930;
 /// A region is lung if the network takes at least this share of it for lung.
 const LUNG_SHARE: f64 = 0.3;
 /// From this share on nothing else is asked. Below it, the region must lie within the chest.
@@ -41,12 +41,13 @@ pub(super) const SURE: u8 = 0x10;
 pub(super) fn refine(hounsfield: &Array3<i16>, labels: &mut Array3<u8>, spacing: [f64; 2]) {
     let scale = Scale::of(spacing);
     let field = FieldOfView::of(&hounsfield.view());
-    let candidates: Vec<Vec<Candidate>> = labels
+    let (candidates, holes): (Vec<Vec<Candidate>>, Vec<Vec<Hole>>) = labels
         .axis_iter_mut(Axis(0))
         .into_par_iter()
         .zip(hounsfield.axis_iter(Axis(0)))
         .map(|(labels, image)| refine_slice(&image, labels, &field, &scale))
-        .collect();
+        .unzip();
+    fill_over_lung(labels, &holes);
     let recovered = recover(hounsfield, labels, candidates, &scale);
     labels.axis_iter_mut(Axis(0)).into_par_iter().zip(recovered).filter(|(_, recovered)| *recovered).for_each(
         |(labels, _)| {
@@ -59,13 +60,13 @@ pub(super) fn refine(hounsfield: &Array3<i16>, labels: &mut Array3<u8>, spacing:
     }
 }
 
-/// Refines the labels of a slice; returns what may be lung that the network overlooked.
+/// Refines the labels of a slice; returns what may be lung that the network overlooked, and large holes.
 fn refine_slice(
     image: &ArrayView2<'_, i16>,
     mut labels: ArrayViewMut2<'_, u8>,
     field: &FieldOfView,
     scale: &Scale,
-) -> Vec<Candidate> {
+) -> (Vec<Candidate>, Vec<Hole>) {
     let solid = [LEFT_LUNG, RIGHT_LUNG].map(|side| airless(image, &labels.view(), side, scale.rim));
     labels.mapv_inplace(|label| label & !SURE);
     let found = regions(image, &labels.view(), field, |value| value < AIR_BELOW);
@@ -75,8 +76,8 @@ fn refine_slice(
             side[pixel] = true;
         }
     }
-    close(labels.view_mut(), sides, scale, found.middles());
-    overlooked(found, &labels.view(), scale.least_recovered)
+    let holes = close(labels.view_mut(), sides, scale, found.middles());
+    (overlooked(found, &labels.view(), scale), holes)
 }
 
 /// What a region of air is.
@@ -99,7 +100,7 @@ impl Kind {
             return if has_lung { Self::Mixed } else { Self::Other };
         }
         match region.lung_share() {
-            _ if region.is_gas() => Self::Other,
+            _ if region.is_gas() || region.is_airway(scale.greatest_airway) => Self::Other,
             share if share < LUNG_SHARE => Self::Other,
             share if share < CLEAR_SHARE => Self::Doubtful,
             _ => Self::Lung,
@@ -153,11 +154,40 @@ impl Region {
     }
 }
 
-/// Closes the outline of each side and writes both into the labels, which tell whether large holes are lung.
-fn close(mut labels: ArrayViewMut2<'_, u8>, mut sides: [Array2<bool>; 2], scale: &Scale, middles: [f64; 2]) {
-    for side in &mut sides {
-        let belongs = |pixel: (usize, usize)| labels[pixel] != BACKGROUND;
-        close_and_fill(side, scale.closing, &Filling { greatest: scale.greatest_hole, belongs });
+/// A large hole in the lung of a side.
+struct Hole {
+    side: u8,
+    runs: Vec<Run>,
+}
+
+/// Fills the holes that have lung somewhere below at least half of them.
+fn fill_over_lung(labels: &mut Array3<u8>, holes: &[Vec<Hole>]) {
+    for (slice, holes) in holes.iter().enumerate() {
+        for Hole { side, runs } in holes {
+            let pixels = || runs.iter().flat_map(Run::pixels);
+            let is_lung = |slice: usize, (row, column): (usize, usize)| labels[(slice, row, column)] != BACKGROUND;
+            let over_lung = pixels().filter(|pixel| (0..slice).rev().any(|below| is_lung(below, *pixel))).count();
+            if 2 * over_lung >= pixels().count() {
+                let mut labels = labels.index_axis_mut(Axis(0), slice);
+                for pixel in pixels() {
+                    labels[pixel] = *side;
+                }
+            }
+        }
+    }
+}
+
+/// Closes the outline of each side, writes both into the labels, and returns the holes that are too large to be filled.
+fn close(
+    mut labels: ArrayViewMut2<'_, u8>,
+    mut sides: [Array2<bool>; 2],
+    scale: &Scale,
+    middles: [f64; 2],
+) -> Vec<Hole> {
+    let mut holes = Vec::new();
+    for (mask, side) in sides.iter_mut().zip([LEFT_LUNG, RIGHT_LUNG]) {
+        let great = close_and_fill(mask, scale.closing, scale.greatest_hole);
+        holes.extend(great.into_iter().map(|runs| Hole { side, runs }));
     }
     let [left, right] = sides;
     for ((pixel, label), (left, right)) in labels.indexed_iter_mut().zip(left.iter().zip(&right)) {
@@ -170,6 +200,7 @@ fn close(mut labels: ArrayViewMut2<'_, u8>, mut sides: [Array2<bool>; 2], scale:
             (false, false) => BACKGROUND,
         };
     }
+    holes
 }
 
 /// Lung without air: tissue that the network surely takes for lung, away from the rim of its lung.
@@ -383,21 +414,32 @@ mod tests {
     }
 
     #[test]
-    fn the_dome_of_the_liver_is_not_lung_and_a_consolidation_that_the_network_knows_is() {
-        // Tissue of 13 x 13 voxels of 3 mm inside the right lung, ringed by it.
-        let mut hounsfield = chest();
-        fill(&mut hounsfield, 12..25, 10..23, 60);
-        let network = |inside: u8| {
-            Array3::from_shape_fn((4, 40, 60), |(slice, row, column)| match (row, column) {
-                (12..25, 10..23) => inside,
+    fn the_dome_of_the_liver_is_not_lung_and_a_consolidation_over_lung_is() {
+        // Tissue of 13 x 13 voxels of 3 mm, ringed by the right lung, on the three lowest slices or the three highest.
+        for (slices, found) in [(0..3, BACKGROUND), (1..4, RIGHT_LUNG)] {
+            let mut hounsfield = chest();
+            for slice in slices {
+                hounsfield.index_axis_mut(Axis(0), slice).slice_each_axis_mut(part(12..25, 10..23)).fill(60);
+            }
+            let mut labels = Array3::from_shape_fn((4, 40, 60), |(slice, row, column)| match (row, column) {
+                (12..25, 10..23) => BACKGROUND,
                 _ => expected(slice, row, column),
-            })
-        };
-        for (inside, found) in [(BACKGROUND, BACKGROUND), (RIGHT_LUNG, RIGHT_LUNG)] {
-            let mut labels = network(inside);
+            });
             refine(&hounsfield, &mut labels, [3.0, 3.0]);
-            assert_eq!((labels[(1, 18, 16)], labels[(1, 11, 16)]), (found, RIGHT_LUNG));
+            assert_eq!((labels[(1, 18, 16)], labels[(2, 18, 16)]), (found, found));
+            assert_eq!(labels[(1, 11, 16)], RIGHT_LUNG);
         }
+    }
+
+    #[test]
+    fn a_main_bronchus_whose_rim_is_wide_is_no_lung_although_the_network_takes_it() {
+        let mut hounsfield = chest();
+        fill(&mut hounsfield, 18..24, 26..33, -800);
+        fill(&mut hounsfield, 19..23, 27..33, -985);
+        let mut labels = coarse();
+        fill(&mut labels, 18..24, 26..33, LEFT_LUNG);
+        refine(&hounsfield, &mut labels, [3.0, 3.0]);
+        assert_eq!(labels[(1, 20, 30)], BACKGROUND);
     }
 
     #[test]

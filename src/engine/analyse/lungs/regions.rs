@@ -13,8 +13,13 @@ pub(super) const AIR_BELOW: i16 = -400;
 pub(super) const GAS_BELOW: i16 = -960;
 /// Share of such pixels from which a region is gas. Noise lifts some, and the rim holds tissue.
 const GAS_SHARE: f64 = 0.6;
-/// Share of such pixels from which a region at the edge of the field of view holds room air. The noise of a lung gives
-/// less.
+/// Below this a pixel holds air alone or nearly so, as in trachea and bronchi.
+pub(super) const AIRWAY_BELOW: i16 = -930;
+/// Share of such pixels from which a small region is an airway.
+const AIRWAY_SHARE: f64 = 0.5;
+/// Pixels of gas in a row that are room air and not the noise of a lung.
+const ROOM_AIR_PIXELS: usize = 8;
+/// Share of room air from which a region at the edge of the field of view is not lung alone.
 const ROOM_AIR_SHARE: f64 = 0.15;
 
 /// A connected region of air (four neighbours) within the field of view.
@@ -32,6 +37,10 @@ pub(super) struct Region {
     pub(super) gas: usize,
     /// Those among them that the network takes for a lung.
     pub(super) gas_in_lung: usize,
+    /// Pixels that are as dark as an airway.
+    pub(super) airway: usize,
+    /// Pixels in long stretches of gas.
+    pub(super) room_air: usize,
 }
 
 impl Region {
@@ -50,6 +59,11 @@ impl Region {
         is_gas(self.gas, self.area)
     }
 
+    /// True for trachea and large bronchi, whose rim leaves little that is gas: a region of at most `greatest` pixels.
+    pub(super) fn is_airway(&self, greatest: usize) -> bool {
+        self.area <= greatest && self.airway as f64 >= AIRWAY_SHARE * self.area as f64
+    }
+
     /// True if what the network takes for lung is gas.
     pub(super) fn lung_is_gas(&self) -> bool {
         is_gas(self.gas_in_lung, self.lung())
@@ -57,7 +71,7 @@ impl Region {
 
     /// True if the air around the patient belongs to the region.
     pub(super) fn holds_room_air(&self) -> bool {
-        self.at_edge && self.gas as f64 >= ROOM_AIR_SHARE * self.area as f64
+        self.at_edge && self.room_air as f64 >= ROOM_AIR_SHARE * self.area as f64
     }
 }
 
@@ -124,9 +138,17 @@ fn count(
 ) {
     let (values, labels) = (image.row(run.row), labels.row(run.row));
     let (values, labels) = (of_run(&values, run), of_run(&labels, run));
+    let mut stretch = 0;
     for ((column, value), label) in run.columns.clone().zip(values).zip(labels) {
         let gas = usize::from(*value < GAS_BELOW);
         region.gas += gas;
+        region.airway += usize::from(*value < AIRWAY_BELOW);
+        stretch = (stretch + gas) * gas;
+        region.room_air += match stretch {
+            0..ROOM_AIR_PIXELS => 0,
+            ROOM_AIR_PIXELS => ROOM_AIR_PIXELS,
+            _ => 1,
+        };
         let (count, sums) = match *label {
             LEFT_LUNG => (&mut region.left, &mut lungs[0]),
             RIGHT_LUNG => (&mut region.right, &mut lungs[1]),
@@ -192,19 +214,21 @@ mod tests {
     #[test]
     fn padding_separates_a_lung_that_it_cuts_from_the_air_around_the_patient() {
         // Columns: padding, lung, wall, room air; the padding reaches along the lowest row, too.
-        let row = [-1024, -1024, -850, -850, 40, -1000, -1000];
-        let image =
-            Array2::from_shape_fn((8, 7), |(row_number, column)| if row_number < 6 { row[column] } else { -1024 });
+        let place = |row: usize, column: usize| match (row, column) {
+            (7, _) | (_, ..2) => -1024,
+            (_, 2..4) => -850,
+            (_, 4) => 40,
+            _ => -1000,
+        };
+        let image = Array2::from_shape_fn((8, 15), |(row, column)| place(row, column));
         // Noise of the room, so that it is no padding.
-        let mut slices = Array3::from_shape_fn((3, 8, 7), |(_, row, column)| image[(row, column)]);
-        for (row, column) in (0..6).flat_map(|row| [(row, 5), (row, 6)]) {
-            slices[(1, row, column)] = -960;
-        }
+        let mut slices = Array3::from_shape_fn((3, 8, 15), |(_, row, column)| place(row, column));
+        slices[(1, 0, 14)] = -960;
         let field = FieldOfView::of(&slices.view());
-        let found = regions(&image.view(), &Array2::zeros((8, 7)).view(), &field, |value| value < -400);
+        let found = regions(&image.view(), &Array2::zeros((8, 15)).view(), &field, |value| value < -400);
         let areas: Vec<(usize, bool)> =
             found.regions.iter().map(|region| (region.area, region.holds_room_air())).collect();
-        assert_eq!(areas, [(12, false), (12, true)]);
+        assert_eq!(areas, [(14, false), (70, true)]);
         assert!(found.regions.iter().all(|region| region.at_edge));
     }
 }

@@ -13,9 +13,11 @@ const CLOSING_MM: f64 = 3.0;
 const CLOSING_PIXELS: (usize, usize) = (1, 5);
 /// Least thickness of the wall of the chest in millimetres; a table top is thinner.
 const WALL_MM: f64 = 8.0;
-/// Greatest hole of tissue that is lung whatever the network says, in square millimetres: a nodule, or the vessels of a
+/// Greatest hole of tissue that is lung whatever lies below it, in square millimetres: a nodule, or the vessels of a
 /// hilum, of 35 mm.
 const GREATEST_HOLE_MM2: f64 = 1000.0;
+/// Greatest cross section of an airway in square millimetres: of the carina.
+const GREATEST_AIRWAY_MM2: f64 = 1500.0;
 /// Least lung that is separated from room air on a slice, in square millimetres. The network takes stray pixels of room
 /// air for lung.
 const LEAST_SEPARATED_MM2: f64 = 400.0;
@@ -31,6 +33,8 @@ pub(super) struct Scale {
     pub(super) rim: usize,
     /// Greatest hole that is filled whatever it holds.
     pub(super) greatest_hole: usize,
+    /// Greatest region that may be an airway.
+    pub(super) greatest_airway: usize,
     /// Least lung that is separated from room air.
     pub(super) least_separated: usize,
     /// Smallest region that is recovered.
@@ -48,6 +52,7 @@ impl Scale {
             closing: length(CLOSING_MM).clamp(CLOSING_PIXELS.0, CLOSING_PIXELS.1),
             rim: length(RIM_MM).max(1),
             greatest_hole: area(GREATEST_HOLE_MM2),
+            greatest_airway: area(GREATEST_AIRWAY_MM2),
             least_separated: area(LEAST_SEPARATED_MM2),
             least_recovered: area(LEAST_RECOVERED_MM2),
             wall: spacing.map(|pixel| (WALL_MM / pixel).round().max(1.0) as usize),
