@@ -4,8 +4,7 @@
 //! region of air on a slice is lung if the network labels enough of its pixels as lung. It is all of one side if almost
 //! all these labels are. The outline is then closed, so that vessels, bronchi and nodules inside count as lung. A large
 //! hole of tissue counts where lung lies below it: a consolidation does, the dome of the liver does not. What the
-//! network takes
-//! for airway (dark and outside its lungs) is left out where a region of air holds both. Lung without air
+//! network takes for airway (dark and outside its lungs) is left out where a region of air holds both. Lung without air
 //! (consolidation, atelectasis) has no outline of its own: the network's label is taken there, where it is sure and not
 //! at its rim.
 //!
@@ -28,7 +27,8 @@ use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG};
 
 /// A region is lung if the network takes at least this share of it for lung.
 const LUNG_SHARE: f64 = 0.3;
-/// From this share on nothing else is asked. Below it, the region must lie within the chest.
+/// From this share on nothing else is asked of a region inside the field of view. Below it, and at its edge, where foam of
+/// a table looks like a lung that is cut, the region must lie within the chest.
 const CLEAR_SHARE: f64 = 0.7;
 /// A region is all of one side if the network gives less than this share of its lung to the other.
 const OTHER_SIDE_SHARE: f64 = 0.1;
@@ -102,7 +102,7 @@ impl Kind {
         match region.lung_share() {
             _ if region.is_gas() || region.is_airway(scale.greatest_airway) => Self::Other,
             share if share < LUNG_SHARE => Self::Other,
-            share if share < CLEAR_SHARE => Self::Doubtful,
+            share if share < CLEAR_SHARE || region.at_edge => Self::Doubtful,
             _ => Self::Lung,
         }
     }
