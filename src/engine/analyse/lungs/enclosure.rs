@@ -1,6 +1,8 @@
 //! What lies around the pixels of a slice: the body, or a table, clothes and padding.
 
-use ndarray::{ArrayView1, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis, Slice};
+
+use super::runs::stretches;
 
 /// The outermost thick tissue in every row and column of a slice. Table tops, clothes and tubes are thin.
 pub(super) struct Enclosure {
@@ -9,11 +11,15 @@ pub(super) struct Enclosure {
 }
 
 impl Enclosure {
-    /// Finds stretches of at least `thickness` pixels (columns, rows) that are not darker than `tissue`.
+    /// Finds tissue, not darker than `tissue`, that is at least `thickness` pixels thick along columns and along rows. A
+    /// row runs long through the shell of a table that slants a little; a column does not.
     pub(super) fn of(image: &ArrayView2<'_, i16>, tissue: i16, thickness: [usize; 2]) -> Self {
+        let [along_rows, along_columns] = [0, 1].map(|axis| thick(image, tissue, axis, thickness[axis]));
+        let thick = along_rows & along_columns;
         let ends = |axis: usize| {
-            let lines = image.axis_iter(Axis(axis));
-            lines.map(|line| outermost(line, tissue, thickness[axis])).collect()
+            let lines = thick.axis_iter(Axis(axis));
+            let is_thick = |pixel: &bool| *pixel;
+            lines.map(|line| Some((line.iter().position(is_thick)?, line.iter().rposition(is_thick)?))).collect()
         };
         Self { rows: ends(0), columns: ends(1) }
     }
@@ -40,30 +46,19 @@ impl Enclosure {
     }
 }
 
-/// Where the first thick stretch of a line ends and the last one begins.
-fn outermost(line: ArrayView1<'_, i16>, tissue: i16, thickness: usize) -> Option<(usize, usize)> {
-    let is_tissue = |index: &usize| line[*index] >= tissue;
-    let (first, last) = (0..line.len(), (0..line.len()).rev());
-    Some((end_of_stretch(first, is_tissue, thickness)?, end_of_stretch(last, is_tissue, thickness)?))
-}
-
-/// The index that completes the first stretch of a length where `is` holds.
-fn end_of_stretch(
-    mut indices: impl Iterator<Item = usize>,
-    is: impl Fn(&usize) -> bool,
-    least: usize,
-) -> Option<usize> {
-    let mut length = 0;
-    indices.find(|index| {
-        length = if is(index) { length + 1 } else { 0 };
-        length >= least
-    })
+/// The pixels in stretches of tissue that have at least a length along rows (axis 0) or columns (axis 1).
+fn thick(image: &ArrayView2<'_, i16>, tissue: i16, axis: usize, least: usize) -> Array2<bool> {
+    let mut thick = Array2::from_elem(image.dim(), false);
+    for (line, mut thick) in image.axis_iter(Axis(axis)).zip(thick.axis_iter_mut(Axis(axis))) {
+        for stretch in stretches(line, |_, value| value >= tissue).filter(|stretch| stretch.len() >= least) {
+            thick.slice_axis_mut(Axis(0), Slice::from(stretch)).fill(true);
+        }
+    }
+    thick
 }
 
 #[cfg(test)]
 mod tests {
-    use ndarray::Array2;
-
     use super::*;
 
     #[test]

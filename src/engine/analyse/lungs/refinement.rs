@@ -25,11 +25,8 @@ use super::scale::Scale;
 use crate::engine::volume::field_of_view::FieldOfView;
 use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG};
 
-/// A region is lung if the network takes at least this share of it for lung.
+/// A region within the chest is lung if the network takes at least this share of it for lung.
 const LUNG_SHARE: f64 = 0.3;
-/// From this share on nothing else is asked of a region inside the field of view. Below it, and at its edge, where foam of
-/// a table looks like a lung that is cut, the region must lie within the chest.
-const CLEAR_SHARE: f64 = 0.7;
 /// A region is all of one side if the network gives less than this share of its lung to the other.
 const OTHER_SIDE_SHARE: f64 = 0.1;
 
@@ -85,10 +82,8 @@ fn refine_slice(
 enum Kind {
     /// No lung.
     Other,
-    /// Lung, apart from airways.
+    /// Lung, apart from airways, if it lies within the chest: foam of a table looks like lung.
     Lung,
-    /// Lung, if it lies within the chest.
-    Doubtful,
     /// Lung and room air.
     Mixed,
 }
@@ -102,7 +97,6 @@ impl Kind {
         match region.lung_share() {
             _ if region.is_gas() || region.is_airway(scale.greatest_airway) => Self::Other,
             share if share < LUNG_SHARE => Self::Other,
-            share if share < CLEAR_SHARE || region.at_edge => Self::Doubtful,
             _ => Self::Lung,
         }
     }
@@ -112,7 +106,7 @@ impl Kind {
 fn air(image: &ArrayView2<'_, i16>, labels: &ArrayView2<'_, u8>, found: &Regions, scale: &Scale) -> [Array2<bool>; 2] {
     let enclosure = LazyCell::new(|| scale.enclosure(image));
     let kind = |(number, region): (usize, &Region)| match Kind::of(region, scale) {
-        Kind::Doubtful if enclosure.holds(found.pixels(number), region.at_edge) => Kind::Lung,
+        Kind::Lung if !enclosure.holds(found.pixels(number), region.at_edge) => Kind::Other,
         kind => kind,
     };
     let kinds: Vec<Kind> = found.regions.iter().enumerate().map(kind).collect();
@@ -122,7 +116,7 @@ fn air(image: &ArrayView2<'_, i16>, labels: &ArrayView2<'_, u8>, found: &Regions
         for pixel in run.pixels() {
             let label = labels[pixel];
             let side = match kinds[run.number] {
-                Kind::Other | Kind::Doubtful => break,
+                Kind::Other => break,
                 Kind::Lung if label == BACKGROUND && image[pixel] < AIRWAY_BELOW => continue,
                 Kind::Lung => region.side().unwrap_or_else(|| match label {
                     BACKGROUND => nearer(pixel.1, found.middles()),
