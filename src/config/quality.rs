@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What is done with a series that a check objects to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Nothing, and nothing is said.

@@ -102,6 +102,11 @@ impl Lungs {
     pub fn has_lungs(&self) -> bool {
         self.left.is_some() || self.right.is_some()
     }
+
+    /// The volume of both in millilitres.
+    pub fn millilitres(&self) -> f64 {
+        [&self.left, &self.right].into_iter().flatten().map(|lung| lung.millilitres).sum()
+    }
 }
 
 /// One lung.
@@ -149,9 +154,8 @@ impl Completeness {
 
     /// True if so much lung was not seen that embolism cannot be called absent. Lung that is smaller by disease was seen.
     pub fn limits_decision(&self, lungs: &Lungs) -> bool {
-        let found: f64 = [&lungs.left, &lungs.right].into_iter().flatten().map(|lung| lung.millilitres).sum();
         let unseen = self.left.unseen_ml() + self.right.unseen_ml();
-        unseen > Self::UNSEEN_SHARE * (found + unseen)
+        unseen > Self::UNSEEN_SHARE * (lungs.millilitres() + unseen)
     }
 
     /// What is missing, in words; `None` if nothing is.
@@ -161,7 +165,7 @@ impl Completeness {
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 
-    /// The reason for scripts, if anything is missing. It does not reject the series.
+    /// The reason, if anything is missing.
     pub fn warning(&self) -> Option<Rejection> {
         self.explanation().map(|explanation| Rejection::new(Reason::LungsIncomplete, explanation))
     }

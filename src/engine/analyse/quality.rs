@@ -13,6 +13,7 @@ mod tests;
 
 use dicom_dictionary_std::tags;
 
+use super::findings::Lungs;
 use crate::config::{QualityConfig, Severity};
 use crate::dicom::elements::number;
 use crate::engine::volume::{LungMask, Reason, Rejection, Volume};
@@ -66,13 +67,14 @@ fn too_thick(volume: &Volume, thickest: f64) -> Option<Rejection> {
 }
 
 /// Judges a volume with its lungs: are they there, whole, of a person's size, and is there contrast agent between them?
-pub fn check_chest(volume: &Volume, lungs: &LungMask, settings: &QualityConfig) -> Vec<Rejection> {
-    if let Some(rejection) = chest::not_a_chest(volume, lungs, settings.smallest_lung_cm2) {
+/// `lungs` are those of the mask.
+pub fn check_chest(volume: &Volume, mask: &LungMask, lungs: &Lungs, settings: &QualityConfig) -> Vec<Rejection> {
+    if let Some(rejection) = chest::not_a_chest(volume, mask, settings.smallest_lung_cm2) {
         // Cut lungs and vessels cannot be judged where there are no lungs.
         return vec![rejection];
     }
-    let contrast = contrast::check(volume, lungs, settings.lowest_contrast_hu);
-    let cut = chest::cut(volume, lungs, settings.largest_cut_cm2);
-    let implausible = chest::implausible(volume, lungs, settings.largest_lungs_ml);
+    let contrast = contrast::check(volume, mask, settings.lowest_contrast_hu);
+    let cut = chest::cut(volume, mask, settings.largest_cut_cm2);
+    let implausible = chest::implausible(&volume.geometry, lungs, settings.largest_lungs_ml);
     contrast.into_iter().chain(cut).chain(implausible).collect()
 }

@@ -167,7 +167,7 @@ fn examine(
     rejections.extend(timings.time(Stage::Quality, || check_images(&volume, options.quality)));
     let mask = timings.time(Stage::Lungs, || lungs::segment(&mut models.lungs, &volume))?;
     let measured = lungs::measure(&mask, &volume.geometry);
-    rejections.extend(timings.time(Stage::Quality, || check_chest(&volume, &mask, options.quality)));
+    rejections.extend(timings.time(Stage::Quality, || check_chest(&volume, &mask, &measured, options.quality)));
     let completeness = timings.time(Stage::Quality, || lungs::completeness(&volume, &mask, &measured));
     rejections.extend(completeness.warning());
     rejections.retain(|rejection| severity(rejection.reason, options.quality) != Severity::Off);

@@ -4,6 +4,7 @@ use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayView2};
 
 use super::image_grid::ImageGrid;
+use super::percentile::brightest_tenth;
 use super::pixels;
 use super::stack::Stack;
 use crate::dicom::bounded::Limits;
@@ -119,10 +120,5 @@ fn soft_tissue(cells: impl Iterator<Item = Cell>) -> (Option<f64>, f64) {
         0 => f64::INFINITY,
         count => cells.iter().map(|cell| cell.deviation).sum::<f64>() / count as f64,
     };
-    if cells.len() < FEWEST_CELLS {
-        return (None, noise);
-    }
-    let mut means: Vec<f64> = cells.iter().map(|cell| cell.mean).collect();
-    let rank = means.len() * 9 / 10;
-    (Some(*means.select_nth_unstable_by(rank, f64::total_cmp).1), noise)
+    (brightest_tenth(cells.iter().map(|cell| cell.mean), FEWEST_CELLS), noise)
 }

@@ -15,6 +15,7 @@ mod lattice;
 mod left_out;
 mod naming;
 pub mod nifti;
+pub mod percentile;
 mod pixels;
 pub mod preparation;
 mod reading;

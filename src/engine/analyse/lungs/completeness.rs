@@ -5,6 +5,8 @@
 //! within the chest that is no gas should be in the mask. And one lung is about as large as the other. This says nothing
 //! of lungs that the stack cuts at its top or bottom: see `quality`.
 
+use std::cell::LazyCell;
+
 use ndarray::parallel::prelude::*;
 use ndarray::{ArrayView2, Axis};
 
@@ -208,10 +210,11 @@ impl<'a> Grid<'a> {
                 && !region.holds_room_air()
                 && !region.is_gas()
         };
+        let enclosure = LazyCell::new(|| self.scale.enclosure(image));
         let mut lost = [0.0; 2];
         for (number, region) in found.regions.iter().enumerate().filter(|(_, region)| is_candidate(region)) {
             let Some(side) = self.side(&found, number) else { continue };
-            if self.scale.enclosure(image).holds(found.pixels(number), region.at_edge) {
+            if enclosure.holds(found.pixels(number), region.at_edge) {
                 lost[side] += (region.area - region.lung()) as f64 * cell_mm2;
             }
         }

@@ -78,6 +78,17 @@ mod tests {
     }
 
     #[test]
+    fn the_shell_of_a_table_that_slants_is_not_thick() {
+        // Each row runs through six pixels of a shell of two rows: foam lies between two such shells.
+        let image = Array2::from_shape_fn((30, 30), |(row, column)| match row + column / 3 {
+            10 | 11 | 22 | 23 => -200,
+            12..22 => -900,
+            _ => -1000,
+        });
+        assert_eq!(Enclosure::of(&image.view(), -400, [3, 3]).sides((12, 12)), 0);
+    }
+
+    #[test]
     fn a_lung_that_the_image_cuts_has_three_sides() {
         let image = Array2::from_shape_fn((20, 20), |(row, column)| match (row, column) {
             (6..14, ..8) => -850,

@@ -2,6 +2,7 @@
 
 use ndarray::ArrayView2;
 
+use crate::engine::analyse::findings::Lungs;
 use crate::engine::volume::components::filled;
 use crate::engine::volume::{BACKGROUND, Geometry, LungMask, Reason, Rejection, Volume};
 
@@ -87,10 +88,9 @@ pub(super) fn cut(volume: &Volume, lungs: &LungMask, largest_cut: f64) -> Option
 
 /// That the lungs are larger than a person's. `largest` is the most that both together hold, in millilitres: total lung
 /// capacity is 4 to 7 litres and at most about 9 in tall men and in emphysema.
-pub(super) fn implausible(volume: &Volume, lungs: &LungMask, largest: f64) -> Option<Rejection> {
-    let voxels = lungs.0.iter().filter(|label| **label != BACKGROUND).count();
-    let millilitres = voxels as f64 * volume.geometry.voxel_millilitres();
-    let [column, row, slice] = volume.geometry.spacing;
+pub(super) fn implausible(geometry: &Geometry, lungs: &Lungs, largest: f64) -> Option<Rejection> {
+    let millilitres = lungs.millilitres();
+    let [column, row, slice] = geometry.spacing;
     (millilitres > largest).then(|| {
         Rejection::new(
             Reason::ImplausibleLungs,

@@ -2,6 +2,7 @@
 
 use ndarray::{Array2, Axis};
 
+use crate::engine::volume::percentile::brightest_tenth;
 use crate::engine::volume::preparation::{Crop, Preparation, Preparer};
 use crate::engine::volume::{BACKGROUND, LEFT_LUNG, LungMask, RIGHT_LUNG, Reason, Rejection, Volume, VoxelPoint};
 
@@ -33,7 +34,7 @@ struct Layer {
 /// opacified reads 150 to 200, a diagnostic one above 200.
 pub(super) fn check(volume: &Volume, lungs: &LungMask, lowest: f64) -> Option<Rejection> {
     let slices = soft_tissue(volume, lungs);
-    let Some(level) = level(slices.iter().flat_map(|slice| &slice.cells), FEWEST_CELLS) else {
+    let Some(level) = level(&slices, FEWEST_CELLS) else {
         let cells: usize = slices.iter().map(|slice| slice.cells.len()).sum();
         return Some(Rejection::new(
             Reason::ContrastUnknown,
@@ -117,20 +118,14 @@ fn layers(slices: &[SoftTissue]) -> Vec<Layer> {
     let [low, high] = JUDGED_HEIGHTS.map(|share| (share * slices.len() as f64).round() as usize);
     let judged = &slices[low..high];
     let layer = |slices: &[SoftTissue]| {
-        let level = level(slices.iter().flat_map(|slice| &slice.cells), FEWEST_CELLS_OF_LAYER)?;
+        let level = level(slices, FEWEST_CELLS_OF_LAYER)?;
         Some(Layer { level, heights: [slices.first()?.height, slices.last()?.height] })
     };
     judged.chunks_exact(LAYER).filter_map(layer).collect()
 }
 
-/// The 90th percentile of values; `None` if they are fewer than `fewest`.
-fn level<'a>(values: impl Iterator<Item = &'a f64>, fewest: usize) -> Option<f64> {
-    let mut values: Vec<f64> = values.copied().collect();
-    if values.len() < fewest {
-        return None;
-    }
-    let rank = values.len() * 9 / 10;
-    Some(*values.select_nth_unstable_by(rank, f64::total_cmp).1)
+fn level(slices: &[SoftTissue], fewest: usize) -> Option<f64> {
+    brightest_tenth(slices.iter().flat_map(|slice| slice.cells.iter().copied()), fewest)
 }
 
 /// Labels of the lung mask at the cells of a prepared slice.

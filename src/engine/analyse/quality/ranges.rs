@@ -19,9 +19,9 @@ pub fn check(volume: &Volume, model: &Manifest) -> Option<Rejection> {
     let Ranges { slice_mm, pixel_mm, age_years, kernels } = &model.training.ranges;
     let slice = number(&volume.header, tags::SLICE_THICKNESS).unwrap_or(0.0).max(volume.geometry.spacing[2]);
     let problems: Vec<String> = [
-        outside("slices", slice, "mm", &slice_mm.or(Some(USUAL_SLICES))),
-        outside("pixels", volume.geometry.spacing[0].max(volume.geometry.spacing[1]), "mm", pixel_mm),
-        age(volume).and_then(|years| outside("an age", years, "years", age_years)),
+        outside("slices", slice, "mm", slice_mm.or(Some(USUAL_SLICES))),
+        outside("pixels", volume.geometry.spacing[0].max(volume.geometry.spacing[1]), "mm", *pixel_mm),
+        age(volume).and_then(|years| outside("an age", years, "years", *age_years)),
         foreign_kernel(volume, kernels),
     ]
     .into_iter()
@@ -35,9 +35,8 @@ pub fn check(volume: &Volume, model: &Manifest) -> Option<Rejection> {
     })
 }
 
-#[expect(clippy::ref_option, reason = "the ranges of a manifest are read in place")]
-fn outside(what: &str, value: f64, unit: &str, range: &Option<[f64; 2]>) -> Option<String> {
-    let [low, high] = (*range)?;
+fn outside(what: &str, value: f64, unit: &str, range: Option<[f64; 2]>) -> Option<String> {
+    let [low, high] = range?;
     let inside = value >= low * (1.0 - ROUNDING) && value <= high * (1.0 + ROUNDING);
     (!inside).then(|| format!("{what} of {value:.2} {unit} (only {low} to {high})"))
 }

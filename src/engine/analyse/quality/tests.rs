@@ -5,6 +5,7 @@ use ndarray::{Array3, Axis};
 use super::chest::LUNG_AIR;
 use super::*;
 use crate::config::Config;
+use crate::engine::analyse::lungs::measure;
 use crate::engine::volume::components::{filled, label, sizes};
 use crate::engine::volume::testing::{LIMITS, SUPINE, files, geometry, test_data, volume};
 use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG, nifti, read_series};
@@ -44,11 +45,15 @@ fn reasons(rejections: &[Rejection]) -> Vec<Reason> {
     rejections.iter().map(|rejection| rejection.reason).collect()
 }
 
+fn judged(volume: &Volume, mask: &LungMask) -> Vec<Rejection> {
+    check_chest(volume, mask, &measure(mask, &volume.geometry), &settings())
+}
+
 /// Both checks on a real series.
 fn checked(folder: &str) -> Option<Vec<Reason>> {
     let volume = read_series(&files(&test_data(folder)?), &LIMITS).volume.expect("a volume");
     let lungs = lungs_by_threshold(&volume);
-    Some(reasons(&[check_images(&volume, &settings()), check_chest(&volume, &lungs, &settings())].concat()))
+    Some(reasons(&[check_images(&volume, &settings()), judged(&volume, &lungs)].concat()))
 }
 
 #[test]
@@ -76,7 +81,7 @@ fn a_real_abdomen_is_not_a_chest_although_lung_bases_are_in_it() {
     let header = InMemDicomObject::new_empty();
     let hounsfield = voxels.mapv(|hounsfield| hounsfield as i16);
     let volume = Volume { hounsfield, geometry, slices: Vec::new(), header };
-    assert_eq!(reasons(&check_chest(&volume, &lungs_by_threshold(&volume), &settings())), [Reason::NotAChest]);
+    assert_eq!(reasons(&judged(&volume, &lungs_by_threshold(&volume))), [Reason::NotAChest]);
 }
 
 /// Two lungs of 180 mm in a body, a vessel between them and a spine behind it.
@@ -100,7 +105,7 @@ fn thorax(slices: usize, vessel: f64) -> Volume {
 }
 
 fn checks(volume: &Volume) -> Vec<Reason> {
-    reasons(&check_chest(volume, &lungs_by_threshold(volume), &settings()))
+    reasons(&judged(volume, &lungs_by_threshold(volume)))
 }
 
 #[test]
@@ -115,7 +120,7 @@ fn an_enhanced_thorax_passes_and_each_fault_is_reported_alone_and_together() {
 fn a_body_without_lungs_and_a_mask_without_voxels_are_not_a_chest() {
     let mut volume = thorax(70, 180.0);
     let nothing = LungMask(Array3::zeros(volume.hounsfield.dim()));
-    assert_eq!(reasons(&check_chest(&volume, &nothing, &settings())), [Reason::NotAChest]);
+    assert_eq!(reasons(&judged(&volume, &nothing)), [Reason::NotAChest]);
     volume.hounsfield.mapv_inplace(|hounsfield| if hounsfield == -850 { 40 } else { hounsfield });
     assert_eq!(checks(&volume), [Reason::NotAChest]);
 }
@@ -134,7 +139,7 @@ fn contrast_cannot_be_judged_where_one_lung_is_missing() {
     let volume = thorax(70, 60.0);
     let mut lungs = lungs_by_threshold(&volume);
     lungs.0.mapv_inplace(|label| if label == RIGHT_LUNG { BACKGROUND } else { label });
-    assert_eq!(reasons(&check_chest(&volume, &lungs, &settings())), [Reason::ContrastUnknown]);
+    assert_eq!(reasons(&judged(&volume, &lungs)), [Reason::ContrastUnknown]);
 }
 
 #[test]
@@ -146,7 +151,7 @@ fn contrast_in_one_part_of_the_chest_only_is_a_reason_that_names_the_heights() {
                 *hounsfield = 45;
             }
         }
-        let found = check_chest(&half, &lungs_by_threshold(&half), &settings());
+        let found = judged(&half, &lungs_by_threshold(&half));
         assert_eq!(reasons(&found), [Reason::UnevenContrast]);
         let told = &found[0].explanation;
         assert!(told.contains("45 HU at z") && told.contains("but at 180 HU at z"), "{told}");
@@ -158,7 +163,7 @@ fn lungs_larger_than_a_person_s_are_a_reason() {
     let mut volume = thorax(70, 180.0);
     volume.geometry.spacing = [8.0, 8.0, 3.0];
     let lungs = lungs_by_threshold(&volume);
-    assert!(reasons(&check_chest(&volume, &lungs, &settings())).contains(&Reason::ImplausibleLungs));
+    assert!(reasons(&judged(&volume, &lungs)).contains(&Reason::ImplausibleLungs));
 }
 
 #[test]
