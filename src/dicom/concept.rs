@@ -36,6 +36,10 @@ pub mod sct {
     pub const STANDARD_DEVIATION: Concept = Concept::new("386136009", "SCT", "Standard Deviation");
     /// Pulmonary artery.
     pub const PULMONARY_ARTERY: Concept = Concept::new("81040000", "SCT", "Pulmonary artery");
+    /// Pulmonary trunk.
+    pub const PULMONARY_TRUNK: Concept = Concept::new("45341000", "SCT", "Pulmonary trunk");
+    /// Thoracic aorta.
+    pub const THORACIC_AORTA: Concept = Concept::new("113262008", "SCT", "Thoracic aorta");
     /// Lung.
     pub const LUNG: Concept = Concept::new("39607008", "SCT", "Lung");
     /// Right.
@@ -119,6 +123,8 @@ pub mod dcm {
     pub const ALGORITHM_FAMILY: Concept = Concept::new("111000", "DCM", "Algorithm Family");
     /// Artificial Intelligence.
     pub const ARTIFICIAL_INTELLIGENCE: Concept = Concept::new("123110", "DCM", "Artificial Intelligence");
+    /// Median Attenuation Coefficient, in Hounsfield units.
+    pub const MEDIAN_ATTENUATION: Concept = Concept::new("112182", "DCM", "Median Attenuation Coefficient");
     /// Probability.
     pub const PROBABILITY: Concept = Concept::new("122157", "DCM", "Probability");
     /// Source of Measurement.
@@ -188,6 +194,20 @@ pub mod umls {
     pub const QUALITATIVE_EVALUATIONS: Concept = Concept::new("C0034375", "UMLS", "Qualitative Evaluations");
 }
 
+/// Concepts of this program, where no terminology has one. Objects that use them describe the scheme.
+pub mod own {
+    use super::Concept;
+
+    /// Coding Scheme Designator (0008,0102).
+    pub const SCHEME: &str = "99PENODE";
+    /// What the scheme is called.
+    pub const NAME: &str = "pe-node quality checks";
+
+    /// Attenuation of the pulmonary trunk as a multiple of the aorta's.
+    pub const TRUNK_TO_AORTA: Concept =
+        Concept::new("trunk-to-aorta-ratio", SCHEME, "Attenuation of pulmonary trunk relative to aorta");
+}
+
 /// English (United States), as the language of our documents.
 pub const ENGLISH: Concept = Concept::new("en-US", "RFC5646", "English (United States)");
 
@@ -203,6 +223,10 @@ pub mod ucum {
     pub const MILLIMETRE: Concept = Concept::new("mm", "UCUM", "millimeter");
     /// Number of pixels.
     pub const PIXELS: Concept = Concept::new("{pixels}", "UCUM", "pixels");
+    /// Hounsfield unit.
+    pub const HOUNSFIELD: Concept = Concept::new("[hnsf'U]", "UCUM", "Hounsfield unit");
+    /// Ratio.
+    pub const RATIO: Concept = Concept::new("{ratio}", "UCUM", "ratio");
     /// Direction cosine.
     pub const COSINE: Concept = Concept::new("{-1:1}", "UCUM", "{-1:1}");
 }

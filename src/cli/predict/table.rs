@@ -38,6 +38,9 @@ pub(super) struct Row {
     /// Lung that is beyond the field of view, lost, or gone by disease, in millilitres.
     left_lung_missing_ml: Option<String>,
     right_lung_missing_ml: Option<String>,
+    /// Hounsfield units of the great vessels, where they were measured.
+    pulmonary_trunk_hu: Option<String>,
+    aorta_hu: Option<String>,
 }
 
 pub(super) fn row(series: &SeriesFiles, outcome: &Result<PredictedSeries, CliError>, elapsed: Duration) -> Row {
@@ -45,6 +48,7 @@ pub(super) fn row(series: &SeriesFiles, outcome: &Result<PredictedSeries, CliErr
     let analysed = summary.and_then(AnalysisSummary::analysed);
     let lungs = summary.and_then(AnalysisSummary::lungs);
     let missing = summary.and_then(AnalysisSummary::missing_lung);
+    let enhancement = summary.map(|summary| summary.enhancement).unwrap_or_default();
     let deviation = analysed.and_then(|analysed| analysed.standard_deviation).map(|share| format!("{share:.6}"));
     Row {
         study_instance_uid: series.study_instance_uid.to_string(),
@@ -66,6 +70,8 @@ pub(super) fn row(series: &SeriesFiles, outcome: &Result<PredictedSeries, CliErr
         left_out: summary.map(|summary| left_out(&summary.left_out)).unwrap_or_default(),
         left_lung_missing_ml: missing.map(|missing| format!("{:.1}", missing.left_ml)),
         right_lung_missing_ml: missing.map(|missing| format!("{:.1}", missing.right_ml)),
+        pulmonary_trunk_hu: enhancement.trunk_hu.map(|hounsfield| format!("{hounsfield:.1}")),
+        aorta_hu: enhancement.aorta_hu.map(|hounsfield| format!("{hounsfield:.1}")),
     }
 }
 

@@ -1,14 +1,13 @@
-//! The embolism classifier: every network of the package over all prepared slices, calibration, decision.
+//! The embolism classifier: every network of the package over all prepared slices, and calibration.
 
 use ndarray::Array3;
 
 use super::AnalyseError;
 use super::ensemble::{self, SliceMeans};
-use super::findings::{AnalysedField, Decision, Probability, SliceFinding, TargetFinding};
-use crate::engine::models::manifest::{IntendedUse, Manifest, OperatingPoint};
+use super::findings::{AnalysedField, SliceFinding, TargetFinding};
 use crate::engine::models::networks::EmbolismNetwork;
 use crate::engine::volume::preparation::Preparer;
-use crate::engine::volume::{Geometry, LungMask, Reason, Rejection, Volume, VoxelPoint};
+use crate::engine::volume::{Geometry, LungMask, Volume, VoxelPoint};
 
 /// The classifier's answer for an exam.
 #[derive(Debug, Clone)]
@@ -95,44 +94,6 @@ fn field(preparer: &Preparer, volume: &Volume) -> AnalysedField {
     AnalysedField { slice, corners }
 }
 
-/// The decision for a probability at the package's operating point.
-///
-/// `intended_use` is the most restricted one of all models that took part. A package for demonstration does not decide
-/// on images of a patient: its answer is undetermined unless the images say that they are synthetic (0008,001C) or the
-/// site allows it. No package decides on images of a kind that it was not trained on. Where lung was `unseen`, or a warning
-/// says that something was not seen, embolism may be there: it is not called absent.
-pub fn decide(
-    probability: Probability,
-    manifest: &Manifest,
-    intended_use: IntendedUse,
-    synthetic: bool,
-    allow_demonstration: bool,
-    unseen: bool,
-    warnings: &[Rejection],
-) -> Decision {
-    let allowed = intended_use != IntendedUse::Demonstration || synthetic || allow_demonstration;
-    let outside_training = warnings.iter().any(|warning| warning.reason == Reason::OutsideTraining);
-    let may_decide = allowed && !outside_training;
-    let Some(point) = manifest.operating_point.as_ref().filter(|_| may_decide) else { return Decision::Undetermined };
-    let unseen = unseen || warnings.iter().any(|warning| warning.reason.hides_embolism());
-    match at_operating_point(probability.value(), point) {
-        Decision::Absent if unseen => Decision::Undetermined,
-        decision => decision,
-    }
-}
-
-/// The decision for a calibrated probability at an operating point.
-pub fn at_operating_point(probability: f64, point: &OperatingPoint) -> Decision {
-    let [low, high] = point.indeterminate;
-    if (low..high).contains(&probability) {
-        Decision::Undetermined
-    } else if probability >= point.threshold {
-        Decision::Present
-    } else {
-        Decision::Absent
-    }
-}
-
 /// Divides the attention of each prepared slice among the source slices that take its values. A prepared slice that no
 /// source slice takes gives its attention to the nearest ones. The shares of an exam sum to one.
 fn shares(prepared: &[(usize, usize)], attention: &[f32]) -> Vec<f64> {
@@ -157,74 +118,6 @@ fn shares(prepared: &[(usize, usize)], attention: &[f32]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn manifest(intended_use: &str) -> Manifest {
-        let text = include_str!("../../../fixtures/models/fixture-embolism/1.0.0/model.toml");
-        Manifest::parse(&text.replace("\"demonstration\"", &format!("\"{intended_use}\""))).expect("fixture")
-    }
-
-    fn decided(probability: f64, intended_use: &str, synthetic: bool, allow: bool) -> Decision {
-        let manifest = manifest(intended_use);
-        let probability = Probability::new(probability).expect("probability");
-        decide(probability, &manifest, manifest.intended_use, synthetic, allow, false, &[])
-    }
-
-    #[test]
-    fn the_operating_point_and_its_band_decide() {
-        assert_eq!(decided(0.44, "research", false, false), Decision::Absent);
-        assert_eq!(decided(0.45, "research", false, false), Decision::Undetermined);
-        assert_eq!(decided(0.54, "research", false, false), Decision::Undetermined);
-        assert_eq!(decided(0.55, "research", false, false), Decision::Present);
-    }
-
-    #[test]
-    fn without_a_band_the_threshold_itself_is_present() {
-        let mut manifest = manifest("research");
-        let point = manifest.operating_point.as_mut().expect("operating point");
-        point.indeterminate = [0.5, 0.5];
-        let at = |value: f64| {
-            let probability = Probability::new(value).expect("probability");
-            decide(probability, &manifest, IntendedUse::Research, false, false, false, &[])
-        };
-        assert_eq!(at(0.5), Decision::Present);
-        assert_eq!(at(0.499), Decision::Absent);
-    }
-
-    #[test]
-    fn a_demonstration_decides_on_synthetic_images_only_unless_the_site_allows_more() {
-        assert_eq!(decided(0.99, "demonstration", false, false), Decision::Undetermined);
-        assert_eq!(decided(0.99, "demonstration", true, false), Decision::Present);
-        assert_eq!(decided(0.99, "demonstration", false, true), Decision::Present);
-        assert_eq!(decided(0.01, "clinical", false, false), Decision::Absent);
-        // A clinical classifier on the lungs that a demonstration found.
-        let (probability, clinical) = (Probability::new(0.99).expect("probability"), manifest("clinical"));
-        let least = clinical.intended_use.min(IntendedUse::Demonstration);
-        assert_eq!(decide(probability, &clinical, least, false, false, false, &[]), Decision::Undetermined);
-    }
-
-    #[test]
-    fn what_was_not_seen_forbids_absent_and_images_unlike_the_training_forbid_a_decision() {
-        let manifest = manifest("research");
-        let with = |probability: f64, reason: Reason| {
-            let probability = Probability::new(probability).expect("probability");
-            decide(probability, &manifest, manifest.intended_use, false, false, false, &[Rejection::new(reason, "")])
-        };
-        assert_eq!(with(0.9, Reason::LungsCut), Decision::Present, "what was seen keeps its decision");
-        assert_eq!(with(0.1, Reason::LungsCut), Decision::Undetermined);
-        assert_eq!(with(0.1, Reason::TooThick), Decision::Absent);
-        assert_eq!(with(0.9, Reason::OutsideTraining), Decision::Undetermined);
-    }
-
-    #[test]
-    fn embolism_is_not_called_absent_where_lung_was_not_seen_and_a_finding_stays() {
-        let manifest = manifest("research");
-        let at = |value: f64, unseen: bool| {
-            let probability = Probability::new(value).expect("probability");
-            decide(probability, &manifest, IntendedUse::Research, false, false, unseen, &[])
-        };
-        assert_eq!([false, true].map(|unseen| at(0.1, unseen)), [Decision::Absent, Decision::Undetermined]);
-        assert_eq!(at(0.9, true), Decision::Present);
-    }
 
     #[test]
     fn attention_is_divided_among_source_slices_and_none_is_lost() {

@@ -166,6 +166,7 @@ mod tests {
             sop_class_uid: Uid::derived(["class"]),
             sop_instance_uid: Uid::derived(["instance", index.to_string().as_str()]),
             instance_number: None,
+            thickness_mm: None,
             position: geometry.to_patient(VoxelPoint { column: 0.0, row: 0.0, slice: index as f64 }),
         };
         let slices = (0..30).map(slice).collect();

@@ -3,6 +3,7 @@
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
+use super::enhancement::Enhancement;
 use crate::engine::models::lineup::Packages;
 use crate::engine::models::manifest::{IntendedUse, Manifest};
 use crate::engine::models::target::Target;
@@ -134,6 +135,8 @@ pub struct Completeness {
 pub struct SideCompleteness {
     /// Beyond the field of view: an estimate.
     pub cut_ml: f64,
+    /// Below and above the stack: an estimate.
+    pub beyond_stack_ml: f64,
     /// Air within the chest that looks like lung and is not in the mask.
     pub lost_ml: f64,
     /// How much smaller the lung is than the other one, if it is much smaller and nothing else explains it: an effusion,
@@ -144,7 +147,7 @@ pub struct SideCompleteness {
 impl SideCompleteness {
     /// Lung that is there and was not analysed, in millilitres.
     pub fn unseen_ml(&self) -> f64 {
-        self.cut_ml + self.lost_ml
+        self.cut_ml + self.beyond_stack_ml + self.lost_ml
     }
 }
 
@@ -158,7 +161,12 @@ impl Completeness {
         unseen > Self::UNSEEN_SHARE * (lungs.millilitres() + unseen)
     }
 
-    /// What is missing, in words; `None` if nothing is.
+    /// Lung below and above the stack, in millilitres: an estimate.
+    pub fn beyond_stack_ml(&self) -> f64 {
+        self.left.beyond_stack_ml + self.right.beyond_stack_ml
+    }
+
+    /// What is missing within the stack, in words; `None` if nothing is.
     pub fn explanation(&self) -> Option<String> {
         let sides = [("left", "right", &self.left), ("right", "left", &self.right)];
         let parts: Vec<String> = sides.into_iter().flat_map(|(name, other, side)| side.parts(name, other)).collect();
@@ -274,6 +282,8 @@ pub struct Findings {
     pub lungs: Lungs,
     /// What is missing of the lungs.
     pub completeness: Completeness,
+    /// How bright contrast agent makes the great vessels.
+    pub enhancement: Enhancement,
     /// What is wrong with the images although they were analysed, in the order of `Reason`.
     pub warnings: Vec<Rejection>,
     /// What of the series was not analysed.
@@ -329,7 +339,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_named_with_its_side_and_nothing_is_said_of_whole_lungs() {
         assert_eq!(Completeness::default().warning(), None);
-        let left = SideCompleteness { cut_ml: 240.4, lost_ml: 120.0, smaller_ml: 0.0 };
+        let left = SideCompleteness { cut_ml: 240.4, lost_ml: 120.0, ..SideCompleteness::default() };
         let right = SideCompleteness { smaller_ml: 800.0, ..SideCompleteness::default() };
         let warning = Completeness { left, right }.warning().expect("a warning");
         assert_eq!(warning.reason.code(), "lungs-incomplete");

@@ -6,6 +6,7 @@
 mod completeness;
 mod disjoint;
 mod enclosure;
+mod ends;
 mod largest_components;
 mod morphology;
 mod recovery;

@@ -3,7 +3,9 @@
 //! Each stage is a function of the volume and of what the stages before it found. Networks are run in batches of
 //! prepared slices or in patches, so that memory is bounded by the volume itself and one batch.
 
+pub mod decision;
 pub mod embolism;
+pub mod enhancement;
 mod ensemble;
 pub mod evidence;
 pub mod findings;

@@ -5,17 +5,22 @@
 //! what a model was trained on. Each gives all reasons that apply, with the values they rest on. The settings say what
 //! follows from a reason: see [`severity`].
 
+mod airway;
+mod cells;
 mod chest;
 mod contrast;
+mod great_vessels;
+mod phases;
 pub mod ranges;
+mod slices;
 #[cfg(test)]
 mod tests;
 
-use dicom_dictionary_std::tags;
-
-use super::findings::Lungs;
+use self::cells::Cells;
+use self::contrast::Mediastinum;
+use super::enhancement::Enhancement;
+use super::findings::{Completeness, Lungs};
 use crate::config::{QualityConfig, Severity};
-use crate::dicom::elements::number;
 use crate::engine::volume::{LungMask, Reason, Rejection, Volume};
 
 /// What follows from a reason. Reasons without a setting leave nothing whole to analyse, so they reject.
@@ -25,7 +30,9 @@ pub fn severity(reason: Reason, settings: &QualityConfig) -> Severity {
         Reason::NoContrast => settings.no_contrast,
         Reason::UnevenContrast => settings.uneven_contrast,
         Reason::ContrastUnknown => settings.contrast_unknown,
+        Reason::AorticPhase => settings.aortic_phase,
         Reason::TooFewSlices => settings.too_few_slices,
+        Reason::SkippedSlices => settings.skipped_slices,
         Reason::TooThick => settings.too_thick,
         Reason::LungsCut => settings.lungs_cut,
         Reason::LungsIncomplete => settings.lungs_incomplete,
@@ -41,40 +48,44 @@ pub fn severity(reason: Reason, settings: &QualityConfig) -> Severity {
     }
 }
 
-/// Judges a volume before its lungs are known: number, distance and thickness of slices.
+/// Judges a volume before its lungs are known: number, distance, thickness and numbering of slices.
 pub fn check_images(volume: &Volume, settings: &QualityConfig) -> Vec<Rejection> {
-    too_few(volume, settings.fewest_slices).into_iter().chain(too_thick(volume, settings.thickest_slice_mm)).collect()
+    let thick = slices::too_thick(volume, settings.thickest_slice_mm);
+    slices::too_few(volume, settings.fewest_slices).into_iter().chain(slices::skipped(volume)).chain(thick).collect()
 }
 
-fn too_few(volume: &Volume, fewest: usize) -> Option<Rejection> {
-    let slices = volume.geometry.size[2];
-    (slices < fewest).then(|| {
-        let explanation = format!("{slices} usable CT slices; at least {fewest} were expected");
-        Rejection::new(Reason::TooFewSlices, explanation)
-    })
+/// What the images of a chest show of its quality.
+#[derive(Debug, Clone, Default)]
+pub struct ChestQuality {
+    /// What is wrong.
+    pub rejections: Vec<Rejection>,
+    /// How bright contrast agent makes the great vessels.
+    pub enhancement: Enhancement,
 }
 
-fn too_thick(volume: &Volume, thickest: f64) -> Option<Rejection> {
-    let distance = volume.geometry.spacing[2];
-    let thickness = number(&volume.header, tags::SLICE_THICKNESS).filter(|thickness| *thickness > 0.0);
-    (distance.max(thickness.unwrap_or(0.0)) > thickest).then(|| {
-        let thickness = thickness.map_or_else(|| "not stated".to_owned(), |thickness| format!("{thickness:.2} mm"));
-        Rejection::new(
-            Reason::TooThick,
-            format!("slices lie {distance:.2} mm apart, thickness {thickness}; at most {thickest} mm are expected"),
-        )
-    })
-}
-
-/// Judges a volume with its lungs: are they there, whole, of a person's size, and is there contrast agent between them?
-/// `lungs` are those of the mask.
-pub fn check_chest(volume: &Volume, mask: &LungMask, lungs: &Lungs, settings: &QualityConfig) -> Vec<Rejection> {
+/// Judges a volume with its lungs: are they there, whole, of a person's size, and is there contrast agent between them,
+/// timed for the pulmonary arteries? `lungs` and `completeness` are those of the mask.
+pub fn check_chest(
+    volume: &Volume,
+    mask: &LungMask,
+    lungs: &Lungs,
+    completeness: &Completeness,
+    settings: &QualityConfig,
+) -> ChestQuality {
     if let Some(rejection) = chest::not_a_chest(volume, mask, settings.smallest_lung_cm2) {
         // Cut lungs and vessels cannot be judged where there are no lungs.
-        return vec![rejection];
+        return ChestQuality { rejections: vec![rejection], ..ChestQuality::default() };
     }
-    let contrast = contrast::check(volume, mask, settings.lowest_contrast_hu);
-    let cut = chest::cut(volume, mask, settings.largest_cut_cm2);
-    let implausible = chest::implausible(&volume.geometry, lungs, settings.largest_lungs_ml);
-    contrast.into_iter().chain(cut).chain(implausible).collect()
+    let Some(cells) = Cells::of(volume, mask) else { return ChestQuality::default() };
+    let mediastinum = Mediastinum::of(&cells);
+    let enhancement = great_vessels::measure(&cells, &volume.geometry);
+    let contrast = contrast::check(&mediastinum, settings.lowest_contrast_hu)
+        .or_else(|| phases::check(&mediastinum, settings.largest_contrast_step_hu));
+    let rejections = [
+        contrast,
+        great_vessels::aortic_phase(&enhancement, settings),
+        chest::cut(volume, mask, completeness, settings.largest_cut_cm2),
+        chest::implausible(&volume.geometry, lungs, settings.largest_lungs_ml),
+    ];
+    ChestQuality { rejections: rejections.into_iter().flatten().collect(), enhancement }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::summary::{AnalysedSummary, AnalysisSummary, Ending, LungStage, LungVolumes, MissingLung, RejectedSummary};
+use super::summary::{
+    AnalysedSummary, AnalysisSummary, Ending, EnhancementSummary, LungStage, LungVolumes, MissingLung, RejectedSummary,
+};
 use super::timings::{Stage, Timings};
 use crate::dicom::Uid;
 use crate::engine::analyse::findings::{Decision, ModelIdentity, Probability, Provider, TargetFinding};
@@ -38,6 +40,13 @@ struct Flat {
     left_lung_missing_ml: Option<f64>,
     #[serde(default)]
     right_lung_missing_ml: Option<f64>,
+    /// Absent before the great vessels were measured, as the next two.
+    #[serde(default)]
+    pulmonary_trunk_hu: Option<f64>,
+    #[serde(default)]
+    aorta_hu: Option<f64>,
+    #[serde(default)]
+    trunk_to_aorta_ratio: Option<f64>,
     provider: Option<Provider>,
     /// Lungs, then embolism, as far as the analysis went.
     models: Vec<ModelIdentity>,
@@ -104,6 +113,9 @@ impl From<&AnalysisSummary> for Flat {
             right_lung_ml: lungs.map(|lungs| lungs.right_ml),
             left_lung_missing_ml: missing.map(|missing| missing.left_ml),
             right_lung_missing_ml: missing.map(|missing| missing.right_ml),
+            pulmonary_trunk_hu: summary.enhancement.trunk_hu,
+            aorta_hu: summary.enhancement.aorta_hu,
+            trunk_to_aorta_ratio: summary.enhancement.ratio,
             provider: summary.provider().cloned(),
             models: summary.models().cloned().collect(),
             demonstration: summary.is_demonstration(),
@@ -171,6 +183,11 @@ impl<'de> Deserialize<'de> for AnalysisSummary {
             series_instance_uid,
             timings: timings.collect(),
             left_out: std::mem::take(&mut flat.left_out),
+            enhancement: EnhancementSummary {
+                trunk_hu: flat.pulmonary_trunk_hu,
+                aorta_hu: flat.aorta_hu,
+                ratio: flat.trunk_to_aorta_ratio,
+            },
             ending: flat.ending(results).map_err(|problem| D::Error::custom(format!("a summary {problem}")))?,
         })
     }
@@ -241,7 +258,14 @@ mod tests {
             }
             let object = after.as_object_mut().expect("an object");
             assert_eq!(object.remove("left_out"), Some(serde_json::json!([])));
-            for added in ["probability_standard_deviation", "left_lung_missing_ml", "right_lung_missing_ml"] {
+            for added in [
+                "probability_standard_deviation",
+                "left_lung_missing_ml",
+                "right_lung_missing_ml",
+                "pulmonary_trunk_hu",
+                "aorta_hu",
+                "trunk_to_aorta_ratio",
+            ] {
                 object.remove(added);
             }
             assert_eq!(after, before);

@@ -16,19 +16,21 @@ use jiff::ZonedDateTime;
 
 pub use self::json::answer;
 pub use self::summary::{
-    AnalysedSummary, AnalysisSummary, Ending, LungStage, LungVolumes, MissingLung, RejectedSummary,
+    AnalysedSummary, AnalysisSummary, Ending, EnhancementSummary, LungStage, LungVolumes, MissingLung, RejectedSummary,
 };
 pub use self::timings::{Stage, Timings};
-use super::analyse::embolism::{classify, decide};
+use super::analyse::decision::{Limit, decide};
+use super::analyse::embolism::classify;
+use super::analyse::enhancement::Enhancement;
 use super::analyse::evidence::explain;
 use super::analyse::findings::{Completeness, Evidence, Findings, Lungs};
-use super::analyse::quality::{check_chest, check_images, ranges, severity};
+use super::analyse::quality::{ChestQuality, check_chest, check_images, ranges, severity};
 use super::analyse::{AnalyseError, lungs};
 use super::models::Models;
 use super::models::manifest::IntendedUse;
 use super::report::{self, Context, ReportError, ResultObject, Results};
 pub use super::report::{ResultKind, ResultReference};
-use super::volume::{Geometry, LeftOut, LungMask, Reason, Rejection, SeriesReading, Volume, read_series};
+use super::volume::{Geometry, LeftOut, LungMask, Rejection, SeriesReading, Volume, read_series};
 use crate::config::{QualityConfig, ReportConfig, Severity};
 use crate::dicom::Uid;
 use crate::dicom::bounded::Limits;
@@ -115,6 +117,8 @@ pub struct RejectedLungs {
     pub mask: LungMask,
     /// The source grid.
     pub geometry: Geometry,
+    /// How bright contrast agent makes the great vessels.
+    pub enhancement: Enhancement,
 }
 
 /// Reads the files of one series to a volume, finds the lungs, checks the quality, classifies and explains.
@@ -162,20 +166,21 @@ fn examine(
     options: &FindOptions,
     timings: &mut Timings,
 ) -> Result<Found, AnalyseError> {
-    // How many slices are enough is a setting; reading counts them by the least that an exam has.
-    rejections.retain(|rejection| rejection.reason != Reason::TooFewSlices);
     rejections.extend(timings.time(Stage::Quality, || check_images(&volume, options.quality)));
     let mask = timings.time(Stage::Lungs, || lungs::segment(&mut models.lungs, &volume))?;
     let measured = lungs::measure(&mask, &volume.geometry);
-    rejections.extend(timings.time(Stage::Quality, || check_chest(&volume, &mask, &measured, options.quality)));
     let completeness = timings.time(Stage::Quality, || lungs::completeness(&volume, &mask, &measured));
+    let ChestQuality { rejections: of_chest, enhancement } = timings
+        .time(Stage::Quality, || check_chest(&volume, &mask, &measured, &completeness, options.quality));
+    rejections.extend(of_chest);
     rejections.extend(completeness.warning());
     rejections.retain(|rejection| severity(rejection.reason, options.quality) != Severity::Off);
     let unusable = |rejection: &Rejection| severity(rejection.reason, options.quality) == Severity::Reject;
     let usable = options.ignore_quality || !rejections.iter().any(unusable);
     if usable && measured.has_lungs() {
         rejections.extend(ranges::check(&volume, models.embolism.manifest()));
-        let judged = Judged { lungs: measured, completeness, warnings: Rejection::merged(rejections), left_out };
+        let warnings = Rejection::merged(rejections);
+        let judged = Judged { lungs: measured, completeness, enhancement, warnings, left_out };
         let findings = interpret(&volume, &mask, judged, models, options, timings)?;
         return Ok(Found::Analysed(Box::new(AnalysedSeries { volume, lungs: mask, findings })));
     }
@@ -185,7 +190,7 @@ fn examine(
         provider: models.provider().clone(),
         demonstration: models.lungs.manifest().intended_use == IntendedUse::Demonstration,
     };
-    let lungs = Some(RejectedLungs { stage, mask, geometry: volume.geometry });
+    let lungs = Some(RejectedLungs { stage, mask, geometry: volume.geometry, enhancement });
     Ok(Found::Rejected(RejectedSeries { rejections: Rejection::merged(rejections), left_out, lungs }))
 }
 
@@ -193,6 +198,7 @@ fn examine(
 struct Judged {
     lungs: Lungs,
     completeness: Completeness,
+    enhancement: Enhancement,
     warnings: Vec<Rejection>,
     left_out: Vec<LeftOut>,
 }
@@ -213,28 +219,24 @@ fn interpret(
             Evidence { slices: of_slices.slices, key_slices, map }
         })
     });
-    let Judged { lungs, completeness, warnings, left_out } = judged;
+    let Judged { lungs, completeness, enhancement, warnings, left_out } = judged;
     let probability = classification.exam.probability;
     let synthetic = text(&volume.header, tags::SYNTHETIC_DATA).is_some_and(|value| value == "YES");
     let classifier = models.embolism.manifest().clone();
     let intended_use = classifier.intended_use.min(models.lungs.manifest().intended_use);
+    let limit = Limit::by_use(intended_use, synthetic, options.allow_demonstration)
+        .max(Limit::by_images(&warnings))
+        .max(Limit::by_lungs(completeness.limits_decision(&lungs)));
     Ok(Findings {
         probability,
         standard_deviation: classification.exam.standard_deviation,
-        decision: decide(
-            probability,
-            &classifier,
-            intended_use,
-            synthetic,
-            options.allow_demonstration,
-            completeness.limits_decision(&lungs),
-            &warnings,
-        ),
+        decision: decide(probability, classifier.operating_point.as_ref(), limit),
         targets: classification.targets,
         evidence,
         field: classification.field,
         lungs,
         completeness,
+        enhancement,
         warnings,
         left_out,
         synthetic,
@@ -248,9 +250,11 @@ fn interpret(
 impl SeriesOutcome {
     /// The outcome in numbers, with the result objects that were made of it.
     pub fn summary(&self, objects: &[ResultObject]) -> AnalysisSummary {
-        let left_out = match &self.found {
-            Found::Analysed(series) => &series.findings.left_out,
-            Found::Rejected(series) => &series.left_out,
+        let (left_out, enhancement) = match &self.found {
+            Found::Analysed(series) => (&series.findings.left_out, series.findings.enhancement),
+            Found::Rejected(series) => {
+                (&series.left_out, series.lungs.as_ref().map(|lungs| lungs.enhancement).unwrap_or_default())
+            }
         };
         let ending = match &self.found {
             Found::Analysed(series) => Ending::Analysed(Box::new(AnalysedSummary::new(&series.findings, objects))),
@@ -264,6 +268,7 @@ impl SeriesOutcome {
             series_instance_uid: self.series_instance_uid.clone(),
             timings: self.timings.clone(),
             left_out: left_out.clone(),
+            enhancement: EnhancementSummary::from(&enhancement),
             ending,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::timings::Timings;
 use crate::dicom::Uid;
+use crate::engine::analyse::enhancement::{Enhancement, Vessel};
 use crate::engine::analyse::findings::{
     Completeness, Decision, Lung, Lungs, ModelIdentity, Probability, Provider, SideCompleteness, TargetFinding,
 };
@@ -21,6 +22,8 @@ pub struct AnalysisSummary {
     pub timings: Timings,
     /// What of the series was not analysed, for other causes than the rejections.
     pub left_out: Vec<LeftOut>,
+    /// How bright contrast agent makes the great vessels.
+    pub enhancement: EnhancementSummary,
     /// With a prediction, or with the reasons why there is none.
     pub ending: Ending,
 }
@@ -115,6 +118,28 @@ impl From<&Completeness> for MissingLung {
     }
 }
 
+/// Hounsfield units of the great vessels; `None` where a vessel was not measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct EnhancementSummary {
+    /// Of the pulmonary trunk.
+    pub trunk_hu: Option<f64>,
+    /// Of the aorta.
+    pub aorta_hu: Option<f64>,
+    /// The trunk's as a multiple of the aorta's.
+    pub ratio: Option<f64>,
+}
+
+impl From<&Enhancement> for EnhancementSummary {
+    fn from(enhancement: &Enhancement) -> Self {
+        let hounsfield = |vessel: Option<Vessel>| vessel.map(|vessel| vessel.hounsfield);
+        Self {
+            trunk_hu: hounsfield(enhancement.trunk),
+            aorta_hu: hounsfield(enhancement.aorta),
+            ratio: enhancement.ratio(),
+        }
+    }
+}
+
 impl AnalysisSummary {
     /// A series that was rejected before any analysis.
     pub fn rejected(study_instance_uid: &Uid, series_instance_uid: &Uid, rejections: &[Rejection]) -> Self {
@@ -123,6 +148,7 @@ impl AnalysisSummary {
             series_instance_uid: Some(series_instance_uid.clone()),
             timings: Timings::default(),
             left_out: Vec::new(),
+            enhancement: EnhancementSummary::default(),
             ending: Ending::Rejected(RejectedSummary { rejections: rejections.to_vec(), lungs: None }),
         }
     }

@@ -1,6 +1,8 @@
 //! Summaries for tests of what stores and shows them.
 
-use super::{AnalysedSummary, AnalysisSummary, Ending, LungStage, LungVolumes, RejectedSummary, Timings};
+use super::{
+    AnalysedSummary, AnalysisSummary, Ending, EnhancementSummary, LungStage, LungVolumes, RejectedSummary, Timings,
+};
 use crate::engine::analyse::findings::{Decision, ModelIdentity, Probability, Provider};
 use crate::engine::models::lineup::Packages;
 use crate::engine::volume::Rejection;
@@ -53,6 +55,7 @@ fn summary(ending: Ending) -> AnalysisSummary {
         series_instance_uid: None,
         timings: Timings::default(),
         left_out: Vec::new(),
+        enhancement: EnhancementSummary::default(),
         ending,
     }
 }

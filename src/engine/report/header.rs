@@ -8,7 +8,7 @@ use jiff::tz::{Offset, TimeZone};
 
 use super::element::{Compose, ascii, empty, has_value};
 use super::{Context, ReportError, ResultObject, statements};
-use crate::dicom::concept::dcm;
+use crate::dicom::concept::{dcm, own};
 use crate::dicom::elements::{self, DataSet};
 use crate::dicom::{Concept, Uid};
 use crate::engine::report::{ResultKind, ResultReference};
@@ -122,7 +122,7 @@ impl Document {
         let ObjectIdentity { kind, series, reference } = self.identity;
         let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
         let object =
-            self.data_set.with_meta(meta).map_err(|source| ReportError::FileMeta { kind, source: Box::new(source) })?;
+            with_own_scheme(self.data_set).with_meta(meta).map_err(|source| ReportError::FileMeta { kind, source: Box::new(source) })?;
         Ok(ResultObject { kind, series_instance_uid: series, sop_instance_uid: reference.instance, object })
     }
 }
@@ -342,6 +342,26 @@ pub(super) struct Device {
     pub(super) name: String,
     /// Manufacturer and model name.
     pub(super) product: &'static str,
+}
+
+/// Describes the coding scheme of this program in an object that uses it: Coding Scheme Identification Sequence
+/// ([PS3.3 C.12.1](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.12.html)).
+fn with_own_scheme(data_set: DataSet) -> DataSet {
+    if !uses_scheme(&data_set, own::SCHEME) {
+        return data_set;
+    }
+    let scheme = empty()
+        .with(tags::CODING_SCHEME_DESIGNATOR, own::SCHEME)
+        .with(tags::CODING_SCHEME_UID, Uid::derived([PRODUCT, "coding scheme", own::SCHEME]).as_str())
+        .with(tags::CODING_SCHEME_NAME, own::NAME)
+        .with(tags::CODING_SCHEME_RESPONSIBLE_ORGANIZATION, PRODUCT);
+    data_set.with_items(tags::CODING_SCHEME_IDENTIFICATION_SEQUENCE, vec![scheme])
+}
+
+/// True if a code at any depth is of a scheme.
+fn uses_scheme(data_set: &DataSet, scheme: &str) -> bool {
+    elements::text(data_set, tags::CODING_SCHEME_DESIGNATOR).is_some_and(|designator| designator == scheme)
+        || data_set.iter().filter_map(|element| element.items()).flatten().any(|item| uses_scheme(item, scheme))
 }
 
 fn in_series(uid: &Uid, instances: Vec<DataSet>) -> DataSet {

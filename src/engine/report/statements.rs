@@ -47,6 +47,7 @@ pub(super) fn all(context: &Context) -> Vec<String> {
         .chain(findings.evidence.is_none().then(|| NO_EVIDENCE.to_owned()))
         .chain(uncalibrated_targets(findings))
         .chain(quality(findings))
+        .chain([enhancement(findings)])
         .chain(findings.left_out.iter().map(|left_out| format!("{left_out}.")))
         .collect()
 }
@@ -127,6 +128,11 @@ pub(super) fn quality(findings: &Findings) -> Option<String> {
     let told = |warning: &Rejection| format!("{}: {}", warning.reason, warning.explanation);
     let warnings: Vec<String> = findings.warnings.iter().map(told).collect();
     Some(format!("Image quality: {}. Analysed in spite of it; the result may be wrong.", warnings.join("; ")))
+}
+
+/// How bright contrast agent makes the great vessels, or that it was not measured.
+pub(super) fn enhancement(findings: &Findings) -> String {
+    format!("Enhancement: {}.", findings.enhancement.explanation())
 }
 
 /// The operating point in one line.

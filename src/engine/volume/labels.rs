@@ -71,6 +71,12 @@ impl Labels {
         self.0[label as usize].as_deref()
     }
 
+    /// Slice Thickness in millimetres.
+    pub(super) fn thickness_mm(&self) -> Option<f64> {
+        let thickness: f64 = self.get(Label::Thickness)?.trim().parse().ok()?;
+        Some(thickness).filter(|thickness| thickness.is_finite() && *thickness > 0.0)
+    }
+
     /// How many labels are those of `other`.
     pub(super) fn in_common(&self, other: &Self) -> usize {
         Label::ALL.into_iter().filter(|label| self.get(*label) == other.get(*label)).count()

@@ -201,9 +201,6 @@ impl Outcome {
         let left_out = explaining::others(&stacks, chosen, limits);
         let mut outcome = Self { left_out, ..Self::default() };
         let stack = stacks.axial.swap_remove(chosen);
-        if stack.slices.len() < MINIMUM_SLICES {
-            outcome.rejections.push(too_few(stack.slices.len()));
-        }
         match stack.geometry.clone().and_then(|geometry| within_limits(geometry, limits)) {
             Ok(geometry) => outcome.read(stack, geometry, limits)?,
             Err(rejection) => outcome.rejections.push(rejection),
@@ -230,7 +227,8 @@ impl Outcome {
 
     /// Adds what is no slice: a fault is a reason only where no whole stack is left without it.
     fn add(&mut self, excluded: &[Excluded]) {
-        let usable = self.volume.is_some() && self.rejections.is_empty();
+        let is_exam = |volume: &Volume| volume.slices.len() >= MINIMUM_SLICES;
+        let usable = self.volume.as_ref().is_some_and(is_exam) && self.rejections.is_empty();
         let (faults, others): (Vec<Excluded>, Vec<Excluded>) =
             excluded.iter().cloned().partition(|one| one.reason.is_some() && !usable);
         self.left_out.extend(explaining::excluded(&others));
@@ -241,13 +239,10 @@ impl Outcome {
         }
         self.rejections.extend(explaining::faults(&faults));
         if self.volume.is_none() && self.rejections.is_empty() {
-            self.rejections.push(too_few(0));
+            let problem = format!("no usable CT slices; at least {MINIMUM_SLICES} were expected");
+            self.rejections.push(Rejection::new(Reason::TooFewSlices, problem));
         }
     }
-}
-
-fn too_few(slices: usize) -> Rejection {
-    Rejection::new(Reason::TooFewSlices, format!("{slices} usable CT slices; at least {MINIMUM_SLICES} were expected"))
 }
 
 /// Rejects a volume that is larger than any scanner makes, before memory is allocated for it.
@@ -266,6 +261,7 @@ fn source_slice(header: SliceHeader) -> SourceSlice {
         sop_class_uid: header.sop_class_uid,
         sop_instance_uid: header.sop_instance_uid,
         instance_number: header.instance_number,
+        thickness_mm: header.labels.thickness_mm(),
         position: PatientPoint(header.position),
     }
 }

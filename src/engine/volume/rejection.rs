@@ -21,10 +21,14 @@ pub enum Reason {
     UnevenContrast,
     /// Too little is seen of the vessels to tell whether there is contrast agent.
     ContrastUnknown,
+    /// The contrast agent makes the aorta brighter than the pulmonary trunk.
+    AorticPhase,
     /// Fewer slices than an exam has.
     TooFewSlices,
     /// A gap in the slice positions.
     MissingSlices,
+    /// Evenly many slices between those that came seem lost.
+    SkippedSlices,
     /// Slices are too thick or too far apart for emboli to show.
     TooThick,
     /// The lungs are cut off at the top or the bottom of the stack.
@@ -60,15 +64,17 @@ impl Reason {
             | Self::NoContrast
             | Self::UnevenContrast
             | Self::ContrastUnknown
+            | Self::AorticPhase
             | Self::TooFewSlices
             | Self::MissingSlices
-            | Self::LungsCut
+            | Self::SkippedSlices
             | Self::BadGeometry
             | Self::Truncated
             | Self::Unreadable => true,
             Self::WrongModality
             | Self::TooThick
             // How much of the lungs is missing decides; see `Completeness`.
+            | Self::LungsCut
             | Self::LungsIncomplete
             | Self::ImplausibleLungs
             | Self::OutsideTraining
@@ -85,8 +91,10 @@ impl Reason {
             Self::NoContrast => "No contrast agent in the vessels of the chest",
             Self::UnevenContrast => "Contrast agent at some heights only",
             Self::ContrastUnknown => "Contrast agent cannot be judged",
+            Self::AorticPhase => "Contrast agent in the aorta rather than in the pulmonary arteries",
             Self::TooFewSlices => "Too few slices",
             Self::MissingSlices => "Slices are missing",
+            Self::SkippedSlices => "Slices between those that came seem lost",
             Self::TooThick => "Slices too thick or too far apart",
             Self::LungsCut => "The stack ends within the lungs",
             Self::LungsIncomplete => "Part of the lungs is missing",

@@ -47,6 +47,7 @@ pub(crate) fn volume(geometry: Geometry, hounsfield: impl Fn([f64; 3]) -> f64) -
             sop_class_uid: Uid::parse(uids::CT_IMAGE_STORAGE).expect("a UID"),
             sop_instance_uid: Uid::derived([index.to_string().as_str()]),
             instance_number: Some(index as i64 + 1),
+            thickness_mm: None,
             position: geometry.to_patient(VoxelPoint { column: 0.0, row: 0.0, slice: index as f64 }),
         })
         .collect();

@@ -15,6 +15,8 @@ pub struct SourceSlice {
     pub sop_instance_uid: Uid,
     /// Instance Number (0020,0013), where it has one.
     pub instance_number: Option<i64>,
+    /// Slice Thickness (0018,0050) in millimetres, where it states one.
+    pub thickness_mm: Option<f64>,
     /// Image Position (Patient) (0020,0032) as written in the image. It agrees with the grid of the volume within
     /// rounding, or within half a step where steps are not quite equal.
     pub position: PatientPoint,

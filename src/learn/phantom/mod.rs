@@ -46,4 +46,6 @@ pub use recipe::{Preset, Recipe, Site};
 pub use render::Slice;
 
 #[cfg(test)]
+mod enhancement_tests;
+#[cfg(test)]
 mod tests;

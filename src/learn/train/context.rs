@@ -19,7 +19,7 @@ pub struct TrainingContext {
     pub models: ModelsConfig,
     /// ONNX Runtime, which runs networks.
     pub onnxruntime: OnnxRuntimeConfig,
-    /// The quality checks, for external validation.
+    /// The quality checks, for the step `volumes` and for external validation.
     pub quality: QualityConfig,
     /// Commit that the program was built from; packages and reports name it.
     pub commit: &'static str,

@@ -19,8 +19,10 @@ use super::labels::Exam;
 use super::stage::{self, Made, Outcome, Stage};
 use super::step::Step;
 use super::table;
+use crate::config::{QualityConfig, Severity};
 use crate::dicom::{Uid, elements};
-use crate::engine::volume::{Geometry, PatientPoint, SourceSlice, Volume, nifti, read_series};
+use crate::engine::analyse::quality::{check_images, severity};
+use crate::engine::volume::{Geometry, PatientPoint, Rejection, SeriesReading, SourceSlice, Volume, nifti, read_series};
 
 /// The properties of a stored volume, besides its voxels and slices.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -114,8 +116,16 @@ struct SliceRow {
 /// The step.
 pub(crate) struct Volumes {
     folder: PathBuf,
-    /// DICOM files by cohort; `None` where volumes are only read back.
-    files: Option<BTreeMap<String, CohortFiles>>,
+    /// `None` where volumes are only read back.
+    source: Option<Source>,
+}
+
+/// Where volumes come from.
+struct Source {
+    /// DICOM files by cohort.
+    files: BTreeMap<String, CohortFiles>,
+    /// What the node rejects.
+    quality: QualityConfig,
 }
 
 /// Folder of the stored volumes.
@@ -125,7 +135,11 @@ pub(crate) fn folder(configuration: &TrainConfiguration) -> PathBuf {
 
 impl Volumes {
     /// Finds the files of all exams.
-    pub(crate) fn new(configuration: &TrainConfiguration, exams: &[Exam]) -> Result<Self, TrainError> {
+    pub(crate) fn new(
+        configuration: &TrainConfiguration,
+        quality: &QualityConfig,
+        exams: &[Exam],
+    ) -> Result<Self, TrainError> {
         let mut cohorts: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
         for exam in exams {
             cohorts.entry(&exam.root).or_default().push((&exam.study, &exam.series));
@@ -134,17 +148,28 @@ impl Volumes {
             Ok((root.to_owned(), CohortFiles::find(Path::new(root), wanted.into_iter())?))
         };
         let files = cohorts.into_iter().map(find).collect::<Result<_, _>>()?;
-        Ok(Self { folder: folder(configuration), files: Some(files) })
+        let source = Source { files, quality: quality.clone() };
+        Ok(Self { folder: folder(configuration), source: Some(source) })
     }
 
     /// Volumes that were stored before, whether or not the DICOM files still exist.
     pub(crate) fn stored(configuration: &TrainConfiguration) -> Self {
-        Self { folder: folder(configuration), files: None }
+        Self { folder: folder(configuration), source: None }
     }
 
+}
+
+impl Source {
     fn files(&self, exam: &Exam) -> &[PathBuf] {
-        let cohort = self.files.as_ref().and_then(|files| files.get(&exam.root));
-        cohort.and_then(|cohort| cohort.series(&exam.series)).unwrap_or_default()
+        self.files.get(&exam.root).and_then(|cohort| cohort.series(&exam.series)).unwrap_or_default()
+    }
+
+    /// The volume of an exam, and why the node would reject it.
+    fn read(&self, exam: &Exam) -> (Option<Volume>, Vec<Rejection>) {
+        let SeriesReading { volume, mut rejections, .. } = read_series(self.files(exam), &LIMITS);
+        rejections.extend(volume.iter().flat_map(|volume| check_images(volume, &self.quality)));
+        rejections.retain(|one| severity(one.reason, &self.quality) == Severity::Reject);
+        (volume, rejections)
     }
 }
 
@@ -162,9 +187,9 @@ impl Stage for Volumes {
 
     /// The files by name, length and time: a file that was replaced by a better copy makes another volume.
     fn sources(&self, input: &Made<()>) -> Option<Self::Sources> {
-        self.files.as_ref()?;
+        let source = self.source.as_ref()?;
         let named = |path: &PathBuf| (path.display().to_string(), FileState::of(path));
-        Some(self.files(&input.exam).iter().map(named).collect())
+        Some(source.files(&input.exam).iter().map(named).collect())
     }
 
     fn products(&self, exam: &Exam) -> Vec<PathBuf> {
@@ -174,10 +199,11 @@ impl Stage for Volumes {
     /// A series that the node rejects is left out although there may be a volume: training and evaluation use what is
     /// served.
     fn make(&self, input: &Made<()>) -> Result<Outcome<StoredVolume>, TrainError> {
-        let reading = read_series(self.files(&input.exam), &LIMITS);
-        let reasons: Vec<&str> = reading.rejections.iter().map(|one| one.explanation.as_str()).collect();
+        let (volume, rejections) =
+            self.source.as_ref().map_or_else(|| (None, Vec::new()), |source| source.read(&input.exam));
+        let reasons: Vec<&str> = rejections.iter().map(|one| one.explanation.as_str()).collect();
         let reasons = reasons.join("; ");
-        let volume = match reading.volume {
+        let volume = match volume {
             None => return Ok(Outcome::Excluded(format!("no volume: {reasons}"))),
             Some(_) if !reasons.is_empty() => return Ok(Outcome::Excluded(format!("the node rejects it: {reasons}"))),
             Some(volume) => volume,
@@ -257,6 +283,8 @@ pub(crate) fn load(folder: &Path, series: &str, stored: &StoredVolume) -> Result
             sop_class_uid: Uid::parse(&row.sop_class_uid).ok()?,
             sop_instance_uid: Uid::parse(&row.sop_instance_uid).ok()?,
             instance_number: row.instance_number,
+            // Quality was checked before the volume was stored.
+            thickness_mm: None,
             position: PatientPoint([row.x_mm, row.y_mm, row.z_mm]),
         })
     };

@@ -11,6 +11,7 @@ use dicom_object::{FileMetaTableBuilder, InMemDicomObject, Tag};
 use ndarray::{Array3, Axis};
 use pe_node::config::{Config, ReportConfig};
 use pe_node::dicom::Uid;
+use pe_node::engine::analyse::enhancement::{Enhancement, Vessel};
 use pe_node::engine::analyse::findings::{
     AnalysedField, Completeness, Decision, Evidence, EvidenceMap, Findings, KeySlice, Lung, Lungs, ModelIdentity,
     Probability, Provider, SliceFinding, TargetFinding,
@@ -100,6 +101,7 @@ impl Scene {
             sop_class_uid: Uid::parse(uids::CT_IMAGE_STORAGE).expect("UID"),
             sop_instance_uid: Uid::derived(["scene", "slice", &slice.to_string()]),
             instance_number: Some((slices - slice) as i64),
+            thickness_mm: Some(6.0),
             position: at(slice, 0, 0),
         });
         let volume = Volume {
@@ -257,6 +259,10 @@ fn findings(setup: &Setup, geometry: &Geometry, lungs: &Array3<u8>) -> Findings 
         sha256: seed.repeat(16),
     };
     let several = setup.classifier != Classifier::Slices;
+    let vessel = |hounsfield: f64, place: [f64; 3]| {
+        let VoxelPoint { column, row, slice } = geometry.to_voxel(PatientPoint(place));
+        Some(Vessel { hounsfield, place: VoxelPoint { column: column.round(), row: row.round(), slice: slice.round() } })
+    };
     Findings {
         probability: probability(setup.probability),
         decision: setup.decision,
@@ -275,6 +281,7 @@ fn findings(setup: &Setup, geometry: &Geometry, lungs: &Array3<u8>) -> Findings 
         },
         lungs: Lungs { left: lung_of(LEFT_LUNG), right: lung_of(RIGHT_LUNG) },
         completeness: Completeness::default(),
+        enhancement: Enhancement { trunk: vessel(320.0, [15.0, -30.0, -20.0]), aorta: vessel(256.0, [20.0, 30.0, -20.0]) },
         warnings: setup.reasons.iter().map(|reason| Rejection::new(*reason, "as measured")).collect(),
         left_out: vec![LeftOut {
             kind: LeftOutKind::OtherStack,

@@ -2,14 +2,15 @@
 //!
 //! The mask is compared with three things on a grid of about 3 mm. Where its outline runs along the edge of the field of
 //! view, lung lies beyond: as much as the mirror image of the other lung has there, or as a chest of usual roundness. Air
-//! within the chest that is no gas should be in the mask. And one lung is about as large as the other. This says nothing
-//! of lungs that the stack cuts at its top or bottom: see `quality`.
+//! within the chest that is no gas should be in the mask. And one lung is about as large as the other. What the
+//! stack cuts at its top or bottom is in [`super::ends`].
 
 use std::cell::LazyCell;
 
 use ndarray::parallel::prelude::*;
 use ndarray::{ArrayView2, Axis};
 
+use super::ends::beyond_stack;
 use super::regions::{AIR_BELOW, Region, Regions, regions};
 use super::scale::Scale;
 use crate::engine::analyse::findings::{Completeness, Lung, Lungs, SideCompleteness};
@@ -50,8 +51,10 @@ pub fn completeness(volume: &Volume, mask: &LungMask, lungs: &Lungs) -> Complete
         .map(|(image, labels)| grid.missing(&image, &labels, &field))
         .collect();
     let sum = |of: fn(&Missing) -> [f64; 2], side: usize| slices.iter().map(|slice| of(slice)[side]).sum::<f64>();
+    let beyond_stack_ml = beyond_stack(mask, &volume.geometry);
     let [left, right] = [0, 1].map(|side| SideCompleteness {
         cut_ml: at_least(LEAST_CUT_ML, sum(|slice| slice.cut_ml, side)),
+        beyond_stack_ml: beyond_stack_ml[side],
         lost_ml: at_least(LEAST_LOST_ML, sum(|slice| slice.lost_ml, side)),
         smaller_ml: 0.0,
     });

@@ -2,7 +2,7 @@
 
 use ndarray::ArrayView2;
 
-use crate::engine::analyse::findings::Lungs;
+use crate::engine::analyse::findings::{Completeness, Lungs};
 use crate::engine::volume::components::filled;
 use crate::engine::volume::{BACKGROUND, Geometry, LungMask, Reason, Rejection, Volume};
 
@@ -49,7 +49,7 @@ fn stack_centimetres(geometry: &Geometry) -> f64 {
 }
 
 /// Air in [`LUNG_AIR`] that is not connected through air to the border of its slice, on a grid of about 3 mm.
-fn lung_air_millilitres(volume: &Volume) -> f64 {
+pub(super) fn lung_air_millilitres(volume: &Volume) -> f64 {
     let strides = volume.geometry.spacing.map(|spacing| (3.0 / spacing).round().max(1.0) as usize);
     let coarse = volume.every(strides);
     let cells: usize = coarse.outer_iter().map(|slice| lung_cells(&slice)).sum();
@@ -64,7 +64,12 @@ fn lung_cells(slice: &ArrayView2<i16>) -> usize {
 
 /// That the stack ends within the lungs. `largest_cut` is the area of lung in square centimetres that an end slice may
 /// have: the apex and the deep recesses taper, their last 10 mm stay below 15.
-pub(super) fn cut(volume: &Volume, lungs: &LungMask, largest_cut: f64) -> Option<Rejection> {
+pub(super) fn cut(
+    volume: &Volume,
+    lungs: &LungMask,
+    completeness: &Completeness,
+    largest_cut: f64,
+) -> Option<Rejection> {
     let [column, row, _] = volume.geometry.spacing;
     let areas: Vec<f64> = lungs
         .0
@@ -81,7 +86,11 @@ pub(super) fn cut(volume: &Volume, lungs: &LungMask, largest_cut: f64) -> Option
     (!ends.is_empty()).then(|| {
         Rejection::new(
             Reason::LungsCut,
-            format!("the lungs extend beyond the stack: {} (largest slice {largest:.0} cm2)", ends.join(" and ")),
+            format!(
+                "the lungs extend beyond the stack by about {:.0} mL: {} (largest slice {largest:.0} cm2)",
+                completeness.beyond_stack_ml(),
+                ends.join(" and ")
+            ),
         )
     })
 }

@@ -1,17 +1,13 @@
-//! Is there contrast agent in heart and great vessels, and at all heights?
+//! Is there contrast agent in heart and great vessels, at all heights?
 
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, ArrayView2};
 
+use super::cells::{CELL_MM, Cells};
 use crate::engine::volume::percentile::brightest_tenth;
-use crate::engine::volume::preparation::{Crop, Preparation, Preparer};
-use crate::engine::volume::{BACKGROUND, LEFT_LUNG, LungMask, RIGHT_LUNG, Reason, Rejection, Volume, VoxelPoint};
+use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG, Reason, Rejection};
 
-/// Edge of a cell in millimetres: large enough to average noise and small calcifications away.
-const CELL: f64 = 3.0;
-/// Hounsfield units that cells can hold.
-const WINDOW: [f64; 2] = [-200.0, 1000.0];
-/// Soft tissue begins here; below are fat and partial lung.
-const SOFT_TISSUE: f64 = -30.0;
+/// Soft tissue begins here, in Hounsfield units; below are fat and partial lung.
+const SOFT_TISSUE: f32 = -30.0;
 /// Fewest cells of which a percentile is told: 14 ml for the chest, a third of that for a layer.
 const FEWEST_CELLS: usize = 500;
 const FEWEST_CELLS_OF_LAYER: usize = 170;
@@ -20,6 +16,35 @@ const LAYER: usize = 8;
 /// The part of the lungs' height, from below, in which there is always a large vessel between the lungs: from the heart
 /// above the diaphragm to the aortic arch.
 const JUDGED_HEIGHTS: [f64; 2] = [0.25, 0.75];
+
+/// The tissue between the lungs, where heart and great vessels lie.
+pub(super) struct Mediastinum<'a> {
+    pub(super) cells: &'a Cells,
+    /// For each slice, which cells `[row, column]` lie between the lungs.
+    pub(super) between: Vec<Array2<bool>>,
+}
+
+impl<'a> Mediastinum<'a> {
+    pub(super) fn of(cells: &'a Cells) -> Self {
+        Self { cells, between: cells.each().map(|(_, labels)| between_lungs(&labels)).collect() }
+    }
+
+    /// Indices of the slices in which there is always a large vessel.
+    pub(super) fn judged(&self) -> std::ops::Range<usize> {
+        let [low, high] = JUDGED_HEIGHTS.map(|share| (share * self.between.len() as f64).round() as usize);
+        low..high
+    }
+
+    /// Hounsfield units of the soft tissue of some slices.
+    fn soft_tissue(&self, slices: std::ops::Range<usize>) -> impl Iterator<Item = f64> + '_ {
+        let of_slice = |slice: usize| {
+            let image = self.cells.hounsfield.index_axis(ndarray::Axis(0), slice);
+            let between = &self.between[slice];
+            image.into_iter().zip(between).filter(|(value, between)| **between && **value > SOFT_TISSUE)
+        };
+        slices.flat_map(of_slice).map(|(value, _)| f64::from(*value))
+    }
+}
 
 /// The soft tissue of some slices.
 struct Layer {
@@ -32,17 +57,11 @@ struct Layer {
 /// Judges the contrast agent. `lowest` is what the brightest tenth of the soft tissue between the lungs exceeds, in
 /// Hounsfield units: blood without contrast agent reads 30 to 60 (70 in polycythaemia); a pulmonary artery called poorly
 /// opacified reads 150 to 200, a diagnostic one above 200.
-pub(super) fn check(volume: &Volume, lungs: &LungMask, lowest: f64) -> Option<Rejection> {
-    let slices = soft_tissue(volume, lungs);
-    let Some(level) = level(&slices, FEWEST_CELLS) else {
-        let cells: usize = slices.iter().map(|slice| slice.cells.len()).sum();
-        return Some(Rejection::new(
-            Reason::ContrastUnknown,
-            format!(
-                "contrast agent cannot be judged: {:.1} ml of soft tissue are seen between the lungs",
-                cells as f64 * CELL.powi(3) / 1000.0
-            ),
-        ));
+pub(super) fn check(mediastinum: &Mediastinum, lowest: f64) -> Option<Rejection> {
+    let all = 0..mediastinum.between.len();
+    let Some(level) = brightest_tenth(mediastinum.soft_tissue(all.clone()), FEWEST_CELLS) else {
+        let cells = mediastinum.soft_tissue(all).count();
+        return Some(unknown(cells as f64 * CELL_MM.powi(3) / 1000.0));
     };
     if level < lowest {
         return Some(Rejection::new(
@@ -52,7 +71,13 @@ pub(super) fn check(volume: &Volume, lungs: &LungMask, lowest: f64) -> Option<Re
             ),
         ));
     }
-    uneven(&layers(&slices), lowest)
+    uneven(&layers(mediastinum), lowest)
+}
+
+/// That too little is seen to judge the contrast agent.
+pub(super) fn unknown(millilitres: f64) -> Rejection {
+    let seen = format!("{millilitres:.1} ml of soft tissue are seen between the lungs");
+    Rejection::new(Reason::ContrastUnknown, format!("contrast agent cannot be judged: {seen}"))
 }
 
 /// That some heights lack the contrast agent that others have.
@@ -79,89 +104,37 @@ impl Layer {
     }
 }
 
-/// The soft tissue between the lungs on a prepared slice.
-struct SoftTissue {
-    /// Hounsfield units.
-    cells: Vec<f64>,
-    /// Place in the patient, millimetres towards the head.
-    height: f64,
-}
-
-/// The soft tissue between right and left lung, in rows from 15 to 50 % of the depth of the lungs: behind the sternum, in
-/// front of the spine. On a grid of cells; lowest slice first.
-fn soft_tissue(volume: &Volume, lungs: &LungMask) -> Vec<SoftTissue> {
-    let grid = Preparation {
-        normalisation: None,
-        colour: None,
-        window: WINDOW,
-        size: [112, 144],
-        spacing_mm: CELL,
-        slice_step_mm: CELL,
-        neighbours: 0,
-        crop: Crop::LungBox,
-    };
-    let Ok(preparer) = Preparer::new(volume, Some(lungs), &grid) else { return Vec::new() };
-    let images = preparer.images(0..preparer.slices());
-    let slices = images.axis_iter(Axis(0)).enumerate();
-    let hounsfield = |share: f32| WINDOW[0] + f64::from(share) * (WINDOW[1] - WINDOW[0]);
-    let tissue = slices.map(|(slice, image)| {
-        let between = between_lungs(&labels(&preparer, slice, volume, lungs));
-        let cells = between.into_iter().map(|place| hounsfield(image[place])).filter(|value| *value > SOFT_TISSUE);
-        let middle = VoxelPoint { column: 0.0, row: 0.0, slice: slice as f64 };
-        SoftTissue { cells: cells.collect(), height: preparer.geometry().to_patient(middle).0[2] }
-    });
-    tissue.collect()
-}
-
 /// The judged part of the lungs' height in layers; layers with little soft tissue are left out.
-fn layers(slices: &[SoftTissue]) -> Vec<Layer> {
-    let [low, high] = JUDGED_HEIGHTS.map(|share| (share * slices.len() as f64).round() as usize);
-    let judged = &slices[low..high];
-    let layer = |slices: &[SoftTissue]| {
-        let level = level(slices, FEWEST_CELLS_OF_LAYER)?;
-        Some(Layer { level, heights: [slices.first()?.height, slices.last()?.height] })
+fn layers(mediastinum: &Mediastinum) -> Vec<Layer> {
+    let judged = mediastinum.judged();
+    let layer = |first: usize| {
+        let level = brightest_tenth(mediastinum.soft_tissue(first..first + LAYER), FEWEST_CELLS_OF_LAYER)?;
+        Some(Layer { level, heights: [first, first + LAYER - 1].map(|slice| mediastinum.cells.height(slice)) })
     };
-    judged.chunks_exact(LAYER).filter_map(layer).collect()
+    judged.clone().step_by(LAYER).filter(|first| first + LAYER <= judged.end).filter_map(layer).collect()
 }
 
-fn level(slices: &[SoftTissue], fewest: usize) -> Option<f64> {
-    brightest_tenth(slices.iter().flat_map(|slice| slice.cells.iter().copied()), fewest)
-}
-
-/// Labels of the lung mask at the cells of a prepared slice.
-fn labels(preparer: &Preparer, slice: usize, volume: &Volume, lungs: &LungMask) -> Array2<u8> {
-    let grid = preparer.geometry();
-    Array2::from_shape_fn((grid.size[1], grid.size[0]), |(row, column)| {
-        let point = VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 };
-        let source = volume.geometry.to_voxel(grid.to_patient(point));
-        let place = [source.slice, source.row, source.column].map(f64::round);
-        if place.iter().any(|index| *index < 0.0) {
-            return BACKGROUND;
-        }
-        lungs.0.get(place.map(|index| index as usize)).copied().unwrap_or(BACKGROUND)
-    })
-}
-
-/// Cells between the two lungs of a prepared slice, whose columns grow to the patient's left.
-fn between_lungs(labels: &Array2<u8>) -> Vec<(usize, usize)> {
-    let rows: Vec<usize> = labels
-        .outer_iter()
-        .enumerate()
-        .filter(|(_, row)| row.iter().any(|label| *label != BACKGROUND))
-        .map(|(index, _)| index)
-        .collect();
-    let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Vec::new() };
+/// Cells between the two lungs of a slice, in rows from 15 to 50 % of the depth of the lungs: behind the sternum, in front
+/// of the spine.
+fn between_lungs(labels: &ArrayView2<u8>) -> Array2<bool> {
+    let mut between = Array2::from_elem(labels.dim(), false);
+    let has_lung = |row: &usize| labels.row(*row).iter().any(|label| *label != BACKGROUND);
+    let rows = 0..labels.nrows();
+    let (Some(first), Some(last)) = (rows.clone().find(has_lung), rows.clone().rfind(has_lung)) else {
+        return between;
+    };
     let depth = (last - first) as f64;
-    let seen = (*first as f64 + 0.15 * depth).ceil() as usize..=(*first as f64 + 0.5 * depth).floor() as usize;
-    let mut cells = Vec::new();
+    let seen = (first as f64 + 0.15 * depth).ceil() as usize..=(first as f64 + 0.5 * depth).floor() as usize;
     for row in seen {
         let line = labels.row(row);
         let right = line.iter().rposition(|label| *label == RIGHT_LUNG);
         let left = line.iter().position(|label| *label == LEFT_LUNG);
         if let (Some(right), Some(left)) = (right, left) {
             // One cell at each side is left out: it is partly lung.
-            cells.extend((right + 2..left.saturating_sub(1)).map(|column| (row, column)));
+            for column in right + 2..left.saturating_sub(1) {
+                between[(row, column)] = true;
+            }
         }
     }
-    cells
+    between
 }

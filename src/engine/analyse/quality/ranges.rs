@@ -2,7 +2,8 @@
 
 use dicom_dictionary_std::tags;
 
-use crate::dicom::elements::{number, text, texts};
+use super::slices::thickness;
+use crate::dicom::elements::{text, texts};
 use crate::engine::models::manifest::{Manifest, Ranges};
 use crate::engine::volume::{Reason, Rejection, Volume};
 
@@ -17,7 +18,7 @@ const ROUNDING: f64 = 0.01;
 /// such images.
 pub fn check(volume: &Volume, model: &Manifest) -> Option<Rejection> {
     let Ranges { slice_mm, pixel_mm, age_years, kernels } = &model.training.ranges;
-    let slice = number(&volume.header, tags::SLICE_THICKNESS).unwrap_or(0.0).max(volume.geometry.spacing[2]);
+    let slice = thickness(volume).unwrap_or(0.0).max(volume.geometry.spacing[2]);
     let problems: Vec<String> = [
         outside("slices", slice, "mm", slice_mm.or(Some(USUAL_SLICES))),
         outside("pixels", volume.geometry.spacing[0].max(volume.geometry.spacing[1]), "mm", *pixel_mm),

@@ -5,7 +5,7 @@ use ndarray::{Array3, Axis};
 use super::chest::LUNG_AIR;
 use super::*;
 use crate::config::Config;
-use crate::engine::analyse::lungs::measure;
+use crate::engine::analyse::lungs::{completeness, measure};
 use crate::engine::volume::components::{filled, label, sizes};
 use crate::engine::volume::testing::{LIMITS, SUPINE, files, geometry, test_data, volume};
 use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG, nifti, read_series};
@@ -46,7 +46,12 @@ fn reasons(rejections: &[Rejection]) -> Vec<Reason> {
 }
 
 fn judged(volume: &Volume, mask: &LungMask) -> Vec<Rejection> {
-    check_chest(volume, mask, &measure(mask, &volume.geometry), &settings())
+    quality(volume, mask).rejections
+}
+
+fn quality(volume: &Volume, mask: &LungMask) -> ChestQuality {
+    let lungs = measure(mask, &volume.geometry);
+    check_chest(volume, mask, &lungs, &completeness(volume, mask, &lungs), &settings())
 }
 
 /// Both checks on a real series.
@@ -129,9 +134,46 @@ fn a_body_without_lungs_and_a_mask_without_voxels_are_not_a_chest() {
 fn slices_of_three_millimetres_pass_and_thicker_ones_do_not() {
     let mut volume = thorax(70, 180.0);
     assert_eq!(check_images(&volume, &settings()), []);
-    let thickness = PrimitiveValue::from("5.0");
-    volume.header.put(DataElement::new(tags::SLICE_THICKNESS, VR::DS, thickness));
+    state_thickness(&mut volume, |_| 5.0);
     assert_eq!(reasons(&check_images(&volume, &settings())), [Reason::TooThick]);
+}
+
+fn state_thickness(volume: &mut Volume, thickness: impl Fn(usize) -> f64) {
+    for (index, slice) in volume.slices.iter_mut().enumerate() {
+        slice.thickness_mm = Some(thickness(index));
+    }
+}
+
+#[test]
+fn thickness_is_that_of_nearly_all_slices_and_not_of_the_lowest_alone() {
+    let mut volume = thorax(70, 180.0);
+    state_thickness(&mut volume, |slice| if slice == 0 { 1.25 } else { 5.0 });
+    assert_eq!(reasons(&check_images(&volume, &settings())), [Reason::TooThick]);
+    state_thickness(&mut volume, |slice| if slice == 0 { 5.0 } else { 1.25 });
+    assert_eq!(check_images(&volume, &settings()), []);
+}
+
+#[test]
+fn numbers_that_skip_and_slices_that_are_thinner_than_far_apart_show_a_loss() {
+    let mut volume = thorax(70, 180.0);
+    let number = |volume: &mut Volume, step: i64| {
+        for (index, slice) in volume.slices.iter_mut().enumerate() {
+            slice.instance_number = Some(100 - step * index as i64);
+        }
+    };
+    number(&mut volume, 2);
+    assert_eq!(check_images(&volume, &settings()), [], "thickness is not known");
+    state_thickness(&mut volume, |_| 1.5);
+    let found = check_images(&volume, &settings());
+    assert_eq!(reasons(&found), [Reason::SkippedSlices]);
+    let told = &found[0].explanation;
+    assert!(told.contains("every second slice") && told.contains("1.50 mm lie 3.00 mm apart"), "{told}");
+    assert_eq!(severity(Reason::SkippedSlices, &settings()), Severity::Warn);
+    number(&mut volume, 1);
+    assert_eq!(check_images(&volume, &settings()), [], "made with gaps");
+    number(&mut volume, 2);
+    state_thickness(&mut volume, |_| 3.0);
+    assert_eq!(check_images(&volume, &settings()), [], "two stacks share the numbers");
 }
 
 #[test]
@@ -156,6 +198,49 @@ fn contrast_in_one_part_of_the_chest_only_is_a_reason_that_names_the_heights() {
         let told = &found[0].explanation;
         assert!(told.contains("45 HU at z") && told.contains("but at 180 HU at z"), "{told}");
     }
+}
+
+#[test]
+fn a_change_of_all_vessels_at_one_height_is_a_reason_and_slow_changes_are_not() {
+    let with = |blood: fn(usize) -> i16| {
+        let mut volume = thorax(70, 350.0);
+        for ((slice, ..), hounsfield) in volume.hounsfield.indexed_iter_mut() {
+            if *hounsfield == 350 {
+                *hounsfield = blood(slice);
+            }
+        }
+        judged(&volume, &lungs_by_threshold(&volume))
+    };
+    let found = with(|slice| if slice > 35 { 350 } else { 160 });
+    assert_eq!(reasons(&found), [Reason::UnevenContrast]);
+    let told = &found[0].explanation;
+    assert!(told.contains("brighter by 190 HU") && told.contains("two phases"), "{told}");
+    assert_eq!(with(|slice| 150 + 3 * slice as i16), []);
+}
+
+#[test]
+fn great_vessels_of_real_chests_are_measured() {
+    // A routine contrast CT: its radiologist's window shows the aorta brighter.
+    let Some(folder) = test_data("lidc0001_full") else { return };
+    let volume = read_series(&files(&folder), &LIMITS).volume.expect("a volume");
+    let ChestQuality { rejections, enhancement } = quality(&volume, &lungs_by_threshold(&volume));
+    assert_eq!(reasons(&rejections), [Reason::AorticPhase], "{rejections:?}");
+    let (trunk, aorta) = (enhancement.trunk.expect("a trunk"), enhancement.aorta.expect("an aorta"));
+    assert!((trunk.hounsfield - 350.0).abs() < 15.0 && (aorta.hounsfield - 405.0).abs() < 15.0, "{enhancement:?}");
+}
+
+#[test]
+fn air_outside_the_circle_of_reconstruction_is_no_lung() {
+    let mut padded = thorax(70, 180.0);
+    let before = chest::lung_air_millilitres(&padded);
+    let (_, rows, columns) = padded.hounsfield.dim();
+    for ((_, row, column), hounsfield) in padded.hounsfield.indexed_iter_mut() {
+        let place = [column as f64 / columns as f64 - 0.5, row as f64 / rows as f64 - 0.5];
+        if place[0].hypot(place[1]) > 0.48 {
+            *hounsfield = -950;
+        }
+    }
+    assert!((chest::lung_air_millilitres(&padded) - before).abs() < 0.01 * before);
 }
 
 #[test]

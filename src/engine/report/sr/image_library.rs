@@ -40,7 +40,9 @@ fn descriptors(context: &Context) -> Vec<ContentItem> {
         elements::uid(header, tags::FRAME_OF_REFERENCE_UID)
             .map(|uid| ContentItem::uid(&dcm::FRAME_OF_REFERENCE_UID, &uid)),
     ];
-    let thickness = elements::number(header, tags::SLICE_THICKNESS);
+    // A descriptor of the group holds for all its images.
+    let slices = &context.volume.slices;
+    let thickness = slices[0].thickness_mm.filter(|_| slices.windows(2).all(|pair| pair[0].thickness_mm == pair[1].thickness_mm));
     let coded = [
         ContentItem::code(&dcm::MODALITY, &dcm::COMPUTED_TOMOGRAPHY),
         ContentItem::code(&dcm::TARGET_REGION, &sct::CHEST),

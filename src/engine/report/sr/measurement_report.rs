@@ -9,8 +9,9 @@ use super::content::{ContentItem, Relationship};
 use super::measurement_group::{Place, finding_site, group, on_image, probability};
 use super::{algorithm, device_observer, image_library, language};
 use crate::dicom::Concept;
-use crate::dicom::concept::{dcm, sct, ucum, umls};
+use crate::dicom::concept::{dcm, own, sct, ucum, umls};
 use crate::dicom::elements;
+use crate::engine::analyse::enhancement::Vessel;
 use crate::engine::analyse::findings::{Decision, KeySlice, Lung, TargetFinding};
 use crate::engine::models::target::Target;
 use crate::engine::volume::{Reason, VoxelPoint};
@@ -45,7 +46,7 @@ fn evaluations(context: &Context) -> Option<ContentItem> {
 
 /// What is wrong with the images, as a code of this program. The values stand in a comment.
 fn quality_finding(reason: Reason) -> ContentItem {
-    let value = Concept { value: reason.code().into(), scheme: "99PENODE".into(), meaning: reason.meaning().into() };
+    let value = Concept { value: reason.code().into(), scheme: own::SCHEME.into(), meaning: reason.meaning().into() };
     ContentItem::code(&dcm::QUALITY_FINDING, &value)
 }
 
@@ -96,6 +97,7 @@ impl Groups<'_> {
             .children(Contains, slices)
             .children(Contains, regions)
             .children(Contains, self.lungs(segmentation))
+            .children(Contains, self.enhancement())
     }
 
     /// The result of the exam, shown at the greatest evidence or, without any, around the analysed field. The finding
@@ -168,6 +170,34 @@ impl Groups<'_> {
             numbered.map(|(number, (lung, side, label))| self.segment(identity, number, lung, side, label, &algorithm))
         });
         coordinates.chain(segments).collect()
+    }
+
+    /// How bright contrast agent makes the great vessels, as far as they were measured: the quality of the exam.
+    fn enhancement(&self) -> Vec<ContentItem> {
+        let enhancement = &self.context.findings.enhancement;
+        let ratio = enhancement.ratio().map(|ratio| {
+            ContentItem::number(&own::TRUNK_TO_AORTA, (ratio * 100.0).round() / 100.0, &ucum::RATIO)
+        });
+        let trunk = enhancement.trunk.map(|trunk| {
+            self.vessel(&trunk, &sct::PULMONARY_TRUNK, "Enhancement: pulmonary trunk").children(Contains, ratio)
+        });
+        let aorta = enhancement.aorta.map(|aorta| self.vessel(&aorta, &sct::THORACIC_AORTA, "Enhancement: aorta"));
+        trunk.into_iter().chain(aorta).collect()
+    }
+
+    fn vessel(&self, vessel: &Vessel, site: &Concept, label: &str) -> ContentItem {
+        let place = Place::new(
+            self.header,
+            &self.context.volume.geometry,
+            vessel.place,
+            vessel.place.slice as usize,
+        );
+        let hounsfield = ContentItem::number(&dcm::MEDIAN_ATTENUATION, vessel.hounsfield.round(), &ucum::HOUNSFIELD);
+        group(self.header, "1501", label, label)
+            .child(Contains, ContentItem::code(&sct::FINDING_CATEGORY, &sct::ANATOMICAL_STRUCTURE))
+            .child(Contains, ContentItem::code(&dcm::FINDING, site))
+            .child(HasConceptModifier, finding_site(site, None))
+            .child(Contains, hounsfield.inferred_from(&place))
     }
 
     fn lung(&self, lung: &Lung, side: &Concept, label: &str, algorithm: &[ContentItem]) -> ContentItem {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::predictions::{Prediction, TargetPrediction};
-use crate::engine::analyse::embolism::at_operating_point;
+use crate::engine::analyse::decision::at_operating_point;
 use crate::engine::models::manifest::{Calibration, OperatingPoint};
 use crate::engine::models::networks::ExamLogits;
 use crate::engine::models::target::Target;

@@ -87,7 +87,8 @@ fn labelled(experiment: &Experiment<'_>) -> Result<Vec<Made<()>>, TrainError> {
 pub(super) fn volumes(experiment: &Experiment<'_>, shard: Shard) -> Result<Vec<String>, TrainError> {
     let inputs = labelled(experiment)?;
     let exams: Vec<Exam> = inputs.iter().map(|input| input.exam.clone()).collect();
-    take(&Volumes::new(experiment.configuration, &exams)?, inputs, shard, "from DICOM")
+    let volumes = Volumes::new(experiment.configuration, &experiment.context.quality, &exams)?;
+    take(&volumes, inputs, shard, "from DICOM")
 }
 
 pub(super) fn slices(experiment: &Experiment<'_>, shard: Shard) -> Result<Vec<String>, TrainError> {

@@ -7,7 +7,7 @@ use super::labels::LabelledStudy;
 use super::masks::{self, MaskError, MaskTruth};
 use crate::dicom::bounded;
 use crate::engine::analyse::AnalyseError;
-use crate::engine::analyse::embolism::at_operating_point;
+use crate::engine::analyse::decision::at_operating_point;
 use crate::engine::analyse::findings::TargetFinding;
 use crate::engine::models::networks::Models;
 use crate::engine::pipeline::{AnalysedSeries, FindOptions, Found, find};
