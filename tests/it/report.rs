@@ -206,6 +206,46 @@ fn the_report_says_what_limits_it() {
 }
 
 #[test]
+fn the_great_vessels_are_measured_in_the_report_or_it_says_that_they_were_not() {
+    let mut scene = Scene::new(&Setup::default());
+    let report = |scene: &Scene| {
+        let results = report::results(&scene.context()).expect("results").objects;
+        let schemes = |object: &ResultObject| {
+            let element = object.object.get(tags::CODING_SCHEME_IDENTIFICATION_SEQUENCE)?;
+            elements::text(element.items()?.first()?, tags::CODING_SCHEME_DESIGNATOR)
+        };
+        let described: Vec<(ResultKind, String)> =
+            results.iter().filter_map(|object| Some((object.kind, schemes(object)?))).collect();
+        let report = of_kind(&results, ResultKind::Sr).object.clone();
+        let comments = values_named(&report, "121106").join("\n");
+        (values_named(&report, "112182"), values_named(&report, "trunk-to-aorta-ratio"), comments, described)
+    };
+    let (hounsfield, ratio, comments, described) = report(&scene);
+    assert_eq!((hounsfield, ratio), (vec!["320".to_owned(), "256".to_owned()], vec!["1.25".to_owned()]));
+    assert!(comments.contains("Enhancement: pulmonary trunk 320 HU, aorta 256 HU (ratio 1.25)."), "{comments}");
+    assert_eq!(described, [(ResultKind::Sr, "99PENODE".to_owned())], "where its codes are used");
+
+    scene.findings.enhancement.trunk = None;
+    let (hounsfield, ratio, comments, described) = report(&scene);
+    assert_eq!((hounsfield, ratio.len(), described.len()), (vec!["256".to_owned()], 0, 0));
+    assert!(comments.contains("Enhancement: pulmonary trunk not measured, aorta 256 HU."), "{comments}");
+}
+
+#[test]
+fn notes_on_the_summary_end_where_other_results_begin() {
+    let few = Scene::new(&Setup { reasons: vec![Reason::LungsCut], ..Setup::default() });
+    let many = Setup { reasons: [Reason::LungsCut, Reason::TooThick, Reason::AorticPhase].repeat(20), ..Setup::default() };
+    let summary = |scene: &Scene| report::results(&scene.context()).expect("results").pictures.summary;
+    let [few, many] = [summary(&few), summary(&Scene::new(&many))];
+    let last_rows = |image: &image::RgbImage| {
+        let rows = (image.height() - 8..image.height()).flat_map(|y| (0..image.width()).map(move |x| (x, y)));
+        rows.map(|(x, y)| image.get_pixel(x, y).0).collect::<Vec<_>>()
+    };
+    assert_ne!(few, many);
+    assert!(last_rows(&many).windows(2).all(|pair| pair[0] == pair[1]), "text runs off the page");
+}
+
+#[test]
 fn a_report_without_evidence_says_so_and_shows_no_map() {
     let scene = Scene::new(&Setup { classifier: Classifier::Exam, ..Setup::default() });
     let results = report::results(&scene.context()).expect("results");

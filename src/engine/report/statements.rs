@@ -48,7 +48,7 @@ pub(super) fn all(context: &Context) -> Vec<String> {
         .chain(uncalibrated_targets(findings))
         .chain(quality(findings))
         .chain([enhancement(findings)])
-        .chain(findings.left_out.iter().map(|left_out| format!("{left_out}.")))
+        .chain(left_out(findings))
         .collect()
 }
 
@@ -128,6 +128,11 @@ pub(super) fn quality(findings: &Findings) -> Option<String> {
     let told = |warning: &Rejection| format!("{}: {}", warning.reason, warning.explanation);
     let warnings: Vec<String> = findings.warnings.iter().map(told).collect();
     Some(format!("Image quality: {}. Analysed in spite of it; the result may be wrong.", warnings.join("; ")))
+}
+
+/// What of the series was not analysed, one sentence a cause.
+pub(super) fn left_out(findings: &Findings) -> impl Iterator<Item = String> + '_ {
+    findings.left_out.iter().map(|left_out| format!("{left_out}."))
 }
 
 /// How bright contrast agent makes the great vessels, or that it was not measured.

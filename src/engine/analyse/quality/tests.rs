@@ -1,10 +1,10 @@
-use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_object::InMemDicomObject;
 use ndarray::{Array3, Axis};
 
 use super::chest::LUNG_AIR;
 use super::*;
 use crate::config::Config;
+use crate::dicom::bounded::Limits;
 use crate::engine::analyse::lungs::{completeness, measure};
 use crate::engine::volume::components::{filled, label, sizes};
 use crate::engine::volume::testing::{LIMITS, SUPINE, files, geometry, test_data, volume};
@@ -222,7 +222,8 @@ fn a_change_of_all_vessels_at_one_height_is_a_reason_and_slow_changes_are_not() 
 fn great_vessels_of_real_chests_are_measured() {
     // A routine contrast CT: its radiologist's window shows the aorta brighter.
     let Some(folder) = test_data("lidc0001_full") else { return };
-    let volume = read_series(&files(&folder), &LIMITS).volume.expect("a volume");
+    let limits = Limits { pixels: 1 << 26, ..LIMITS };
+    let volume = read_series(&files(&folder), &limits).volume.expect("a volume");
     let ChestQuality { rejections, enhancement } = quality(&volume, &lungs_by_threshold(&volume));
     assert_eq!(reasons(&rejections), [Reason::AorticPhase], "{rejections:?}");
     let (trunk, aorta) = (enhancement.trunk.expect("a trunk"), enhancement.aorta.expect("an aorta"));

@@ -12,9 +12,13 @@ use crate::engine::volume::{PatientPoint, VoxelPoint};
 /// Left edge and width of the text.
 const COLUMN: (i32, i32) = (32, 588);
 /// Where the coronal view is drawn.
-const CORONAL: Area = Area::new(652, 152, 404, 470);
+const CORONAL: Area = Area::new(652, 152, 404, 310);
 /// Where the colours are explained.
-const COLOUR_BAR: Area = Area::new(652, 704, 404, 16);
+const COLOUR_BAR: Area = Area::new(652, 530, 404, 16);
+/// Where it begins what computed the result.
+const SMALL_PRINT: i32 = 578;
+/// Where the notes end at the latest; lung volumes and slices stand below.
+const NOTES_END: i32 = 434;
 /// Left edge, width and height of the probabilities of the slices.
 const PLOT: (i32, i32, i32) = (76, 544, 110);
 
@@ -22,11 +26,13 @@ const PLOT: (i32, i32, i32) = (76, 544, 110);
 pub(super) fn draw(context: &Context) -> RgbImage {
     let mut canvas = Canvas::new(WIDTH, HEIGHT);
     draw_title(&mut canvas, context.findings);
-    let top = draw_decision(&mut canvas, context.findings);
+    draw_decision(&mut canvas, context.findings);
+    let top = draw_notes(&mut canvas, context.findings, 240);
     let top = draw_lungs(&mut canvas, context.findings, top.max(296) + 12);
     let top = draw_slices(&mut canvas, context, top + 24);
-    draw_small_print(&mut canvas, context, top + 14);
+    draw_advice(&mut canvas, context.findings, top + 18);
     draw_coronal(&mut canvas, context);
+    draw_small_print(&mut canvas, context);
     canvas.into_image()
 }
 
@@ -40,8 +46,8 @@ fn draw_title(canvas: &mut Canvas, findings: &Findings) {
     }
 }
 
-/// Decision, probability, operating point, and what limits them; returns where they end.
-fn draw_decision(canvas: &mut Canvas, findings: &Findings) -> i32 {
+/// Decision, probability and operating point.
+fn draw_decision(canvas: &mut Canvas, findings: &Findings) {
     let (left, width) = COLUMN;
     let (word, colour) = match findings.decision {
         Decision::Present => ("PRESENT", ALERT),
@@ -56,19 +62,42 @@ fn draw_decision(canvas: &mut Canvas, findings: &Findings) -> i32 {
     canvas.text(left + width - Font::MEDIUM.width(label), 118, label, Font::MEDIUM, MUTED);
     canvas.text(number_left, 142, &number, Font::HUGE_BOLD, TEXT);
     draw_probability_bar(canvas, findings, Area::new(left, 186, width, 26), colour);
-    let mut top = 240;
+}
+
+/// What limits the result, what is wrong with the images, what was left out, and further results, as far as there is room;
+/// returns where they end. The report has all of it.
+fn draw_notes(canvas: &mut Canvas, findings: &Findings, top: i32) -> i32 {
+    let (left, width) = COLUMN;
+    let line_height = Font::SMALL.line_height() + 2;
+    let notes = notes(findings);
+    let wrapped = |(text, colour): &(String, Colour)| -> Vec<(String, Colour)> {
+        Font::SMALL.wrap(text, width).into_iter().map(|line| (line, *colour)).collect()
+    };
+    let mut lines: Vec<(String, Colour)> = notes.iter().flat_map(wrapped).collect();
+    let room = ((NOTES_END - top) / line_height) as usize;
+    if lines.len() > room {
+        lines.truncate(room - 1);
+        lines.push(("... The report says more.".to_owned(), WARNING));
+    }
+    for (index, (line, colour)) in (0..).zip(&lines) {
+        canvas.text(left, top + index * line_height, line, Font::SMALL, *colour);
+    }
+    top + lines.len() as i32 * line_height
+}
+
+/// The notes with their colours; what a reader must not overlook comes first.
+fn notes(findings: &Findings) -> Vec<(String, Colour)> {
+    let warnings = statements::undetermined(findings).into_iter().chain(statements::quality(findings));
+    let passed = findings.warnings.is_empty().then(|| "Image quality: all quality checks passed".to_owned());
+    let left_out = statements::left_out(findings);
     let further = statements::standard_deviation(findings).into_iter().chain(statements::targets(findings));
-    for text in further {
-        top = canvas.paragraph(left, top, width, &text, Font::SMALL, TEXT);
-    }
-    for text in statements::undetermined(findings).into_iter().chain(statements::quality(findings)) {
-        top = canvas.paragraph(left, top, width, &text, Font::SMALL, WARNING);
-    }
-    if findings.warnings.is_empty() {
-        let text = "Image quality: all quality checks passed";
-        top = canvas.paragraph(left, top, width, text, Font::SMALL, MUTED);
-    }
-    top
+    let coloured = |colour: Colour| move |text: String| (text, colour);
+    warnings
+        .map(coloured(WARNING))
+        .chain(left_out.map(coloured(WARNING)))
+        .chain(passed.into_iter().map(coloured(MUTED)))
+        .chain(further.map(coloured(TEXT)))
+        .collect()
 }
 
 fn draw_probability_bar(canvas: &mut Canvas, findings: &Findings, area: Area, colour: Colour) {
@@ -92,7 +121,8 @@ fn draw_probability_bar(canvas: &mut Canvas, findings: &Findings, area: Area, co
     canvas.frame(area, LINE);
 }
 
-/// Volumes of the lungs, the patient's right first as on the images; returns where they end.
+/// Volumes of the lungs, the patient's right first as on the images, and the enhancement of the great vessels; returns
+/// where they end.
 fn draw_lungs(canvas: &mut Canvas, findings: &Findings, top: i32) -> i32 {
     let (left, _) = COLUMN;
     let lungs = &findings.lungs;
@@ -102,7 +132,7 @@ fn draw_lungs(canvas: &mut Canvas, findings: &Findings, top: i32) -> i32 {
         canvas.text(x, top + 26, side, Font::SMALL, MUTED);
         canvas.text(x + 50, top + 23, &volume, Font::MEDIUM_BOLD, TEXT);
     }
-    top + 44
+    canvas.paragraph(left, top + 48, COLUMN.1, &statements::enhancement(findings), Font::SMALL, MUTED)
 }
 
 /// The probability of each slice along the body, with the key slices marked, or that there is none; returns where it
@@ -209,26 +239,29 @@ fn bounds(context: &Context) -> [[f64; 3]; 2] {
 }
 
 /// Models, execution provider, program: what computed this.
-fn draw_small_print(canvas: &mut Canvas, context: &Context, top: i32) {
-    let (left, width) = COLUMN;
+fn draw_small_print(canvas: &mut Canvas, context: &Context) {
+    let (left, width) = (CORONAL.left, CORONAL.width);
     let findings = context.findings;
-    canvas.text(left, top, "Computed by", Font::MEDIUM, MUTED);
-    let mut top = top + 26;
-    for model in findings.models.each() {
+    canvas.text(left, SMALL_PRINT, "Computed by", Font::MEDIUM, MUTED);
+    let models = findings.models.each().into_iter().map(|model| {
         let digest: String = model.sha256.chars().take(16).collect();
-        let text = format!("{} {}  sha256 {digest}...", model.package.name, model.package.version);
+        format!("{} {}  sha256 {digest}...", model.package.name, model.package.version)
+    });
+    let training = format!("Training data of the classifier: {}", findings.classifier.training.data);
+    let program = format!("pe-node {}, networks run on {}", context.software_version, findings.provider.0);
+    let mut top = SMALL_PRINT + 26;
+    for text in models.chain([training, program]) {
         top = canvas.paragraph(left, top, width, &text, Font::SMALL, TEXT);
     }
-    let training = format!("Training data of the classifier: {}", findings.classifier.training.data);
-    top = canvas.paragraph(left, top, width, &training, Font::SMALL, TEXT);
-    let program = format!("pe-node {}, networks run on {}", context.software_version, findings.provider.0);
-    top = canvas.paragraph(left, top, width, &program, Font::SMALL, TEXT);
+}
+
+/// How to read the page.
+fn draw_advice(canvas: &mut Canvas, findings: &Findings, top: i32) {
     let synthetic = if findings.synthetic { "The images are marked as synthetic. " } else { "" };
     let advice = if findings.evidence.is_some() {
         "The heat map shows what the network responded to; it is not an outline of an embolus."
     } else {
         ""
     };
-    let advice = format!("{synthetic}{advice}");
-    canvas.paragraph(left, top + 6, width, &advice, Font::SMALL, MUTED);
+    canvas.paragraph(COLUMN.0, top, COLUMN.1, &format!("{synthetic}{advice}"), Font::SMALL, MUTED);
 }
