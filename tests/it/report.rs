@@ -234,7 +234,8 @@ fn the_great_vessels_are_measured_in_the_report_or_it_says_that_they_were_not() 
 #[test]
 fn notes_on_the_summary_end_where_other_results_begin() {
     let few = Scene::new(&Setup { reasons: vec![Reason::LungsCut], ..Setup::default() });
-    let many = Setup { reasons: [Reason::LungsCut, Reason::TooThick, Reason::AorticPhase].repeat(20), ..Setup::default() };
+    let many =
+        Setup { reasons: [Reason::LungsCut, Reason::TooThick, Reason::AorticPhase].repeat(20), ..Setup::default() };
     let summary = |scene: &Scene| report::results(&scene.context()).expect("results").pictures.summary;
     let [few, many] = [summary(&few), summary(&Scene::new(&many))];
     let last_rows = |image: &image::RgbImage| {

@@ -170,8 +170,8 @@ fn examine(
     let mask = timings.time(Stage::Lungs, || lungs::segment(&mut models.lungs, &volume))?;
     let measured = lungs::measure(&mask, &volume.geometry);
     let completeness = timings.time(Stage::Quality, || lungs::completeness(&volume, &mask, &measured));
-    let ChestQuality { rejections: of_chest, enhancement } = timings
-        .time(Stage::Quality, || check_chest(&volume, &mask, &measured, &completeness, options.quality));
+    let ChestQuality { rejections: of_chest, enhancement } =
+        timings.time(Stage::Quality, || check_chest(&volume, &mask, &measured, &completeness, options.quality));
     rejections.extend(of_chest);
     rejections.extend(completeness.warning());
     rejections.retain(|rejection| severity(rejection.reason, options.quality) != Severity::Off);

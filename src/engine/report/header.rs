@@ -121,8 +121,9 @@ impl Document {
     pub(super) fn into_result(self) -> Result<ResultObject, ReportError> {
         let ObjectIdentity { kind, series, reference } = self.identity;
         let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
-        let object =
-            with_own_scheme(self.data_set).with_meta(meta).map_err(|source| ReportError::FileMeta { kind, source: Box::new(source) })?;
+        let object = with_own_scheme(self.data_set)
+            .with_meta(meta)
+            .map_err(|source| ReportError::FileMeta { kind, source: Box::new(source) })?;
         Ok(ResultObject { kind, series_instance_uid: series, sop_instance_uid: reference.instance, object })
     }
 }

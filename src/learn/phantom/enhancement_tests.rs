@@ -36,9 +36,11 @@ fn scanned(exam: &Exam) -> (Volume, LungMask) {
 #[test]
 fn great_vessels_are_measured_as_bright_as_they_are_and_tell_the_phase() {
     let settings = Config::from_defaults(&[]).expect("defaults").quality;
-    for (index, trunk, aorta, reasons) in
-        [(0, 380.0, 240.0, vec![]), (1, 160.0, 168.0, vec![Reason::AorticPhase]), (2, 260.0, 330.0, vec![Reason::AorticPhase])]
-    {
+    for (index, trunk, aorta, reasons) in [
+        (0, 380.0, 240.0, vec![]),
+        (1, 160.0, 168.0, vec![Reason::AorticPhase]),
+        (2, 260.0, 330.0, vec![Reason::AorticPhase]),
+    ] {
         let mut exam = Exam::draw(&Recipe { pe: Some(false), ..Recipe::new(Preset::Light, 9, index) });
         exam.enhancement = Enhancement { cava: trunk, pulmonary: trunk, venous: aorta, aorta };
         let (volume, mask) = scanned(&exam);

@@ -22,7 +22,9 @@ use super::table;
 use crate::config::{QualityConfig, Severity};
 use crate::dicom::{Uid, elements};
 use crate::engine::analyse::quality::{check_images, severity};
-use crate::engine::volume::{Geometry, PatientPoint, Rejection, SeriesReading, SourceSlice, Volume, nifti, read_series};
+use crate::engine::volume::{
+    Geometry, PatientPoint, Rejection, SeriesReading, SourceSlice, Volume, nifti, read_series,
+};
 
 /// The properties of a stored volume, besides its voxels and slices.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -156,7 +158,6 @@ impl Volumes {
     pub(crate) fn stored(configuration: &TrainConfiguration) -> Self {
         Self { folder: folder(configuration), source: None }
     }
-
 }
 
 impl Source {

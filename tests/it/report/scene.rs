@@ -261,7 +261,10 @@ fn findings(setup: &Setup, geometry: &Geometry, lungs: &Array3<u8>) -> Findings 
     let several = setup.classifier != Classifier::Slices;
     let vessel = |hounsfield: f64, place: [f64; 3]| {
         let VoxelPoint { column, row, slice } = geometry.to_voxel(PatientPoint(place));
-        Some(Vessel { hounsfield, place: VoxelPoint { column: column.round(), row: row.round(), slice: slice.round() } })
+        Some(Vessel {
+            hounsfield,
+            place: VoxelPoint { column: column.round(), row: row.round(), slice: slice.round() },
+        })
     };
     Findings {
         probability: probability(setup.probability),
@@ -281,7 +284,10 @@ fn findings(setup: &Setup, geometry: &Geometry, lungs: &Array3<u8>) -> Findings 
         },
         lungs: Lungs { left: lung_of(LEFT_LUNG), right: lung_of(RIGHT_LUNG) },
         completeness: Completeness::default(),
-        enhancement: Enhancement { trunk: vessel(320.0, [15.0, -30.0, -20.0]), aorta: vessel(256.0, [20.0, 30.0, -20.0]) },
+        enhancement: Enhancement {
+            trunk: vessel(320.0, [15.0, -30.0, -20.0]),
+            aorta: vessel(256.0, [20.0, 30.0, -20.0]),
+        },
         warnings: setup.reasons.iter().map(|reason| Rejection::new(*reason, "as measured")).collect(),
         left_out: vec![LeftOut {
             kind: LeftOutKind::OtherStack,

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use ndarray::{ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis};
 
 use super::cells::Cells;
 use crate::engine::volume::BACKGROUND;
@@ -38,40 +38,55 @@ pub(super) struct Carina {
 /// Cells of air on a slice that are connected, by row and column.
 type Region = Vec<(usize, usize)>;
 
+/// The air of a slice in the rows that the lungs take.
+struct Air {
+    /// For each cell the number of its region, from 1; 0 where there is no air.
+    numbers: Array2<u32>,
+    regions: Vec<Region>,
+}
+
 /// Follows the trachea down to the carina; `None` if it is not seen as two bronchi that leave one trachea.
 pub(super) fn carina(cells: &Cells) -> Option<Carina> {
     let height = cells.slices() as f64;
     let [lowest, highest] = TRACHEA_HEIGHTS.map(|share| (share * height) as usize);
     let least = (LOWEST_CARINA * height) as usize;
-    let air: Vec<Vec<Region>> = cells.each().map(|(hounsfield, labels)| regions(&hounsfield, &labels)).collect();
+    let air: Vec<Air> = cells.each().map(|(hounsfield, labels)| Air::of(&hounsfield, &labels)).collect();
     let middle = cells.hounsfield.len_of(Axis(2)) / 2;
     (lowest + 1..=highest).rev().find_map(|slice| {
-        let mut starts: Vec<&Region> = air[slice].iter().filter(|region| may_be_trachea(region, middle)).collect();
+        let mut starts: Vec<&Region> =
+            air[slice].regions.iter().filter(|region| may_be_trachea(region, middle)).collect();
         starts.sort_by_key(|region| std::cmp::Reverse(region.len()));
         starts.into_iter().find_map(|start| follow(&air, start, slice, least))
     })
 }
 
-/// The air of a slice in the rows that the lungs take.
-fn regions(hounsfield: &ArrayView2<f32>, labels: &ArrayView2<u8>) -> Vec<Region> {
-    let has_lung = |row: &usize| labels.row(*row).iter().any(|label| *label != BACKGROUND);
-    let rows = 0..labels.nrows();
-    let (Some(first), Some(last)) = (rows.clone().find(has_lung), rows.clone().rfind(has_lung)) else {
-        return Vec::new();
-    };
-    let mut air = hounsfield.mapv(|value| value < AIRWAY_BELOW);
-    for row in rows.filter(|row| !(first..=last).contains(row)) {
-        air.row_mut(row).fill(false);
+impl Air {
+    fn of(hounsfield: &ArrayView2<f32>, labels: &ArrayView2<u8>) -> Self {
+        let has_lung = |row: &usize| labels.row(*row).iter().any(|label| *label != BACKGROUND);
+        let rows = 0..labels.nrows();
+        let lungs = rows.clone().find(has_lung).zip(rows.rev().find(has_lung));
+        let within = |row: usize| lungs.is_some_and(|(first, last)| (first..=last).contains(&row));
+        let air = Array2::from_shape_fn(labels.dim(), |(row, column)| {
+            within(row) && hounsfield[(row, column)] < AIRWAY_BELOW
+        });
+        let numbers = label(&air.insert_axis(Axis(0))).remove_axis(Axis(0));
+        let mut regions = vec![Region::new(); numbers.iter().max().map_or(0, |last| *last as usize)];
+        for (cell, number) in numbers.indexed_iter().filter(|(_, number)| **number > 0) {
+            regions[*number as usize - 1].push(cell);
+        }
+        Self { numbers, regions }
     }
-    let numbers = label(&air.insert_axis(Axis(0)));
-    let mut regions: Vec<Region> = vec![Vec::new(); numbers.iter().max().map_or(0, |last| *last as usize)];
-    for ((_, row, column), number) in numbers.indexed_iter().filter(|(_, number)| **number > 0) {
-        regions[*number as usize - 1].push((row, column));
+
+    /// The regions that share a cell with one of another slice, together.
+    fn touching(&self, other: &[(usize, usize)]) -> Region {
+        let mut numbers: Vec<u32> = other.iter().map(|cell| self.numbers[*cell]).filter(|number| *number > 0).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.into_iter().flat_map(|number| self.regions[number as usize - 1].iter().copied()).collect()
     }
-    regions
 }
 
-fn may_be_trachea(region: &Region, middle: usize) -> bool {
+fn may_be_trachea(region: &[(usize, usize)], middle: usize) -> bool {
     TRACHEA.contains(&region.len()) && width(region) <= WIDEST_TRACHEA && centre(region).1.abs_diff(middle) < BESIDE
 }
 
@@ -87,11 +102,10 @@ fn centre(region: &[(usize, usize)]) -> (usize, usize) {
 }
 
 /// Goes down from a region of air to where it has become wide.
-fn follow(air: &[Vec<Region>], start: &Region, from: usize, least: usize) -> Option<Carina> {
-    let (mut current, mut undivided, mut seen) = (start.clone(), None, 0);
+fn follow(air: &[Air], start: &[(usize, usize)], from: usize, least: usize) -> Option<Carina> {
+    let (mut current, mut undivided, mut seen) = (start.to_vec(), None, 0);
     for slice in (least..from).rev() {
-        let touches = |region: &&Region| region.iter().any(|cell| current.contains(cell));
-        let below: Region = air[slice].iter().filter(touches).flatten().copied().collect();
+        let below = air[slice].touching(&current);
         if below.is_empty() || below.len() > LUNG {
             return None;
         }

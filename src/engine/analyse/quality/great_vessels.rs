@@ -80,7 +80,8 @@ pub(super) fn aortic_phase(enhancement: &Enhancement, settings: &QualityConfig) 
     let poor = trunk < settings.lowest_trunk_hu && ratio < 1.0;
     (poor || ratio < settings.lowest_trunk_ratio).then(|| {
         let QualityConfig { lowest_trunk_hu, lowest_trunk_ratio, .. } = settings;
-        let expected = format!("{lowest_trunk_ratio} times the aorta or more, and above it if below {lowest_trunk_hu:.0} HU");
+        let expected =
+            format!("{lowest_trunk_ratio} times the aorta or more, and above it if below {lowest_trunk_hu:.0} HU");
         let told = enhancement.explanation();
         Rejection::new(Reason::AorticPhase, format!("{told}; in a CTPA the trunk is expected at {expected}"))
     })

@@ -42,7 +42,8 @@ fn descriptors(context: &Context) -> Vec<ContentItem> {
     ];
     // A descriptor of the group holds for all its images.
     let slices = &context.volume.slices;
-    let thickness = slices[0].thickness_mm.filter(|_| slices.windows(2).all(|pair| pair[0].thickness_mm == pair[1].thickness_mm));
+    let thickness =
+        slices[0].thickness_mm.filter(|_| slices.windows(2).all(|pair| pair[0].thickness_mm == pair[1].thickness_mm));
     let coded = [
         ContentItem::code(&dcm::MODALITY, &dcm::COMPUTED_TOMOGRAPHY),
         ContentItem::code(&dcm::TARGET_REGION, &sct::CHEST),

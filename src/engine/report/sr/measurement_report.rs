@@ -175,9 +175,9 @@ impl Groups<'_> {
     /// How bright contrast agent makes the great vessels, as far as they were measured: the quality of the exam.
     fn enhancement(&self) -> Vec<ContentItem> {
         let enhancement = &self.context.findings.enhancement;
-        let ratio = enhancement.ratio().map(|ratio| {
-            ContentItem::number(&own::TRUNK_TO_AORTA, (ratio * 100.0).round() / 100.0, &ucum::RATIO)
-        });
+        let ratio = enhancement
+            .ratio()
+            .map(|ratio| ContentItem::number(&own::TRUNK_TO_AORTA, (ratio * 100.0).round() / 100.0, &ucum::RATIO));
         let trunk = enhancement.trunk.map(|trunk| {
             self.vessel(&trunk, &sct::PULMONARY_TRUNK, "Enhancement: pulmonary trunk").children(Contains, ratio)
         });
@@ -186,12 +186,7 @@ impl Groups<'_> {
     }
 
     fn vessel(&self, vessel: &Vessel, site: &Concept, label: &str) -> ContentItem {
-        let place = Place::new(
-            self.header,
-            &self.context.volume.geometry,
-            vessel.place,
-            vessel.place.slice as usize,
-        );
+        let place = Place::new(self.header, &self.context.volume.geometry, vessel.place, vessel.place.slice as usize);
         let hounsfield = ContentItem::number(&dcm::MEDIAN_ATTENUATION, vessel.hounsfield.round(), &ucum::HOUNSFIELD);
         group(self.header, "1501", label, label)
             .child(Contains, ContentItem::code(&sct::FINDING_CATEGORY, &sct::ANATOMICAL_STRUCTURE))
