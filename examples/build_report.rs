@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use jiff::ZonedDateTime;
 use pe_node::cohort::{Layout, Mask};
 use pe_node::config::Config;
+use pe_node::engine::analyse::enhancement::Enhancement;
 use pe_node::engine::analyse::findings::{AnalysedField, Completeness, Decision, Findings, Probability, Provider};
 use pe_node::engine::analyse::lungs;
 use pe_node::engine::models::registry::Registry;
@@ -75,6 +76,7 @@ fn findings(volume: &Volume, mask: &LungMask, config: &Config) -> Result<Finding
         field: AnalysedField { slice: slices / 2, corners: [[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]] },
         lungs: lungs::measure(mask, &volume.geometry),
         completeness: Completeness::default(),
+        enhancement: Enhancement::default(),
         warnings: Vec::new(),
         left_out: Vec::new(),
         synthetic: true,

@@ -353,7 +353,6 @@ fn with_own_scheme(data_set: DataSet) -> DataSet {
     }
     let scheme = empty()
         .with(tags::CODING_SCHEME_DESIGNATOR, own::SCHEME)
-        .with(tags::CODING_SCHEME_UID, Uid::derived([PRODUCT, "coding scheme", own::SCHEME]).as_str())
         .with(tags::CODING_SCHEME_NAME, own::NAME)
         .with(tags::CODING_SCHEME_RESPONSIBLE_ORGANIZATION, PRODUCT);
     data_set.with_items(tags::CODING_SCHEME_IDENTIFICATION_SEQUENCE, vec![scheme])

@@ -3,9 +3,10 @@
 use crate::engine::volume::{Geometry, LEFT_LUNG, LungMask, RIGHT_LUNG};
 
 /// Height over which it is measured how a lung tapers towards an end of the stack, in millimetres.
-const TAPER_MM: f64 = 20.0;
-/// A lung ends at most so far beyond the stack, in millimetres: half of the height of a large one.
-const FARTHEST_MM: f64 = 150.0;
+const TAPER_MM: f64 = 10.0;
+/// A lung ends at most so far beyond the stack, in millimetres: less than half of its height, because it widens to the
+/// diaphragm before it ends.
+const FARTHEST_MM: f64 = 100.0;
 
 /// Millilitres of the left and of the right lung beyond both ends of the stack: an estimate.
 pub(super) fn beyond_stack(mask: &LungMask, geometry: &Geometry) -> [f64; 2] {
@@ -26,7 +27,7 @@ pub(super) fn beyond_stack(mask: &LungMask, geometry: &Geometry) -> [f64; 2] {
 }
 
 /// Millilitres beyond an end with an area in square millimetres, where the lung has another one so many millimetres
-/// within. Apex and recess are round: their area shrinks evenly to nothing.
+/// within. Apex and recess are round: their area shrinks evenly to nothing, or faster, which makes this rather too much.
 fn beyond_end(end: f64, inner: f64, height: f64) -> f64 {
     if end <= 0.0 {
         return 0.0;
@@ -65,10 +66,10 @@ mod tests {
     fn lung_beyond_the_stack_is_estimated_by_how_the_end_tapers() {
         let (whole, none) = seen_and_beyond(-100.0);
         assert!(none <= 0.0, "{none}");
-        for (lowest, tolerance) in [(-80.0, 0.3), (-60.0, 0.3), (-45.0, 0.5), (0.0, 0.5)] {
+        for lowest in [-80.0, -60.0, -45.0, 0.0] {
             let (seen, beyond) = seen_and_beyond(lowest);
             let lost = whole - seen;
-            assert!((beyond / lost - 1.0).abs() < tolerance, "{beyond} of {lost} ml below {lowest}");
+            assert!((0.8..1.65).contains(&(beyond / lost)), "{beyond} of {lost} ml below {lowest}");
         }
     }
 }

@@ -251,7 +251,8 @@ fn real_series_become_volumes() {
 fn malformed_metadata_and_magnetic_resonance_are_distinguished() {
     let Some(folder) = test_data("lungmask_testdata") else { return };
     let images: Vec<PathBuf> = ["0.dcm", "1.dcm"].iter().map(|name| folder.join(name)).collect();
-    assert_eq!(reasons(&read_series(&images, &LIMITS)), [Reason::TooFewSlices]);
+    let reading = read_series(&images, &LIMITS);
+    assert_eq!((reasons(&reading), reading.volume.map(|volume| volume.slices.len())), (vec![], Some(2)));
 
     let folder = test_data("pydicom_negative").expect("beside the other");
     let images = [folder.join("MR-SIEMENS-DICOM-WithOverlays.dcm"), folder.join("MR2_J2KR.dcm")];
