@@ -205,7 +205,7 @@ pub mod own {
 
     /// Attenuation of the pulmonary trunk as a multiple of the aorta's.
     pub const TRUNK_TO_AORTA: Concept =
-        Concept::new("trunk-to-aorta-ratio", SCHEME, "Attenuation of pulmonary trunk relative to aorta");
+        Concept::new("trunk-to-aorta", SCHEME, "Attenuation of pulmonary trunk relative to aorta");
 }
 
 /// English (United States), as the language of our documents.

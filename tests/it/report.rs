@@ -218,7 +218,7 @@ fn the_great_vessels_are_measured_in_the_report_or_it_says_that_they_were_not() 
             results.iter().filter_map(|object| Some((object.kind, schemes(object)?))).collect();
         let report = of_kind(&results, ResultKind::Sr).object.clone();
         let comments = values_named(&report, "121106").join("\n");
-        (values_named(&report, "112182"), values_named(&report, "trunk-to-aorta-ratio"), comments, described)
+        (values_named(&report, "112182"), values_named(&report, "trunk-to-aorta"), comments, described)
     };
     let (hounsfield, ratio, comments, described) = report(&scene);
     assert_eq!((hounsfield, ratio), (vec!["320".to_owned(), "256".to_owned()], vec!["1.25".to_owned()]));
@@ -359,7 +359,7 @@ fn cases() -> Vec<(&'static str, Setup, [bool; 2])> {
             Setup {
                 decision: Decision::Undetermined,
                 synthetic: false,
-                reasons: vec![Reason::NoContrast],
+                reasons: vec![Reason::NoContrast, Reason::ImplausibleLungs],
                 character_set: None,
                 patient_name: "DOE^JOHN",
                 ..present.clone()

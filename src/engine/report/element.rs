@@ -49,10 +49,14 @@ pub(super) fn empty() -> DataSet {
 }
 
 /// One item of a code sequence
-/// ([PS3.3 8.8](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_8.8.html)).
+/// ([PS3.3 8.8](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_8.8.html)). A value that Code Value
+/// cannot hold is a Long Code Value.
 pub(super) fn coded(concept: &Concept) -> DataSet {
+    /// Characters of an SH.
+    const LONGEST: usize = 16;
+    let tag = if concept.value.len() > LONGEST { tags::LONG_CODE_VALUE } else { tags::CODE_VALUE };
     empty()
-        .with(tags::CODE_VALUE, concept.value.as_ref())
+        .with(tag, concept.value.as_ref())
         .with(tags::CODING_SCHEME_DESIGNATOR, concept.scheme.as_ref())
         .with(tags::CODE_MEANING, concept.meaning.as_ref())
 }
@@ -128,6 +132,16 @@ mod tests {
         assert!(decimal(f64::MIN).len() <= 16);
         let third = decimal(-1.0 / 3.0);
         assert!(third.len() <= 16 && (third.parse::<f64>().expect("number") + 1.0 / 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_code_that_is_too_long_for_its_attribute_has_another_one() {
+        let tags_of = |value: &'static str| {
+            let item = coded(&Concept::new(value, "99PENODE", "a meaning"));
+            [tags::CODE_VALUE, tags::LONG_CODE_VALUE].map(|tag| has_value(&item, tag))
+        };
+        assert_eq!(tags_of("contrast-unknown"), [true, false]);
+        assert_eq!(tags_of("implausible-lungs"), [false, true]);
     }
 
     #[test]
