@@ -201,9 +201,14 @@ impl Outcome {
         let left_out = explaining::others(&stacks, chosen, limits);
         let mut outcome = Self { left_out, ..Self::default() };
         let stack = stacks.axial.swap_remove(chosen);
+        let slices = stack.slices.len();
         match stack.geometry.clone().and_then(|geometry| within_limits(geometry, limits)) {
+            // How many slices a volume needs is for the quality checks to say.
             Ok(geometry) => outcome.read(stack, geometry, limits)?,
-            Err(rejection) => outcome.rejections.push(rejection),
+            Err(rejection) => {
+                let few = (slices < MINIMUM_SLICES).then(|| Rejection::too_few_slices(slices, MINIMUM_SLICES));
+                outcome.rejections.extend(few.into_iter().chain([rejection]));
+            }
         }
         Ok(outcome)
     }
@@ -239,8 +244,7 @@ impl Outcome {
         }
         self.rejections.extend(explaining::faults(&faults));
         if self.volume.is_none() && self.rejections.is_empty() {
-            let problem = format!("no usable CT slices; at least {MINIMUM_SLICES} were expected");
-            self.rejections.push(Rejection::new(Reason::TooFewSlices, problem));
+            self.rejections.push(Rejection::too_few_slices(0, MINIMUM_SLICES));
         }
     }
 }

@@ -124,6 +124,11 @@ impl Rejection {
         Self { reason, explanation: explanation.into() }
     }
 
+    /// That there are so few usable slices.
+    pub fn too_few_slices(slices: usize, fewest: usize) -> Self {
+        Self::new(Reason::TooFewSlices, format!("{slices} usable CT slices; at least {fewest} were expected"))
+    }
+
     /// One rejection per reason, in the order of [`Reason`]; explanations of the same reason are joined, repeated ones
     /// counted.
     pub fn merged(rejections: impl IntoIterator<Item = Self>) -> Vec<Self> {

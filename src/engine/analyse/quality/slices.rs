@@ -21,10 +21,7 @@ pub(super) fn thickness(volume: &Volume) -> Option<f64> {
 /// That there are fewer slices than an exam has.
 pub(super) fn too_few(volume: &Volume, fewest: usize) -> Option<Rejection> {
     let slices = volume.geometry.size[2];
-    (slices < fewest).then(|| {
-        let explanation = format!("{slices} usable CT slices; at least {fewest} were expected");
-        Rejection::new(Reason::TooFewSlices, explanation)
-    })
+    (slices < fewest).then(|| Rejection::too_few_slices(slices, fewest))
 }
 
 /// That the slices are thick or far apart.
