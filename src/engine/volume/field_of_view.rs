@@ -64,6 +64,11 @@ impl FieldOfView {
         self.0[pixel]
     }
 
+    /// Where each pixel lies.
+    pub fn places(&self) -> &Array2<Place> {
+        &self.0
+    }
+
     /// Where the pixels of a row lie.
     pub fn row(&self, row: usize) -> ArrayView1<'_, Place> {
         self.0.row(row)

@@ -4,6 +4,7 @@ mod appearance;
 mod body;
 mod choice;
 pub mod components;
+mod continuation;
 mod decoding;
 mod explaining;
 pub mod field_of_view;

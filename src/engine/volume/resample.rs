@@ -185,6 +185,11 @@ impl Resampler {
         }
     }
 
+    /// Whether axes are parallel, so that places in plane are the same on every slice.
+    pub(super) fn is_separable(&self) -> bool {
+        matches!(self, Self::Separable { .. })
+    }
+
     /// Computes one slice of the target, `[row, column]`, from a source `[slice, row, column]`. `outside` is the value
     /// where the source has none.
     pub(super) fn slice<T: Copy + Into<f32>>(
