@@ -16,6 +16,7 @@ mod lattice;
 mod left_out;
 mod naming;
 pub mod nifti;
+pub mod part;
 pub mod percentile;
 mod pixels;
 pub mod preparation;

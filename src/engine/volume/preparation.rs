@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::body::{Extent, body_centre, lung_extent};
 use super::continuation::Continuation;
 use super::field_of_view::{FieldOfView, Place};
+use super::part::Part;
 use super::pixels::AIR;
 use super::resample::{Edge, Edges, Resampler};
 use super::{Geometry, LungMask, PatientPoint, Volume, VoxelPoint};
@@ -256,12 +257,24 @@ impl Upsampler {
         Self { resampler, rows: volume.size[1], columns: volume.size[0] }
     }
 
-    /// Values of class `class` of `maps` `[slice, class, row, column]` on slice `slice` of the volume,
+    /// The part of slice `slice` of the volume that takes something of parts of the maps: one for each of their slices,
+    /// if any.
+    pub fn reached(&self, parts: &[Option<Part>], slice: usize) -> Part {
+        self.resampler.reached(parts, slice, [self.columns, self.rows])
+    }
+
+    /// Values of class `class` of `maps` `[slice, class, row, column]` on a part of slice `slice` of the volume,
     /// `[row, column]`. Outside the grid of the maps all classes are `outside`.
-    pub fn slice(&self, maps: &ArrayView4<f32>, class: usize, slice: usize, outside: f32) -> Array2<f32> {
-        let mut image = Array2::zeros((self.rows, self.columns));
-        self.resampler.slice(&maps.index_axis(Axis(1), class), slice, outside, image.view_mut());
+    pub fn part(&self, maps: &ArrayView4<f32>, class: usize, slice: usize, part: &Part, outside: f32) -> Array2<f32> {
+        let [rows, columns] = part;
+        let mut image = Array2::zeros((rows.len(), columns.len()));
+        self.resampler.part(&maps.index_axis(Axis(1), class), slice, part, outside, image.view_mut());
         image
+    }
+
+    /// Values on slice `slice` of the volume as [`Self::part`].
+    pub fn slice(&self, maps: &ArrayView4<f32>, class: usize, slice: usize, outside: f32) -> Array2<f32> {
+        self.part(maps, class, slice, &[0..self.rows, 0..self.columns], outside)
     }
 }
 
