@@ -11,14 +11,9 @@ const SHOWN: usize = 40;
 pub(super) fn unusable(header: &DataSet, tag: Tag, name: &str) -> String {
     let text = texts(header, tag).join("\\");
     if text.is_empty() {
-        return format!("{name} {} is missing", number(tag));
+        return format!("{name} {tag} is missing");
     }
-    format!("{name} {} has the value `{}`, which is not usable", number(tag), excerpt(&text))
-}
-
-/// A tag as it is written: `(0028,0030)`.
-pub(super) fn number(tag: Tag) -> String {
-    format!("({:04X},{:04X})", tag.0, tag.1)
+    format!("{name} {tag} has the value `{}`, which is not usable", excerpt(&text))
 }
 
 /// The beginning of a value. It is shown in logs and pages: nothing but what a number or a code is written with.

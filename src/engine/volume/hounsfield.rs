@@ -10,7 +10,7 @@ use std::fmt;
 use dicom_dictionary_std::tags;
 use dicom_object::Tag;
 
-use super::attribute::{excerpt, number as tag_number};
+use super::attribute::excerpt;
 use crate::dicom::elements::{DataSet, number, text, texts};
 
 /// Why an image is no slice in Hounsfield units, in words with tag and value.
@@ -108,28 +108,27 @@ fn projection(header: &DataSet) -> Option<String> {
     let bare = |value: &str| value.to_ascii_uppercase().replace([' ', '_', '-'], "");
     let stated = |tag, name: &str| {
         let value = texts(header, tag).into_iter().find(|value| PROJECTIONS.contains(&bare(value).as_str()))?;
-        Some(format!("a projection: {name} {} has the value {}", tag_number(tag), excerpt(&value)))
+        Some(format!("a projection: {name} {tag} has the value {}", excerpt(&value)))
     };
     stated(tags::IMAGE_TYPE, "Image Type")
         .or_else(|| stated(tags::VOLUME_BASED_CALCULATION_TECHNIQUE, "Volume Based Calculation Technique"))
         .or_else(|| {
             let codes = items(header, tags::DERIVATION_CODE_SEQUENCE).filter_map(|item| text(item, tags::CODE_VALUE));
             let (code, meaning) = codes.filter_map(|code| known(&DERIVATIONS, &code)).next()?;
-            let tag = tag_number(tags::DERIVATION_CODE_SEQUENCE);
+            let tag = tags::DERIVATION_CODE_SEQUENCE;
             Some(format!("a projection: Derivation Code Sequence {tag} has the code {code}, {meaning}"))
         })
 }
 
 fn other_image_type(header: &DataSet) -> Option<String> {
     let (value, meaning) = texts(header, tags::IMAGE_TYPE).iter().find_map(|value| known(&IMAGE_TYPES, value))?;
-    Some(format!("no Hounsfield units: Image Type {} has the value {value}, {meaning}", tag_number(tags::IMAGE_TYPE)))
+    Some(format!("no Hounsfield units: Image Type {} has the value {value}, {meaning}", tags::IMAGE_TYPE))
 }
 
 fn other_rescale_type(header: &DataSet) -> Option<String> {
     let unit = text(header, tags::RESCALE_TYPE).filter(|unit| !is_hounsfield(unit) && !is_unspecified(unit))?;
     let meaning = known(&RESCALE_TYPES, &unit).map_or_else(String::new, |(_, meaning)| format!(", {meaning}"));
-    let tag = tag_number(tags::RESCALE_TYPE);
-    Some(format!("no Hounsfield units: Rescale Type {tag} has the value {}{meaning}", excerpt(&unit)))
+    Some(format!("no Hounsfield units: Rescale Type {} has the value {}{meaning}", tags::RESCALE_TYPE, excerpt(&unit)))
 }
 
 /// Units of Real World Value Mapping ([PS3.3
@@ -143,7 +142,7 @@ fn other_mapping(header: &DataSet) -> Option<String> {
         .filter_map(|unit| text(unit, tags::CODE_VALUE))
         .collect();
     let first = units.first().filter(|_| !units.iter().any(|unit| HOUNSFIELD.contains(&unit.as_str())))?;
-    let tag = tag_number(tags::REAL_WORLD_VALUE_MAPPING_SEQUENCE);
+    let tag = tags::REAL_WORLD_VALUE_MAPPING_SEQUENCE;
     Some(format!("no Hounsfield units: Real World Value Mapping Sequence {tag} has the unit {}", excerpt(first)))
 }
 
@@ -208,8 +207,8 @@ fn energy_in(text: &str) -> Option<f64> {
     if after.starts_with(|letter: char| letter.is_ascii_alphabetic()) {
         return None;
     }
-    let number = before.trim_end_matches([' ', '_']).rsplit(|letter: char| !(letter.is_ascii_digit() || letter == '.'));
-    number.into_iter().next()?.parse().ok()
+    let is_number = |letter: char| letter.is_ascii_digit() || letter == '.';
+    before.trim_end_matches([' ', '_']).rsplit(|letter| !is_number(letter)).next()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub(super) enum Label {
     Thickness,
     /// KVP (0018,0060).
     TubeVoltage,
-    /// The energy of a virtual monochromatic image: reconstructions of one scan.
+    /// The energy of a virtual monochromatic image in keV: one scan is reconstructed for several.
     Energy,
     /// Image Type (0008,0008).
     ImageType,
@@ -49,7 +49,7 @@ impl Label {
             Self::Kernel => all(tags::CONVOLUTION_KERNEL),
             Self::Thickness => text(header, tags::SLICE_THICKNESS),
             Self::TubeVoltage => text(header, tags::KVP),
-            Self::Energy => Monochromatic::of(header).and_then(|image| image.kev).map(|kev| format!("{kev} keV")),
+            Self::Energy => Monochromatic::of(header).and_then(|image| image.kev).map(|kev| kev.to_string()),
             Self::ImageType => all(tags::IMAGE_TYPE),
             Self::Phase => {
                 let tags =

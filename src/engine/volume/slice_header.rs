@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileDicomObject, Tag};
 
-use super::attribute;
 use super::geometry::dot;
 use super::hounsfield::{self, Unfit};
 use super::image_grid::ImageGrid;
@@ -144,7 +143,7 @@ fn slice_header(path: &Path, image: &FileDicomObject<DataSet>) -> Result<SliceHe
 pub(super) fn identifier(header: &DataSet, tag: Tag, name: &str) -> Result<Uid, String> {
     match text(header, tag).map(|text| Uid::parse(&text)) {
         Some(Ok(uid)) => Ok(uid),
-        Some(Err(error)) => Err(format!("{name} {} is not usable: {error}", attribute::number(tag))),
+        Some(Err(error)) => Err(format!("{name} {tag} is not usable: {error}")),
         None => Err(format!("the object has no {name}")),
     }
 }
