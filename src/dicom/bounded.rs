@@ -13,9 +13,9 @@ use dicom_object::{FileDicomObject, FileMetaTableBuilder, InMemDicomObject};
 use dicom_transfer_syntax_registry::{TransferSyntax, TransferSyntaxIndex, TransferSyntaxRegistry};
 
 use super::elements::{self, DataSet};
-use super::uid::{Uid, UidError};
 pub use super::limits::{Limits, ReadError};
 use super::prescan::{self, Encoding, Extent, Layout};
+use super::uid::{Uid, UidError};
 use crate::causes::with_causes;
 
 /// Retired, still found in old archives.

@@ -115,7 +115,10 @@ fn an_export_with_a_localizer_a_bolus_track_and_files_of_a_viewer_gives_the_numb
     let said = export.expect("projection=1;not-hounsfield=1;one-place=3;other-plane=1");
     assert!(said.contains("4 files are no images and were left out"), "{said}");
     assert!(said.contains("1 image left out: coronal, as a localizer or a reformat is"), "{said}");
-    assert!(said.contains("1 image left out: no Hounsfield units: Rescale Type (0028,1054) has the value MGML"), "{said}");
+    assert!(
+        said.contains("1 image left out: no Hounsfield units: Rescale Type (0028,1054) has the value MGML"),
+        "{said}"
+    );
     assert!(said.contains("3 images left out: at one place") && said.contains("acquisitions 2 to 4"), "{said}");
 }
 

@@ -49,7 +49,8 @@ pub fn severity(reason: Reason, settings: &QualityConfig) -> Severity {
 
 /// Judges a volume before its lungs are known: what its numbers are; number, distance and thickness of slices.
 pub fn check_images(volume: &Volume, settings: &QualityConfig) -> Vec<Rejection> {
-    let slices = too_few(volume, settings.fewest_slices).into_iter().chain(too_thick(volume, settings.thickest_slice_mm));
+    let slices =
+        too_few(volume, settings.fewest_slices).into_iter().chain(too_thick(volume, settings.thickest_slice_mm));
     let energies = [settings.lowest_energy_kev, settings.highest_energy_kev];
     slices.chain(values::implausible(volume)).chain(energy::untried(volume, energies)).collect()
 }

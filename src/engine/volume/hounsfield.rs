@@ -113,8 +113,9 @@ fn projection(header: &DataSet) -> Option<String> {
     stated(tags::IMAGE_TYPE, "Image Type")
         .or_else(|| stated(tags::VOLUME_BASED_CALCULATION_TECHNIQUE, "Volume Based Calculation Technique"))
         .or_else(|| {
-            let codes = items(header, tags::DERIVATION_CODE_SEQUENCE).filter_map(|item| text(item, tags::CODE_VALUE));
-            let (code, meaning) = codes.filter_map(|code| known(&DERIVATIONS, &code)).next()?;
+            let mut codes =
+                items(header, tags::DERIVATION_CODE_SEQUENCE).filter_map(|item| text(item, tags::CODE_VALUE));
+            let (code, meaning) = codes.find_map(|code| known(&DERIVATIONS, &code))?;
             let tag = tags::DERIVATION_CODE_SEQUENCE;
             Some(format!("a projection: Derivation Code Sequence {tag} has the code {code}, {meaning}"))
         })

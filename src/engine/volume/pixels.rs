@@ -151,7 +151,9 @@ fn check_length(object: &DataSet, decoded: usize, stated: usize) -> Result<(), R
     };
     Err(Rejection::new(
         reason,
-        format!("an image has {decoded} bytes of pixel data; Rows (0028,0010) and Columns (0028,0011) ask for {stated}"),
+        format!(
+            "an image has {decoded} bytes of pixel data; Rows (0028,0010) and Columns (0028,0011) ask for {stated}"
+        ),
     ))
 }
 

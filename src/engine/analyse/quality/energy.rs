@@ -8,6 +8,9 @@ pub(super) fn untried(volume: &Volume, [lowest, highest]: [f64; 2]) -> Option<Re
     let images = Monochromatic::of(&volume.header)?;
     let tried = images.kev.is_some_and(|kev| (lowest..=highest).contains(&kev));
     (!tried).then(|| {
-        Rejection::new(Reason::UntriedEnergy, format!("{images}; {lowest} to {highest} keV were tried, on phantoms alone"))
+        Rejection::new(
+            Reason::UntriedEnergy,
+            format!("{images}; {lowest} to {highest} keV were tried, on phantoms alone"),
+        )
     })
 }

@@ -34,7 +34,10 @@ fn slices_in_hounsfield_units_pass_whatever_they_leave_unsaid() {
         image(&[(tags::RESCALE_TYPE, "US")]),
         image(&[(tags::IMAGE_TYPE, "ORIGINAL\\PRIMARY\\AXIAL\\VMI"), (tags::RESCALE_TYPE, "HU")]),
         image(&[(tags::IMAGE_TYPE, "DERIVED\\SECONDARY\\REFORMATTED\\AVERAGE")]),
-        image(&[(tags::IMAGE_TYPE, "DERIVED\\PRIMARY\\VOLUME\\MEAN"), (tags::VOLUME_BASED_CALCULATION_TECHNIQUE, "MPR")]),
+        image(&[
+            (tags::IMAGE_TYPE, "DERIVED\\PRIMARY\\VOLUME\\MEAN"),
+            (tags::VOLUME_BASED_CALCULATION_TECHNIQUE, "MPR"),
+        ]),
         mapped(image(&[]), "[hnsf'U]"),
         mapped(image(&[(tags::RESCALE_TYPE, "HU")]), "1"),
     ];
@@ -106,9 +109,6 @@ fn the_energy_of_a_monochromatic_image_is_found_where_scanners_state_it() {
     assert_eq!(described("keV"), None);
     let unstated = image(&[(tags::IMAGE_TYPE, "ORIGINAL\\PRIMARY\\AXIAL\\VMI")]);
     assert_eq!(kev(&unstated), Some(None));
-    assert_eq!(
-        Monochromatic { kev: None }.to_string(),
-        "virtual monochromatic images of an energy that is not stated"
-    );
+    assert_eq!(Monochromatic { kev: None }.to_string(), "virtual monochromatic images of an energy that is not stated");
     assert_eq!(Monochromatic { kev: Some(70.0) }.to_string(), "virtual monochromatic images of 70 keV");
 }

@@ -147,7 +147,11 @@ fn a_sagittal_reformat_is_left_out() {
 fn images_of_another_quantity_and_projections_among_the_slices_are_left_out_by_name() {
     let forms: [(LeftOutKind, fn(&mut InMemDicomObject), &str); 2] = [
         (LeftOutKind::Projection, |object| put(object, tags::IMAGE_TYPE, VR::CS, "DERIVED\\SECONDARY\\MIP"), "MIP"),
-        (LeftOutKind::NotHounsfield, |object| put(object, tags::RESCALE_TYPE, VR::LO, "Z_EFF"), "effective atomic number"),
+        (
+            LeftOutKind::NotHounsfield,
+            |object| put(object, tags::RESCALE_TYPE, VR::LO, "Z_EFF"),
+            "effective atomic number",
+        ),
     ];
     for (kind, change, word) in forms {
         let mut heap = Heap::of_clean();

@@ -58,9 +58,13 @@ fn expect_rejection(reason: Reason, words: &[&str], change: impl Fn(usize, &mut 
 
 #[test]
 fn a_series_of_another_quantity_or_of_projections_is_rejected_by_name() {
-    expect_rejection(Reason::NotHounsfield, &["40 images: ", "Rescale Type (0028,1054) has the value MGML"], |_, object| {
-        text(object, tags::RESCALE_TYPE, VR::LO, "MGML");
-    });
+    expect_rejection(
+        Reason::NotHounsfield,
+        &["40 images: ", "Rescale Type (0028,1054) has the value MGML"],
+        |_, object| {
+            text(object, tags::RESCALE_TYPE, VR::LO, "MGML");
+        },
+    );
     expect_rejection(Reason::Projection, &["40 images: a projection", "has the value MIP"], |_, object| {
         text(object, tags::IMAGE_TYPE, VR::CS, "DERIVED\\SECONDARY\\AXIAL\\MIP");
     });
