@@ -7,9 +7,11 @@
 
 mod chest;
 mod contrast;
+mod energy;
 pub mod ranges;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use dicom_dictionary_std::tags;
 
@@ -31,7 +33,11 @@ pub fn severity(reason: Reason, settings: &QualityConfig) -> Severity {
         Reason::LungsIncomplete => settings.lungs_incomplete,
         Reason::ImplausibleLungs => settings.implausible_lungs,
         Reason::OutsideTraining => Severity::Warn,
+        Reason::ImplausibleValues => settings.implausible_values,
+        Reason::UntriedEnergy => settings.untried_energy,
         Reason::WrongModality
+        | Reason::Projection
+        | Reason::NotHounsfield
         | Reason::MissingSlices
         | Reason::BadGeometry
         | Reason::MixedPatients
@@ -41,9 +47,12 @@ pub fn severity(reason: Reason, settings: &QualityConfig) -> Severity {
     }
 }
 
-/// Judges a volume before its lungs are known: number, distance and thickness of slices.
+/// Judges a volume before its lungs are known: what its numbers are; number, distance and thickness of slices.
 pub fn check_images(volume: &Volume, settings: &QualityConfig) -> Vec<Rejection> {
-    too_few(volume, settings.fewest_slices).into_iter().chain(too_thick(volume, settings.thickest_slice_mm)).collect()
+    let slices =
+        too_few(volume, settings.fewest_slices).into_iter().chain(too_thick(volume, settings.thickest_slice_mm));
+    let energies = [settings.lowest_energy_kev, settings.highest_energy_kev];
+    slices.chain(values::implausible(volume)).chain(energy::untried(volume, energies)).collect()
 }
 
 fn too_few(volume: &Volume, fewest: usize) -> Option<Rejection> {
