@@ -19,6 +19,10 @@ pub enum Severity {
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "configs/default.toml documents every key")]
 pub struct QualityConfig {
+    pub implausible_values: Severity,
+    pub untried_energy: Severity,
+    pub lowest_energy_kev: f64,
+    pub highest_energy_kev: f64,
     pub not_a_chest: Severity,
     pub smallest_lung_cm2: f64,
     pub no_contrast: Severity,
@@ -45,6 +49,8 @@ impl QualityConfig {
     /// What does not fit, in words.
     pub(super) fn problem(&self) -> Option<String> {
         let values = [
+            ("lowest_energy_kev", self.lowest_energy_kev),
+            ("highest_energy_kev", self.highest_energy_kev),
             ("smallest_lung_cm2", self.smallest_lung_cm2),
             ("lowest_contrast_hu", self.lowest_contrast_hu),
             ("largest_contrast_step_hu", self.largest_contrast_step_hu),

@@ -15,6 +15,7 @@ use dicom_transfer_syntax_registry::{TransferSyntax, TransferSyntaxIndex, Transf
 use super::elements::{self, DataSet};
 pub use super::limits::{Limits, ReadError};
 use super::prescan::{self, Encoding, Extent, Layout};
+use super::uid::{Uid, UidError};
 use crate::causes::with_causes;
 
 /// Retired, still found in old archives.
@@ -51,13 +52,15 @@ fn object(bytes: &[u8], limits: &Limits, extent: Extent) -> Result<FileDicomObje
     let parts = split(bytes)?;
     let scanned = Scanned::new(parts.data_set, &parts.transfer_syntax_uid, limits, extent)?;
     let data_set = scanned.parse(Part::Whole)?;
-    let uid = |recorded: Option<String>, tag| recorded.or_else(|| elements::text(&data_set, tag)).unwrap_or_default();
+    let uid = |recorded: Option<Uid>, tag| {
+        recorded.map(String::from).or_else(|| elements::text(&data_set, tag)).unwrap_or_default()
+    };
     let mut meta = FileMetaTableBuilder::new()
         .transfer_syntax(parts.transfer_syntax_uid)
         .media_storage_sop_class_uid(uid(parts.sop_class_uid, tags::SOP_CLASS_UID))
         .media_storage_sop_instance_uid(uid(parts.sop_instance_uid, tags::SOP_INSTANCE_UID));
     if let Some(implementation) = parts.implementation_class_uid {
-        meta = meta.implementation_class_uid(implementation);
+        meta = meta.implementation_class_uid(implementation.as_str());
     }
     let meta = meta.build().map_err(|error| ReadError::Unreadable(error.to_string()))?;
     Ok(data_set.with_exact_meta(meta))
@@ -87,12 +90,12 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, ReadError> {
 pub struct FileParts<'a> {
     /// Transfer syntax of `data_set`.
     pub transfer_syntax_uid: String,
-    /// Media Storage SOP Class UID, where it is given.
-    pub sop_class_uid: Option<String>,
-    /// Media Storage SOP Instance UID, where it is given.
-    pub sop_instance_uid: Option<String>,
-    /// Implementation Class UID, where it is given.
-    pub implementation_class_uid: Option<String>,
+    /// Media Storage SOP Class UID, where it is given and usable: the data set has it, too.
+    pub sop_class_uid: Option<Uid>,
+    /// Media Storage SOP Instance UID, likewise.
+    pub sop_instance_uid: Option<Uid>,
+    /// Implementation Class UID, where it is given and usable.
+    pub implementation_class_uid: Option<Uid>,
     /// The data set as it is encoded, not yet scanned.
     pub data_set: &'a [u8],
 }
@@ -112,10 +115,10 @@ pub fn split(bytes: &[u8]) -> Result<FileParts<'_>, ReadError> {
     while rest.starts_with(&[2, 0]) {
         let (tag, value, after) = meta_element(rest)?;
         match tag {
-            tags::TRANSFER_SYNTAX_UID => parts.transfer_syntax_uid = meta_uid(value)?,
-            tags::MEDIA_STORAGE_SOP_CLASS_UID => parts.sop_class_uid = Some(meta_uid(value)?),
-            tags::MEDIA_STORAGE_SOP_INSTANCE_UID => parts.sop_instance_uid = Some(meta_uid(value)?),
-            tags::IMPLEMENTATION_CLASS_UID => parts.implementation_class_uid = Some(meta_uid(value)?),
+            tags::TRANSFER_SYNTAX_UID => parts.transfer_syntax_uid = transfer_syntax(value)?,
+            tags::MEDIA_STORAGE_SOP_CLASS_UID => parts.sop_class_uid = meta_uid(value).ok(),
+            tags::MEDIA_STORAGE_SOP_INSTANCE_UID => parts.sop_instance_uid = meta_uid(value).ok(),
+            tags::IMPLEMENTATION_CLASS_UID => parts.implementation_class_uid = meta_uid(value).ok(),
             _ => {}
         }
         rest = after;
@@ -142,12 +145,20 @@ fn meta_element(bytes: &[u8]) -> Result<(Tag, &[u8], &[u8]), ReadError> {
     Ok((tag, value, &bytes[start + length..]))
 }
 
-fn meta_uid(value: &[u8]) -> Result<String, ReadError> {
-    let text = std::str::from_utf8(value).unwrap_or_default().trim_matches(['\0', ' ']);
-    if text.is_empty() {
-        return Ok(String::new());
+/// The transfer syntax; empty where it is not given.
+fn transfer_syntax(value: &[u8]) -> Result<String, ReadError> {
+    match meta_uid(value) {
+        Ok(uid) => Ok(uid.into()),
+        Err(UidError::Empty) => Ok(String::new()),
+        Err(error) => {
+            let tag = tags::TRANSFER_SYNTAX_UID;
+            Err(ReadError::Unreadable(format!("Transfer Syntax UID {tag} is not usable: {error}")))
+        }
     }
-    super::Uid::parse(text).map(String::from).map_err(|error| ReadError::Unreadable(format!("file meta: {error}")))
+}
+
+fn meta_uid(value: &[u8]) -> Result<Uid, UidError> {
+    Uid::parse(std::str::from_utf8(value).map_err(|_| UidError::Malformed)?)
 }
 
 /// Data sets without file meta information begin with group 0008 in little endian.

@@ -101,6 +101,8 @@ fn an_export_with_a_localizer_a_bolus_track_and_files_of_a_viewer_gives_the_numb
         put(object, tags::IMAGE_ORIENTATION_PATIENT, VR::DS, "1\\0\\0\\0\\0\\-1");
         put(object, tags::INSTANCE_NUMBER, VR::IS, "901");
     });
+    export.add(4, "85", |object| put(object, tags::IMAGE_TYPE, VR::CS, "DERIVED\\SECONDARY\\AXIAL\\MIP"));
+    export.add(5, "86", |object| put(object, tags::RESCALE_TYPE, VR::LO, "MGML"));
     for (number, name) in ["82", "83", "84"].into_iter().enumerate() {
         export.add(20, name, |object| {
             put(object, tags::ACQUISITION_NUMBER, VR::IS, &(number + 2).to_string());
@@ -110,9 +112,13 @@ fn an_export_with_a_localizer_a_bolus_track_and_files_of_a_viewer_gives_the_numb
     for name in ["autorun.inf", "viewer.exe", ".DS_Store", "._000.dcm"] {
         export.write(name, b"no image");
     }
-    let said = export.expect("one-place=3;other-plane=1");
+    let said = export.expect("projection=1;not-hounsfield=1;one-place=3;other-plane=1");
     assert!(said.contains("4 files are no images and were left out"), "{said}");
     assert!(said.contains("1 image left out: coronal, as a localizer or a reformat is"), "{said}");
+    assert!(
+        said.contains("1 image left out: no Hounsfield units: Rescale Type (0028,1054) has the value MGML"),
+        "{said}"
+    );
     assert!(said.contains("3 images left out: at one place") && said.contains("acquisitions 2 to 4"), "{said}");
 }
 

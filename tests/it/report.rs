@@ -5,6 +5,7 @@ mod scene;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::tags;
 use dicom_object::{FileDicomObject, InMemDicomObject};
 use pe_node::dicom::elements::{self, DataSet};
@@ -185,11 +186,14 @@ fn the_report_says_what_limits_it() {
         reasons: vec![Reason::NoContrast, Reason::TooThick],
         ..Setup::default()
     };
-    let scene = Scene::new(&setup);
+    let mut scene = Scene::new(&setup);
+    let description = PrimitiveValue::from("Monoenergetic 55 keV");
+    scene.volume.header.put(DataElement::new(tags::SERIES_DESCRIPTION, VR::LO, description));
     let results = report::results(&scene.context()).expect("results").objects;
     let comments = values_named(&of_kind(&results, ResultKind::Sr).object, "121106").join("\n");
     for expected in [
         "Research use only",
+        "The images are virtual monochromatic images of 55 keV.",
         "synthetic training data",
         "not marked synthetic",
         "no-contrast: as measured; too-thick: as measured",

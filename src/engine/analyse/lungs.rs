@@ -16,12 +16,14 @@ mod runs;
 mod scale;
 
 use ndarray::parallel::prelude::*;
-use ndarray::{Array2, Array3, Array4, ArrayView2, Axis};
+use ndarray::{Array1, Array2, Array3, Array4, ArrayView2, ArrayView3, Axis, Zip};
 
 pub use self::completeness::completeness;
+use self::morphology::part;
 use super::AnalyseError;
 use super::findings::{Lung, Lungs};
 use crate::engine::models::networks::{LungClasses, LungNetwork};
+use crate::engine::volume::part::{Part, bounds};
 use crate::engine::volume::preparation::{Preparer, Upsampler};
 use crate::engine::volume::{BACKGROUND, Geometry, LEFT_LUNG, LungMask, RIGHT_LUNG, Volume, VoxelPoint};
 
@@ -52,18 +54,47 @@ fn network_labels(network: &mut LungNetwork, volume: &Volume) -> Result<Array3<u
         network.read_stack(preparer.slices(), |range| Ok(preparer.batch(range))).map_err(AnalyseError::lungs)?;
     let [rows, columns] = network.manifest().input.size;
     let (upsampler, classes) = (preparer.upsampler(rows, columns), network.classes());
+    let likely = lung_parts(&logits, classes);
     let mut labels = Array3::from_elem(volume.hounsfield.dim(), BACKGROUND);
     labels.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(slice, mut labels)| {
-        labels.assign(&slice_labels(&upsampler, &logits, classes, slice));
+        let within = upsampler.reached(&likely, slice);
+        let found = part_labels(&upsampler, &logits, classes, slice, &within);
+        let [rows, columns] = within;
+        labels.slice_each_axis_mut(part(rows, columns)).assign(&found);
     });
     Ok(labels)
 }
 
-/// The likelier lung, marked where the network is sure. Background is where no lung is likelier than every other class,
-/// and everything outside the prepared grid.
-fn slice_labels(upsampler: &Upsampler, logits: &Array4<f32>, classes: &LungClasses, slice: usize) -> Array2<u8> {
+/// On each slice of the logits, the part that holds every cell where a lung is likelier than the background. Between other
+/// cells, the background is the likelier of both, too.
+fn lung_parts(logits: &Array4<f32>, classes: &LungClasses) -> Vec<Option<Part>> {
+    let of_slice = |logits: ArrayView3<'_, f32>| {
+        let of_class = |class: usize| logits.index_axis(Axis(0), class);
+        let Some(background) = classes.other.first().map(|class| of_class(*class)) else {
+            return Some([0..logits.len_of(Axis(1)), 0..logits.len_of(Axis(2))]);
+        };
+        let mut likely = Array2::from_elem(background.dim(), false);
+        for lung in [classes.left, classes.right] {
+            Zip::from(&mut likely).and(&background).and(&of_class(lung)).for_each(|likely, background, lung| {
+                *likely |= lung > background;
+            });
+        }
+        bounds(&likely.view(), |likely| *likely)
+    };
+    logits.axis_iter(Axis(0)).into_par_iter().map(of_slice).collect()
+}
+
+/// The likelier lung on a part of a slice, marked where the network is sure. Background is where no lung is likelier than
+/// every other class, and everything outside the prepared grid.
+fn part_labels(
+    upsampler: &Upsampler,
+    logits: &Array4<f32>,
+    classes: &LungClasses,
+    slice: usize,
+    within: &Part,
+) -> Array2<u8> {
     let on_source: Vec<Array2<f32>> =
-        (0..logits.len_of(Axis(1))).map(|class| upsampler.slice(&logits.view(), class, slice, 0.0)).collect();
+        (0..logits.len_of(Axis(1))).map(|class| upsampler.part(&logits.view(), class, slice, within, 0.0)).collect();
     Array2::from_shape_fn(on_source[classes.left].dim(), |place| {
         match classes.likelier_lung(|class| on_source[class][place]) {
             (side, margin) if margin >= SURE_MARGIN => side | refinement::SURE,
@@ -95,13 +126,15 @@ fn measure_side(mask: &LungMask, geometry: &Geometry, side: u8) -> Option<Lung> 
 
 /// Number of voxels of a label on a slice and the sums of their columns and rows.
 fn slice_moments(image: &ArrayView2<'_, u8>, side: u8) -> [u64; 3] {
-    let mut moments = [0; 3];
-    for ((row, column), label) in image.indexed_iter() {
-        if *label == side {
-            moments = [moments[0] + 1, moments[1] + column as u64, moments[2] + row as u64];
-        }
+    let mut of_columns = Array1::<u32>::zeros(image.ncols());
+    let (mut count, mut rows) = (0, 0);
+    for (row, line) in image.outer_iter().enumerate() {
+        of_columns.zip_mut_with(&line, |count, label| *count += u32::from(*label == side));
+        let of_row = line.iter().filter(|label| **label == side).count() as u64;
+        (count, rows) = (count + of_row, rows + of_row * row as u64);
     }
-    moments
+    let columns = of_columns.iter().zip(0_u64..).map(|(count, column)| u64::from(*count) * column).sum();
+    [count, columns, rows]
 }
 
 /// The voxel of the mask nearest to its centroid, on the nearest slice that has one: a lung curves around the heart,
@@ -145,8 +178,8 @@ mod tests {
             origin: PatientPoint([0.0; 3]),
         };
         let classes = LungClasses { left: 1, right: 2, other: vec![0, 3] };
-        let labels = slice_labels(&Upsampler::new(&grid, &grid), &logits, &classes, 1);
-        assert_eq!(labels.row(1).to_vec(), columns.map(|(_, label)| label));
+        let whole = part_labels(&Upsampler::new(&grid, &grid), &logits, &classes, 1, &[0..3, 0..columns.len()]);
+        assert_eq!(whole.row(1).to_vec(), columns.map(|(_, label)| label));
     }
 
     #[test]

@@ -9,12 +9,14 @@ mod airway;
 mod cells;
 mod chest;
 mod contrast;
+mod energy;
 mod great_vessels;
 mod phases;
 pub mod ranges;
 mod slices;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use self::cells::Cells;
 use self::contrast::Mediastinum;
@@ -38,7 +40,11 @@ pub fn severity(reason: Reason, settings: &QualityConfig) -> Severity {
         Reason::LungsIncomplete => settings.lungs_incomplete,
         Reason::ImplausibleLungs => settings.implausible_lungs,
         Reason::OutsideTraining => Severity::Warn,
+        Reason::ImplausibleValues => settings.implausible_values,
+        Reason::UntriedEnergy => settings.untried_energy,
         Reason::WrongModality
+        | Reason::Projection
+        | Reason::NotHounsfield
         | Reason::MissingSlices
         | Reason::BadGeometry
         | Reason::MixedPatients
@@ -48,10 +54,16 @@ pub fn severity(reason: Reason, settings: &QualityConfig) -> Severity {
     }
 }
 
-/// Judges a volume before its lungs are known: number, distance, thickness and numbering of slices.
+/// Judges a volume before its lungs are known: what its numbers are; number, distance, thickness and numbering of slices.
 pub fn check_images(volume: &Volume, settings: &QualityConfig) -> Vec<Rejection> {
-    let thick = slices::too_thick(volume, settings.thickest_slice_mm);
-    slices::too_few(volume, settings.fewest_slices).into_iter().chain(slices::skipped(volume)).chain(thick).collect()
+    let slices = [
+        slices::too_few(volume, settings.fewest_slices),
+        slices::skipped(volume),
+        slices::too_thick(volume, settings.thickest_slice_mm),
+    ];
+    let energies = [settings.lowest_energy_kev, settings.highest_energy_kev];
+    let numbers = values::implausible(volume).into_iter().chain(energy::untried(volume, energies));
+    slices.into_iter().flatten().chain(numbers).collect()
 }
 
 /// What the images of a chest show of its quality.
@@ -76,7 +88,9 @@ pub fn check_chest(
         // Cut lungs and vessels cannot be judged where there are no lungs.
         return ChestQuality { rejections: vec![rejection], ..ChestQuality::default() };
     }
-    let Some(cells) = Cells::of(volume, mask) else { return ChestQuality::default() };
+    let Some(cells) = Cells::of(volume, mask) else {
+        return ChestQuality { rejections: vec![contrast::unknown(0.0)], ..ChestQuality::default() };
+    };
     let mediastinum = Mediastinum::of(&cells);
     let enhancement = great_vessels::measure(&cells, &volume.geometry);
     let contrast = contrast::check(&mediastinum, settings.lowest_contrast_hu)

@@ -3,7 +3,7 @@
 use super::Context;
 use crate::engine::analyse::findings::{Decision, Findings, TargetFinding};
 use crate::engine::models::manifest::{Calibration, IntendedUse, Manifest, OperatingPoint};
-use crate::engine::volume::{Reason, Rejection};
+use crate::engine::volume::{Monochromatic, Reason, Rejection, Volume};
 
 /// Statement for a classifier without a heat map.
 pub(super) const NO_EVIDENCE: &str = "The classifier looks at the exam as a whole: it gives no probabilities of slices, \
@@ -41,6 +41,7 @@ pub(super) fn all(context: &Context) -> Vec<String> {
         .map(str::to_owned)
         .into_iter()
         .chain(findings.synthetic.then(|| "The images say that they are synthetic.".to_owned()))
+        .chain(monochromatic(context.volume))
         .chain(undetermined(findings))
         .chain(uncalibrated_exam(findings))
         .chain(uncalibrated_slices(findings))
@@ -50,6 +51,11 @@ pub(super) fn all(context: &Context) -> Vec<String> {
         .chain([enhancement(findings)])
         .chain(left_out(findings))
         .collect()
+}
+
+/// That the images are virtual monochromatic ones, if they are, and of which energy.
+fn monochromatic(volume: &Volume) -> Option<String> {
+    Monochromatic::of(&volume.header).map(|images| format!("The images are {images}."))
 }
 
 /// Why no decision was made, if none was.

@@ -1,9 +1,13 @@
 //! Where the body and the lungs lie in a volume, coarsely: for centring crops.
 
+use std::ops::Range;
+
+use ndarray::parallel::prelude::*;
 use ndarray::{Array2, Array3, Axis};
 
 use super::components::{filled, label, largest};
 use super::geometry::{Geometry, VoxelPoint};
+use super::part::{Part, bounds, hull};
 use super::{BACKGROUND, LungMask, Volume};
 
 /// Tissue from fat upwards, without lungs; foam of a table lies far below.
@@ -22,17 +26,18 @@ pub(super) struct Extent {
 
 /// The box of both lungs; `None` if the mask is empty.
 pub(super) fn lung_extent(mask: &LungMask, geometry: &Geometry) -> Option<Extent> {
-    let ranges: Vec<[usize; 2]> = (0..3)
-        .map(|axis| {
-            let has_lung =
-                |index: &usize| mask.0.index_axis(Axis(axis), *index).iter().any(|label| *label != BACKGROUND);
-            let count = mask.0.len_of(Axis(axis));
-            Some([(0..count).find(has_lung)?, (0..count).rfind(has_lung)?])
-        })
-        .collect::<Option<_>>()?;
+    let is_lung = |label: &u8| *label != BACKGROUND;
+    let parts: Vec<Option<Part>> =
+        mask.0.axis_iter(Axis(0)).into_par_iter().map(|labels| bounds(&labels, is_lung)).collect();
+    let slices = parts.iter().position(Option::is_some)?..parts.iter().rposition(Option::is_some)? + 1;
+    let [rows, columns] = parts.into_iter().flatten().reduce(|one, other| hull(&one, &other))?;
+    let ranges = [slices, rows, columns];
     let mut extent = Extent { low: [f64::INFINITY; 3], high: [f64::NEG_INFINITY; 3] };
     for corner in 0..8 {
-        let at = |axis: usize| ranges[axis][corner >> axis & 1] as f64;
+        let at = |axis: usize| {
+            let Range { start, end } = ranges[axis];
+            (if corner >> axis & 1 == 0 { start } else { end - 1 }) as f64
+        };
         let place = geometry.to_patient(VoxelPoint { slice: at(0), row: at(1), column: at(2) });
         for axis in 0..3 {
             extent.low[axis] = extent.low[axis].min(place.0[axis]);

@@ -12,10 +12,10 @@ const WHOLE_LUNGS: f64 = 0.8;
 /// Stacks whose enhancement differs by less, in Hounsfield units or as a share, are of one phase.
 const SAME_PHASE: f64 = 25.0;
 const SAME_PHASE_SHARE: f64 = 0.1;
+/// Virtual monochromatic images of this energy in keV look as those of a tube voltage of 120 kV.
+const USUAL_ENERGY: f64 = 70.0;
 /// Slice distances and noise that differ by less than this share are the same.
 const SAME_SHARE: f64 = 0.1;
-/// Values of Image Type of projections through several slices.
-const PROJECTIONS: [&str; 5] = ["MIP", "MINIP", "MNIP", "MAX_IP", "MIN_IP"];
 
 /// A stack that may be analysed, with what speaks for it.
 struct Candidate {
@@ -26,15 +26,16 @@ struct Candidate {
     /// Slice distance in millimetres.
     step: f64,
     slices: usize,
-    projection: bool,
+    /// How far the energy of virtual monochromatic images is from the usual one, in keV.
+    unusual_energy: f64,
     /// Acquisition Number; the greatest where it is not known.
     acquisition: i64,
 }
 
 /// The index of the stack to analyse; `None` if there is none.
 ///
-/// Criteria, one after another, each among those that are left: no projection; the whole height of the lungs; the
-/// greatest enhancement of heart and great vessels, which is the arterial phase; no missing slices; the smallest slice
+/// Criteria, one after another, each among those that are left: the whole height of the lungs; the
+/// usual energies, or of virtual monochromatic images the energy nearest to them; the greatest enhancement of heart and great vessels, which is the arterial phase; no missing slices; the smallest slice
 /// distance; the least noise; the most slices; the lowest acquisition number. Stacks of fewer
 /// slices than an exam has count only where there is no other.
 pub(super) fn choose(stacks: &[Stack], limits: &Limits) -> Option<usize> {
@@ -55,9 +56,10 @@ pub(super) fn choose(stacks: &[Stack], limits: &Limits) -> Option<usize> {
 }
 
 fn best(mut left: Vec<Candidate>) -> Option<usize> {
-    keep(&mut left, |candidate| !candidate.projection);
     let height = greatest(&left, |candidate| candidate.appearance.lung_height);
     keep(&mut left, |candidate| candidate.appearance.lung_height >= WHOLE_LUNGS * height);
+    let least_unusual = -greatest(&left, |candidate| -candidate.unusual_energy);
+    keep(&mut left, |candidate| candidate.unusual_energy <= least_unusual);
     let enhancement = |candidate: &Candidate| candidate.appearance.enhancement.unwrap_or(f64::NEG_INFINITY);
     let greatest_enhancement = greatest(&left, enhancement);
     let margin = SAME_PHASE.max(SAME_PHASE_SHARE * greatest_enhancement);
@@ -86,14 +88,14 @@ impl Candidate {
     fn new(index: usize, stack: &Stack, limits: &Limits) -> Self {
         let [lowest, highest] = stack.ends();
         let acquisition = stack.slices[0].labels.get(Label::AcquisitionNumber).and_then(|text| text.parse().ok());
-        let image_type = stack.slices[0].labels.get(Label::ImageType).unwrap_or_default();
+        let energy = stack.slices[0].labels.get(Label::Energy).and_then(|text| text.parse().ok());
         Self {
             index,
             appearance: Appearance::of(stack, limits),
             whole: stack.geometry.is_ok(),
+            unusual_energy: energy.map_or(0.0, |kev: f64| (kev - USUAL_ENERGY).abs()),
             step: (highest - lowest) / (stack.slices.len() - 1) as f64,
             slices: stack.slices.len(),
-            projection: image_type.split('\\').any(|value| PROJECTIONS.contains(&value)),
             acquisition: acquisition.unwrap_or(i64::MAX),
         }
     }
@@ -106,7 +108,7 @@ mod tests {
     fn candidate(index: usize, change: impl FnOnce(&mut Candidate)) -> Candidate {
         let appearance = Appearance { lung_height: 250.0, enhancement: Some(320.0), noise: 20.0 };
         let mut candidate =
-            Candidate { index, appearance, whole: true, step: 1.25, slices: 200, projection: false, acquisition: 1 };
+            Candidate { index, appearance, whole: true, step: 1.25, slices: 200, unusual_energy: 0.0, acquisition: 1 };
         change(&mut candidate);
         candidate
     }
@@ -116,8 +118,11 @@ mod tests {
         let chosen = |change: fn(&mut Candidate)| best(vec![candidate(0, change), candidate(1, |_| {})]);
         assert_eq!(chosen(|_| {}), Some(0));
         let worse: [fn(&mut Candidate); 8] = [
-            |other| other.projection = true,
             |other| other.appearance.lung_height = 150.0,
+            |other| {
+                other.unusual_energy = 30.0;
+                other.appearance.enhancement = Some(900.0);
+            },
             |other| other.appearance.enhancement = Some(180.0),
             |other| other.whole = false,
             |other| other.step = 5.0,

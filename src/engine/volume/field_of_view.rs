@@ -3,12 +3,16 @@
 //! Scanners fill what lies outside their circle of reconstruction with one value. Such pixels hold it on every slice and
 //! are connected to a corner of the image. Room air does not: it has noise.
 
-use ndarray::{Array2, ArrayView1, ArrayView3};
+use ndarray::parallel::prelude::*;
+use ndarray::{Array2, ArrayView1, ArrayView3, Axis};
 
 /// Padding reads as air or darker, in Hounsfield units.
 const PADDING_BELOW: i16 = -900;
 /// How far the values of padding differ at most, in Hounsfield units: lossy compression disturbs them a little.
 const TOLERANCE: u16 = 16;
+
+/// A pixel, by row and column.
+type Pixel = (usize, usize);
 
 /// Where a pixel lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +64,13 @@ impl FieldOfView {
     }
 
     /// Where a pixel lies, given by row and column.
-    pub fn place(&self, pixel: (usize, usize)) -> Place {
+    pub fn place(&self, pixel: Pixel) -> Place {
         self.0[pixel]
+    }
+
+    /// Where each pixel lies.
+    pub fn places(&self) -> &Array2<Place> {
+        &self.0
     }
 
     /// Where the pixels of a row lie.
@@ -77,37 +86,32 @@ impl FieldOfView {
 }
 
 /// Marks the pixels around a corner that hold the corner's value on every slice.
-fn add_padding(hounsfield: &ArrayView3<'_, i16>, corner: (usize, usize), padding: &mut Array2<bool>) {
-    let images = || hounsfield.outer_iter();
-    let Some(value) = images().next().map(|image| image[corner]).filter(|value| *value < PADDING_BELOW) else { return };
+fn add_padding(hounsfield: &ArrayView3<'_, i16>, corner: Pixel, padding: &mut Array2<bool>) {
+    let Some(first) = hounsfield.outer_iter().next() else { return };
+    let value = first[corner];
     let is_same = |other: i16| other.abs_diff(value) <= TOLERANCE;
-    let mut pixels = vec![corner];
-    for (slice, image) in images().enumerate() {
-        if slice == 0 {
-            pixels = connected(corner, image.dim(), |pixel| is_same(image[pixel]));
-        } else {
-            pixels.retain(|pixel| is_same(image[*pixel]));
-        }
-        // Most corners hold noise: a few slices show it.
-        if pixels.first() != Some(&corner) {
-            return;
-        }
+    // Most corners hold noise: a few slices show it.
+    if value >= PADDING_BELOW || !hounsfield.outer_iter().all(|image| is_same(image[corner])) {
+        return;
     }
     let mut constant = Array2::from_elem(padding.dim(), false);
-    for pixel in pixels {
+    for pixel in connected(corner, first.dim(), |pixel| is_same(first[pixel])) {
         constant[pixel] = true;
     }
+    constant.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(row, mut constant)| {
+        if constant.iter().any(|constant| *constant) {
+            for image in hounsfield.outer_iter() {
+                constant.zip_mut_with(&image.row(row), |constant, value| *constant &= is_same(*value));
+            }
+        }
+    });
     for pixel in connected(corner, padding.dim(), |pixel| constant[pixel]) {
         padding[pixel] = true;
     }
 }
 
 /// The pixels for which `is` holds that are connected to `start`, which comes first.
-fn connected(
-    start: (usize, usize),
-    (rows, columns): (usize, usize),
-    is: impl Fn((usize, usize)) -> bool,
-) -> Vec<(usize, usize)> {
+fn connected(start: Pixel, (rows, columns): (usize, usize), is: impl Fn(Pixel) -> bool) -> Vec<Pixel> {
     let mut seen = Array2::from_elem((rows, columns), false);
     seen[start] = true;
     let mut found = vec![start];
@@ -125,7 +129,7 @@ fn connected(
 }
 
 /// The four neighbours of a pixel; those before the first row or column have an index beyond every image.
-fn neighbours((row, column): (usize, usize)) -> [(usize, usize); 4] {
+fn neighbours((row, column): Pixel) -> [Pixel; 4] {
     [(row.wrapping_sub(1), column), (row + 1, column), (row, column.wrapping_sub(1)), (row, column + 1)]
 }
 

@@ -4,8 +4,9 @@
 use dicom_dictionary_std::tags;
 use dicom_object::Tag;
 
+use super::attribute::unusable;
 use super::geometry::{cross, dot, norm};
-use crate::dicom::elements::{DataSet, integer, numbers, texts};
+use crate::dicom::elements::{DataSet, integer, numbers};
 
 /// Smallest length of a direction, and largest deviation from a right angle, that rounding explains.
 const DIRECTION_TOLERANCE: f64 = 1e-2;
@@ -83,21 +84,6 @@ impl ImageGrid {
 
 fn values<const N: usize>(header: &DataSet, tag: Tag) -> Option<[f64; N]> {
     numbers(header, tag)?.try_into().ok()
-}
-
-/// Says of an attribute that it is missing, or what it holds instead.
-fn unusable(header: &DataSet, tag: Tag, name: &str) -> String {
-    /// More says nothing new.
-    const SHOWN: usize = 40;
-    let text = texts(header, tag).join("\\");
-    let number = format!("({:04X},{:04X})", tag.0, tag.1);
-    if text.is_empty() {
-        return format!("{name} {number} is missing");
-    }
-    // It is shown in logs and pages: nothing but what a number could be written with.
-    let shown = |letter: char| if letter.is_ascii_alphanumeric() || "+-.,\\ ".contains(letter) { letter } else { '?' };
-    let excerpt: String = text.chars().take(SHOWN).map(shown).collect();
-    format!("{name} {number} has the value `{excerpt}`, which is not usable")
 }
 
 /// The two unit vectors of an orientation; `None` if they are not perpendicular unit vectors within rounding.

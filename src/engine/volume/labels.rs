@@ -2,6 +2,7 @@
 
 use dicom_dictionary_std::tags;
 
+use super::hounsfield::Monochromatic;
 use crate::dicom::elements::{DataSet, integer, text, texts};
 
 /// One such attribute, in the order in which they are asked.
@@ -17,6 +18,8 @@ pub(super) enum Label {
     Thickness,
     /// KVP (0018,0060).
     TubeVoltage,
+    /// The energy of a virtual monochromatic image in keV: one scan is reconstructed for several.
+    Energy,
     /// Image Type (0008,0008).
     ImageType,
     /// Temporal position or phase of the heart.
@@ -26,12 +29,13 @@ pub(super) enum Label {
 }
 
 impl Label {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::AcquisitionNumber,
         Self::FrameOfReference,
         Self::Kernel,
         Self::Thickness,
         Self::TubeVoltage,
+        Self::Energy,
         Self::ImageType,
         Self::Phase,
         Self::AcquisitionTime,
@@ -45,6 +49,7 @@ impl Label {
             Self::Kernel => all(tags::CONVOLUTION_KERNEL),
             Self::Thickness => text(header, tags::SLICE_THICKNESS),
             Self::TubeVoltage => text(header, tags::KVP),
+            Self::Energy => Monochromatic::of(header).and_then(|image| image.kev).map(|kev| kev.to_string()),
             Self::ImageType => all(tags::IMAGE_TYPE),
             Self::Phase => {
                 let tags =

@@ -16,6 +16,10 @@ pub enum LeftOutKind {
     Page,
     /// No CT image, or one of another kind than is read.
     OtherObject,
+    /// A projection through several slices (MIP, MinIP), or a rendering.
+    Projection,
+    /// A CT image of another quantity than Hounsfield units, such as an iodine map.
+    NotHounsfield,
     /// A CT image whose place in the patient is not known.
     WithoutPosition,
     /// An object that cannot be read, or whose pixels cannot be decoded.

@@ -1,20 +1,25 @@
 //! Slices to a volume in Hounsfield units, and the one preparation that training, prediction and serving share.
 
 mod appearance;
+mod attribute;
 mod body;
 mod choice;
+mod code_stream;
 pub mod components;
+mod continuation;
 mod decoding;
 mod explaining;
 pub mod field_of_view;
 pub mod geometry;
 mod heap;
+mod hounsfield;
 mod image_grid;
 mod labels;
 mod lattice;
 mod left_out;
 mod naming;
 pub mod nifti;
+pub mod part;
 pub mod percentile;
 mod pixels;
 pub mod preparation;
@@ -30,6 +35,7 @@ pub(crate) mod testing;
 mod voxels;
 
 pub use geometry::{Geometry, PatientPoint, VoxelPoint};
+pub use hounsfield::Monochromatic;
 pub use left_out::{LeftOut, LeftOutKind};
 pub use pixels::AIR;
 pub use reading::{SeriesReading, read_series};

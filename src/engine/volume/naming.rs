@@ -8,11 +8,13 @@ use super::slice_header::SliceHeader;
 /// Numbers that are named one by one; more are named by their range.
 const NAMED: usize = 3;
 
-/// `(acquisition 2, kernel B70f, instances 122 to 242)`, as far as the images say so; empty where they say nothing.
+/// `(acquisition 2, kernel B70f, 40 keV, instances 122 to 242)`, as far as the images say so; empty where they say nothing.
 pub(super) fn named<'a>(images: impl Iterator<Item = &'a SliceHeader> + Clone) -> String {
     let acquisitions = images.clone().filter_map(acquisition);
     let instances = images.clone().filter_map(|image| image.instance_number);
-    let parts = [numbers("acquisition", acquisitions), kernel(images), numbers("instance", instances)];
+    let kernel = shared(images.clone(), Label::Kernel).map(|kernel| format!("kernel {kernel}"));
+    let energy = shared(images, Label::Energy).map(|energy| format!("{energy} keV"));
+    let parts = [numbers("acquisition", acquisitions), kernel, energy, numbers("instance", instances)];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
 }
@@ -26,12 +28,12 @@ fn acquisition(image: &SliceHeader) -> Option<i64> {
     image.labels.get(Label::AcquisitionNumber)?.parse().ok()
 }
 
-/// The kernel that all images share.
-fn kernel<'a>(mut images: impl Iterator<Item = &'a SliceHeader>) -> Option<String> {
-    let kernel = images.next()?.labels.get(Label::Kernel)?;
+/// The value of a label that all images share.
+fn shared<'a>(mut images: impl Iterator<Item = &'a SliceHeader>, label: Label) -> Option<&'a str> {
+    let value = images.next()?.labels.get(label)?;
     // It goes into logs and pages.
-    let plain = kernel.len() <= 32 && kernel.bytes().all(|byte| byte.is_ascii_graphic());
-    (plain && images.all(|image| image.labels.get(Label::Kernel) == Some(kernel))).then(|| format!("kernel {kernel}"))
+    let plain = value.len() <= 32 && value.bytes().all(|byte| byte.is_ascii_graphic());
+    (plain && images.all(|image| image.labels.get(label) == Some(value))).then_some(value)
 }
 
 /// `instance 7`, `instances 7, 9 and 12`, `instances 7 to 40`, `20 instances from 7 to 40`; `None` for no number.

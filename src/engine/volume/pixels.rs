@@ -8,6 +8,8 @@ use dicom_dictionary_std::tags;
 use dicom_object::{FileDicomObject, InMemDicomObject};
 use dicom_pixeldata::PixelDecoder;
 
+use super::attribute::unusable;
+use super::code_stream::{CodeStream, Stated};
 use super::rejection::{Reason, Rejection};
 use crate::causes::with_causes;
 use crate::dicom::bounded::{self, Limits};
@@ -34,27 +36,28 @@ struct StoredFormat {
 
 impl StoredFormat {
     fn read(header: &DataSet) -> Result<Self, Rejection> {
-        let unreadable = |what: &str| Rejection::new(Reason::Unreadable, format!("an image has no usable {what}"));
+        let refuse = |tag, name| Rejection::new(Reason::Unreadable, unusable(header, tag, name));
         let bits = |tag| integer(header, tag).and_then(|value| u32::try_from(value).ok());
         let bits_allocated = bits(tags::BITS_ALLOCATED)
             .filter(|bits| [8, 16].contains(bits))
-            .ok_or_else(|| unreadable("Bits Allocated (8 or 16 are read)"))?;
+            .ok_or_else(|| refuse(tags::BITS_ALLOCATED, "Bits Allocated"))?;
         let bits_stored = bits(tags::BITS_STORED).unwrap_or(bits_allocated);
         if !(1..=bits_allocated).contains(&bits_stored) {
-            return Err(unreadable("Bits Stored"));
+            return Err(refuse(tags::BITS_STORED, "Bits Stored"));
         }
         let high_bit = bits(tags::HIGH_BIT).unwrap_or(bits_stored - 1);
         if high_bit + 1 < bits_stored || high_bit >= bits_allocated {
-            return Err(unreadable("High Bit"));
+            return Err(refuse(tags::HIGH_BIT, "High Bit"));
         }
         let slope = number(header, tags::RESCALE_SLOPE).filter(|slope| *slope != 0.0);
+        let intercept = number(header, tags::RESCALE_INTERCEPT);
         let mut format = Self {
             bits_allocated,
             bits_stored,
             high_bit,
             signed: integer(header, tags::PIXEL_REPRESENTATION) == Some(1),
-            slope: slope.ok_or_else(|| unreadable("Rescale Slope"))?,
-            intercept: number(header, tags::RESCALE_INTERCEPT).ok_or_else(|| unreadable("Rescale Intercept"))?,
+            slope: slope.ok_or_else(|| refuse(tags::RESCALE_SLOPE, "Rescale Slope"))?,
+            intercept: intercept.ok_or_else(|| refuse(tags::RESCALE_INTERCEPT, "Rescale Intercept"))?,
             padding: None,
         };
         format.padding = integer(header, tags::PIXEL_PADDING_VALUE).map(|value| {
@@ -103,6 +106,7 @@ pub(super) fn load(
 /// Decodes an image into `hounsfield`, row by row. The image must have as many pixels as `hounsfield`.
 pub(super) fn decode(object: &mut FileDicomObject<InMemDicomObject>, hounsfield: &mut [i16]) -> Result<(), Rejection> {
     let format = StoredFormat::read(object)?;
+    check_code_stream(object, &format)?;
     complete(object, &format);
     // Codecs index into buffers by what the code stream says; one that panics on a malformed stream must cost this
     // image only.
@@ -112,13 +116,7 @@ pub(super) fn decode(object: &mut FileDicomObject<InMemDicomObject>, hounsfield:
             .map_err(|error| {
                 Rejection::new(Reason::Unreadable, format!("pixel data cannot be decoded: {}", with_causes(&error)))
             })?;
-    let bytes = hounsfield.len() * (format.bits_allocated as usize / 8);
-    if decoded.len() < bytes {
-        return Err(Rejection::new(
-            Reason::Truncated,
-            format!("an image has {} bytes of pixel data; Rows and Columns ask for {bytes}", decoded.len()),
-        ));
-    }
+    check_length(object, decoded.len(), hounsfield.len() * (format.bits_allocated as usize / 8))?;
     let table = format.table();
     if format.bits_allocated == 8 {
         for (pixel, byte) in hounsfield.iter_mut().zip(decoded) {
@@ -131,6 +129,32 @@ pub(super) fn decode(object: &mut FileDicomObject<InMemDicomObject>, hounsfield:
         }
     }
     Ok(())
+}
+
+/// Refuses a code stream that is of another image than the data set describes.
+fn check_code_stream(object: &DataSet, format: &StoredFormat) -> Result<(), Rejection> {
+    let StoredFormat { bits_allocated, bits_stored, signed, .. } = *format;
+    let count = |tag| integer(object, tag).and_then(|value| u32::try_from(value).ok()).unwrap_or_default();
+    let (rows, columns) = (count(tags::ROWS), count(tags::COLUMNS));
+    let stated = Stated { rows, columns, bits_allocated, bits_stored, signed };
+    let contradiction = CodeStream::of(object).and_then(|stream| stream.contradiction(&stated));
+    contradiction.map_or(Ok(()), |problem| Err(Rejection::new(Reason::Unreadable, problem)))
+}
+
+/// Refuses pixels of another number than the data set states. Writers pad to even or more; a row more is another image.
+fn check_length(object: &DataSet, decoded: usize, stated: usize) -> Result<(), Rejection> {
+    let row = stated / integer(object, tags::ROWS).and_then(|rows| usize::try_from(rows).ok()).unwrap_or(1).max(1);
+    let reason = match decoded {
+        _ if decoded < stated => Reason::Truncated,
+        _ if decoded >= stated + row => Reason::Unreadable,
+        _ => return Ok(()),
+    };
+    Err(Rejection::new(
+        reason,
+        format!(
+            "an image has {decoded} bytes of pixel data; Rows (0028,0010) and Columns (0028,0011) ask for {stated}"
+        ),
+    ))
 }
 
 /// Gives the decoder the attributes that it insists on and that follow from others.

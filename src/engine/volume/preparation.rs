@@ -7,9 +7,15 @@ use ndarray::{Array2, Array3, Array4, ArrayView4, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::body::{Extent, body_centre, lung_extent};
+use super::continuation::Continuation;
+use super::field_of_view::{FieldOfView, Place};
+use super::part::Part;
 use super::pixels::AIR;
 use super::resample::{Edge, Edges, Resampler};
 use super::{Geometry, LungMask, PatientPoint, Volume, VoxelPoint};
+
+/// A prepared pixel was reconstructed if more than this share of it was; what is missing is rounding.
+const WHOLLY_INSIDE: f32 = 0.999;
 
 /// How images are prepared for a network. The prepared grid is axis-aligned in the patient: columns grow towards the
 /// patient's left, rows towards the back, slices towards the head, whatever the source's orientation.
@@ -118,6 +124,9 @@ pub struct Preparer<'a> {
     preparation: Preparation,
     geometry: Geometry,
     resampler: Resampler,
+    /// What lies beyond the field of view, for each prepared slice or for all of them; none for crops that show more
+    /// than the chest.
+    continuations: Vec<Continuation>,
 }
 
 impl<'a> Preparer<'a> {
@@ -134,7 +143,11 @@ impl<'a> Preparer<'a> {
         let geometry = prepared_geometry(volume, lungs, preparation)?;
         let edges = Edges { in_plane: Edge::Constant, slices: Edge::Nearest };
         let resampler = Resampler::new(&volume.geometry, &geometry, edges);
-        Ok(Self { volume, preparation: preparation.clone(), geometry, resampler })
+        let continuations = match preparation.crop {
+            Crop::LungBox | Crop::LungSquare => continuations(volume, &resampler, geometry.size),
+            Crop::Body | Crop::None => Vec::new(),
+        };
+        Ok(Self { volume, preparation: preparation.clone(), geometry, resampler, continuations })
     }
 
     /// Number of prepared slices.
@@ -202,6 +215,9 @@ impl<'a> Preparer<'a> {
         let mut images = Array3::zeros((range.len(), height, width));
         images.axis_iter_mut(Axis(0)).into_par_iter().zip(range).for_each(|(mut image, slice)| {
             self.resampler.slice(&self.volume.hounsfield.view(), slice, f32::from(AIR), image.view_mut());
+            if let Some(continuation) = self.continuations.get(slice).or(self.continuations.last()) {
+                continuation.apply(image.view_mut());
+            }
             image.mapv_inplace(|hounsfield| (hounsfield.clamp(low, high) - offset) * scale);
         });
         images
@@ -241,12 +257,24 @@ impl Upsampler {
         Self { resampler, rows: volume.size[1], columns: volume.size[0] }
     }
 
-    /// Values of class `class` of `maps` `[slice, class, row, column]` on slice `slice` of the volume,
+    /// The part of slice `slice` of the volume that takes something of parts of the maps: one for each of their slices,
+    /// if any.
+    pub fn reached(&self, parts: &[Option<Part>], slice: usize) -> Part {
+        self.resampler.reached(parts, slice, [self.columns, self.rows])
+    }
+
+    /// Values of class `class` of `maps` `[slice, class, row, column]` on a part of slice `slice` of the volume,
     /// `[row, column]`. Outside the grid of the maps all classes are `outside`.
-    pub fn slice(&self, maps: &ArrayView4<f32>, class: usize, slice: usize, outside: f32) -> Array2<f32> {
-        let mut image = Array2::zeros((self.rows, self.columns));
-        self.resampler.slice(&maps.index_axis(Axis(1), class), slice, outside, image.view_mut());
+    pub fn part(&self, maps: &ArrayView4<f32>, class: usize, slice: usize, part: &Part, outside: f32) -> Array2<f32> {
+        let [rows, columns] = part;
+        let mut image = Array2::zeros((rows.len(), columns.len()));
+        self.resampler.part(&maps.index_axis(Axis(1), class), slice, part, outside, image.view_mut());
         image
+    }
+
+    /// Values on slice `slice` of the volume as [`Self::part`].
+    pub fn slice(&self, maps: &ArrayView4<f32>, class: usize, slice: usize, outside: f32) -> Array2<f32> {
+        self.part(maps, class, slice, &[0..self.rows, 0..self.columns], outside)
     }
 }
 
@@ -315,6 +343,22 @@ fn prepared_geometry(
     })
 }
 
+/// What continues the field of view on each slice of a grid of columns, rows and slices; one for all where they are alike.
+fn continuations(volume: &Volume, resampler: &Resampler, [columns, rows, slices]: [usize; 3]) -> Vec<Continuation> {
+    let field = FieldOfView::of(&volume.hounsfield.view());
+    let inside = field.places().mapv(|place| u8::from(place == Place::Inside));
+    let Some(inside) = inside.broadcast(volume.hounsfield.dim()) else { return Vec::new() };
+    let different = if resampler.is_separable() { slices.min(1) } else { slices };
+    (0..different)
+        .into_par_iter()
+        .map(|slice| {
+            let mut share = Array2::zeros((rows, columns));
+            resampler.slice(&inside, slice, 0.0, share.view_mut());
+            Continuation::of(&share.mapv(|share| share > WHOLLY_INSIDE).view())
+        })
+        .collect()
+}
+
 fn slice_centre(geometry: &Geometry, slice: usize) -> PatientPoint {
     let [columns, rows, _] = geometry.size.map(|count| (count as f64 - 1.0) / 2.0);
     geometry.to_patient(VoxelPoint { column: columns, row: rows, slice: slice as f64 })
@@ -331,213 +375,4 @@ fn image_centre(geometry: &Geometry) -> [f64; 2] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::testing::{MIRRORED, PRONE, SUPINE, geometry, volume};
-    use super::super::{LEFT_LUNG, RIGHT_LUNG};
-    use super::*;
-
-    fn preparation(crop: Crop) -> Preparation {
-        Preparation {
-            window: [-1000.0, 1000.0],
-            normalisation: None,
-            colour: None,
-            size: [40, 50],
-            spacing_mm: 2.0,
-            slice_step_mm: 2.0,
-            neighbours: 1,
-            crop,
-        }
-    }
-
-    /// A body on a table, with a dense ball in its left half.
-    fn patient(place: [f64; 3]) -> f64 {
-        let [x, y, _] = place;
-        if (x - 20.0).hypot(y) < 8.0 {
-            return 600.0;
-        }
-        let body = (x / 40.0).hypot(y / 25.0) < 1.0;
-        let table = (30.0..33.0).contains(&y) && x.abs() < 48.0;
-        if body {
-            0.0
-        } else if table {
-            300.0
-        } else {
-            -1000.0
-        }
-    }
-
-    #[test]
-    fn left_is_left_whatever_the_orientation_of_the_images() {
-        for orientation in [SUPINE, PRONE, MIRRORED] {
-            let volume = volume(geometry([100, 80, 12], [1.0, 1.0, 1.5], orientation), patient);
-            let preparer = Preparer::new(&volume, None, &preparation(Crop::None)).expect("prepares");
-            let image = preparer.images(3..4);
-            let ball = preparer.geometry().to_voxel(PatientPoint([20.0, 0.0, 0.0]));
-            assert!(ball.column > 25.0, "the ball lies in the left half, on columns that grow to the left");
-            let value = |column: f64, row: f64| image[(0, row.round() as usize, column.round() as usize)];
-            assert!((value(ball.column, ball.row) - 0.8).abs() < 1e-3);
-            assert!((value(49.0 - ball.column, ball.row) - 0.5).abs() < 1e-3);
-        }
-    }
-
-    #[test]
-    fn batches_are_the_same_however_the_stack_is_divided_and_however_many_threads_run() {
-        let source = geometry([100, 80, 37], [0.9, 1.1, 1.3], SUPINE);
-        let volume = volume(source, |[x, y, z]| 300.0 * (x * 0.3).sin() + 200.0 * (y * 0.4).cos() + 10.0 * z);
-        let preparer = Preparer::new(&volume, None, &preparation(Crop::Body)).expect("prepares");
-        let slices = preparer.slices();
-        let whole = preparer.batch(0..slices);
-        assert_eq!(whole.dim(), (slices, 3, 40, 50));
-        for count in [1, 3] {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build().expect("threads");
-            for start in (0..slices).step_by(5) {
-                let range = start..(start + 5).min(slices);
-                let batch = pool.install(|| preparer.batch(range.clone()));
-                let same = batch.axis_iter(Axis(0)).zip(range).all(|(part, slice)| {
-                    part.iter()
-                        .map(|value| value.to_bits())
-                        .eq(whole.index_axis(Axis(0), slice).iter().map(|value| value.to_bits()))
-                });
-                assert!(same, "batch from {start} with {count} threads");
-            }
-        }
-    }
-
-    #[test]
-    fn channels_are_true_neighbours_and_the_ends_repeat() {
-        let volume = volume(geometry([20, 20, 9], [2.0, 2.0, 2.0], SUPINE), |[_, _, z]| 10.0 * z);
-        let parameters = Preparation { size: [10, 10], ..preparation(Crop::None) };
-        let batch = Preparer::new(&volume, None, &parameters).expect("prepares").batch(0..9);
-        let level = |slice: usize, channel: usize| batch[(slice, channel, 5, 5)];
-        for slice in 1..8 {
-            assert_eq!(level(slice, 0).to_bits(), level(slice - 1, 1).to_bits());
-            assert_eq!(level(slice, 2).to_bits(), level(slice + 1, 1).to_bits());
-            assert!(level(slice, 1) > level(slice, 0));
-        }
-        assert_eq!(level(0, 0).to_bits(), level(0, 1).to_bits());
-        assert_eq!(level(8, 2).to_bits(), level(8, 1).to_bits());
-    }
-
-    #[test]
-    fn values_are_scaled_as_they_were_for_training() {
-        let volume = volume(geometry([20, 20, 9], [2.0, 2.0, 2.0], SUPINE), |_| 300.0);
-        let value = |parameters: &Preparation, channel: usize| {
-            Preparer::new(&volume, None, parameters).expect("prepares").batch(4..5)[(0, channel, 5, 5)]
-        };
-        let plain = Preparation { size: [10, 10], neighbours: 0, ..preparation(Crop::None) };
-        assert_eq!(value(&plain, 0).to_bits(), ((300.0_f32 + 1000.0) * (1.0 / 2000.0)).to_bits());
-        let normalisation = Some(Normalisation { mean: 100.0, standard_deviation: 50.0 });
-        let z_score = Preparation { window: [-100.0, 250.0], normalisation, ..plain.clone() };
-        assert!((value(&z_score, 0) - 3.0).abs() < 1e-6, "clipped to 250, then (250 - 100) / 50");
-        let colour = Some(Colour { mean: [0.5, 0.25, 0.0], standard_deviation: [0.1, 0.2, 1.0] });
-        let coloured = Preparation { colour, ..plain.clone() };
-        assert_eq!(coloured.channels(), 3);
-        for (channel, expected) in [1.5, 2.0, 0.65].into_iter().enumerate() {
-            assert!((value(&coloured, channel) - expected).abs() < 1e-5);
-        }
-        for wrong in [
-            Preparation { neighbours: 1, ..coloured.clone() },
-            Preparation { normalisation: Some(Normalisation { mean: 0.0, standard_deviation: 0.0 }), ..plain.clone() },
-        ] {
-            assert!(matches!(Preparer::new(&volume, None, &wrong), Err(PreparationError::Parameter(_))));
-        }
-    }
-
-    #[test]
-    fn the_lung_square_fills_the_slice_with_the_longer_side_of_the_box() {
-        let volume = volume(geometry([60, 50, 40], [1.0, 1.0, 1.0], SUPINE), patient);
-        let mut lungs = LungMask(Array3::zeros((40, 50, 60)));
-        for slice in 10..=20 {
-            lungs.0[(slice, 20, 12)] = RIGHT_LUNG;
-            lungs.0[(slice, 30, 41)] = LEFT_LUNG;
-        }
-        let wide = |spacing_mm: f64| {
-            let parameters = Preparation { spacing_mm, size: [20, 20], ..preparation(Crop::LungSquare) };
-            Preparer::new(&volume, Some(&lungs), &parameters).expect("prepares").geometry().spacing
-        };
-        let extent = lung_extent(&lungs, &volume.geometry).expect("lungs");
-        let longer = extent.high[0] - extent.low[0];
-        assert!(longer >= 29.0);
-        assert!((wide(9.0)[0] - longer / 20.0).abs() < 1e-9 && (wide(9.0)[1] - longer / 20.0).abs() < 1e-9);
-        assert!((wide(1.0)[0] - 1.0).abs() < 1e-9, "never coarser than `spacing_mm`");
-    }
-
-    #[test]
-    fn the_body_crop_is_centred_on_the_body_and_not_on_its_table() {
-        let mut source = geometry([120, 120, 10], [1.0, 1.0, 1.5], SUPINE);
-        source.origin.0[0] -= 10.0;
-        source.origin.0[1] += 12.0;
-        let volume = volume(source, patient);
-        let preparer = Preparer::new(&volume, None, &preparation(Crop::Body)).expect("prepares");
-        let middle = preparer.geometry().to_patient(VoxelPoint { column: 24.5, row: 19.5, slice: 0.0 });
-        assert!(middle.0[0].abs() < 4.0 && middle.0[1].abs() < 4.0, "{middle:?}");
-    }
-
-    #[test]
-    fn the_lung_box_spans_the_lungs_and_one_step_on_each_side() {
-        let volume = volume(geometry([60, 50, 40], [1.0, 1.0, 1.0], SUPINE), patient);
-        let mut lungs = LungMask(Array3::zeros((40, 50, 60)));
-        assert_eq!(
-            Preparer::new(&volume, Some(&lungs), &preparation(Crop::LungBox)).err(),
-            Some(PreparationError::NoLungs)
-        );
-        for slice in 10..=20 {
-            lungs.0[(slice, 20, 12)] = RIGHT_LUNG;
-            lungs.0[(slice, 30, 40)] = LEFT_LUNG;
-        }
-        let preparer = Preparer::new(&volume, Some(&lungs), &preparation(Crop::LungBox)).expect("prepares");
-        let heights: Vec<f64> = (0..preparer.slices())
-            .map(|slice| {
-                let point = VoxelPoint { column: 24.5, row: 19.5, slice: slice as f64 };
-                let source = volume.geometry.to_voxel(preparer.geometry().to_patient(point));
-                assert!((source.column - 26.0).abs() < 1e-9 && (source.row - 25.0).abs() < 1e-9);
-                source.slice
-            })
-            .collect();
-        assert_eq!(heights, [8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0, 22.0]);
-        assert_eq!(preparer.prepared_slice(5), None);
-        assert_eq!(preparer.prepared_slice(8), Some(0));
-        assert_eq!(preparer.prepared_slice(13), Some(3));
-        assert_eq!(preparer.prepared_slice(30), None);
-    }
-
-    #[test]
-    fn every_source_slice_of_a_whole_stack_has_a_prepared_one() {
-        for (distance, count) in [(0.7, 50), (1.3, 41), (3.0, 33), (5.0, 20)] {
-            let volume = volume(geometry([20, 20, count], [2.0, 2.0, distance], PRONE), |_| 0.0);
-            let preparer = Preparer::new(&volume, None, &preparation(Crop::None)).expect("prepares");
-            assert!((0..count).all(|slice| preparer.prepared_slice(slice).is_some()), "distance {distance}");
-        }
-    }
-
-    #[test]
-    fn maps_return_to_the_place_they_were_made_of() {
-        for orientation in [SUPINE, PRONE, MIRRORED] {
-            let volume = volume(geometry([60, 50, 20], [1.0, 1.0, 1.5], orientation), |_| 0.0);
-            let preparer = Preparer::new(&volume, None, &preparation(Crop::None)).expect("prepares");
-            let cells = preparer.cell_geometry(20, 25);
-            let plane = |place: [f64; 3]| (place[0] + 2.0 * place[1] + 3.0 * place[2]) as f32;
-            let maps = Array4::from_shape_fn((preparer.slices(), 1, 20, 25), |(slice, _, row, column)| {
-                let point = VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 };
-                plane(cells.to_patient(point).0)
-            });
-            let upsampler = preparer.upsampler(20, 25);
-            let image = upsampler.slice(&maps.view(), 0, 8, f32::NAN);
-            for (row, column) in [(25, 30), (10, 12), (40, 44)] {
-                let point = VoxelPoint { column: column as f64, row: row as f64, slice: 8.0 };
-                let expected = plane(volume.geometry.to_patient(point).0);
-                let found = image[(row, column)];
-                assert!((found - expected).abs() < 1e-3, "{found} instead of {expected} at {point:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn outside_the_maps_values_are_those_that_the_caller_gives() {
-        let volume = volume(geometry([100, 50, 5], [2.0, 2.0, 2.0], SUPINE), |_| 0.0);
-        let preparer = Preparer::new(&volume, None, &preparation(Crop::None)).expect("prepares");
-        let maps = Array4::ones((preparer.slices(), 1, 40, 50));
-        let image = preparer.upsampler(40, 50).slice(&maps.view(), 0, 2, -7.0);
-        assert_eq!((image[(25, 0)], image[(25, 50)]), (-7.0, 1.0));
-    }
-}
+mod tests;

@@ -273,4 +273,6 @@ fn source_slice(header: SliceHeader) -> SourceSlice {
 #[cfg(test)]
 mod heap_tests;
 #[cfg(test)]
+mod number_tests;
+#[cfg(test)]
 mod tests;

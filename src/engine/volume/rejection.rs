@@ -13,6 +13,14 @@ use strum::{Display, IntoStaticStr};
 pub enum Reason {
     /// Not a CT image storage object.
     WrongModality,
+    /// Projections through several slices (MIP, MinIP), or renderings.
+    Projection,
+    /// The images hold another quantity than Hounsfield units, such as an iodine map.
+    NotHounsfield,
+    /// The numbers of air and tissue are not those that Hounsfield units have.
+    ImplausibleValues,
+    /// Virtual monochromatic images of an energy that was not tried, or that is not stated.
+    UntriedEnergy,
     /// The images do not show lungs.
     NotAChest,
     /// No contrast agent in the vessels of the chest.
@@ -60,7 +68,10 @@ impl Reason {
     /// True if part of the lungs or of their vessels was not seen: embolism cannot be excluded then.
     pub fn hides_embolism(self) -> bool {
         match self {
-            Self::NotAChest
+            Self::Projection
+            | Self::NotHounsfield
+            | Self::ImplausibleValues
+            | Self::NotAChest
             | Self::NoContrast
             | Self::UnevenContrast
             | Self::ContrastUnknown
@@ -72,6 +83,7 @@ impl Reason {
             | Self::Truncated
             | Self::Unreadable => true,
             Self::WrongModality
+            | Self::UntriedEnergy
             | Self::TooThick
             // How much of the lungs is missing decides; see `Completeness`.
             | Self::LungsCut
@@ -87,6 +99,10 @@ impl Reason {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::WrongModality => "Not a CT image",
+            Self::Projection => "Projections (MIP, MinIP), no slices",
+            Self::NotHounsfield => "Other quantities than Hounsfield units",
+            Self::ImplausibleValues => "Air and tissue have no plausible Hounsfield units",
+            Self::UntriedEnergy => "Virtual monochromatic images of an energy that was not tried",
             Self::NotAChest => "No lungs in the images",
             Self::NoContrast => "No contrast agent in the vessels of the chest",
             Self::UnevenContrast => "Contrast agent at some heights only",

@@ -1,8 +1,11 @@
 //! Resampling between grids: one axis at a time where their axes are parallel, point by point where they are not.
 
-use ndarray::{Array1, ArrayView3, ArrayViewMut2, Axis};
+use std::ops::Range;
+
+use ndarray::{Array1, ArrayView3, ArrayViewMut1, ArrayViewMut2, Axis};
 
 use super::geometry::{Geometry, dot};
+use super::part::{Part, hull};
 
 /// Largest deviation of an axis that still counts as parallel: 0.1 degrees move a voxel 200 mm away by 0.35 mm.
 const PARALLEL_COSINE: f64 = 0.999_998_5;
@@ -84,11 +87,24 @@ impl Taps {
             .map(move |(i, weight)| (self.first[index] + i, *weight))
     }
 
-    /// Applies the taps along a line of source samples.
-    fn apply(&self, line: &[f32], mut store: impl FnMut(usize, f32)) {
-        for (index, (first, weights)) in self.first.iter().zip(self.weights.chunks_exact(self.width)).enumerate() {
+    /// The target samples that take something of a range of source samples.
+    fn reached(&self, source: &Range<usize>) -> Range<usize> {
+        let reaches = |index: &usize| self.of(*index).any(|(sample, _)| source.contains(&sample));
+        let all = 0..self.first.len();
+        match (all.clone().find(reaches), all.rev().find(reaches)) {
+            (Some(first), Some(last)) => first..last + 1,
+            _ => 0..0,
+        }
+    }
+
+    /// Applies the taps of some target samples along a line of source samples. `covered` is the weight of the line itself.
+    fn apply(&self, range: Range<usize>, line: &[f32], covered: f32, outside: f32, target: ArrayViewMut1<'_, f32>) {
+        let weights = self.weights[range.start * self.width..range.end * self.width].chunks_exact(self.width);
+        let taps = self.first[range.clone()].iter().zip(weights).zip(&self.totals[range]);
+        for (value, ((first, weights), total)) in target.into_iter().zip(taps) {
             let samples = &line[*first..first + self.width];
-            store(index, samples.iter().zip(weights).map(|(sample, weight)| sample * weight).sum());
+            let sum = samples.iter().zip(weights).map(|(sample, weight)| sample * weight).sum();
+            *value = completed(sum, covered * total, outside);
         }
     }
 }
@@ -185,8 +201,49 @@ impl Resampler {
         }
     }
 
-    /// Computes one slice of the target, `[row, column]`, from a source `[slice, row, column]`. `outside` is the value
-    /// where the source has none.
+    /// Whether axes are parallel, so that places in plane are the same on every slice.
+    pub(super) fn is_separable(&self) -> bool {
+        matches!(self, Self::Separable { .. })
+    }
+
+    /// The part of a slice of the target, of a size in columns and rows, that takes something of parts of the source: one
+    /// for each of its slices, if any.
+    pub(super) fn reached(&self, parts: &[Option<Part>], slice: usize, [columns, rows]: [usize; 2]) -> Part {
+        let Self::Separable { columns, rows, slices, swapped } = self else { return [0..rows, 0..columns] };
+        let parts = slices.of(slice).filter_map(|(slice, _)| parts[slice].clone());
+        let Some([of_rows, of_columns]) = parts.reduce(|one, other| hull(&one, &other)) else {
+            return [0..0, 0..0];
+        };
+        let mut reached = [rows.reached(&of_rows), columns.reached(&of_columns)];
+        if *swapped {
+            reached.swap(0, 1);
+        }
+        reached
+    }
+
+    /// Computes part of one slice of the target, `[row, column]`, from a source `[slice, row, column]`. `outside` is the
+    /// value where the source has none.
+    pub(super) fn part<T: Copy + Into<f32>>(
+        &self,
+        source: &ArrayView3<T>,
+        slice: usize,
+        part: &Part,
+        outside: f32,
+        target: ArrayViewMut2<f32>,
+    ) {
+        match self {
+            Self::Separable { columns, rows, slices, swapped: false } => {
+                separable(source, (slices, slice), [rows, columns], part, outside, target);
+            }
+            Self::Separable { columns, rows, slices, swapped: true } => {
+                let part = &[part[1].clone(), part[0].clone()];
+                separable(source, (slices, slice), [rows, columns], part, outside, target.reversed_axes());
+            }
+            Self::Oblique(mapping) => oblique(mapping, source, slice, part, outside, target),
+        }
+    }
+
+    /// Computes one slice of the target as [`Self::part`].
     pub(super) fn slice<T: Copy + Into<f32>>(
         &self,
         source: &ArrayView3<T>,
@@ -194,13 +251,8 @@ impl Resampler {
         outside: f32,
         target: ArrayViewMut2<f32>,
     ) {
-        match self {
-            Self::Separable { columns, rows, slices, swapped } => {
-                let target = if *swapped { target.reversed_axes() } else { target };
-                separable(source, (slices, slice), rows, columns, outside, target);
-            }
-            Self::Oblique(mapping) => oblique(mapping, source, slice, outside, target),
-        }
+        let (rows, columns) = target.dim();
+        self.part(source, slice, &[0..rows, 0..columns], outside, target);
     }
 }
 
@@ -221,13 +273,13 @@ fn parallel(source: &Geometry, target: &Geometry) -> Option<[AxisMap; 3]> {
 fn separable<T: Copy + Into<f32>>(
     source: &ArrayView3<T>,
     (slices, slice): (&Taps, usize),
-    rows: &Taps,
-    columns: &Taps,
+    [rows, columns]: [&Taps; 2],
+    [of_rows, of_columns]: &Part,
     outside: f32,
     mut target: ArrayViewMut2<f32>,
 ) {
     let mut sums = Array1::<f32>::zeros(source.len_of(Axis(2)));
-    for (row, mut line) in target.outer_iter_mut().enumerate() {
+    for (row, line) in of_rows.clone().zip(target.outer_iter_mut()) {
         sums.fill(0.0);
         for (slice, slice_weight) in slices.of(slice) {
             let image = source.index_axis(Axis(0), slice);
@@ -237,9 +289,8 @@ fn separable<T: Copy + Into<f32>>(
             }
         }
         let covered = slices.totals[slice] * rows.totals[row];
-        columns.apply(sums.as_slice().expect("a new array is contiguous"), |column, sum| {
-            line[column] = completed(sum, covered * columns.totals[column], outside);
-        });
+        let sums = sums.as_slice().expect("a new array is contiguous");
+        columns.apply(of_columns.clone(), sums, covered, outside, line);
     }
 }
 
@@ -254,6 +305,7 @@ fn oblique<T: Copy + Into<f32>>(
     mapping: &Oblique,
     source: &ArrayView3<T>,
     slice: usize,
+    [rows, columns]: &Part,
     outside: f32,
     mut target: ArrayViewMut2<f32>,
 ) {
@@ -266,7 +318,8 @@ fn oblique<T: Copy + Into<f32>>(
     }
     let add = |a: [f64; 3], b: [f64; 3]| -> [f64; 3] { std::array::from_fn(|axis| a[axis] + b[axis]) };
     for ((row, column), pixel) in target.indexed_iter_mut() {
-        let centre = add(mapping.start, mapping.along(column as f64, row as f64, slice as f64));
+        let place = [column + columns.start, row + rows.start, slice].map(|index| index as f64);
+        let centre = add(mapping.start, mapping.along(place[0], place[1], place[2]));
         let sum: f32 =
             offsets.iter().map(|offset| trilinear(source, add(centre, *offset), mapping.edges, outside)).sum();
         *pixel = sum / offsets.len() as f32;

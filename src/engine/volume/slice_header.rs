@@ -6,6 +6,7 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileDicomObject, Tag};
 
 use super::geometry::dot;
+use super::hounsfield::{self, Unfit};
 use super::image_grid::ImageGrid;
 use super::labels::Labels;
 use super::left_out::LeftOutKind;
@@ -75,6 +76,15 @@ impl Excluded {
     }
 }
 
+impl From<Unfit> for Excluded {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Projection(problem) => Self::fault(LeftOutKind::Projection, Reason::Projection, problem),
+            Unfit::NotHounsfield(problem) => Self::fault(LeftOutKind::NotHounsfield, Reason::NotHounsfield, problem),
+        }
+    }
+}
+
 impl From<ReadError> for Rejection {
     fn from(error: ReadError) -> Self {
         let reason = match &error {
@@ -109,6 +119,7 @@ fn slice_header(path: &Path, image: &FileDicomObject<DataSet>) -> Result<SliceHe
     if image_type.iter().any(|value| ["SCREEN SAVE", "DOSE_INFO"].contains(&value.as_str())) {
         return Err(Excluded::no_slice(LeftOutKind::Page, "a screen or dose page by its Image Type"));
     }
+    hounsfield::check(header)?;
     let sop_instance_uid = identifier(header, tags::SOP_INSTANCE_UID, "SOP Instance UID").map_err(unreadable)?;
     let (grid, position) = ImageGrid::read(header)
         .map_err(|problem| Excluded::fault(LeftOutKind::WithoutPosition, Reason::BadGeometry, problem))?;
@@ -132,7 +143,7 @@ fn slice_header(path: &Path, image: &FileDicomObject<DataSet>) -> Result<SliceHe
 pub(super) fn identifier(header: &DataSet, tag: Tag, name: &str) -> Result<Uid, String> {
     match text(header, tag).map(|text| Uid::parse(&text)) {
         Some(Ok(uid)) => Ok(uid),
-        Some(Err(error)) => Err(format!("{name} ({:04X},{:04X}) is not usable: {error}", tag.0, tag.1)),
+        Some(Err(error)) => Err(format!("{name} {tag} is not usable: {error}")),
         None => Err(format!("the object has no {name}")),
     }
 }

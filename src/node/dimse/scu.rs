@@ -91,8 +91,7 @@ impl Outgoing {
         let mut start = Vec::new();
         std::fs::File::open(path)?.take(META_BYTES).read_to_end(&mut start)?;
         if let Ok(parts) = bounded::split(&start)
-            && let (Some(class), Some(instance)) = (&parts.sop_class_uid, &parts.sop_instance_uid)
-            && let (Ok(sop_class_uid), Ok(sop_instance_uid)) = (Uid::parse(class), Uid::parse(instance))
+            && let (Some(sop_class_uid), Some(sop_instance_uid)) = (parts.sop_class_uid, parts.sop_instance_uid)
         {
             let transfer_syntax_uid = parts.transfer_syntax_uid;
             return Ok(Self { path: path.to_owned(), sop_class_uid, sop_instance_uid, transfer_syntax_uid });
@@ -101,7 +100,7 @@ impl Outgoing {
         let parts = bounded::split(&bytes)?;
         let header = bounded::header(parts.data_set, &parts.transfer_syntax_uid, limits)?;
         let uid = |tag, name: &str| {
-            elements::uid(&header, tag).ok_or_else(|| ReadError::Unreadable(format!("{name} is missing")))
+            elements::uid(&header, tag).ok_or_else(|| ReadError::Unreadable(format!("{name} is missing or not usable")))
         };
         Ok(Self {
             path: path.to_owned(),

@@ -14,8 +14,7 @@ impl Enclosure {
     /// Finds tissue, not darker than `tissue`, that is at least `thickness` pixels thick along columns and along rows. A
     /// row runs long through the shell of a table that slants a little; a column does not.
     pub(super) fn of(image: &ArrayView2<'_, i16>, tissue: i16, thickness: [usize; 2]) -> Self {
-        let [along_rows, along_columns] = [0, 1].map(|axis| thick(image, tissue, axis, thickness[axis]));
-        let thick = along_rows & along_columns;
+        let thick = thick_along_rows(image, tissue, thickness[0]) & thick_along_columns(image, tissue, thickness[1]);
         let ends = |axis: usize| {
             let lines = thick.axis_iter(Axis(axis));
             let is_thick = |pixel: &bool| *pixel;
@@ -46,12 +45,30 @@ impl Enclosure {
     }
 }
 
-/// The pixels in stretches of tissue that have at least a length along rows (axis 0) or columns (axis 1).
-fn thick(image: &ArrayView2<'_, i16>, tissue: i16, axis: usize, least: usize) -> Array2<bool> {
+/// The pixels in stretches of tissue along rows that have at least a length.
+fn thick_along_rows(image: &ArrayView2<'_, i16>, tissue: i16, least: usize) -> Array2<bool> {
     let mut thick = Array2::from_elem(image.dim(), false);
-    for (line, mut thick) in image.axis_iter(Axis(axis)).zip(thick.axis_iter_mut(Axis(axis))) {
+    for (line, mut thick) in image.outer_iter().zip(thick.outer_iter_mut()) {
         for stretch in stretches(line, |_, value| value >= tissue).filter(|stretch| stretch.len() >= least) {
             thick.slice_axis_mut(Axis(0), Slice::from(stretch)).fill(true);
+        }
+    }
+    thick
+}
+
+/// The same along columns: row by row, because the pixels of a column lie far apart in memory.
+fn thick_along_columns(image: &ArrayView2<'_, i16>, tissue: i16, least: usize) -> Array2<bool> {
+    let mut thick = Array2::from_elem(image.dim(), false);
+    // Where a stretch is long enough, its pixels above are marked once, and each further pixel as it comes.
+    let mut lengths = vec![0; image.ncols()];
+    for (row, line) in image.outer_iter().enumerate() {
+        for (column, (length, value)) in lengths.iter_mut().zip(line).enumerate() {
+            *length = if *value >= tissue { *length + 1 } else { 0 };
+            if *length == least {
+                (row + 1 - least..=row).for_each(|row| thick[(row, column)] = true);
+            } else if *length > least {
+                thick[(row, column)] = true;
+            }
         }
     }
     thick

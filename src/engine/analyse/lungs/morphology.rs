@@ -7,6 +7,7 @@ use ndarray::{Array2, ArrayView2, Axis, AxisDescription, Slice};
 
 use super::disjoint::DisjointSets;
 use super::runs::{Run, connected_runs, stretches};
+use crate::engine::volume::part::bounds;
 
 /// A part of an image, for `slice_each_axis`.
 pub(super) fn part(rows: Range<usize>, columns: Range<usize>) -> impl FnMut(AxisDescription) -> Slice {
@@ -25,12 +26,13 @@ pub(super) fn disc(radius: usize) -> Vec<(isize, usize)> {
 /// Closing (dilation, then erosion) of a mask with a disc, then filling of holes: pixels from which no path leads to
 /// the edge of the image. Holes of more than `greatest` pixels are not filled but returned. The mask never shrinks.
 pub(super) fn close_and_fill(mask: &mut Array2<bool>, radius: usize, greatest: usize) -> Vec<Vec<Run>> {
-    let Some((top, bottom, left, right)) = bounds(&mask.view()) else { return Vec::new() };
+    let Some([of_rows, of_columns]) = bounds(&mask.view(), |inside| *inside) else { return Vec::new() };
+    let (top, left) = (of_rows.start, of_columns.start);
     // A frame as wide as the disc and one pixel more lets the dilated mask grow and the outside flow around it.
     let frame = radius + 1;
-    let mut work = Array2::from_elem((bottom - top + 1 + 2 * frame, right - left + 1 + 2 * frame), false);
-    let (rows, columns) = (frame..frame + bottom - top + 1, frame..frame + right - left + 1);
-    let mut within = mask.slice_each_axis_mut(part(top..bottom + 1, left..right + 1));
+    let mut work = Array2::from_elem((of_rows.len() + 2 * frame, of_columns.len() + 2 * frame), false);
+    let (rows, columns) = (frame..frame + of_rows.len(), frame..frame + of_columns.len());
+    let mut within = mask.slice_each_axis_mut(part(of_rows, of_columns));
     work.slice_each_axis_mut(part(rows.clone(), columns.clone())).assign(&within);
     if radius > 0 {
         let closed = eroded(&dilate(&work.view(), &disc(radius)).view(), radius);
@@ -70,18 +72,6 @@ pub(super) fn eroded(mask: &ArrayView2<'_, bool>, radius: usize) -> Array2<bool>
     // Eroding is dilating what lies outside.
     let outside = mask.mapv(|inside| !inside);
     dilate(&outside.view(), &disc(radius)).mapv(|outside| !outside)
-}
-
-/// First and last row, first and last column of what is set.
-pub(super) fn bounds(mask: &ArrayView2<'_, bool>) -> Option<(usize, usize, usize, usize)> {
-    let mut found: Option<(usize, usize, usize, usize)> = None;
-    for (row, line) in mask.outer_iter().enumerate() {
-        let Some(first) = line.iter().position(|inside| *inside) else { continue };
-        let last = line.iter().rposition(|inside| *inside).unwrap_or(first);
-        let (top, _, left, right) = found.unwrap_or((row, row, first, last));
-        found = Some((top, row, left.min(first), right.max(last)));
-    }
-    found
 }
 
 /// Every pixel within the disc of a set one. Rows are dilated as runs, so the cost grows with the disc's height, not

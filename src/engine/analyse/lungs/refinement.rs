@@ -14,15 +14,16 @@
 use std::cell::LazyCell;
 
 use ndarray::parallel::prelude::*;
-use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2, Axis, Zip};
 
 use super::largest_components::keep_largest_components;
-use super::morphology::{bounds, close_and_fill, eroded, part};
+use super::morphology::{close_and_fill, eroded, part};
 use super::recovery::{Candidate, overlooked, recover};
 use super::regions::{AIR_BELOW, AIRWAY_BELOW, GAS_BELOW, Region, Regions, regions};
 use super::runs::Run;
 use super::scale::Scale;
 use crate::engine::volume::field_of_view::FieldOfView;
+use crate::engine::volume::part::bounds;
 use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG};
 
 /// A region within the chest is lung if the network takes at least this share of it for lung.
@@ -184,27 +185,29 @@ fn close(
         holes.extend(great.into_iter().map(|runs| Hole { side, runs }));
     }
     let [left, right] = sides;
-    for ((pixel, label), (left, right)) in labels.indexed_iter_mut().zip(left.iter().zip(&right)) {
-        *label = match (*left, *right) {
-            (true, false) => LEFT_LUNG,
-            (false, true) => RIGHT_LUNG,
-            // Both outlines closed over the same voxel between the lungs.
-            (true, true) if *label == BACKGROUND => nearer(pixel.1, middles),
-            (true, true) => *label,
-            (false, false) => BACKGROUND,
-        };
+    let lines = labels.outer_iter_mut().zip(left.outer_iter().zip(right.outer_iter()));
+    for (mut line, (left, right)) in lines {
+        // Both outlines may have closed over the same voxel between the lungs.
+        let both: Vec<usize> = (0..left.len()).filter(|column| left[*column] && right[*column]).collect();
+        let labels: Vec<u8> = both.iter().map(|column| line[*column]).collect();
+        Zip::from(&mut line).and(&left).and(&right).for_each(|label, left, right| {
+            *label = u8::from(*left) * LEFT_LUNG + u8::from(*right) * RIGHT_LUNG;
+        });
+        for (column, label) in both.into_iter().zip(labels) {
+            line[column] = if label == BACKGROUND { nearer(column, middles) } else { label };
+        }
     }
     holes
 }
 
 /// Lung without air: tissue that the network surely takes for lung, away from the rim of its lung.
 fn airless(image: &ArrayView2<'_, i16>, labels: &ArrayView2<'_, u8>, side: u8, rim: usize) -> Vec<(usize, usize)> {
-    let lung = labels.mapv(|label| label & !SURE == side);
-    let Some((top, bottom, left, right)) = bounds(&lung.view()) else { return Vec::new() };
+    let is_lung = |label: &u8| label & !SURE == side;
+    let Some([rows, columns]) = bounds(labels, is_lung) else { return Vec::new() };
     // One pixel around the lung stands for all that is not lung.
-    let (first, last) = ([top, left].map(|index| index.saturating_sub(1)), [bottom + 2, right + 2]);
-    let part = part(first[0]..last[0].min(image.nrows()), first[1]..last[1].min(image.ncols()));
-    let inside = eroded(&lung.slice_each_axis(part), rim);
+    let first = [rows.start, columns.start].map(|index| index.saturating_sub(1));
+    let part = part(first[0]..(rows.end + 1).min(image.nrows()), first[1]..(columns.end + 1).min(image.ncols()));
+    let inside = eroded(&labels.slice_each_axis(part).map(is_lung).view(), rim);
     let pixels = inside.indexed_iter().filter(|(_, inside)| **inside);
     let pixels = pixels.map(|((row, column), _)| (row + first[0], column + first[1]));
     pixels.filter(|pixel| image[*pixel] >= AIR_BELOW && labels[*pixel] == side | SURE).collect()

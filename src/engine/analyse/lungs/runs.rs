@@ -1,5 +1,6 @@
 //! Images as runs of pixels along rows, and which of them are connected.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use ndarray::{ArrayView1, ArrayView2};
@@ -33,6 +34,7 @@ pub(super) fn stretches<'a, T: Copy>(
     row: ArrayView1<'a, T>,
     is: impl Fn(usize, T) -> bool + 'a,
 ) -> impl Iterator<Item = Range<usize>> + 'a {
+    let row = row.to_slice().map_or_else(|| Cow::Owned(row.to_vec()), Cow::Borrowed);
     let mut next = 0;
     std::iter::from_fn(move || {
         while next < row.len() && !is(next, row[next]) {

@@ -1,3 +1,5 @@
+use dicom_core::{DataElement, PrimitiveValue, VR};
+use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use ndarray::{Array3, Axis};
 
@@ -8,7 +10,7 @@ use crate::dicom::bounded::Limits;
 use crate::engine::analyse::lungs::{completeness, measure};
 use crate::engine::volume::components::{filled, label, sizes};
 use crate::engine::volume::testing::{LIMITS, SUPINE, files, geometry, test_data, volume};
-use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG, nifti, read_series};
+use crate::engine::volume::{AIR, BACKGROUND, LEFT_LUNG, RIGHT_LUNG, nifti, read_series};
 
 fn settings() -> QualityConfig {
     Config::from_defaults(&[]).expect("defaults").quality
@@ -242,6 +244,46 @@ fn air_outside_the_circle_of_reconstruction_is_no_lung() {
         }
     }
     assert!((chest::lung_air_millilitres(&padded) - before).abs() < 0.01 * before);
+}
+
+#[test]
+fn numbers_that_are_no_hounsfield_units_are_a_reason_whatever_the_images_say() {
+    let changed = |change: fn(i16) -> i16| {
+        let mut volume = thorax(70, 180.0);
+        volume.hounsfield.mapv_inplace(change);
+        check_images(&volume, &settings())
+    };
+    assert_eq!(changed(|hounsfield| hounsfield), []);
+    // Air outside the body as padding; nothing but lungs and tissue.
+    assert_eq!(changed(|hounsfield| if hounsfield == -1000 { AIR } else { hounsfield }), []);
+    let wrong: [(fn(i16) -> i16, &str); 4] = [
+        // As an iodine map: no air.
+        (|hounsfield| (hounsfield - 40).clamp(0, 140) / 30, "0.0 % of the values are those of lung and air"),
+        // The intercept is missing, or applied twice.
+        (|hounsfield| hounsfield + 1024, "0.0 % of the values are those of lung and air"),
+        (|hounsfield| (hounsfield - 1024).max(AIR), "lie around soft tissue (-500 to 500 HU)"),
+        // Half the slope.
+        (|hounsfield| hounsfield / 2 - 512, "with a median of -492"),
+    ];
+    for (change, words) in wrong {
+        let found = changed(change);
+        assert_eq!(reasons(&found), [Reason::ImplausibleValues]);
+        assert!(found[0].explanation.contains(words), "{}", found[0].explanation);
+    }
+}
+
+#[test]
+fn monochromatic_images_pass_within_the_energies_that_were_tried() {
+    let mut volume = thorax(70, 180.0);
+    let mut checked = |description: &str| {
+        volume.header.put(DataElement::new(tags::SERIES_DESCRIPTION, VR::LO, PrimitiveValue::from(description)));
+        check_images(&volume, &settings())
+    };
+    assert_eq!(checked("CTPA 70 keV"), []);
+    let found = checked("CTPA 40 keV");
+    assert_eq!(reasons(&found), [Reason::UntriedEnergy]);
+    assert!(found[0].explanation.starts_with("virtual monochromatic images of 40 keV; 60 to 80 keV were tried"));
+    assert_eq!(severity(Reason::UntriedEnergy, &settings()), Severity::Warn);
 }
 
 #[test]

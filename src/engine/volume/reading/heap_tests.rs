@@ -144,6 +144,38 @@ fn a_sagittal_reformat_is_left_out() {
 }
 
 #[test]
+fn images_of_another_quantity_and_projections_among_the_slices_are_left_out_by_name() {
+    let forms: [(LeftOutKind, fn(&mut InMemDicomObject), &str); 2] = [
+        (LeftOutKind::Projection, |object| put(object, tags::IMAGE_TYPE, VR::CS, "DERIVED\\SECONDARY\\MIP"), "MIP"),
+        (
+            LeftOutKind::NotHounsfield,
+            |object| put(object, tags::RESCALE_TYPE, VR::LO, "Z_EFF"),
+            "effective atomic number",
+        ),
+    ];
+    for (kind, change, word) in forms {
+        let mut heap = Heap::of_clean();
+        heap.add(&stack(SLICES, 0.0, 300.0), 1, |_, object| change(object));
+        heap.expect_clean(kind, SLICES, &[word, "instances 41 to 80"]);
+    }
+}
+
+#[test]
+fn energies_of_one_scan_are_not_merged_and_the_usual_one_is_analysed() {
+    let described = |kev: &str| {
+        let description = format!("MonoE {kev} keV");
+        move |_: usize, object: &mut InMemDicomObject| {
+            unlabelled(object);
+            put(object, tags::SERIES_DESCRIPTION, VR::LO, &description);
+        }
+    };
+    let mut heap = Heap::new();
+    heap.add(&stack(SLICES, 0.0, 300.0), 1, described("40"));
+    heap.add(&clean(), 1, described("70"));
+    heap.expect_clean(LeftOutKind::OtherStack, SLICES, &["a further stack", "40 keV"]);
+}
+
+#[test]
 fn bolus_tracking_at_one_place_is_left_out_however_it_is_numbered() {
     let numbered: [fn(usize, &mut InMemDicomObject); 3] = [
         |index, object| number(object, tags::ACQUISITION_NUMBER, index + 2),

@@ -209,9 +209,7 @@ struct Readable {
 /// Reads a DICOM file and checks it against its own file meta information.
 fn read(file: &Bytes, limits: &Limits) -> Result<Readable, Failure> {
     let parts = bounded::split(file).map_err(|error| ((&error).into(), SopIdentity::default()))?;
-    let uid = |text: &Option<String>| text.as_deref().and_then(|text| Uid::parse(text).ok());
-    let named =
-        SopIdentity { sop_class_uid: uid(&parts.sop_class_uid), sop_instance_uid: uid(&parts.sop_instance_uid) };
+    let named = SopIdentity { sop_class_uid: parts.sop_class_uid, sop_instance_uid: parts.sop_instance_uid };
     let fail = |reason: FailureReason| (reason, named.clone());
     let transfer_syntax_uid = Uid::parse(&parts.transfer_syntax_uid).map_err(|_| fail(FailureReason::Unreadable))?;
     if TransferSyntaxRegistry.get(transfer_syntax_uid.as_str()).is_none() {
