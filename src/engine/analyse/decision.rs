@@ -27,10 +27,11 @@ impl Limit {
         }
     }
 
-    /// By what is wrong with the images. No package decides on images of a kind that it was not trained on.
+    /// By what is wrong with the images. No package decides on images of a kind that it was not trained on, nor on one that
+    /// nobody tried it on.
     pub fn by_images(warnings: &[Rejection]) -> Self {
         let of_reason = |warning: &Rejection| match warning.reason {
-            Reason::OutsideTraining => Self::NoDecision,
+            Reason::OutsideTraining | Reason::UntriedEnergy => Self::NoDecision,
             reason if reason.hides_embolism() => Self::NotAbsent,
             _ => Self::None,
         };
@@ -118,6 +119,7 @@ mod tests {
         assert_eq!(of(&[Reason::TooThick, Reason::LungsCut]), Limit::None, "how much is missing of the lungs decides");
         assert_eq!(of(&[Reason::TooThick, Reason::AorticPhase]), Limit::NotAbsent);
         assert_eq!(of(&[Reason::OutsideTraining, Reason::ContrastUnknown]), Limit::NoDecision);
+        assert_eq!(of(&[Reason::UntriedEnergy]), Limit::NoDecision);
         assert_eq!([true, false].map(Limit::by_lungs), [Limit::NotAbsent, Limit::None]);
     }
 }

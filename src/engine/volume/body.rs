@@ -5,6 +5,7 @@ use std::ops::Range;
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, Array3, Axis};
 
+use super::coarse::CoarseGrid;
 use super::components::{filled, label, largest};
 use super::geometry::{Geometry, VoxelPoint};
 use super::part::{Part, bounds, hull};
@@ -52,10 +53,8 @@ pub(super) fn lung_extent(mask: &LungMask, geometry: &Geometry) -> Option<Extent
 /// On a coarse grid, each slice's tissue is filled, so that lungs become body, and thinned by one cell. This removes
 /// sheets and separates the table from the back that lies on it. The largest piece is the body.
 pub(super) fn body_centre(volume: &Volume) -> Option<[f64; 2]> {
-    let geometry = &volume.geometry;
-    let strides: [usize; 3] = std::array::from_fn(|axis| (CELL / geometry.spacing[axis]).round().max(1.0) as usize);
-    let coarse = volume.every(strides);
-    let mut tissue = coarse.mapv(|hounsfield| hounsfield > TISSUE);
+    let coarse = CoarseGrid::of(&volume.geometry, CELL);
+    let mut tissue = coarse.of_voxels(&volume.hounsfield).mapv(|hounsfield| hounsfield > TISSUE);
     for mut slice in tissue.outer_iter_mut() {
         let thinned = thinned(&filled(slice.view()));
         slice.assign(&thinned);
@@ -64,11 +63,11 @@ pub(super) fn body_centre(volume: &Volume) -> Option<[f64; 2]> {
     let [low_column, high_column] = bulk(&body, 2)?;
     let [low_row, high_row] = bulk(&body, 1)?;
     let middle = VoxelPoint {
-        column: f64::midpoint(low_column, high_column) * strides[0] as f64,
-        row: f64::midpoint(low_row, high_row) * strides[1] as f64,
-        slice: (geometry.size[2] as f64 - 1.0) / 2.0,
+        column: f64::midpoint(low_column, high_column),
+        row: f64::midpoint(low_row, high_row),
+        slice: (coarse.geometry.size[2] as f64 - 1.0) / 2.0,
     };
-    let place = geometry.to_patient(middle).0;
+    let place = coarse.geometry.to_patient(middle).0;
     Some([place[0], place[1]])
 }
 

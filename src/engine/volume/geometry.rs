@@ -22,6 +22,14 @@ pub struct VoxelPoint {
     pub slice: f64,
 }
 
+/// The centre of a voxel given by column, row, slice.
+impl From<[usize; 3]> for VoxelPoint {
+    fn from(index: [usize; 3]) -> Self {
+        let [column, row, slice] = index.map(|index| index as f64);
+        Self { column, row, slice }
+    }
+}
+
 /// The grid of a volume in the patient: size, spacing, orientation, origin. Slices are equally spaced and
 /// perpendicular to the image plane; the volume is stored `[slice, row, column]`.
 ///

@@ -4,6 +4,7 @@ mod appearance;
 mod attribute;
 mod body;
 mod choice;
+pub mod coarse;
 mod code_stream;
 pub mod components;
 mod continuation;

@@ -1,7 +1,7 @@
 //! A CT series as one block of voxels, and the lungs on its grid.
 
 use dicom_object::InMemDicomObject;
-use ndarray::{Array3, ArrayView3, Slice};
+use ndarray::Array3;
 
 use super::geometry::{Geometry, PatientPoint};
 use crate::dicom::Uid;
@@ -39,18 +39,6 @@ pub struct Volume {
     pub header: InMemDicomObject,
 }
 
-impl Volume {
-    /// Every n-th voxel along columns, rows and slices: a coarse view where no detail is needed.
-    pub(crate) fn every(&self, strides: [usize; 3]) -> ArrayView3<'_, i16> {
-        every(&self.hounsfield, strides)
-    }
-}
-
-fn every<T>(voxels: &Array3<T>, strides: [usize; 3]) -> ArrayView3<'_, T> {
-    let step = |axis: usize| strides[2 - axis] as isize;
-    voxels.slice_each_axis(|axis| Slice::new(0, None, step(axis.axis.index())))
-}
-
 /// Label of background in a [`LungMask`].
 pub const BACKGROUND: u8 = 0;
 /// Label of the patient's left lung.
@@ -61,10 +49,3 @@ pub const RIGHT_LUNG: u8 = 2;
 /// Lungs on the grid of their [`Volume`], `[slice, row, column]`: [`BACKGROUND`], [`LEFT_LUNG`], [`RIGHT_LUNG`].
 #[derive(Debug, Clone)]
 pub struct LungMask(pub Array3<u8>);
-
-impl LungMask {
-    /// The labels of [`Volume::every`].
-    pub(crate) fn every(&self, strides: [usize; 3]) -> ArrayView3<'_, u8> {
-        every(&self.0, strides)
-    }
-}

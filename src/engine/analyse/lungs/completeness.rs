@@ -14,6 +14,7 @@ use super::ends::beyond_stack;
 use super::regions::{AIR_BELOW, Region, Regions, regions};
 use super::scale::Scale;
 use crate::engine::analyse::findings::{Completeness, Lung, Lungs, SideCompleteness};
+use crate::engine::volume::coarse::CoarseGrid;
 use crate::engine::volume::field_of_view::{FieldOfView, Place};
 use crate::engine::volume::{BACKGROUND, LEFT_LUNG, LungMask, PatientPoint, RIGHT_LUNG, Volume, VoxelPoint};
 
@@ -42,7 +43,7 @@ struct Missing {
 /// Compares the lungs of a volume with its air, its field of view and with each other. `lungs` are those of the mask.
 pub fn completeness(volume: &Volume, mask: &LungMask, lungs: &Lungs) -> Completeness {
     let grid = Grid::of(volume, mask);
-    let (images, labels) = (volume.every(grid.strides), mask.every(grid.strides));
+    let (images, labels) = (grid.coarse.of_voxels(&volume.hounsfield), grid.coarse.of_voxels(&mask.0));
     let field = FieldOfView::of(&images);
     let slices: Vec<Missing> = images
         .axis_iter(Axis(0))
@@ -94,21 +95,17 @@ struct Chest {
 /// Where the cells lie.
 struct Grid<'a> {
     volume: &'a Volume,
-    /// Voxels between two cells: along columns, rows, slices.
-    strides: [usize; 3],
-    /// Size of a cell in millimetres.
-    cell: [f64; 3],
+    coarse: CoarseGrid,
     chest: Chest,
     scale: Scale,
 }
 
 impl<'a> Grid<'a> {
     fn of(volume: &'a Volume, mask: &LungMask) -> Self {
-        let spacing = volume.geometry.spacing;
-        let strides = spacing.map(|spacing| (CELL_MM / spacing).round().max(1.0) as usize);
-        let cell: [f64; 3] = std::array::from_fn(|axis| spacing[axis] * strides[axis] as f64);
+        let coarse = CoarseGrid::of(&volume.geometry, CELL_MM);
+        let [column, row, _] = coarse.geometry.spacing;
         let chest = Chest { middle: 0.0, reach: 0.0, depth: [0.0; 2] };
-        let mut grid = Self { volume, strides, cell, chest, scale: Scale::of([cell[0], cell[1]]) };
+        let mut grid = Self { volume, coarse, chest, scale: Scale::of([column, row]) };
         grid.chest = grid.chest(mask);
         grid
     }
@@ -118,7 +115,7 @@ impl<'a> Grid<'a> {
     fn chest(&self, mask: &LungMask) -> Chest {
         let (mut sides, mut depth) = ([f64::INFINITY, f64::NEG_INFINITY], [f64::INFINITY, f64::NEG_INFINITY]);
         let mut middles = Vec::new();
-        for labels in mask.every(self.strides).axis_iter(Axis(0)) {
+        for labels in self.coarse.of_voxels(&mask.0).axis_iter(Axis(0)) {
             let (mut right, mut left) = (f64::NEG_INFINITY, f64::INFINITY);
             for (cell, label) in labels.indexed_iter().filter(|(_, label)| **label != BACKGROUND) {
                 let [x, y, _] = self.place(cell).0;
@@ -141,7 +138,7 @@ impl<'a> Grid<'a> {
 
     /// Mean place of the tissue of the middle slice, from right to left in the patient.
     fn middle_of_tissue(&self) -> f64 {
-        let images = self.volume.every(self.strides);
+        let images = self.coarse.of_voxels(&self.volume.hounsfield);
         let image = images.index_axis(Axis(0), images.len_of(Axis(0)) / 2);
         let tissue = image.indexed_iter().filter(|(_, value)| **value >= AIR_BELOW);
         let (sum, count) =
@@ -149,11 +146,16 @@ impl<'a> Grid<'a> {
         sum / count.max(1) as f64
     }
 
+    /// Area of a cell.
+    fn cell_mm2(&self) -> f64 {
+        let [column, row, _] = self.coarse.geometry.spacing;
+        column * row
+    }
+
     /// Where a cell of an image lies, by row and column.
     fn place(&self, (row, column): (usize, usize)) -> PatientPoint {
-        let [columns, rows, _] = self.strides;
-        let point = VoxelPoint { column: (column * columns) as f64, row: (row * rows) as f64, slice: 0.0 };
-        self.volume.geometry.to_patient(point)
+        let point = VoxelPoint { column: column as f64, row: row as f64, slice: 0.0 };
+        self.coarse.geometry.to_patient(point)
     }
 
     /// What a slice misses, in millilitres.
@@ -161,7 +163,7 @@ impl<'a> Grid<'a> {
         if labels.iter().all(|label| *label == BACKGROUND) {
             return Missing::default();
         }
-        let millilitres = |mm2: f64| mm2 * self.cell[2] / 1000.0;
+        let millilitres = |mm2: f64| mm2 * self.coarse.geometry.spacing[2] / 1000.0;
         Missing {
             cut_ml: [LEFT_LUNG, RIGHT_LUNG].map(|side| millilitres(self.cut_mm2(labels, side, field))),
             lost_ml: self.lost_mm2(image, labels, field).map(millilitres),
@@ -175,7 +177,8 @@ impl<'a> Grid<'a> {
         if cells == 0 {
             return 0.0;
         }
-        let length = cells as f64 * self.cell[0].max(self.cell[1]);
+        let [column, row, _] = self.coarse.geometry.spacing;
+        let length = cells as f64 * column.max(row);
         self.round_mm2(length, field).max(self.mirrored_mm2(labels, side, field))
     }
 
@@ -183,7 +186,7 @@ impl<'a> Grid<'a> {
     fn round_mm2(&self, length: f64, field: &FieldOfView) -> f64 {
         let radius = field
             .area_of_circle()
-            .map_or(f64::INFINITY, |cells| (cells as f64 * self.cell[0] * self.cell[1] / std::f64::consts::PI).sqrt());
+            .map_or(f64::INFINITY, |cells| (cells as f64 * self.cell_mm2() / std::f64::consts::PI).sqrt());
         let chord = if radius.is_finite() { 2.0 * radius * (length / (2.0 * radius)).min(1.5).sin() } else { length };
         (segment_mm2(chord, SIDE_RADIUS_MM) - segment_mm2(chord, radius)).max(0.0)
     }
@@ -193,20 +196,19 @@ impl<'a> Grid<'a> {
         let other = if side == LEFT_LUNG { RIGHT_LUNG } else { LEFT_LUNG };
         let is_beyond = |cell: (usize, usize)| {
             let PatientPoint([x, y, z]) = self.place(cell);
-            let mirrored = self.volume.geometry.to_voxel(PatientPoint([2.0 * self.chest.middle - x, y, z]));
-            let index = |place: f64, axis: usize| (place / self.strides[axis] as f64).round();
-            let (row, column) = (index(mirrored.row, 1), index(mirrored.column, 0));
+            let mirrored = self.coarse.geometry.to_voxel(PatientPoint([2.0 * self.chest.middle - x, y, z]));
+            let (row, column) = (mirrored.row.round(), mirrored.column.round());
             let within = row >= 0.0 && column >= 0.0 && row < labels.nrows() as f64 && column < labels.ncols() as f64;
             !within || field.place((row as usize, column as usize)) == Place::Outside
         };
         let cells = labels.indexed_iter().filter(|(cell, label)| **label == other && is_beyond(*cell)).count();
-        cells as f64 * self.cell[0] * self.cell[1]
+        cells as f64 * self.cell_mm2()
     }
 
     /// Area of air within the chest that looks like lung and is not in the mask, left and right.
     fn lost_mm2(&self, image: &ArrayView2<'_, i16>, labels: &ArrayView2<'_, u8>, field: &FieldOfView) -> [f64; 2] {
         let found = regions(image, labels, field, |value| value < AIR_BELOW);
-        let cell_mm2 = self.cell[0] * self.cell[1];
+        let cell_mm2 = self.cell_mm2();
         let is_candidate = |region: &Region| {
             region.area as f64 * cell_mm2 >= LEAST_REGION_MM2
                 && region.lung_share() < TAKEN_SHARE

@@ -1,8 +1,10 @@
 //! Are there lungs, are they whole, and are they a person's?
 
-use ndarray::ArrayView2;
+use ndarray::parallel::prelude::*;
+use ndarray::{ArrayView2, Axis};
 
 use crate::engine::analyse::findings::{Completeness, Lungs};
+use crate::engine::volume::coarse::CoarseGrid;
 use crate::engine::volume::components::filled;
 use crate::engine::volume::{BACKGROUND, Geometry, LungMask, Reason, Rejection, Volume};
 
@@ -50,9 +52,9 @@ fn stack_centimetres(geometry: &Geometry) -> f64 {
 
 /// Air in [`LUNG_AIR`] that is not connected through air to the border of its slice, on a grid of about 3 mm.
 pub(super) fn lung_air_millilitres(volume: &Volume) -> f64 {
-    let strides = volume.geometry.spacing.map(|spacing| (3.0 / spacing).round().max(1.0) as usize);
-    let coarse = volume.every(strides);
-    let cells: usize = coarse.outer_iter().map(|slice| lung_cells(&slice)).sum();
+    let grid = CoarseGrid::of(&volume.geometry, 3.0);
+    let coarse = grid.of_voxels(&volume.hounsfield);
+    let cells: usize = coarse.axis_iter(Axis(0)).into_par_iter().map(|slice| lung_cells(&slice)).sum();
     let share = cells as f64 / coarse.len() as f64;
     share * volume.hounsfield.len() as f64 * volume.geometry.voxel_millilitres()
 }
