@@ -3,6 +3,8 @@
 //! dicom-object 0.10 recurses into nested sequences and allocates whatever length an element claims, so nothing
 //! reaches it that the pre-scan has not passed.
 
+mod header_file;
+
 use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
@@ -16,6 +18,7 @@ use super::elements::{self, DataSet};
 pub use super::limits::{Limits, ReadError};
 use super::prescan::{self, Encoding, Extent, Layout};
 use crate::causes::with_causes;
+pub(super) use header_file::{HeaderFile, OpenBytes, StoredBytes};
 
 /// Retired, still found in old archives.
 pub(crate) const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
@@ -44,23 +47,9 @@ pub fn header_and_pixel_data(
 /// Reads a DICOM file (PS3.10), with or without the preamble. A data set that stands alone is read too, its transfer
 /// syntax guessed from the first element.
 pub fn file(bytes: &[u8], limits: &Limits) -> Result<FileDicomObject<InMemDicomObject>, ReadError> {
-    object(bytes, limits, Extent::Whole)
-}
-
-fn object(bytes: &[u8], limits: &Limits, extent: Extent) -> Result<FileDicomObject<InMemDicomObject>, ReadError> {
     let parts = split(bytes)?;
-    let scanned = Scanned::new(parts.data_set, &parts.transfer_syntax_uid, limits, extent)?;
-    let data_set = scanned.parse(Part::Whole)?;
-    let uid = |recorded: Option<String>, tag| recorded.or_else(|| elements::text(&data_set, tag)).unwrap_or_default();
-    let mut meta = FileMetaTableBuilder::new()
-        .transfer_syntax(parts.transfer_syntax_uid)
-        .media_storage_sop_class_uid(uid(parts.sop_class_uid, tags::SOP_CLASS_UID))
-        .media_storage_sop_instance_uid(uid(parts.sop_instance_uid, tags::SOP_INSTANCE_UID));
-    if let Some(implementation) = parts.implementation_class_uid {
-        meta = meta.implementation_class_uid(implementation);
-    }
-    let meta = meta.build().map_err(|error| ReadError::Unreadable(error.to_string()))?;
-    Ok(data_set.with_exact_meta(meta))
+    let scanned = Scanned::new(parts.data_set, &parts.transfer_syntax_uid, limits, Extent::Whole)?;
+    parts.object(scanned.parse(Part::Whole)?)
 }
 
 /// As [`file()`], from a path. A file beyond the limit is refused before it is read.
@@ -68,9 +57,19 @@ pub fn open(path: &Path, limits: &Limits) -> Result<FileDicomObject<InMemDicomOb
     file(&read(path, limits)?, limits)
 }
 
-/// As [`open`], but what is scanned and returned ends before Pixel Data: an image whose pixels are cut off is read too.
+/// As [`open`], but what is read, scanned and returned ends before Pixel Data: an image whose pixels are cut off is read
+/// too, and of a large object no more than its header.
 pub fn open_header(path: &Path, limits: &Limits) -> Result<FileDicomObject<InMemDicomObject>, ReadError> {
-    object(&read(path, limits)?, limits, Extent::BeforePixelData)
+    Ok(HeaderFile::open(path, limits)?.object)
+}
+
+/// The SOP class that a file names in its file meta information; `None` where it names none or is no DICOM file.
+pub fn sop_class_uid(path: &Path) -> Option<super::Uid> {
+    /// File meta information is shorter, private parts aside.
+    const BEGINNING: u64 = 4096;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).ok()?.take(BEGINNING).read_to_end(&mut bytes).ok()?;
+    super::Uid::parse(&split(&bytes).ok()?.sop_class_uid?).ok()
 }
 
 /// A file's bytes, no more than the limit allows.
@@ -95,6 +94,23 @@ pub struct FileParts<'a> {
     pub implementation_class_uid: Option<String>,
     /// The data set as it is encoded, not yet scanned.
     pub data_set: &'a [u8],
+}
+
+impl FileParts<'_> {
+    /// Gives a data set the file meta information; what that lacks comes from the data set.
+    fn object(self, data_set: DataSet) -> Result<FileDicomObject<InMemDicomObject>, ReadError> {
+        let uid =
+            |recorded: Option<String>, tag| recorded.or_else(|| elements::text(&data_set, tag)).unwrap_or_default();
+        let mut meta = FileMetaTableBuilder::new()
+            .transfer_syntax(self.transfer_syntax_uid)
+            .media_storage_sop_class_uid(uid(self.sop_class_uid, tags::SOP_CLASS_UID))
+            .media_storage_sop_instance_uid(uid(self.sop_instance_uid, tags::SOP_INSTANCE_UID));
+        if let Some(implementation) = self.implementation_class_uid {
+            meta = meta.implementation_class_uid(implementation);
+        }
+        let meta = meta.build().map_err(|error| ReadError::Unreadable(error.to_string()))?;
+        Ok(data_set.with_exact_meta(meta))
+    }
 }
 
 /// Splits a DICOM file (PS3.10 chapter 7) into its parts without reading the data set. The group length is not
@@ -178,6 +194,7 @@ enum Part {
 /// A data set that has passed the pre-scan.
 struct Scanned<'a> {
     bytes: Cow<'a, [u8]>,
+    encoding: Encoding,
     layout: Layout,
     /// The one that dicom-object is given: never one that makes it inflate.
     transfer_syntax: &'static TransferSyntax,
@@ -200,7 +217,15 @@ impl<'a> Scanned<'a> {
             .ok_or_else(|| ReadError::Unreadable(format!("transfer syntax {transfer_syntax_uid} is not known")))?;
         let bytes = if deflated { Cow::Owned(inflate(bytes, limits)?) } else { Cow::Borrowed(bytes) };
         let layout = prescan::scan(&bytes, encoding, limits, extent)?;
-        Ok(Self { bytes, layout, transfer_syntax })
+        Ok(Self { bytes, encoding, layout, transfer_syntax })
+    }
+
+    /// What a deflated data set was inflated to.
+    fn inflated(&self) -> Option<&[u8]> {
+        match &self.bytes {
+            Cow::Owned(inflated) => Some(inflated),
+            Cow::Borrowed(_) => None,
+        }
     }
 
     fn parse(&self, part: Part) -> Result<DataSet, ReadError> {

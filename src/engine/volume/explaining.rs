@@ -8,7 +8,7 @@ use super::geometry::{dot, norm};
 use super::labels::Label;
 use super::lattice::SAME_POSITION;
 use super::left_out::{LeftOut, LeftOutKind};
-use super::naming::{acquisitions, named, numbers};
+use super::naming::{acquisitions, image_numbers, named};
 use super::pixels;
 use super::rejection::{Reason, Rejection, joined};
 use super::slice_header::{Excluded, SliceHeader};
@@ -163,7 +163,7 @@ fn is_copy(other: &Stack, analysed: &Stack, limits: &Limits) -> bool {
 
 fn decoded(header: &SliceHeader, limits: &Limits) -> Option<Array2<i16>> {
     let mut image = Array2::<i16>::zeros((header.grid.rows, header.grid.columns));
-    pixels::load(&header.path, limits, image.as_slice_mut()?).ok()?;
+    pixels::load(&header.stored, limits, image.as_slice_mut()?).ok()?;
     Some(image)
 }
 
@@ -175,7 +175,7 @@ fn by_cause(excluded: &[Excluded]) -> BTreeMap<(LeftOutKind, Option<Reason>), (u
     }
     let mut causes: BTreeMap<_, (usize, Vec<String>)> = BTreeMap::new();
     for ((kind, reason, problem), all) in problems {
-        let instances = numbers("instance", all.iter().filter_map(|one| one.instance_number));
+        let instances = image_numbers(all.iter().map(|one| one.number));
         let (count, sentences) = causes.entry((kind, reason)).or_default();
         *count += all.len();
         sentences.push(instances.map_or_else(|| problem.to_owned(), |instances| format!("{problem} ({instances})")));

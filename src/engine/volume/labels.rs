@@ -19,6 +19,8 @@ pub(super) enum Label {
     TubeVoltage,
     /// Image Type (0008,0008).
     ImageType,
+    /// Stack ID (0020,9056) of frames.
+    Stack,
     /// Temporal position or phase of the heart.
     Phase,
     /// Acquisition DateTime (0008,002A), else Acquisition Time (0008,0032).
@@ -26,13 +28,14 @@ pub(super) enum Label {
 }
 
 impl Label {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::AcquisitionNumber,
         Self::FrameOfReference,
         Self::Kernel,
         Self::Thickness,
         Self::TubeVoltage,
         Self::ImageType,
+        Self::Stack,
         Self::Phase,
         Self::AcquisitionTime,
     ];
@@ -46,9 +49,14 @@ impl Label {
             Self::Thickness => text(header, tags::SLICE_THICKNESS),
             Self::TubeVoltage => text(header, tags::KVP),
             Self::ImageType => all(tags::IMAGE_TYPE),
+            Self::Stack => text(header, tags::STACK_ID),
             Self::Phase => {
-                let tags =
-                    [tags::TEMPORAL_POSITION_IDENTIFIER, tags::NOMINAL_PERCENTAGE_OF_CARDIAC_PHASE, tags::TRIGGER_TIME];
+                let tags = [
+                    tags::TEMPORAL_POSITION_IDENTIFIER,
+                    tags::TEMPORAL_POSITION_TIME_OFFSET,
+                    tags::NOMINAL_PERCENTAGE_OF_CARDIAC_PHASE,
+                    tags::TRIGGER_TIME,
+                ];
                 tags.into_iter().find_map(|tag| text(header, tag))
             }
             Self::AcquisitionTime => {

@@ -4,6 +4,7 @@ mod appearance;
 mod body;
 mod choice;
 pub mod components;
+mod concatenation;
 mod decoding;
 mod explaining;
 pub mod field_of_view;
@@ -25,6 +26,7 @@ mod seam;
 mod series;
 mod slice_header;
 mod stack;
+mod stored_image;
 #[cfg(test)]
 pub(crate) mod testing;
 mod voxels;

@@ -10,7 +10,7 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject, Tag};
 use ndarray::{Array3, Axis};
 use pe_node::config::{Config, ReportConfig};
-use pe_node::dicom::Uid;
+use pe_node::dicom::{EnhancedCt, FrameNumber, SourceImage, Uid};
 use pe_node::engine::analyse::findings::{
     AnalysedField, Completeness, Decision, Evidence, EvidenceMap, Findings, KeySlice, Lung, Lungs, ModelIdentity,
     Probability, Provider, SliceFinding, TargetFinding,
@@ -43,6 +43,8 @@ pub(super) struct Setup {
     pub(super) patient_name: &'static str,
     pub(super) left_lung: bool,
     pub(super) classifier: Classifier,
+    /// The slices are frames of two parts of an enhanced CT, the highest slice first.
+    pub(super) enhanced: bool,
 }
 
 /// What kind of classifier gave the findings.
@@ -70,8 +72,21 @@ impl Default for Setup {
             patient_name: "M\u{fc}ller^J\u{f6}rg",
             left_lung: true,
             classifier: Classifier::Slices,
+            enhanced: false,
         }
     }
+}
+
+/// The highest slices are the frames of the first part.
+fn image(setup: &Setup, slice: usize) -> SourceImage {
+    const FIRST_PART: usize = 20;
+    if !setup.enhanced {
+        return SourceImage::object(Uid::derived(["scene", "slice", &slice.to_string()]));
+    }
+    let from_top = setup.size[2] - 1 - slice;
+    let (part, index) = if from_top < FIRST_PART { ("1", from_top) } else { ("2", from_top - FIRST_PART) };
+    let number = FrameNumber::of_index(index).expect("a number");
+    SourceImage::frame_of(EnhancedCt::Enhanced, Uid::derived(["scene", "part", part]), number)
 }
 
 /// The exam with all that reports are made from.
@@ -97,9 +112,9 @@ impl Scene {
             label => label,
         });
         let source = (0..slices).map(|slice| SourceSlice {
-            sop_class_uid: Uid::parse(uids::CT_IMAGE_STORAGE).expect("UID"),
-            sop_instance_uid: Uid::derived(["scene", "slice", &slice.to_string()]),
-            instance_number: Some((slices - slice) as i64),
+            image: image(setup, slice),
+            instance_number: Some(if setup.enhanced { 1 } else { (slices - slice) as i64 }),
+            converted_from: None,
             position: at(slice, 0, 0),
         });
         let volume = Volume {
