@@ -3,6 +3,7 @@
 
 pub mod ae_title;
 pub mod bounded;
+pub mod concatenation;
 pub mod concept;
 pub mod elements;
 mod hexadecimal;

@@ -1,15 +1,20 @@
 //! Which fragments of encapsulated Pixel Data are of which frame
 //! ([PS3.5 A.4](https://dicom.nema.org/medical/dicom/current/output/chtml/part05/sect_A.4.html)).
 
-use std::ops::Range;
-
 use super::super::bounded::ReadError;
 
+/// A section of the bytes of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Section {
+    pub(super) offset: u64,
+    pub(super) length: u64,
+}
+
 /// A fragment: where its item begins, counted from the first fragment's, and where its bytes lie.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fragment {
     pub(super) item: u64,
-    pub(super) bytes: Range<u64>,
+    pub(super) bytes: Section,
     /// Its first bytes begin a code stream of JPEG, JPEG-LS, JPEG 2000 or JPEG XL.
     pub(super) begins_stream: bool,
 }
@@ -26,13 +31,13 @@ pub(super) fn by_frame(
     fragments: &[Fragment],
     tables: &[Vec<u64>],
     frames: usize,
-) -> Result<Vec<Vec<Range<u64>>>, ReadError> {
+) -> Result<Vec<Vec<Section>>, ReadError> {
     let mut ways = tables.iter().filter_map(|offsets| by_offsets(fragments, offsets, frames));
     if let Some(found) = ways.next() {
         return Ok(found);
     }
     if fragments.len() == frames {
-        return Ok(fragments.iter().map(|fragment| vec![fragment.bytes.clone()]).collect());
+        return Ok(fragments.iter().map(|fragment| vec![fragment.bytes]).collect());
     }
     let starts: Vec<u64> = match frames {
         1 => fragments.first().map(|fragment| fragment.item).into_iter().collect(),
@@ -47,16 +52,16 @@ pub(super) fn by_frame(
 }
 
 /// `None` unless the offsets are those of fragments, one a frame, the first fragment's first.
-fn by_offsets(fragments: &[Fragment], offsets: &[u64], frames: usize) -> Option<Vec<Vec<Range<u64>>>> {
+fn by_offsets(fragments: &[Fragment], offsets: &[u64], frames: usize) -> Option<Vec<Vec<Section>>> {
     if offsets.len() != frames || offsets.first() != Some(&0) {
         return None;
     }
-    let mut found: Vec<Vec<Range<u64>>> = Vec::with_capacity(frames);
+    let mut found: Vec<Vec<Section>> = Vec::with_capacity(frames);
     for fragment in fragments {
         if offsets.get(found.len()) == Some(&fragment.item) {
             found.push(Vec::new());
         }
-        found.last_mut()?.push(fragment.bytes.clone());
+        found.last_mut()?.push(fragment.bytes);
     }
     (found.len() == frames).then_some(found)
 }
@@ -69,7 +74,7 @@ mod tests {
     fn fragments(lengths: &[(u64, bool)]) -> Vec<Fragment> {
         let mut item = 0;
         let mut fragment = |(length, begins_stream): &(u64, bool)| {
-            let bytes = item + 108..item + 108 + length;
+            let bytes = Section { offset: item + 108, length: *length };
             let fragment = Fragment { item, bytes, begins_stream: *begins_stream };
             item += length + 8;
             fragment
@@ -77,7 +82,7 @@ mod tests {
         lengths.iter().map(&mut fragment).collect()
     }
 
-    fn counts(found: &Result<Vec<Vec<Range<u64>>>, ReadError>) -> Vec<usize> {
+    fn counts(found: &Result<Vec<Vec<Section>>, ReadError>) -> Vec<usize> {
         found.as_ref().expect("assigned").iter().map(Vec::len).collect()
     }
 
@@ -88,7 +93,7 @@ mod tests {
         assert_eq!(counts(&by_frame(&three, &[], 2)), [2, 1], "no table");
         assert_eq!(counts(&by_frame(&three, &[vec![0, 29]], 2)), [2, 1], "a table of other offsets");
         assert_eq!(counts(&by_frame(&three, &[vec![], vec![0, 30]], 2)), [2, 1], "the second table");
-        assert_eq!(by_frame(&three, &[], 2).expect("assigned")[1], [138..144]);
+        assert_eq!(by_frame(&three, &[], 2).expect("assigned")[1], [Section { offset: 138, length: 6 }]);
     }
 
     #[test]

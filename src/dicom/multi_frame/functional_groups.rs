@@ -90,7 +90,7 @@ impl FunctionalGroups {
 /// Takes the items of a sequence out of a data set; none if there is no such sequence.
 fn items(header: &mut DataSet, sequence: Tag) -> Vec<DataSet> {
     let taken = header.take_element(sequence).ok();
-    taken.and_then(|element| element.into_value().into_items()).map(|items| items.into_vec()).unwrap_or_default()
+    taken.and_then(|element| element.into_value().into_items()).into_iter().flatten().collect()
 }
 
 /// Puts groups, and the attributes of those that have one item, into a header.

@@ -80,13 +80,13 @@ impl MultiFrame {
     }
 
     fn frame_bytes(&self, frame: usize) -> Result<Vec<u8>, ReadError> {
-        let places = self.pixels.frame(frame);
-        let mut bytes = vec![0; places.iter().map(|place| (place.end - place.start) as usize).sum()];
+        let sections = self.pixels.frame(frame);
+        let mut bytes = vec![0; sections.iter().map(|section| section.length as usize).sum()];
         let open = self.bytes.open()?;
         let mut rest = bytes.as_mut_slice();
-        for place in places {
-            let (part, after) = rest.split_at_mut((place.end - place.start) as usize);
-            open.read(place.start, part)?;
+        for section in sections {
+            let (part, after) = rest.split_at_mut(section.length as usize);
+            open.read(section.offset, part)?;
             rest = after;
         }
         Ok(bytes)

@@ -1,13 +1,11 @@
 //! Where in an object the pixels of each frame lie.
 
-use std::ops::Range;
-
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
 use super::super::bounded::{HeaderFile, Limits, OpenBytes, ReadError};
 use super::super::prescan::{Encoding, ITEM, SEQUENCE_DELIMITER, UNDEFINED, has_short_length};
-use super::fragments::{Fragment, begins_stream, by_frame};
+use super::fragments::{Fragment, Section, begins_stream, by_frame};
 
 /// The places of frames.
 #[derive(Debug)]
@@ -15,7 +13,7 @@ pub(super) enum PixelData {
     /// Frames of equal length, one after another.
     Native { start: u64, frame_bytes: u64 },
     /// The fragments of each frame.
-    Encapsulated(Vec<Vec<Range<u64>>>),
+    Encapsulated(Vec<Vec<Section>>),
 }
 
 /// An element of group 7FE0.
@@ -56,11 +54,10 @@ impl PixelData {
     }
 
     /// Where the bytes of a frame (counted from 0) lie, in their order.
-    pub(super) fn frame(&self, frame: usize) -> Vec<Range<u64>> {
+    pub(super) fn frame(&self, frame: usize) -> Vec<Section> {
         match self {
             Self::Native { start, frame_bytes } => {
-                let from = start + frame as u64 * frame_bytes;
-                vec![from..from + frame_bytes]
+                vec![Section { offset: start + frame as u64 * frame_bytes, length: *frame_bytes }]
             }
             Self::Encapsulated(frames) => frames[frame].clone(),
         }
@@ -133,7 +130,7 @@ fn fragments(bytes: &OpenBytes, start: u64, limits: &Limits) -> Result<(Vec<u64>
             }
             ITEM if after <= end => {
                 let begins_stream = item.length >= 4 && begins_stream(read(bytes, item.value)?);
-                fragments.push(Fragment { item: position - first, bytes: item.value..after, begins_stream });
+                fragments.push(Fragment { item: position - first, bytes: Section { offset: item.value, length: u64::from(item.length) }, begins_stream });
                 position = after;
             }
             ITEM => {

@@ -4,7 +4,6 @@ mod appearance;
 mod body;
 mod choice;
 pub mod components;
-mod concatenation;
 mod decoding;
 mod explaining;
 pub mod field_of_view;

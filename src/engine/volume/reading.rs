@@ -7,7 +7,6 @@ use std::path::PathBuf;
 
 use self::headers::Headers;
 use super::choice::choose;
-use super::concatenation::Parts;
 use super::decoding::{Decoded, Failed, decode};
 use super::explaining;
 use super::left_out::{LeftOut, LeftOutKind};
@@ -20,6 +19,7 @@ use super::stored_image::StoredImage;
 use super::{Geometry, PatientPoint, SourceSlice, Volume};
 use crate::dicom::Uid;
 use crate::dicom::bounded::Limits;
+use crate::dicom::concatenation::Parts;
 
 /// What was found in the files of a series.
 #[derive(Debug)]
@@ -150,7 +150,7 @@ impl Outcome {
 
     /// Finds the stacks, chooses one, and decodes it.
     fn of(images: Vec<SliceHeader>, limits: &Limits) -> Result<Self, Again> {
-        let parts = Parts::of(images.iter());
+        let parts = Parts::of(images.iter().filter_map(|image| image.part.as_ref()));
         let mut stacks = Stacks::of(images);
         let Some(chosen) = choose(&stacks.axial, limits) else {
             return Ok(stacks.not_axial().map(Self::rejected).unwrap_or_default());
@@ -161,7 +161,7 @@ impl Outcome {
         if stack.slices.len() < MINIMUM_SLICES {
             outcome.rejections.push(too_few(stack.slices.len()));
         }
-        outcome.rejections.extend(parts.missing(stack.slices.iter()));
+        outcome.rejections.extend(explaining::missing_parts(&parts, &stack));
         match stack.geometry.clone().and_then(|geometry| within_limits(geometry, limits)) {
             Ok(geometry) => outcome.read(stack, geometry, limits)?,
             Err(rejection) => outcome.rejections.push(rejection),

@@ -3,7 +3,6 @@
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileDicomObject, Tag};
 
-use super::concatenation::Concatenation;
 use super::geometry::dot;
 use super::image_grid::ImageGrid;
 use super::labels::Labels;
@@ -11,6 +10,7 @@ use super::left_out::LeftOutKind;
 use super::rejection::{Reason, Rejection};
 use super::stored_image::StoredImage;
 use crate::dicom::bounded::ReadError;
+use crate::dicom::concatenation::Part;
 use crate::dicom::elements::{DataSet, integer, text, texts, uid};
 use crate::dicom::{EnhancedCt, FrameNumber, SourceImage, Uid};
 
@@ -49,7 +49,7 @@ pub(super) struct SliceHeader {
     pub(super) image: SourceImage,
     pub(super) instance_number: Option<i64>,
     /// The concatenation of which its object is a part.
-    pub(super) concatenation: Option<Concatenation>,
+    pub(super) part: Option<Part>,
     /// The object that a frame was converted from.
     pub(super) converted_from: Option<Uid>,
     pub(super) labels: Labels,
@@ -75,8 +75,8 @@ impl SliceHeader {
     /// concatenation.
     pub(super) fn order(&self) -> Option<(i64, u64)> {
         let Some(frame) = self.image.frame() else { return Some((self.instance_number?, 0)) };
-        let before = self.concatenation.as_ref().map_or(0, |part| part.frames_before);
-        Some((self.instance_number.unwrap_or_default(), before + u64::from(frame.get())))
+        let before = self.part.as_ref().map_or(0, |part| part.frames_before);
+        Some((self.instance_number.unwrap_or_default(), u64::from(before) + u64::from(frame.get())))
     }
 
     /// By how much the numbers of two images differ: those of instances, or those of frames of one instance.
@@ -178,7 +178,7 @@ fn slice_header(
         stored,
         image,
         instance_number: integer(header, tags::INSTANCE_NUMBER),
-        concatenation: frame.and_then(|_| Concatenation::read(header)),
+        part: frame.and_then(|_| Part::read(header)),
         converted_from: frame.and_then(|_| converted_from(header)),
         labels: Labels::read(header),
         subject: Subject {
