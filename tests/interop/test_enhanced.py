@@ -9,7 +9,7 @@ import highdicom
 import pydicom
 import pytest
 from conftest import BINARY, ROOT, files
-from pydicom.uid import RLELossless, generate_uid
+from pydicom.uid import generate_uid
 from validate import frames_of
 from validate import items as content_items
 
@@ -18,7 +18,7 @@ LEGACY_CONVERTED = "1.2.840.10008.5.1.4.1.1.2.2"
 
 @pytest.fixture(scope="module")
 def predicted(tmp_path_factory):
-    """A phantom as single images and as a legacy converted enhanced CT, compressed: rows of the table and folders."""
+    """A phantom as single images and as a legacy converted enhanced CT: folder, their rows of the table, the object."""
     folder = tmp_path_factory.mktemp("enhanced")
     phantom = [str(BINARY), "phantom", "--out", str(folder / "cohort"), "--exams", "1", "--seed", "977"]
     subprocess.run(phantom, check=True, capture_output=True, cwd=ROOT)
@@ -26,7 +26,6 @@ def predicted(tmp_path_factory):
     converted = highdicom.legacy.LegacyConvertedEnhancedCTImage(
         images, series_instance_uid=generate_uid(), series_number=9, sop_instance_uid=generate_uid(), instance_number=1
     )
-    converted.compress(RLELossless)
     (folder / "converted").mkdir()
     converted.save_as(folder / "converted" / "image.dcm", enforce_file_format=True)
     inputs = [str(folder / "cohort" / "train"), str(folder / "converted")]

@@ -61,7 +61,8 @@ class Source:
         if "PerFrameFunctionalGroupsSequence" not in whole:
             return whole
         image = pydicom.Dataset()
-        image.update({element.tag: element for element in whole if element.tag.group != 0x5200})
+        for keyword in ("SOPInstanceUID", "FrameOfReferenceUID", "Rows", "Columns"):
+            setattr(image, keyword, whole[keyword].value)
         own = whole.PerFrameFunctionalGroupsSequence[int(reference.ReferencedFrameNumber) - 1]
         for groups in (whole.SharedFunctionalGroupsSequence[0], own):
             for group in groups:

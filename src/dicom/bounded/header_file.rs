@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use dicom_object::{FileDicomObject, InMemDicomObject};
 
+use super::super::limits::{Limits, ReadError};
 use super::super::prescan::{Encoding, Extent};
-use super::{Limits, Part, ReadError, Scanned, check_size, split};
+use super::file_parts::split;
+use super::scanned::{Part, Scanned, check_size};
 
 /// How much of a file is read first; nearly every header is shorter.
 const FIRST: u64 = 64 << 10;

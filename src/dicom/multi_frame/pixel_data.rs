@@ -130,7 +130,11 @@ fn fragments(bytes: &OpenBytes, start: u64, limits: &Limits) -> Result<(Vec<u64>
             }
             ITEM if after <= end => {
                 let begins_stream = item.length >= 4 && begins_stream(read(bytes, item.value)?);
-                fragments.push(Fragment { item: position - first, bytes: Section { offset: item.value, length: u64::from(item.length) }, begins_stream });
+                fragments.push(Fragment {
+                    item: position - first,
+                    bytes: Section { offset: item.value, length: u64::from(item.length) },
+                    begins_stream,
+                });
                 position = after;
             }
             ITEM => {
