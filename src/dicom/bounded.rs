@@ -3,23 +3,23 @@
 //! dicom-object 0.10 recurses into nested sequences and allocates whatever length an element claims, so nothing
 //! reaches it that the pre-scan has not passed.
 
-use std::borrow::Cow;
+mod file_parts;
+mod header_file;
+mod scanned;
+
 use std::io::Read;
 use std::path::Path;
 
 use dicom_core::Tag;
-use dicom_dictionary_std::{tags, uids};
-use dicom_object::{FileDicomObject, FileMetaTableBuilder, InMemDicomObject};
-use dicom_transfer_syntax_registry::{TransferSyntax, TransferSyntaxIndex, TransferSyntaxRegistry};
+use dicom_object::{FileDicomObject, InMemDicomObject};
 
-use super::elements::{self, DataSet};
+use super::elements::DataSet;
 pub use super::limits::{Limits, ReadError};
-use super::prescan::{self, Encoding, Extent, Layout};
-use super::uid::{Uid, UidError};
-use crate::causes::with_causes;
-
-/// Retired, still found in old archives.
-pub(crate) const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+use super::prescan::Extent;
+pub use file_parts::{FileParts, split};
+pub(super) use header_file::{HeaderFile, OpenBytes, StoredBytes};
+pub(crate) use scanned::EXPLICIT_VR_BIG_ENDIAN;
+use scanned::{Part, Scanned, check_size};
 
 /// Reads a data set without file meta information, as it comes in a C-STORE.
 pub fn data_set(bytes: &[u8], transfer_syntax_uid: &str, limits: &Limits) -> Result<DataSet, ReadError> {
@@ -45,25 +45,9 @@ pub fn header_and_pixel_data(
 /// Reads a DICOM file (PS3.10), with or without the preamble. A data set that stands alone is read too, its transfer
 /// syntax guessed from the first element.
 pub fn file(bytes: &[u8], limits: &Limits) -> Result<FileDicomObject<InMemDicomObject>, ReadError> {
-    object(bytes, limits, Extent::Whole)
-}
-
-fn object(bytes: &[u8], limits: &Limits, extent: Extent) -> Result<FileDicomObject<InMemDicomObject>, ReadError> {
     let parts = split(bytes)?;
-    let scanned = Scanned::new(parts.data_set, &parts.transfer_syntax_uid, limits, extent)?;
-    let data_set = scanned.parse(Part::Whole)?;
-    let uid = |recorded: Option<Uid>, tag| {
-        recorded.map(String::from).or_else(|| elements::text(&data_set, tag)).unwrap_or_default()
-    };
-    let mut meta = FileMetaTableBuilder::new()
-        .transfer_syntax(parts.transfer_syntax_uid)
-        .media_storage_sop_class_uid(uid(parts.sop_class_uid, tags::SOP_CLASS_UID))
-        .media_storage_sop_instance_uid(uid(parts.sop_instance_uid, tags::SOP_INSTANCE_UID));
-    if let Some(implementation) = parts.implementation_class_uid {
-        meta = meta.implementation_class_uid(implementation.as_str());
-    }
-    let meta = meta.build().map_err(|error| ReadError::Unreadable(error.to_string()))?;
-    Ok(data_set.with_exact_meta(meta))
+    let scanned = Scanned::new(parts.data_set, &parts.transfer_syntax_uid, limits, Extent::Whole)?;
+    parts.object(scanned.parse(Part::Whole)?)
 }
 
 /// As [`file()`], from a path. A file beyond the limit is refused before it is read.
@@ -71,9 +55,19 @@ pub fn open(path: &Path, limits: &Limits) -> Result<FileDicomObject<InMemDicomOb
     file(&read(path, limits)?, limits)
 }
 
-/// As [`open`], but what is scanned and returned ends before Pixel Data: an image whose pixels are cut off is read too.
+/// As [`open`], but what is read, scanned and returned ends before Pixel Data: an image whose pixels are cut off is read
+/// too, and of a large object no more than its header.
 pub fn open_header(path: &Path, limits: &Limits) -> Result<FileDicomObject<InMemDicomObject>, ReadError> {
-    object(&read(path, limits)?, limits, Extent::BeforePixelData)
+    Ok(HeaderFile::open(path, limits)?.object)
+}
+
+/// The SOP class that a file names in its file meta information; `None` where it names none or is no DICOM file.
+pub fn sop_class_uid(path: &Path) -> Option<super::Uid> {
+    /// File meta information is shorter, private parts aside.
+    const BEGINNING: u64 = 4096;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).ok()?.take(BEGINNING).read_to_end(&mut bytes).ok()?;
+    split(&bytes).ok()?.sop_class_uid
 }
 
 /// A file's bytes, no more than the limit allows.
@@ -83,174 +77,6 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, ReadError> {
     std::fs::File::open(path)?.take(limits.object_bytes().saturating_add(1)).read_to_end(&mut bytes)?;
     check_size(bytes.len() as u64, limits)?;
     Ok(bytes)
-}
-
-/// The parts of a DICOM file: what its file meta information says, and the data set's bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileParts<'a> {
-    /// Transfer syntax of `data_set`.
-    pub transfer_syntax_uid: String,
-    /// Media Storage SOP Class UID, where it is given and usable: the data set has it, too.
-    pub sop_class_uid: Option<Uid>,
-    /// Media Storage SOP Instance UID, likewise.
-    pub sop_instance_uid: Option<Uid>,
-    /// Implementation Class UID, where it is given and usable.
-    pub implementation_class_uid: Option<Uid>,
-    /// The data set as it is encoded, not yet scanned.
-    pub data_set: &'a [u8],
-}
-
-/// Splits a DICOM file (PS3.10 chapter 7) into its parts without reading the data set. The group length is not
-/// trusted: the file meta information ends where its group does.
-pub fn split(bytes: &[u8]) -> Result<FileParts<'_>, ReadError> {
-    let has_preamble = bytes.get(128..132) == Some(b"DICM");
-    let mut rest = if has_preamble { &bytes[132..] } else { bytes.strip_prefix(b"DICM").unwrap_or(bytes) };
-    let mut parts = FileParts {
-        transfer_syntax_uid: String::new(),
-        sop_class_uid: None,
-        sop_instance_uid: None,
-        implementation_class_uid: None,
-        data_set: &[],
-    };
-    while rest.starts_with(&[2, 0]) {
-        let (tag, value, after) = meta_element(rest)?;
-        match tag {
-            tags::TRANSFER_SYNTAX_UID => parts.transfer_syntax_uid = transfer_syntax(value)?,
-            tags::MEDIA_STORAGE_SOP_CLASS_UID => parts.sop_class_uid = meta_uid(value).ok(),
-            tags::MEDIA_STORAGE_SOP_INSTANCE_UID => parts.sop_instance_uid = meta_uid(value).ok(),
-            tags::IMPLEMENTATION_CLASS_UID => parts.implementation_class_uid = meta_uid(value).ok(),
-            _ => {}
-        }
-        rest = after;
-    }
-    parts.data_set = rest;
-    if parts.transfer_syntax_uid.is_empty() {
-        guess_transfer_syntax(rest)?.clone_into(&mut parts.transfer_syntax_uid);
-    }
-    Ok(parts)
-}
-
-/// One element of the file meta information, always explicit VR little endian: tag, value, what follows.
-fn meta_element(bytes: &[u8]) -> Result<(Tag, &[u8], &[u8]), ReadError> {
-    let truncated = || ReadError::Truncated("the file meta information ends early".to_owned());
-    let [a, b, c, d, vr @ .., e, f] = *bytes.first_chunk::<8>().ok_or_else(truncated)?;
-    let tag = Tag(u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
-    let (start, length) = if matches!(&vr, b"OB" | b"UN" | b"OW" | b"UT" | b"SQ") {
-        let [.., a, b, c, d] = *bytes.first_chunk::<12>().ok_or_else(truncated)?;
-        (12, u32::from_le_bytes([a, b, c, d]) as usize)
-    } else {
-        (8, usize::from(u16::from_le_bytes([e, f])))
-    };
-    let value = bytes.get(start..).and_then(|bytes| bytes.get(..length)).ok_or_else(truncated)?;
-    Ok((tag, value, &bytes[start + length..]))
-}
-
-/// The transfer syntax; empty where it is not given.
-fn transfer_syntax(value: &[u8]) -> Result<String, ReadError> {
-    match meta_uid(value) {
-        Ok(uid) => Ok(uid.into()),
-        Err(UidError::Empty) => Ok(String::new()),
-        Err(error) => {
-            let tag = tags::TRANSFER_SYNTAX_UID;
-            Err(ReadError::Unreadable(format!("Transfer Syntax UID {tag} is not usable: {error}")))
-        }
-    }
-}
-
-fn meta_uid(value: &[u8]) -> Result<Uid, UidError> {
-    Uid::parse(std::str::from_utf8(value).map_err(|_| UidError::Malformed)?)
-}
-
-/// Data sets without file meta information begin with group 0008 in little endian.
-fn guess_transfer_syntax(bytes: &[u8]) -> Result<&'static str, ReadError> {
-    match bytes {
-        [] => Err(ReadError::Truncated("there is no data set".to_owned())),
-        [8, 0, _, _, first, second, ..] if first.is_ascii_uppercase() && second.is_ascii_uppercase() => {
-            Ok(uids::EXPLICIT_VR_LITTLE_ENDIAN)
-        }
-        [8, 0, ..] => Ok(uids::IMPLICIT_VR_LITTLE_ENDIAN),
-        _ => Err(ReadError::Unreadable("it is not DICOM: no prefix, no file meta information".to_owned())),
-    }
-}
-
-fn check_size(bytes: u64, limits: &Limits) -> Result<(), ReadError> {
-    if bytes > limits.object_bytes() {
-        return Err(ReadError::Hostile(format!("it is larger than {} MiB", limits.object_mib)));
-    }
-    Ok(())
-}
-
-#[derive(Clone, Copy)]
-enum Part {
-    Whole,
-    Header,
-}
-
-/// A data set that has passed the pre-scan.
-struct Scanned<'a> {
-    bytes: Cow<'a, [u8]>,
-    layout: Layout,
-    /// The one that dicom-object is given: never one that makes it inflate.
-    transfer_syntax: &'static TransferSyntax,
-}
-
-impl<'a> Scanned<'a> {
-    fn new(bytes: &'a [u8], transfer_syntax_uid: &str, limits: &Limits, extent: Extent) -> Result<Self, ReadError> {
-        check_size(bytes.len() as u64, limits)?;
-        let transfer_syntax_uid = transfer_syntax_uid.trim_matches(['\0', ' ']);
-        let deflated = transfer_syntax_uid == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN;
-        let (encoding, parsed_as) = match transfer_syntax_uid {
-            uids::IMPLICIT_VR_LITTLE_ENDIAN => (Encoding::ImplicitLittle, transfer_syntax_uid),
-            EXPLICIT_VR_BIG_ENDIAN => (Encoding::ExplicitBig, transfer_syntax_uid),
-            _ if deflated => (Encoding::ExplicitLittle, uids::EXPLICIT_VR_LITTLE_ENDIAN),
-            _ => (Encoding::ExplicitLittle, transfer_syntax_uid),
-        };
-        let transfer_syntax = TransferSyntaxRegistry
-            .get(parsed_as)
-            .filter(|syntax| syntax.is_codec_free() || syntax.is_encapsulated_pixel_data())
-            .ok_or_else(|| ReadError::Unreadable(format!("transfer syntax {transfer_syntax_uid} is not known")))?;
-        let bytes = if deflated { Cow::Owned(inflate(bytes, limits)?) } else { Cow::Borrowed(bytes) };
-        let layout = prescan::scan(&bytes, encoding, limits, extent)?;
-        Ok(Self { bytes, layout, transfer_syntax })
-    }
-
-    fn parse(&self, part: Part) -> Result<DataSet, ReadError> {
-        let end = match part {
-            Part::Whole => self.layout.end,
-            Part::Header => self.layout.pixel_data.unwrap_or(self.layout.end),
-        };
-        // In one pass: a hostile object may have very many ranges to skip.
-        let mut parsable = Cow::Borrowed(&self.bytes[..end]);
-        if !self.layout.unparsable.is_empty() {
-            let mut kept = Vec::with_capacity(end);
-            let mut next = 0;
-            for skipped in self.layout.unparsable.iter().filter(|range| range.start < end) {
-                kept.extend_from_slice(&self.bytes[next..skipped.start.max(next)]);
-                next = skipped.end.min(end).max(next);
-            }
-            kept.extend_from_slice(&self.bytes[next..end]);
-            parsable = Cow::Owned(kept);
-        }
-        InMemDicomObject::read_dataset_with_ts(parsable.as_ref(), self.transfer_syntax)
-            // Causes name tags and positions only, never values.
-            .map_err(|error| ReadError::Unreadable(with_causes(&error)))
-    }
-}
-
-/// Inflates a deflated data set (PS3.5 A.5), no further than the limit.
-fn inflate(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, ReadError> {
-    let mut inflated = Vec::new();
-    let result = flate2::read::DeflateDecoder::new(bytes)
-        .take(limits.object_bytes().saturating_add(1))
-        .read_to_end(&mut inflated);
-    check_size(inflated.len() as u64, limits)?;
-    match result {
-        Ok(_) => Ok(inflated),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Err(ReadError::Truncated("the deflated data set ends early".to_owned()))
-        }
-        Err(error) => Err(ReadError::Unreadable(format!("inflating the data set: {error}"))),
-    }
 }
 
 #[cfg(test)]

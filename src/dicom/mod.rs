@@ -3,19 +3,23 @@
 
 pub mod ae_title;
 pub mod bounded;
+pub mod concatenation;
 pub mod concept;
 pub mod elements;
 mod hexadecimal;
 pub mod implementation;
 mod limits;
+pub mod multi_frame;
 mod prescan;
 mod series_id;
 pub mod sop_class;
+mod source_image;
 pub mod uid;
 
 pub use ae_title::AeTitle;
 pub use concept::Concept;
 pub use hexadecimal::hexadecimal;
 pub use series_id::SeriesId;
-pub use sop_class::ObjectKind;
+pub use sop_class::{EnhancedCt, ObjectKind};
+pub use source_image::{FrameNumber, SourceImage};
 pub use uid::Uid;

@@ -48,10 +48,10 @@ pub(super) struct Layout {
     pub(super) unparsable: Vec<Range<usize>>,
 }
 
-const UNDEFINED: u32 = u32::MAX;
-const ITEM: Tag = Tag(0xFFFE, 0xE000);
+pub(super) const UNDEFINED: u32 = u32::MAX;
+pub(super) const ITEM: Tag = Tag(0xFFFE, 0xE000);
 const ITEM_DELIMITER: Tag = Tag(0xFFFE, 0xE00D);
-const SEQUENCE_DELIMITER: Tag = Tag(0xFFFE, 0xE0DD);
+pub(super) const SEQUENCE_DELIMITER: Tag = Tag(0xFFFE, 0xE0DD);
 const NUMBER_OF_FRAMES: Tag = Tag(0x0028, 0x0008);
 const ROWS: Tag = Tag(0x0028, 0x0010);
 const COLUMNS: Tag = Tag(0x0028, 0x0011);
@@ -500,7 +500,7 @@ fn dictionary_vr(tag: Tag) -> [u8; 2] {
 }
 
 /// Representations with a 16-bit length in explicit VR (PS3.5 7.1.2).
-fn has_short_length(vr: [u8; 2]) -> bool {
+pub(super) fn has_short_length(vr: [u8; 2]) -> bool {
     matches!(
         &vr,
         b"AE"

@@ -15,6 +15,32 @@ pub enum ObjectKind {
     NoImage,
 }
 
+/// SOP classes of CT with many images in an object, one a frame
+/// ([PS3.3 A.38](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_A.38.html) and
+/// [A.70](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_A.70.html)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EnhancedCt {
+    /// As a scanner makes it.
+    Enhanced,
+    /// Made of CT Image Storage objects.
+    LegacyConverted,
+}
+
+impl EnhancedCt {
+    /// The class that a SOP Class UID names; `None` for all that are no enhanced CT.
+    pub fn of(sop_class_uid: &Uid) -> Option<Self> {
+        [Self::Enhanced, Self::LegacyConverted].into_iter().find(|class| class.uid() == sop_class_uid.as_str())
+    }
+
+    /// Its SOP Class UID.
+    pub fn uid(self) -> &'static str {
+        match self {
+            Self::Enhanced => uids::ENHANCED_CT_IMAGE_STORAGE,
+            Self::LegacyConverted => uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE,
+        }
+    }
+}
+
 /// Roots of SOP classes that are no source images
 /// ([PS3.4 B.5](https://dicom.nema.org/medical/dicom/current/output/chtml/part04/sect_B.5.html)).
 const NO_IMAGES: &[&str] = &[
@@ -47,9 +73,8 @@ impl ObjectKind {
             sop_class_uid.as_str().strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         match sop_class_uid.as_str() {
-            uids::CT_IMAGE_STORAGE
-            | uids::ENHANCED_CT_IMAGE_STORAGE
-            | uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE => Self::ComputedTomography,
+            uids::CT_IMAGE_STORAGE => Self::ComputedTomography,
+            _ if EnhancedCt::of(sop_class_uid).is_some() => Self::ComputedTomography,
             _ if NO_IMAGES.iter().any(below) => Self::NoImage,
             _ => Self::OtherImage,
         }

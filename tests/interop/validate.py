@@ -55,9 +55,48 @@ class Source:
     def __contains__(self, uid):
         return uid in self.images
 
+    def image(self, reference):
+        """The image of a reference; a frame of a multi-frame object with the attributes of its functional groups."""
+        whole = self[reference.ReferencedSOPInstanceUID]
+        if "PerFrameFunctionalGroupsSequence" not in whole:
+            return whole
+        image = pydicom.Dataset()
+        for keyword in ("SOPInstanceUID", "FrameOfReferenceUID", "Rows", "Columns"):
+            setattr(image, keyword, whole[keyword].value)
+        own = whole.PerFrameFunctionalGroupsSequence[int(reference.ReferencedFrameNumber) - 1]
+        for groups in (whole.SharedFunctionalGroupsSequence[0], own):
+            for group in groups:
+                if group.VR == "SQ" and len(group.value) == 1:
+                    image.update(group.value[0])
+        return image
+
+    def problems(self, references):
+        """References that name another class than their object has, frames that it lacks, or no frame of many."""
+        problems = set()
+        for one in references:
+            whole = self.images.get(one.ReferencedSOPInstanceUID)
+            if whole is None:
+                problems.add(f"{one.ReferencedSOPInstanceUID} is no source image")
+                continue
+            if one.ReferencedSOPClassUID != whole.SOPClassUID:
+                problems.add(f"{whole.SOPInstanceUID} is referred to as {one.ReferencedSOPClassUID}")
+            multi_frame = "PerFrameFunctionalGroupsSequence" in whole
+            numbers = frames_of(one)
+            if multi_frame != bool(numbers) or any(not 1 <= number <= whole.NumberOfFrames for number in numbers):
+                problems.add(f"{whole.SOPInstanceUID} is referred to by the frames {numbers}")
+        return sorted(problems)
+
     def series(self, result):
         """The images of the study of a result, any of them first."""
         return [image for image in self.images.values() if image.StudyInstanceUID == result.StudyInstanceUID]
+
+
+def frames_of(reference):
+    """The frame numbers of a reference to an image."""
+    numbers = reference.get("ReferencedFrameNumber")
+    if numbers is None:
+        return []
+    return [int(number) for number in numbers] if isinstance(numbers, pydicom.multival.MultiValue) else [int(numbers)]
 
 
 def files(folder):
@@ -152,8 +191,18 @@ def highdicom_segmentation(path, data_set, source):
     segmentation = hd.seg.segread(str(path))
     problems = []
     numbers = list(segmentation.segment_numbers)
-    images = [(study, series, instance) for study, series, instance in segmentation.get_source_image_uids()]
-    pixels = segmentation.get_pixels_by_source_instance([uid for *_, uid in images], segment_numbers=numbers)
+    uids = [instance for *_, instance in segmentation.get_source_image_uids()]
+    if any("PerFrameFunctionalGroupsSequence" in source[uid] for uid in uids):
+        # Frames without lung have no frame in the segmentation.
+        pixels = np.concatenate([
+            segmentation.get_pixels_by_source_frame(
+                uid, list(range(1, int(source[uid].NumberOfFrames) + 1)), segment_numbers=numbers,
+                assert_missing_frames_are_empty=True,
+            )
+            for uid in uids
+        ])
+    else:
+        pixels = segmentation.get_pixels_by_source_instance(uids, segment_numbers=numbers)
     volume = segmentation.get_volume(combine_segments=True)
     counted = {number: int(pixels[..., index].sum()) for index, number in enumerate(numbers)}
     placed = {number: int((volume.array == number).sum()) for number in numbers}
@@ -351,11 +400,13 @@ def library_problems(data_set, source):
     absent = [image for image in series if image.SeriesInstanceUID in used and image.SOPInstanceUID not in library]
     if not used:
         problems.append("the image library names no source image")
+    images = [one for item in items(data_set) if item.ValueType == "IMAGE" for one in item.ReferencedSOPSequence]
+    problems += source.problems(one for one in images if one.ReferencedSOPClassUID != SEG)
     if absent:
         problems.append(f"{len(absent)} source images of the series are not in the image library")
     for item in items(data_set):
         if item.ValueType == "SCOORD":
-            image = source[item.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID]
+            image = source.image(item.ContentSequence[0].ReferencedSOPSequence[0])
             columns, rows = np.array(item.GraphicData[0::2]), np.array(item.GraphicData[1::2])
             if columns.min() < 0 or rows.min() < 0 or columns.max() > image.Columns or rows.max() > image.Rows:
                 problems.append("coordinates outside their image")
@@ -389,9 +440,9 @@ def capture_rules(path, data_set, source):
     problems += [f"{keyword} is {data_set.get(keyword)!r}" for keyword, value in expected.items() if data_set.get(keyword) != value]
     if list(data_set.ImageType[:2]) != ["DERIVED", "SECONDARY"]:
         problems.append(f"ImageType is {data_set.ImageType}")
-    unknown = [one for one in data_set.SourceImageSequence if one.ReferencedSOPInstanceUID not in source]
-    if unknown or not data_set.SourceImageSequence:
-        problems.append("source images are missing or unknown")
+    problems += source.problems(data_set.SourceImageSequence)
+    if not data_set.SourceImageSequence:
+        problems.append("source images are missing")
     labels = data_set.get("FrameLabelVector") or []
     # A single label is no list.
     if "NumberOfFrames" in data_set and len([labels] if isinstance(labels, str) else labels) != data_set.NumberOfFrames:
@@ -404,11 +455,12 @@ def key_object_rules(path, data_set, source):
     problems = shared_rules(data_set)
     if name(data_set) != "113000":
         problems.append(f"the title is {name(data_set)}")
-    named = [one.ReferencedSOPInstanceUID for item in items(data_set) if item.ValueType == "IMAGE" for one in item.ReferencedSOPSequence]
+    references = [one for item in items(data_set) if item.ValueType == "IMAGE" for one in item.ReferencedSOPSequence]
+    named = [(one.ReferencedSOPInstanceUID, *frames_of(one)) for one in references]
     if not named or len(named) != len(set(named)):
         problems.append("no image, or one named twice")
-    problems += [f"{uid} is no source image" for uid in named if uid not in source]
-    if set(named) != evidence(data_set):
+    problems += source.problems(references)
+    if {uid for uid, *_ in named} != evidence(data_set):
         problems.append("tree and evidence sequence differ")
     return problems, []
 
@@ -427,7 +479,9 @@ def segmentation_rules(path, data_set, source):
         if not frame.get("SegmentIdentificationSequence"):
             problems.append("a frame without SegmentIdentificationSequence")
             continue
-        image = source[frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID]
+        reference = frame.DerivationImageSequence[0].SourceImageSequence[0]
+        problems += source.problems([reference])
+        image = source.image(reference)
         position = np.array(frame.PlanePositionSequence[0].ImagePositionPatient, float)
         same = (
             np.abs(position - np.array(image.ImagePositionPatient, float)).max() < 0.01

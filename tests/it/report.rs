@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use dicom_core::{DataElement, PrimitiveValue, VR};
-use dicom_dictionary_std::tags;
+use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileDicomObject, InMemDicomObject};
 use pe_node::dicom::elements::{self, DataSet};
 use pe_node::engine::analyse::findings::Decision;
@@ -299,9 +299,65 @@ fn frames_of_the_segmentation_lie_exactly_where_their_source_slices_say() {
         let source = elements::uid(&source, tags::REFERENCED_SOP_INSTANCE_UID).expect("source");
         let place = inside(group, tags::PLANE_POSITION_SEQUENCE);
         let place = elements::numbers(&place, tags::IMAGE_POSITION_PATIENT).expect("position");
-        let slice = scene.volume.slices.iter().find(|slice| slice.sop_instance_uid == source).expect("a source slice");
+        let slice =
+            scene.volume.slices.iter().find(|slice| *slice.image.sop_instance_uid() == source).expect("a source slice");
         assert_eq!(place, slice.position.0);
     }
+}
+
+/// Class, instance and frames of each item of a sequence.
+fn references(data_set: &InMemDicomObject, sequence: dicom_object::Tag) -> Vec<(String, String, Vec<String>)> {
+    let items = data_set.get(sequence).and_then(|element| element.items()).unwrap_or_default();
+    let reference = |item: &InMemDicomObject| {
+        let text = |tag| elements::text(item, tag).expect("a reference");
+        let frames = elements::texts(item, tags::REFERENCED_FRAME_NUMBER);
+        (text(tags::REFERENCED_SOP_CLASS_UID), text(tags::REFERENCED_SOP_INSTANCE_UID), frames)
+    };
+    items.iter().map(reference).collect()
+}
+
+#[test]
+fn results_of_an_enhanced_ct_refer_to_frames_and_lists_of_objects_name_each_object_once() {
+    let scene = Scene::new(&Setup { enhanced: true, ..Setup::default() });
+    let results = report::results(&scene.context()).expect("results").objects;
+    let [sr, sc, seg, kos] =
+        [ResultKind::Sr, ResultKind::Sc, ResultKind::Seg, ResultKind::Kos].map(|kind| &of_kind(&results, kind).object);
+    let image = |slice: usize| &scene.volume.slices[slice].image;
+    let [first, second] = [image(36), image(0)].map(|image| image.sop_instance_uid().to_string());
+    let key = |slice: usize| {
+        let frame = image(slice).frame().expect("a frame").to_string();
+        (uids::ENHANCED_CT_IMAGE_STORAGE.to_owned(), image(slice).sop_instance_uid().to_string(), vec![frame])
+    };
+    let key_slices: Vec<usize> =
+        scene.context().findings.evidence.as_ref().expect("evidence").key_slices.iter().map(|key| key.slice).collect();
+
+    let in_tree = |object: &InMemDicomObject| -> Vec<_> {
+        items(object).into_iter().flat_map(|item| references(item, tags::REFERENCED_SOP_SEQUENCE)).collect()
+    };
+    let library = in_tree(sr).into_iter().take(2).collect::<Vec<_>>();
+    let numbers = |count: u32| (1..=count).map(|number| number.to_string()).collect::<Vec<_>>();
+    let class = uids::ENHANCED_CT_IMAGE_STORAGE.to_owned();
+    assert_eq!(library, [(class.clone(), second.clone(), numbers(17)), (class.clone(), first.clone(), numbers(20))]);
+    assert!(in_tree(sr).contains(&key(key_slices[0])), "the place of the maximum");
+    assert_eq!(in_tree(kos), key_slices.iter().map(|slice| key(*slice)).collect::<Vec<_>>());
+
+    let inside = |data_set: &InMemDicomObject, tag| {
+        data_set.get(tag).and_then(|element| element.items()?.first().cloned()).expect("an item")
+    };
+    for (object, expected) in [(sr, 2), (kos, 1)] {
+        let study = inside(object, tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE);
+        let evidence = references(&inside(&study, tags::REFERENCED_SERIES_SEQUENCE), tags::REFERENCED_SOP_SEQUENCE);
+        assert_eq!(evidence.len(), expected);
+        assert!(evidence.iter().all(|(_, _, frames)| frames.is_empty()), "{evidence:?}");
+    }
+    let series = references(&inside(seg, tags::REFERENCED_SERIES_SEQUENCE), tags::REFERENCED_INSTANCE_SEQUENCE);
+    assert_eq!(series, [(class.clone(), second, Vec::new()), (class, first, Vec::new())]);
+    let frame = inside(seg, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
+    let derived = references(&inside(&frame, tags::DERIVATION_IMAGE_SEQUENCE), tags::SOURCE_IMAGE_SEQUENCE);
+    assert_eq!(derived.len(), 1);
+    assert_eq!(derived[0].2.len(), 1, "one frame");
+    let shown = references(sc, tags::SOURCE_IMAGE_SEQUENCE);
+    assert_eq!(shown.iter().map(|(_, _, frames)| frames.len()).sum::<usize>(), key_slices.len());
 }
 
 #[test]
@@ -383,6 +439,7 @@ fn cases() -> Vec<(&'static str, Setup, [bool; 2])> {
             [false, false],
         ),
         ("ensemble", Setup { classifier: Classifier::Ensemble, ..present.clone() }, [false, false]),
+        ("enhanced", Setup { enhanced: true, ..present.clone() }, [true, false]),
         ("without evidence", Setup { classifier: Classifier::Exam, ..present.clone() }, [false, true]),
         (
             "ISO 2022",

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::series::PredictedSeries;
 use crate::cli::CliError;
+use crate::dicom::FrameNumber;
 use crate::engine::analyse::findings::Evidence;
 use crate::engine::report::Results;
 use crate::engine::volume::{SourceSlice, nifti};
@@ -15,6 +16,8 @@ use crate::engine::volume::{SourceSlice, nifti};
 #[derive(Debug, Serialize)]
 struct SliceRow<'a> {
     sop_instance_uid: &'a str,
+    /// The frame of an enhanced CT, from 1; empty where the object is the image.
+    frame_number: Option<u32>,
     /// From 0 to 1.
     pe_probability: String,
     attention: String,
@@ -82,8 +85,10 @@ fn is_result(name: &str) -> bool {
 fn write_slices(path: &Path, evidence: &Evidence, slices: &[SourceSlice]) -> Result<(), CliError> {
     let mut writer = csv::Writer::from_path(path).map_err(|error| failed(path, &error))?;
     for finding in &evidence.slices {
+        let image = &slices[finding.slice].image;
         let row = SliceRow {
-            sop_instance_uid: slices[finding.slice].sop_instance_uid.as_str(),
+            sop_instance_uid: image.sop_instance_uid().as_str(),
+            frame_number: image.frame().map(FrameNumber::get),
             pe_probability: format!("{:.6}", finding.probability.value()),
             attention: format!("{:.6}", finding.attention),
         };

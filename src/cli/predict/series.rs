@@ -1,6 +1,8 @@
 //! One series from files to findings, result objects and pictures.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use jiff::ZonedDateTime;
 use rayon::prelude::*;
@@ -51,9 +53,21 @@ pub(super) fn analyse(
 
 /// A digest of the files that does not depend on their names or order.
 fn digest(files: &[PathBuf]) -> Result<String, CliError> {
-    let digest = |path: &PathBuf| -> std::io::Result<Vec<u8>> { Ok(Sha256::digest(std::fs::read(path)?).to_vec()) };
-    let digests: std::io::Result<Vec<Vec<u8>>> = files.par_iter().map(digest).collect();
+    let digests: std::io::Result<Vec<Vec<u8>>> = files.par_iter().map(|path| file_digest(path)).collect();
     let mut digests = digests.map_err(|error| CliError::Failed(format!("reading a series: {error}")))?;
     digests.sort_unstable();
     Ok(hexadecimal(&Sha256::digest(digests.concat())))
+}
+
+/// The digest of a file, which may be larger than memory should hold.
+fn file_digest(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut part = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut part)? {
+            0 => return Ok(digest.finalize().to_vec()),
+            count => digest.update(&part[..count]),
+        }
+    }
 }

@@ -1,8 +1,12 @@
 use dicom_core::value::{DataSetSequence, PixelFragmentSequence};
 use dicom_core::{DataElement, PrimitiveValue, VR, dicom_value};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::FileMetaTableBuilder;
+use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
 use rand::{RngExt, SeedableRng};
 
 use super::*;
+use crate::dicom::elements;
 use crate::testing::test_data;
 
 const LIMITS: Limits = Limits { object_mib: 16, depth: 8, elements: 2000, pixels: 1 << 24 };
@@ -306,4 +310,25 @@ fn no_mutation_of_real_bytes_panics_and_what_passes_is_built_within_the_limits()
             }
         }
     }
+}
+
+#[test]
+fn of_a_large_file_no_more_than_the_header_is_read_however_long_that_is() {
+    let file = tempfile::NamedTempFile::new().expect("file");
+    for length in [100, 200_000] {
+        let mut object = sample();
+        object.put(DataElement::new(tags::ICC_PROFILE, VR::OB, PrimitiveValue::from(vec![7_u8; length])));
+        let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
+        object.with_meta(meta).expect("meta").write_to_file(file.path()).expect("write");
+        let whole = std::fs::read(file.path()).expect("read");
+        // Its pixels are not there, and nobody asks for them.
+        std::fs::write(file.path(), &whole[..whole.len() - 10]).expect("write");
+        let header = open_header(file.path(), &LIMITS).expect("a header");
+        assert_eq!(elements::integer(&header, tags::ROWS), Some(2));
+        assert!(header.get(tags::PIXEL_DATA).is_none());
+        assert!(matches!(open(file.path(), &LIMITS), Err(ReadError::Truncated(_))));
+    }
+    assert_eq!(sop_class_uid(file.path()).as_ref().map(super::super::Uid::as_str), Some("1.2.840.10008.5.1.4.1.1.2"));
+    let refused = open_header(file.path(), &Limits { object_mib: 0, ..LIMITS });
+    assert!(matches!(refused, Err(ReadError::Hostile(_))));
 }

@@ -150,7 +150,7 @@ mod tests {
     use ndarray::Array3;
 
     use super::*;
-    use crate::dicom::Uid;
+    use crate::dicom::{SourceImage, Uid};
     use crate::engine::analyse::findings::Probability;
     use crate::engine::volume::{LEFT_LUNG, PatientPoint, RIGHT_LUNG, SourceSlice};
 
@@ -163,10 +163,10 @@ mod tests {
             origin: PatientPoint([100.0, 50.0, 0.0]),
         };
         let slice = |index: usize| SourceSlice {
-            sop_class_uid: Uid::derived(["class"]),
-            sop_instance_uid: Uid::derived(["instance", index.to_string().as_str()]),
+            image: SourceImage::object(Uid::derived(["instance", index.to_string().as_str()])),
             instance_number: None,
             thickness_mm: None,
+            converted_from: None,
             position: geometry.to_patient(VoxelPoint { column: 0.0, row: 0.0, slice: index as f64 }),
         };
         let slices = (0..30).map(slice).collect();

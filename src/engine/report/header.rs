@@ -1,16 +1,19 @@
 //! What all result objects share: patient and study as in the source, this node's equipment, the models, the time.
 
+use std::collections::HashSet;
+use std::collections::hash_map::{Entry, HashMap};
+
 use dicom_core::header::Header as _;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, Tag};
 use jiff::ZonedDateTime;
 use jiff::tz::{Offset, TimeZone};
 
-use super::element::{Compose, ascii, empty, has_value};
+use super::element::{Compose, ascii, empty, has_value, texts};
 use super::{Context, ReportError, ResultObject, statements};
 use crate::dicom::concept::{dcm, own};
 use crate::dicom::elements::{self, DataSet};
-use crate::dicom::{Concept, Uid};
+use crate::dicom::{Concept, FrameNumber, SourceImage, Uid};
 use crate::engine::report::{ResultKind, ResultReference};
 
 /// Name of this program, as manufacturer and as model.
@@ -79,22 +82,55 @@ const REQUIRED: [Tag; 9] = [
     tags::STUDY_ID,
 ];
 
-/// A SOP instance by class and identifier.
+/// A SOP instance by class and identifier, or some of its frames.
 #[derive(Debug, Clone)]
 pub(super) struct Reference {
     /// SOP Class UID.
     pub(super) class: String,
     /// SOP Instance UID.
     pub(super) instance: Uid,
+    /// The frames that are meant; none where the whole object is.
+    frames: Vec<FrameNumber>,
 }
 
 impl Reference {
-    /// One item of a sequence of references.
+    /// A whole object.
+    pub(super) fn object(class: &str, instance: Uid) -> Self {
+        Self { class: class.to_owned(), instance, frames: Vec::new() }
+    }
+
+    fn image(image: &SourceImage) -> Self {
+        Self {
+            class: image.sop_class_uid().to_owned(),
+            instance: image.sop_instance_uid().clone(),
+            frames: image.frame().into_iter().collect(),
+        }
+    }
+
+    /// One item of a sequence of references to images
+    /// ([PS3.3 10.3](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_10.3.html)).
     pub(super) fn item(&self) -> DataSet {
+        let item = self.object_item();
+        if self.frames.is_empty() {
+            return item;
+        }
+        item.with(tags::REFERENCED_FRAME_NUMBER, texts(self.frames.iter().map(FrameNumber::to_string)))
+    }
+
+    /// One item of a sequence of references to objects
+    /// ([PS3.3 10.8](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_10.8.html)), which have no
+    /// place for frames.
+    fn object_item(&self) -> DataSet {
         empty()
             .with(tags::REFERENCED_SOP_CLASS_UID, self.class.as_str())
             .with(tags::REFERENCED_SOP_INSTANCE_UID, self.instance.as_str())
     }
+}
+
+/// The objects of references, each once.
+fn object_items(references: &[Reference]) -> Vec<DataSet> {
+    let mut seen = HashSet::new();
+    references.iter().filter(|reference| seen.insert(&reference.instance)).map(Reference::object_item).collect()
 }
 
 /// Which object is being made.
@@ -176,10 +212,7 @@ impl<'a> Header<'a> {
         ObjectIdentity {
             kind,
             series: self.derived_uid(kind, &format!("series {class}")),
-            reference: Reference {
-                class: class.to_owned(),
-                instance: self.derived_uid(kind, &format!("instance {class} {number}")),
-            },
+            reference: Reference::object(class, self.derived_uid(kind, &format!("instance {class} {number}"))),
         }
     }
 
@@ -274,15 +307,22 @@ impl<'a> Header<'a> {
     /// Study, series and instances as in the evidence sequences of SR documents
     /// ([PS3.3 C.17.2.1](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.17.2.html)).
     pub(super) fn evidence(&self, source: &[Reference], other: Option<&ObjectIdentity>) -> DataSet {
-        let mut all = vec![in_series(&self.source_series, source.iter().map(Reference::item).collect())];
-        all.extend(other.map(|identity| in_series(&identity.series, vec![identity.reference.item()])));
+        let mut all = vec![in_series(&self.source_series, object_items(source))];
+        all.extend(other.map(|identity| in_series(&identity.series, vec![identity.reference.object_item()])));
         self.in_study(all)
+    }
+
+    /// The source series with the objects of references, as in Referenced Series Sequence
+    /// ([PS3.3 C.12.2](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.12.2.html)).
+    pub(super) fn referenced_series(&self, source: &[Reference]) -> DataSet {
+        empty()
+            .with(tags::SERIES_INSTANCE_UID, self.source_series.as_str())
+            .with_items(tags::REFERENCED_INSTANCE_SEQUENCE, object_items(source))
     }
 
     /// An item of Predecessor Documents Sequence (C.17.2): a report of this node on the same study.
     pub(super) fn predecessor(&self, report: &ResultReference) -> DataSet {
-        let class = uids::COMPREHENSIVE3_DSR_STORAGE.to_owned();
-        let reference = Reference { class, instance: report.sop_instance_uid.clone() };
+        let reference = Reference::object(uids::COMPREHENSIVE3_DSR_STORAGE, report.sop_instance_uid.clone());
         self.in_study(vec![in_series(&report.series_instance_uid, vec![reference.item()])])
     }
 
@@ -319,13 +359,31 @@ impl<'a> Header<'a> {
 
     /// The source image of a slice.
     pub(super) fn source(&self, slice: usize) -> Reference {
-        let source = &self.context.volume.slices[slice];
-        Reference { class: source.sop_class_uid.to_string(), instance: source.sop_instance_uid.clone() }
+        Reference::image(&self.context.volume.slices[slice].image)
+    }
+
+    /// The source images of some slices: one reference for an object, with all its frames that are among them.
+    pub(super) fn sources_of(&self, slices: impl Iterator<Item = usize>) -> Vec<Reference> {
+        let mut index_of: HashMap<Uid, usize> = HashMap::new();
+        let mut sources: Vec<Reference> = Vec::new();
+        for source in slices.map(|slice| self.source(slice)) {
+            match index_of.entry(source.instance.clone()) {
+                Entry::Occupied(known) => sources[*known.get()].frames.extend(source.frames),
+                Entry::Vacant(new) => {
+                    new.insert(sources.len());
+                    sources.push(source);
+                }
+            }
+        }
+        for source in &mut sources {
+            source.frames.sort_unstable();
+        }
+        sources
     }
 
     /// All source images, lowest slice first.
     pub(super) fn sources(&self) -> Vec<Reference> {
-        (0..self.context.volume.slices.len()).map(|slice| self.source(slice)).collect()
+        self.sources_of(0..self.context.volume.slices.len())
     }
 
     /// Observer identity: the node, by its station.

@@ -4,7 +4,7 @@
 use dicom_dictionary_std::{tags, uids};
 use image::RgbImage;
 
-use super::element::{Compose, empty, texts};
+use super::element::{Compose, texts};
 use super::header::{Document, Header, ObjectIdentity};
 use super::picture::Pictures;
 use super::{Context, statements};
@@ -55,9 +55,10 @@ fn sources(context: &Context) -> Vec<usize> {
 
 /// SC equipment, general image and SC image modules.
 fn common(context: &Context, header: &Header, identity: &ObjectIdentity, slices: &[usize]) -> DataSet {
-    let sources = slices.iter().map(|slice| {
-        header.source(*slice).item().with_concept(tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE, &dcm::SOURCE_IMAGE)
-    });
+    let sources = header.sources_of(slices.iter().copied());
+    let source_images = sources
+        .iter()
+        .map(|source| source.item().with_concept(tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE, &dcm::SOURCE_IMAGE));
     let banner = statements::banner(context.findings).map_or_else(String::new, |text| format!("{text}. "));
     let shown = match context.findings.evidence {
         Some(_) => "Summary and heat maps of the key slices, window 100/700",
@@ -74,14 +75,8 @@ fn common(context: &Context, header: &Header, identity: &ObjectIdentity, slices:
         .with(tags::RECOGNIZABLE_VISUAL_FEATURES, "NO")
         .with(tags::LOSSY_IMAGE_COMPRESSION, "00")
         .with(tags::DERIVATION_DESCRIPTION, description)
-        .with_items(tags::SOURCE_IMAGE_SEQUENCE, sources.collect())
-        .with_items(
-            tags::REFERENCED_SERIES_SEQUENCE,
-            vec![empty().with(tags::SERIES_INSTANCE_UID, header.source_series.as_str()).with_items(
-                tags::REFERENCED_INSTANCE_SEQUENCE,
-                slices.iter().map(|slice| header.source(*slice).item()).collect(),
-            )],
-        )
+        .with_items(tags::SOURCE_IMAGE_SEQUENCE, source_images.collect())
+        .with_items(tags::REFERENCED_SERIES_SEQUENCE, vec![header.referenced_series(&sources)])
 }
 
 /// Image pixel module: 8-bit RGB, frame after frame.

@@ -7,7 +7,7 @@ use ndarray::{ArrayView2, Axis};
 
 use super::Context;
 use super::element::{Compose, ascii, coded, decimals, empty, longs};
-use super::header::{Document, Header, PRODUCT, Reference};
+use super::header::{Document, Header, PRODUCT};
 use crate::dicom::Concept;
 use crate::dicom::concept::{dcm, sct};
 use crate::dicom::elements::{self, DataSet};
@@ -40,7 +40,6 @@ pub(super) fn build(context: &Context, header: &Header) -> Option<Document> {
     let identity = header.identity(ResultKind::Seg, uids::SEGMENTATION_STORAGE);
     let dimension_organization = header.derived_uid(ResultKind::Seg, "dimension organization");
     let frames = segments.iter().map(|segment| segment.slices.len()).sum::<usize>();
-    let sources = header.sources();
     let data_set = header
         .compose(&identity, "SEG", "Lung segmentation")
         .with(tags::IMAGE_TYPE, "DERIVED\\PRIMARY")
@@ -58,14 +57,7 @@ pub(super) fn build(context: &Context, header: &Header) -> Option<Document> {
         .with_items(tags::DIMENSION_INDEX_SEQUENCE, dimensions(dimension_organization.as_str()))
         .with_items(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, vec![shared_functional_groups(context)])
         .with_items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, per_frame_functional_groups(context, header, &segments))
-        .with_items(
-            tags::REFERENCED_SERIES_SEQUENCE,
-            vec![
-                empty()
-                    .with(tags::SERIES_INSTANCE_UID, header.source_series.as_str())
-                    .with_items(tags::REFERENCED_INSTANCE_SEQUENCE, sources.iter().map(Reference::item).collect()),
-            ],
-        )
+        .with_items(tags::REFERENCED_SERIES_SEQUENCE, vec![header.referenced_series(&header.sources())])
         .with(tags::NUMBER_OF_FRAMES, frames.to_string())
         .with(tags::LOSSY_IMAGE_COMPRESSION, "00");
     let data_set = with_pixels(data_set, context, &segments);

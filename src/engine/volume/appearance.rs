@@ -54,7 +54,7 @@ impl Appearance {
                 let slice = &stack.slices[(2 * sample + 1) * stack.slices.len() / (2 * count)];
                 let mut image = Array2::<i16>::zeros((grid.rows, grid.columns));
                 let pixels = image.as_slice_mut().expect("a new array is contiguous");
-                pixels::load(&slice.path, limits, pixels).ok()?;
+                pixels::load(&slice.stored, limits, pixels).ok()?;
                 Some(cells(&image.view(), size))
             })
             .collect();

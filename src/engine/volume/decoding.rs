@@ -49,7 +49,7 @@ pub(super) fn decode(
         .enumerate()
         .map(|(index, mut image)| {
             let pixels = image.as_slice_mut().expect("a slice of a new array is contiguous");
-            let object = pixels::load(&stack.slices[index].path, limits, pixels)?;
+            let object = pixels::load(&stack.slices[index].stored, limits, pixels)?;
             Ok((index == 0).then(|| without_pixels(object)))
         })
         .collect();
@@ -58,7 +58,7 @@ pub(super) fn decode(
         .par_iter()
         .map(|(_, image)| {
             let mut pixels = Array2::<i16>::zeros((rows, columns));
-            pixels::load(&image.path, limits, pixels.as_slice_mut().expect("a new array is contiguous"))?;
+            pixels::load(&image.stored, limits, pixels.as_slice_mut().expect("a new array is contiguous"))?;
             Ok(pixels)
         })
         .collect();
@@ -75,7 +75,7 @@ pub(super) fn decode(
 }
 
 fn failure(image: &SliceHeader, rejection: &Rejection) -> Failed {
-    let excluded = Excluded::unreadable(rejection.clone(), image.instance_number);
+    let excluded = Excluded::unreadable(rejection.clone(), image.number());
     Failed { image: image.clone(), excluded }
 }
 

@@ -1,6 +1,6 @@
 //! Says of each image that is no slice of the stack that was analysed what it is instead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::Array2;
 
@@ -8,12 +8,14 @@ use super::geometry::{dot, norm};
 use super::labels::Label;
 use super::lattice::SAME_POSITION;
 use super::left_out::{LeftOut, LeftOutKind};
-use super::naming::{acquisitions, named, numbers};
+use super::naming::{acquisitions, image_numbers, named, numbers};
 use super::pixels;
 use super::rejection::{Reason, Rejection, joined};
 use super::slice_header::{Excluded, SliceHeader};
 use super::stack::{Stack, Stacks};
+use crate::dicom::Uid;
 use crate::dicom::bounded::Limits;
+use crate::dicom::concatenation::Parts;
 
 /// Images nearer to a slice than this are another image of it rather than one between two slices (millimetres).
 const AT_A_SLICE: f64 = 0.1;
@@ -163,8 +165,20 @@ fn is_copy(other: &Stack, analysed: &Stack, limits: &Limits) -> bool {
 
 fn decoded(header: &SliceHeader, limits: &Limits) -> Option<Array2<i16>> {
     let mut image = Array2::<i16>::zeros((header.grid.rows, header.grid.columns));
-    pixels::load(&header.path, limits, image.as_slice_mut()?).ok()?;
+    pixels::load(&header.stored, limits, image.as_slice_mut()?).ok()?;
     Some(image)
+}
+
+/// Parts of the concatenations of a stack that did not come. One that is missing at an end leaves no gap.
+pub(super) fn missing_parts(parts: &Parts, stack: &Stack) -> Option<Rejection> {
+    let of_stack: BTreeSet<&Uid> =
+        stack.slices.iter().filter_map(|slice| Some(&slice.part.as_ref()?.concatenation)).collect();
+    let missing = parts.missing().filter(|missing| of_stack.contains(missing.concatenation)).filter_map(|missing| {
+        let named = numbers("part", missing.numbers.into_iter().map(i64::from))?;
+        Some(format!("{named} of a concatenation of {} parts did not come", missing.total))
+    });
+    let sentences: Vec<String> = missing.collect();
+    (!sentences.is_empty()).then(|| Rejection::new(Reason::MissingSlices, joined(sentences)))
 }
 
 /// Excluded instances by kind and reason, with a sentence for each problem.
@@ -175,7 +189,7 @@ fn by_cause(excluded: &[Excluded]) -> BTreeMap<(LeftOutKind, Option<Reason>), (u
     }
     let mut causes: BTreeMap<_, (usize, Vec<String>)> = BTreeMap::new();
     for ((kind, reason, problem), all) in problems {
-        let instances = numbers("instance", all.iter().filter_map(|one| one.instance_number));
+        let instances = image_numbers(all.iter().map(|one| one.number));
         let (count, sentences) = causes.entry((kind, reason)).or_default();
         *count += all.len();
         sentences.push(instances.map_or_else(|| problem.to_owned(), |instances| format!("{problem} ({instances})")));

@@ -65,7 +65,7 @@ pub(super) fn separate(images: Vec<SliceHeader>, normal: [f64; 3]) -> Vec<Vec<Pl
 fn sorted(mut images: Vec<SliceHeader>, normal: [f64; 3]) -> Vec<SliceHeader> {
     images.sort_by(|a, b| {
         let order = a.along(normal).total_cmp(&b.along(normal));
-        order.then_with(|| a.sop_instance_uid.cmp(&b.sop_instance_uid)).then_with(|| a.path.cmp(&b.path))
+        order.then_with(|| a.image.cmp(&b.image)).then_with(|| a.stored.cmp(&b.stored))
     });
     images
 }
@@ -182,11 +182,11 @@ fn collide(a: &Part, b: &Part, normal: [f64; 3]) -> bool {
     a.run.is_some_and(|run| inside(run, b)) || b.run.is_some_and(|run| inside(run, a))
 }
 
-/// The pass through the body that each image belongs to: in the order of instance numbers, a pass ends where the next
+/// The pass through the body that each image belongs to: in the order of their numbers, a pass ends where the next
 /// image does not go on in its direction.
 fn passes(images: &[SliceHeader], normal: [f64; 3]) -> Vec<Option<String>> {
-    let mut order: Vec<usize> = (0..images.len()).filter(|index| images[*index].instance_number.is_some()).collect();
-    order.sort_by_key(|index| images[*index].instance_number);
+    let mut order: Vec<usize> = (0..images.len()).filter(|index| images[*index].order().is_some()).collect();
+    order.sort_by_key(|index| images[*index].order());
     let mut passes = vec![None; images.len()];
     let (mut pass, mut direction, mut last) = (0, 0.0, None);
     for index in order {
@@ -281,8 +281,8 @@ fn extend(places: &[Place], step: f64, end: usize, beyond: &[usize], belongs: &m
 /// Judges the first place of `rest`, which lies beyond the end of a stack.
 ///
 /// A gap is missing slices until something else is shown. Shown is another scan by labels that differ on its two sides,
-/// together with another step or a gap that is long; or by a long gap before less than it would have lost. Instance
-/// numbers that jump with the positions prove a loss.
+/// together with another step or a gap that is long; or by a long gap before less than it would have lost. Numbers
+/// that jump with the positions prove a loss.
 fn next(step: f64, end: &Place, inside: &[&Place], rest: &[&Place]) -> Next {
     let gap = (rest[0].at - end.at).abs();
     let steps = whole_steps(gap, step);
@@ -301,10 +301,9 @@ fn next(step: f64, end: &Place, inside: &[&Place], rest: &[&Place]) -> Next {
     if other_scan { Next::Apart } else { Next::Slice }
 }
 
-/// True if the instance numbers on both sides of a gap count the slices that are missing in it.
+/// True if the numbers of the images on both sides of a gap count the slices that are missing in it.
 fn is_loss(end: &Place, next: &Place, steps: usize) -> bool {
-    let number = |place: &Place| place.images[0].instance_number;
-    number(end).zip(number(next)).is_some_and(|(a, b)| a.abs_diff(b) == steps as u64)
+    end.images[0].numbers_apart(&next.images[0]) == Some(steps as u64)
 }
 
 /// True if some label has one value inside and another one in the rest.

@@ -22,6 +22,8 @@ pub(super) enum Label {
     Energy,
     /// Image Type (0008,0008).
     ImageType,
+    /// Stack ID (0020,9056) of frames.
+    Stack,
     /// Temporal position or phase of the heart.
     Phase,
     /// Acquisition DateTime (0008,002A), else Acquisition Time (0008,0032).
@@ -29,7 +31,7 @@ pub(super) enum Label {
 }
 
 impl Label {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::AcquisitionNumber,
         Self::FrameOfReference,
         Self::Kernel,
@@ -37,6 +39,7 @@ impl Label {
         Self::TubeVoltage,
         Self::Energy,
         Self::ImageType,
+        Self::Stack,
         Self::Phase,
         Self::AcquisitionTime,
     ];
@@ -51,9 +54,14 @@ impl Label {
             Self::TubeVoltage => text(header, tags::KVP),
             Self::Energy => Monochromatic::of(header).and_then(|image| image.kev).map(|kev| kev.to_string()),
             Self::ImageType => all(tags::IMAGE_TYPE),
+            Self::Stack => text(header, tags::STACK_ID),
             Self::Phase => {
-                let tags =
-                    [tags::TEMPORAL_POSITION_IDENTIFIER, tags::NOMINAL_PERCENTAGE_OF_CARDIAC_PHASE, tags::TRIGGER_TIME];
+                let tags = [
+                    tags::TEMPORAL_POSITION_IDENTIFIER,
+                    tags::TEMPORAL_POSITION_TIME_OFFSET,
+                    tags::NOMINAL_PERCENTAGE_OF_CARDIAC_PHASE,
+                    tags::TRIGGER_TIME,
+                ];
                 tags.into_iter().find_map(|tag| text(header, tag))
             }
             Self::AcquisitionTime => {

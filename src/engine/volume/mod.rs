@@ -31,6 +31,7 @@ mod seam;
 mod series;
 mod slice_header;
 mod stack;
+mod stored_image;
 #[cfg(test)]
 pub(crate) mod testing;
 mod voxels;

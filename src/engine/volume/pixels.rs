@@ -1,18 +1,17 @@
 //! Stored pixels to Hounsfield units.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
-
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::tags;
 use dicom_object::{FileDicomObject, InMemDicomObject};
 use dicom_pixeldata::PixelDecoder;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::attribute::unusable;
 use super::code_stream::{CodeStream, Stated};
 use super::rejection::{Reason, Rejection};
+use super::stored_image::StoredImage;
 use crate::causes::with_causes;
-use crate::dicom::bounded::{self, Limits};
+use crate::dicom::bounded::Limits;
 use crate::dicom::elements::{DataSet, integer, number};
 
 /// Hounsfield units of air; padding and everything below it read as air.
@@ -92,13 +91,13 @@ impl StoredFormat {
     }
 }
 
-/// Reads the image of a file into `hounsfield`; returns its data set.
+/// Reads an image into `hounsfield`; returns its data set.
 pub(super) fn load(
-    path: &Path,
+    stored: &StoredImage,
     limits: &Limits,
     hounsfield: &mut [i16],
 ) -> Result<FileDicomObject<InMemDicomObject>, Rejection> {
-    let mut object = bounded::open(path, limits)?;
+    let mut object = stored.read(limits)?;
     decode(&mut object, hounsfield)?;
     Ok(object)
 }

@@ -1,24 +1,25 @@
 //! Files of a series to a volume.
 
+mod headers;
+
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use dicom_dictionary_std::tags;
-use ndarray::parallel::prelude::*;
-
+use self::headers::Headers;
 use super::choice::choose;
 use super::decoding::{Decoded, Failed, decode};
 use super::explaining;
 use super::left_out::{LeftOut, LeftOutKind};
-use super::naming::numbers;
+use super::naming::image_numbers;
 use super::rejection::{Reason, Rejection};
 use super::seam::broken_at;
-use super::slice_header::{Excluded, SliceHeader, examine};
+use super::slice_header::{Excluded, ImageNumber, SliceHeader};
 use super::stack::{MINIMUM_SLICES, Stack, Stacks};
+use super::stored_image::StoredImage;
 use super::{Geometry, PatientPoint, SourceSlice, Volume};
 use crate::dicom::Uid;
-use crate::dicom::bounded::{self, Limits};
-use crate::dicom::elements::{integer, uid};
+use crate::dicom::bounded::Limits;
+use crate::dicom::concatenation::Parts;
 
 /// What was found in the files of a series.
 #[derive(Debug)]
@@ -40,7 +41,8 @@ pub struct SeriesReading {
 /// Reads the files (PS3.10) of one series.
 ///
 /// A first pass reads headers alone, finds the stacks and chooses one; a second one decodes it slice by slice, in
-/// parallel, straight into the volume, so that memory holds the volume and one object per thread.
+/// parallel, straight into the volume, so that memory holds the volume and one image per thread. Frames of enhanced CT
+/// are images as others are.
 ///
 /// ```
 /// use pe_node::cohort::Layout;
@@ -81,72 +83,26 @@ pub fn read_series(files: &[PathBuf], limits: &Limits) -> SeriesReading {
     }
 }
 
-/// The headers of a series.
-struct Headers {
-    study_instance_uid: Option<Uid>,
-    series_instance_uid: Option<Uid>,
-    /// Images with a place in the patient.
-    images: Vec<SliceHeader>,
-    excluded: Vec<Excluded>,
-}
-
-impl Headers {
-    fn read(files: &[PathBuf], limits: &Limits) -> Self {
-        type Identity = (Option<Uid>, Option<Uid>);
-        let examined: Vec<(Identity, Result<SliceHeader, Excluded>)> = files
-            .par_iter()
-            .map(|path| match bounded::open(path, limits) {
-                Ok(object) => {
-                    let identity = (uid(&object, tags::STUDY_INSTANCE_UID), uid(&object, tags::SERIES_INSTANCE_UID));
-                    (identity, examine(path, &object))
-                }
-                Err(error) => {
-                    // Whoever looks for the image knows it by its number.
-                    let header = bounded::open_header(path, limits).ok();
-                    let number = header.and_then(|header| integer(&header, tags::INSTANCE_NUMBER));
-                    ((None, None), Err(Excluded::unreadable(error.into(), number)))
-                }
-            })
-            .collect();
-        let mut headers = Self {
-            study_instance_uid: examined.iter().find_map(|((study, _), _)| study.clone()),
-            series_instance_uid: examined.iter().find_map(|((_, series), _)| series.clone()),
-            images: Vec::with_capacity(files.len()),
-            excluded: Vec::new(),
-        };
-        for (_, result) in examined {
-            match result {
-                Ok(header) => headers.images.push(header),
-                Err(excluded) => headers.excluded.push(excluded),
-            }
-        }
-        // What is found must not depend on the names of files.
-        headers.images.sort_by(|a, b| a.sop_instance_uid.cmp(&b.sop_instance_uid).then_with(|| a.path.cmp(&b.path)));
-        headers
-    }
-}
-
 /// Images of one series that name different patients, or of which some are synthetic: it is unknown whose result it
 /// would be. (Such a series arises when the patient is corrected at the scanner while the series is being sent.) Objects
 /// that are no slices count where they name a patient.
 fn of_several_patients(images: &[SliceHeader], excluded: &[Excluded]) -> Option<Rejection> {
     let first = &images.first()?.subject;
     let named = excluded.iter().filter(|one| first.patient_id.is_some() && one.patient_id.is_some());
-    let others = named.filter(|one| one.patient_id != first.patient_id).map(|one| one.instance_number);
-    let differing = images.iter().filter(|image| image.subject != *first).map(|image| image.instance_number);
-    let mut fewer: Vec<Option<i64>> = differing.chain(others).collect();
+    let others = named.filter(|one| one.patient_id != first.patient_id).map(|one| one.number);
+    let differing = images.iter().filter(|image| image.subject != *first).map(SliceHeader::number);
+    let mut fewer: Vec<ImageNumber> = differing.chain(others).collect();
     if fewer.is_empty() {
         return None;
     }
     // Named are those that are fewer: they are probably the wrong ones.
-    let same: Vec<Option<i64>> =
-        images.iter().filter(|image| image.subject == *first).map(|image| image.instance_number).collect();
+    let same: Vec<ImageNumber> =
+        images.iter().filter(|image| image.subject == *first).map(SliceHeader::number).collect();
     let total = same.len() + fewer.len();
     if same.len() < fewer.len() {
         fewer = same;
     }
-    let instances =
-        numbers("instance", fewer.iter().copied().flatten()).map_or_else(String::new, |text| format!(": {text}"));
+    let instances = image_numbers(fewer.iter().copied()).map_or_else(String::new, |text| format!(": {text}"));
     let problem = "the images differ in Patient ID or Synthetic Data: send the series again, under one patient";
     Some(Rejection::new(
         Reason::MixedPatients,
@@ -159,19 +115,19 @@ enum Again {
     /// Some do not decode.
     Without(Vec<Failed>),
     /// These are of another scan than those below them.
-    Separate(Vec<PathBuf>),
+    Separate(Vec<StoredImage>),
 }
 
 impl Again {
     fn change(self, images: &mut Vec<SliceHeader>, excluded: &mut Vec<Excluded>) {
         match self {
             Self::Without(failed) => {
-                images.retain(|image| failed.iter().all(|failed| failed.image.path != image.path));
+                images.retain(|image| failed.iter().all(|failed| failed.image.stored != image.stored));
                 excluded.extend(failed.into_iter().map(|failed| failed.excluded));
             }
             Self::Separate(above) => {
-                let above: HashSet<PathBuf> = above.into_iter().collect();
-                for image in images.iter_mut().filter(|image| above.contains(&image.path)) {
+                let above: HashSet<StoredImage> = above.into_iter().collect();
+                for image in images.iter_mut().filter(|image| above.contains(&image.stored)) {
                     image.scan += 1;
                 }
             }
@@ -194,6 +150,7 @@ impl Outcome {
 
     /// Finds the stacks, chooses one, and decodes it.
     fn of(images: Vec<SliceHeader>, limits: &Limits) -> Result<Self, Again> {
+        let parts = Parts::of(images.iter().filter_map(|image| image.part.as_ref()));
         let mut stacks = Stacks::of(images);
         let Some(chosen) = choose(&stacks.axial, limits) else {
             return Ok(stacks.not_axial().map(Self::rejected).unwrap_or_default());
@@ -202,6 +159,7 @@ impl Outcome {
         let mut outcome = Self { left_out, ..Self::default() };
         let stack = stacks.axial.swap_remove(chosen);
         let slices = stack.slices.len();
+        outcome.rejections.extend(explaining::missing_parts(&parts, &stack));
         match stack.geometry.clone().and_then(|geometry| within_limits(geometry, limits)) {
             // How many slices a volume needs is for the quality checks to say.
             Ok(geometry) => outcome.read(stack, geometry, limits)?,
@@ -217,7 +175,7 @@ impl Outcome {
         let decoded = decode(&mut stack, geometry.size, limits).map_err(Again::Without)?;
         let Decoded { hounsfield, header, left_out, conflict } = decoded;
         if let Some(break_at) = broken_at(&stack, &hounsfield) {
-            let above = stack.slices.iter().skip(break_at).map(|slice| slice.path.clone());
+            let above = stack.slices.iter().skip(break_at).map(|slice| slice.stored.clone());
             return Err(Again::Separate(above.collect()));
         }
         if let Some(conflict) = conflict {
@@ -262,14 +220,16 @@ fn within_limits(geometry: Geometry, limits: &Limits) -> Result<Geometry, Reject
 
 fn source_slice(header: SliceHeader) -> SourceSlice {
     SourceSlice {
-        sop_class_uid: header.sop_class_uid,
-        sop_instance_uid: header.sop_instance_uid,
+        image: header.image,
         instance_number: header.instance_number,
         thickness_mm: header.labels.thickness_mm(),
+        converted_from: header.converted_from,
         position: PatientPoint(header.position),
     }
 }
 
+#[cfg(test)]
+mod enhanced_tests;
 #[cfg(test)]
 mod heap_tests;
 #[cfg(test)]

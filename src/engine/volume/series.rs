@@ -9,9 +9,9 @@ use dicom_dictionary_std::tags;
 use rayon::prelude::*;
 
 use super::rejection::{Reason, Rejection};
-use super::slice_header::identifier;
+use super::slice_header::{identifier, sop_class_of};
 use crate::dicom::bounded::{self, Limits, ReadError};
-use crate::dicom::elements::{DataSet, uid};
+use crate::dicom::elements::DataSet;
 use crate::dicom::{ObjectKind, Uid};
 
 /// The files of one series.
@@ -137,10 +137,8 @@ fn identify(path: &Path, limits: &Limits) -> Result<Identity, Rejection> {
         Err(_) => return Ok(Identity::NotDicom),
     };
     let header: &DataSet = &object;
-    let sop_class_uid =
-        uid(header, tags::SOP_CLASS_UID).or_else(|| Uid::parse(object.meta().media_storage_sop_class_uid()).ok());
-    // Where it is not known, whoever reads the object says so.
-    let kind = sop_class_uid.as_ref().map_or(ObjectKind::OtherImage, ObjectKind::of);
+    // Where the class is not known, whoever reads the object says so.
+    let kind = sop_class_of(&object).as_ref().map_or(ObjectKind::OtherImage, ObjectKind::of);
     let study = identifier(header, tags::STUDY_INSTANCE_UID, "Study Instance UID");
     let series = identifier(header, tags::SERIES_INSTANCE_UID, "Series Instance UID");
     match (study, series) {

@@ -1,7 +1,5 @@
 //! What the header of one instance says about its place in a series.
 
-use std::path::{Path, PathBuf};
-
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileDicomObject, Tag};
 
@@ -11,9 +9,11 @@ use super::image_grid::ImageGrid;
 use super::labels::Labels;
 use super::left_out::LeftOutKind;
 use super::rejection::{Reason, Rejection};
-use crate::dicom::Uid;
+use super::stored_image::StoredImage;
 use crate::dicom::bounded::ReadError;
+use crate::dicom::concatenation::Part;
 use crate::dicom::elements::{DataSet, integer, text, texts, uid};
+use crate::dicom::{EnhancedCt, FrameNumber, SourceImage, Uid};
 
 /// Whom an image shows. All images of a series must agree on it, because results take it from one of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,13 +23,36 @@ pub(super) struct Subject {
     synthetic: bool,
 }
 
+/// The numbers that a person finds an image by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ImageNumber {
+    /// Instance Number (0020,0013).
+    pub(super) instance: Option<i64>,
+    /// `None` where an object is meant, be it one image or a whole multi-frame object.
+    pub(super) frame: Option<FrameNumber>,
+}
+
+impl ImageNumber {
+    const UNKNOWN: Self = Self { instance: None, frame: None };
+}
+
+/// Which frame an image is, and of what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame {
+    pub(super) class: EnhancedCt,
+    pub(super) number: FrameNumber,
+}
+
 /// Header of one CT image that is valid on its own.
 #[derive(Debug, Clone)]
 pub(super) struct SliceHeader {
-    pub(super) path: PathBuf,
-    pub(super) sop_class_uid: Uid,
-    pub(super) sop_instance_uid: Uid,
+    pub(super) stored: StoredImage,
+    pub(super) image: SourceImage,
     pub(super) instance_number: Option<i64>,
+    /// The concatenation of which its object is a part.
+    pub(super) part: Option<Part>,
+    /// The object that a frame was converted from.
+    pub(super) converted_from: Option<Uid>,
     pub(super) labels: Labels,
     pub(super) subject: Subject,
     pub(super) grid: ImageGrid,
@@ -44,6 +67,28 @@ impl SliceHeader {
     pub(super) fn along(&self, direction: [f64; 3]) -> f64 {
         dot(self.position, direction)
     }
+
+    pub(super) fn number(&self) -> ImageNumber {
+        ImageNumber { instance: self.instance_number, frame: self.image.frame() }
+    }
+
+    /// Where it comes in its series, as far as numbers tell: by instance, then by frame, counted through the parts of a
+    /// concatenation.
+    pub(super) fn order(&self) -> Option<(i64, u64)> {
+        let Some(frame) = self.image.frame() else { return Some((self.instance_number?, 0)) };
+        let before = self.part.as_ref().map_or(0, |part| part.frames_before);
+        Some((self.instance_number.unwrap_or_default(), u64::from(before) + u64::from(frame.get())))
+    }
+
+    /// By how much the numbers of two images differ: those of instances, or those of frames of one instance.
+    pub(super) fn numbers_apart(&self, other: &Self) -> Option<u64> {
+        let ((instance, frame), (other_instance, other_frame)) = (self.order()?, other.order()?);
+        match (frame, other_frame) {
+            (0, 0) => Some(instance.abs_diff(other_instance)),
+            (1.., 1..) if instance == other_instance => Some(frame.abs_diff(other_frame)),
+            _ => None,
+        }
+    }
 }
 
 /// An instance that is no slice of any stack.
@@ -54,25 +99,25 @@ pub(super) struct Excluded {
     pub(super) reason: Option<Reason>,
     /// What is wrong, without naming the instance.
     pub(super) problem: String,
-    pub(super) instance_number: Option<i64>,
+    pub(super) number: ImageNumber,
     /// Whom it says it shows.
     pub(super) patient_id: Option<String>,
 }
 
 impl Excluded {
     fn no_slice(kind: LeftOutKind, problem: &str) -> Self {
-        Self { kind, reason: None, problem: problem.to_owned(), instance_number: None, patient_id: None }
+        Self { kind, reason: None, problem: problem.to_owned(), number: ImageNumber::UNKNOWN, patient_id: None }
     }
 
     fn fault(kind: LeftOutKind, reason: Reason, problem: impl Into<String>) -> Self {
-        Self { kind, reason: Some(reason), problem: problem.into(), instance_number: None, patient_id: None }
+        Self { kind, reason: Some(reason), problem: problem.into(), number: ImageNumber::UNKNOWN, patient_id: None }
     }
 
     /// An object, or its pixels, that cannot be read.
-    pub(super) fn unreadable(rejection: Rejection, instance_number: Option<i64>) -> Self {
+    pub(super) fn unreadable(rejection: Rejection, number: ImageNumber) -> Self {
         let kind = LeftOutKind::Unreadable;
         let reason = Some(rejection.reason);
-        Self { kind, reason, problem: rejection.explanation, instance_number, patient_id: None }
+        Self { kind, reason, problem: rejection.explanation, number, patient_id: None }
     }
 }
 
@@ -96,22 +141,35 @@ impl From<ReadError> for Rejection {
     }
 }
 
-/// Reads what a stack needs from the header of one instance
-/// ([PS3.3 A.3](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_A.3.html), CT Image IOD).
-pub(super) fn examine(path: &Path, image: &FileDicomObject<DataSet>) -> Result<SliceHeader, Excluded> {
-    let instance_number = integer(image, tags::INSTANCE_NUMBER);
+/// Reads what a stack needs from the header of one image
+/// ([PS3.3 A.3](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_A.3.html), CT Image IOD), which
+/// may be a frame of an enhanced CT with the values of its functional groups.
+pub(super) fn examine(
+    stored: StoredImage,
+    frame: Option<Frame>,
+    image: &FileDicomObject<DataSet>,
+) -> Result<SliceHeader, Excluded> {
+    let instance = integer(image, tags::INSTANCE_NUMBER);
+    let number = ImageNumber { instance, frame: frame.map(|frame| frame.number) };
     let patient_id = text(image, tags::PATIENT_ID);
-    slice_header(path, image).map_err(|excluded| Excluded { instance_number, patient_id, ..excluded })
+    slice_header(stored, frame, image).map_err(|excluded| Excluded { number, patient_id, ..excluded })
 }
 
-fn slice_header(path: &Path, image: &FileDicomObject<DataSet>) -> Result<SliceHeader, Excluded> {
+/// The SOP class of an object. De-identification may have removed it from the data set; the file has it a second time
+/// (PS3.10 7.1).
+pub(super) fn sop_class_of(object: &FileDicomObject<DataSet>) -> Option<Uid> {
+    uid(object, tags::SOP_CLASS_UID).or_else(|| Uid::parse(object.meta().media_storage_sop_class_uid()).ok())
+}
+
+fn slice_header(
+    stored: StoredImage,
+    frame: Option<Frame>,
+    image: &FileDicomObject<DataSet>,
+) -> Result<SliceHeader, Excluded> {
     let unreadable = |problem: String| Excluded::fault(LeftOutKind::Unreadable, Reason::Unreadable, problem);
     let header: &DataSet = image;
-    // De-identification may have removed it from the data set; the file has it a second time (PS3.10 7.1).
-    let sop_class_uid = uid(header, tags::SOP_CLASS_UID)
-        .or_else(|| Uid::parse(image.meta().media_storage_sop_class_uid()).ok())
-        .ok_or_else(|| unreadable("the object has no SOP Class UID".to_owned()))?;
-    check_kind(header, &sop_class_uid)?;
+    let sop_class_uid = sop_class_of(image).ok_or_else(|| unreadable("the object has no SOP Class UID".to_owned()))?;
+    check_kind(header, &sop_class_uid, frame)?;
     let image_type = texts(header, tags::IMAGE_TYPE);
     if image_type.iter().any(|value| value.eq_ignore_ascii_case("LOCALIZER")) {
         return Err(Excluded::no_slice(LeftOutKind::Localizer, "a localizer by its Image Type"));
@@ -121,13 +179,18 @@ fn slice_header(path: &Path, image: &FileDicomObject<DataSet>) -> Result<SliceHe
     }
     hounsfield::check(header)?;
     let sop_instance_uid = identifier(header, tags::SOP_INSTANCE_UID, "SOP Instance UID").map_err(unreadable)?;
+    let image = match frame {
+        Some(Frame { class, number }) => SourceImage::frame_of(class, sop_instance_uid, number),
+        None => SourceImage::object(sop_instance_uid),
+    };
     let (grid, position) = ImageGrid::read(header)
         .map_err(|problem| Excluded::fault(LeftOutKind::WithoutPosition, Reason::BadGeometry, problem))?;
     Ok(SliceHeader {
-        path: path.to_owned(),
-        sop_class_uid,
-        sop_instance_uid,
+        stored,
+        image,
         instance_number: integer(header, tags::INSTANCE_NUMBER),
+        part: frame.and_then(|_| Part::read(header)),
+        converted_from: frame.and_then(|_| converted_from(header)),
         labels: Labels::read(header),
         subject: Subject {
             patient_id: text(header, tags::PATIENT_ID),
@@ -139,6 +202,13 @@ fn slice_header(path: &Path, image: &FileDicomObject<DataSet>) -> Result<SliceHe
     })
 }
 
+/// Conversion Source Attributes
+/// ([PS3.3 C.7.6.16.2.23](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.7.6.16.2.23.html)).
+fn converted_from(header: &DataSet) -> Option<Uid> {
+    let sources = header.get(tags::CONVERSION_SOURCE_ATTRIBUTES_SEQUENCE)?;
+    uid(sources.items()?.first()?, tags::REFERENCED_SOP_INSTANCE_UID)
+}
+
 /// An identifier; the error says whether it is missing or has characters that no identifier has.
 pub(super) fn identifier(header: &DataSet, tag: Tag, name: &str) -> Result<Uid, String> {
     match text(header, tag).map(|text| Uid::parse(&text)) {
@@ -148,16 +218,10 @@ pub(super) fn identifier(header: &DataSet, tag: Tag, name: &str) -> Result<Uid, 
     }
 }
 
-fn check_kind(header: &DataSet, sop_class_uid: &Uid) -> Result<(), Excluded> {
+fn check_kind(header: &DataSet, sop_class_uid: &Uid, frame: Option<Frame>) -> Result<(), Excluded> {
     let other = |problem: String| Excluded::fault(LeftOutKind::OtherObject, Reason::WrongModality, problem);
     let modality = text(header, tags::MODALITY);
-    if [uids::ENHANCED_CT_IMAGE_STORAGE, uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE]
-        .contains(&sop_class_uid.as_str())
-    {
-        let problem = "enhanced multi-frame CT is not supported: send the series as CT Image Storage";
-        return Err(Excluded::fault(LeftOutKind::OtherObject, Reason::Unreadable, problem));
-    }
-    if sop_class_uid.as_str() != uids::CT_IMAGE_STORAGE {
+    if sop_class_uid.as_str() != frame.map_or(uids::CT_IMAGE_STORAGE, |frame| frame.class.uid()) {
         let modality = modality.as_deref().unwrap_or("missing");
         return Err(other(format!(
             "an object of SOP class {sop_class_uid}, modality {modality}; CT Image Storage was expected"

@@ -1,5 +1,7 @@
 //! Volumes and series for tests.
 
+pub(crate) mod enhanced;
+
 use std::path::{Path, PathBuf};
 
 use dicom_core::{DataElement, PrimitiveValue, VR, dicom_value};
@@ -9,8 +11,8 @@ use ndarray::Array3;
 
 use super::geometry::cross;
 use super::{AIR, Geometry, PatientPoint, SourceSlice, Volume, VoxelPoint};
-use crate::dicom::Uid;
 use crate::dicom::bounded::Limits;
+use crate::dicom::{SourceImage, Uid};
 pub(crate) use crate::testing::test_data;
 
 /// Limits that let every honest object pass.
@@ -44,10 +46,10 @@ pub(crate) fn volume(geometry: Geometry, hounsfield: impl Fn([f64; 3]) -> f64) -
     });
     let slices = (0..slices)
         .map(|index| SourceSlice {
-            sop_class_uid: Uid::parse(uids::CT_IMAGE_STORAGE).expect("a UID"),
-            sop_instance_uid: Uid::derived([index.to_string().as_str()]),
+            image: SourceImage::object(Uid::derived([index.to_string().as_str()])),
             instance_number: Some(index as i64 + 1),
             thickness_mm: None,
+            converted_from: None,
             position: geometry.to_patient(VoxelPoint { column: 0.0, row: 0.0, slice: index as f64 }),
         })
         .collect();
@@ -66,7 +68,7 @@ pub(crate) fn ct_image(volume: &Volume, slice: usize, change: impl Fn(&mut InMem
     let stored: Vec<u16> = image.iter().map(|hounsfield| (i32::from(*hounsfield) + 1024) as u16).collect();
     let mut object = InMemDicomObject::from_element_iter([
         text(tags::SOP_CLASS_UID, VR::UI, uids::CT_IMAGE_STORAGE.to_owned()),
-        text(tags::SOP_INSTANCE_UID, VR::UI, volume.slices[slice].sop_instance_uid.to_string()),
+        text(tags::SOP_INSTANCE_UID, VR::UI, volume.slices[slice].image.sop_instance_uid().to_string()),
         text(tags::STUDY_INSTANCE_UID, VR::UI, "1.2.3".to_owned()),
         text(tags::SERIES_INSTANCE_UID, VR::UI, "1.2.3.4".to_owned()),
         text(tags::FRAME_OF_REFERENCE_UID, VR::UI, "1.2.3.5".to_owned()),

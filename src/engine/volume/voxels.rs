@@ -4,19 +4,19 @@ use dicom_object::InMemDicomObject;
 use ndarray::Array3;
 
 use super::geometry::{Geometry, PatientPoint};
-use crate::dicom::Uid;
+use crate::dicom::{SourceImage, Uid};
 
 /// One image of a volume: what results need to name it.
 #[derive(Debug, Clone)]
 pub struct SourceSlice {
-    /// SOP Class UID (0008,0016).
-    pub sop_class_uid: Uid,
-    /// SOP Instance UID (0008,0018).
-    pub sop_instance_uid: Uid,
-    /// Instance Number (0020,0013), where it has one.
+    /// Which object it is, or which frame of which object.
+    pub image: SourceImage,
+    /// Instance Number (0020,0013) of the object, where it has one.
     pub instance_number: Option<i64>,
     /// Slice Thickness (0018,0050) in millimetres, where it states one.
     pub thickness_mm: Option<f64>,
+    /// The object that a frame was converted from (0020,9172), where it is known.
+    pub converted_from: Option<Uid>,
     /// Image Position (Patient) (0020,0032) as written in the image. It agrees with the grid of the volume within
     /// rounding, or within half a step where steps are not quite equal.
     pub position: PatientPoint,
@@ -35,7 +35,8 @@ pub struct Volume {
     pub hounsfield: Array3<i16>,
     /// One entry per slice, in the order of the first axis of `hounsfield`.
     pub slices: Vec<SourceSlice>,
-    /// The data set of the first slice without pixel data: patient, study, series, equipment, acquisition.
+    /// The data set of the first slice without pixel data: patient, study, series, equipment, acquisition. For a frame,
+    /// with the values of its functional groups.
     pub header: InMemDicomObject,
 }
 

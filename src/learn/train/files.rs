@@ -108,7 +108,7 @@ impl CohortFiles {
         let files = self.series(series).filter(|files| !files.is_empty()).ok_or(SeriesError::Empty)?;
         let mut reason = String::new();
         for path in files.iter().take(TRIED) {
-            match bounded::open(path, &LIMITS) {
+            match bounded::open_header(path, &LIMITS) {
                 Ok(image) => return Ok(patient_of(&image, series)),
                 Err(error) if reason.is_empty() => {
                     reason = format!("{}: {error}", path.file_name().unwrap_or_default().display());

@@ -20,7 +20,7 @@ use super::stage::{self, Made, Outcome, Stage};
 use super::step::Step;
 use super::table;
 use crate::config::{QualityConfig, Severity};
-use crate::dicom::{Uid, elements};
+use crate::dicom::{FrameNumber, SourceImage, Uid, elements};
 use crate::engine::analyse::quality::{check_images, severity};
 use crate::engine::volume::{
     Geometry, PatientPoint, Rejection, SeriesReading, SourceSlice, Volume, nifti, read_series,
@@ -109,6 +109,10 @@ struct SliceRow {
     slice: usize,
     sop_instance_uid: String,
     sop_class_uid: String,
+    /// The frame of an enhanced CT, from 1.
+    frame_number: Option<u32>,
+    /// The object that a frame was converted from.
+    converted_from: Option<String>,
     instance_number: Option<i64>,
     x_mm: f64,
     y_mm: f64,
@@ -180,7 +184,7 @@ impl Stage for Volumes {
     type Row = Row;
     type Sources = Vec<(String, Option<FileState>)>;
     const STEP: Step = Step::Volumes;
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
 
     fn folder(&self) -> &Path {
         &self.folder
@@ -251,8 +255,10 @@ fn store(folder: &Path, series: &str, volume: &Volume) -> Result<(), TrainError>
     nifti::write(&voxels_path(folder, series), &volume.hounsfield, &volume.geometry)?;
     let row = |(slice, source): (usize, &SourceSlice)| SliceRow {
         slice,
-        sop_instance_uid: source.sop_instance_uid.to_string(),
-        sop_class_uid: source.sop_class_uid.to_string(),
+        sop_instance_uid: source.image.sop_instance_uid().to_string(),
+        sop_class_uid: source.image.sop_class_uid().to_owned(),
+        frame_number: source.image.frame().map(FrameNumber::get),
+        converted_from: source.converted_from.as_ref().map(Uid::to_string),
         instance_number: source.instance_number,
         x_mm: source.position.0[0],
         y_mm: source.position.0[1],
@@ -262,10 +268,16 @@ fn store(folder: &Path, series: &str, volume: &Volume) -> Result<(), TrainError>
     table::write(&slices_path(folder, series), &rows)
 }
 
-/// SOP Instance UIDs of a stored volume, lowest slice first.
+/// What labels name the images of a stored volume by, lowest slice first: their SOP Instance UIDs; for a frame, that of
+/// the object that it was converted from. A frame without one has no label: one of its object is not its own.
 pub(crate) fn instances(folder: &Path, series: &str) -> Result<Vec<String>, TrainError> {
     let rows: Vec<SliceRow> = table::read(&slices_path(folder, series), Step::Volumes)?;
-    Ok(rows.into_iter().map(|row| row.sop_instance_uid).collect())
+    let name = |row: SliceRow| match (row.converted_from, row.frame_number) {
+        (Some(converted_from), _) => converted_from,
+        (None, Some(frame)) => format!("{} frame {frame}", row.sop_instance_uid),
+        (None, None) => row.sop_instance_uid,
+    };
+    Ok(rows.into_iter().map(name).collect())
 }
 
 /// Reads a stored volume back; its header was not stored.
@@ -280,9 +292,10 @@ pub(crate) fn load(folder: &Path, series: &str, stored: &StoredVolume) -> Result
     }
     let table: Vec<SliceRow> = table::read(&slices_path(folder, series), Step::Volumes)?;
     let slice = |row: SliceRow| {
+        let [class, instance] = [&row.sop_class_uid, &row.sop_instance_uid].map(|text| Uid::parse(text).ok());
         Some(SourceSlice {
-            sop_class_uid: Uid::parse(&row.sop_class_uid).ok()?,
-            sop_instance_uid: Uid::parse(&row.sop_instance_uid).ok()?,
+            image: SourceImage::of_parts(&class?, instance?, row.frame_number)?,
+            converted_from: row.converted_from.and_then(|text| Uid::parse(&text).ok()),
             instance_number: row.instance_number,
             // Quality was checked before the volume was stored.
             thickness_mm: None,
@@ -319,7 +332,8 @@ mod tests {
         assert_eq!(loaded.hounsfield, volume.hounsfield);
         let places = |volume: &Volume| volume.slices.iter().map(|slice| slice.position).collect::<Vec<_>>();
         assert_eq!(places(&loaded), places(&volume));
-        let expected: Vec<String> = volume.slices.iter().map(|slice| slice.sop_instance_uid.to_string()).collect();
+        let expected: Vec<String> =
+            volume.slices.iter().map(|slice| slice.image.sop_instance_uid().to_string()).collect();
         assert_eq!(instances(folder.path(), "1.2").expect("table"), expected);
     }
 }

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use crate::dicom::concatenation::Parts;
 use crate::node::store::SeriesMember;
 
 /// How many quiet periods a series with a gap waits.
@@ -30,7 +31,7 @@ const SAME_PLACE_MM: f64 = 0.01;
 pub(super) enum Spacing {
     /// No slice seems to be missing, or positions do not tell.
     NoGap,
-    /// Some distance is much larger than the usual one.
+    /// Some distance is much larger than the usual one, or a concatenation lacks a part.
     Gap,
 }
 
@@ -58,8 +59,11 @@ pub(super) fn wait(quiet: Duration, sender: Sender, spacing: Spacing) -> Duratio
     }
 }
 
-/// Looks for a gap along the normal of the first slice that has a place.
+/// Looks for a gap between the parts of a concatenation, and along the normal of the first slice that has a place.
 pub(super) fn spacing(members: &[SeriesMember]) -> Spacing {
+    if Parts::of(members.iter().filter_map(|member| member.part.as_ref())).missing().next().is_some() {
+        return Spacing::Gap;
+    }
     let Some(normal) = members.iter().find_map(|member| member.orientation).map(normal) else { return Spacing::NoGap };
     let along = |position: [f64; 3]| position.iter().zip(normal).map(|(a, b)| a * b).sum::<f64>();
     let mut places: Vec<f64> = members.iter().filter_map(|member| member.position).map(along).collect();
@@ -83,6 +87,7 @@ fn normal(orientation: [f64; 6]) -> [f64; 3] {
 mod tests {
     use super::*;
     use crate::dicom::Uid;
+    use crate::dicom::concatenation::Part;
 
     fn slices(places: &[f64]) -> Vec<SeriesMember> {
         let member = |place: &f64| SeriesMember {
@@ -92,6 +97,7 @@ mod tests {
             image_type: Vec::new(),
             position: Some([-170.0, -170.0, *place]),
             orientation: Some([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
+            part: None,
         };
         places.iter().map(member).collect()
     }
@@ -102,6 +108,18 @@ mod tests {
         assert_eq!(spacing(&slices(&[0.0, 2.0, 4.0, 8.0, 10.0])), Spacing::Gap);
         assert_eq!(spacing(&slices(&[0.0])), Spacing::NoGap);
         assert_eq!(spacing(&[]), Spacing::NoGap);
+    }
+
+    #[test]
+    fn a_part_of_a_concatenation_that_has_not_come_is_a_gap() {
+        let part = |number| {
+            let concatenation = Uid::parse("1.2.9").expect("uid");
+            Some(Part { concatenation, number, total: Some(3), frames_before: 0 })
+        };
+        let mut members = slices(&[0.0, 2.0, 4.0]);
+        members.iter_mut().zip(1..).for_each(|(member, number)| member.part = part(number));
+        assert_eq!(spacing(&members), Spacing::NoGap);
+        assert_eq!(spacing(&members[..2]), Spacing::Gap);
     }
 
     #[test]

@@ -53,6 +53,7 @@ mod tests {
             image_type: vec!["ORIGINAL".to_owned(), "PRIMARY".to_owned(), third.to_owned()],
             position: None,
             orientation: None,
+            part: None,
         }
     }
 
@@ -60,7 +61,7 @@ mod tests {
     fn a_series_with_ct_slices_is_analysed_with_all_that_is_in_it() {
         let members = [
             member(1, uids::CT_IMAGE_STORAGE, "LOCALIZER"),
-            member(2, uids::CT_IMAGE_STORAGE, "AXIAL"),
+            member(2, uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE, "VOLUME"),
             member(3, uids::SECONDARY_CAPTURE_IMAGE_STORAGE, ""),
         ];
         let Selection::Analyse(selected) = select("CT", &members) else { panic!("not analysed") };

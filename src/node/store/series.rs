@@ -10,6 +10,7 @@ use super::error::{Fault, StoreError, during};
 use super::handle::Store;
 use super::index::attributes;
 use super::rows::Columns;
+use crate::dicom::concatenation::Part;
 use crate::dicom::elements::{numbers, texts};
 use crate::dicom::{SeriesId, Uid};
 
@@ -41,6 +42,8 @@ pub struct SeriesMember {
     pub position: Option<[f64; 3]>,
     /// Image Orientation (Patient) (0020,0037), where it is six numbers.
     pub orientation: Option<[f64; 6]>,
+    /// Which part of a concatenation it is.
+    pub part: Option<Part>,
 }
 
 impl Store {
@@ -97,5 +100,6 @@ fn member(row: &SqliteRow) -> Result<SeriesMember, Fault> {
         image_type: texts(&attributes, tags::IMAGE_TYPE),
         position: numbers(&attributes, tags::IMAGE_POSITION_PATIENT).and_then(|values| values.try_into().ok()),
         orientation: numbers(&attributes, tags::IMAGE_ORIENTATION_PATIENT).and_then(|values| values.try_into().ok()),
+        part: Part::read(&attributes),
     })
 }

@@ -2,15 +2,17 @@
 //! findings that an analysis would give. Everything is a function of the place in the patient, so the same patient can
 //! be imaged in any orientation.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use dicom_core::value::DataSetSequence;
 use dicom_core::{DataElement, PrimitiveValue, VR, dicom_value};
 use dicom_dictionary_std::{tags, uids};
+use dicom_object::mem::InMemElement;
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject, Tag};
 use ndarray::{Array3, Axis};
 use pe_node::config::{Config, ReportConfig};
-use pe_node::dicom::Uid;
+use pe_node::dicom::{EnhancedCt, FrameNumber, SourceImage, Uid};
 use pe_node::engine::analyse::enhancement::{Enhancement, Vessel};
 use pe_node::engine::analyse::findings::{
     AnalysedField, Completeness, Decision, Evidence, EvidenceMap, Findings, KeySlice, Lung, Lungs, ModelIdentity,
@@ -44,6 +46,8 @@ pub(super) struct Setup {
     pub(super) patient_name: &'static str,
     pub(super) left_lung: bool,
     pub(super) classifier: Classifier,
+    /// The slices are frames of two parts of an enhanced CT, the highest slice first.
+    pub(super) enhanced: bool,
 }
 
 /// What kind of classifier gave the findings.
@@ -71,8 +75,21 @@ impl Default for Setup {
             patient_name: "M\u{fc}ller^J\u{f6}rg",
             left_lung: true,
             classifier: Classifier::Slices,
+            enhanced: false,
         }
     }
+}
+
+/// The highest slices are the frames of the first part.
+fn image(setup: &Setup, slice: usize) -> SourceImage {
+    const FIRST_PART: usize = 20;
+    if !setup.enhanced {
+        return SourceImage::object(Uid::derived(["scene", "slice", &slice.to_string()]));
+    }
+    let from_top = setup.size[2] - 1 - slice;
+    let (part, index) = if from_top < FIRST_PART { ("1", from_top) } else { ("2", from_top - FIRST_PART) };
+    let number = FrameNumber::of_index(index).expect("a number");
+    SourceImage::frame_of(EnhancedCt::Enhanced, Uid::derived(["scene", "part", part]), number)
 }
 
 /// The exam with all that reports are made from.
@@ -98,10 +115,10 @@ impl Scene {
             label => label,
         });
         let source = (0..slices).map(|slice| SourceSlice {
-            sop_class_uid: Uid::parse(uids::CT_IMAGE_STORAGE).expect("UID"),
-            sop_instance_uid: Uid::derived(["scene", "slice", &slice.to_string()]),
-            instance_number: Some((slices - slice) as i64),
+            image: image(setup, slice),
+            instance_number: Some(if setup.enhanced { 1 } else { (slices - slice) as i64 }),
             thickness_mm: Some(6.0),
+            converted_from: None,
             position: at(slice, 0, 0),
         });
         let volume = Volume {
@@ -129,20 +146,61 @@ impl Scene {
         }
     }
 
-    /// Writes the source images as CT Image Storage.
+    /// Writes the source images, one file an object.
     pub(super) fn write_source(&self, folder: &Path) {
+        let mut objects: BTreeMap<&Uid, Vec<usize>> = BTreeMap::new();
         for (index, slice) in self.volume.slices.iter().enumerate() {
-            let mut image = self.volume.header.clone();
-            put(&mut image, tags::SOP_INSTANCE_UID, VR::UI, slice.sop_instance_uid.as_str());
-            put(&mut image, tags::INSTANCE_NUMBER, VR::IS, slice.instance_number.unwrap_or(0).to_string());
-            put(&mut image, tags::IMAGE_POSITION_PATIENT, VR::DS, joined(slice.position.0));
-            let pixels = self.volume.hounsfield.index_axis(Axis(0), index).iter().copied().collect::<Vec<i16>>();
-            put(&mut image, tags::PIXEL_DATA, VR::OW, PrimitiveValue::I16(pixels.into()));
+            objects.entry(slice.image.sop_instance_uid()).or_default().push(index);
+        }
+        for (number, mut slices) in objects.into_values().enumerate() {
+            slices.sort_by_key(|slice| self.volume.slices[*slice].image.frame());
             let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
-            let file = image.with_meta(meta).expect("file meta information");
-            file.write_to_file(folder.join(format!("{index:04}.dcm"))).expect("write");
+            let file = self.source_object(&slices).with_meta(meta).expect("file meta information");
+            file.write_to_file(folder.join(format!("{number:04}.dcm"))).expect("write");
         }
     }
+
+    /// An object of one image, or of one frame for each of the slices.
+    fn source_object(&self, slices: &[usize]) -> InMemDicomObject {
+        let first = &self.volume.slices[slices[0]];
+        let mut object = self.volume.header.clone();
+        put(&mut object, tags::SOP_CLASS_UID, VR::UI, first.image.sop_class_uid());
+        put(&mut object, tags::SOP_INSTANCE_UID, VR::UI, first.image.sop_instance_uid().as_str());
+        put(&mut object, tags::INSTANCE_NUMBER, VR::IS, first.instance_number.unwrap_or(0).to_string());
+        let image =
+            |slice: &usize| self.volume.hounsfield.index_axis(Axis(0), *slice).iter().copied().collect::<Vec<i16>>();
+        let pixels: Vec<i16> = slices.iter().flat_map(image).collect();
+        put(&mut object, tags::PIXEL_DATA, VR::OW, PrimitiveValue::I16(pixels.into()));
+        let position = |slice: &usize| joined(self.volume.slices[*slice].position.0);
+        if first.image.frame().is_none() {
+            put(&mut object, tags::IMAGE_POSITION_PATIENT, VR::DS, position(&slices[0]));
+            return object;
+        }
+        put(&mut object, tags::NUMBER_OF_FRAMES, VR::IS, slices.len().to_string());
+        let mut moved = |tag| object.take_element(tag).expect("an attribute of the header");
+        let shared = InMemDicomObject::from_element_iter([
+            group(tags::PIXEL_MEASURES_SEQUENCE, moved(tags::PIXEL_SPACING)),
+            group(tags::PLANE_ORIENTATION_SEQUENCE, moved(tags::IMAGE_ORIENTATION_PATIENT)),
+        ]);
+        let frame = |slice: &usize| {
+            let position =
+                DataElement::new(tags::IMAGE_POSITION_PATIENT, VR::DS, PrimitiveValue::from(position(slice)));
+            InMemDicomObject::from_element_iter([group(tags::PLANE_POSITION_SEQUENCE, position)])
+        };
+        for (sequence, items) in [
+            (tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, vec![shared]),
+            (tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, slices.iter().map(frame).collect()),
+        ] {
+            object.put(DataElement::new(sequence, VR::SQ, DataSetSequence::from(items)));
+        }
+        object
+    }
+}
+
+/// A functional group of one attribute.
+fn group(sequence: Tag, element: InMemElement) -> InMemElement {
+    let item = InMemDicomObject::from_element_iter([element]);
+    DataElement::new(sequence, VR::SQ, DataSetSequence::from(vec![item]))
 }
 
 fn geometry(setup: &Setup) -> Geometry {

@@ -8,7 +8,7 @@ use super::orientation::{letters, opposite};
 use super::{palette, sampling};
 use crate::engine::analyse::findings::{Decision, EvidenceMap, Findings, KeySlice};
 use crate::engine::report::statements;
-use crate::engine::volume::{Volume, VoxelPoint};
+use crate::engine::volume::{SourceSlice, Volume, VoxelPoint};
 
 /// Where the slice is drawn.
 const IMAGE: Area = Area::new(0, 0, HEIGHT as i32, HEIGHT as i32);
@@ -167,8 +167,7 @@ fn draw_scale(canvas: &mut Canvas, view: &View) {
 fn draw_panel(canvas: &mut Canvas, volume: &Volume, findings: &Findings, Place { key_slice, index, of }: Place) {
     let (left, width) = PANEL;
     let slices = volume.slices.len();
-    let instance = volume.slices[key_slice.slice].instance_number;
-    let image = instance.map_or_else(String::new, |number| format!(" (image {number})"));
+    let image = image_name(&volume.slices[key_slice.slice]);
     canvas.text(left, 12, "Heat map for embolism", Font::LARGE_BOLD, TEXT);
     let place = format!("Key slice {} of {of}", index + 1);
     canvas.text(left, 44, &place, Font::MEDIUM, TEXT);
@@ -189,6 +188,15 @@ fn draw_panel(canvas: &mut Canvas, volume: &Volume, findings: &Findings, Place {
     }
     if statements::quality(findings).is_some() {
         canvas.text(left, 216, "Limited image quality", Font::SMALL_BOLD, WARNING);
+    }
+}
+
+/// What a viewer calls an image, in parentheses.
+fn image_name(slice: &SourceSlice) -> String {
+    match (slice.instance_number, slice.image.frame()) {
+        (_, Some(frame)) => format!(" (frame {frame})"),
+        (Some(number), None) => format!(" (image {number})"),
+        (None, None) => String::new(),
     }
 }
 

@@ -13,8 +13,8 @@ use crate::dicom::elements;
 
 /// One group for the source slices, one for the segmentation.
 pub(super) fn content(context: &Context, header: &Header, segmentation: Option<&ObjectIdentity>) -> ContentItem {
-    let slices = header.sources();
-    let images = slices.iter().map(|slice| ContentItem::image(None, slice));
+    let sources = header.sources();
+    let images = sources.iter().map(|source| ContentItem::image(None, source));
     let source = ContentItem::container(&dcm::IMAGE_LIBRARY_GROUP, None)
         .children(Relationship::HasAcquisitionContext, descriptors(context))
         .children(Relationship::Contains, images);

@@ -2,7 +2,7 @@
 //! named.
 
 use dicom_core::{DataElement, PrimitiveValue, VR};
-use dicom_dictionary_std::uids;
+use dicom_dictionary_std::{tags, uids};
 use dicom_object::{InMemDicomObject, Tag};
 
 use super::super::testing::{LIMITS, SUPINE, ct_image, files, geometry, test_data, volume, write};

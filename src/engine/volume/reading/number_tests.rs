@@ -1,7 +1,7 @@
 //! Numbers of images: what they stand for, how they are stored and compressed, and how attributes write them.
 
 use dicom_core::{DataElement, PrimitiveValue, VR};
-use dicom_dictionary_std::uids;
+use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject, Tag, open_file};
 use dicom_pixeldata::Transcode;
 use dicom_transfer_syntax_registry::entries::JPEG_LS_LOSSLESS_IMAGE_COMPRESSION;

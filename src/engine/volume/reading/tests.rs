@@ -1,12 +1,13 @@
 use std::path::Path;
 
 use dicom_core::{DataElement, PrimitiveValue, VR};
-use dicom_dictionary_std::uids;
+use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 
 use super::super::pixels::{self, AIR};
 use super::super::testing::{LIMITS, MIRRORED, PRONE, SUPINE, files, geometry, test_data, volume, write_series};
 use super::*;
+use crate::dicom::bounded;
 
 fn source(rows_columns: [[f64; 3]; 2]) -> Volume {
     volume(geometry([24, 20, 40], [0.8, 0.7, 1.25], rows_columns), |[x, y, z]| 20.0 * x + 10.0 * y + 7.0 * z)

@@ -126,7 +126,7 @@ fn answer(study: &LabelledStudy, series: &SeriesFiles, analysed: &AnalysedSeries
     let (embolism, truth) = agreed(study.embolism, mask)?;
     let probability = findings.probability.value();
     let point = findings.classifier.operating_point.as_ref().ok_or(StudyError::NoOperatingPoint)?;
-    let header = series.files.iter().find_map(|path| bounded::open(path, &LIMITS).ok());
+    let header = series.files.iter().find_map(|path| bounded::open_header(path, &LIMITS).ok());
     let prediction = Prediction {
         series: series.series_instance_uid.to_string(),
         split: Split::Test,
