@@ -17,6 +17,9 @@ mod segmentation;
 mod sr;
 mod statements;
 
+use ndarray::parallel::prelude::*;
+use ndarray::{ArrayView2, Axis};
+
 use super::volume::{LEFT_LUNG, RIGHT_LUNG};
 pub use context::Context;
 pub use error::ReportError;
@@ -37,8 +40,7 @@ pub struct Results {
 pub fn results(context: &Context) -> Result<Results, ReportError> {
     check(context)?;
     let header = header::Header::new(context)?;
-    let pictures = picture::draw(context);
-    let segmentation = segmentation::build(context, &header);
+    let (pictures, segmentation) = rayon::join(|| picture::draw(context), || segmentation::build(context, &header));
     let report = sr::build(context, &header, segmentation.as_ref().map(|document| &document.identity));
     let documents = std::iter::once(report)
         .chain(secondary_capture::build(context, &header, &pictures))
@@ -65,7 +67,8 @@ fn check(context: &Context) -> Result<(), ReportError> {
     for (name, label, lung) in
         [("left", LEFT_LUNG, &context.findings.lungs.left), ("right", RIGHT_LUNG, &context.findings.lungs.right)]
     {
-        let found = context.lungs.0.iter().filter(|voxel| **voxel == label).count() as u64;
+        let of_slice = |mask: ArrayView2<'_, u8>| mask.iter().filter(|voxel| **voxel == label).count() as u64;
+        let found: u64 = context.lungs.0.axis_iter(Axis(0)).into_par_iter().map(of_slice).sum();
         let named = lung.as_ref().map_or(0, |lung| lung.voxels);
         if found != named {
             return inconsistent(format!("the {name} lung has {found} voxels in the mask and {named} in the findings"));

@@ -3,6 +3,7 @@
 
 use dicom_core::PrimitiveValue;
 use dicom_dictionary_std::{tags, uids};
+use ndarray::parallel::prelude::*;
 use ndarray::{ArrayView2, Axis};
 
 use super::Context;
@@ -71,9 +72,9 @@ fn segments(context: &Context) -> Vec<Segment> {
         (RIGHT_LUNG, "Right lung", sct::RIGHT, [44_423, 35_010, 46_350]),
     ];
     let present = known.into_iter().filter_map(|(label, name, side, colour)| {
-        let slices = context.lungs.0.outer_iter().enumerate();
-        let slices: Vec<usize> =
-            slices.filter(|(_, mask)| mask.iter().any(|voxel| *voxel == label)).map(|(slice, _)| slice).collect();
+        let slices = context.lungs.0.axis_iter(Axis(0)).into_par_iter().enumerate();
+        let slices = slices.filter(|(_, mask)| mask.iter().any(|voxel| *voxel == label));
+        let slices: Vec<usize> = slices.map(|(slice, _)| slice).collect();
         (!slices.is_empty()).then_some((label, name, side, colour, slices))
     });
     (1..)
@@ -248,7 +249,18 @@ impl BitPacker {
 
     /// Appends one frame: a bit is set where the mask has the label.
     fn push(&mut self, mask: &ArrayView2<u8>, label: u8) {
-        for voxel in mask {
+        let Some(voxels) = mask.to_slice().filter(|_| self.filled == 0) else {
+            return self.push_each(mask.iter(), label);
+        };
+        let (octets, rest) = voxels.as_chunks::<8>();
+        let packed =
+            |octet: &[u8; 8]| (0..).zip(octet).map(|(bit, voxel)| u8::from(*voxel == label) << bit).sum::<u8>();
+        self.bytes.extend(octets.iter().map(packed));
+        self.push_each(rest.iter(), label);
+    }
+
+    fn push_each<'a>(&mut self, voxels: impl Iterator<Item = &'a u8>, label: u8) {
+        for voxel in voxels {
             self.pending |= u8::from(*voxel == label) << self.filled;
             self.filled += 1;
             if self.filled == 8 {

@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView2};
 
 use super::image_grid::ImageGrid;
 use super::percentile::brightest_tenth;
-use super::pixels;
+use super::pixels::{self, Tables};
 use super::stack::Stack;
 use crate::dicom::bounded::Limits;
 
@@ -50,13 +50,14 @@ impl Appearance {
         let count = SAMPLES.min(stack.slices.len());
         let slices: Vec<Array2<Cell>> = (0..count)
             .into_par_iter()
-            .filter_map(|sample| {
+            .map_init(Tables::default, |tables, sample| {
                 let slice = &stack.slices[(2 * sample + 1) * stack.slices.len() / (2 * count)];
                 let mut image = Array2::<i16>::zeros((grid.rows, grid.columns));
                 let pixels = image.as_slice_mut().expect("a new array is contiguous");
-                pixels::load(&slice.stored, limits, pixels).ok()?;
+                pixels::load(&slice.stored, tables, limits, pixels).ok()?;
                 Some(cells(&image.view(), size))
             })
+            .flatten()
             .collect();
         let cell_area = grid.spacing[0] * size[0] as f64 * grid.spacing[1] * size[1] as f64 / 100.0;
         let shows_lung = |cells: &&Array2<Cell>| {

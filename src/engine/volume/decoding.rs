@@ -7,7 +7,7 @@ use ndarray::{Array2, Array3, ArrayView2, Axis};
 
 use super::left_out::{LeftOut, LeftOutKind};
 use super::naming::named;
-use super::pixels;
+use super::pixels::{self, Tables};
 use super::rejection::{Reason, Rejection};
 use super::slice_header::{Excluded, SliceHeader};
 use super::stack::Stack;
@@ -47,18 +47,19 @@ pub(super) fn decode(
         .axis_iter_mut(Axis(0))
         .into_par_iter()
         .enumerate()
-        .map(|(index, mut image)| {
+        .map_init(Tables::default, |tables, (index, mut image)| {
             let pixels = image.as_slice_mut().expect("a slice of a new array is contiguous");
-            let object = pixels::load(&stack.slices[index].stored, limits, pixels)?;
+            let object = pixels::load(&stack.slices[index].stored, tables, limits, pixels)?;
             Ok((index == 0).then(|| without_pixels(object)))
         })
         .collect();
     let duplicates: Vec<Result<Array2<i16>, Rejection>> = stack
         .duplicates
         .par_iter()
-        .map(|(_, image)| {
+        .map_init(Tables::default, |tables, (_, image)| {
             let mut pixels = Array2::<i16>::zeros((rows, columns));
-            pixels::load(&image.stored, limits, pixels.as_slice_mut().expect("a new array is contiguous"))?;
+            let contiguous = pixels.as_slice_mut().expect("a new array is contiguous");
+            pixels::load(&image.stored, tables, limits, contiguous)?;
             Ok(pixels)
         })
         .collect();

@@ -9,7 +9,7 @@ use super::labels::Label;
 use super::lattice::SAME_POSITION;
 use super::left_out::{LeftOut, LeftOutKind};
 use super::naming::{acquisitions, image_numbers, named, numbers};
-use super::pixels;
+use super::pixels::{self, Tables};
 use super::rejection::{Reason, Rejection, joined};
 use super::slice_header::{Excluded, SliceHeader};
 use super::stack::{Stack, Stacks};
@@ -165,7 +165,7 @@ fn is_copy(other: &Stack, analysed: &Stack, limits: &Limits) -> bool {
 
 fn decoded(header: &SliceHeader, limits: &Limits) -> Option<Array2<i16>> {
     let mut image = Array2::<i16>::zeros((header.grid.rows, header.grid.columns));
-    pixels::load(&header.stored, limits, image.as_slice_mut()?).ok()?;
+    pixels::load(&header.stored, &mut Tables::default(), limits, image.as_slice_mut()?).ok()?;
     Some(image)
 }
 

@@ -21,7 +21,7 @@ const TISSUE: std::ops::RangeInclusive<f64> = -950.0..=3000.0;
 
 /// How stored pixels are to be read ([PS3.5 8.1.1](https://dicom.nema.org/medical/dicom/current/output/chtml/part05/chapter_8.html),
 /// [PS3.3 C.8.2.1](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.8.2.html) for the rescale).
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct StoredFormat {
     bits_allocated: u32,
     bits_stored: u32,
@@ -91,19 +91,38 @@ impl StoredFormat {
     }
 }
 
+/// Hounsfield units of every bit pattern, which are made once for images of one format: most series have one.
+#[derive(Debug, Default)]
+pub(super) struct Tables(Option<(StoredFormat, Vec<i16>)>);
+
+impl Tables {
+    fn of(&mut self, format: StoredFormat) -> &[i16] {
+        if self.0.as_ref().is_some_and(|(of, _)| *of != format) {
+            self.0 = None;
+        }
+        let (_, table) = self.0.get_or_insert_with(|| (format, format.table()));
+        table
+    }
+}
+
 /// Reads an image into `hounsfield`; returns its data set.
 pub(super) fn load(
     stored: &StoredImage,
+    tables: &mut Tables,
     limits: &Limits,
     hounsfield: &mut [i16],
 ) -> Result<FileDicomObject<InMemDicomObject>, Rejection> {
     let mut object = stored.read(limits)?;
-    decode(&mut object, hounsfield)?;
+    decode(&mut object, tables, hounsfield)?;
     Ok(object)
 }
 
 /// Decodes an image into `hounsfield`, row by row. The image must have as many pixels as `hounsfield`.
-pub(super) fn decode(object: &mut FileDicomObject<InMemDicomObject>, hounsfield: &mut [i16]) -> Result<(), Rejection> {
+pub(super) fn decode(
+    object: &mut FileDicomObject<InMemDicomObject>,
+    tables: &mut Tables,
+    hounsfield: &mut [i16],
+) -> Result<(), Rejection> {
     let format = StoredFormat::read(object)?;
     check_code_stream(object, &format)?;
     complete(object, &format);
@@ -116,7 +135,7 @@ pub(super) fn decode(object: &mut FileDicomObject<InMemDicomObject>, hounsfield:
                 Rejection::new(Reason::Unreadable, format!("pixel data cannot be decoded: {}", with_causes(&error)))
             })?;
     check_length(object, decoded.len(), hounsfield.len() * (format.bits_allocated as usize / 8))?;
-    let table = format.table();
+    let table = tables.of(format);
     if format.bits_allocated == 8 {
         for (pixel, byte) in hounsfield.iter_mut().zip(decoded) {
             *pixel = table[usize::from(byte)];

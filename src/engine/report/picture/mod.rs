@@ -11,6 +11,7 @@ mod sampling;
 mod summary;
 
 use image::RgbImage;
+use rayon::prelude::*;
 
 use self::heat_map::Place;
 use super::Context;
@@ -37,24 +38,20 @@ impl Pictures {
 
 /// Draws the pictures. The findings must fit the volume, as [`super::results`] checks.
 pub(super) fn draw(context: &Context) -> Pictures {
-    let key_slices = heat_maps(context.volume, context.findings, context.key_slices());
-    Pictures { summary: summary::draw(context), key_slices: key_slices.collect() }
+    let (summary, key_slices) =
+        rayon::join(|| summary::draw(context), || heat_maps(context.volume, context.findings, context.key_slices()));
+    Pictures { summary, key_slices }
 }
 
 /// The heat map of greatest evidence alone; `None` without evidence.
 pub fn first_heat_map(volume: &Volume, findings: &Findings) -> Option<RgbImage> {
     let key_slices = &findings.evidence.as_ref()?.key_slices;
-    heat_maps(volume, findings, &key_slices[..key_slices.len().min(1)]).next()
+    heat_maps(volume, findings, &key_slices[..key_slices.len().min(1)]).pop()
 }
 
-fn heat_maps<'a>(
-    volume: &'a Volume,
-    findings: &'a Findings,
-    key_slices: &'a [KeySlice],
-) -> impl Iterator<Item = RgbImage> {
-    findings.evidence.iter().flat_map(move |evidence| {
-        key_slices.iter().enumerate().map(move |(index, key_slice)| {
-            heat_map::draw(volume, findings, &evidence.map, Place { key_slice, index, of: key_slices.len() })
-        })
-    })
+fn heat_maps(volume: &Volume, findings: &Findings, key_slices: &[KeySlice]) -> Vec<RgbImage> {
+    let Some(evidence) = &findings.evidence else { return Vec::new() };
+    let places = key_slices.par_iter().enumerate();
+    let places = places.map(|(index, key_slice)| Place { key_slice, index, of: key_slices.len() });
+    places.map(|place| heat_map::draw(volume, findings, &evidence.map, place)).collect()
 }

@@ -266,7 +266,7 @@ fn every_lossless_transfer_syntax_gives_the_same_hounsfield_units() {
     let decode = |name: &str| {
         let mut object = bounded::open(&folder.join(name), &LIMITS).map_err(Rejection::from)?;
         let mut pixels = vec![0; 512 * 512];
-        pixels::decode(&mut object, &mut pixels).map(|()| pixels)
+        pixels::decode(&mut object, &mut pixels::Tables::default(), &mut pixels).map(|()| pixels)
     };
     let reference = decode("CTImage.dcm").expect("uncompressed");
     let same = [
