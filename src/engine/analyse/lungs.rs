@@ -129,9 +129,11 @@ fn slice_moments(image: &ArrayView2<'_, u8>, side: u8) -> [u64; 3] {
     let mut of_columns = Array1::<u32>::zeros(image.ncols());
     let (mut count, mut rows) = (0, 0);
     for (row, line) in image.outer_iter().enumerate() {
-        of_columns.zip_mut_with(&line, |count, label| *count += u32::from(*label == side));
         let of_row = line.iter().filter(|label| **label == side).count() as u64;
-        (count, rows) = (count + of_row, rows + of_row * row as u64);
+        if of_row > 0 {
+            of_columns.zip_mut_with(&line, |count, label| *count += u32::from(*label == side));
+            (count, rows) = (count + of_row, rows + of_row * row as u64);
+        }
     }
     let columns = of_columns.iter().zip(0_u64..).map(|(count, column)| u64::from(*count) * column).sum();
     [count, columns, rows]

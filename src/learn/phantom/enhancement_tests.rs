@@ -36,21 +36,16 @@ fn scanned(exam: &Exam) -> (Volume, LungMask) {
 #[test]
 fn great_vessels_are_measured_as_bright_as_they_are_and_tell_the_phase() {
     let settings = Config::from_defaults(&[]).expect("defaults").quality;
-    for (index, trunk, aorta, reasons) in [
-        (0, 380.0, 240.0, vec![]),
-        (1, 160.0, 168.0, vec![Reason::AorticPhase]),
-        (2, 260.0, 330.0, vec![Reason::AorticPhase]),
-    ] {
-        let mut exam = Exam::draw(&Recipe { pe: Some(false), ..Recipe::new(Preset::Light, 9, index) });
-        exam.enhancement = Enhancement { cava: trunk, pulmonary: trunk, venous: aorta, aorta };
-        let (volume, mask) = scanned(&exam);
-        let lungs = measure(&mask, &volume.geometry);
-        let quality = check_chest(&volume, &mask, &lungs, &Completeness::default(), &settings);
-        let found: Vec<Reason> = quality.rejections.iter().map(|rejection| rejection.reason).collect();
-        assert_eq!(found, reasons, "{:?}", quality.rejections);
-        let of = |vessel: Option<Vessel>| vessel.expect("measured").hounsfield;
-        let measured = [of(quality.enhancement.trunk), of(quality.enhancement.aorta)];
-        let near = |measured: f64, truth: f32| (measured - f64::from(truth)).abs() < 0.05 * f64::from(truth);
-        assert!(near(measured[0], trunk) && near(measured[1], aorta), "{measured:?} of {trunk} and {aorta} HU");
-    }
+    let (trunk, aorta) = (260.0, 330.0);
+    let mut exam = Exam::draw(&Recipe { pe: Some(false), ..Recipe::new(Preset::Light, 9, 2) });
+    exam.enhancement = Enhancement { cava: trunk, pulmonary: trunk, venous: aorta, aorta };
+    let (volume, mask) = scanned(&exam);
+    let lungs = measure(&mask, &volume.geometry);
+    let quality = check_chest(&volume, &mask, &lungs, &Completeness::default(), &settings);
+    let found: Vec<Reason> = quality.rejections.iter().map(|rejection| rejection.reason).collect();
+    assert_eq!(found, [Reason::AorticPhase], "{:?}", quality.rejections);
+    let of = |vessel: Option<Vessel>| vessel.expect("measured").hounsfield;
+    let measured = [of(quality.enhancement.trunk), of(quality.enhancement.aorta)];
+    let near = |measured: f64, truth: f32| (measured - f64::from(truth)).abs() < 0.05 * f64::from(truth);
+    assert!(near(measured[0], trunk) && near(measured[1], aorta), "{measured:?} of {trunk} and {aorta} HU");
 }

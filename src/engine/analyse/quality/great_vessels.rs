@@ -175,3 +175,21 @@ fn disc(cells: &Cells, slice: usize, [row, column]: [usize; 2], radius: f64) -> 
     let deviation = (squares / count - mean * mean).max(0.0).sqrt();
     (mean >= DARKEST_BLOOD).then_some(Disc { slice, row, column, mean, deviation })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn a_dark_trunk_tells_the_aortic_phase_and_a_bright_one_does_not() {
+        let settings = Config::from_defaults(&[]).expect("defaults").quality;
+        let vessel = |hounsfield| Some(Vessel { hounsfield, place: [0; 3].into() });
+        let told = |trunk, aorta| aortic_phase(&Enhancement { trunk, aorta }, &settings).is_some();
+        assert!(told(vessel(260.0), vessel(330.0)), "clearly darker than the aorta");
+        assert!(told(vessel(160.0), vessel(168.0)), "poorly opacified and no brighter");
+        assert!(!told(vessel(310.0), vessel(330.0)), "well opacified and nearly as bright");
+        assert!(!told(vessel(180.0), vessel(120.0)), "brighter");
+        assert!(!told(None, vessel(330.0)) && !told(vessel(160.0), None), "not measured");
+    }
+}
