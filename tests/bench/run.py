@@ -9,6 +9,7 @@ MEASUREMENTS = (
     "durability",
     "accuracy",
     "whole_lung",
+    "series_forms",
     "gradcam",
     "training_speed",
     "networks",

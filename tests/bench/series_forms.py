@@ -81,13 +81,15 @@ def each(*changes):
 
 
 def rescaled(slope, intercept, representation):
+    """Other stored numbers for the same Hounsfield units; a slope of `None` is the image's own. Air is the least of them."""
+
     def change(image):
-        hounsfield = pixels(image) * float(image.RescaleSlope) + float(image.RescaleIntercept)
-        image.PixelRepresentation, image.RescaleSlope, image.RescaleIntercept = representation, slope, intercept
+        hounsfield = numpy.maximum(pixels(image) * float(image.RescaleSlope) + float(image.RescaleIntercept), -1024)
+        image.PixelRepresentation, image.RescaleSlope, image.RescaleIntercept = representation, slope or image.RescaleSlope, intercept
         if "PixelPaddingValue" in image:
             del image.PixelPaddingValue
         image.BitsStored, image.HighBit = 16, 15
-        return with_pixels(image, numpy.rint((hounsfield - intercept) / slope))
+        return with_pixels(image, numpy.rint((hounsfield - intercept) / float(image.RescaleSlope)))
 
     return change
 
@@ -116,8 +118,12 @@ def enhanced(images):
 
 
 def noise(image):
-    random = numpy.random.default_rng(int(image.InstanceNumber))
-    return with_pixels(image, numpy.clip(pixels(image) + numpy.rint(random.normal(0, 10, (image.Rows, image.Columns))), 0, None))
+    """Noise of 10 HU, where the image is not padded."""
+    values, random = pixels(image), numpy.random.default_rng(int(image.InstanceNumber))
+    added = numpy.rint(random.normal(0, 10 / float(image.RescaleSlope), values.shape)).astype(int)
+    hounsfield = values * float(image.RescaleSlope) + float(image.RescaleIntercept)
+    least = numpy.rint((-1024 - float(image.RescaleIntercept)) / float(image.RescaleSlope))
+    return with_pixels(image, numpy.where(hounsfield > -1024, numpy.maximum(values + added, least), values))
 
 
 def nearly_lossless(image):
@@ -125,13 +131,21 @@ def nearly_lossless(image):
     return image
 
 
-def half_matrix(image):
-    values = pixels(image)[: image.Rows // 2 * 2, : image.Columns // 2 * 2]
-    columns, rows, position = vectors(image)
-    spacing = [float(value) for value in image.PixelSpacing]
-    place(image, columns, rows, position + columns * spacing[1] / 2 + rows * spacing[0] / 2)
-    image.PixelSpacing = [f"{2 * value:g}" for value in spacing]
-    return with_pixels(image, numpy.rint(values.reshape(values.shape[0] // 2, 2, -1, 2).mean((1, 3))))
+def matrix(factor):
+    """Another number of pixels, interpolated linearly."""
+
+    def change(image):
+        values = pixels(image)
+        rows, columns = (int(size * factor) for size in values.shape)
+        row, column = ((numpy.arange(count) + 0.5) / factor - 0.5 for count in (rows, columns))
+        changed = ndimage.map_coordinates(values.astype(float), numpy.meshgrid(row, column, indexing="ij"), order=1, mode="nearest")
+        across, down, position = vectors(image)
+        spacing = [float(value) for value in image.PixelSpacing]
+        place(image, across, down, position + across * spacing[1] * column[0] + down * spacing[0] * row[0])
+        image.PixelSpacing = [f"{value / factor:.8g}" for value in spacing]
+        return with_pixels(image, numpy.rint(changed))
+
+    return change
 
 
 def pairs_averaged(images):
@@ -156,7 +170,7 @@ LOSSLESS = {
     "turned by 270 degrees": each(transposed, rows_mirrored),
     "transposed, turned by 180 degrees": each(transposed, rows_mirrored, columns_mirrored),
     "numbered from above": numbered_from_above,
-    "signed, intercept 0": each(rescaled(1, 0, 1)),
+    "signed, intercept 0": each(rescaled(None, 0, 1)),
     "unsigned, slope 0.5": each(rescaled(0.5, -1024, 0)),
     "MONOCHROME1": each(attribute(PhotometricInterpretation="MONOCHROME1")),
     "legacy converted enhanced CT": enhanced,
@@ -173,7 +187,8 @@ CODED = {
 LOSSY = {
     "JPEG-LS within 3 HU": each(nearly_lossless),
     "noise of 10 HU more": each(noise),
-    "half the matrix": each(half_matrix),
+    "twice the matrix": each(matrix(2)),
+    "three quarters of the matrix": each(matrix(0.75)),
     "pairs of slices averaged": pairs_averaged,
 }
 KEPT = [*LOSSLESS, *CODED]
@@ -243,16 +258,12 @@ def venography(images):
     return [another(image, -600.0, AcquisitionNumber=7) for image in images[:: max(len(images) // 12, 1)]]
 
 
-def blurred(image):
-    return with_pixels(image, numpy.rint(ndimage.uniform_filter(pixels(image).astype(float), 5)))
-
-
 HEAPS = {
     "a localizer that says AXIAL": plus(localizer),
     "a sagittal reformat": plus(sagittal),
     "12 slices of bolus tracking": plus(lambda images: [another(middle(images), 0.0, AcquisitionNumber=90 + index, AcquisitionTime=f"1000{index:02}", ContentTime=f"1000{index:02}") for index in range(12)]),
     "a second acquisition between the slices": plus(shifted_acquisition),
-    "a second kernel at the same positions": plus(lambda images: [blurred(another(image, ConvolutionKernel="B10f")) for image in images]),
+    "a second kernel at the same positions": plus(lambda images: [noise(noise(noise(another(image, ConvolutionKernel="B70f")))) for image in images]),
     "a copy 0.005 mm away": plus(lambda images: [another(middle(images), 0.005)]),
     "a copy that differs": plus(differing),
     "a corrupt slice at the end": plus(corrupt),
@@ -260,7 +271,7 @@ HEAPS = {
     "a page in colour": plus(colour),
     "a slice far away": plus(lambda images: [another(images[0], -900.0)]),
     "a slice of another frame of reference": plus(lambda images: [another(middle(images), 0.3, FrameOfReferenceUID=generate_uid())]),
-    "a slice with a coarser matrix": plus(lambda images: [half_matrix(another(middle(images), 0.4))]),
+    "a slice with a coarser matrix": plus(lambda images: [matrix(0.5)(another(middle(images), 0.4))]),
     "twelve slices of a venography": plus(venography),
     "a MIP of the same place": plus(lambda images: [another(image, 0.0, ImageType=["DERIVED", "SECONDARY", "AXIAL", "MIP"]) for image in images[::10]]),
     "iodine maps at the same positions": plus(lambda images: [another(image, 0.0, RescaleType="MGML") for image in images]),

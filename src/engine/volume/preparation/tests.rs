@@ -223,8 +223,10 @@ fn around_the_lungs_the_body_goes_on_beyond_the_field_of_view() {
             let place = preparer.geometry().to_voxel(PatientPoint([x, 0.0, 0.0]));
             preparer.images(1..2)[(0, place.row.round() as usize, place.column.round() as usize)]
         };
-        assert_eq!([-38.0, 38.0].map(|x| at(Crop::LungBox, x)), [0.5, 0.5], "tissue goes on");
-        assert_eq!([-38.0, 38.0].map(|x| at(Crop::Body, x)), [0.0, 0.0], "padding is shown as it is");
+        for x in [-38.0, 38.0] {
+            assert!((at(Crop::LungBox, x) - 0.5).abs() < 1e-6, "tissue goes on");
+            assert!(at(Crop::Body, x) < 1e-6, "padding is shown as it is");
+        }
         assert_eq!(at(Crop::LungBox, -28.0).to_bits(), at(Crop::Body, -28.0).to_bits());
     }
 }
