@@ -23,7 +23,7 @@ use self::morphology::part;
 use super::AnalyseError;
 use super::findings::{Lung, Lungs};
 use crate::engine::models::networks::{LungClasses, LungNetwork};
-use crate::engine::volume::part::{Part, bounds};
+use crate::engine::volume::part::{Part, bounds, count};
 use crate::engine::volume::preparation::{Preparer, Upsampler};
 use crate::engine::volume::{BACKGROUND, Geometry, LEFT_LUNG, LungMask, RIGHT_LUNG, Volume, VoxelPoint};
 
@@ -127,16 +127,17 @@ fn measure_side(mask: &LungMask, geometry: &Geometry, side: u8) -> Option<Lung> 
 /// Number of voxels of a label on a slice and the sums of their columns and rows.
 fn slice_moments(image: &ArrayView2<'_, u8>, side: u8) -> [u64; 3] {
     let mut of_columns = Array1::<u32>::zeros(image.ncols());
-    let (mut count, mut rows) = (0, 0);
+    let (mut voxels, mut rows) = (0, 0);
     for (row, line) in image.outer_iter().enumerate() {
-        let of_row = line.iter().filter(|label| **label == side).count() as u64;
+        let of_row = count(line, |label| *label == side) as u64;
         if of_row > 0 {
-            of_columns.zip_mut_with(&line, |count, label| *count += u32::from(*label == side));
-            (count, rows) = (count + of_row, rows + of_row * row as u64);
+            // There are fewer rows than overflow it.
+            of_columns.zip_mut_with(&line, |count, label| *count = count.wrapping_add(u32::from(*label == side)));
+            (voxels, rows) = (voxels + of_row, rows + of_row * row as u64);
         }
     }
     let columns = of_columns.iter().zip(0_u64..).map(|(count, column)| u64::from(*count) * column).sum();
-    [count, columns, rows]
+    [voxels, columns, rows]
 }
 
 /// The voxel of the mask nearest to its centroid, on the nearest slice that has one: a lung curves around the heart,

@@ -20,6 +20,7 @@ mod statements;
 use ndarray::parallel::prelude::*;
 use ndarray::{ArrayView2, Axis};
 
+use super::volume::part::count;
 use super::volume::{LEFT_LUNG, RIGHT_LUNG};
 pub use context::Context;
 pub use error::ReportError;
@@ -67,7 +68,7 @@ fn check(context: &Context) -> Result<(), ReportError> {
     for (name, label, lung) in
         [("left", LEFT_LUNG, &context.findings.lungs.left), ("right", RIGHT_LUNG, &context.findings.lungs.right)]
     {
-        let of_slice = |mask: ArrayView2<'_, u8>| mask.iter().filter(|voxel| **voxel == label).count() as u64;
+        let of_slice = |mask: ArrayView2<'_, u8>| count(mask, |voxel| *voxel == label) as u64;
         let found: u64 = context.lungs.0.axis_iter(Axis(0)).into_par_iter().map(of_slice).sum();
         let named = lung.as_ref().map_or(0, |lung| lung.voxels);
         if found != named {

@@ -13,6 +13,7 @@ use crate::dicom::Concept;
 use crate::dicom::concept::{dcm, sct};
 use crate::dicom::elements::{self, DataSet};
 use crate::engine::report::ResultKind;
+use crate::engine::volume::part::count;
 use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG};
 
 /// One lung as a segment.
@@ -73,7 +74,7 @@ fn segments(context: &Context) -> Vec<Segment> {
     ];
     let present = known.into_iter().filter_map(|(label, name, side, colour)| {
         let slices = context.lungs.0.axis_iter(Axis(0)).into_par_iter().enumerate();
-        let slices = slices.filter(|(_, mask)| mask.iter().any(|voxel| *voxel == label));
+        let slices = slices.filter(|(_, mask)| count(mask, |voxel| *voxel == label) > 0);
         let slices: Vec<usize> = slices.map(|(slice, _)| slice).collect();
         (!slices.is_empty()).then_some((label, name, side, colour, slices))
     });

@@ -20,6 +20,12 @@ pub fn bounds<T>(image: &ArrayView2<'_, T>, is: impl Fn(&T) -> bool) -> Option<P
     lines.reduce(|one, other| hull(&one, &other))
 }
 
+/// Number of pixels of an image or a line for which `is` holds. The sum is not checked for overflow, pixel by pixel, so
+/// that many are counted at once.
+pub fn count<'a, T: 'a>(pixels: impl IntoIterator<Item = &'a T>, is: impl Fn(&T) -> bool) -> usize {
+    pixels.into_iter().fold(0_usize, |count, pixel| count.wrapping_add(usize::from(is(pixel))))
+}
+
 /// The smallest part that holds two others.
 pub fn hull(one: &Part, other: &Part) -> Part {
     [0, 1].map(|axis| one[axis].start.min(other[axis].start)..one[axis].end.max(other[axis].end))

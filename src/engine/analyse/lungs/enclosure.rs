@@ -1,6 +1,6 @@
 //! What lies around the pixels of a slice: the body, or a table, clothes and padding.
 
-use ndarray::{Array2, ArrayView2, Axis, Slice};
+use ndarray::{Array1, Array2, ArrayView2, Axis, Slice, Zip};
 
 use super::runs::stretches;
 
@@ -58,18 +58,22 @@ fn thick_along_rows(image: &ArrayView2<'_, i16>, tissue: i16, least: usize) -> A
 
 /// The same along columns: row by row, because the pixels of a column lie far apart in memory.
 fn thick_along_columns(image: &ArrayView2<'_, i16>, tissue: i16, least: usize) -> Array2<bool> {
+    let mut lengths = Array2::<u16>::zeros(image.dim());
+    let mut above = Array1::<u16>::zeros(image.ncols());
+    for (line, mut lengths) in image.outer_iter().zip(lengths.outer_iter_mut()) {
+        Zip::from(&mut above).and(&mut lengths).and(&line).for_each(|above, length, value| {
+            *above = above.saturating_add(1) * u16::from(*value >= tissue);
+            *length = *above;
+        });
+    }
+    // The lowest pixel of a stretch has its whole length, which the pixels above it take.
     let mut thick = Array2::from_elem(image.dim(), false);
-    // Where a stretch is long enough, its pixels above are marked once, and each further pixel as it comes.
-    let mut lengths = vec![0; image.ncols()];
-    for (row, line) in image.outer_iter().enumerate() {
-        for (column, (length, value)) in lengths.iter_mut().zip(line).enumerate() {
-            *length = if *value >= tissue { *length + 1 } else { 0 };
-            if *length == least {
-                (row + 1 - least..=row).for_each(|row| thick[(row, column)] = true);
-            } else if *length > least {
-                thick[(row, column)] = true;
-            }
-        }
+    let mut whole = Array1::<u16>::zeros(image.ncols());
+    for (lengths, mut thick) in lengths.outer_iter().zip(thick.outer_iter_mut()).rev() {
+        Zip::from(&mut whole).and(&mut thick).and(&lengths).for_each(|whole, thick, length| {
+            *whole = if *length == 0 { 0 } else { (*whole).max(*length) };
+            *thick = usize::from(*whole) >= least;
+        });
     }
     thick
 }

@@ -1,5 +1,6 @@
 //! How much lung lies below and above the stack.
 
+use crate::engine::volume::part::count;
 use crate::engine::volume::{Geometry, LEFT_LUNG, LungMask, RIGHT_LUNG};
 
 /// Height over which it is measured how a lung tapers towards an end of the stack, in millimetres.
@@ -14,7 +15,7 @@ pub(super) fn beyond_stack(mask: &LungMask, geometry: &Geometry) -> [f64; 2] {
         let [column, row, step] = geometry.spacing;
         let area = |slice: usize| {
             let labels = mask.0.index_axis(ndarray::Axis(0), slice);
-            labels.iter().filter(|label| **label == side).count() as f64 * column * row
+            count(labels, |label| *label == side) as f64 * column * row
         };
         let last = mask.0.dim().0.saturating_sub(1);
         let inside = ((TAPER_MM / step).round().max(1.0) as usize).min(last);

@@ -6,6 +6,7 @@ use ndarray::{ArrayView2, Axis};
 use crate::engine::analyse::findings::{Completeness, Lungs};
 use crate::engine::volume::coarse::CoarseGrid;
 use crate::engine::volume::components::filled;
+use crate::engine::volume::part::count;
 use crate::engine::volume::{BACKGROUND, Geometry, LungMask, Reason, Rejection, Volume};
 
 /// Hounsfield units between which air belongs to a lung: above are its vessels, below are bowel gas, airways and
@@ -22,12 +23,16 @@ const CUT_SHARE: f64 = 0.1;
 /// to 200; abdomen and pelvis with the lung bases in them below 15.
 pub(super) fn not_a_chest(volume: &Volume, lungs: &LungMask, smallest: f64) -> Option<Rejection> {
     let length = stack_centimetres(&volume.geometry);
-    let in_mask = lungs.0.iter().zip(&volume.hounsfield).filter(|(label, _)| **label != BACKGROUND);
-    let (mut mask, mut aerated) = (0, 0);
-    for (_, hounsfield) in in_mask {
-        mask += 1;
-        aerated += usize::from(LUNG_AIR.contains(hounsfield));
-    }
+    let of_slice = |(labels, image): (ArrayView2<'_, u8>, ArrayView2<'_, i16>)| {
+        labels.iter().zip(image).fold([0_usize; 2], |[mask, aerated], (label, hounsfield)| {
+            let inside = *label != BACKGROUND;
+            let with_air = inside & LUNG_AIR.contains(hounsfield);
+            [mask.wrapping_add(usize::from(inside)), aerated.wrapping_add(usize::from(with_air))]
+        })
+    };
+    let slices = lungs.0.axis_iter(Axis(0)).into_par_iter().zip(volume.hounsfield.axis_iter(Axis(0)));
+    let sums = |one: [usize; 2], other: [usize; 2]| [one[0] + other[0], one[1] + other[1]];
+    let [mask, aerated] = slices.map(of_slice).reduce(|| [0; 2], sums);
     let area = |voxels: usize| voxels as f64 * volume.geometry.voxel_millilitres() / length;
     // A field of view that cuts the chest joins its air to the border; the mask still covers it.
     let air = (lung_air_millilitres(volume) / length).max(area(aerated));
@@ -73,11 +78,8 @@ pub(super) fn cut(
     largest_cut: f64,
 ) -> Option<Rejection> {
     let [column, row, _] = volume.geometry.spacing;
-    let areas: Vec<f64> = lungs
-        .0
-        .outer_iter()
-        .map(|slice| slice.iter().filter(|label| **label != BACKGROUND).count() as f64 * column * row / 100.0)
-        .collect();
+    let area = |slice: ArrayView2<'_, u8>| count(slice, |label| *label != BACKGROUND) as f64 * column * row / 100.0;
+    let areas: Vec<f64> = lungs.0.axis_iter(Axis(0)).into_par_iter().map(area).collect();
     let largest = areas.iter().copied().fold(0.0, f64::max);
     let is_cut = |area: &f64| *area > largest_cut && *area > CUT_SHARE * largest;
     let ends: Vec<String> = [("bottom", areas.first()?), ("top", areas.last()?)]
