@@ -28,6 +28,11 @@ pub fn uid(data_set: &DataSet, tag: Tag) -> Option<Uid> {
     Uid::parse(&text(data_set, tag)?).ok()
 }
 
+/// The items of a sequence; none if it is absent.
+pub fn items(data_set: &DataSet, tag: Tag) -> &[DataSet] {
+    data_set.get(tag).and_then(|element| element.items()).unwrap_or_default()
+}
+
 /// The first value as a finite number, also from decimal and integer strings.
 pub fn number(data_set: &DataSet, tag: Tag) -> Option<f64> {
     numbers(data_set, tag)?.first().copied()

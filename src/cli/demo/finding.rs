@@ -4,10 +4,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
-use crate::dicom::elements::{self, DataSet};
+use crate::dicom::elements::{self, DataSet, items};
 
 /// Content for programs, which is left out: the image library, identifiers, coordinates.
 const IMAGE_LIBRARY: &str = "111028";
@@ -89,14 +88,10 @@ fn meaning(code: &DataSet) -> Option<String> {
     elements::text(code, tags::CODE_MEANING)
 }
 
-fn items(data_set: &DataSet, tag: Tag) -> &[DataSet] {
-    data_set.get(tag).and_then(|element| element.value().items()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use dicom_core::value::DataSetSequence;
-    use dicom_core::{DataElement, VR};
+    use dicom_core::{DataElement, Tag, VR};
 
     use super::*;
 

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use dicom_object::{FileDicomObject, InMemDicomObject};
 use image::{Rgb, RgbImage};
 
 use super::super::CliError;
-use crate::dicom::elements::{self, DataSet};
+use crate::dicom::elements::{self, DataSet, items};
 
 type Object = FileDicomObject<InMemDicomObject>;
 
@@ -103,10 +102,6 @@ fn grey(source: &str, images: &[PathBuf], width: u32, height: u32) -> Result<Rgb
         Rgb([shade; 3])
     });
     Ok(picture)
-}
-
-fn items(data_set: &DataSet, tag: Tag) -> &[DataSet] {
-    data_set.get(tag).and_then(|element| element.value().items()).unwrap_or_default()
 }
 
 fn size(object: &Object) -> Result<(u32, u32), CliError> {

@@ -334,7 +334,7 @@ impl<'a> Header<'a> {
     /// most attributes must be present, with or without a value.
     pub(super) fn requests(&self) -> Vec<DataSet> {
         let source = &self.context.volume.header;
-        let items = source.get(tags::REQUEST_ATTRIBUTES_SEQUENCE).and_then(|element| element.items());
+        let items = elements::items(source, tags::REQUEST_ATTRIBUTES_SEQUENCE);
         let request = |item: &DataSet| {
             let copied = [
                 tags::ACCESSION_NUMBER,
@@ -342,19 +342,19 @@ impl<'a> Header<'a> {
                 tags::REQUESTED_PROCEDURE_DESCRIPTION,
                 tags::REQUESTED_PROCEDURE_ID,
             ];
-            let codes = item.get(tags::REQUESTED_PROCEDURE_CODE_SEQUENCE).and_then(|element| element.items());
+            let codes = elements::items(item, tags::REQUESTED_PROCEDURE_CODE_SEQUENCE);
             let base = empty()
                 .with(tags::STUDY_INSTANCE_UID, self.study.as_str())
                 .with_items(tags::REFERENCED_STUDY_SEQUENCE, Vec::new())
                 .with(tags::ACCESSION_NUMBER, elements::text(source, tags::ACCESSION_NUMBER).unwrap_or_default())
                 .with(tags::REQUESTED_PROCEDURE_DESCRIPTION, "")
-                .with_items(tags::REQUESTED_PROCEDURE_CODE_SEQUENCE, codes.unwrap_or_default().to_vec())
+                .with_items(tags::REQUESTED_PROCEDURE_CODE_SEQUENCE, codes.to_vec())
                 .with(tags::REQUESTED_PROCEDURE_ID, "")
                 .with(tags::PLACER_ORDER_NUMBER_IMAGING_SERVICE_REQUEST, "")
                 .with(tags::FILLER_ORDER_NUMBER_IMAGING_SERVICE_REQUEST, "");
             copied.into_iter().filter_map(|tag| item.get(tag)).fold(base, with_element)
         };
-        items.unwrap_or_default().iter().map(request).collect()
+        items.iter().map(request).collect()
     }
 
     /// The source image of a slice.

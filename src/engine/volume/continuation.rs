@@ -6,8 +6,7 @@
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-/// A pixel, by row and column.
-type Pixel = (usize, usize);
+use super::field_of_view::{Pixel, neighbours};
 
 /// For each pixel that was not reconstructed, the nearest one that was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,19 +15,9 @@ pub(super) struct Continuation(Vec<(Pixel, Pixel)>);
 impl Continuation {
     /// Of an image whose pixels were reconstructed where `seen` holds. Nothing is continued where nothing was seen.
     pub(super) fn of(seen: &ArrayView2<'_, bool>) -> Self {
-        let is_seen = |row: usize, column: usize| seen.get((row, column)).is_none_or(|seen| *seen);
-        let rim: Vec<Pixel> = pixels(seen)
-            .filter(|(row, column)| {
-                let (row, column) = (*row, *column);
-                let next = [
-                    (row.wrapping_sub(1), column),
-                    (row + 1, column),
-                    (row, column.wrapping_sub(1)),
-                    (row, column + 1),
-                ];
-                seen[(row, column)] && next.into_iter().any(|(row, column)| !is_seen(row, column))
-            })
-            .collect();
+        let is_seen = |pixel: Pixel| seen.get(pixel).is_none_or(|seen| *seen);
+        let is_at_rim = |pixel: &Pixel| seen[*pixel] && neighbours(*pixel).into_iter().any(|next| !is_seen(next));
+        let rim: Vec<Pixel> = pixels(seen).filter(is_at_rim).collect();
         let nearest =
             |pixel: Pixel| Some((pixel, rim.iter().copied().min_by_key(|other| squared_distance(pixel, *other))?));
         Self(pixels(seen).filter(|pixel| !seen[*pixel]).filter_map(nearest).collect())

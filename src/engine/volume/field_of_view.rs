@@ -12,7 +12,7 @@ const PADDING_BELOW: i16 = -900;
 const TOLERANCE: u16 = 16;
 
 /// A pixel, by row and column.
-type Pixel = (usize, usize);
+pub(super) type Pixel = (usize, usize);
 
 /// Where a pixel lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +129,7 @@ fn connected(start: Pixel, (rows, columns): (usize, usize), is: impl Fn(Pixel) -
 }
 
 /// The four neighbours of a pixel; those before the first row or column have an index beyond every image.
-fn neighbours((row, column): Pixel) -> [Pixel; 4] {
+pub(super) fn neighbours((row, column): Pixel) -> [Pixel; 4] {
     [(row.wrapping_sub(1), column), (row + 1, column), (row, column.wrapping_sub(1)), (row, column + 1)]
 }
 

@@ -8,10 +8,9 @@
 use std::fmt;
 
 use dicom_dictionary_std::tags;
-use dicom_object::Tag;
 
 use super::attribute::excerpt;
-use crate::dicom::elements::{DataSet, number, text, texts};
+use crate::dicom::elements::{DataSet, items, number, text, texts};
 
 /// Why an image is no slice in Hounsfield units, in words with tag and value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +113,7 @@ fn projection(header: &DataSet) -> Option<String> {
         .or_else(|| stated(tags::VOLUME_BASED_CALCULATION_TECHNIQUE, "Volume Based Calculation Technique"))
         .or_else(|| {
             let mut codes =
-                items(header, tags::DERIVATION_CODE_SEQUENCE).filter_map(|item| text(item, tags::CODE_VALUE));
+                items(header, tags::DERIVATION_CODE_SEQUENCE).iter().filter_map(|item| text(item, tags::CODE_VALUE));
             let (code, meaning) = codes.find_map(|code| known(&DERIVATIONS, &code))?;
             let tag = tags::DERIVATION_CODE_SEQUENCE;
             Some(format!("a projection: Derivation Code Sequence {tag} has the code {code}, {meaning}"))
@@ -139,6 +138,7 @@ fn other_mapping(header: &DataSet) -> Option<String> {
     /// The Hounsfield unit in UCUM, and as it is written beside it.
     const HOUNSFIELD: [&str; 2] = ["[hnsf'U]", "HU"];
     let units: Vec<String> = items(header, tags::REAL_WORLD_VALUE_MAPPING_SEQUENCE)
+        .iter()
         .flat_map(|mapping| items(mapping, tags::MEASUREMENT_UNITS_CODE_SEQUENCE))
         .filter_map(|unit| text(unit, tags::CODE_VALUE))
         .collect();
@@ -159,11 +159,6 @@ fn known<'a>(table: &[(&'a str, &'a str)], value: &str) -> Option<(&'a str, &'a 
     table.iter().copied().find(|(known, _)| known.eq_ignore_ascii_case(value))
 }
 
-fn items(data_set: &DataSet, tag: Tag) -> impl Iterator<Item = &DataSet> {
-    let sequence = data_set.element_opt(tag).ok().flatten();
-    sequence.and_then(|sequence| sequence.items()).into_iter().flatten()
-}
-
 /// A virtual monochromatic image: Hounsfield units as an X-ray beam of one energy would give them ([PS3.3
 /// C.8.2.1.1.1](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.8.2.html), VMI).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -178,7 +173,7 @@ impl Monochromatic {
     /// Monoenergetic Energy Equivalent (0018,937C) is the energy. Images of scanners that do not know the attribute have
     /// it in words, `70 keV`, in Image Type, Series Description or Derivation Description.
     pub fn of(header: &DataSet) -> Option<Self> {
-        let mut characteristics = items(header, tags::MULTIENERGY_CT_CHARACTERISTICS_SEQUENCE);
+        let mut characteristics = items(header, tags::MULTIENERGY_CT_CHARACTERISTICS_SEQUENCE).iter();
         let kev = characteristics
             .find_map(|item| number(item, tags::MONOENERGETIC_ENERGY_EQUIVALENT))
             .or_else(|| {

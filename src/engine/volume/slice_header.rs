@@ -12,7 +12,7 @@ use super::rejection::{Reason, Rejection};
 use super::stored_image::StoredImage;
 use crate::dicom::bounded::ReadError;
 use crate::dicom::concatenation::Part;
-use crate::dicom::elements::{DataSet, integer, text, texts, uid};
+use crate::dicom::elements::{DataSet, integer, items, text, texts, uid};
 use crate::dicom::{EnhancedCt, FrameNumber, SourceImage, Uid};
 
 /// Whom an image shows. All images of a series must agree on it, because results take it from one of them.
@@ -205,8 +205,7 @@ fn slice_header(
 /// Conversion Source Attributes
 /// ([PS3.3 C.7.6.16.2.23](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.7.6.16.2.23.html)).
 fn converted_from(header: &DataSet) -> Option<Uid> {
-    let sources = header.get(tags::CONVERSION_SOURCE_ATTRIBUTES_SEQUENCE)?;
-    uid(sources.items()?.first()?, tags::REFERENCED_SOP_INSTANCE_UID)
+    uid(items(header, tags::CONVERSION_SOURCE_ATTRIBUTES_SEQUENCE).first()?, tags::REFERENCED_SOP_INSTANCE_UID)
 }
 
 /// An identifier; the error says whether it is missing or has characters that no identifier has.

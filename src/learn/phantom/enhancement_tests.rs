@@ -23,9 +23,8 @@ fn scanned(exam: &Exam) -> (Volume, LungMask) {
     let rendered: Vec<Slice> = exam.slices().collect();
     for (slice, rendered) in rendered.iter().enumerate() {
         for (index, (stored, lung)) in rendered.stored.iter().zip(&rendered.lungs).enumerate() {
-            let number = if storage.signed { f32::from(*stored as i16) } else { f32::from(*stored) };
             let place = (slice, index / columns, index % columns);
-            hounsfield[place] = ((number * storage.slope + storage.intercept) as i16).max(-1024);
+            hounsfield[place] = (storage.hounsfield(*stored) as i16).max(-1024);
             lungs[place] = *lung;
         }
     }

@@ -224,8 +224,7 @@ mod tests {
             let voxel = geometry.to_voxel(PatientPoint(place));
             let [slice, row, column] = [voxel.slice, voxel.row, voxel.column].map(|index| index.round() as usize);
             let stored = slices[slice].get_or_insert_with(|| exam.slice(slice).stored)[row * geometry.size[0] + column];
-            let number = if storage.signed { f32::from(stored as i16) } else { f32::from(stored) };
-            number * storage.slope + storage.intercept
+            storage.hounsfield(stored)
         }
     }
 

@@ -25,6 +25,13 @@ impl Storage {
             if self.signed { (-(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1) } else { (0, (1 << self.bits) - 1) };
         stored.clamp(low, high)
     }
+
+    /// Hounsfield units of the bits of a stored number.
+    #[cfg(test)]
+    pub(super) fn hounsfield(&self, bits: u16) -> f32 {
+        let stored = if self.signed { f32::from(bits as i16) } else { f32::from(bits) };
+        stored * self.slope + self.intercept
+    }
 }
 
 /// The scanners of a site and how they are used there.

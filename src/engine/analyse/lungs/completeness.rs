@@ -16,6 +16,7 @@ use super::scale::Scale;
 use crate::engine::analyse::findings::{Completeness, Lung, Lungs, SideCompleteness};
 use crate::engine::volume::coarse::CoarseGrid;
 use crate::engine::volume::field_of_view::{FieldOfView, Place};
+use crate::engine::volume::percentile::median;
 use crate::engine::volume::{BACKGROUND, LEFT_LUNG, LungMask, PatientPoint, RIGHT_LUNG, Volume, VoxelPoint};
 
 /// Cells of the grid, in millimetres.
@@ -127,12 +128,7 @@ impl<'a> Grid<'a> {
                 middles.push(f64::midpoint(right, left));
             }
         }
-        let median = middles.len() / 2;
-        let middle = if middles.is_empty() {
-            self.middle_of_tissue()
-        } else {
-            *middles.select_nth_unstable_by(median, f64::total_cmp).1
-        };
+        let middle = median(middles.into_iter(), 1).unwrap_or_else(|| self.middle_of_tissue());
         Chest { middle, reach: (middle - sides[0]).max(sides[1] - middle), depth }
     }
 

@@ -7,6 +7,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 use super::cells::Cells;
 use crate::engine::volume::BACKGROUND;
 use crate::engine::volume::components::label;
+use crate::engine::volume::part::bounds;
 
 /// Air of an airway is darker, in Hounsfield units; the lung around it is not, but for emphysema.
 const AIRWAY_BELOW: f32 = -800.0;
@@ -62,12 +63,9 @@ pub(super) fn carina(cells: &Cells) -> Option<Carina> {
 
 impl Air {
     fn of(hounsfield: &ArrayView2<f32>, labels: &ArrayView2<u8>) -> Self {
-        let has_lung = |row: &usize| labels.row(*row).iter().any(|label| *label != BACKGROUND);
-        let rows = 0..labels.nrows();
-        let lungs = rows.clone().find(has_lung).zip(rows.rev().find(has_lung));
-        let within = |row: usize| lungs.is_some_and(|(first, last)| (first..=last).contains(&row));
+        let [rows, _] = bounds(labels, |label| *label != BACKGROUND).unwrap_or_default();
         let air = Array2::from_shape_fn(labels.dim(), |(row, column)| {
-            within(row) && hounsfield[(row, column)] < AIRWAY_BELOW
+            rows.contains(&row) && hounsfield[(row, column)] < AIRWAY_BELOW
         });
         let numbers = label(&air.insert_axis(Axis(0))).remove_axis(Axis(0));
         let mut regions = vec![Region::new(); numbers.iter().max().map_or(0, |last| *last as usize)];

@@ -3,6 +3,7 @@
 use ndarray::{Array2, ArrayView2};
 
 use super::cells::{CELL_MM, Cells};
+use crate::engine::volume::part::bounds;
 use crate::engine::volume::percentile::brightest_tenth;
 use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG, Reason, Rejection};
 
@@ -118,12 +119,9 @@ fn layers(mediastinum: &Mediastinum) -> Vec<Layer> {
 /// of the spine.
 fn between_lungs(labels: &ArrayView2<u8>) -> Array2<bool> {
     let mut between = Array2::from_elem(labels.dim(), false);
-    let has_lung = |row: &usize| labels.row(*row).iter().any(|label| *label != BACKGROUND);
-    let rows = 0..labels.nrows();
-    let (Some(first), Some(last)) = (rows.clone().find(has_lung), rows.clone().rfind(has_lung)) else {
-        return between;
-    };
-    let depth = (last - first) as f64;
+    let Some([rows, _]) = bounds(labels, |label| *label != BACKGROUND) else { return between };
+    let first = rows.start;
+    let depth = (rows.len() - 1) as f64;
     let seen = (first as f64 + 0.15 * depth).ceil() as usize..=(first as f64 + 0.5 * depth).floor() as usize;
     for row in seen {
         let line = labels.row(row);

@@ -11,6 +11,7 @@ use super::airway::{Carina, carina};
 use super::cells::{CELL_MM, Cells};
 use crate::config::QualityConfig;
 use crate::engine::analyse::enhancement::{Enhancement, Vessel};
+use crate::engine::volume::percentile::median;
 use crate::engine::volume::{Geometry, Reason, Rejection};
 
 /// Millimetres below the carina in which the vessels are measured.
@@ -64,7 +65,7 @@ pub(super) fn measure(cells: &Cells, source: &Geometry) -> Enhancement {
     let slices = carina.slice.saturating_sub(to)..=carina.slice.saturating_sub(from);
     let Some((ascending, descending)) = aorta(cells, &slices, carina) else { return Enhancement::default() };
     let vessel = |discs: &[Disc]| {
-        let hounsfield = median(discs.iter().map(|disc| disc.mean))?;
+        let hounsfield = median(discs.iter().map(|disc| disc.mean), 1)?;
         let off = |disc: &&Disc| (disc.mean - hounsfield).abs();
         let best = discs.iter().min_by(|a, b| off(a).total_cmp(&off(b)))?;
         Some(Vessel { hounsfield, place: cells.source([best.slice, best.row, best.column], source) })
@@ -92,7 +93,8 @@ fn aorta(cells: &Cells, slices: &RangeInclusive<usize>, carina: Carina) -> Optio
     let landmark = [carina.row, carina.column];
     ASCENDING.iter().find_map(|window| {
         let ascending = straight(discs(cells, slices, landmark, window, |_| true));
-        let level = median(ascending.iter().map(|disc| disc.mean)).filter(|_| ascending.len() >= FEWEST_ASCENDING)?;
+        let level =
+            median(ascending.iter().map(|disc| disc.mean), 1).filter(|_| ascending.len() >= FEWEST_ASCENDING)?;
         let same = |mean: f64| (mean - level).abs() <= SAME_AORTA * level;
         let descending = straight(discs(cells, slices, landmark, &DESCENDING, same));
         (descending.len() >= FEWEST).then_some((ascending, descending))
@@ -104,7 +106,7 @@ fn trunk(cells: &Cells, slices: &RangeInclusive<usize>, ascending: &[Disc]) -> V
     let Some([row, column]) = middle(ascending) else { return Vec::new() };
     let mut discs = discs(cells, slices, [row as usize, column as usize], &TRUNK, |_| true);
     discs.retain(is_even);
-    let Some(level) = median(discs.iter().map(|disc| disc.mean)) else { return Vec::new() };
+    let Some(level) = median(discs.iter().map(|disc| disc.mean), 1) else { return Vec::new() };
     discs.retain(|disc| (disc.mean - level).abs() <= SAME_TRUNK * level);
     if discs.len() < FEWEST { Vec::new() } else { discs }
 }
@@ -122,14 +124,8 @@ fn is_even(disc: &Disc) -> bool {
 
 /// Median row and column.
 fn middle(discs: &[Disc]) -> Option<[f64; 2]> {
-    let row = median(discs.iter().map(|disc| disc.row as f64))?;
-    Some([row, median(discs.iter().map(|disc| disc.column as f64))?])
-}
-
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
+    let row = median(discs.iter().map(|disc| disc.row as f64), 1)?;
+    Some([row, median(discs.iter().map(|disc| disc.column as f64), 1)?])
 }
 
 /// The most even disc of blood of each slice whose mean is `wanted`.

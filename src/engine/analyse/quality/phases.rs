@@ -7,6 +7,7 @@
 use ndarray::Axis;
 
 use super::contrast::Mediastinum;
+use crate::engine::volume::percentile::median;
 use crate::engine::volume::{Reason, Rejection};
 
 /// Cells brighter than this, in Hounsfield units, on both slices hold contrast agent.
@@ -61,13 +62,11 @@ fn change(mediastinum: &Mediastinum, slice: usize) -> Option<f64> {
     let upper = slice + APART;
     let between = [&mediastinum.between[slice], mediastinum.between.get(upper)?];
     let [below, above] = [slice, upper].map(|slice| mediastinum.cells.hounsfield.index_axis(Axis(0), slice));
-    let mut changes: Vec<f64> = below
+    let changes = below
         .iter()
         .zip(above)
         .zip(between[0].iter().zip(between[1]))
         .filter(|((below, above), (first, second))| **first && **second && **below > BLOOD && **above > BLOOD)
-        .map(|((below, above), _)| f64::from(above - below))
-        .collect();
-    let middle = changes.len() / 2;
-    (changes.len() >= FEWEST_CELLS).then(|| *changes.select_nth_unstable_by(middle, f64::total_cmp).1)
+        .map(|((below, above), _)| f64::from(above - below));
+    median(changes, FEWEST_CELLS)
 }

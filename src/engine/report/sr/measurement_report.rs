@@ -67,8 +67,7 @@ fn target(finding: &TargetFinding) -> Option<ContentItem> {
 
 /// The imaging procedure as the study names it, or as configured; never the algorithm.
 fn procedure(context: &Context) -> Concept {
-    let element = context.volume.header.get(tags::PROCEDURE_CODE_SEQUENCE);
-    let item = element.and_then(|element| element.items()?.first());
+    let item = elements::items(&context.volume.header, tags::PROCEDURE_CODE_SEQUENCE).first();
     let coded = item.and_then(|item| {
         Some(Concept {
             value: elements::text(item, tags::CODE_VALUE)?.into(),

@@ -15,7 +15,7 @@ use dicom_dictionary_std::{tags, uids};
 use super::Context;
 use super::element::Compose;
 use super::header::{Document, Header, ObjectIdentity};
-use crate::dicom::elements::DataSet;
+use crate::dicom::elements::{self, DataSet};
 use crate::engine::report::ResultKind;
 
 /// The report; it names the segmentation where there is one.
@@ -38,11 +38,11 @@ pub(super) fn build(context: &Context, header: &Header, segmentation: Option<&Ob
 /// SR document series and SR document general modules
 /// ([PS3.3 C.17](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.17.html)).
 fn document(context: &Context, header: &Header, identity: &ObjectIdentity, description: &str) -> DataSet {
-    let procedure = context.volume.header.get(tags::PROCEDURE_CODE_SEQUENCE).and_then(|element| element.items());
+    let procedure = elements::items(&context.volume.header, tags::PROCEDURE_CODE_SEQUENCE);
     header
         .compose(identity, "SR", description)
         .with_items(tags::REFERENCED_PERFORMED_PROCEDURE_STEP_SEQUENCE, Vec::new())
-        .with_items(tags::PERFORMED_PROCEDURE_CODE_SEQUENCE, procedure.unwrap_or_default().to_vec())
+        .with_items(tags::PERFORMED_PROCEDURE_CODE_SEQUENCE, procedure.to_vec())
         .with_requests(header)
         .with(tags::COMPLETION_FLAG, "COMPLETE")
         .with(tags::VERIFICATION_FLAG, "UNVERIFIED")
