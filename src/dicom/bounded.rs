@@ -72,9 +72,11 @@ pub fn sop_class_uid(path: &Path) -> Option<super::Uid> {
 
 /// A file's bytes, no more than the limit allows.
 pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, ReadError> {
-    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    let most = limits.object_bytes().saturating_add(1);
     // Pipes and files that grow have no size to ask for, so the reading itself is bounded.
-    std::fs::File::open(path)?.take(limits.object_bytes().saturating_add(1)).read_to_end(&mut bytes)?;
+    let mut bytes = Vec::with_capacity(file.metadata()?.len().min(most) as usize + 1);
+    file.take(most).read_to_end(&mut bytes)?;
     check_size(bytes.len() as u64, limits)?;
     Ok(bytes)
 }

@@ -170,12 +170,7 @@ mod tests {
             position: geometry.to_patient(VoxelPoint { column: 0.0, row: 0.0, slice: index as f64 }),
         };
         let slices = (0..30).map(slice).collect();
-        Volume {
-            geometry,
-            hounsfield: Array3::zeros((30, 40, 60)),
-            slices,
-            header: dicom_object::InMemDicomObject::new_empty(),
-        }
+        Volume::new(geometry, Array3::zeros((30, 40, 60)), slices, dicom_object::InMemDicomObject::new_empty())
     }
 
     /// Two lungs with a mediastinum between them.

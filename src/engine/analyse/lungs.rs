@@ -16,14 +16,14 @@ mod runs;
 mod scale;
 
 use ndarray::parallel::prelude::*;
-use ndarray::{Array1, Array2, Array3, Array4, ArrayView2, ArrayView3, Axis, Zip};
+use ndarray::{Array1, Array2, Array3, Array4, ArrayView1, ArrayView2, Axis, Zip};
 
 pub use self::completeness::completeness;
 use self::morphology::part;
 use super::AnalyseError;
 use super::findings::{Lung, Lungs};
 use crate::engine::models::networks::{LungClasses, LungNetwork};
-use crate::engine::volume::part::{Part, bounds, count};
+use crate::engine::volume::part::{Part, count};
 use crate::engine::volume::preparation::{Preparer, Upsampler};
 use crate::engine::volume::{BACKGROUND, Geometry, LEFT_LUNG, LungMask, RIGHT_LUNG, Volume, VoxelPoint};
 
@@ -37,8 +37,7 @@ const SURE_MARGIN: f32 = 2.2;
 /// The network failed, or its images cannot be prepared from this volume.
 pub fn segment(network: &mut LungNetwork, volume: &Volume) -> Result<LungMask, AnalyseError> {
     let mut labels = network_labels(network, volume)?;
-    let [columns, rows, _] = volume.geometry.spacing;
-    refinement::refine(&volume.hounsfield, &mut labels, [columns, rows]);
+    refinement::refine(volume, &mut labels);
     Ok(LungMask(labels))
 }
 
@@ -54,34 +53,35 @@ fn network_labels(network: &mut LungNetwork, volume: &Volume) -> Result<Array3<u
         network.read_stack(preparer.slices(), |range| Ok(preparer.batch(range))).map_err(AnalyseError::lungs)?;
     let [rows, columns] = network.manifest().input.size;
     let (upsampler, classes) = (preparer.upsampler(rows, columns), network.classes());
-    let likely = lung_parts(&logits, classes);
+    let certain = certain(&logits, classes);
     let mut labels = Array3::from_elem(volume.hounsfield.dim(), BACKGROUND);
     labels.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(slice, mut labels)| {
-        let within = upsampler.reached(&likely, slice);
-        let found = part_labels(&upsampler, &logits, classes, slice, &within);
-        let [rows, columns] = within;
-        labels.slice_each_axis_mut(part(rows, columns)).assign(&found);
+        for (within, label) in upsampler.uniform_parts(&certain.view(), slice) {
+            let [rows, columns] = within.clone();
+            let mut labels = labels.slice_each_axis_mut(part(rows, columns));
+            match label {
+                Some(label) => labels.fill(label),
+                None => labels.assign(&part_labels(&upsampler, &logits, classes, slice, &within)),
+            }
+        }
     });
     Ok(labels)
 }
 
-/// On each slice of the logits, the part that holds every cell where a lung is likelier than the background. Between other
-/// cells, the background is the likelier of both, too.
-fn lung_parts(logits: &Array4<f32>, classes: &LungClasses) -> Vec<Option<Part>> {
-    let of_slice = |logits: ArrayView3<'_, f32>| {
-        let of_class = |class: usize| logits.index_axis(Axis(0), class);
-        let Some(background) = classes.other.first().map(|class| of_class(*class)) else {
-            return Some([0..logits.len_of(Axis(1)), 0..logits.len_of(Axis(2))]);
-        };
-        let mut likely = Array2::from_elem(background.dim(), false);
-        for lung in [classes.left, classes.right] {
-            Zip::from(&mut likely).and(&background).and(&of_class(lung)).for_each(|likely, background, lung| {
-                *likely |= lung > background;
-            });
+/// The label of each cell of the logits that voxels between such cells have for certain: what holds for all of them holds
+/// for what is interpolated between them. `None` where the background is not the likelier of all three, and the network
+/// is not sure of a lung.
+fn certain(logits: &Array4<f32>, classes: &LungClasses) -> Array3<Option<u8>> {
+    let of_cell = |logits: ArrayView1<'_, f32>| {
+        let (side, margin) = classes.likelier_lung(|class| logits[class]);
+        let lung = logits[classes.left].max(logits[classes.right]);
+        match classes.other.first() {
+            _ if margin >= SURE_MARGIN => Some(side | refinement::SURE),
+            Some(background) if logits[*background] >= lung => Some(BACKGROUND),
+            _ => None,
         }
-        bounds(&likely.view(), |likely| *likely)
     };
-    logits.axis_iter(Axis(0)).into_par_iter().map(of_slice).collect()
+    Zip::from(logits.lanes(Axis(1))).par_map_collect(of_cell)
 }
 
 /// The likelier lung on a part of a slice, marked where the network is sure. Background is where no lung is likelier than

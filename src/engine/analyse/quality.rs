@@ -84,7 +84,7 @@ pub fn check_chest(
     completeness: &Completeness,
     settings: &QualityConfig,
 ) -> ChestQuality {
-    if let Some(rejection) = chest::not_a_chest(volume, mask, settings.smallest_lung_cm2) {
+    if let Some(rejection) = chest::not_a_chest(volume, mask, lungs, settings.smallest_lung_cm2) {
         // Cut lungs and vessels cannot be judged where there are no lungs.
         return ChestQuality { rejections: vec![rejection], ..ChestQuality::default() };
     }

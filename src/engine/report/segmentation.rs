@@ -74,7 +74,7 @@ fn segments(context: &Context) -> Vec<Segment> {
     ];
     let present = known.into_iter().filter_map(|(label, name, side, colour)| {
         let slices = context.lungs.0.axis_iter(Axis(0)).into_par_iter().enumerate();
-        let slices = slices.filter(|(_, mask)| count(mask, |voxel| *voxel == label) > 0);
+        let slices = slices.filter(|(_, mask)| count(*mask, |voxel| *voxel == label) > 0);
         let slices: Vec<usize> = slices.map(|(slice, _)| slice).collect();
         (!slices.is_empty()).then_some((label, name, side, colour, slices))
     });
@@ -255,7 +255,7 @@ impl BitPacker {
         };
         let (octets, rest) = voxels.as_chunks::<8>();
         let packed =
-            |octet: &[u8; 8]| (0..).zip(octet).map(|(bit, voxel)| u8::from(*voxel == label) << bit).sum::<u8>();
+            |octet: &[u8; 8]| (0..).zip(octet).fold(0_u8, |bits, (bit, voxel)| bits | u8::from(*voxel == label) << bit);
         self.bytes.extend(octets.iter().map(packed));
         self.push_each(rest.iter(), label);
     }

@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use ndarray::parallel::prelude::*;
-use ndarray::{Array2, Array3, Array4, ArrayView4, Axis};
+use ndarray::{Array2, Array3, Array4, ArrayView3, ArrayView4, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::body::{Extent, body_centre, lung_extent};
 use super::continuation::Continuation;
-use super::field_of_view::{FieldOfView, Place};
+use super::field_of_view::Place;
 use super::part::Part;
 use super::pixels::AIR;
 use super::resample::{Edge, Edges, Resampler};
@@ -257,10 +257,14 @@ impl Upsampler {
         Self { resampler, rows: volume.size[1], columns: volume.size[0] }
     }
 
-    /// The part of slice `slice` of the volume that takes something of parts of the maps: one for each of their slices,
-    /// if any.
-    pub fn reached(&self, parts: &[Option<Part>], slice: usize) -> Part {
-        self.resampler.reached(parts, slice, [self.columns, self.rows])
+    /// Divides slice `slice` of the volume into parts around whose voxels the cells of a map `[slice, row, column]` have
+    /// one value, with that value, and other parts, without one. What lies outside the grid of the map is left out.
+    pub fn uniform_parts<T: Copy + PartialEq>(
+        &self,
+        map: &ArrayView3<Option<T>>,
+        slice: usize,
+    ) -> Vec<(Part, Option<T>)> {
+        self.resampler.uniform_parts(map, slice, [self.columns, self.rows])
     }
 
     /// Values of class `class` of `maps` `[slice, class, row, column]` on a part of slice `slice` of the volume,
@@ -345,8 +349,7 @@ fn prepared_geometry(
 
 /// What continues the field of view on each slice of a grid of columns, rows and slices; one for all where they are alike.
 fn continuations(volume: &Volume, resampler: &Resampler, [columns, rows, slices]: [usize; 3]) -> Vec<Continuation> {
-    let field = FieldOfView::of(&volume.hounsfield.view());
-    let inside = field.places().mapv(|place| u8::from(place == Place::Inside));
+    let inside = volume.field_of_view().places().mapv(|place| u8::from(place == Place::Inside));
     let Some(inside) = inside.broadcast(volume.hounsfield.dim()) else { return Vec::new() };
     let different = if resampler.is_separable() { slices.min(1) } else { slices };
     (0..different)

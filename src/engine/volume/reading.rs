@@ -184,7 +184,7 @@ impl Outcome {
         }
         self.left_out.extend(left_out);
         let slices = stack.slices.into_iter().map(source_slice).collect();
-        self.volume = Some(Volume { geometry, hounsfield, slices, header });
+        self.volume = Some(Volume::new(geometry, hounsfield, slices, header));
         Ok(())
     }
 

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use ndarray::{Array1, ArrayView3, ArrayViewMut1, ArrayViewMut2, Axis};
+use ndarray::{Array1, ArrayView3, ArrayViewMut1, ArrayViewMut2, Axis, Slice};
 
 use super::geometry::{Geometry, dot};
-use super::part::{Part, hull};
+use super::part::Part;
 
 /// Largest deviation of an axis that still counts as parallel: 0.1 degrees move a voxel 200 mm away by 0.35 mm.
 const PARALLEL_COSINE: f64 = 0.999_998_5;
@@ -87,22 +87,46 @@ impl Taps {
             .map(move |(i, weight)| (self.first[index] + i, *weight))
     }
 
-    /// The target samples that take something of a range of source samples.
-    fn reached(&self, source: &Range<usize>) -> Range<usize> {
-        let reaches = |index: &usize| self.of(*index).any(|(sample, _)| source.contains(&sample));
-        let all = 0..self.first.len();
-        match (all.clone().find(reaches), all.rev().find(reaches)) {
-            (Some(first), Some(last)) => first..last + 1,
-            _ => 0..0,
-        }
+    /// The source samples that a target sample takes something of.
+    fn samples(&self, index: usize) -> Range<usize> {
+        let mut samples = self.of(index).map(|(sample, _)| sample);
+        let Some(first) = samples.next() else { return 0..0 };
+        first..samples.last().unwrap_or(first) + 1
     }
 
-    /// Applies the taps of some target samples along a line of source samples. `covered` is the weight of the line itself.
-    fn apply(&self, range: Range<usize>, line: &[f32], covered: f32, outside: f32, target: ArrayViewMut1<'_, f32>) {
+    /// The target samples, as ranges of those that take something of the same source samples, with these.
+    fn groups(&self) -> Vec<(Range<usize>, Range<usize>)> {
+        let mut groups: Vec<(Range<usize>, Range<usize>)> = Vec::new();
+        for index in 0..self.first.len() {
+            let samples = self.samples(index);
+            match groups.last_mut() {
+                Some((range, of_range)) if *of_range == samples => range.end = index + 1,
+                _ => groups.push((index..index + 1, samples)),
+            }
+        }
+        groups
+    }
+
+    /// The source samples that the weights of some target samples lie at; `None` for no target sample.
+    fn span(&self, range: &Range<usize>) -> Option<Range<usize>> {
+        let first = &self.first[range.clone()];
+        Some(*first.iter().min()?..first.iter().max()? + self.width)
+    }
+
+    /// Applies the taps of some target samples along a line of source samples, which begins with a sample of the source.
+    /// `covered` is the weight of the line itself.
+    fn apply(
+        &self,
+        range: Range<usize>,
+        (line, start): (&[f32], usize),
+        covered: f32,
+        outside: f32,
+        target: ArrayViewMut1<'_, f32>,
+    ) {
         let weights = self.weights[range.start * self.width..range.end * self.width].chunks_exact(self.width);
         let taps = self.first[range.clone()].iter().zip(weights).zip(&self.totals[range]);
         for (value, ((first, weights), total)) in target.into_iter().zip(taps) {
-            let samples = &line[*first..first + self.width];
+            let samples = &line[first - start..][..self.width];
             let sum = samples.iter().zip(weights).map(|(sample, weight)| sample * weight).sum();
             *value = completed(sum, covered * total, outside);
         }
@@ -206,19 +230,39 @@ impl Resampler {
         matches!(self, Self::Separable { .. })
     }
 
-    /// The part of a slice of the target, of a size in columns and rows, that takes something of parts of the source: one
-    /// for each of its slices, if any.
-    pub(super) fn reached(&self, parts: &[Option<Part>], slice: usize, [columns, rows]: [usize; 2]) -> Part {
-        let Self::Separable { columns, rows, slices, swapped } = self else { return [0..rows, 0..columns] };
-        let parts = slices.of(slice).filter_map(|(slice, _)| parts[slice].clone());
-        let Some([of_rows, of_columns]) = parts.reduce(|one, other| hull(&one, &other)) else {
-            return [0..0, 0..0];
+    /// Divides a slice of the target, of a size in columns and rows, into parts whose voxels all take something of source
+    /// samples of one value, with that value, and other parts, without one. What takes nothing of the source is left out.
+    pub(super) fn uniform_parts<T: Copy + PartialEq>(
+        &self,
+        source: &ArrayView3<Option<T>>,
+        slice: usize,
+        [columns, rows]: [usize; 2],
+    ) -> Vec<(Part, Option<T>)> {
+        let Self::Separable { columns, rows, slices, swapped } = self else {
+            return vec![([0..rows, 0..columns], None)];
         };
-        let mut reached = [rows.reached(&of_rows), columns.reached(&of_columns)];
-        if *swapped {
-            reached.swap(0, 1);
+        let (of_columns, samples) = (columns.groups(), slices.samples(slice));
+        let mut parts: Vec<(Part, Option<T>)> = Vec::new();
+        for (rows, of_rows) in rows.groups() {
+            let places = samples.clone().flat_map(|slice| of_rows.clone().map(move |row| (slice, row)));
+            let lines = places.map(|(slice, row)| source.index_axis(Axis(0), slice).row(row).to_vec());
+            let Some(line) = lines.reduce(|one, other| agreed(&one, &other)) else { continue };
+            let first = parts.len();
+            for (columns, of_columns) in of_columns.iter().filter(|(_, samples)| !samples.is_empty()) {
+                let value = line[of_columns.start]
+                    .filter(|value| line[of_columns.clone()].iter().all(|other| *other == Some(*value)));
+                match parts[first..].last_mut() {
+                    Some(([_, last], of_last)) if *of_last == value && last.end == columns.start => {
+                        last.end = columns.end
+                    }
+                    _ => parts.push(([rows.clone(), columns.clone()], value)),
+                }
+            }
         }
-        reached
+        if *swapped {
+            parts.iter_mut().for_each(|(part, _)| part.reverse());
+        }
+        parts
     }
 
     /// Computes part of one slice of the target, `[row, column]`, from a source `[slice, row, column]`. `outside` is the
@@ -270,6 +314,11 @@ fn parallel(source: &Geometry, target: &Geometry) -> Option<[AxisMap; 3]> {
     Some(maps)
 }
 
+/// The values that two lines have in common.
+fn agreed<T: Copy + PartialEq>(one: &[Option<T>], other: &[Option<T>]) -> Vec<Option<T>> {
+    one.iter().zip(other).map(|(one, other)| one.filter(|_| one == other)).collect()
+}
+
 fn separable<T: Copy + Into<f32>>(
     source: &ArrayView3<T>,
     (slices, slice): (&Taps, usize),
@@ -278,19 +327,22 @@ fn separable<T: Copy + Into<f32>>(
     outside: f32,
     mut target: ArrayViewMut2<f32>,
 ) {
-    let mut sums = Array1::<f32>::zeros(source.len_of(Axis(2)));
+    let Some(samples) = columns.span(of_columns) else { return };
+    let mut sums = Array1::<f32>::zeros(samples.len());
     for (row, line) in of_rows.clone().zip(target.outer_iter_mut()) {
         sums.fill(0.0);
         for (slice, slice_weight) in slices.of(slice) {
             let image = source.index_axis(Axis(0), slice);
             for (row, row_weight) in rows.of(row) {
                 let weight = slice_weight * row_weight;
-                sums.zip_mut_with(&image.row(row), |sum, value| *sum += weight * (*value).into());
+                let values = image.row(row);
+                let values = values.slice_axis(Axis(0), Slice::from(samples.clone()));
+                sums.zip_mut_with(&values, |sum, value| *sum += weight * (*value).into());
             }
         }
         let covered = slices.totals[slice] * rows.totals[row];
         let sums = sums.as_slice().expect("a new array is contiguous");
-        columns.apply(of_columns.clone(), sums, covered, outside, line);
+        columns.apply(of_columns.clone(), (sums, samples.start), covered, outside, line);
     }
 }
 

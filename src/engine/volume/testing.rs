@@ -53,7 +53,7 @@ pub(crate) fn volume(geometry: Geometry, hounsfield: impl Fn([f64; 3]) -> f64) -
             position: geometry.to_patient(VoxelPoint { column: 0.0, row: 0.0, slice: index as f64 }),
         })
         .collect();
-    Volume { geometry, hounsfield: voxels, slices, header: InMemDicomObject::new_empty() }
+    Volume::new(geometry, voxels, slices, InMemDicomObject::new_empty())
 }
 
 /// One slice of a volume as a CT image, uncompressed, with an intercept of -1024; `change` can modify it.

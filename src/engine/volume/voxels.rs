@@ -1,8 +1,11 @@
 //! A CT series as one block of voxels, and the lungs on its grid.
 
+use std::sync::OnceLock;
+
 use dicom_object::InMemDicomObject;
 use ndarray::Array3;
 
+use super::field_of_view::FieldOfView;
 use super::geometry::{Geometry, PatientPoint};
 use crate::dicom::{SourceImage, Uid};
 
@@ -38,6 +41,24 @@ pub struct Volume {
     /// The data set of the first slice without pixel data: patient, study, series, equipment, acquisition. For a frame,
     /// with the values of its functional groups.
     pub header: InMemDicomObject,
+    field_of_view: OnceLock<FieldOfView>,
+}
+
+impl Volume {
+    /// A volume of one image for each entry of `slices`.
+    pub fn new(
+        geometry: Geometry,
+        hounsfield: Array3<i16>,
+        slices: Vec<SourceSlice>,
+        header: InMemDicomObject,
+    ) -> Self {
+        Self { geometry, hounsfield, slices, header, field_of_view: OnceLock::new() }
+    }
+
+    /// Which pixels were reconstructed. It is found when it is first asked for, because that takes a look at all voxels.
+    pub fn field_of_view(&self) -> &FieldOfView {
+        self.field_of_view.get_or_init(|| FieldOfView::of(&self.hounsfield.view()))
+    }
 }
 
 /// Label of background in a [`LungMask`].

@@ -28,7 +28,7 @@ fn scanned(exam: &Exam) -> (Volume, LungMask) {
             lungs[place] = *lung;
         }
     }
-    let volume = Volume { geometry, hounsfield, slices: Vec::new(), header: InMemDicomObject::new_empty() };
+    let volume = Volume::new(geometry, hounsfield, Vec::new(), InMemDicomObject::new_empty());
     (volume, LungMask(lungs))
 }
 

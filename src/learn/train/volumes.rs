@@ -305,12 +305,8 @@ pub(crate) fn load(folder: &Path, series: &str, stored: &StoredVolume) -> Result
     let found: Option<Vec<SourceSlice>> = table.into_iter().map(slice).collect();
     let found =
         found.filter(|found| found.len() == slices).ok_or_else(|| damaged("its table of slices is not whole"))?;
-    Ok(Volume {
-        geometry: stored.geometry.clone(),
-        hounsfield: voxels.mapv(|value| value as i16),
-        slices: found,
-        header: InMemDicomObject::new_empty(),
-    })
+    let hounsfield = voxels.mapv(|value| value as i16);
+    Ok(Volume::new(stored.geometry.clone(), hounsfield, found, InMemDicomObject::new_empty()))
 }
 
 #[cfg(test)]

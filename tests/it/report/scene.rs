@@ -121,12 +121,7 @@ impl Scene {
             converted_from: None,
             position: at(slice, 0, 0),
         });
-        let volume = Volume {
-            slices: source.collect(),
-            header: header(setup, &geometry),
-            hounsfield,
-            geometry: geometry.clone(),
-        };
+        let volume = Volume::new(geometry.clone(), hounsfield, source.collect(), header(setup, &geometry));
         let findings = findings(setup, &geometry, &lungs);
         let settings = Config::load(None, std::iter::empty(), &[]).expect("defaults").report;
         let time = "2026-03-01T11:22:33+01:00[+01:00]".parse().expect("time");

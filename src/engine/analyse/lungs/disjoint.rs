@@ -13,6 +13,13 @@ impl DisjointSets {
         self.parents.len() - 1
     }
 
+    /// Adds all numbers of other sets, after its own; returns by how much they grow.
+    pub(super) fn append(&mut self, others: &Self) -> usize {
+        let offset = self.parents.len();
+        self.parents.extend(others.parents.iter().map(|parent| parent + offset));
+        offset
+    }
+
     /// The least number of the set that a number is in.
     pub(super) fn root(&mut self, mut number: usize) -> usize {
         while self.parents[number] != number {
@@ -50,6 +57,8 @@ mod tests {
         sets.join(numbers[2], numbers[1]);
         assert_eq!(sets.root(4), 1);
         assert_eq!(sets.root(3), 3);
+        let mut others = DisjointSets::default();
+        assert_eq!((others.append(&sets), others.append(&sets), others.root(5 + 4)), (0, 5, 5 + 1));
         assert_eq!(sets.sums([(0, 1), (1, 10), (2, 20), (3, 5), (4, 30)].into_iter()), vec![1, 60, 0, 5, 0]);
     }
 }

@@ -1,8 +1,9 @@
 //! What lies around the pixels of a slice: the body, or a table, clothes and padding.
 
-use ndarray::{Array1, Array2, ArrayView2, Axis, Slice, Zip};
+use memchr::{memchr, memrchr};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Zip};
 
-use super::runs::stretches;
+use super::runs::{set, stretches};
 
 /// The outermost thick tissue in every row and column of a slice. Table tops, clothes and tubes are thin.
 pub(super) struct Enclosure {
@@ -14,13 +15,33 @@ impl Enclosure {
     /// Finds tissue, not darker than `tissue`, that is at least `thickness` pixels thick along columns and along rows. A
     /// row runs long through the shell of a table that slants a little; a column does not.
     pub(super) fn of(image: &ArrayView2<'_, i16>, tissue: i16, thickness: [usize; 2]) -> Self {
-        let thick = thick_along_rows(image, tissue, thickness[0]) & thick_along_columns(image, tissue, thickness[1]);
-        let ends = |axis: usize| {
-            let lines = thick.axis_iter(Axis(axis));
-            let is_thick = |pixel: &bool| *pixel;
-            lines.map(|line| Some((line.iter().position(is_thick)?, line.iter().rposition(is_thick)?))).collect()
-        };
-        Self { rows: ends(0), columns: ends(1) }
+        let lengths = lengths_along_columns(image, tissue);
+        let least = u16::try_from(thickness[1]).unwrap_or(u16::MAX);
+        let mut rows = vec![None; image.nrows()];
+        // First row, and the row after the last one.
+        let (mut first, mut end) = (Array1::<u16>::zeros(image.ncols()), Array1::<u16>::zeros(image.ncols()));
+        let (mut whole, mut is_tissue) = (Array1::<u16>::zeros(image.ncols()), vec![0; image.ncols()]);
+        let mut thick = is_tissue.clone();
+        for (row, lengths) in lengths.outer_iter().enumerate().rev() {
+            // The lowest pixel of a stretch has its whole length, which the pixels above it take.
+            whole.zip_mut_with(&lengths, |whole, length| *whole = if *length == 0 { 0 } else { (*whole).max(*length) });
+            set(&mut thick, &whole.view(), |whole| *whole >= least);
+            set(&mut is_tissue, &lengths, |length| *length > 0);
+            for short in stretches(&is_tissue).filter(|stretch| stretch.len() < thickness[0]) {
+                thick[short].fill(0);
+            }
+            rows[row] = memchr(1, &thick).zip(memrchr(1, &thick));
+            if rows[row].is_some() {
+                let (this, next) = (row as u16, (row + 1) as u16);
+                Zip::from(&mut first).and(&mut end).and(&ArrayView1::from(&thick)).for_each(|first, end, thick| {
+                    *first = if *thick == 1 { this } else { *first };
+                    *end = if *thick == 1 { (*end).max(next) } else { *end };
+                });
+            }
+        }
+        let ends = first.into_iter().zip(end);
+        let ends = ends.map(|(first, end)| Some((usize::from(first), usize::from(end.checked_sub(1)?))));
+        Self { rows, columns: ends.collect() }
     }
 
     /// On how many of its four sides a pixel has thick tissue.
@@ -45,37 +66,18 @@ impl Enclosure {
     }
 }
 
-/// The pixels in stretches of tissue along rows that have at least a length.
-fn thick_along_rows(image: &ArrayView2<'_, i16>, tissue: i16, least: usize) -> Array2<bool> {
-    let mut thick = Array2::from_elem(image.dim(), false);
-    for (line, mut thick) in image.outer_iter().zip(thick.outer_iter_mut()) {
-        for stretch in stretches(line, |_, value| value >= tissue).filter(|stretch| stretch.len() >= least) {
-            thick.slice_axis_mut(Axis(0), Slice::from(stretch)).fill(true);
-        }
-    }
-    thick
-}
-
-/// The same along columns: row by row, because the pixels of a column lie far apart in memory.
-fn thick_along_columns(image: &ArrayView2<'_, i16>, tissue: i16, least: usize) -> Array2<bool> {
+/// For each pixel of tissue, how many there are from it up to the next one that is none: row by row, because the pixels of
+/// a column lie far apart in memory.
+fn lengths_along_columns(image: &ArrayView2<'_, i16>, tissue: i16) -> Array2<u16> {
     let mut lengths = Array2::<u16>::zeros(image.dim());
     let mut above = Array1::<u16>::zeros(image.ncols());
     for (line, mut lengths) in image.outer_iter().zip(lengths.outer_iter_mut()) {
         Zip::from(&mut above).and(&mut lengths).and(&line).for_each(|above, length, value| {
-            *above = above.saturating_add(1) * u16::from(*value >= tissue);
+            *above = if *value >= tissue { above.saturating_add(1) } else { 0 };
             *length = *above;
         });
     }
-    // The lowest pixel of a stretch has its whole length, which the pixels above it take.
-    let mut thick = Array2::from_elem(image.dim(), false);
-    let mut whole = Array1::<u16>::zeros(image.ncols());
-    for (lengths, mut thick) in lengths.outer_iter().zip(thick.outer_iter_mut()).rev() {
-        Zip::from(&mut whole).and(&mut thick).and(&lengths).for_each(|whole, thick, length| {
-            *whole = if *length == 0 { 0 } else { (*whole).max(*length) };
-            *thick = usize::from(*whole) >= least;
-        });
-    }
-    thick
+    lengths
 }
 
 #[cfg(test)]

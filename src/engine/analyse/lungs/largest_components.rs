@@ -1,9 +1,10 @@
 //! Connected parts of a mask in three dimensions, as runs: a volume of labels would take four times the mask's memory.
 
-use ndarray::{Array3, Axis};
+use ndarray::parallel::prelude::*;
+use ndarray::{Array3, ArrayView2, Axis, Slice};
 
 use super::disjoint::DisjointSets;
-use super::runs::{Run, connected_runs};
+use super::runs::{Run, connected_runs, set};
 use crate::engine::volume::BACKGROUND;
 
 /// A connected part that has less than this share of the greatest part's voxels is no lung.
@@ -11,10 +12,17 @@ const SMALLEST_PART: f64 = 0.05;
 
 /// Removes the connected parts of a side (six neighbours) that are small compared with its largest one.
 pub(super) fn keep_largest_components(labels: &mut Array3<u8>, side: u8) {
+    let runs_of = |image: ArrayView2<'_, u8>| {
+        let mut sets = DisjointSets::default();
+        let is_side = |row: usize, line: &mut [u8]| set(line, &image.row(row), |label| *label == side);
+        (connected_runs(image.dim(), is_side, &mut sets), sets)
+    };
+    let found: Vec<(Vec<Run>, DisjointSets)> = labels.axis_iter(Axis(0)).into_par_iter().map(runs_of).collect();
     let mut sets = DisjointSets::default();
-    let mut slices: Vec<Vec<Run>> = Vec::with_capacity(labels.len_of(Axis(0)));
-    for image in labels.axis_iter(Axis(0)) {
-        let runs = connected_runs(&image, |_, label| label == side, &mut sets);
+    let mut slices: Vec<Vec<Run>> = Vec::with_capacity(found.len());
+    for (mut runs, of_slice) in found {
+        let offset = sets.append(&of_slice);
+        runs.iter_mut().for_each(|run| run.number += offset);
         if let Some(below) = slices.last() {
             join_slices(below, &runs, &mut sets);
         }
@@ -25,9 +33,7 @@ pub(super) fn keep_largest_components(labels: &mut Array3<u8>, side: u8) {
     for (mut image, runs) in labels.axis_iter_mut(Axis(0)).zip(slices) {
         for run in runs {
             if (sizes[sets.root(run.number)] as f64) < SMALLEST_PART * greatest {
-                for column in run.columns {
-                    image[(run.row, column)] = BACKGROUND;
-                }
+                image.row_mut(run.row).slice_axis_mut(Axis(0), Slice::from(run.columns)).fill(BACKGROUND);
             }
         }
     }

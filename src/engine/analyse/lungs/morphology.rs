@@ -6,7 +6,7 @@ use std::ops::Range;
 use ndarray::{Array2, ArrayView2, Axis, AxisDescription, Slice};
 
 use super::disjoint::DisjointSets;
-use super::runs::{Run, connected_runs, stretches};
+use super::runs::{Run, connected_runs, set, stretches};
 use crate::engine::volume::part::bounds;
 
 /// A part of an image, for `slice_each_axis`.
@@ -51,7 +51,8 @@ pub(super) fn close_and_fill(mask: &mut Array2<bool>, radius: usize, greatest: u
 /// Fills the holes of a mask whose outermost pixels are not set; those of more than `greatest` pixels are returned.
 fn fill(mask: &mut Array2<bool>, greatest: usize) -> Vec<Vec<Run>> {
     let mut sets = DisjointSets::default();
-    let runs = connected_runs(&mask.view(), |_, inside| !inside, &mut sets);
+    let is_hole = |row: usize, line: &mut [u8]| set(line, &mask.row(row), |inside| !inside);
+    let runs = connected_runs(mask.dim(), is_hole, &mut sets);
     let roots: Vec<usize> = runs.iter().map(|run| sets.root(run.number)).collect();
     let sizes = sets.sums(runs.iter().map(|run| (run.number, run.columns.len())));
     // The first run is part of the frame.
@@ -79,12 +80,15 @@ pub(super) fn eroded(mask: &ArrayView2<'_, bool>, radius: usize) -> Array2<bool>
 fn dilate(mask: &ArrayView2<'_, bool>, disc: &[(isize, usize)]) -> Array2<bool> {
     let (rows, columns) = mask.dim();
     let mut dilated = Array2::from_elem((rows, columns), false);
-    for (row, line) in mask.outer_iter().enumerate() {
-        for stretch in stretches(line, |_, inside| inside) {
+    let pixels = dilated.as_slice_mut().expect("a new array is contiguous");
+    let mut line = vec![0; columns];
+    for (row, inside) in mask.outer_iter().enumerate() {
+        set(&mut line, &inside, |inside| *inside);
+        for stretch in stretches(&line) {
             for (offset, half) in disc {
                 let Some(target) = row.checked_add_signed(*offset).filter(|target| *target < rows) else { continue };
-                let reach = stretch.start.saturating_sub(*half)..(stretch.end + half).min(columns);
-                dilated.row_mut(target).slice_axis_mut(Axis(0), Slice::from(reach)).fill(true);
+                let (first, end) = (stretch.start.saturating_sub(*half), (stretch.end + half).min(columns));
+                pixels[target * columns + first..target * columns + end].fill(true);
             }
         }
     }

@@ -14,17 +14,17 @@
 use std::cell::LazyCell;
 
 use ndarray::parallel::prelude::*;
-use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2, Axis, Zip};
+use ndarray::{Array2, Array3, ArrayView1, ArrayView2, ArrayViewMut2, Axis, Slice, Zip};
 
 use super::largest_components::keep_largest_components;
 use super::morphology::{close_and_fill, eroded, part};
 use super::recovery::{Candidate, overlooked, recover};
-use super::regions::{AIR_BELOW, AIRWAY_BELOW, GAS_BELOW, Region, Regions, regions};
+use super::regions::{AIR_BELOW, AIRWAY_BELOW, GAS_BELOW, Region, Regions, of_run, regions};
 use super::runs::Run;
 use super::scale::Scale;
 use crate::engine::volume::field_of_view::FieldOfView;
 use crate::engine::volume::part::bounds;
-use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG};
+use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG, Volume};
 
 /// A region within the chest is lung if the network takes at least this share of it for lung.
 const LUNG_SHARE: f64 = 0.3;
@@ -35,15 +35,15 @@ const OTHER_SIDE_SHARE: f64 = 0.1;
 pub(super) const SURE: u8 = 0x10;
 
 /// Replaces the network's labels on the source grid (with [`SURE`] added where it is sure) by lungs with the outline of
-/// the images. `spacing` is that of columns and rows in millimetres.
-pub(super) fn refine(hounsfield: &Array3<i16>, labels: &mut Array3<u8>, spacing: [f64; 2]) {
-    let scale = Scale::of(spacing);
-    let field = FieldOfView::of(&hounsfield.view());
+/// the images.
+pub(super) fn refine(volume: &Volume, labels: &mut Array3<u8>) {
+    let [columns, rows, _] = volume.geometry.spacing;
+    let (scale, field, hounsfield) = (Scale::of([columns, rows]), volume.field_of_view(), &volume.hounsfield);
     let (candidates, holes): (Vec<Vec<Candidate>>, Vec<Vec<Hole>>) = labels
         .axis_iter_mut(Axis(0))
         .into_par_iter()
         .zip(hounsfield.axis_iter(Axis(0)))
-        .map(|(labels, image)| refine_slice(&image, labels, &field, &scale))
+        .map(|(labels, image)| refine_slice(&image, labels, field, &scale))
         .unzip();
     fill_over_lung(labels, &holes);
     let recovered = recover(hounsfield, labels, candidates, &scale);
@@ -112,25 +112,35 @@ fn air(image: &ArrayView2<'_, i16>, labels: &ArrayView2<'_, u8>, found: &Regions
     };
     let kinds: Vec<Kind> = found.regions.iter().enumerate().map(kind).collect();
     let mut sides = [Array2::from_elem(image.dim(), false), Array2::from_elem(image.dim(), false)];
-    for run in &found.runs {
-        let region = &found.regions[run.number];
+    for run in found.runs.iter().filter(|run| kinds[run.number] != Kind::Other) {
+        let (kind, of_all) = (kinds[run.number], found.regions[run.number].side());
+        if let (Kind::Lung, Some(side)) = (kind, of_all) {
+            let (row, values, labels) = (run.row, image.row(run.row), labels.row(run.row));
+            let mut side = sides[usize::from(side == RIGHT_LUNG)].row_mut(row);
+            let side = side.slice_axis_mut(Axis(0), Slice::from(run.columns.clone()));
+            Zip::from(side).and(&of_run(&values, run)).and(&of_run(&labels, run)).for_each(|side, value, label| {
+                *side = !is_airway(*value, *label);
+            });
+            continue;
+        }
         for pixel in run.pixels() {
-            let label = labels[pixel];
-            let side = match kinds[run.number] {
-                Kind::Other => break,
-                Kind::Lung if label == BACKGROUND && image[pixel] < AIRWAY_BELOW => continue,
-                Kind::Lung => region.side().unwrap_or_else(|| match label {
-                    BACKGROUND => nearer(pixel.1, found.middles()),
-                    label => label,
-                }),
+            let (value, label) = (image[pixel], labels[pixel]);
+            let side = match kind {
+                Kind::Lung if is_airway(value, label) => continue,
+                Kind::Lung if label == BACKGROUND => nearer(pixel.1, found.middles()),
                 // In the chest there is thick tissue on three sides of four, which there is not around a table.
                 Kind::Mixed if label == BACKGROUND || enclosure.sides(pixel) < 3 || is_gas(image, pixel) => continue,
-                Kind::Mixed => label,
+                _ => label,
             };
             sides[usize::from(side == RIGHT_LUNG)][pixel] = true;
         }
     }
     sides
+}
+
+/// True for air that the network does not take for lung and that is as dark as an airway.
+fn is_airway(value: i16, label: u8) -> bool {
+    (label == BACKGROUND) & (value < AIRWAY_BELOW)
 }
 
 /// True if a pixel and its neighbours hold air alone on average, which noise does not change.
@@ -187,17 +197,22 @@ fn close(
     let [left, right] = sides;
     let lines = labels.outer_iter_mut().zip(left.outer_iter().zip(right.outer_iter()));
     for (mut line, (left, right)) in lines {
-        // Both outlines may have closed over the same voxel between the lungs.
-        let both: Vec<usize> = (0..left.len()).filter(|column| left[*column] && right[*column]).collect();
-        let labels: Vec<u8> = both.iter().map(|column| line[*column]).collect();
+        let before = shared(&left, &right).then(|| line.to_owned());
         Zip::from(&mut line).and(&left).and(&right).for_each(|label, left, right| {
             *label = u8::from(*left) * LEFT_LUNG + u8::from(*right) * RIGHT_LUNG;
         });
-        for (column, label) in both.into_iter().zip(labels) {
-            line[column] = if label == BACKGROUND { nearer(column, middles) } else { label };
+        for (column, before) in
+            before.into_iter().flatten().enumerate().filter(|(column, _)| left[*column] && right[*column])
+        {
+            line[column] = if before == BACKGROUND { nearer(column, middles) } else { before };
         }
     }
     holes
+}
+
+/// True if both outlines have closed over the same pixel of a line between the lungs.
+fn shared(left: &ArrayView1<'_, bool>, right: &ArrayView1<'_, bool>) -> bool {
+    Zip::from(left).and(right).fold(false, |any, left, right| any | (left & right))
 }
 
 /// Lung without air: tissue that the network surely takes for lung, away from the rim of its lung.
@@ -223,6 +238,15 @@ mod tests {
     use std::ops::Range;
 
     use super::*;
+    use crate::engine::volume::testing::{SUPINE, geometry};
+
+    /// Refines labels of images with pixels of 3 mm.
+    fn refine(hounsfield: &Array3<i16>, labels: &mut Array3<u8>) {
+        let (slices, rows, columns) = hounsfield.dim();
+        let grid = geometry([columns, rows, slices], [3.0; 3], SUPINE);
+        let header = dicom_object::InMemDicomObject::new_empty();
+        super::refine(&Volume::new(grid, hounsfield.clone(), Vec::new(), header), labels);
+    }
 
     /// A chest of 40 x 60 x 4 voxels: body at 40 HU, lungs at -800 HU in columns 8..25 (right) and 35..52 (left),
     /// a vessel inside the right one, and air around the body.
@@ -260,7 +284,7 @@ mod tests {
     #[test]
     fn the_outline_is_that_of_the_image_and_vessels_inside_are_lung() {
         let mut labels = coarse();
-        refine(&chest(), &mut labels, [3.0, 3.0]);
+        refine(&chest(), &mut labels);
         for ((slice, row, column), label) in labels.indexed_iter() {
             assert_eq!(*label, expected(slice, row, column), "{slice} {row} {column}");
         }
@@ -283,12 +307,12 @@ mod tests {
             })
         };
         let mut labels = network(SURE);
-        refine(&hounsfield, &mut labels, [3.0, 3.0]);
+        refine(&hounsfield, &mut labels);
         assert_eq!(labels[(1, 26, 15)], RIGHT_LUNG);
         assert_eq!(labels[(1, 30, 15)], BACKGROUND);
         assert!(labels.iter().all(|label| *label <= RIGHT_LUNG), "nothing but sides is left");
         let mut labels = network(0);
-        refine(&hounsfield, &mut labels, [3.0, 3.0]);
+        refine(&hounsfield, &mut labels);
         assert_eq!(labels[(1, 26, 15)], BACKGROUND);
     }
 
@@ -301,7 +325,7 @@ mod tests {
             }
         }
         let mut labels = coarse();
-        refine(&hounsfield, &mut labels, [3.0, 3.0]);
+        refine(&hounsfield, &mut labels);
         assert_eq!(labels[(1, 20, 26)], RIGHT_LUNG);
         assert_eq!(labels[(1, 20, 34)], LEFT_LUNG);
         assert_eq!(labels[(1, 12, 12)], RIGHT_LUNG);
@@ -319,7 +343,7 @@ mod tests {
             }
         }
         let mut labels = coarse();
-        refine(&hounsfield, &mut labels, [3.0, 3.0]);
+        refine(&hounsfield, &mut labels);
         assert_eq!(labels[(1, 17, 29)], BACKGROUND, "airway that opens into the right lung");
         assert_eq!(labels[(1, 0, 0)], BACKGROUND);
     }
@@ -346,7 +370,7 @@ mod tests {
                 labels[(slice, 39, column)] = LEFT_LUNG;
             }
         }
-        refine(&hounsfield, &mut labels, [3.0, 3.0]);
+        refine(&hounsfield, &mut labels);
         assert_eq!(labels[(1, 20, 55)], LEFT_LUNG);
         assert_eq!(labels[(1, 39, 30)], BACKGROUND);
     }
@@ -361,7 +385,7 @@ mod tests {
                 labels[(2, row, column)] = LEFT_LUNG;
             }
         }
-        refine(&hounsfield, &mut labels, [3.0, 3.0]);
+        refine(&hounsfield, &mut labels);
         assert_eq!(labels[(2, 34, 51)], BACKGROUND);
         assert_eq!(labels[(2, 28, 51)], LEFT_LUNG);
     }
@@ -391,7 +415,7 @@ mod tests {
         fill(&mut hounsfield, 0..40, 45..60, -1024);
         let mut labels = coarse();
         fill(&mut labels, 0..40, 41..60, BACKGROUND);
-        refine(&hounsfield, &mut labels, [3.0, 3.0]);
+        refine(&hounsfield, &mut labels);
         for ((slice, row, column), label) in labels.indexed_iter() {
             let expected = if column < 45 { expected(slice, row, column) } else { BACKGROUND };
             assert_eq!(*label, expected, "{slice} {row} {column}");
@@ -405,7 +429,7 @@ mod tests {
         let mut labels = coarse();
         // Stray labels in the air before the chest.
         fill(&mut labels, 0..2, 0..60, LEFT_LUNG);
-        refine(&hounsfield, &mut labels, [3.0, 3.0]);
+        refine(&hounsfield, &mut labels);
         assert_eq!((labels[(1, 20, 40)], labels[(1, 20, 59)], labels[(1, 1, 30)]), (LEFT_LUNG, BACKGROUND, BACKGROUND));
         assert_eq!(labels[(1, 20, 20)], RIGHT_LUNG);
     }
@@ -422,7 +446,7 @@ mod tests {
                 (12..25, 10..23) => BACKGROUND,
                 _ => expected(slice, row, column),
             });
-            refine(&hounsfield, &mut labels, [3.0, 3.0]);
+            refine(&hounsfield, &mut labels);
             assert_eq!((labels[(1, 18, 16)], labels[(2, 18, 16)]), (found, found));
             assert_eq!(labels[(1, 11, 16)], RIGHT_LUNG);
         }
@@ -435,7 +459,7 @@ mod tests {
         fill(&mut hounsfield, 19..23, 27..33, -985);
         let mut labels = coarse();
         fill(&mut labels, 18..24, 26..33, LEFT_LUNG);
-        refine(&hounsfield, &mut labels, [3.0, 3.0]);
+        refine(&hounsfield, &mut labels);
         assert_eq!(labels[(1, 20, 30)], BACKGROUND);
     }
 
@@ -447,7 +471,7 @@ mod tests {
         fill(&mut hounsfield, 37..38, 15..45, -200);
         let mut labels = coarse();
         fill(&mut labels, 34..37, 25..35, LEFT_LUNG);
-        refine(&hounsfield, &mut labels, [3.0, 3.0]);
+        refine(&hounsfield, &mut labels);
         assert_eq!(labels[(1, 35, 30)], BACKGROUND);
         assert_eq!(labels[(1, 20, 40)], LEFT_LUNG);
     }

@@ -1,11 +1,12 @@
 //! Regions of air on one slice, as runs of pixels along rows.
 
-use ndarray::{ArrayView1, ArrayView2, Axis, Slice};
+use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1, Axis, Slice, Zip};
 
 use super::disjoint::DisjointSets;
-use super::runs::{Run, connected_runs};
+use super::runs::{Run, connected_runs, set, stretches};
 use crate::engine::volume::field_of_view::{FieldOfView, Place};
-use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG};
+use crate::engine::volume::part::count;
+use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG};
 
 /// Below this a pixel holds more air than tissue: half way between lung and soft tissue, in Hounsfield units.
 pub(super) const AIR_BELOW: i16 = -400;
@@ -110,8 +111,13 @@ pub(super) fn regions(
     air: impl Fn(i16) -> bool,
 ) -> Regions {
     let mut sets = DisjointSets::default();
-    let is_air = |pixel: (usize, usize), value: i16| air(value) && field.place(pixel) != Place::Outside;
-    let mut found = Regions { runs: connected_runs(image, is_air, &mut sets), ..Regions::default() };
+    let is_air = |row: usize, line: &mut [u8]| {
+        let line = ArrayViewMut1::from(line);
+        Zip::from(line).and(&image.row(row)).and(&field.row(row)).for_each(|set, value, place| {
+            *set = u8::from(air(*value) & (*place != Place::Outside));
+        });
+    };
+    let mut found = Regions { runs: connected_runs(image.dim(), is_air, &mut sets), ..Regions::default() };
     let Regions { runs, regions, lungs } = &mut found;
     let mut numbers = vec![usize::MAX; runs.len()];
     for run in runs {
@@ -123,14 +129,14 @@ pub(super) fn regions(
         run.number = numbers[root];
         let region = &mut regions[run.number];
         region.area += run.columns.len();
-        region.at_edge |= of_run(&field.row(run.row), run).iter().any(|place| *place == Place::Edge);
-        count(run, image, labels, (region, lungs));
+        region.at_edge |= count(of_run(&field.row(run.row), run), |place| *place == Place::Edge) > 0;
+        add(run, image, labels, (region, lungs));
     }
     found
 }
 
-/// Counts what the pixels of a run are.
-fn count(
+/// Counts what the pixels of a run are: one thing after the other, so that each is counted many pixels at once.
+fn add(
     run: &Run,
     image: &ArrayView2<'_, i16>,
     labels: &ArrayView2<'_, u8>,
@@ -138,30 +144,33 @@ fn count(
 ) {
     let (values, labels) = (image.row(run.row), labels.row(run.row));
     let (values, labels) = (of_run(&values, run), of_run(&labels, run));
-    let mut stretch = 0;
-    for ((column, value), label) in run.columns.clone().zip(values).zip(labels) {
-        let gas = usize::from(*value < GAS_BELOW);
-        region.gas += gas;
-        region.airway += usize::from(*value < AIRWAY_BELOW);
-        stretch = (stretch + gas) * gas;
-        region.room_air += match stretch {
-            0..ROOM_AIR_PIXELS => 0,
-            ROOM_AIR_PIXELS => ROOM_AIR_PIXELS,
-            _ => 1,
-        };
-        let (count, sums) = match *label {
-            LEFT_LUNG => (&mut region.left, &mut lungs[0]),
-            RIGHT_LUNG => (&mut region.right, &mut lungs[1]),
-            _ => continue,
-        };
-        *count += 1;
-        *sums = (sums.0 + column, sums.1 + 1);
-        region.gas_in_lung += gas;
+    let [left, right] = [LEFT_LUNG, RIGHT_LUNG].map(|side| count(labels, |label| *label == side));
+    region.left += left;
+    region.right += right;
+    for ((side, found), sums) in [(LEFT_LUNG, left), (RIGHT_LUNG, right)].into_iter().zip(lungs) {
+        if found > 0 {
+            let columns = run.columns.clone().zip(labels).filter(|(_, label)| **label == side);
+            *sums = (sums.0 + columns.map(|(column, _)| column).sum::<usize>(), sums.1 + found);
+        }
+    }
+    region.airway += count(values, |value| *value < AIRWAY_BELOW);
+    let gas = count(values, |value| *value < GAS_BELOW);
+    region.gas += gas;
+    if gas > 0 && left + right > 0 {
+        let gas_in_lung =
+            values.iter().zip(labels).filter(|(value, label)| **value < GAS_BELOW && **label != BACKGROUND);
+        region.gas_in_lung += gas_in_lung.count();
+    }
+    if gas >= ROOM_AIR_PIXELS {
+        let mut line = vec![0; run.columns.len()];
+        set(&mut line, &values, |value| *value < GAS_BELOW);
+        region.room_air +=
+            stretches(&line).map(|gas| gas.len()).filter(|length| *length >= ROOM_AIR_PIXELS).sum::<usize>();
     }
 }
 
 /// The part of a row that a run covers.
-fn of_run<'a, T>(row: &'a ArrayView1<'_, T>, run: &Run) -> ArrayView1<'a, T> {
+pub(super) fn of_run<'a, T>(row: &'a ArrayView1<'_, T>, run: &Run) -> ArrayView1<'a, T> {
     row.slice_axis(Axis(0), Slice::from(run.columns.clone()))
 }
 

@@ -1,9 +1,9 @@
 //! Images as runs of pixels along rows, and which of them are connected.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
-use ndarray::{ArrayView1, ArrayView2};
+use memchr::memchr;
+use ndarray::{ArrayView1, ArrayViewMut1};
 
 use super::disjoint::DisjointSets;
 
@@ -29,37 +29,35 @@ impl Run {
     }
 }
 
-/// The stretches of a row where `is` holds for column and value.
-pub(super) fn stretches<'a, T: Copy>(
-    row: ArrayView1<'a, T>,
-    is: impl Fn(usize, T) -> bool + 'a,
-) -> impl Iterator<Item = Range<usize>> + 'a {
-    let row = row.to_slice().map_or_else(|| Cow::Owned(row.to_vec()), Cow::Borrowed);
+/// The stretches of a line whose pixels are set: 1, and 0 elsewhere.
+pub(super) fn stretches(line: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let mut next = 0;
     std::iter::from_fn(move || {
-        while next < row.len() && !is(next, row[next]) {
-            next += 1;
-        }
-        let start = next;
-        while next < row.len() && is(next, row[next]) {
-            next += 1;
-        }
-        (start < next).then_some(start..next)
+        let start = next + memchr(1, &line[next..])?;
+        next = memchr(0, &line[start..]).map_or(line.len(), |length| start + length);
+        Some(start..next)
     })
 }
 
-/// The runs of an image where `is` holds for pixel and value, row by row, each with a number of its own; runs that share
-/// a side of a pixel are in one set.
-pub(super) fn connected_runs<T: Copy>(
-    image: &ArrayView2<'_, T>,
-    is: impl Fn((usize, usize), T) -> bool,
+/// Sets the pixels of a line where `is` holds for the value.
+pub(super) fn set<T>(line: &mut [u8], values: &ArrayView1<'_, T>, is: impl Fn(&T) -> bool) {
+    ArrayViewMut1::from(line).zip_mut_with(values, |set, value| *set = u8::from(is(value)));
+}
+
+/// The runs of an image of rows and columns, row by row, each with a number of its own; runs that share a side of a pixel
+/// are in one set. `set` sets the pixels of a row.
+pub(super) fn connected_runs(
+    (rows, columns): (usize, usize),
+    set: impl Fn(usize, &mut [u8]),
     sets: &mut DisjointSets,
 ) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
+    let mut line = vec![0; columns];
     let mut above = 0..0;
-    for (row, line) in image.outer_iter().enumerate() {
+    for row in 0..rows {
+        set(row, &mut line);
         let first = runs.len();
-        for columns in stretches(line, |column, value| is((row, column), value)) {
+        for columns in stretches(&line) {
             let run = Run { row, columns, number: sets.add() };
             // What ends before this run ends before all further ones of its row.
             while above.start < above.end && runs[above.start].columns.end <= run.columns.start {
@@ -77,22 +75,23 @@ pub(super) fn connected_runs<T: Copy>(
 
 #[cfg(test)]
 mod tests {
-    use ndarray::{arr1, arr2};
+    use ndarray::arr2;
 
     use super::*;
 
     #[test]
-    fn a_row_is_split_into_its_stretches() {
-        let found: Vec<_> = stretches(arr1(&[1, 1, 0, 1, 0, 0, 1]).view(), |_, value| value == 1).collect();
+    fn a_line_is_split_into_its_stretches() {
+        let found: Vec<_> = stretches(&[1, 1, 0, 1, 0, 0, 1]).collect();
         assert_eq!(found, vec![0..2, 3..4, 6..7]);
-        assert_eq!(stretches(arr1(&[0, 0]).view(), |_, value| value == 1).count(), 0);
+        assert_eq!(stretches(&[0, 0]).count(), 0);
     }
 
     #[test]
     fn runs_that_touch_are_in_one_set_and_corners_do_not_touch() {
         let mut sets = DisjointSets::default();
         let image = arr2(&[[1, 0, 1, 0], [1, 1, 1, 0], [0, 0, 0, 1]]);
-        let runs = connected_runs(&image.view(), |_, value| value == 1, &mut sets);
+        let is_set = |row: usize, line: &mut [u8]| set(line, &image.row(row), |value| *value == 1);
+        let runs = connected_runs(image.dim(), is_set, &mut sets);
         let roots: Vec<usize> = runs.iter().map(|run| sets.root(run.number)).collect();
         assert_eq!(roots, vec![0, 0, 0, 3]);
     }

@@ -21,34 +21,36 @@ const CUT_SHARE: f64 = 0.1;
 
 /// That there are no lungs. `smallest` is the least mean area of lung on a slice in square centimetres: a chest has 80
 /// to 200; abdomen and pelvis with the lung bases in them below 15.
-pub(super) fn not_a_chest(volume: &Volume, lungs: &LungMask, smallest: f64) -> Option<Rejection> {
+pub(super) fn not_a_chest(volume: &Volume, mask: &LungMask, lungs: &Lungs, smallest: f64) -> Option<Rejection> {
     let length = stack_centimetres(&volume.geometry);
-    let of_slice = |(labels, image): (ArrayView2<'_, u8>, ArrayView2<'_, i16>)| {
-        labels.iter().zip(image).fold([0_usize; 2], |[mask, aerated], (label, hounsfield)| {
-            let inside = *label != BACKGROUND;
-            let with_air = inside & LUNG_AIR.contains(hounsfield);
-            [mask.wrapping_add(usize::from(inside)), aerated.wrapping_add(usize::from(with_air))]
-        })
-    };
-    let slices = lungs.0.axis_iter(Axis(0)).into_par_iter().zip(volume.hounsfield.axis_iter(Axis(0)));
-    let sums = |one: [usize; 2], other: [usize; 2]| [one[0] + other[0], one[1] + other[1]];
-    let [mask, aerated] = slices.map(of_slice).reduce(|| [0; 2], sums);
-    let area = |voxels: usize| voxels as f64 * volume.geometry.voxel_millilitres() / length;
-    // A field of view that cuts the chest joins its air to the border; the mask still covers it.
-    let air = (lung_air_millilitres(volume) / length).max(area(aerated));
+    let mut air = lung_air_millilitres(volume) / length;
+    if air < smallest {
+        // A field of view that cuts the chest joins its air to the border; the mask still covers it.
+        air = air.max(aerated_millilitres(volume, mask) / length);
+    }
     if air < smallest {
         return Some(Rejection::new(
             Reason::NotAChest,
             format!("lung-like air inside the body averages {air:.1} cm2 a slice; a chest has at least {smallest:.0}"),
         ));
     }
-    let mask = area(mask);
+    let mask = lungs.millilitres() / length;
     (mask < MASK_CROSS_SECTION).then(|| {
         Rejection::new(
             Reason::NotAChest,
             format!("the lungs found average {mask:.1} cm2 a slice; a chest has at least {MASK_CROSS_SECTION:.0}"),
         )
     })
+}
+
+/// Air in [`LUNG_AIR`] within the mask.
+fn aerated_millilitres(volume: &Volume, mask: &LungMask) -> f64 {
+    let of_slice = |(labels, image): (ArrayView2<'_, u8>, ArrayView2<'_, i16>)| {
+        let voxels = labels.iter().zip(image);
+        voxels.filter(|(label, hounsfield)| **label != BACKGROUND && LUNG_AIR.contains(*hounsfield)).count()
+    };
+    let slices = mask.0.axis_iter(Axis(0)).into_par_iter().zip(volume.hounsfield.axis_iter(Axis(0)));
+    slices.map(of_slice).sum::<usize>() as f64 * volume.geometry.voxel_millilitres()
 }
 
 fn stack_centimetres(geometry: &Geometry) -> f64 {

@@ -87,7 +87,7 @@ fn a_real_abdomen_is_not_a_chest_although_lung_bases_are_in_it() {
     let (voxels, geometry) = nifti::read(&path).expect("a volume");
     let header = InMemDicomObject::new_empty();
     let hounsfield = voxels.mapv(|hounsfield| hounsfield as i16);
-    let volume = Volume { hounsfield, geometry, slices: Vec::new(), header };
+    let volume = Volume::new(geometry, hounsfield, Vec::new(), header);
     assert_eq!(reasons(&judged(&volume, &lungs_by_threshold(&volume))), [Reason::NotAChest]);
 }
 
