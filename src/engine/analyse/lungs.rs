@@ -8,6 +8,7 @@ mod disjoint;
 mod enclosure;
 mod ends;
 mod largest_components;
+mod logits;
 mod morphology;
 mod recovery;
 mod refinement;
@@ -16,20 +17,16 @@ mod runs;
 mod scale;
 
 use ndarray::parallel::prelude::*;
-use ndarray::{Array1, Array2, Array3, Array4, ArrayView1, ArrayView2, Axis, Zip};
+use ndarray::{Array1, Array3, ArrayView2, Axis};
 
 pub use self::completeness::completeness;
-use self::morphology::part;
+use self::logits::Logits;
 use super::AnalyseError;
 use super::findings::{Lung, Lungs};
-use crate::engine::models::networks::{LungClasses, LungNetwork};
-use crate::engine::volume::part::{Part, count};
-use crate::engine::volume::preparation::{Preparer, Upsampler};
-use crate::engine::volume::{BACKGROUND, Geometry, LEFT_LUNG, LungMask, RIGHT_LUNG, Volume, VoxelPoint};
-
-/// How far the logit of a lung must lie above that of the likeliest class that is no lung for the network to be sure:
-/// odds of nine to one.
-const SURE_MARGIN: f32 = 2.2;
+use crate::engine::models::networks::LungNetwork;
+use crate::engine::volume::part::count;
+use crate::engine::volume::preparation::Preparer;
+use crate::engine::volume::{Geometry, LEFT_LUNG, LungMask, RIGHT_LUNG, Volume, VoxelPoint};
 
 /// Finds left and right lung on the grid of the volume.
 ///
@@ -46,62 +43,13 @@ pub fn measure(mask: &LungMask, geometry: &Geometry) -> Lungs {
     Lungs { left: measure_side(mask, geometry, LEFT_LUNG), right: measure_side(mask, geometry, RIGHT_LUNG) }
 }
 
-/// The network's label for each voxel of the source; logits are interpolated, then compared.
+/// The network's label for each voxel of the source.
 fn network_labels(network: &mut LungNetwork, volume: &Volume) -> Result<Array3<u8>, AnalyseError> {
     let preparer = Preparer::new(volume, None, &network.manifest().input)?;
-    let logits =
+    let values =
         network.read_stack(preparer.slices(), |range| Ok(preparer.batch(range))).map_err(AnalyseError::lungs)?;
     let [rows, columns] = network.manifest().input.size;
-    let (upsampler, classes) = (preparer.upsampler(rows, columns), network.classes());
-    let certain = certain(&logits, classes);
-    let mut labels = Array3::from_elem(volume.hounsfield.dim(), BACKGROUND);
-    labels.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(slice, mut labels)| {
-        for (within, label) in upsampler.uniform_parts(&certain.view(), slice) {
-            let [rows, columns] = within.clone();
-            let mut labels = labels.slice_each_axis_mut(part(rows, columns));
-            match label {
-                Some(label) => labels.fill(label),
-                None => labels.assign(&part_labels(&upsampler, &logits, classes, slice, &within)),
-            }
-        }
-    });
-    Ok(labels)
-}
-
-/// The label of each cell of the logits that voxels between such cells have for certain: what holds for all of them holds
-/// for what is interpolated between them. `None` where the background is not the likelier of all three, and the network
-/// is not sure of a lung.
-fn certain(logits: &Array4<f32>, classes: &LungClasses) -> Array3<Option<u8>> {
-    let of_cell = |logits: ArrayView1<'_, f32>| {
-        let (side, margin) = classes.likelier_lung(|class| logits[class]);
-        let lung = logits[classes.left].max(logits[classes.right]);
-        match classes.other.first() {
-            _ if margin >= SURE_MARGIN => Some(side | refinement::SURE),
-            Some(background) if logits[*background] >= lung => Some(BACKGROUND),
-            _ => None,
-        }
-    };
-    Zip::from(logits.lanes(Axis(1))).par_map_collect(of_cell)
-}
-
-/// The likelier lung on a part of a slice, marked where the network is sure. Background is where no lung is likelier than
-/// every other class, and everything outside the prepared grid.
-fn part_labels(
-    upsampler: &Upsampler,
-    logits: &Array4<f32>,
-    classes: &LungClasses,
-    slice: usize,
-    within: &Part,
-) -> Array2<u8> {
-    let on_source: Vec<Array2<f32>> =
-        (0..logits.len_of(Axis(1))).map(|class| upsampler.part(&logits.view(), class, slice, within, 0.0)).collect();
-    Array2::from_shape_fn(on_source[classes.left].dim(), |place| {
-        match classes.likelier_lung(|class| on_source[class][place]) {
-            (side, margin) if margin >= SURE_MARGIN => side | refinement::SURE,
-            (side, margin) if margin > 0.0 => side,
-            _ => BACKGROUND,
-        }
-    })
+    Ok(Logits::new(values, network.classes(), preparer.upsampler(rows, columns)).labels(volume.hounsfield.dim()))
 }
 
 fn measure_side(mask: &LungMask, geometry: &Geometry, side: u8) -> Option<Lung> {
@@ -162,28 +110,6 @@ fn nearest_voxel(mask: &LungMask, side: u8, centroid: VoxelPoint, moments: &[[u6
 mod tests {
     use super::*;
     use crate::engine::volume::PatientPoint;
-
-    #[test]
-    fn a_voxel_is_lung_where_a_lung_is_likelier_than_each_other_class() {
-        // Background, left, right, airway; a column each.
-        let columns = [
-            ([0.0, 5.0, 4.9, 0.0], LEFT_LUNG | refinement::SURE),
-            ([0.0, 1.0, 5.0, 4.0], RIGHT_LUNG),
-            ([0.0, 5.0, 1.0, 6.0], BACKGROUND),
-            ([4.0, 5.0, 1.0, 0.0], LEFT_LUNG),
-            ([0.0, 0.0, 0.0, 0.0], BACKGROUND),
-        ];
-        let logits = Array4::from_shape_fn((2, 4, 3, columns.len()), |(_, class, _, column)| columns[column].0[class]);
-        let grid = Geometry {
-            size: [columns.len(), 3, 2],
-            spacing: [1.0, 1.0, 2.0],
-            directions: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
-            origin: PatientPoint([0.0; 3]),
-        };
-        let classes = LungClasses { left: 1, right: 2, other: vec![0, 3] };
-        let whole = part_labels(&Upsampler::new(&grid, &grid), &logits, &classes, 1, &[0..3, 0..columns.len()]);
-        assert_eq!(whole.row(1).to_vec(), columns.map(|(_, label)| label));
-    }
 
     #[test]
     fn a_lung_is_measured_and_its_centre_lies_inside() {

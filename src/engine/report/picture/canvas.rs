@@ -209,7 +209,8 @@ impl Canvas {
 pub(super) fn mix(under: Colour, over: Colour, opacity: f32) -> Colour {
     let channel = |index: usize| {
         let (under, over) = (f32::from(under.0[index]), f32::from(over.0[index]));
-        (under + (over - under) * opacity).round() as u8
+        // The cast cuts off, so this rounds, and without a call to a function.
+        (under + (over - under) * opacity + 0.5) as u8
     };
     Rgb([channel(0), channel(1), channel(2)])
 }

@@ -12,7 +12,8 @@ const WINDOW: [f64; 2] = [-250.0, 450.0];
 pub(super) fn grey(volume: &Volume, point: VoxelPoint) -> u8 {
     let Some(hounsfield) = interpolate(&volume.hounsfield.view(), point) else { return 0 };
     let share = (hounsfield - WINDOW[0]) / (WINDOW[1] - WINDOW[0]);
-    (share.clamp(0.0, 1.0) * 255.0).round() as u8
+    // The cast cuts off, so this rounds, and without a call to a function.
+    (share.clamp(0.0, 1.0) * 255.0 + 0.5) as u8
 }
 
 /// Evidence at a place in the patient, from 0 to 1; 0 outside the map.
@@ -44,8 +45,9 @@ fn neighbours(position: f64, size: usize) -> Option<(usize, usize, f64)> {
         return None;
     }
     let position = position.clamp(0.0, last);
-    let below = position.floor();
-    Some((below as usize, position.ceil() as usize, position - below))
+    let below = position as usize;
+    let share = position - below as f64;
+    Some((below, below + usize::from(share > 0.0), share))
 }
 
 #[cfg(test)]
