@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 
 use super::airway::{Carina, carina};
 use super::cells::{CELL_MM, Cells};
+use super::mediastinum::Mediastinum;
 use crate::config::QualityConfig;
 use crate::engine::analyse::enhancement::{Enhancement, Vessel};
 use crate::engine::volume::percentile::median;
@@ -59,8 +60,9 @@ struct Disc {
 }
 
 /// Measures pulmonary trunk and aorta; `source` is the grid on which their places are told.
-pub(super) fn measure(cells: &Cells, source: &Geometry) -> Enhancement {
-    let Some(carina) = carina(cells) else { return Enhancement::default() };
+pub(super) fn measure(mediastinum: &Mediastinum, source: &Geometry) -> Enhancement {
+    let cells = mediastinum.cells;
+    let Some(carina) = carina(cells, mediastinum.middle()) else { return Enhancement::default() };
     let [from, to] = DEPTHS.map(|depth| (depth / CELL_MM) as usize);
     let slices = carina.slice.saturating_sub(to)..=carina.slice.saturating_sub(from);
     let Some((ascending, descending)) = aorta(cells, &slices, carina) else { return Enhancement::default() };

@@ -178,12 +178,37 @@ fn numbers_that_skip_and_slices_that_are_thinner_than_far_apart_show_a_loss() {
     assert_eq!(check_images(&volume, &settings()), [], "two stacks share the numbers");
 }
 
-#[test]
-fn contrast_cannot_be_judged_where_one_lung_is_missing() {
-    let volume = thorax(70, 60.0);
+/// A thorax with fluid in place of a lung.
+fn with_one_lung(vessel: f64, lost: u8) -> (Volume, LungMask) {
+    let mut volume = thorax(70, vessel);
     let mut lungs = lungs_by_threshold(&volume);
-    lungs.0.mapv_inplace(|label| if label == RIGHT_LUNG { BACKGROUND } else { label });
-    assert_eq!(reasons(&judged(&volume, &lungs)), [Reason::ContrastUnknown]);
+    for (hounsfield, label) in volume.hounsfield.iter_mut().zip(&mut lungs.0) {
+        if *label == lost {
+            (*hounsfield, *label) = (15, BACKGROUND);
+        }
+    }
+    (volume, lungs)
+}
+
+#[test]
+fn contrast_is_judged_beside_a_single_lung() {
+    for (lost, place) in [(RIGHT_LUNG, "beside the left lung"), (LEFT_LUNG, "beside the right lung")] {
+        let (volume, lungs) = with_one_lung(180.0, lost);
+        assert_eq!(judged(&volume, &lungs), []);
+        let (volume, lungs) = with_one_lung(60.0, lost);
+        let found = judged(&volume, &lungs);
+        assert_eq!(reasons(&found), [Reason::NoContrast]);
+        assert!(found[0].explanation.contains(place), "{}", found[0].explanation);
+    }
+}
+
+#[test]
+fn contrast_cannot_be_judged_where_fat_alone_adjoins_a_single_lung() {
+    let (mut volume, lungs) = with_one_lung(180.0, RIGHT_LUNG);
+    volume.hounsfield.mapv_inplace(|hounsfield| if hounsfield > 0 { -100 } else { hounsfield });
+    let found = judged(&volume, &lungs);
+    assert_eq!(reasons(&found), [Reason::ContrastUnknown]);
+    assert!(found[0].explanation.contains("0.0 ml of soft tissue are seen beside the left lung"), "{found:?}");
 }
 
 #[test]
