@@ -1,8 +1,11 @@
 //! What lies around the pixels of a slice: the body, or a table, clothes and padding.
 
+use std::ops::Range;
+
 use ndarray::{Array1, Array2, ArrayView2, Axis, Slice, Zip};
 
 use super::runs::stretches;
+use crate::engine::volume::field_of_view::{FieldOfView, Place};
 
 /// The outermost thick tissue in every row and column of a slice. Table tops, clothes and tubes are thin.
 pub(super) struct Enclosure {
@@ -11,10 +14,14 @@ pub(super) struct Enclosure {
 }
 
 impl Enclosure {
-    /// Finds tissue, not darker than `tissue`, that is at least `thickness` pixels thick along columns and along rows. A
-    /// row runs long through the shell of a table that slants a little; a column does not.
-    pub(super) fn of(image: &ArrayView2<'_, i16>, tissue: i16, thickness: [usize; 2]) -> Self {
-        let thick = thick_along_rows(image, tissue, thickness[0]) & thick_along_columns(image, tissue, thickness[1]);
+    /// Finds tissue, not darker than `tissue`, that is at least `thickness` pixels thick along columns and along rows, or
+    /// goes on beyond the field of view: of a wall that is cut there, one pixel may be seen. A row runs long through the
+    /// shell of a table that slants a little; a column does not.
+    pub(super) fn of(image: &ArrayView2<'_, i16>, field: &FieldOfView, tissue: i16, thickness: [usize; 2]) -> Self {
+        let is_solid = |value: i16, place: Place| value >= tissue || place == Place::Outside;
+        let solid = Zip::from(image).and(field.places()).map_collect(|value, place| is_solid(*value, *place));
+        let mut thick = thick_along_rows(&solid, thickness[0]) & thick_along_columns(&solid, thickness[1]);
+        Zip::from(&mut thick).and(image).for_each(|thick, value| *thick &= *value >= tissue);
         let ends = |axis: usize| {
             let lines = thick.axis_iter(Axis(axis));
             let is_thick = |pixel: &bool| *pixel;
@@ -45,11 +52,13 @@ impl Enclosure {
     }
 }
 
-/// The pixels in stretches of tissue along rows that have at least a length.
-fn thick_along_rows(image: &ArrayView2<'_, i16>, tissue: i16, least: usize) -> Array2<bool> {
-    let mut thick = Array2::from_elem(image.dim(), false);
-    for (line, mut thick) in image.outer_iter().zip(thick.outer_iter_mut()) {
-        for stretch in stretches(line, |_, value| value >= tissue).filter(|stretch| stretch.len() >= least) {
+/// The pixels in stretches along rows that have at least a length or end at the edge of the image.
+fn thick_along_rows(solid: &Array2<bool>, least: usize) -> Array2<bool> {
+    let mut thick = Array2::from_elem(solid.dim(), false);
+    let is_thick =
+        |stretch: &Range<usize>| stretch.len() >= least || stretch.start == 0 || stretch.end == solid.ncols();
+    for (line, mut thick) in solid.outer_iter().zip(thick.outer_iter_mut()) {
+        for stretch in stretches(line, |_, solid| solid).filter(is_thick) {
             thick.slice_axis_mut(Axis(0), Slice::from(stretch)).fill(true);
         }
     }
@@ -57,22 +66,24 @@ fn thick_along_rows(image: &ArrayView2<'_, i16>, tissue: i16, least: usize) -> A
 }
 
 /// The same along columns: row by row, because the pixels of a column lie far apart in memory.
-fn thick_along_columns(image: &ArrayView2<'_, i16>, tissue: i16, least: usize) -> Array2<bool> {
-    let mut lengths = Array2::<u16>::zeros(image.dim());
-    let mut above = Array1::<u16>::zeros(image.ncols());
-    for (line, mut lengths) in image.outer_iter().zip(lengths.outer_iter_mut()) {
-        Zip::from(&mut above).and(&mut lengths).and(&line).for_each(|above, length, value| {
-            *above = above.saturating_add(1) * u16::from(*value >= tissue);
+fn thick_along_columns(solid: &Array2<bool>, least: usize) -> Array2<bool> {
+    // What ends at the edge of the image is long enough.
+    let least = u16::try_from(least).unwrap_or(u16::MAX);
+    let mut lengths = Array2::<u16>::zeros(solid.dim());
+    let mut above = Array1::from_elem(solid.ncols(), least);
+    for (line, mut lengths) in solid.outer_iter().zip(lengths.outer_iter_mut()) {
+        Zip::from(&mut above).and(&mut lengths).and(&line).for_each(|above, length, solid| {
+            *above = above.saturating_add(1) * u16::from(*solid);
             *length = *above;
         });
     }
     // The lowest pixel of a stretch has its whole length, which the pixels above it take.
-    let mut thick = Array2::from_elem(image.dim(), false);
-    let mut whole = Array1::<u16>::zeros(image.ncols());
+    let mut thick = Array2::from_elem(solid.dim(), false);
+    let mut whole = Array1::from_elem(solid.ncols(), least);
     for (lengths, mut thick) in lengths.outer_iter().zip(thick.outer_iter_mut()).rev() {
         Zip::from(&mut whole).and(&mut thick).and(&lengths).for_each(|whole, thick, length| {
             *whole = if *length == 0 { 0 } else { (*whole).max(*length) };
-            *thick = usize::from(*whole) >= least;
+            *thick = *whole >= least;
         });
     }
     thick
@@ -80,7 +91,13 @@ fn thick_along_columns(image: &ArrayView2<'_, i16>, tissue: i16, least: usize) -
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array3;
+
     use super::*;
+
+    fn enclosure(image: &Array2<i16>) -> Enclosure {
+        Enclosure::of(&image.view(), &FieldOfView::whole(image.dim()), -400, [3, 3])
+    }
 
     #[test]
     fn a_table_below_the_back_is_not_thick_and_the_wall_of_the_chest_is() {
@@ -91,7 +108,7 @@ mod tests {
             (22..24, _) => -200,
             _ => -1000,
         });
-        let enclosure = Enclosure::of(&image.view(), -400, [3, 3]);
+        let enclosure = enclosure(&image);
         assert_eq!(enclosure.sides((10, 15)), 4);
         assert_eq!(enclosure.sides((20, 15)), 1, "between back and table");
         assert!(enclosure.holds([(10, 15), (7, 11), (20, 15)].into_iter(), false));
@@ -106,7 +123,7 @@ mod tests {
             12..22 => -900,
             _ => -1000,
         });
-        assert_eq!(Enclosure::of(&image.view(), -400, [3, 3]).sides((12, 12)), 0);
+        assert_eq!(enclosure(&image).sides((12, 12)), 0);
     }
 
     #[test]
@@ -115,8 +132,25 @@ mod tests {
             (6..14, ..8) => -850,
             _ => 40,
         });
-        let enclosure = Enclosure::of(&image.view(), -400, [3, 3]);
+        let enclosure = enclosure(&image);
         let lung = || (0..8).map(|column| (10, column));
         assert!(enclosure.holds(lung(), true) && !enclosure.holds(lung(), false));
+    }
+
+    #[test]
+    fn a_wall_that_the_field_of_view_leaves_a_pixel_of_is_thick_and_one_in_air_is_not() {
+        // Columns: what lies beyond the wall, one pixel of wall, lung, body.
+        let with = |beyond: i16| {
+            let images = Array3::from_shape_fn((2, 20, 20), |(slice, row, column)| match (row, column) {
+                // Room air has noise.
+                (_, ..4) if beyond == -1000 => beyond + 50 * slice as i16,
+                (_, ..4) => beyond,
+                (6..14, 5..12) => -850,
+                _ => 40,
+            });
+            let field = FieldOfView::of(&images.view());
+            Enclosure::of(&images.index_axis(Axis(0), 0), &field, -400, [3, 3]).sides((10, 8))
+        };
+        assert_eq!([with(-1024), with(-1000)], [4, 3]);
     }
 }
