@@ -90,7 +90,10 @@ pub fn check_chest(
         return ChestQuality { rejections: vec![rejection], ..ChestQuality::default() };
     }
     let Some(cells) = Cells::of(volume, mask) else {
-        return ChestQuality { rejections: vec![contrast::unknown(0.0, Place::BetweenLungs)], ..ChestQuality::default() };
+        return ChestQuality {
+            rejections: vec![contrast::unknown(0.0, Place::BetweenLungs)],
+            ..ChestQuality::default()
+        };
     };
     let mediastinum = Mediastinum::of(&cells);
     let enhancement = great_vessels::measure(&mediastinum, &volume.geometry);

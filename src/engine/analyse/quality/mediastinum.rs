@@ -16,9 +16,6 @@ use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG};
 const SOFT_TISSUE: f32 = -30.0;
 /// Fewest cells of soft tissue by which a chest can be judged: 14 ml.
 pub(super) const FEWEST_CELLS: usize = 500;
-/// The part of the lungs' height, from below, in which there is always a large vessel between the lungs: from the heart
-/// above the diaphragm to the aortic arch.
-const JUDGED_HEIGHTS: [f64; 2] = [0.25, 0.75];
 /// How far beside a single lung heart and great vessels lie in any case, in cells: 60 mm. The ribs of the other side are
 /// farther away, even where the chest has shrunk.
 const BESIDE: usize = (60.0 / CELL_MM) as usize;
@@ -29,6 +26,16 @@ pub(super) enum Place {
     BetweenLungs,
     BesideLeftLung,
     BesideRightLung,
+}
+
+impl Place {
+    /// The part of the lungs' height, from below, in which there is always a large vessel: from the heart above the
+    /// diaphragm to the aortic arch. The dome of the liver stands higher and adjoins a single lung, too.
+    fn judged(self, slices: usize) -> Range<usize> {
+        let heights = if self == Self::BetweenLungs { [0.25, 0.75] } else { [0.4, 0.75] };
+        let [low, high] = heights.map(|share| (share * slices as f64).round() as usize);
+        low..high
+    }
 }
 
 impl fmt::Display for Place {
@@ -61,7 +68,7 @@ impl<'a> Mediastinum<'a> {
     fn beside_larger(cells: &'a Cells) -> Self {
         let [left, right] = [LEFT_LUNG, RIGHT_LUNG].map(|side| count(cells.labels.view(), |label| *label == side));
         let place = if left > right { Place::BesideLeftLung } else { Place::BesideRightLung };
-        let judged = judged(cells.slices());
+        let judged = place.judged(cells.slices());
         let of_slice = |(slice, (_, labels)): (usize, (_, ArrayView2<'_, u8>))| {
             if judged.contains(&slice) { part(&labels, place) } else { Array2::from_elem(labels.dim(), false) }
         };
@@ -89,7 +96,7 @@ impl<'a> Mediastinum<'a> {
 
     /// Indices of the slices in which there is always a large vessel.
     pub(super) fn judged(&self) -> Range<usize> {
-        judged(self.parts.len())
+        self.place.judged(self.parts.len())
     }
 
     /// Hounsfield units of the soft tissue of some slices.
@@ -101,11 +108,6 @@ impl<'a> Mediastinum<'a> {
         };
         slices.flat_map(of_slice).map(|(value, _)| f64::from(*value))
     }
-}
-
-fn judged(slices: usize) -> Range<usize> {
-    let [low, high] = JUDGED_HEIGHTS.map(|share| (share * slices as f64).round() as usize);
-    low..high
 }
 
 /// The cells of a slice, in rows from 15 to 50 % of the depth of the lungs: behind the sternum, in front of the spine.
