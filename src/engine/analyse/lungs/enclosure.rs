@@ -142,11 +142,11 @@ mod tests {
         // Columns: what lies beyond the wall, one pixel of wall, lung, body.
         let with = |beyond: i16| {
             let images = Array3::from_shape_fn((2, 20, 20), |(slice, row, column)| match (row, column) {
-                // Room air has noise.
-                (_, ..4) if beyond == -1000 => beyond + 50 * slice as i16,
-                (_, ..4) => beyond,
                 (6..14, 5..12) => -850,
-                _ => 40,
+                (_, 4..) => 40,
+                // Room air has noise.
+                _ if beyond == -1000 => beyond + 50 * slice as i16,
+                _ => beyond,
             });
             let field = FieldOfView::of(&images.view());
             Enclosure::of(&images.index_axis(Axis(0), 0), &field, -400, [3, 3]).sides((10, 8))
