@@ -11,6 +11,7 @@ mod chest;
 mod contrast;
 mod energy;
 mod great_vessels;
+mod mediastinum;
 mod phases;
 pub mod ranges;
 mod slices;
@@ -19,7 +20,7 @@ mod tests;
 mod values;
 
 use self::cells::Cells;
-use self::contrast::Mediastinum;
+use self::mediastinum::{Mediastinum, Place};
 use super::enhancement::Enhancement;
 use super::findings::{Completeness, Lungs};
 use crate::config::{QualityConfig, Severity};
@@ -89,10 +90,13 @@ pub fn check_chest(
         return ChestQuality { rejections: vec![rejection], ..ChestQuality::default() };
     }
     let Some(cells) = Cells::of(volume, mask) else {
-        return ChestQuality { rejections: vec![contrast::unknown(0.0)], ..ChestQuality::default() };
+        return ChestQuality {
+            rejections: vec![contrast::unknown(0.0, Place::BetweenLungs)],
+            ..ChestQuality::default()
+        };
     };
     let mediastinum = Mediastinum::of(&cells);
-    let enhancement = great_vessels::measure(&cells, &volume.geometry);
+    let enhancement = great_vessels::measure(&mediastinum, &volume.geometry);
     let contrast = contrast::check(&mediastinum, settings.lowest_contrast_hu)
         .or_else(|| phases::check(&mediastinum, settings.largest_contrast_step_hu));
     let rejections = [

@@ -3,11 +3,11 @@
 mod appearance;
 mod attribute;
 mod body;
+mod chest_wall;
 mod choice;
 pub mod coarse;
 mod code_stream;
 pub mod components;
-mod continuation;
 mod decoding;
 mod explaining;
 pub mod field_of_view;

@@ -7,7 +7,7 @@ use ndarray::{Array2, Array3, Array4, ArrayView3, ArrayView4, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::body::{Extent, body_centre, lung_extent};
-use super::continuation::Continuation;
+use super::chest_wall::ChestWall;
 use super::field_of_view::Place;
 use super::part::Part;
 use super::pixels::AIR;
@@ -126,7 +126,7 @@ pub struct Preparer<'a> {
     resampler: Resampler,
     /// What lies beyond the field of view, for each prepared slice or for all of them; none for crops that show more
     /// than the chest.
-    continuations: Vec<Continuation>,
+    walls: Vec<ChestWall>,
 }
 
 impl<'a> Preparer<'a> {
@@ -143,11 +143,11 @@ impl<'a> Preparer<'a> {
         let geometry = prepared_geometry(volume, lungs, preparation)?;
         let edges = Edges { in_plane: Edge::Constant, slices: Edge::Nearest };
         let resampler = Resampler::new(&volume.geometry, &geometry, edges);
-        let continuations = match preparation.crop {
-            Crop::LungBox | Crop::LungSquare => continuations(volume, &resampler, geometry.size),
+        let walls = match preparation.crop {
+            Crop::LungBox | Crop::LungSquare => chest_walls(volume, &resampler, geometry.size),
             Crop::Body | Crop::None => Vec::new(),
         };
-        Ok(Self { volume, preparation: preparation.clone(), geometry, resampler, continuations })
+        Ok(Self { volume, preparation: preparation.clone(), geometry, resampler, walls })
     }
 
     /// Number of prepared slices.
@@ -215,8 +215,8 @@ impl<'a> Preparer<'a> {
         let mut images = Array3::zeros((range.len(), height, width));
         images.axis_iter_mut(Axis(0)).into_par_iter().zip(range).for_each(|(mut image, slice)| {
             self.resampler.slice(&self.volume.hounsfield.view(), slice, f32::from(AIR), image.view_mut());
-            if let Some(continuation) = self.continuations.get(slice).or(self.continuations.last()) {
-                continuation.apply(image.view_mut());
+            if let Some(wall) = self.walls.get(slice).or(self.walls.last()) {
+                wall.apply(image.view_mut());
             }
             image.mapv_inplace(|hounsfield| (hounsfield.clamp(low, high) - offset) * scale);
         });
@@ -347,8 +347,8 @@ fn prepared_geometry(
     })
 }
 
-/// What continues the field of view on each slice of a grid of columns, rows and slices; one for all where they are alike.
-fn continuations(volume: &Volume, resampler: &Resampler, [columns, rows, slices]: [usize; 3]) -> Vec<Continuation> {
+/// What lies beyond the field of view on each slice of a grid of columns, rows and slices; one for all where they are alike.
+fn chest_walls(volume: &Volume, resampler: &Resampler, [columns, rows, slices]: [usize; 3]) -> Vec<ChestWall> {
     let inside = volume.field_of_view().places().mapv(|place| u8::from(place == Place::Inside));
     let Some(inside) = inside.broadcast(volume.hounsfield.dim()) else { return Vec::new() };
     let different = if resampler.is_separable() { slices.min(1) } else { slices };
@@ -357,7 +357,7 @@ fn continuations(volume: &Volume, resampler: &Resampler, [columns, rows, slices]
         .map(|slice| {
             let mut share = Array2::zeros((rows, columns));
             resampler.slice(&inside, slice, 0.0, share.view_mut());
-            Continuation::of(&share.mapv(|share| share > WHOLLY_INSIDE).view())
+            ChestWall::of(&share.mapv(|share| share > WHOLLY_INSIDE).view())
         })
         .collect()
 }

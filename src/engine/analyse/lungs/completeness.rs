@@ -168,22 +168,40 @@ impl<'a> Grid<'a> {
 
     /// Area of a lung beyond the edge of the field of view.
     fn cut_mm2(&self, labels: &ArrayView2<'_, u8>, side: u8, field: &FieldOfView) -> f64 {
-        let at_edge = |(pixel, label): ((usize, usize), &u8)| *label == side && field.place(pixel) == Place::Edge;
-        let cells = labels.indexed_iter().filter(|cell| at_edge(*cell)).count();
-        if cells == 0 {
+        let Contact { borders, circle } = self.contact(labels, side, field);
+        if borders.iter().sum::<f64>() + circle <= 0.0 {
             return 0.0;
         }
-        let [column, row, _] = self.coarse.geometry.spacing;
-        let length = cells as f64 * column.max(row);
-        self.round_mm2(length, field).max(self.mirrored_mm2(labels, side, field))
+        let beyond_borders: f64 = borders.iter().map(|length| segment_mm2(*length, SIDE_RADIUS_MM)).sum();
+        let round = beyond_borders + self.beyond_circle_mm2(circle, field);
+        round.max(self.mirrored_mm2(labels, side, field))
     }
 
-    /// Area between an edge of a length and the side of a chest of usual roundness.
-    fn round_mm2(&self, length: f64, field: &FieldOfView) -> f64 {
-        let radius = field
-            .area_of_circle()
-            .map_or(f64::INFINITY, |cells| (cells as f64 * self.cell_mm2() / std::f64::consts::PI).sqrt());
-        let chord = if radius.is_finite() { 2.0 * radius * (length / (2.0 * radius)).min(1.5).sin() } else { length };
+    /// How far a lung runs along the edge of the field of view.
+    fn contact(&self, labels: &ArrayView2<'_, u8>, side: u8, field: &FieldOfView) -> Contact {
+        let [column, row, _] = self.coarse.geometry.spacing;
+        let last = [labels.nrows() - 1, labels.ncols() - 1];
+        let mut contact = Contact::default();
+        for (cell, _) in
+            labels.indexed_iter().filter(|(cell, label)| **label == side && field.place(*cell) == Place::Edge)
+        {
+            match cell {
+                (0, _) => contact.borders[0] += column,
+                (at, _) if at == last[0] => contact.borders[1] += column,
+                (_, 0) => contact.borders[2] += row,
+                (_, at) if at == last[1] => contact.borders[3] += row,
+                _ => contact.circle += column.max(row),
+            }
+        }
+        contact
+    }
+
+    /// Area between an arc of a length on the edge of the circle of reconstruction and the side of a chest of usual
+    /// roundness.
+    fn beyond_circle_mm2(&self, length: f64, field: &FieldOfView) -> f64 {
+        let Some(cells) = field.area_of_circle() else { return 0.0 };
+        let radius = (cells as f64 * self.cell_mm2() / std::f64::consts::PI).sqrt();
+        let chord = 2.0 * radius * (length / (2.0 * radius)).min(1.5).sin();
         (segment_mm2(chord, SIDE_RADIUS_MM) - segment_mm2(chord, radius)).max(0.0)
     }
 
@@ -211,7 +229,7 @@ impl<'a> Grid<'a> {
                 && !region.holds_room_air()
                 && !region.is_gas()
         };
-        let enclosure = LazyCell::new(|| self.scale.enclosure(image));
+        let enclosure = LazyCell::new(|| self.scale.enclosure(image, field));
         let mut lost = [0.0; 2];
         for (number, region) in found.regions.iter().enumerate().filter(|(_, region)| is_candidate(region)) {
             let Some(side) = self.side(&found, number) else { continue };
@@ -237,11 +255,17 @@ impl<'a> Grid<'a> {
     }
 }
 
-/// Area that a chord cuts off a circle; half a circle for longer ones, nothing off a straight line.
+/// Lengths in millimetres that a lung has in common with the edge of the field of view.
+#[derive(Debug, Clone, Copy, Default)]
+struct Contact {
+    /// With the four borders of the image. A lung that two of them cut lies beyond each of them.
+    borders: [f64; 4],
+    /// With the edge of the circle of reconstruction.
+    circle: f64,
+}
+
+/// Area that a chord cuts off a circle; half a circle for longer ones.
 fn segment_mm2(chord: f64, radius: f64) -> f64 {
-    if radius.is_infinite() {
-        return 0.0;
-    }
     let angle = 2.0 * (chord / (2.0 * radius)).min(1.0).asin();
     radius * radius / 2.0 * (angle - angle.sin())
 }
@@ -255,22 +279,25 @@ mod tests {
 
     const FIELD: f64 = 400.0;
 
-    /// A chest with round lungs of 85 mm radius in a body of tissue, seen by a field of view of a diameter in
+    /// A chest with round lungs of 60 mm radius in a body of tissue, seen by a field of view of a diameter in
     /// millimetres around a place to the left; beyond it is padding. Room air has noise.
     fn chest(diameter: f64, left: f64, columns: [[f64; 3]; 2]) -> Volume {
-        volume(geometry([100, 80, 40], [4.0, 4.0, 3.0], columns), move |[x, y, z]| {
-            let noise = ((x * 7.0 + y * 13.0 + z * 31.0).rem_euclid(61.0)) - 30.0;
-            let lung = |centre: f64| (x - centre).hypot(y) < 60.0 && z.abs() < 45.0;
-            if (x - left).hypot(y) > diameter / 2.0 {
-                -1024.0
-            } else if lung(75.0) || lung(-75.0) {
-                -850.0
-            } else if (x / 165.0).hypot(y / 90.0) < 1.0 {
-                40.0
-            } else {
-                -1000.0 + noise
-            }
+        volume(geometry([100, 80, 40], [4.0, 4.0, 3.0], columns), move |place| {
+            let [x, y, _] = place;
+            if (x - left).hypot(y) > diameter / 2.0 { -1024.0 } else { hounsfield(place) }
         })
+    }
+
+    fn hounsfield([x, y, z]: [f64; 3]) -> f64 {
+        let noise = ((x * 7.0 + y * 13.0 + z * 31.0).rem_euclid(61.0)) - 30.0;
+        let lung = |centre: f64| (x - centre).hypot(y) < 60.0 && z.abs() < 45.0;
+        if lung(75.0) || lung(-75.0) {
+            -850.0
+        } else if (x / 165.0).hypot(y / 90.0) < 1.0 {
+            40.0
+        } else {
+            -1000.0 + noise
+        }
     }
 
     /// Lungs by place, as a mask that has all of them that can be seen.
@@ -311,6 +338,16 @@ mod tests {
             assert!(completeness.left.unseen_ml() <= 0.0, "{completeness:?}");
             assert!(completeness.limits_decision(&lungs));
         }
+    }
+
+    #[test]
+    fn lungs_that_several_borders_of_the_image_cut_are_cut_by_each_of_them() {
+        let image = volume(geometry([50, 26, 40], [4.0, 4.0, 3.0], SUPINE), hounsfield);
+        let (_, whole) = found(&chest(FIELD, 0.0, SUPINE), |_| true);
+        let (completeness, lungs) = found(&image, |_| true);
+        let cut = whole.millilitres() - lungs.millilitres();
+        let told = completeness.left.cut_ml + completeness.right.cut_ml;
+        assert!((0.35..1.5).contains(&(told / cut)), "{told} of {cut} ml");
     }
 
     #[test]

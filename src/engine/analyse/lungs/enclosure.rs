@@ -1,9 +1,10 @@
 //! What lies around the pixels of a slice: the body, or a table, clothes and padding.
 
 use memchr::{memchr, memrchr};
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Zip};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, Zip};
 
 use super::runs::{set, stretches};
+use crate::engine::volume::field_of_view::{FieldOfView, Place};
 
 /// The outermost thick tissue in every row and column of a slice. Table tops, clothes and tubes are thin.
 pub(super) struct Enclosure {
@@ -12,36 +13,34 @@ pub(super) struct Enclosure {
 }
 
 impl Enclosure {
-    /// Finds tissue, not darker than `tissue`, that is at least `thickness` pixels thick along columns and along rows. A
-    /// row runs long through the shell of a table that slants a little; a column does not.
-    pub(super) fn of(image: &ArrayView2<'_, i16>, tissue: i16, thickness: [usize; 2]) -> Self {
-        let lengths = lengths_along_columns(image, tissue);
+    /// Finds tissue, not darker than `tissue`, that is at least `thickness` pixels thick along columns and along rows, or
+    /// goes on beyond the field of view: of a wall that is cut there, one pixel may be seen. A row runs long through the
+    /// shell of a table that slants a little; a column does not.
+    pub(super) fn of(image: &ArrayView2<'_, i16>, field: &FieldOfView, tissue: i16, thickness: [usize; 2]) -> Self {
         let least = u16::try_from(thickness[1]).unwrap_or(u16::MAX);
-        let mut rows = vec![None; image.nrows()];
-        // First row, and the row after the last one.
-        let (mut first, mut end) = (Array1::<u16>::zeros(image.ncols()), Array1::<u16>::zeros(image.ncols()));
-        let (mut whole, mut is_tissue) = (Array1::<u16>::zeros(image.ncols()), vec![0; image.ncols()]);
-        let mut thick = is_tissue.clone();
+        let lengths = lengths_along_columns(image, field, tissue, least);
+        let (count, mut rows) = (image.ncols(), vec![None; image.nrows()]);
+        let mut columns = ColumnEnds::new(count);
+        let (mut whole, mut solid, mut thick) = (Array1::from_elem(count, least), vec![0; count], vec![0; count]);
         for (row, lengths) in lengths.outer_iter().enumerate().rev() {
             // The lowest pixel of a stretch has its whole length, which the pixels above it take.
             whole.zip_mut_with(&lengths, |whole, length| *whole = if *length == 0 { 0 } else { (*whole).max(*length) });
-            set(&mut thick, &whole.view(), |whole| *whole >= least);
-            set(&mut is_tissue, &lengths, |length| *length > 0);
-            for short in stretches(&is_tissue).filter(|stretch| stretch.len() < thickness[0]) {
-                thick[short].fill(0);
+            let is_thick =
+                |thick: &mut u8, whole: &u16, value: &i16| *thick = u8::from((*whole >= least) & (*value >= tissue));
+            Zip::from(ArrayViewMut1::from(&mut thick)).and(&whole).and(image.row(row)).for_each(is_thick);
+            set(&mut solid, &lengths, |length| *length > 0);
+            for short in stretches(&solid).filter(|stretch| stretch.len() < thickness[0]) {
+                // What ends at the edge of the image goes on.
+                if short.start > 0 && short.end < count {
+                    thick[short].fill(0);
+                }
             }
             rows[row] = memchr(1, &thick).zip(memrchr(1, &thick));
             if rows[row].is_some() {
-                let (this, next) = (row as u16, (row + 1) as u16);
-                Zip::from(&mut first).and(&mut end).and(&ArrayView1::from(&thick)).for_each(|first, end, thick| {
-                    *first = if *thick == 1 { this } else { *first };
-                    *end = if *thick == 1 { (*end).max(next) } else { *end };
-                });
+                columns.add(row, &thick);
             }
         }
-        let ends = first.into_iter().zip(end);
-        let ends = ends.map(|(first, end)| Some((usize::from(first), usize::from(end.checked_sub(1)?))));
-        Self { rows, columns: ends.collect() }
+        Self { rows, columns: columns.found() }
     }
 
     /// On how many of its four sides a pixel has thick tissue.
@@ -66,14 +65,44 @@ impl Enclosure {
     }
 }
 
-/// For each pixel of tissue, how many there are from it up to the next one that is none: row by row, because the pixels of
-/// a column lie far apart in memory.
-fn lengths_along_columns(image: &ArrayView2<'_, i16>, tissue: i16) -> Array2<u16> {
+/// The first and the last row in which each column holds thick tissue.
+struct ColumnEnds {
+    first: Array1<u16>,
+    /// The row after the last one; 0 where there is none.
+    end: Array1<u16>,
+}
+
+impl ColumnEnds {
+    fn new(columns: usize) -> Self {
+        Self { first: Array1::zeros(columns), end: Array1::zeros(columns) }
+    }
+
+    /// Adds a row that lies above all that were added.
+    fn add(&mut self, row: usize, thick: &[u8]) {
+        let (this, next) = (row as u16, (row + 1) as u16);
+        Zip::from(&mut self.first).and(&mut self.end).and(&ArrayView1::from(thick)).for_each(|first, end, thick| {
+            *first = if *thick == 1 { this } else { *first };
+            *end = if *thick == 1 { (*end).max(next) } else { *end };
+        });
+    }
+
+    fn found(self) -> Vec<Option<(usize, usize)>> {
+        let ends = self.first.into_iter().zip(self.end);
+        ends.map(|(first, end)| Some((usize::from(first), usize::from(end.checked_sub(1)?)))).collect()
+    }
+}
+
+/// For each pixel of tissue or beyond the field of view, how many there are from it up to the next one that is neither; at
+/// least `least` where there is none up to the edge of the image. Row by row, because the pixels of a column lie far apart
+/// in memory.
+fn lengths_along_columns(image: &ArrayView2<'_, i16>, field: &FieldOfView, tissue: i16, least: u16) -> Array2<u16> {
     let mut lengths = Array2::<u16>::zeros(image.dim());
-    let mut above = Array1::<u16>::zeros(image.ncols());
-    for (line, mut lengths) in image.outer_iter().zip(lengths.outer_iter_mut()) {
-        Zip::from(&mut above).and(&mut lengths).and(&line).for_each(|above, length, value| {
-            *above = if *value >= tissue { above.saturating_add(1) } else { 0 };
+    let mut above = Array1::from_elem(image.ncols(), least);
+    for (row, mut lengths) in lengths.outer_iter_mut().enumerate() {
+        let pixels = Zip::from(&mut above).and(&mut lengths).and(image.row(row)).and(field.row(row));
+        pixels.for_each(|above, length, value, place| {
+            let solid = (*value >= tissue) | (*place == Place::Outside);
+            *above = if solid { above.saturating_add(1) } else { 0 };
             *length = *above;
         });
     }
@@ -82,7 +111,13 @@ fn lengths_along_columns(image: &ArrayView2<'_, i16>, tissue: i16) -> Array2<u16
 
 #[cfg(test)]
 mod tests {
+    use ndarray::{Array3, Axis};
+
     use super::*;
+
+    fn enclosure(image: &Array2<i16>) -> Enclosure {
+        Enclosure::of(&image.view(), &FieldOfView::whole(image.dim()), -400, [3, 3])
+    }
 
     #[test]
     fn a_table_below_the_back_is_not_thick_and_the_wall_of_the_chest_is() {
@@ -93,7 +128,7 @@ mod tests {
             (22..24, _) => -200,
             _ => -1000,
         });
-        let enclosure = Enclosure::of(&image.view(), -400, [3, 3]);
+        let enclosure = enclosure(&image);
         assert_eq!(enclosure.sides((10, 15)), 4);
         assert_eq!(enclosure.sides((20, 15)), 1, "between back and table");
         assert!(enclosure.holds([(10, 15), (7, 11), (20, 15)].into_iter(), false));
@@ -108,7 +143,7 @@ mod tests {
             12..22 => -900,
             _ => -1000,
         });
-        assert_eq!(Enclosure::of(&image.view(), -400, [3, 3]).sides((12, 12)), 0);
+        assert_eq!(enclosure(&image).sides((12, 12)), 0);
     }
 
     #[test]
@@ -117,8 +152,25 @@ mod tests {
             (6..14, ..8) => -850,
             _ => 40,
         });
-        let enclosure = Enclosure::of(&image.view(), -400, [3, 3]);
+        let enclosure = enclosure(&image);
         let lung = || (0..8).map(|column| (10, column));
         assert!(enclosure.holds(lung(), true) && !enclosure.holds(lung(), false));
+    }
+
+    #[test]
+    fn a_wall_that_the_field_of_view_leaves_a_pixel_of_is_thick_and_one_in_air_is_not() {
+        // Columns: what lies beyond the wall, one pixel of wall, lung, body.
+        let with = |beyond: i16| {
+            let images = Array3::from_shape_fn((2, 20, 20), |(slice, row, column)| match (row, column) {
+                (6..14, 5..12) => -850,
+                (_, 4..) => 40,
+                // Room air has noise.
+                _ if beyond == -1000 => beyond + 50 * slice as i16,
+                _ => beyond,
+            });
+            let field = FieldOfView::of(&images.view());
+            Enclosure::of(&images.index_axis(Axis(0), 0), &field, -400, [3, 3]).sides((10, 8))
+        };
+        assert_eq!([with(-1024), with(-1000)], [4, 3]);
     }
 }

@@ -8,6 +8,7 @@ use ndarray::{Array3, ArrayView2, Axis};
 use super::regions::Regions;
 use super::runs::Run;
 use super::scale::Scale;
+use crate::engine::volume::field_of_view::FieldOfView;
 use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG};
 
 /// At least this share of a recovered region lies over lung of the neighbouring slice.
@@ -32,7 +33,7 @@ pub(super) fn recover(
     hounsfield: &Array3<i16>,
     labels: &mut Array3<u8>,
     mut candidates: Vec<Vec<Candidate>>,
-    scale: &Scale,
+    (field, scale): (&FieldOfView, &Scale),
 ) -> Vec<bool> {
     let slices = candidates.len();
     let mut changed = vec![false; slices];
@@ -47,7 +48,7 @@ pub(super) fn recover(
             };
             // Few regions come so far; what does not lie within the chest is no candidate any more.
             let image = hounsfield.index_axis(Axis(0), slice);
-            if scale.enclosure(&image).holds(candidate.pixels(), candidate.at_edge) {
+            if scale.enclosure(&image, field).holds(candidate.pixels(), candidate.at_edge) {
                 let mut labels = labels.index_axis_mut(Axis(0), slice);
                 for pixel in candidate.pixels() {
                     labels[pixel] = side;
@@ -91,7 +92,6 @@ mod tests {
     use super::*;
     use crate::engine::analyse::lungs::morphology::part;
     use crate::engine::analyse::lungs::regions::regions;
-    use crate::engine::volume::field_of_view::FieldOfView;
 
     /// Five slices of one round lung and, beside it, a bubble of gas.
     fn volume() -> Array3<i16> {
@@ -110,7 +110,7 @@ mod tests {
             overlooked(regions(&image, &labels, &field, |value| value < -400), &labels, &Scale::of([2.0, 2.0]))
         });
         let candidates = candidates.collect();
-        recover(hounsfield, labels, candidates, &Scale::of([2.0, 2.0]))
+        recover(hounsfield, labels, candidates, (&field, &Scale::of([2.0, 2.0])))
     }
 
     #[test]

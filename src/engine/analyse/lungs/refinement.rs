@@ -46,7 +46,7 @@ pub(super) fn refine(volume: &Volume, labels: &mut Array3<u8>) {
         .map(|(labels, image)| refine_slice(&image, labels, field, &scale))
         .unzip();
     fill_over_lung(labels, &holes);
-    let recovered = recover(hounsfield, labels, candidates, &scale);
+    let recovered = recover(hounsfield, labels, candidates, (&field, &scale));
     labels.axis_iter_mut(Axis(0)).into_par_iter().zip(recovered).filter(|(_, recovered)| *recovered).for_each(
         |(labels, _)| {
             let sides = [LEFT_LUNG, RIGHT_LUNG].map(|side| labels.mapv(|label| label == side));
@@ -68,7 +68,7 @@ fn refine_slice(
     let solid = [LEFT_LUNG, RIGHT_LUNG].map(|side| airless(image, &labels.view(), side, scale.rim));
     labels.mapv_inplace(|label| label & !SURE);
     let found = regions(image, &labels.view(), field, |value| value < AIR_BELOW);
-    let mut sides = air(image, &labels.view(), &found, scale);
+    let mut sides = air(image, &labels.view(), &found, (field, scale));
     for (side, solid) in sides.iter_mut().zip(solid) {
         for pixel in solid {
             side[pixel] = true;
@@ -104,8 +104,13 @@ impl Kind {
 }
 
 /// The pixels of air that are left and right lung.
-fn air(image: &ArrayView2<'_, i16>, labels: &ArrayView2<'_, u8>, found: &Regions, scale: &Scale) -> [Array2<bool>; 2] {
-    let enclosure = LazyCell::new(|| scale.enclosure(image));
+fn air(
+    image: &ArrayView2<'_, i16>,
+    labels: &ArrayView2<'_, u8>,
+    found: &Regions,
+    (field, scale): (&FieldOfView, &Scale),
+) -> [Array2<bool>; 2] {
+    let enclosure = LazyCell::new(|| scale.enclosure(image, field));
     let kind = |(number, region): (usize, &Region)| match Kind::of(region, scale) {
         Kind::Lung if !enclosure.holds(found.pixels(number), region.at_edge) => Kind::Other,
         kind => kind,

@@ -4,6 +4,7 @@ use ndarray::ArrayView2;
 
 use super::enclosure::Enclosure;
 use super::regions::AIR_BELOW;
+use crate::engine::volume::field_of_view::FieldOfView;
 
 /// Rim of the network's lungs, in millimetres, that is not trusted where there is no air.
 const RIM_MM: f64 = 4.0;
@@ -60,7 +61,7 @@ impl Scale {
     }
 
     /// What lies around the pixels of a slice.
-    pub(super) fn enclosure(&self, image: &ArrayView2<'_, i16>) -> Enclosure {
-        Enclosure::of(image, AIR_BELOW, self.wall)
+    pub(super) fn enclosure(&self, image: &ArrayView2<'_, i16>, field: &FieldOfView) -> Enclosure {
+        Enclosure::of(image, field, AIR_BELOW, self.wall)
     }
 }

@@ -13,7 +13,7 @@ use crate::engine::volume::part::bounds;
 const AIRWAY_BELOW: f32 = -800.0;
 /// Cells of the trachea on a slice: 0.7 to 5.4 square centimetres.
 const TRACHEA: RangeInclusive<usize> = 8..=60;
-/// Its greatest width in cells (27 mm), and how far from the middle of the lungs it lies at most.
+/// Its greatest width in cells (27 mm), and how far from the plane between left and right it lies at most.
 const WIDEST_TRACHEA: usize = 9;
 const BESIDE: usize = 9;
 /// Cells across which it is still undivided (21 mm), and across which both main bronchi are seen (30 mm).
@@ -46,13 +46,13 @@ struct Air {
     regions: Vec<Region>,
 }
 
-/// Follows the trachea down to the carina; `None` if it is not seen as two bronchi that leave one trachea.
-pub(super) fn carina(cells: &Cells) -> Option<Carina> {
+/// Follows the trachea down to the carina; `None` if it is not seen as two bronchi that leave one trachea. `middle` is the
+/// column of the plane between left and right.
+pub(super) fn carina(cells: &Cells, middle: usize) -> Option<Carina> {
     let height = cells.slices() as f64;
     let [lowest, highest] = TRACHEA_HEIGHTS.map(|share| (share * height) as usize);
     let least = (LOWEST_CARINA * height) as usize;
     let air: Vec<Air> = cells.each().map(|(hounsfield, labels)| Air::of(&hounsfield, &labels)).collect();
-    let middle = cells.hounsfield.len_of(Axis(2)) / 2;
     (lowest + 1..=highest).rev().find_map(|slice| {
         let mut starts: Vec<&Region> =
             air[slice].regions.iter().filter(|region| may_be_trachea(region, middle)).collect();

@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 
 use super::airway::{Carina, carina};
 use super::cells::{CELL_MM, Cells};
+use super::mediastinum::{Mediastinum, Place};
 use crate::config::QualityConfig;
 use crate::engine::analyse::enhancement::{Enhancement, Vessel};
 use crate::engine::volume::percentile::median;
@@ -28,6 +29,8 @@ const TRUNK: Window = Window { columns: [18.0, 51.0], rows: [-15.0, 36.0], radiu
 /// A disc of blood has no cell below this, in Hounsfield units, nor a mean below that.
 const DARKEST_CELL: f64 = -30.0;
 const DARKEST_BLOOD: f64 = 20.0;
+/// Beside a single lung, fluid (0 to 30) and collapsed lung (30 to 80) are as even as blood: the trunk counts if brighter.
+const BRIGHTER_THAN_COLLAPSE: f64 = 100.0;
 /// Standard deviation within a disc of blood: at most this, in Hounsfield units or as a share of the mean.
 const EVEN: f64 = 20.0;
 const EVEN_SHARE: f64 = 0.12;
@@ -59,8 +62,9 @@ struct Disc {
 }
 
 /// Measures pulmonary trunk and aorta; `source` is the grid on which their places are told.
-pub(super) fn measure(cells: &Cells, source: &Geometry) -> Enhancement {
-    let Some(carina) = carina(cells) else { return Enhancement::default() };
+pub(super) fn measure(mediastinum: &Mediastinum, source: &Geometry) -> Enhancement {
+    let cells = mediastinum.cells;
+    let Some(carina) = carina(cells, mediastinum.middle()) else { return Enhancement::default() };
     let [from, to] = DEPTHS.map(|depth| (depth / CELL_MM) as usize);
     let slices = carina.slice.saturating_sub(to)..=carina.slice.saturating_sub(from);
     let Some((ascending, descending)) = aorta(cells, &slices, carina) else { return Enhancement::default() };
@@ -70,7 +74,8 @@ pub(super) fn measure(cells: &Cells, source: &Geometry) -> Enhancement {
         let best = discs.iter().min_by(|a, b| off(a).total_cmp(&off(b)))?;
         Some(Vessel { hounsfield, place: cells.source([best.slice, best.row, best.column], source) })
     };
-    let trunk = trunk(cells, &slices, &ascending);
+    let darkest = if mediastinum.place == Place::BetweenLungs { DARKEST_BLOOD } else { BRIGHTER_THAN_COLLAPSE };
+    let trunk = trunk(cells, &slices, &ascending, darkest);
     Enhancement { trunk: vessel(&trunk), aorta: vessel(&[ascending, descending].concat()) }
 }
 
@@ -101,10 +106,10 @@ fn aorta(cells: &Cells, slices: &RangeInclusive<usize>, carina: Carina) -> Optio
     })
 }
 
-/// Discs of the pulmonary trunk; none if too few agree.
-fn trunk(cells: &Cells, slices: &RangeInclusive<usize>, ascending: &[Disc]) -> Vec<Disc> {
+/// Discs of the pulmonary trunk, not darker than `darkest`; none if too few agree.
+fn trunk(cells: &Cells, slices: &RangeInclusive<usize>, ascending: &[Disc], darkest: f64) -> Vec<Disc> {
     let Some([row, column]) = middle(ascending) else { return Vec::new() };
-    let mut discs = discs(cells, slices, [row as usize, column as usize], &TRUNK, |_| true);
+    let mut discs = discs(cells, slices, [row as usize, column as usize], &TRUNK, |mean| mean >= darkest);
     discs.retain(is_even);
     let Some(level) = median(discs.iter().map(|disc| disc.mean), 1) else { return Vec::new() };
     discs.retain(|disc| (disc.mean - level).abs() <= SAME_TRUNK * level);
@@ -174,8 +179,12 @@ fn disc(cells: &Cells, slice: usize, [row, column]: [usize; 2], radius: f64) -> 
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array3;
+
     use super::*;
     use crate::config::Config;
+    use crate::engine::volume::testing::{SUPINE, geometry, volume};
+    use crate::engine::volume::{LungMask, RIGHT_LUNG};
 
     #[test]
     fn a_dark_trunk_tells_the_aortic_phase_and_a_bright_one_does_not() {
@@ -187,5 +196,29 @@ mod tests {
         assert!(!told(vessel(310.0), vessel(330.0)), "well opacified and nearly as bright");
         assert!(!told(vessel(180.0), vessel(120.0)), "brighter");
         assert!(!told(None, vessel(330.0)) && !told(vessel(160.0), None), "not measured");
+    }
+
+    #[test]
+    fn collapsed_lung_that_is_more_even_than_blood_is_no_trunk_beside_a_single_lung() {
+        let volume = volume(geometry([80, 60, 30], [3.0; 3], SUPINE), |[x, y, _]| {
+            if (x - 28.0).hypot(y + 20.0) < 10.0 {
+                280.0 + 5.0 * x.sin()
+            } else if x > 42.0 {
+                60.0
+            } else {
+                -100.0
+            }
+        });
+        let everywhere = LungMask(Array3::from_elem(volume.hounsfield.dim(), RIGHT_LUNG));
+        let cells = Cells::of(&volume, &everywhere).expect("cells");
+        // The ascending aorta lies 20 mm in front of the middle.
+        let (row, column) = (cells.hounsfield.dim().1 / 2 - 7, cells.hounsfield.dim().2 / 2);
+        let ascending = [Disc { slice: 15, row, column, mean: 300.0, deviation: 5.0 }];
+        let levels = |darkest: f64| -> Vec<f64> {
+            trunk(&cells, &(10..=20), &ascending, darkest).iter().map(|disc| disc.mean.round()).collect()
+        };
+        assert_eq!(levels(DARKEST_BLOOD), [60.0; 11]);
+        let found = levels(BRIGHTER_THAN_COLLAPSE);
+        assert!(found.len() == 11 && found.iter().all(|level| (level - 280.0).abs() < 5.0), "{found:?}");
     }
 }

@@ -6,7 +6,7 @@
 
 use ndarray::Axis;
 
-use super::contrast::Mediastinum;
+use super::mediastinum::Mediastinum;
 use crate::engine::volume::percentile::median;
 use crate::engine::volume::{Reason, Rejection};
 
@@ -39,7 +39,8 @@ pub(super) fn check(mediastinum: &Mediastinum, largest: f64) -> Option<Rejection
         Rejection::new(
             Reason::UnevenContrast,
             format!(
-                "all vessels between the lungs become {direction} by {:.0} HU from z {low:.0} to {high:.0} mm, as where two phases meet",
+                "all vessels {} become {direction} by {:.0} HU from z {low:.0} to {high:.0} mm, as where two phases meet",
+                mediastinum.place,
                 step.change.abs()
             ),
         )
@@ -60,12 +61,12 @@ fn steps(mediastinum: &Mediastinum) -> Vec<Step> {
 /// Median change of the blood that a slice and one above it share.
 fn change(mediastinum: &Mediastinum, slice: usize) -> Option<f64> {
     let upper = slice + APART;
-    let between = [&mediastinum.between[slice], mediastinum.between.get(upper)?];
+    let parts = [&mediastinum.parts[slice], mediastinum.parts.get(upper)?];
     let [below, above] = [slice, upper].map(|slice| mediastinum.cells.hounsfield.index_axis(Axis(0), slice));
     let changes = below
         .iter()
         .zip(above)
-        .zip(between[0].iter().zip(between[1]))
+        .zip(parts[0].iter().zip(parts[1]))
         .filter(|((below, above), (first, second))| **first && **second && **below > BLOOD && **above > BLOOD)
         .map(|((below, above), _)| f64::from(above - below));
     median(changes, FEWEST_CELLS)

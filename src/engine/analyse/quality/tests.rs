@@ -178,12 +178,53 @@ fn numbers_that_skip_and_slices_that_are_thinner_than_far_apart_show_a_loss() {
     assert_eq!(check_images(&volume, &settings()), [], "two stacks share the numbers");
 }
 
-#[test]
-fn contrast_cannot_be_judged_where_one_lung_is_missing() {
-    let volume = thorax(70, 60.0);
+/// Puts fluid in place of a lung.
+fn drown(volume: &mut Volume, lungs: &mut LungMask, side: u8) {
+    for (hounsfield, label) in volume.hounsfield.iter_mut().zip(&mut lungs.0) {
+        if *label == side {
+            (*hounsfield, *label) = (15, BACKGROUND);
+        }
+    }
+}
+
+/// A thorax with fluid in place of a lung.
+fn with_one_lung(vessel: f64, lost: u8) -> (Volume, LungMask) {
+    let mut volume = thorax(70, vessel);
     let mut lungs = lungs_by_threshold(&volume);
-    lungs.0.mapv_inplace(|label| if label == RIGHT_LUNG { BACKGROUND } else { label });
-    assert_eq!(reasons(&judged(&volume, &lungs)), [Reason::ContrastUnknown]);
+    drown(&mut volume, &mut lungs, lost);
+    (volume, lungs)
+}
+
+#[test]
+fn contrast_is_judged_beside_a_single_lung() {
+    for (lost, place) in [(RIGHT_LUNG, "beside the left lung"), (LEFT_LUNG, "beside the right lung")] {
+        let (volume, lungs) = with_one_lung(180.0, lost);
+        assert_eq!(judged(&volume, &lungs), []);
+        let (volume, lungs) = with_one_lung(60.0, lost);
+        let found = judged(&volume, &lungs);
+        assert_eq!(reasons(&found), [Reason::NoContrast]);
+        assert!(found[0].explanation.contains(place), "{}", found[0].explanation);
+    }
+}
+
+#[test]
+fn a_real_chest_without_contrast_agent_is_refused_by_a_single_lung_too() {
+    let Some(folder) = test_data("cip_ct64/dicom") else { return };
+    for lost in [LEFT_LUNG, RIGHT_LUNG] {
+        let mut volume = read_series(&files(&folder), &LIMITS).volume.expect("a volume");
+        let mut lungs = lungs_by_threshold(&volume);
+        drown(&mut volume, &mut lungs, lost);
+        assert_eq!(reasons(&judged(&volume, &lungs)), [Reason::NoContrast], "without {lost}");
+    }
+}
+
+#[test]
+fn contrast_cannot_be_judged_where_fat_alone_adjoins_a_single_lung() {
+    let (mut volume, lungs) = with_one_lung(180.0, RIGHT_LUNG);
+    volume.hounsfield.mapv_inplace(|hounsfield| if hounsfield > 0 { -100 } else { hounsfield });
+    let found = judged(&volume, &lungs);
+    assert_eq!(reasons(&found), [Reason::ContrastUnknown]);
+    assert!(found[0].explanation.contains("0.0 ml of soft tissue are seen beside the left lung"), "{found:?}");
 }
 
 #[test]
@@ -225,11 +266,15 @@ fn great_vessels_of_real_chests_are_measured() {
     // A routine contrast CT: its radiologist's window shows the aorta brighter.
     let Some(folder) = test_data("lidc0001_full") else { return };
     let limits = Limits { pixels: 1 << 26, ..LIMITS };
-    let volume = read_series(&files(&folder), &limits).volume.expect("a volume");
-    let ChestQuality { rejections, enhancement } = quality(&volume, &lungs_by_threshold(&volume));
+    let mut volume = read_series(&files(&folder), &limits).volume.expect("a volume");
+    let mut lungs = lungs_by_threshold(&volume);
+    let ChestQuality { rejections, enhancement } = quality(&volume, &lungs);
     assert_eq!(reasons(&rejections), [Reason::AorticPhase], "{rejections:?}");
     let (trunk, aorta) = (enhancement.trunk.expect("a trunk"), enhancement.aorta.expect("an aorta"));
     assert!((trunk.hounsfield - 350.0).abs() < 15.0 && (aorta.hounsfield - 405.0).abs() < 15.0, "{enhancement:?}");
+    // Without the left lung and its bronchus: the dome of the liver, which is darker, adjoins the lung that is left.
+    drown(&mut volume, &mut lungs, LEFT_LUNG);
+    assert_eq!(judged(&volume, &lungs), []);
 }
 
 #[test]
