@@ -50,6 +50,8 @@ pub struct FindOptions<'a> {
     pub allow_demonstration: bool,
     /// How many slices to show at most.
     pub key_slices: usize,
+    /// Images of the series that were sent and refused, one entry a cause; none where nobody can know.
+    pub refused: &'a [LeftOut],
 }
 
 /// What result objects depend on besides findings.
@@ -130,8 +132,9 @@ pub struct RejectedLungs {
 /// A network failed.
 pub fn find(files: &[PathBuf], models: &mut Models, options: &FindOptions) -> Result<SeriesOutcome, AnalyseError> {
     let mut timings = Timings::default();
-    let SeriesReading { study_instance_uid, series_instance_uid, volume, rejections, left_out } =
-        timings.time(Stage::Read, || read_series(files, options.limits));
+    let mut reading = timings.time(Stage::Read, || read_series(files, options.limits));
+    reading.add_refused(options.refused);
+    let SeriesReading { study_instance_uid, series_instance_uid, volume, rejections, left_out } = reading;
     let found = match volume {
         Some(volume) => examine(volume, (rejections, left_out), models, options, &mut timings)?,
         None => Found::Rejected(RejectedSeries { rejections, left_out, lungs: None }),
