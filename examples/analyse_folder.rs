@@ -34,6 +34,7 @@ pub(crate) fn analyse(folder: &Path, config: &Config) -> Result<String, Box<dyn 
         quality: &config.quality,
         ignore_quality: false,
         allow_demonstration: config.models.allow_demonstration,
+        refused: &[],
         key_slices: config.report.key_slices,
     };
     let mut text = String::new();

@@ -32,6 +32,12 @@ pub fn header(bytes: &[u8], transfer_syntax_uid: &str, limits: &Limits) -> Resul
     Ok(header_and_pixel_data(bytes, transfer_syntax_uid, limits)?.0)
 }
 
+/// As [`header`], but the pre-scan ends before Pixel Data as well: what an object says of itself whose pixels are damaged
+/// or cut off.
+pub fn leading_header(bytes: &[u8], transfer_syntax_uid: &str, limits: &Limits) -> Result<DataSet, ReadError> {
+    Scanned::new(bytes, transfer_syntax_uid, limits, Extent::BeforePixelData)?.parse(Part::Header)
+}
+
 /// As [`header`], with the tag that the header ends before: Pixel Data or one of its float kinds, if there is one.
 pub fn header_and_pixel_data(
     bytes: &[u8],

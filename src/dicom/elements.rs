@@ -2,6 +2,7 @@
 //! with a number in the wrong representation. A missing, an empty and an unreadable value are all `None`; callers that
 //! must distinguish them check for themselves.
 
+use dicom_dictionary_std::tags;
 use dicom_object::{InMemDicomObject, Tag};
 
 use super::Uid;
@@ -42,6 +43,21 @@ pub fn number(data_set: &DataSet, tag: Tag) -> Option<f64> {
 pub fn numbers(data_set: &DataSet, tag: Tag) -> Option<Vec<f64>> {
     let values = data_set.element_opt(tag).ok()??.value().to_multi_float64().ok()?;
     (!values.is_empty() && values.iter().all(|value| value.is_finite())).then_some(values)
+}
+
+/// Patient's Age (0010,1010) in years ([PS3.5
+/// 6.2](https://dicom.nema.org/medical/dicom/current/output/chtml/part05/sect_6.2.html), AS).
+pub fn age_years(data_set: &DataSet) -> Option<f64> {
+    let value = text(data_set, tags::PATIENT_AGE)?;
+    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
+    let count = f64::from(digits.parse::<u16>().ok()?);
+    match unit {
+        "Y" => Some(count),
+        "M" => Some(count / 12.0),
+        "W" => Some(count * 7.0 / 365.25),
+        "D" => Some(count / 365.25),
+        _ => None,
+    }
 }
 
 /// The first value as a whole number.

@@ -8,12 +8,22 @@ from pathlib import Path
 import highdicom
 import pydicom
 import pytest
-from conftest import BINARY, ROOT, files
+from conftest import BINARY, ROOT, files, push
+from dicomweb_client.api import DICOMwebClient
 from pydicom.uid import generate_uid
+from test_rejections import raw_stow
 from validate import frames_of
 from validate import items as content_items
 
 LEGACY_CONVERTED = "1.2.840.10008.5.1.4.1.1.2.2"
+ENHANCED = "1.2.840.10008.5.1.4.1.1.2.1"
+
+
+def conversion(images):
+    """The images of a series as one legacy converted enhanced CT."""
+    return highdicom.legacy.LegacyConvertedEnhancedCTImage(
+        images, series_instance_uid=generate_uid(), series_number=9, sop_instance_uid=generate_uid(), instance_number=1
+    )
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +33,7 @@ def predicted(tmp_path_factory):
     phantom = [str(BINARY), "phantom", "--out", str(folder / "cohort"), "--exams", "1", "--seed", "977"]
     subprocess.run(phantom, check=True, capture_output=True, cwd=ROOT)
     images = [pydicom.dcmread(path) for path in files(folder / "cohort" / "train")]
-    converted = highdicom.legacy.LegacyConvertedEnhancedCTImage(
-        images, series_instance_uid=generate_uid(), series_number=9, sop_instance_uid=generate_uid(), instance_number=1
-    )
+    converted = conversion(images)
     (folder / "converted").mkdir()
     converted.save_as(folder / "converted" / "image.dcm", enforce_file_format=True)
     inputs = [str(folder / "cohort" / "train"), str(folder / "converted")]
@@ -71,3 +79,38 @@ def test_results_name_the_frames_of_the_slices(predicted):
     report = pydicom.dcmread(out / converted["series_instance_uid"] / "sr.dcm")
     places = [item.ContentSequence[0].ReferencedSOPSequence[0] for item in content_items(report) if item.ValueType == "SCOORD"]
     assert places and all(one.ReferencedSOPClassUID == LEGACY_CONVERTED and len(frames_of(one)) == 1 for one in places)
+
+
+def test_a_node_analyses_enhanced_ct_by_c_store_and_by_stow(node, phantoms, tmp_path):
+    images = [pydicom.dcmread(path) for path in files(sorted((phantoms / "train").iterdir())[0])]
+    pushed = conversion(images)
+    pushed.SeriesDescription = "Monoenergetic Plus 70 keV"
+    (tmp_path / "pushed").mkdir()
+    pushed.save_as(tmp_path / "pushed" / "image.dcm", enforce_file_format=True)
+    assert push(node, tmp_path / "pushed").returncode == 0
+
+    stowed = conversion(images)
+    stowed.StudyInstanceUID = generate_uid()
+    stowed.SOPClassUID = stowed.file_meta.MediaStorageSOPClassUID = ENHANCED
+    stowed.save_as(tmp_path / "stowed.dcm", enforce_file_format=True)
+    assert raw_stow(node, [(tmp_path / "stowed.dcm").read_bytes()]).status_code == 200
+
+    found = [node.wait(image.StudyInstanceUID)["series"][0] for image in (pushed, stowed)]
+    assert [series["state"] for series in found] == ["analysed", "analysed"], found
+    assert found[0]["probability"] == pytest.approx(found[1]["probability"], abs=1e-6)
+    assert [series["monochromatic_kev"] for series in found] == [70.0, None]
+    for image, series in zip((pushed, stowed), found, strict=True):
+        assert series["instances"] == 1
+        uids = {result["kind"]: (result["series_instance_uid"], result["sop_instance_uid"]) for result in series["results"]}
+        report, segmentation = (retrieved(node, image.StudyInstanceUID, *uids[kind]) for kind in ("sr", "seg"))
+        places = [item.ContentSequence[0].ReferencedSOPSequence[0] for item in content_items(report) if item.ValueType == "SCOORD"]
+        sources = [
+            group.DerivationImageSequence[0].SourceImageSequence[0] for group in segmentation.PerFrameFunctionalGroupsSequence
+        ]
+        assert places and all(one.ReferencedSOPInstanceUID == image.SOPInstanceUID for one in places + sources)
+        assert all(one.ReferencedSOPClassUID == image.SOPClassUID and len(frames_of(one)) == 1 for one in places + sources)
+
+
+def retrieved(node, *uids):
+    """An object of a node, by study, series and instance."""
+    return DICOMwebClient(url=node.dicomweb).retrieve_instance(*uids)

@@ -14,6 +14,7 @@ mod lungs;
 mod models;
 mod node;
 mod predict;
+mod refusals;
 mod report;
 #[path = "../../src/testing.rs"]
 mod testing;

@@ -37,6 +37,7 @@ pub(super) fn analyse(
         ignore_quality,
         allow_demonstration: config.models.allow_demonstration,
         key_slices: config.report.key_slices,
+        refused: &[],
     };
     let mut outcome = find(&series.files, models, &options).map_err(|error| CliError::failed(&error))?;
     let options = ReportOptions {

@@ -63,8 +63,8 @@ pub fn check_images(volume: &Volume, settings: &QualityConfig) -> Vec<Rejection>
         slices::too_thick(volume, settings.thickest_slice_mm),
     ];
     let energies = [settings.lowest_energy_kev, settings.highest_energy_kev];
-    let numbers = values::implausible(volume).into_iter().chain(energy::untried(volume, energies));
-    slices.into_iter().flatten().chain(numbers).collect()
+    let numbers = [values::implausible(volume), values::bright_edges(volume), energy::untried(volume, energies)];
+    slices.into_iter().chain(numbers).flatten().collect()
 }
 
 /// What the images of a chest show of its quality.

@@ -246,6 +246,8 @@ fn manifests_with_impossible_values_are_refused_by_key() {
         ("indeterminate = [0.45, 0.55]", "indeterminate = [0.55, 0.45]", "operating_point.indeterminate"),
         ("layout = \"encoder+head\"", "layout = \"slices\"", "layout"),
         ("role = \"head\"", "role = \"encoder\"", "files"),
+        ("[training]", "[training.ranges]\npixel_mm = [1.8, 0.5]\n\n[training]", "training.ranges.pixel_mm"),
+        ("[training]", "[training.ranges]\nkernels = [\"\"]\n\n[training]", "training.ranges.kernels"),
         ("kind = ", "sort = ", "unknown field"),
     ];
     for (from, to, key) in cases {

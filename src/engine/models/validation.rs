@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::manifest::{Calibration, File, Kind, Layout, Manifest, OperatingPoint, Patches, Role};
+use super::manifest::{Calibration, File, Kind, Layout, Manifest, OperatingPoint, Patches, Ranges, Role};
 use super::package_id::is_token;
 use super::syntax::SyntaxError;
 use super::target::Target;
@@ -82,6 +82,7 @@ impl Manifest {
     fn validate(&self) -> Result<(), ManifestError> {
         ensure(self.schema == 1, "schema", || format!("{}: this program knows 1", self.schema))?;
         preparation(&self.input)?;
+        ranges(&self.training.ranges)?;
         let roles: &[(Role, usize)] = match (self.kind, self.layout) {
             (Kind::LungSegmentation, Layout::Slices | Layout::Patches) | (Kind::EmbolismClassifier, Layout::Exam) => {
                 &[(Role::Network, 1)]
@@ -150,6 +151,18 @@ impl Manifest {
         let complete = indices.len() == self.labels.len() && indices.iter().copied().eq(0..self.labels.len());
         ensure(complete, "labels", || "indices from 0 without gap or repetition were expected".to_owned())
     }
+}
+
+fn ranges(stated: &Ranges) -> Result<(), ManifestError> {
+    let Ranges { slice_mm, pixel_mm, age_years, kernels } = stated;
+    for (key, range) in [("slice_mm", slice_mm), ("pixel_mm", pixel_mm), ("age_years", age_years)] {
+        let Some([low, high]) = *range else { continue };
+        ensure(high.is_finite() && 0.0 <= low && low <= high, &format!("training.ranges.{key}"), || {
+            format!("[{low}, {high}]: two ascending numbers from 0 on were expected")
+        })?;
+    }
+    let named = kernels.iter().all(|kernel| !kernel.trim().is_empty());
+    ensure(named, "training.ranges.kernels", || "a name is empty".to_owned())
 }
 
 fn preparation(input: &Preparation) -> Result<(), ManifestError> {

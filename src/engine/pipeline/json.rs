@@ -47,6 +47,9 @@ struct Flat {
     aorta_hu: Option<f64>,
     #[serde(default)]
     trunk_to_aorta_ratio: Option<f64>,
+    /// Absent before the energy was told.
+    #[serde(default)]
+    monochromatic_kev: Option<f64>,
     provider: Option<Provider>,
     /// Lungs, then embolism, as far as the analysis went.
     models: Vec<ModelIdentity>,
@@ -116,6 +119,7 @@ impl From<&AnalysisSummary> for Flat {
             pulmonary_trunk_hu: summary.enhancement.trunk_hu,
             aorta_hu: summary.enhancement.aorta_hu,
             trunk_to_aorta_ratio: summary.enhancement.ratio,
+            monochromatic_kev: summary.monochromatic_kev,
             provider: summary.provider().cloned(),
             models: summary.models().cloned().collect(),
             demonstration: summary.is_demonstration(),
@@ -188,6 +192,7 @@ impl<'de> Deserialize<'de> for AnalysisSummary {
                 aorta_hu: flat.aorta_hu,
                 ratio: flat.trunk_to_aorta_ratio,
             },
+            monochromatic_kev: flat.monochromatic_kev,
             ending: flat.ending(results).map_err(|problem| D::Error::custom(format!("a summary {problem}")))?,
         })
     }
@@ -265,6 +270,7 @@ mod tests {
                 "pulmonary_trunk_hu",
                 "aorta_hu",
                 "trunk_to_aorta_ratio",
+                "monochromatic_kev",
             ] {
                 object.remove(added);
             }
@@ -286,6 +292,17 @@ mod tests {
             );
             assert_eq!(serde_json::from_value::<AnalysisSummary>(json).expect("a row"), summary);
         }
+    }
+
+    #[test]
+    fn the_energy_of_monochromatic_images_is_kept_and_answered_where_it_is_stated() {
+        let kev = |summary: &AnalysisSummary| {
+            let json = serde_json::to_value(summary).expect("JSON");
+            assert_eq!(&serde_json::from_value::<AnalysisSummary>(json.clone()).expect("a row"), summary);
+            json["monochromatic_kev"].clone()
+        };
+        assert_eq!(kev(&read(REJECTED_WITH_LUNGS)), serde_json::Value::Null);
+        assert_eq!(kev(&AnalysisSummary { monochromatic_kev: Some(70.0), ..read(REJECTED_WITH_LUNGS) }), 70.0);
     }
 
     #[test]

@@ -30,7 +30,7 @@ use super::models::Models;
 use super::models::manifest::IntendedUse;
 use super::report::{self, Context, ReportError, ResultObject, Results};
 pub use super::report::{ResultKind, ResultReference};
-use super::volume::{Geometry, LeftOut, LungMask, Rejection, SeriesReading, Volume, read_series};
+use super::volume::{Geometry, LeftOut, LungMask, Monochromatic, Rejection, SeriesReading, Volume, read_series};
 use crate::config::{QualityConfig, ReportConfig, Severity};
 use crate::dicom::Uid;
 use crate::dicom::bounded::Limits;
@@ -50,6 +50,8 @@ pub struct FindOptions<'a> {
     pub allow_demonstration: bool,
     /// How many slices to show at most.
     pub key_slices: usize,
+    /// Images of the series that were sent and refused, one entry a cause; none where nobody can know.
+    pub refused: &'a [LeftOut],
 }
 
 /// What result objects depend on besides findings.
@@ -73,6 +75,7 @@ pub struct SeriesOutcome {
     study_instance_uid: Option<Uid>,
     series_instance_uid: Option<Uid>,
     timings: Timings,
+    monochromatic: Option<Monochromatic>,
     /// Findings, or why there are none.
     pub found: Found,
 }
@@ -130,13 +133,15 @@ pub struct RejectedLungs {
 /// A network failed.
 pub fn find(files: &[PathBuf], models: &mut Models, options: &FindOptions) -> Result<SeriesOutcome, AnalyseError> {
     let mut timings = Timings::default();
-    let SeriesReading { study_instance_uid, series_instance_uid, volume, rejections, left_out } =
-        timings.time(Stage::Read, || read_series(files, options.limits));
+    let mut reading = timings.time(Stage::Read, || read_series(files, options.limits));
+    reading.add_refused(options.refused);
+    let SeriesReading { study_instance_uid, series_instance_uid, volume, rejections, left_out } = reading;
+    let monochromatic = volume.as_ref().and_then(|volume| Monochromatic::of(&volume.header));
     let found = match volume {
         Some(volume) => examine(volume, (rejections, left_out), models, options, &mut timings)?,
         None => Found::Rejected(RejectedSeries { rejections, left_out, lungs: None }),
     };
-    Ok(SeriesOutcome { study_instance_uid, series_instance_uid, timings, found })
+    Ok(SeriesOutcome { study_instance_uid, series_instance_uid, timings, monochromatic, found })
 }
 
 /// Makes the result objects and pictures of an analysed series; none for a rejected one.
@@ -269,6 +274,7 @@ impl SeriesOutcome {
             timings: self.timings.clone(),
             left_out: left_out.clone(),
             enhancement: EnhancementSummary::from(&enhancement),
+            monochromatic_kev: self.monochromatic.and_then(|images| images.kev),
             ending,
         }
     }

@@ -24,6 +24,8 @@ pub struct AnalysisSummary {
     pub left_out: Vec<LeftOut>,
     /// How bright contrast agent makes the great vessels.
     pub enhancement: EnhancementSummary,
+    /// Energy of virtual monochromatic images in keV, where they state it.
+    pub monochromatic_kev: Option<f64>,
     /// With a prediction, or with the reasons why there is none.
     pub ending: Ending,
 }
@@ -149,6 +151,7 @@ impl AnalysisSummary {
             timings: Timings::default(),
             left_out: Vec::new(),
             enhancement: EnhancementSummary::default(),
+            monochromatic_kev: None,
             ending: Ending::Rejected(RejectedSummary { rejections: rejections.to_vec(), lungs: None }),
         }
     }

@@ -56,6 +56,7 @@ fn summary(ending: Ending) -> AnalysisSummary {
         timings: Timings::default(),
         left_out: Vec::new(),
         enhancement: EnhancementSummary::default(),
+        monochromatic_kev: None,
         ending,
     }
 }

@@ -40,6 +40,8 @@ pub enum LeftOutKind {
     OtherFrameOfReference,
     /// A further stack: another acquisition, phase or reconstruction.
     OtherStack,
+    /// Images that were sent and refused.
+    Refused,
 }
 
 impl LeftOutKind {
@@ -60,10 +62,16 @@ pub struct LeftOut {
     pub explanation: String,
 }
 
+impl LeftOut {
+    /// The number of images, in words.
+    pub(super) fn count(&self) -> String {
+        format!("{} {}", self.images, if self.images == 1 { "image" } else { "images" })
+    }
+}
+
 impl fmt::Display for LeftOut {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let images = if self.images == 1 { "image" } else { "images" };
-        write!(formatter, "{} {images} left out: {}", self.images, self.explanation)
+        write!(formatter, "{} left out: {}", self.count(), self.explanation)
     }
 }
 

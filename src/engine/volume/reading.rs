@@ -83,6 +83,20 @@ pub fn read_series(files: &[PathBuf], limits: &Limits) -> SeriesReading {
     }
 }
 
+impl SeriesReading {
+    /// Adds images that were sent and refused, one entry a cause: where slices are missing, that is what became of them.
+    pub(crate) fn add_refused(&mut self, refused: &[LeftOut]) {
+        let gap = self.rejections.iter_mut().find(|rejection| rejection.reason == Reason::MissingSlices);
+        match gap {
+            Some(gap) => refused.iter().for_each(|refused| {
+                gap.explanation =
+                    format!("{}; {} of this series: {}", gap.explanation, refused.count(), refused.explanation);
+            }),
+            None => self.left_out.extend_from_slice(refused),
+        }
+    }
+}
+
 /// Images of one series that name different patients, or of which some are synthetic: it is unknown whose result it
 /// would be. (Such a series arises when the patient is corrected at the scanner while the series is being sent.) Objects
 /// that are no slices count where they name a patient.

@@ -17,7 +17,7 @@ use super::files;
 use super::labels::Split;
 use super::network::{EmbolismNetwork, LungNetwork};
 use super::step::Step;
-use super::volumes;
+use super::volumes::{self, Acquisition, Row};
 use super::{TrainError, TrainingContext};
 use crate::engine::models::ModelsError;
 use crate::engine::models::PackageId;
@@ -236,8 +236,8 @@ pub(crate) fn notice(configuration: &TrainConfiguration, synthetic: bool) -> &'s
     }
 }
 
-/// The kind of images that the weights were fitted to. Thinner slices are averaged to the same input, so the range has no
-/// lower end.
+/// The kind of images that the weights were fitted to. Thinner slices and smaller pixels are averaged to the same input, so
+/// their ranges have no lower end.
 fn ranges<'a>(
     configuration: &TrainConfiguration,
     fits: impl Iterator<Item = &'a Splits>,
@@ -246,8 +246,23 @@ fn ranges<'a>(
     let series: BTreeSet<&str> =
         trained.flat_map(|(_, data)| data.exams.iter().map(|exam| exam.series.as_str())).collect();
     let rows = volumes::acquired(configuration)?;
-    let slices = rows.iter().filter(|row| series.contains(row.series.as_str())).map(volumes::Row::slices_mm);
-    Ok(Ranges { slice_mm: slices.reduce(f64::max).map(|thickest| [0.0, thickest]), ..Ranges::default() })
+    let rows: Vec<Row> = rows.into_iter().filter(|row| series.contains(row.series.as_str())).collect();
+    let up_to = |value: fn(&Row) -> f64| rows.iter().map(value).reduce(f64::max).map(|greatest| [0.0, greatest]);
+    let (slice_mm, pixel_mm) = (up_to(Row::slices_mm), up_to(Row::pixels_mm));
+    let acquisitions: Vec<Acquisition> = rows.into_iter().map(Row::acquisition).collect();
+    Ok(Ranges { slice_mm, pixel_mm, age_years: ages(&acquisitions), kernels: kernels(&acquisitions) })
+}
+
+/// Least and greatest age, where at least one is stated.
+fn ages(acquisitions: &[Acquisition]) -> Option<[f64; 2]> {
+    let ages = acquisitions.iter().filter_map(|acquisition| acquisition.age_years);
+    ages.map(|age| [age, age]).reduce(|[least, greatest], [age, _]| [least.min(age), greatest.max(age)])
+}
+
+/// The kernels, if all images state theirs: else nobody knows what others there were.
+fn kernels(acquisitions: &[Acquisition]) -> Vec<String> {
+    let kernels: BTreeSet<String> = acquisitions.iter().map(|acquisition| acquisition.kernel.clone()).collect();
+    if kernels.contains("") { Vec::new() } else { kernels.into_iter().collect() }
 }
 
 /// Exams and slices of each split. Of folds, whose exams change splits, the validation exams of all folds and the test
@@ -332,6 +347,20 @@ fn agree<const D: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ages_span_what_is_stated_and_kernels_are_listed_where_every_image_states_one() {
+        let exam = |age_years: Option<f64>, kernel: &str| Acquisition {
+            age_years,
+            kernel: kernel.to_owned(),
+            ..Acquisition::default()
+        };
+        let stated = [exam(Some(71.0), "B30f"), exam(None, "Br40"), exam(Some(19.0), "B30f")];
+        assert_eq!((ages(&stated), kernels(&stated)), (Some([19.0, 71.0]), vec!["B30f".to_owned(), "Br40".to_owned()]));
+        let unstated = [exam(None, "B30f"), exam(None, "")];
+        assert_eq!((ages(&unstated), kernels(&unstated)), (None, Vec::new()));
+        assert_eq!((ages(&[]), kernels(&[])), (None, Vec::new()));
+    }
 
     #[test]
     fn outputs_agree_to_the_digits_that_they_carry_and_never_where_one_is_nan() {

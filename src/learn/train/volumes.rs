@@ -50,6 +50,9 @@ pub(crate) struct Acquisition {
     pub(crate) kilovolts: f64,
     /// Slice Thickness (0018,0050) in millimetres.
     pub(crate) slice_thickness_mm: f64,
+    /// Patient's Age (0010,1010) in years. Absent from what earlier versions stored.
+    #[serde(default)]
+    pub(crate) age_years: Option<f64>,
 }
 
 impl Acquisition {
@@ -62,6 +65,7 @@ impl Acquisition {
             kernel: text(tags::CONVOLUTION_KERNEL),
             kilovolts: number(tags::KVP),
             slice_thickness_mm: number(tags::SLICE_THICKNESS),
+            age_years: elements::age_years(header),
         }
     }
 }
@@ -81,6 +85,9 @@ pub(crate) struct Row {
     kernel: String,
     kilovolts: f64,
     slice_thickness_mm: f64,
+    /// Absent from tables of earlier versions.
+    #[serde(default)]
+    age_years: Option<f64>,
     synthetic: bool,
 }
 
@@ -90,10 +97,15 @@ impl Row {
         self.slice_mm.max(self.slice_thickness_mm)
     }
 
+    /// The distance of pixels in millimetres, the greater one.
+    pub(crate) fn pixels_mm(&self) -> f64 {
+        self.row_mm.max(self.column_mm)
+    }
+
     /// How the series was acquired.
     pub(crate) fn acquisition(self) -> Acquisition {
-        let Self { manufacturer, model, kernel, kilovolts, slice_thickness_mm, .. } = self;
-        Acquisition { manufacturer, model, kernel, kilovolts, slice_thickness_mm }
+        let Self { manufacturer, model, kernel, kilovolts, slice_thickness_mm, age_years, .. } = self;
+        Acquisition { manufacturer, model, kernel, kilovolts, slice_thickness_mm, age_years }
     }
 }
 
@@ -224,7 +236,8 @@ impl Stage for Volumes {
     fn row(&self, exam: &Exam, volume: &StoredVolume) -> Row {
         let [columns, rows, slices] = volume.geometry.size;
         let [column_mm, row_mm, slice_mm] = volume.geometry.spacing;
-        let Acquisition { manufacturer, model, kernel, kilovolts, slice_thickness_mm } = volume.acquisition.clone();
+        let Acquisition { manufacturer, model, kernel, kilovolts, slice_thickness_mm, age_years } =
+            volume.acquisition.clone();
         Row {
             series: exam.series.clone(),
             slices,
@@ -238,6 +251,7 @@ impl Stage for Volumes {
             kernel,
             kilovolts,
             slice_thickness_mm,
+            age_years,
             synthetic: volume.synthetic,
         }
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::node::queue::RefusalCause;
 use crate::node::store::{MissingIdentifier, StoreError};
 
 /// Why the archive did not do what was asked.
@@ -38,6 +39,16 @@ impl ArchiveError {
         move |source| match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(format!("{action}: {source}")),
             _ => Self::Disk { action, path: path.to_owned(), source },
+        }
+    }
+}
+
+impl From<&ArchiveError> for RefusalCause {
+    fn from(error: &ArchiveError) -> Self {
+        match error {
+            ArchiveError::Full(_) => Self::Full,
+            ArchiveError::Unfit(_) => Self::Contradiction,
+            ArchiveError::Disk { .. } | ArchiveError::Index(_) | ArchiveError::Closed => Self::Fault,
         }
     }
 }

@@ -10,7 +10,9 @@ use super::error::ArchiveError;
 use super::part10;
 use super::stored::StoredInstance;
 use crate::config::StorageConfig;
+use crate::dicom::bounded::{self, Limits, ReadError};
 use crate::dicom::elements::DataSet;
+use crate::node::queue::{Refusal, RefusalCause};
 use crate::node::store::{InstanceId, Level, Query, ReceivedInstance, Scope, Store, Stored, Unfiled};
 
 /// The archive; cheap to clone.
@@ -37,8 +39,28 @@ impl Archive {
 
     /// Stores an object durably; returns only when it can no longer be lost.
     pub async fn store(&self, instance: ReceivedInstance) -> Result<Stored, ArchiveError> {
+        let id = InstanceId::of(&instance.header)?;
+        let stored = self.keep_and_file(instance).await;
+        stored.inspect_err(|error| self.note_refusal(id, RefusalCause::from(error)))
+    }
+
+    async fn keep_and_file(&self, instance: ReceivedInstance) -> Result<Stored, ArchiveError> {
         let unfiled = self.keep(instance).await?;
         Ok(self.index.file(unfiled).await?)
+    }
+
+    /// Notes that an object is refused, so that its series can say what it lacks and why.
+    pub fn note_refusal(&self, id: InstanceId, cause: RefusalCause) {
+        let InstanceId { series, sop_instance_uid, .. } = id;
+        self.index.refused(Refusal { series, sop_instance_uid, cause, at: Timestamp::now() });
+    }
+
+    /// As [`Self::note_refusal`], of an object that cannot be read, if what comes before its pixels can be.
+    pub fn note_unreadable(&self, bytes: &[u8], transfer_syntax_uid: &str, limits: &Limits, error: &ReadError) {
+        let header = bounded::leading_header(bytes, transfer_syntax_uid, limits);
+        if let Some(id) = header.ok().and_then(|header| InstanceId::of(&header).ok()) {
+            self.note_refusal(id, RefusalCause::from(error));
+        }
     }
 
     /// Makes the bytes of an object durable without listing it: it is filed later, in one transaction with everything

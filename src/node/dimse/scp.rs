@@ -24,9 +24,10 @@ use crate::config::DicomConfig;
 use crate::dicom::bounded::{self, Limits};
 use crate::dicom::elements::{self, DataSet};
 use crate::dicom::{SeriesId, Uid};
-use crate::node::archive::{Archive, Origin, ReceivedInstance, Stored};
+use crate::node::archive::{Archive, InstanceId, Origin, ReceivedInstance, Stored};
 use crate::node::arrivals::{Feed, StoreEvents};
 use crate::node::memory::Budget;
+use crate::node::queue::RefusalCause;
 use crate::node::shutdown::Shutdown;
 use crate::node::telemetry::{self, Interface, Received};
 
@@ -283,8 +284,12 @@ impl Association {
         if !negotiation::is_storage_class(&context.abstract_syntax) {
             return Err(Reply::new(Status::SOP_CLASS_NOT_SUPPORTED, "the presentation context is not for storage"));
         }
-        let header = scan(bytes, &context.transfer_syntax, self.services.limits).await?;
-        let series = identify(&header, command, context)?;
+        let header = self.scan(bytes, &context.transfer_syntax).await?;
+        let series = identify(&header, command, context).inspect_err(|_| {
+            if let Ok(id) = InstanceId::of(&header) {
+                self.services.archive.note_refusal(id, RefusalCause::Contradiction);
+            }
+        })?;
         let instance = ReceivedInstance {
             transfer_syntax_uid: uid(&context.transfer_syntax)?,
             data_set: bytes.clone(),
@@ -303,6 +308,21 @@ impl Association {
         Ok(stored)
     }
 
+    /// Pre-scans all bytes and parses the header, on a thread of its own: other associations continue meanwhile, and a
+    /// panic of the parser would cost only this object.
+    async fn scan(&self, bytes: &Bytes, transfer_syntax_uid: &str) -> Result<DataSet, Reply> {
+        let (bytes, syntax, services) = (bytes.clone(), transfer_syntax_uid.to_owned(), Arc::clone(&self.services));
+        let read = move || {
+            let limits = &services.limits;
+            bounded::header(&bytes, &syntax, limits)
+                .inspect_err(|error| services.archive.note_unreadable(&bytes, &syntax, limits, error))
+        };
+        match tokio::task::spawn_blocking(read).await {
+            Ok(result) => result.map_err(|error| Reply::from(&error)),
+            Err(_) => Err(Reply::new(Status::CANNOT_UNDERSTAND, "reading the object failed")),
+        }
+    }
+
     async fn abort(&mut self, error: &AssociationError) {
         use AbortRQServiceProviderReason as Reason;
         let reason = match error {
@@ -315,16 +335,6 @@ impl Association {
         };
         // A peer that is gone needs no abort.
         self.connection.send(&Pdu::AbortRQ { source: AbortRQSource::ServiceProvider(reason) }).await.ok();
-    }
-}
-
-/// Pre-scans all bytes and parses the header, on a thread of its own: other associations continue meanwhile, and a
-/// panic of the parser would cost only this object.
-async fn scan(bytes: &Bytes, transfer_syntax_uid: &str, limits: Limits) -> Result<DataSet, Reply> {
-    let (bytes, syntax) = (bytes.clone(), transfer_syntax_uid.to_owned());
-    match tokio::task::spawn_blocking(move || bounded::header(&bytes, &syntax, &limits)).await {
-        Ok(result) => result.map_err(|error| Reply::from(&error)),
-        Err(_) => Err(Reply::new(Status::CANNOT_UNDERSTAND, "reading the object failed")),
     }
 }
 

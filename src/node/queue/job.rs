@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::refusal::RefusedImages;
 use crate::dicom::{SeriesId, Uid, hexadecimal};
 use crate::engine::pipeline::ResultReference;
 use crate::engine::volume::Rejection;
@@ -64,6 +65,8 @@ pub struct Job {
     pub instances_sha256: String,
     /// Attempts begun, this one included.
     pub attempts: u32,
+    /// What of the series had been refused when the job was made.
+    pub refused: Vec<RefusedImages>,
     /// The report of the last job of the series, on fewer instances, if it made one.
     pub predecessor: Option<ResultReference>,
     /// When the job was made: the time its results carry, so that a retry writes the same bytes.

@@ -11,6 +11,7 @@ mod delivery_state;
 mod illegal;
 mod job;
 mod job_state;
+mod refusal;
 mod rules;
 
 pub use delivery::{Delivery, DeliveryFailure};
@@ -18,4 +19,5 @@ pub use delivery_state::{DeliveryEvent, DeliveryProgress, DeliveryState};
 pub use illegal::IllegalTransition;
 pub use job::{Job, JobId, Member, Selection, instances_sha256};
 pub use job_state::{JobEvent, JobProgress, JobState};
+pub use refusal::{Refusal, RefusalCause, RefusedImages};
 pub use rules::{Patience, Rules};

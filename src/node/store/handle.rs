@@ -11,15 +11,17 @@ use tokio::sync::watch;
 use super::database::{Database, FILE};
 use super::error::StoreError;
 use super::index::Filer;
+use super::refusals::Refusals;
 use crate::config::StorageConfig;
 use crate::dicom::Uid;
-use crate::node::queue::Rules;
+use crate::node::queue::{Refusal, Rules};
 
 /// The store; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(super) database: Database,
     pub(super) filer: Filer,
+    pub(super) refusals: Refusals,
     pub(super) rules: Arc<Rules>,
     /// Names this run of the node: leases of other runs are void.
     pub(super) run: Arc<str>,
@@ -38,6 +40,7 @@ impl Store {
         let database = Database::open(&folder.join(FILE)).await?;
         let store = Self {
             filer: Filer::start(database.clone()),
+            refusals: Refusals::start(database.clone()),
             database,
             rules: Arc::new(rules),
             run: run_name(),
@@ -68,9 +71,15 @@ impl Store {
         self.changed.subscribe()
     }
 
+    /// Notes that an object was refused. Its sender does not wait for this.
+    pub fn refused(&self, refusal: Refusal) {
+        self.refusals.note(refusal);
+    }
+
     /// Waits for what is being committed and closes the database. Every handle of this store fails with
     /// [`StoreError::Closed`] from then on; when the last one is dropped, the folder can be opened again.
     pub async fn close(&self) {
+        self.refusals.flush().await;
         self.database.close().await;
     }
 

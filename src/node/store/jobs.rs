@@ -8,6 +8,7 @@ use super::database::Change;
 use super::error::{Fault, StoreError, during};
 use super::handle::Store;
 use super::progress::Effect;
+use super::refusals;
 use super::rows::{Columns, to_json};
 use crate::dicom::{SeriesId, Uid};
 use crate::engine::pipeline::{AnalysisSummary, ResultKind, ResultReference};
@@ -41,6 +42,7 @@ impl Store {
                 Some((members, Some(AnalysisSummary::rejected(study, series, rejections))))
             }
         };
+        self.refusals.flush().await;
         let id = during("recording a complete series", async {
             let mut change = self.database.begin().await?;
             let mut id = None;
@@ -84,7 +86,7 @@ impl Store {
     async fn lease_next(&self, change: &mut Change, now: Timestamp) -> Result<Option<Job>, Fault> {
         drop_outdated(change).await?;
         let row = sqlx::query(
-            "SELECT id, study_instance_uid, series_instance_uid, instances, instances_sha256, created_at FROM jobs \
+            "SELECT id, study_instance_uid, series_instance_uid, instances, instances_sha256, refused, created_at FROM jobs \
              WHERE state = $1 AND not_before <= $2 ORDER BY created_at, id LIMIT 1",
         )
         .bind(JobState::Queued.name())
@@ -99,6 +101,7 @@ impl Store {
             predecessor: predecessor(change, &series, &id).await?,
             instances: row.json("instances")?,
             instances_sha256: row.try_get("instances_sha256")?,
+            refused: row.optional_json("refused")?.unwrap_or_default(),
             created_at: row.time("created_at")?,
             attempts: progress.attempts,
             series,
@@ -148,8 +151,8 @@ async fn insert(
     let uids: Vec<&Uid> = members.iter().map(|(uid, _)| uid).collect();
     let inserted = sqlx::query(
         "INSERT INTO jobs (id, study_instance_uid, series_instance_uid, instances_sha256, instances, version, state, \
-         attempts, interruptions, not_before, summary, created_at, updated_at) \
-         SELECT $1, $2, $3, $4, $5, 1 + COALESCE(MAX(version), 0), $6, 0, 0, 0, $7, $8, $8 FROM jobs \
+         attempts, interruptions, not_before, summary, refused, created_at, updated_at) \
+         SELECT $1, $2, $3, $4, $5, 1 + COALESCE(MAX(version), 0), $6, 0, 0, 0, $7, $8, $9, $9 FROM jobs \
          WHERE study_instance_uid = $2 AND series_instance_uid = $3 ON CONFLICT (id) DO NOTHING",
     )
     .bind(id.as_str())
@@ -159,6 +162,7 @@ async fn insert(
     .bind(to_json("instances", &uids)?)
     .bind(state.name())
     .bind(rejected.map(|summary| to_json("summary", summary)).transpose()?)
+    .bind(to_json("refused", &refusals::of_series(change, series).await?)?)
     .bind(now.as_millisecond())
     .execute(&mut **change)
     .await?

@@ -25,6 +25,7 @@ mod index;
 mod jobs;
 mod progress;
 mod reader;
+mod refusals;
 mod rows;
 mod series;
 mod shadow;

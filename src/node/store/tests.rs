@@ -1,5 +1,6 @@
 mod opening;
 mod refusals;
+mod refused_objects;
 
 use std::time::Duration;
 

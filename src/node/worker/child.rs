@@ -98,6 +98,7 @@ fn analyse(request: &Request, settings: &Settings, models: &mut Models) -> Resul
         ignore_quality: settings.ignore_quality,
         allow_demonstration: settings.models.allow_demonstration,
         key_slices: settings.report.key_slices,
+        refused: &request.refused,
     };
     let mut outcome = find(&request.files, models, &options)?;
     let objects = match &request.report {

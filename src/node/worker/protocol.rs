@@ -11,6 +11,7 @@ use crate::dicom::bounded::Limits;
 use crate::engine::models::Provider;
 use crate::engine::models::lineup::Packages;
 use crate::engine::pipeline::{AnalysisSummary, ResultReference};
+use crate::engine::volume::LeftOut;
 
 /// The settings an analysis depends on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -47,6 +48,8 @@ pub struct Request {
     pub job: String,
     /// Its images.
     pub files: Vec<PathBuf>,
+    /// What of the series was refused, one entry a cause.
+    pub refused: Vec<LeftOut>,
     /// What to write besides findings; nothing for a shadow model.
     pub report: Option<ReportRequest>,
 }

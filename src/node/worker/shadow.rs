@@ -232,7 +232,7 @@ impl Shadow {
             Some(process) => process,
             None => self.start(packages).await?,
         };
-        let request = Request { job: format!("{} (shadow)", case.job), files, report: None };
+        let request = Request { job: format!("{} (shadow)", case.job), files, refused: Vec::new(), report: None };
         let reply = process.analyse(&request).await.map_err(|error| NoPrediction::Failed(error.to_string()))?;
         running.process = Some(process);
         match reply {

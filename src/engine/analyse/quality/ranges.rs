@@ -3,7 +3,7 @@
 use dicom_dictionary_std::tags;
 
 use super::slices::thickness;
-use crate::dicom::elements::{text, texts};
+use crate::dicom::elements::{age_years, text};
 use crate::engine::models::manifest::{Manifest, Ranges};
 use crate::engine::volume::{Reason, Rejection, Volume};
 
@@ -17,17 +17,7 @@ const ROUNDING: f64 = 0.01;
 /// That the images lie outside what the model was trained on, with each value and its range. No decision is made on
 /// such images.
 pub fn check(volume: &Volume, model: &Manifest) -> Option<Rejection> {
-    let Ranges { slice_mm, pixel_mm, age_years, kernels } = &model.training.ranges;
-    let slice = thickness(volume).unwrap_or(0.0).max(volume.geometry.spacing[2]);
-    let problems: Vec<String> = [
-        outside("slices", slice, "mm", slice_mm.or(Some(USUAL_SLICES))),
-        outside("pixels", volume.geometry.spacing[0].max(volume.geometry.spacing[1]), "mm", *pixel_mm),
-        age(volume).and_then(|years| outside("an age", years, "years", *age_years)),
-        foreign_kernel(volume, kernels),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    let problems = problems(volume, &model.training.ranges);
     (!problems.is_empty()).then(|| {
         Rejection::new(
             Reason::OutsideTraining,
@@ -36,30 +26,70 @@ pub fn check(volume: &Volume, model: &Manifest) -> Option<Rejection> {
     })
 }
 
+/// Each value that lies outside its range, with both.
+fn problems(volume: &Volume, ranges: &Ranges) -> Vec<String> {
+    let slice = thickness(volume).unwrap_or(0.0).max(volume.geometry.spacing[2]);
+    let [column_mm, row_mm, _] = volume.geometry.spacing;
+    let problems = [
+        outside("slices", slice, "mm", ranges.slice_mm.or(Some(USUAL_SLICES))),
+        outside("pixels", column_mm.max(row_mm), "mm", ranges.pixel_mm),
+        age_years(&volume.header).and_then(|years| outside("an age", years, "years", ranges.age_years)),
+        foreign_kernel(volume, &ranges.kernels),
+    ];
+    problems.into_iter().flatten().collect()
+}
+
 fn outside(what: &str, value: f64, unit: &str, range: Option<[f64; 2]>) -> Option<String> {
     let [low, high] = range?;
     let inside = value >= low * (1.0 - ROUNDING) && value <= high * (1.0 + ROUNDING);
     (!inside).then(|| format!("{what} of {value:.2} {unit} (only {low} to {high})"))
 }
 
-/// Patient's Age (0010,1010) in years ([PS3.5
-/// 6.2](https://dicom.nema.org/medical/dicom/current/output/chtml/part05/sect_6.2.html), AS).
-fn age(volume: &Volume) -> Option<f64> {
-    let value = text(&volume.header, tags::PATIENT_AGE)?;
-    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
-    let count: f64 = digits.parse().ok()?;
-    match unit {
-        "Y" => Some(count),
-        "M" => Some(count / 12.0),
-        "W" => Some(count * 7.0 / 365.25),
-        "D" => Some(count / 365.25),
-        _ => None,
-    }
+fn foreign_kernel(volume: &Volume, kernels: &[String]) -> Option<String> {
+    let kernel = text(&volume.header, tags::CONVOLUTION_KERNEL).filter(|_| !kernels.is_empty())?;
+    let known = kernels.iter().any(|known| known.eq_ignore_ascii_case(&kernel));
+    (!known).then(|| format!("the kernel {kernel} (only {})", kernels.join(", ")))
 }
 
-fn foreign_kernel(volume: &Volume, kernels: &[String]) -> Option<String> {
-    let stated = texts(&volume.header, tags::CONVOLUTION_KERNEL);
-    let kernel = stated.first().filter(|_| !kernels.is_empty())?;
-    let known = kernels.iter().any(|known| known.eq_ignore_ascii_case(kernel));
-    (!known).then(|| format!("the kernel {kernel} (only {})", kernels.join(", ")))
+#[cfg(test)]
+mod tests {
+    use dicom_core::{DataElement, VR};
+
+    use super::*;
+    use crate::engine::volume::testing;
+
+    /// Two slices of 1 mm with pixels of this size, of a woman of 17 and with the kernel `B70f`.
+    fn images(pixel_mm: f64) -> Volume {
+        let geometry = testing::geometry([8, 8, 2], [pixel_mm, pixel_mm, 1.0], testing::SUPINE);
+        let mut volume = testing::volume(geometry, |_| 0.0);
+        volume.header.put(DataElement::new(tags::PATIENT_AGE, VR::AS, "017Y"));
+        volume.header.put(DataElement::new(tags::CONVOLUTION_KERNEL, VR::SH, "B70f"));
+        volume
+    }
+
+    fn one(change: impl FnOnce(&mut Ranges)) -> Ranges {
+        let mut ranges = Ranges::default();
+        change(&mut ranges);
+        ranges
+    }
+
+    #[test]
+    fn what_is_stated_is_compared_and_nothing_else() {
+        let pixels = one(|ranges| ranges.pixel_mm = Some([0.0, 1.8]));
+        assert_eq!(problems(&images(2.3), &Ranges::default()), [""; 0]);
+        assert_eq!(problems(&images(1.81), &pixels), [""; 0], "rounding");
+        assert_eq!(problems(&images(2.3), &pixels), ["pixels of 2.30 mm (only 0 to 1.8)"]);
+        let slices = one(|ranges| ranges.slice_mm = Some([0.0, 0.8]));
+        assert_eq!(problems(&images(0.7), &slices), ["slices of 1.00 mm (only 0 to 0.8)"]);
+        let adults = one(|ranges| ranges.age_years = Some([18.0, 90.0]));
+        assert_eq!(problems(&images(0.7), &adults), ["an age of 17.00 years (only 18 to 90)"]);
+        let kernels = |known: &str| one(|ranges| ranges.kernels = vec!["Br40".to_owned(), known.to_owned()]);
+        assert_eq!(problems(&images(0.7), &kernels("b70F")), [""; 0]);
+        assert_eq!(problems(&images(0.7), &kernels("Br44")), ["the kernel B70f (only Br40, Br44)"]);
+        let mut unstated = images(0.7);
+        unstated.header.remove_element(tags::PATIENT_AGE);
+        unstated.header.remove_element(tags::CONVOLUTION_KERNEL);
+        let all = Ranges { age_years: adults.age_years, ..kernels("Br44") };
+        assert_eq!(problems(&unstated, &all), [""; 0], "nobody knows");
+    }
 }

@@ -1,5 +1,7 @@
 //! Are the numbers Hounsfield units? Whatever the attributes say, air and tissue must have their values.
 
+use std::collections::BTreeMap;
+
 use crate::engine::volume::{AIR, Reason, Rejection, Volume};
 
 /// Hounsfield units of aerated lung and air. What reads exactly [`AIR`] may be padding.
@@ -49,7 +51,64 @@ pub(super) fn implausible(volume: &Volume) -> Option<Rejection> {
     })
 }
 
+/// Brighter than this is metal, in Hounsfield units, and its values differ from pixel to pixel.
+const BRIGHTEST_TISSUE: i16 = 2000;
+/// Least share of the pixels on the edges of the images that one bright value fills, to be no metal.
+const LEAST_EDGE: f64 = 0.05;
+
+/// That one value brighter than any tissue fills the edges of the images: what the scanner did not reconstruct and wrote
+/// with another value than the attributes say.
+pub(super) fn bright_edges(volume: &Volume) -> Option<Rejection> {
+    let mut counts: BTreeMap<i16, usize> = BTreeMap::new();
+    let mut pixels = 0;
+    for slice in volume.hounsfield.outer_iter() {
+        let [rows, columns] = [slice.nrows(), slice.ncols()];
+        let edges = [slice.row(0), slice.row(rows - 1), slice.column(0), slice.column(columns - 1)];
+        pixels += 2 * (rows + columns);
+        for value in edges.iter().flatten().filter(|value| **value > BRIGHTEST_TISSUE) {
+            *counts.entry(*value).or_default() += 1;
+        }
+    }
+    let (value, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+    let share = count as f64 / pixels as f64;
+    (share >= LEAST_EDGE).then(|| {
+        Rejection::new(
+            Reason::ImplausibleValues,
+            format!(
+                "{:.0} % of the pixels on the edges of the images have the value {value} HU: padding that Pixel Padding \
+                 Value (0028,0120) does not name",
+                100.0 * share
+            ),
+        )
+    })
+}
+
 fn median(values: &mut [i16]) -> Option<f64> {
     let middle = values.len().checked_sub(1)? / 2;
     Some(f64::from(*values.select_nth_unstable(middle).1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::volume::{VoxelPoint, testing};
+
+    /// Water with this beyond a circle.
+    fn framed(beyond: impl Fn([f64; 2]) -> f64) -> Volume {
+        let geometry = testing::geometry([40, 40, 3], [1.0, 1.0, 1.0], testing::SUPINE);
+        let middle = geometry.to_patient(VoxelPoint { column: 19.5, row: 19.5, slice: 1.0 }).0;
+        testing::volume(
+            geometry,
+            |[x, y, _]| if (x - middle[0]).hypot(y - middle[1]) < 19.5 { 0.0 } else { beyond([x, y]) },
+        )
+    }
+
+    #[test]
+    fn one_bright_value_around_the_field_of_view_is_padding_and_metal_is_not() {
+        let explanation = |volume: &Volume| bright_edges(volume).map(|rejection| rejection.explanation);
+        assert_eq!(explanation(&framed(|_| -1024.0)), None);
+        assert_eq!(explanation(&framed(|[x, y]| 3000.0 + 7.0 * x + 13.0 * y)), None, "values that differ");
+        let told = explanation(&framed(|_| 31_743.0)).expect("padding");
+        assert!(told.contains("have the value 31743 HU") && told.contains("(0028,0120)"), "{told}");
+    }
 }

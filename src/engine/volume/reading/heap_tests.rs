@@ -342,6 +342,25 @@ fn a_corrupt_slice_at_the_end_is_left_out_and_one_within_is_missing() {
 }
 
 #[test]
+fn missing_slices_say_what_was_refused_and_a_whole_stack_leaves_it_out() {
+    let refused = LeftOut { kind: LeftOutKind::Refused, images: 2, explanation: "the archive was full".to_owned() };
+    let mut gap = Heap::new();
+    let source = clean();
+    (0..SLICES).filter(|slice| ![10, 11].contains(slice)).for_each(|slice| gap.put(&source, slice, |_| ()));
+    let mut reading = gap.read();
+    reading.add_refused(std::slice::from_ref(&refused));
+    let explanation = &reading.rejections[0].explanation;
+    assert!(explanation.starts_with("2 of 40 slices are missing"), "{explanation}");
+    assert!(explanation.ends_with("; 2 images of this series: the archive was full"), "{explanation}");
+    assert!(reading.left_out.is_empty());
+
+    let mut reading = Heap::of_clean().read();
+    reading.add_refused(std::slice::from_ref(&refused));
+    assert!(reading.rejections.is_empty());
+    assert_eq!(reading.left_out, [refused]);
+}
+
+#[test]
 fn an_image_without_position_is_left_out() {
     let mut heap = Heap::of_clean();
     heap.put(&clean(), 5, |object| {

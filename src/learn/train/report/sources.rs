@@ -33,7 +33,7 @@ pub(crate) fn attributes(exams: &[&PreparedExam], acquired: Vec<volumes::Row>) -
 
 /// Adds how a series was acquired, as far as it is known.
 pub(crate) fn add_acquisition(attributes: &mut Attributes, series: &str, acquisition: &Acquisition) {
-    let Acquisition { manufacturer, model, kernel, kilovolts, slice_thickness_mm } = acquisition;
+    let Acquisition { manufacturer, model, kernel, kilovolts, slice_thickness_mm, age_years: _ } = acquisition;
     attributes.add(series, "scanner", format!("{manufacturer} {model}").trim());
     attributes.add(series, "kernel", kernel.as_str());
     let known = |value: f64, unit: &str| if value > 0.0 { format!("{value} {unit}") } else { String::new() };

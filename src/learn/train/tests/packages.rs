@@ -27,6 +27,8 @@ fn one_command_makes_an_embolism_package_that_the_node_loads() {
     let package = Package::open(&trial.path("onnx/trial/0.1.0")).expect("package");
     let network = networks::EmbolismNetwork::load(&package, &runtime()).expect("loads");
     assert_eq!(network.manifest().training.counts["train_exams"], 6);
+    let ranges = &network.manifest().training.ranges;
+    assert_eq!((ranges.slice_mm, ranges.pixel_mm), (Some([0.0, 3.0]), Some([0.0, 6.0])));
     assert_eq!(
         network.manifest().training.counts["train_labelled_slices"],
         network.manifest().training.counts["train_slices"]

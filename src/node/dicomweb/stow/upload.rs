@@ -12,12 +12,13 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::outcome::{FailureReason, PartOutcome, SopIdentity};
 use crate::dicom::bounded::{self, Limits};
-use crate::dicom::{SeriesId, Uid, elements};
-use crate::node::archive::{Archive, Origin, ReceivedInstance, Stored};
+use crate::dicom::{Uid, elements};
+use crate::node::archive::{Archive, InstanceId, Origin, ReceivedInstance, Stored};
 use crate::node::arrivals::{Feed, StoreEvents};
 use crate::node::dicomweb::media::MediaType;
 use crate::node::dicomweb::multipart::{Event, MultipartError, Parser};
 use crate::node::memory::{Budget, Held};
+use crate::node::queue::RefusalCause;
 use crate::node::telemetry::{self, Interface, Received};
 
 /// Bytes of complete objects, over all requests, that may wait for the disk; one larger object waits alone.
@@ -182,8 +183,8 @@ type Failure = (FailureReason, SopIdentity);
 /// Reads and stores one object.
 async fn store(intake: &Intake, study: Option<&Uid>, address: SocketAddr, file: Bytes) -> Ended {
     let bytes = file.len();
-    let limits = intake.limits;
-    let read = tokio::task::spawn_blocking(move || read(&file, &limits)).await;
+    let reader = intake.clone();
+    let read = tokio::task::spawn_blocking(move || read(&file, &reader)).await;
     let ended = match read.unwrap_or(Err((FailureReason::Processing, SopIdentity::default()))) {
         Ok(instance) => file_away(intake, study, address, instance).await,
         Err(failure) => Err(failure),
@@ -207,7 +208,7 @@ struct Readable {
 }
 
 /// Reads a DICOM file and checks it against its own file meta information.
-fn read(file: &Bytes, limits: &Limits) -> Result<Readable, Failure> {
+fn read(file: &Bytes, intake: &Intake) -> Result<Readable, Failure> {
     let parts = bounded::split(file).map_err(|error| ((&error).into(), SopIdentity::default()))?;
     let named = SopIdentity { sop_class_uid: parts.sop_class_uid, sop_instance_uid: parts.sop_instance_uid };
     let fail = |reason: FailureReason| (reason, named.clone());
@@ -215,8 +216,9 @@ fn read(file: &Bytes, limits: &Limits) -> Result<Readable, Failure> {
     if TransferSyntaxRegistry.get(transfer_syntax_uid.as_str()).is_none() {
         return Err(fail(FailureReason::TransferSyntax));
     }
-    let header = bounded::header(parts.data_set, transfer_syntax_uid.as_str(), limits).map_err(|error| {
+    let header = bounded::header(parts.data_set, transfer_syntax_uid.as_str(), &intake.limits).map_err(|error| {
         tracing::info!(%error, "an object sent by STOW-RS cannot be read");
+        intake.archive.note_unreadable(parts.data_set, transfer_syntax_uid.as_str(), &intake.limits, &error);
         fail((&error).into())
     })?;
     let identity = SopIdentity {
@@ -227,6 +229,9 @@ fn read(file: &Bytes, limits: &Limits) -> Result<Readable, Failure> {
     if contradicts(&named.sop_class_uid, &identity.sop_class_uid)
         || contradicts(&named.sop_instance_uid, &identity.sop_instance_uid)
     {
+        if let Ok(id) = InstanceId::of(&header) {
+            intake.archive.note_refusal(id, RefusalCause::Contradiction);
+        }
         return Err((FailureReason::Mismatch, identity));
     }
     let data_set = file.slice_ref(parts.data_set);
@@ -237,20 +242,12 @@ fn read(file: &Bytes, limits: &Limits) -> Result<Readable, Failure> {
 async fn file_away(intake: &Intake, study: Option<&Uid>, address: SocketAddr, readable: Readable) -> Ended {
     let Readable { mut instance, identity } = readable;
     instance.origin = Origin::Stow { address: address.ip().to_string() };
-    let SopIdentity { sop_class_uid: Some(sop_class_uid), sop_instance_uid: Some(sop_instance_uid) } = identity.clone()
-    else {
-        return Err((FailureReason::Unreadable, identity));
-    };
-    let (Some(study_instance_uid), Some(series_instance_uid)) = (
-        elements::uid(&instance.header, tags::STUDY_INSTANCE_UID),
-        elements::uid(&instance.header, tags::SERIES_INSTANCE_UID),
-    ) else {
-        return Err((FailureReason::Unreadable, identity));
-    };
-    let series = SeriesId::new(study_instance_uid, series_instance_uid);
-    if study.is_some_and(|study| *study != series.study_instance_uid) {
+    let Ok(id) = InstanceId::of(&instance.header) else { return Err((FailureReason::Unreadable, identity)) };
+    if study.is_some_and(|study| *study != id.series.study_instance_uid) {
+        intake.archive.note_refusal(id, RefusalCause::OtherStudy);
         return Err((FailureReason::OtherStudy, identity));
     }
+    let InstanceId { series, sop_instance_uid, sop_class_uid } = id;
     let stored = intake.archive.store(instance).await.map_err(|error| {
         tracing::error!(%error, %sop_instance_uid, "storing an object sent by STOW-RS");
         (FailureReason::from(&error), identity)

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::engine::analyse::findings::{Decision, Probability};
-use crate::engine::pipeline::{AnalysisSummary, ResultKind};
+use crate::engine::pipeline::{AnalysisSummary, EnhancementSummary, ResultKind};
 use crate::engine::volume::{LeftOut, Rejection};
 use crate::node::dicomweb::ROOT;
 use crate::node::queue::{DeliveryState, JobState};
@@ -138,15 +138,26 @@ impl<'a> Card<'a> {
         }
     }
 
+    /// Lung volumes and enhancement, as far as they were measured.
+    fn measurements(&self) -> Vec<(&'static str, String)> {
+        let Some(summary) = self.summary() else { return Vec::new() };
+        let lungs = summary.lungs();
+        let EnhancementSummary { trunk_hu, aorta_hu, ratio } = summary.enhancement;
+        let measured = [
+            ("Left lung", lungs.map(|lungs| format!("{:.0} ml", lungs.left_ml))),
+            ("Right lung", lungs.map(|lungs| format!("{:.0} ml", lungs.right_ml))),
+            ("Pulmonary trunk", trunk_hu.map(|hounsfield| format!("{hounsfield:.0} HU"))),
+            ("Aorta", aorta_hu.map(|hounsfield| format!("{hounsfield:.0} HU"))),
+            ("Trunk to aorta", ratio.map(|ratio| format!("{ratio:.2}"))),
+        ];
+        measured.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
     fn facts(&self) -> Markup {
         let seconds = self.summary().map_or(0.0, |summary| summary.timings.total().as_secs_f64());
         html! {
             dl {
-                @if let Some(lungs) = self.summary().and_then(AnalysisSummary::lungs) {
-                    @for (side, millilitres) in [("Left lung", lungs.left_ml), ("Right lung", lungs.right_ml)] {
-                        div { dt { (side) } dd { (format!("{millilitres:.0} ml")) } }
-                    }
-                }
+                @for (name, value) in self.measurements() { div { dt { (name) } dd { (value) } } }
                 @if seconds > 0.0 { div { dt { "Analysis" } dd { (format!("{seconds:.1} s")) } } }
                 @if let Some(summary) = self.summary() {
                     @if let Some(provider) = summary.provider() { div { dt { "Ran on" } dd { (provider.0) } } }

@@ -4,7 +4,7 @@ use crate::engine::analyse::findings::{Decision, Probability};
 use crate::engine::models::Provider;
 use crate::engine::models::activation::ShadowModel;
 use crate::engine::models::manifest::Kind;
-use crate::engine::pipeline::{AnalysisSummary, Stage, testing};
+use crate::engine::pipeline::{AnalysisSummary, EnhancementSummary, Stage, testing};
 use crate::engine::volume::{LeftOut, LeftOutKind};
 use crate::node::http;
 use crate::node::queue::Selection;
@@ -109,7 +109,8 @@ fn said(probability: f64, decision: Decision, [lungs, embolism]: [&str; 2]) -> A
     });
     let timings = [(Stage::Embolism, std::time::Duration::from_millis(1500))];
     let left_out = vec![LeftOut { kind: LeftOutKind::OtherStack, images: 37, explanation: "acquisition 2".to_owned() }];
-    AnalysisSummary { timings: timings.into_iter().collect(), left_out, ..analysed }
+    let enhancement = EnhancementSummary { trunk_hu: Some(329.4), aorta_hu: Some(258.6), ratio: Some(1.274) };
+    AnalysisSummary { timings: timings.into_iter().collect(), left_out, enhancement, ..analysed }
 }
 
 #[tokio::test]
@@ -159,6 +160,9 @@ async fn a_shadow_models_results_are_shown_apart_and_listed_for_comparison() {
         "never sent",
         "no such tensor",
         "37 images left out",
+        "<dt>Pulmonary trunk</dt><dd>329 HU</dd>",
+        "<dt>Aorta</dt><dd>259 HU</dd>",
+        "<dt>Trunk to aorta</dt><dd>1.27</dd>",
     ] {
         assert!(page.contains(shown), "{shown} is missing in {page}");
     }

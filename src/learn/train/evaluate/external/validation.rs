@@ -47,6 +47,7 @@ pub fn validate_externally(
         ignore_quality: request.ignore_quality,
         allow_demonstration: true,
         key_slices: 1,
+        refused: &[],
     };
     let mut cohort = ExternalCohort::new(&models);
     let bar = progress::bar(labelled.len() as u64, "evaluate");
