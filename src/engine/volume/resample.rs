@@ -253,14 +253,16 @@ impl Resampler {
                     .filter(|value| line[of_columns.clone()].iter().all(|other| *other == Some(*value)));
                 match parts[first..].last_mut() {
                     Some(([_, last], of_last)) if *of_last == value && last.end == columns.start => {
-                        last.end = columns.end
+                        last.end = columns.end;
                     }
                     _ => parts.push(([rows.clone(), columns.clone()], value)),
                 }
             }
         }
         if *swapped {
-            parts.iter_mut().for_each(|(part, _)| part.reverse());
+            for (part, _) in &mut parts {
+                part.reverse();
+            }
         }
         parts
     }

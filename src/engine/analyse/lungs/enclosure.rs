@@ -26,7 +26,7 @@ impl Enclosure {
             // The lowest pixel of a stretch has its whole length, which the pixels above it take.
             whole.zip_mut_with(&lengths, |whole, length| *whole = if *length == 0 { 0 } else { (*whole).max(*length) });
             let is_thick =
-                |thick: &mut u8, whole: &u16, value: &i16| *thick = u8::from((*whole >= least) & (*value >= tissue));
+                |thick: &mut u8, whole: &u16, value: &i16| *thick = u8::from(*whole >= least && *value >= tissue);
             Zip::from(ArrayViewMut1::from(&mut thick)).and(&whole).and(image.row(row)).for_each(is_thick);
             set(&mut solid, &lengths, |length| *length > 0);
             for short in stretches(&solid).filter(|stretch| stretch.len() < thickness[0]) {
@@ -101,7 +101,7 @@ fn lengths_along_columns(image: &ArrayView2<'_, i16>, field: &FieldOfView, tissu
     for (row, mut lengths) in lengths.outer_iter_mut().enumerate() {
         let pixels = Zip::from(&mut above).and(&mut lengths).and(image.row(row)).and(field.row(row));
         pixels.for_each(|above, length, value, place| {
-            let solid = (*value >= tissue) | (*place == Place::Outside);
+            let solid = *value >= tissue || *place == Place::Outside;
             *above = if solid { above.saturating_add(1) } else { 0 };
             *length = *above;
         });

@@ -22,7 +22,9 @@ pub(super) fn keep_largest_components(labels: &mut Array3<u8>, side: u8) {
     let mut slices: Vec<Vec<Run>> = Vec::with_capacity(found.len());
     for (mut runs, of_slice) in found {
         let offset = sets.append(&of_slice);
-        runs.iter_mut().for_each(|run| run.number += offset);
+        for run in &mut runs {
+            run.number += offset;
+        }
         if let Some(below) = slices.last() {
             join_slices(below, &runs, &mut sets);
         }

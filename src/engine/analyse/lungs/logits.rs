@@ -125,9 +125,9 @@ mod tests {
             for (slice, labels) in labels.outer_iter().enumerate() {
                 assert_eq!(labels, logits.interpolated(slice, &[0..52, 0..60]), "slice {slice} of {spacing:?}");
                 let parts = logits.upsampler.uniform_parts(&logits.certain.view(), slice);
-                parts
-                    .iter()
-                    .for_each(|(_, label)| found[usize::from(label.is_some_and(|label| label != BACKGROUND))] += 1);
+                for (_, label) in parts {
+                    found[usize::from(label.is_some_and(|label| label != BACKGROUND))] += 1;
+                }
             }
         }
         assert!(found.iter().all(|count| *count > 100), "lung for certain and not: {found:?}");

@@ -46,7 +46,7 @@ pub(super) fn refine(volume: &Volume, labels: &mut Array3<u8>) {
         .map(|(labels, image)| refine_slice(&image, labels, field, &scale))
         .unzip();
     fill_over_lung(labels, &holes);
-    let recovered = recover(hounsfield, labels, candidates, (&field, &scale));
+    let recovered = recover(hounsfield, labels, candidates, (field, &scale));
     labels.axis_iter_mut(Axis(0)).into_par_iter().zip(recovered).filter(|(_, recovered)| *recovered).for_each(
         |(labels, _)| {
             let sides = [LEFT_LUNG, RIGHT_LUNG].map(|side| labels.mapv(|label| label == side));
@@ -145,7 +145,7 @@ fn air(
 
 /// True for air that the network does not take for lung and that is as dark as an airway.
 fn is_airway(value: i16, label: u8) -> bool {
-    (label == BACKGROUND) & (value < AIRWAY_BELOW)
+    label == BACKGROUND && value < AIRWAY_BELOW
 }
 
 /// True if a pixel and its neighbours hold air alone on average, which noise does not change.
@@ -217,7 +217,7 @@ fn close(
 
 /// True if both outlines have closed over the same pixel of a line between the lungs.
 fn shared(left: &ArrayView1<'_, bool>, right: &ArrayView1<'_, bool>) -> bool {
-    Zip::from(left).and(right).fold(false, |any, left, right| any | (left & right))
+    Zip::from(left).and(right).fold(false, |any, left, right| any || (*left && *right))
 }
 
 /// Lung without air: tissue that the network surely takes for lung, away from the rim of its lung.

@@ -114,7 +114,7 @@ pub(super) fn regions(
     let is_air = |row: usize, line: &mut [u8]| {
         let line = ArrayViewMut1::from(line);
         Zip::from(line).and(&image.row(row)).and(&field.row(row)).for_each(|set, value, place| {
-            *set = u8::from(air(*value) & (*place != Place::Outside));
+            *set = u8::from(air(*value) && *place != Place::Outside);
         });
     };
     let mut found = Regions { runs: connected_runs(image.dim(), is_air, &mut sets), ..Regions::default() };
