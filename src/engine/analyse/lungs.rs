@@ -4,6 +4,7 @@
 //! The outline is the images' own, found on the source grid from Hounsfield units; see `refinement`.
 
 mod completeness;
+mod cut;
 mod disjoint;
 mod enclosure;
 mod ends;

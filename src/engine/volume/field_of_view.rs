@@ -6,13 +6,15 @@
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayView1, ArrayView3, Axis};
 
+use super::part::bounds;
+
 /// Padding reads as air or darker, in Hounsfield units.
 const PADDING_BELOW: i16 = -900;
 /// How far the values of padding differ at most, in Hounsfield units: lossy compression disturbs them a little.
 const TOLERANCE: u16 = 16;
 
 /// A pixel, by row and column.
-pub(super) type Pixel = (usize, usize);
+pub type Pixel = (usize, usize);
 
 /// Where a pixel lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,10 +80,11 @@ impl FieldOfView {
         self.0.row(row)
     }
 
-    /// Number of pixels that were reconstructed; `None` if all were.
-    pub fn area_of_circle(&self) -> Option<usize> {
-        let outside = self.0.iter().filter(|place| **place == Place::Outside).count();
-        (outside > 0).then(|| self.0.len() - outside)
+    /// The middle of what was reconstructed.
+    pub fn middle(&self) -> Pixel {
+        let seen = bounds(&self.0.view(), |place| *place != Place::Outside);
+        let [rows, columns] = seen.unwrap_or_else(|| [0..self.0.nrows(), 0..self.0.ncols()]);
+        (usize::midpoint(rows.start, rows.end), usize::midpoint(columns.start, columns.end))
     }
 }
 
@@ -138,6 +141,7 @@ mod tests {
     use ndarray::Array3;
 
     use super::*;
+    use crate::engine::volume::part;
 
     /// Noise of room air that depends on the place and the slice.
     fn noise(slice: usize, row: usize, column: usize) -> i16 {
@@ -164,8 +168,9 @@ mod tests {
             assert_eq!(field.place((20, 9)), Place::Outside);
             assert_eq!(field.place((20, 10)), Place::Edge);
             assert_eq!(field.place((20, 11)), Place::Inside);
-            let area = field.area_of_circle().expect("a circle") as f64;
-            assert!((area - 452.0).abs() < 20.0, "{area}");
+            let seen = part::count(field.places().view(), |place| *place != Place::Outside) as f64;
+            assert!((seen - 452.0).abs() < 20.0, "{seen}");
+            assert_eq!(field.middle(), (20, 22));
         }
     }
 
@@ -175,7 +180,7 @@ mod tests {
         for images in [room, Array3::from_elem((30, 40, 40), 40)] {
             let field = FieldOfView::of(&images.view());
             assert_eq!((field.place((0, 5)), field.place((1, 5))), (Place::Edge, Place::Inside));
-            assert_eq!(field.area_of_circle(), None);
+            assert!(field.places().iter().all(|place| *place != Place::Outside));
         }
     }
 }

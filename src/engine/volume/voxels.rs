@@ -55,7 +55,8 @@ impl Volume {
         Self { geometry, hounsfield, slices, header, field_of_view: OnceLock::new() }
     }
 
-    /// Which pixels were reconstructed. It is found when it is first asked for, because that takes a look at all voxels.
+    /// Which pixels were reconstructed. It is found when it is first asked for, because that takes a look at all voxels;
+    /// change no voxels after that.
     pub fn field_of_view(&self) -> &FieldOfView {
         self.field_of_view.get_or_init(|| FieldOfView::of(&self.hounsfield.view()))
     }

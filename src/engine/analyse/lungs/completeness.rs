@@ -1,7 +1,8 @@
 //! What is missing of the lungs: cut by the field of view, lost by the segmentation, or gone by disease.
 //!
 //! The mask is compared with three things on a grid of about 3 mm. Where its outline runs along the edge of the field of
-//! view, lung lies beyond: as much as the mirror image of the other lung has there, or as a chest of usual roundness. Air
+//! view, lung lies beyond: as much as the mirror image of the other lung has there, or as a chest of usual roundness: see
+//! [`super::cut`]. Air
 //! within the chest that is no gas should be in the mask. And one lung is about as large as the other. What the
 //! stack cuts at its top or bottom is in [`super::ends`].
 
@@ -10,6 +11,7 @@ use std::cell::LazyCell;
 use ndarray::parallel::prelude::*;
 use ndarray::{ArrayView2, Axis};
 
+use super::cut::{Point, beyond_mm2};
 use super::ends::beyond_stack;
 use super::regions::{AIR_BELOW, Region, Regions, regions};
 use super::scale::Scale;
@@ -21,8 +23,6 @@ use crate::engine::volume::{BACKGROUND, LEFT_LUNG, LungMask, PatientPoint, RIGHT
 
 /// Cells of the grid, in millimetres.
 const CELL_MM: f64 = 3.0;
-/// Radius of the side of the lungs, seen from above, in millimetres: how far lung reaches beyond an edge that cuts it.
-const SIDE_RADIUS_MM: f64 = 85.0;
 /// What is cut by less is the last of a rounded outline.
 const LEAST_CUT_ML: f64 = 10.0;
 /// Smallest region of air on a slice that may be lost lung, in square millimetres: others are airways and gas.
@@ -168,41 +168,18 @@ impl<'a> Grid<'a> {
 
     /// Area of a lung beyond the edge of the field of view.
     fn cut_mm2(&self, labels: &ArrayView2<'_, u8>, side: u8, field: &FieldOfView) -> f64 {
-        let Contact { borders, circle } = self.contact(labels, side, field);
-        if borders.iter().sum::<f64>() + circle <= 0.0 {
+        let [column_mm, row_mm, _] = self.coarse.geometry.spacing;
+        let point = |(row, column): (usize, usize)| [column as f64 * column_mm, row as f64 * row_mm];
+        let is_at_edge = |cell: (usize, usize), label: u8| label == side && field.place(cell) == Place::Edge;
+        let at_edge: Vec<Point> = labels
+            .indexed_iter()
+            .filter(|(cell, label)| is_at_edge(*cell, **label))
+            .map(|(cell, _)| point(cell))
+            .collect();
+        if at_edge.is_empty() {
             return 0.0;
         }
-        let beyond_borders: f64 = borders.iter().map(|length| segment_mm2(*length, SIDE_RADIUS_MM)).sum();
-        let round = beyond_borders + self.beyond_circle_mm2(circle, field);
-        round.max(self.mirrored_mm2(labels, side, field))
-    }
-
-    /// How far a lung runs along the edge of the field of view.
-    fn contact(&self, labels: &ArrayView2<'_, u8>, side: u8, field: &FieldOfView) -> Contact {
-        let [column, row, _] = self.coarse.geometry.spacing;
-        let last = [labels.nrows() - 1, labels.ncols() - 1];
-        let mut contact = Contact::default();
-        for (cell, _) in
-            labels.indexed_iter().filter(|(cell, label)| **label == side && field.place(*cell) == Place::Edge)
-        {
-            match cell {
-                (0, _) => contact.borders[0] += column,
-                (at, _) if at == last[0] => contact.borders[1] += column,
-                (_, 0) => contact.borders[2] += row,
-                (_, at) if at == last[1] => contact.borders[3] += row,
-                _ => contact.circle += column.max(row),
-            }
-        }
-        contact
-    }
-
-    /// Area between an arc of a length on the edge of the circle of reconstruction and the side of a chest of usual
-    /// roundness.
-    fn beyond_circle_mm2(&self, length: f64, field: &FieldOfView) -> f64 {
-        let Some(cells) = field.area_of_circle() else { return 0.0 };
-        let radius = (cells as f64 * self.cell_mm2() / std::f64::consts::PI).sqrt();
-        let chord = 2.0 * radius * (length / (2.0 * radius)).min(1.5).sin();
-        (segment_mm2(chord, SIDE_RADIUS_MM) - segment_mm2(chord, radius)).max(0.0)
+        beyond_mm2(at_edge, point(field.middle())).max(self.mirrored_mm2(labels, side, field))
     }
 
     /// Area of the other lung whose mirror image lies beyond the edge.
@@ -253,21 +230,6 @@ impl<'a> Grid<'a> {
         let Chest { middle, reach, depth: [front, back] } = self.chest;
         ((x - middle).abs() <= reach && (front..=back).contains(&y)).then_some(usize::from(x < middle))
     }
-}
-
-/// Lengths in millimetres that a lung has in common with the edge of the field of view.
-#[derive(Debug, Clone, Copy, Default)]
-struct Contact {
-    /// With the four borders of the image. A lung that two of them cut lies beyond each of them.
-    borders: [f64; 4],
-    /// With the edge of the circle of reconstruction.
-    circle: f64,
-}
-
-/// Area that a chord cuts off a circle; half a circle for longer ones.
-fn segment_mm2(chord: f64, radius: f64) -> f64 {
-    let angle = 2.0 * (chord / (2.0 * radius)).min(1.0).asin();
-    radius * radius / 2.0 * (angle - angle.sin())
 }
 
 #[cfg(test)]
@@ -330,7 +292,7 @@ mod tests {
     fn a_lung_beyond_the_field_of_view_is_cut_by_about_what_is_not_seen() {
         for columns in [SUPINE, MIRRORED] {
             let (_, whole) = found(&chest(FIELD, 0.0, columns), |_| true);
-            let (completeness, lungs) = found(&chest(200.0, 30.0, columns), |_| true);
+            let (completeness, lungs) = found(&chest(200.0, 45.0, columns), |_| true);
             let volume = |lungs: &Lungs| lungs.right.as_ref().expect("a lung").millilitres;
             let cut = volume(&whole) - volume(&lungs);
             assert!(cut > 100.0, "{cut}");
@@ -348,6 +310,24 @@ mod tests {
         let cut = whole.millilitres() - lungs.millilitres();
         let told = completeness.left.cut_ml + completeness.right.cut_ml;
         assert!((0.35..1.5).contains(&(told / cut)), "{told} of {cut} ml");
+    }
+
+    #[test]
+    fn what_is_cut_does_not_depend_on_how_much_padding_lies_around_the_field_of_view() {
+        let told = |columns: usize, rows: usize, seen: fn(f64, f64) -> bool| {
+            let image = volume(geometry([columns, rows, 40], [4.0, 4.0, 3.0], SUPINE), |place| {
+                if seen(place[0], place[1]) { hounsfield(place) } else { -1024.0 }
+            });
+            let (Completeness { left, right }, _) = found(&image, |_| true);
+            left.cut_ml + right.cut_ml
+        };
+        // A circle in a larger image and in one that it touches; a strip between padding and the image of it.
+        let circle = |x: f64, y: f64| x.hypot(y) <= 102.0;
+        let (around, inscribed) = (told(100, 80, circle), told(51, 51, circle));
+        assert!(around > 50.0 && (inscribed / around - 1.0).abs() < 0.15, "{around} {inscribed}");
+        let strip = |x: f64, _: f64| x.abs() <= 100.0;
+        let (padded, alone) = (told(80, 80, strip), told(50, 80, |_, _| true));
+        assert!(alone > 50.0 && (padded / alone - 1.0).abs() < 0.15, "{padded} {alone}");
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::engine::volume::{BACKGROUND, LEFT_LUNG, RIGHT_LUNG};
 const SOFT_TISSUE: f32 = -30.0;
 /// Fewest cells of soft tissue by which a chest can be judged: 14 ml.
 pub(super) const FEWEST_CELLS: usize = 500;
+/// A lung with less than this share of the other has collapsed, or is gone but for what the mask takes for it: fluid and
+/// collapsed lung lie between it and the heart.
+const COLLAPSED_SHARE: f64 = 0.2;
 /// How far beside a single lung heart and great vessels lie in any case, in cells: 60 mm. The ribs of the other side are
 /// farther away, even where the chest has shrunk.
 const BESIDE: usize = (60.0 / CELL_MM) as usize;
@@ -57,17 +60,20 @@ pub(super) struct Mediastinum<'a> {
 }
 
 impl<'a> Mediastinum<'a> {
-    /// Between the lungs; where too little is seen there, beside the larger one.
+    /// Between the lungs; where one of them has collapsed, or too little is seen there, beside the larger one.
     pub(super) fn of(cells: &'a Cells) -> Self {
+        let [left, right] = [LEFT_LUNG, RIGHT_LUNG].map(|side| count(cells.labels.view(), |label| *label == side));
         let between = cells.each().map(|(_, labels)| part(&labels, Place::BetweenLungs)).collect();
         let between = Self { cells, place: Place::BetweenLungs, parts: between };
-        if between.soft_tissue(between.all()).count() >= FEWEST_CELLS { between } else { Self::beside_larger(cells) }
+        let collapsed = (left.min(right) as f64) < COLLAPSED_SHARE * left.max(right) as f64;
+        if collapsed || between.soft_tissue(between.all()).count() < FEWEST_CELLS {
+            return Self::beside(cells, if left > right { Place::BesideLeftLung } else { Place::BesideRightLung });
+        }
+        between
     }
 
     /// Beside one lung there is bone above the arch and liver below the heart; they are not taken.
-    fn beside_larger(cells: &'a Cells) -> Self {
-        let [left, right] = [LEFT_LUNG, RIGHT_LUNG].map(|side| count(cells.labels.view(), |label| *label == side));
-        let place = if left > right { Place::BesideLeftLung } else { Place::BesideRightLung };
+    fn beside(cells: &'a Cells, place: Place) -> Self {
         let judged = place.judged(cells.slices());
         let of_slice = |(slice, (_, labels)): (usize, (_, ArrayView2<'_, u8>))| {
             if judged.contains(&slice) { part(&labels, place) } else { Array2::from_elem(labels.dim(), false) }

@@ -180,8 +180,13 @@ fn numbers_that_skip_and_slices_that_are_thinner_than_far_apart_show_a_loss() {
 
 /// Puts fluid in place of a lung.
 fn drown(volume: &mut Volume, lungs: &mut LungMask, side: u8) {
-    for (hounsfield, label) in volume.hounsfield.iter_mut().zip(&mut lungs.0) {
-        if *label == side {
+    drown_all_but(volume, lungs, side, |_| false);
+}
+
+/// Puts fluid in place of a lung, but for some columns.
+fn drown_all_but(volume: &mut Volume, lungs: &mut LungMask, side: u8, kept: impl Fn(usize) -> bool) {
+    for (((_, _, column), hounsfield), label) in volume.hounsfield.indexed_iter_mut().zip(&mut lungs.0) {
+        if *label == side && !kept(column) {
             (*hounsfield, *label) = (15, BACKGROUND);
         }
     }
@@ -205,6 +210,18 @@ fn contrast_is_judged_beside_a_single_lung() {
         assert_eq!(reasons(&found), [Reason::NoContrast]);
         assert!(found[0].explanation.contains(place), "{}", found[0].explanation);
     }
+}
+
+#[test]
+fn what_is_left_of_a_collapsed_lung_does_not_make_the_place_between_the_lungs() {
+    let mut volume = thorax(70, 60.0);
+    let mut lungs = lungs_by_threshold(&volume);
+    // The right lung has the low columns; its outermost 12 mm stay.
+    drown_all_but(&mut volume, &mut lungs, RIGHT_LUNG, |column| column < 18);
+    assert!(lungs.0.iter().any(|label| *label == RIGHT_LUNG));
+    let found = judged(&volume, &lungs);
+    assert_eq!(reasons(&found), [Reason::NoContrast]);
+    assert!(found[0].explanation.contains("beside the left lung"), "{}", found[0].explanation);
 }
 
 #[test]
