@@ -126,7 +126,9 @@ async fn write(database: &Database, pending: &Mutex<Pending>) {
         // Each of them is in the log, with its reason.
         tracing::debug!(%error, refusals = objects.len(), "refusals are not recorded yet");
         let mut pending = locked(pending);
-        objects.into_iter().for_each(|(object, noted)| pending.add(object, noted));
+        for (object, noted) in objects {
+            pending.add(object, noted);
+        }
     }
 }
 
