@@ -30,7 +30,9 @@ use super::models::Models;
 use super::models::manifest::IntendedUse;
 use super::report::{self, Context, ReportError, ResultObject, Results};
 pub use super::report::{ResultKind, ResultReference};
-use super::volume::{Geometry, LeftOut, LungMask, Monochromatic, Rejection, SeriesReading, Volume, read_series};
+use super::volume::{
+    Geometry, LeftOut, LungMask, Monochromatic, Refused, Rejection, SeriesReading, Volume, read_series,
+};
 use crate::config::{QualityConfig, ReportConfig, Severity};
 use crate::dicom::Uid;
 use crate::dicom::bounded::Limits;
@@ -51,7 +53,7 @@ pub struct FindOptions<'a> {
     /// How many slices to show at most.
     pub key_slices: usize,
     /// Images of the series that were sent and refused, one entry a cause; none where nobody can know.
-    pub refused: &'a [LeftOut],
+    pub refused: &'a [Refused],
 }
 
 /// What result objects depend on besides findings.

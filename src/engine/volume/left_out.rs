@@ -40,7 +40,7 @@ pub enum LeftOutKind {
     OtherFrameOfReference,
     /// A further stack: another acquisition, phase or reconstruction.
     OtherStack,
-    /// Images that were sent and refused.
+    /// Images that were sent and refused, or kept apart.
     Refused,
 }
 
@@ -62,17 +62,41 @@ pub struct LeftOut {
     pub explanation: String,
 }
 
-impl LeftOut {
-    /// The number of images, in words.
-    pub(super) fn count(&self) -> String {
-        format!("{} {}", self.images, if self.images == 1 { "image" } else { "images" })
+impl fmt::Display for LeftOut {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} left out: {}", count(self.images), self.explanation)
     }
 }
 
-impl fmt::Display for LeftOut {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} left out: {}", self.count(), self.explanation)
+/// Images that were sent and did not come into their series, for one cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// How many.
+    pub images: usize,
+    /// What became of them, when and why. Free of patient data.
+    pub explanation: String,
+    /// True if the series lacks them, whatever its stack looks like. False if they may be changed copies of images that
+    /// it has: only a gap in the stack shows that they are not.
+    pub lacked: bool,
+}
+
+impl Refused {
+    /// As images that were left out; none unless the series lacks them.
+    pub(super) fn left_out(&self) -> Option<LeftOut> {
+        let Self { images, explanation, lacked } = self;
+        lacked.then(|| LeftOut { kind: LeftOutKind::Refused, images: *images, explanation: explanation.clone() })
     }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} of this series: {}", count(self.images), self.explanation)
+    }
+}
+
+/// A number of images, in words.
+fn count(images: usize) -> String {
+    format!("{images} {}", if images == 1 { "image" } else { "images" })
 }
 
 #[cfg(test)]

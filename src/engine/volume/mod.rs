@@ -38,7 +38,7 @@ mod voxels;
 
 pub use geometry::{Geometry, PatientPoint, VoxelPoint};
 pub use hounsfield::Monochromatic;
-pub use left_out::{LeftOut, LeftOutKind};
+pub use left_out::{LeftOut, LeftOutKind, Refused};
 pub use pixels::AIR;
 pub use reading::{SeriesReading, read_series};
 pub use rejection::{Reason, Rejection};

@@ -9,7 +9,7 @@ use self::headers::Headers;
 use super::choice::choose;
 use super::decoding::{Decoded, Failed, decode};
 use super::explaining;
-use super::left_out::{LeftOut, LeftOutKind};
+use super::left_out::{LeftOut, LeftOutKind, Refused};
 use super::naming::image_numbers;
 use super::rejection::{Reason, Rejection};
 use super::seam::broken_at;
@@ -85,14 +85,14 @@ pub fn read_series(files: &[PathBuf], limits: &Limits) -> SeriesReading {
 
 impl SeriesReading {
     /// Adds images that were sent and refused, one entry a cause: where slices are missing, that is what became of them.
-    pub(crate) fn add_refused(&mut self, refused: &[LeftOut]) {
+    /// Where none is, a changed copy of an image that is there is not worth a word.
+    pub(crate) fn add_refused(&mut self, refused: &[Refused]) {
         let gap = self.rejections.iter_mut().find(|rejection| rejection.reason == Reason::MissingSlices);
         match gap {
             Some(gap) => refused.iter().for_each(|refused| {
-                gap.explanation =
-                    format!("{}; {} of this series: {}", gap.explanation, refused.count(), refused.explanation);
+                gap.explanation = format!("{}; {refused}", gap.explanation);
             }),
-            None => self.left_out.extend_from_slice(refused),
+            None => self.left_out.extend(refused.iter().filter_map(Refused::left_out)),
         }
     }
 }

@@ -253,10 +253,10 @@ fn ranges<'a>(
     Ok(Ranges { slice_mm, pixel_mm, age_years: ages(&acquisitions), kernels: kernels(&acquisitions) })
 }
 
-/// Least and greatest age, where at least one is stated.
+/// Least and greatest age, if all images state one: else nobody knows what others there were.
 fn ages(acquisitions: &[Acquisition]) -> Option<[f64; 2]> {
-    let ages = acquisitions.iter().filter_map(|acquisition| acquisition.age_years);
-    ages.map(|age| [age, age]).reduce(|[least, greatest], [age, _]| [least.min(age), greatest.max(age)])
+    let ages: Vec<f64> = acquisitions.iter().map(|acquisition| acquisition.age_years).collect::<Option<_>>()?;
+    ages.into_iter().map(|age| [age, age]).reduce(|[least, greatest], [age, _]| [least.min(age), greatest.max(age)])
 }
 
 /// The kernels, if all images state theirs: else nobody knows what others there were.
@@ -349,15 +349,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_span_what_is_stated_and_kernels_are_listed_where_every_image_states_one() {
+    fn ages_and_kernels_are_stated_where_every_image_states_one() {
         let exam = |age_years: Option<f64>, kernel: &str| Acquisition {
             age_years,
             kernel: kernel.to_owned(),
             ..Acquisition::default()
         };
-        let stated = [exam(Some(71.0), "B30f"), exam(None, "Br40"), exam(Some(19.0), "B30f")];
+        let stated = [exam(Some(71.0), "B30f"), exam(Some(50.0), "Br40"), exam(Some(19.0), "B30f")];
         assert_eq!((ages(&stated), kernels(&stated)), (Some([19.0, 71.0]), vec!["B30f".to_owned(), "Br40".to_owned()]));
-        let unstated = [exam(None, "B30f"), exam(None, "")];
+        let unstated = [exam(Some(71.0), "B30f"), exam(None, "")];
         assert_eq!((ages(&unstated), kernels(&unstated)), (None, Vec::new()));
         assert_eq!((ages(&[]), kernels(&[])), (None, Vec::new()));
     }

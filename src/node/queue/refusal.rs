@@ -6,7 +6,7 @@ use strum::{EnumString, IntoStaticStr};
 
 use crate::dicom::bounded::ReadError;
 use crate::dicom::{SeriesId, Uid};
-use crate::engine::volume::{LeftOut, LeftOutKind};
+use crate::engine::volume::Refused;
 
 /// Why an object was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, EnumString, IntoStaticStr)]
@@ -23,14 +23,27 @@ pub enum RefusalCause {
     Contradiction,
     /// It was sent to the address of another study.
     OtherStudy,
-    /// Another object has its SOP Instance UID.
+    /// An object of another series has its SOP Instance UID.
     Conflict,
+    /// Another object of its series has its SOP Instance UID: it is a slice that the series lacks, or a changed copy of
+    /// one that it has.
+    ConflictInSeries,
 }
 
 impl RefusalCause {
     /// The name in the database.
     pub fn name(self) -> &'static str {
         self.into()
+    }
+
+    /// What became of the object, for people.
+    fn outcome(self) -> &'static str {
+        match self {
+            Self::Conflict | Self::ConflictInSeries => "kept apart",
+            Self::Full | Self::Fault | Self::Unreadable | Self::Contradiction | Self::OtherStudy => {
+                "refused on arrival"
+            }
+        }
     }
 
     /// The cause in a few words, for people.
@@ -41,7 +54,7 @@ impl RefusalCause {
             Self::Unreadable => "damaged, not complete or beyond the limits",
             Self::Contradiction => "not what the sender had announced",
             Self::OtherStudy => "sent to the address of another study",
-            Self::Conflict => "another object has the same SOP Instance UID",
+            Self::Conflict | Self::ConflictInSeries => "another object has the same SOP Instance UID",
         }
     }
 }
@@ -68,7 +81,7 @@ pub struct Refusal {
     pub at: Timestamp,
 }
 
-/// Images of a series that were refused for one cause and that the series still lacks.
+/// Images of a series that were refused for one cause and did not come into it since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedImages {
     /// Why.
@@ -81,14 +94,14 @@ pub struct RefusedImages {
     pub last_at: Timestamp,
 }
 
-impl From<&RefusedImages> for LeftOut {
+impl From<&RefusedImages> for Refused {
     fn from(refused: &RefusedImages) -> Self {
         let [first, last] = [refused.first_at, refused.last_at].map(|time| time.strftime("%Y-%m-%d %H:%M").to_string());
         let time = if first == last { format!("at {first}") } else { format!("from {first} to {last}") };
         Self {
-            kind: LeftOutKind::Refused,
             images: usize::try_from(refused.images).unwrap_or(usize::MAX),
-            explanation: format!("refused on arrival, {time} UTC: {}", refused.cause.meaning()),
+            explanation: format!("{}, {time} UTC: {}", refused.cause.outcome(), refused.cause.meaning()),
+            lacked: refused.cause != RefusalCause::ConflictInSeries,
         }
     }
 }
@@ -103,8 +116,18 @@ mod tests {
         let (first_at, last_at) = (time("2026-11-30T10:02:01Z"), time("2026-11-30T10:02:59Z"));
         let refused = RefusedImages { cause: RefusalCause::Full, images: 12, first_at, last_at };
         let explanation = "refused on arrival, at 2026-11-30 10:02 UTC: the archive of the node was full".to_owned();
-        assert_eq!(LeftOut::from(&refused), LeftOut { kind: LeftOutKind::Refused, images: 12, explanation });
+        assert_eq!(Refused::from(&refused), Refused { images: 12, explanation, lacked: true });
         let later = RefusedImages { last_at: time("2026-11-30T11:00:00Z"), ..refused };
-        assert!(LeftOut::from(&later).explanation.contains("from 2026-11-30 10:02 to 2026-11-30 11:00 UTC"));
+        assert!(Refused::from(&later).explanation.contains("from 2026-11-30 10:02 to 2026-11-30 11:00 UTC"));
+    }
+
+    #[test]
+    fn what_was_kept_apart_was_not_refused_and_within_its_series_it_may_be_a_copy() {
+        let at = "2026-11-30T10:02:01Z".parse::<Timestamp>().expect("a time");
+        let explanation = "kept apart, at 2026-11-30 10:02 UTC: another object has the same SOP Instance UID";
+        for (cause, lacked) in [(RefusalCause::Conflict, true), (RefusalCause::ConflictInSeries, false)] {
+            let refused = Refused::from(&RefusedImages { cause, images: 1, first_at: at, last_at: at });
+            assert_eq!(refused, Refused { images: 1, explanation: explanation.to_owned(), lacked });
+        }
     }
 }

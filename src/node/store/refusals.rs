@@ -3,6 +3,9 @@
 //! was never acknowledged.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,40 +22,34 @@ use crate::node::queue::{Refusal, RefusalCause, RefusedImages};
 const PAUSE: Duration = Duration::from_secs(1);
 /// Refused objects that are remembered, in the database and on their way into it.
 const MOST: usize = 10_000;
-/// Refusals that may wait for the task.
-const WAITING: usize = 1024;
 
-/// Hands refusals to the task that records them.
+/// Takes note of refusals for the task that records them.
 #[derive(Debug, Clone)]
 pub(super) struct Refusals {
-    sender: mpsc::Sender<Message>,
-}
-
-#[derive(Debug)]
-enum Message {
-    Refused(Refusal),
-    /// Write what came before; answered when that is done.
-    Flush(oneshot::Sender<()>),
+    pending: Arc<Mutex<Pending>>,
+    /// Asks the task to write at once; answered when that is done.
+    flushes: mpsc::Sender<oneshot::Sender<()>>,
 }
 
 impl Refusals {
     /// Starts the task; it ends when the last handle is dropped.
     pub(super) fn start(database: Database) -> Self {
-        let (sender, receiver) = mpsc::channel(WAITING);
-        tokio::spawn(run(database, receiver));
-        Self { sender }
+        let pending = Arc::<Mutex<Pending>>::default();
+        let (flushes, receiver) = mpsc::channel(1);
+        tokio::spawn(run(database, Arc::clone(&pending), receiver));
+        Self { pending, flushes }
     }
 
     /// Notes a refusal, without waiting.
     pub(super) fn note(&self, refusal: Refusal) {
-        // A queue that is full means many more refusals than anybody reads of: one less is no loss.
-        let _ = self.sender.try_send(Message::Refused(refusal));
+        let Refusal { series, sop_instance_uid, cause, at } = refusal;
+        locked(&self.pending).add((series, sop_instance_uid), Noted { cause, first_at: at, last_at: at });
     }
 
-    /// Waits until every refusal is written that was reported before.
+    /// Waits until every refusal is written that was noted before.
     pub(super) async fn flush(&self) {
         let (done, written) = oneshot::channel();
-        if self.sender.send(Message::Flush(done)).await.is_ok() {
+        if self.flushes.send(done).await.is_ok() {
             // Dropped unanswered, the task has ended with the node.
             let _ = written.await;
         }
@@ -60,59 +57,85 @@ impl Refusals {
 }
 
 /// What is known of a refused object.
+#[derive(Debug, Clone, Copy)]
 struct Noted {
     cause: RefusalCause,
     first_at: Timestamp,
     last_at: Timestamp,
 }
 
-/// Refusals that are not written yet, one an object.
-type Pending = HashMap<(SeriesId, Uid), Noted>;
+impl Noted {
+    /// Both of one object: all times, and the cause of the last one; `other` is the last one where the times are equal.
+    fn with(self, other: Self) -> Self {
+        let last = if other.last_at < self.last_at { self } else { other };
+        Self { first_at: self.first_at.min(other.first_at), ..last }
+    }
+}
 
-async fn run(database: Database, mut receiver: mpsc::Receiver<Message>) {
-    let mut pending = Pending::new();
-    let mut ticks = interval(PAUSE);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            message = receiver.recv() => match message {
-                Some(Message::Refused(refusal)) => note(&mut pending, refusal),
-                Some(Message::Flush(done)) => {
-                    write(&database, &mut pending).await;
-                    let _ = done.send(());
-                }
-                None => return,
-            },
-            _ = ticks.tick() => write(&database, &mut pending).await,
+/// Refusals that are not written yet.
+#[derive(Debug, Default)]
+struct Pending {
+    objects: HashMap<(SeriesId, Uid), Noted>,
+    /// Objects beyond those that are remembered.
+    dropped: u64,
+}
+
+impl Pending {
+    fn add(&mut self, object: (SeriesId, Uid), noted: Noted) {
+        let full = self.objects.len() >= MOST;
+        match self.objects.entry(object) {
+            Entry::Occupied(mut known) => *known.get_mut() = known.get().with(noted),
+            Entry::Vacant(_) if full => self.dropped += 1,
+            Entry::Vacant(new) => {
+                new.insert(noted);
+            }
         }
     }
 }
 
-fn note(pending: &mut Pending, refusal: Refusal) {
-    let Refusal { series, sop_instance_uid, cause, at } = refusal;
-    let key = (series, sop_instance_uid);
-    if pending.len() < MOST || pending.contains_key(&key) {
-        let noted = pending.entry(key).or_insert(Noted { cause, first_at: at, last_at: at });
-        (noted.cause, noted.last_at) = (cause, at);
+/// Nothing that holds the lock can panic half way.
+fn locked(pending: &Mutex<Pending>) -> MutexGuard<'_, Pending> {
+    pending.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn run(database: Database, pending: Arc<Mutex<Pending>>, mut flushes: mpsc::Receiver<oneshot::Sender<()>>) {
+    let mut ticks = interval(PAUSE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            flush = flushes.recv() => {
+                let Some(done) = flush else { return };
+                write(&database, &pending).await;
+                let _ = done.send(());
+            }
+            _ = ticks.tick() => write(&database, &pending).await,
+        }
     }
 }
 
 /// Writes what is pending. What cannot be written stays pending: the disk may have room again later.
-async fn write(database: &Database, pending: &mut Pending) {
-    if pending.is_empty() {
+async fn write(database: &Database, pending: &Mutex<Pending>) {
+    let Pending { objects, dropped } = mem::take(&mut *locked(pending));
+    if dropped > 0 {
+        tracing::warn!(dropped, remembered = MOST, "more objects are refused than are remembered");
+    }
+    if objects.is_empty() {
         return;
     }
-    match insert(database, pending).await {
-        Ok(()) => pending.clear(),
+    if let Err(error) = insert(database, &objects).await {
         // Each of them is in the log, with its reason.
-        Err(error) => tracing::debug!(%error, refusals = pending.len(), "refusals are not recorded yet"),
+        tracing::debug!(%error, refusals = objects.len(), "refusals are not recorded yet");
+        let mut pending = locked(pending);
+        for (object, noted) in objects {
+            pending.add(object, noted);
+        }
     }
 }
 
-async fn insert(database: &Database, pending: &Pending) -> Result<(), StoreError> {
+async fn insert(database: &Database, objects: &HashMap<(SeriesId, Uid), Noted>) -> Result<(), StoreError> {
     during("recording refused objects", async {
         let mut change = database.begin().await?;
-        for ((series, sop_instance_uid), noted) in pending {
+        for ((series, sop_instance_uid), noted) in objects {
             sqlx::query(
                 "INSERT INTO refusals (study_instance_uid, series_instance_uid, sop_instance_uid, cause, first_at, \
                  last_at) VALUES ($1, $2, $3, $4, $5, $6) \
@@ -139,21 +162,29 @@ async fn insert(database: &Database, pending: &Pending) -> Result<(), StoreError
     .await
 }
 
-/// What was refused of a series and did not come into it since, by cause. Objects that were kept apart, because another
-/// object has their identifier, count among them.
+/// What was refused of a series and did not come into it since, by the last cause of each object. Objects that were kept
+/// apart, because another object has their identifier, count among them, each by itself. Of those whose identifier is
+/// that of an object of the same series nobody knows whether the series lacks them: they have a cause of their own.
 pub(super) async fn of_series(change: &mut Change, series: &SeriesId) -> Result<Vec<RefusedImages>, Fault> {
     let rows = sqlx::query(
-        "SELECT cause, COUNT(DISTINCT sop_instance_uid) AS images, MIN(first_at) AS first_at, MAX(last_at) AS last_at \
-         FROM (SELECT sop_instance_uid, cause, first_at, last_at FROM refusals \
+        "WITH present AS (SELECT sop_instance_uid FROM instances \
+         WHERE study_instance_uid = $1 AND series_instance_uid = $2), \
+         missing AS (SELECT sop_instance_uid, cause, first_at, last_at FROM refusals \
          WHERE study_instance_uid = $1 AND series_instance_uid = $2 \
-         UNION ALL SELECT sop_instance_uid, $3, received_at, received_at FROM conflicts \
-         WHERE study_instance_uid = $1 AND series_instance_uid = $2) refused \
-         WHERE NOT EXISTS (SELECT 1 FROM instances i WHERE i.sop_instance_uid = refused.sop_instance_uid \
-         AND i.study_instance_uid = $1 AND i.series_instance_uid = $2) GROUP BY cause ORDER BY cause",
+         AND sop_instance_uid NOT IN (SELECT sop_instance_uid FROM present) \
+         UNION ALL SELECT sop_instance_uid, \
+         CASE WHEN sop_instance_uid IN (SELECT sop_instance_uid FROM present) THEN $4 ELSE $3 END, \
+         received_at, received_at FROM conflicts WHERE study_instance_uid = $1 AND series_instance_uid = $2), \
+         judged AS (SELECT cause, first_at, last_at, \
+         FIRST_VALUE(cause) OVER (PARTITION BY sop_instance_uid ORDER BY last_at DESC, cause) AS last_cause \
+         FROM missing) \
+         SELECT cause, COUNT(*) AS images, MIN(first_at) AS first_at, MAX(last_at) AS last_at FROM judged \
+         WHERE cause = last_cause GROUP BY cause ORDER BY cause",
     )
     .bind(series.study_instance_uid.as_str())
     .bind(series.series_instance_uid.as_str())
     .bind(RefusalCause::Conflict.name())
+    .bind(RefusalCause::ConflictInSeries.name())
     .fetch_all(&mut **change)
     .await?;
     let images = |row| -> Result<RefusedImages, Fault> {
@@ -166,4 +197,24 @@ pub(super) async fn of_series(change: &mut Change, series: &SeriesId) -> Result<
         })
     };
     rows.iter().map(images).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_written_joins_what_came_since_and_what_is_beyond_the_most_is_counted() {
+        let uid = |text: &str| Uid::parse(text).expect("a UID");
+        let object = |number: usize| (SeriesId::new(uid("1.1"), uid("1.1.1")), uid(&format!("1.1.1.{number}")));
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        let noted = |cause, [first, last]: [i64; 2]| Noted { cause, first_at: at(first), last_at: at(last) };
+        let mut pending = Pending::default();
+        (0..=MOST).for_each(|number| pending.add(object(number), noted(RefusalCause::Full, [5, 5])));
+        assert_eq!((pending.objects.len(), pending.dropped), (MOST, 1));
+        pending.add(object(0), noted(RefusalCause::Fault, [1, 2]));
+        let joined = &pending.objects[&object(0)];
+        assert_eq!((joined.cause, joined.first_at, joined.last_at), (RefusalCause::Full, at(1), at(5)));
+        assert_eq!(pending.dropped, 1);
+    }
 }

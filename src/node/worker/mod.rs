@@ -30,7 +30,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::config::AnalysisConfig;
 use crate::engine::models::lineup::Packages;
 use crate::engine::pipeline::{AnalysisSummary, Ending};
-use crate::engine::volume::LeftOut;
+use crate::engine::volume::Refused;
 use crate::node::archive::{Archive, Unfiled};
 use crate::node::models::Wanted;
 use crate::node::queue::{Job, JobState};
@@ -252,7 +252,7 @@ impl Worker {
         let request = Request {
             job: job.id.to_string(),
             files,
-            refused: job.refused.iter().map(LeftOut::from).collect(),
+            refused: job.refused.iter().map(Refused::from).collect(),
             report: Some(ReportRequest {
                 output: output.clone(),
                 instances_sha256: job.instances_sha256.clone(),

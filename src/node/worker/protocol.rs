@@ -11,7 +11,7 @@ use crate::dicom::bounded::Limits;
 use crate::engine::models::Provider;
 use crate::engine::models::lineup::Packages;
 use crate::engine::pipeline::{AnalysisSummary, ResultReference};
-use crate::engine::volume::LeftOut;
+use crate::engine::volume::Refused;
 
 /// The settings an analysis depends on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ pub struct Request {
     /// Its images.
     pub files: Vec<PathBuf>,
     /// What of the series was refused, one entry a cause.
-    pub refused: Vec<LeftOut>,
+    pub refused: Vec<Refused>,
     /// What to write besides findings; nothing for a shadow model.
     pub report: Option<ReportRequest>,
 }

@@ -343,21 +343,25 @@ fn a_corrupt_slice_at_the_end_is_left_out_and_one_within_is_missing() {
 
 #[test]
 fn missing_slices_say_what_was_refused_and_a_whole_stack_leaves_it_out() {
-    let refused = LeftOut { kind: LeftOutKind::Refused, images: 2, explanation: "the archive was full".to_owned() };
+    let lacked = Refused { images: 2, explanation: "the archive was full".to_owned(), lacked: true };
+    let perhaps = Refused { images: 1, explanation: "kept apart".to_owned(), lacked: false };
+    let refused = [lacked, perhaps];
     let mut gap = Heap::new();
     let source = clean();
     (0..SLICES).filter(|slice| ![10, 11].contains(slice)).for_each(|slice| gap.put(&source, slice, |_| ()));
     let mut reading = gap.read();
-    reading.add_refused(std::slice::from_ref(&refused));
+    reading.add_refused(&refused);
     let explanation = &reading.rejections[0].explanation;
     assert!(explanation.starts_with("2 of 40 slices are missing"), "{explanation}");
-    assert!(explanation.ends_with("; 2 images of this series: the archive was full"), "{explanation}");
+    let told = "; 2 images of this series: the archive was full; 1 image of this series: kept apart";
+    assert!(explanation.ends_with(told), "{explanation}");
     assert!(reading.left_out.is_empty());
 
     let mut reading = Heap::of_clean().read();
-    reading.add_refused(std::slice::from_ref(&refused));
+    reading.add_refused(&refused);
     assert!(reading.rejections.is_empty());
-    assert_eq!(reading.left_out, [refused]);
+    let explanation = "the archive was full".to_owned();
+    assert_eq!(reading.left_out, [LeftOut { kind: LeftOutKind::Refused, images: 2, explanation }]);
 }
 
 #[test]

@@ -54,6 +54,8 @@ async fn a_data_folder_of_an_earlier_version_opens_and_is_copied_first() {
     assert_eq!(rejected.summary.expect("ended").reasons(), [Reason::WrongModality]);
     let interrupted = only_series(&store, INTERRUPTED).await;
     assert_eq!(interrupted.state, SeriesProgress::Job(JobState::Queued), "the node was killed");
+    let job = store.claim(Timestamp::now()).await.expect("claim").expect("due");
+    assert_eq!((job.series.study_instance_uid.as_str(), job.refused.len()), (INTERRUPTED, 0), "nobody noted refusals");
     assert_eq!(store.retry_deliveries(None, Timestamp::now()).await.expect("retry"), 4);
     assert_eq!(store.comparisons(9).await.expect("comparisons").len(), 1);
 

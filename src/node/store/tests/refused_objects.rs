@@ -4,6 +4,9 @@ use dicom_core::VR;
 use dicom_dictionary_std::tags;
 
 use super::*;
+use crate::config::StorageConfig;
+use crate::node::archive::ArchiveError;
+use crate::node::archive::testing::{open, storage};
 use crate::node::queue::{Refusal, RefusalCause, RefusedImages};
 
 fn refusal(number: u16, cause: RefusalCause, seconds: i64) -> Refusal {
@@ -20,6 +23,10 @@ fn refused(cause: RefusalCause, images: u64, seconds: [i64; 2]) -> RefusedImages
 async fn told(store: &Store) -> Vec<RefusedImages> {
     analyse(store, 1..=1, 1).await;
     store.claim(at(1000)).await.expect("claim").expect("due").refused
+}
+
+fn causes(told: &[RefusedImages]) -> Vec<(RefusalCause, u64)> {
+    told.iter().map(|one| (one.cause, one.images)).collect()
 }
 
 #[tokio::test]
@@ -48,12 +55,44 @@ async fn what_came_after_all_was_not_lost_and_what_was_kept_apart_was() {
     store.refused(refusal(1, RefusalCause::Full, 3));
     store.refused(refusal(2, RefusalCause::Full, 3));
     archive.store(slice(STUDY, SERIES, 2, &[])).await.expect("sent again");
-    // Another object had the identifier of a slice of this series.
+    // Another object had the identifier of a slice of this series. Of its refusals the last one counts.
     archive.store(slice("7", "7.1", 1, &[])).await.expect("store");
+    store.refused(Refusal { sop_instance_uid: uid("7.1.1"), ..refusal(3, RefusalCause::Full, 3) });
     let stolen = [(tags::STUDY_INSTANCE_UID, VR::UI, STUDY), (tags::SERIES_INSTANCE_UID, VR::UI, SERIES)];
     archive.store(slice("7", "7.1", 1, &stolen)).await.expect("kept apart");
-    let told = told(&store).await;
-    assert_eq!(told.iter().map(|one| (one.cause, one.images)).collect::<Vec<_>>(), [(RefusalCause::Conflict, 1)]);
+    assert_eq!(causes(&told(&store).await), [(RefusalCause::Conflict, 1)]);
+}
+
+#[tokio::test]
+async fn images_that_share_an_identifier_with_another_one_of_their_series_are_counted_each() {
+    let (_folder, archive, store) = opened().await;
+    let first = uid(&format!("{SERIES}.1"));
+    for number in [2, 3, 3] {
+        let sharing = [(tags::SOP_INSTANCE_UID, VR::UI, first.as_str())];
+        archive.store(slice(STUDY, SERIES, number, &sharing)).await.expect("kept apart");
+    }
+    assert_eq!(causes(&told(&store).await), [(RefusalCause::ConflictInSeries, 2)]);
+}
+
+#[tokio::test]
+async fn a_full_archive_notes_what_it_refuses_and_closing_writes_it() {
+    let (folder, archive, store) = opened().await;
+    archive.close().await;
+    drop((archive, store));
+    let full = open(&StorageConfig { minimum_free_mib: 1 << 40, ..storage(folder.path()) }).await;
+    let refused = full.store(slice(STUDY, SERIES, 2, &[])).await;
+    assert!(matches!(refused, Err(ArchiveError::Full(_))));
+    full.close().await;
+    drop(full);
+    let archive = open(&storage(folder.path())).await;
+    assert_eq!(causes(&told(archive.index()).await), [(RefusalCause::Full, 1)]);
+}
+
+#[tokio::test]
+async fn refusals_of_one_instant_are_all_recorded() {
+    let (_folder, _archive, store) = opened().await;
+    (0..10_000).for_each(|number| store.refused(refusal(number + 10, RefusalCause::Full, 3)));
+    assert_eq!(causes(&told(&store).await), [(RefusalCause::Full, 10_000)]);
 }
 
 #[tokio::test]
@@ -61,20 +100,18 @@ async fn an_object_that_is_refused_without_end_is_one_row_and_the_oldest_rows_go
     let (_folder, _archive, store) = opened().await;
     for round in 0..20_000 {
         store.refused(refusal(2, RefusalCause::Full, round));
-        if round % 500 == 0 {
-            tokio::task::yield_now().await;
-        }
     }
-    assert_eq!(told(&store).await.iter().map(|one| one.images).collect::<Vec<_>>(), [1]);
+    assert_eq!(causes(&told(&store).await), [(RefusalCause::Full, 1)]);
     let count = async |store: &Store| -> i64 {
         sqlx::query_scalar("SELECT COUNT(*) FROM refusals").fetch_one(store.readers()).await.expect("count")
     };
     assert_eq!(count(&store).await, 1);
     for number in 0..10_500_u16 {
         store.refused(refusal(number + 10, RefusalCause::Full, 30_000 + i64::from(number)));
-        if number % 500 == 499 {
+        if number == 5_000 {
             store.refusals.flush().await;
         }
     }
+    store.refusals.flush().await;
     assert_eq!(count(&store).await, 10_000);
 }
