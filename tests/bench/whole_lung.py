@@ -200,10 +200,21 @@ def drown(exam, where, value):
     exam.emboli[where] = 0
 
 
+def inscribed(width):
+    """Padding outside a circle that touches the borders of its image; centimetres."""
+
+    def change(exam):
+        circle(width, 0)(exam)
+        square(width)(exam)
+
+    return change
+
+
 FORMS = {
     "as it was": lambda exam: None,
     **{f"circle of {diameter} cm, {off} cm off": circle(diameter, off) for diameter, off in ((26, 0), (26, 2), (28, 4), (30, 0), (30, 2), (32, 4), (34, 0), (36, 2), (36, 4), (40, 0), (40, 4))},
     **{f"image of {width} cm": square(width) for width in (22, 26)},
+    **{f"circle of {width} cm that its image just holds": inscribed(width) for width in (24, 28)},
     "arms down": arms_down,
     **{f"table: {kind}": table(kind) for kind in ("flat, 2 cm below the back", "hollow, closed at the sides", "mattress", "wedges at the sides")},
     "effusion": effusion,
