@@ -132,7 +132,7 @@ fn connected(start: Pixel, (rows, columns): (usize, usize), is: impl Fn(Pixel) -
 }
 
 /// The four neighbours of a pixel; those before the first row or column have an index beyond every image.
-pub(super) fn neighbours((row, column): Pixel) -> [Pixel; 4] {
+fn neighbours((row, column): Pixel) -> [Pixel; 4] {
     [(row.wrapping_sub(1), column), (row + 1, column), (row, column.wrapping_sub(1)), (row, column + 1)]
 }
 

@@ -56,7 +56,7 @@ impl Volume {
     }
 
     /// Which pixels were reconstructed. It is found when it is first asked for, because that takes a look at all voxels;
-    /// change no voxels after that.
+    /// change no voxels after that. The search is parallel itself: ask before parallel work on one volume begins.
     pub fn field_of_view(&self) -> &FieldOfView {
         self.field_of_view.get_or_init(|| FieldOfView::of(&self.hounsfield.view()))
     }

@@ -40,33 +40,43 @@ impl Archive {
     /// Stores an object durably; returns only when it can no longer be lost.
     pub async fn store(&self, instance: ReceivedInstance) -> Result<Stored, ArchiveError> {
         let id = InstanceId::of(&instance.header)?;
-        let stored = self.keep_and_file(instance).await;
-        stored.inspect_err(|error| self.note_refusal(id, RefusalCause::from(error)))
+        let stored = self.keep_and_file(id.clone(), instance).await;
+        stored.inspect_err(|error| self.refused(id, RefusalCause::from(error)))
     }
 
-    async fn keep_and_file(&self, instance: ReceivedInstance) -> Result<Stored, ArchiveError> {
-        let unfiled = self.keep(instance).await?;
+    async fn keep_and_file(&self, id: InstanceId, instance: ReceivedInstance) -> Result<Stored, ArchiveError> {
+        let unfiled = self.keep_as(id, instance).await?;
         Ok(self.index.file(unfiled).await?)
     }
 
-    /// Notes that an object is refused, so that its series can say what it lacks and why.
-    pub fn note_refusal(&self, id: InstanceId, cause: RefusalCause) {
-        let InstanceId { series, sop_instance_uid, .. } = id;
-        self.index.refused(Refusal { series, sop_instance_uid, cause, at: Timestamp::now() });
+    /// Notes that an object is refused, so that its series can say what it lacks and why. One whose header lacks an
+    /// identifier belongs to no series.
+    pub fn note_refusal(&self, header: &DataSet, cause: RefusalCause) {
+        if let Ok(id) = InstanceId::of(header) {
+            self.refused(id, cause);
+        }
     }
 
     /// As [`Self::note_refusal`], of an object that cannot be read, if what comes before its pixels can be.
     pub fn note_unreadable(&self, bytes: &[u8], transfer_syntax_uid: &str, limits: &Limits, error: &ReadError) {
-        let header = bounded::leading_header(bytes, transfer_syntax_uid, limits);
-        if let Some(id) = header.ok().and_then(|header| InstanceId::of(&header).ok()) {
-            self.note_refusal(id, RefusalCause::from(error));
+        if let Ok(header) = bounded::leading_header(bytes, transfer_syntax_uid, limits) {
+            self.note_refusal(&header, RefusalCause::from(error));
         }
+    }
+
+    fn refused(&self, id: InstanceId, cause: RefusalCause) {
+        let InstanceId { series, sop_instance_uid, .. } = id;
+        self.index.refused(Refusal { series, sop_instance_uid, cause, at: Timestamp::now() });
     }
 
     /// Makes the bytes of an object durable without listing it: it is filed later, in one transaction with everything
     /// else that must change at the same time. An object that is never filed is set aside at the next start.
     pub async fn keep(&self, instance: ReceivedInstance) -> Result<Unfiled, ArchiveError> {
         let id = InstanceId::of(&instance.header)?;
+        self.keep_as(id, instance).await
+    }
+
+    async fn keep_as(&self, id: InstanceId, instance: ReceivedInstance) -> Result<Unfiled, ArchiveError> {
         let meta = part10::preamble_and_meta(
             id.sop_class_uid.as_str(),
             id.sop_instance_uid.as_str(),

@@ -24,7 +24,7 @@ use crate::config::DicomConfig;
 use crate::dicom::bounded::{self, Limits};
 use crate::dicom::elements::{self, DataSet};
 use crate::dicom::{SeriesId, Uid};
-use crate::node::archive::{Archive, InstanceId, Origin, ReceivedInstance, Stored};
+use crate::node::archive::{Archive, Origin, ReceivedInstance, Stored};
 use crate::node::arrivals::{Feed, StoreEvents};
 use crate::node::memory::Budget;
 use crate::node::queue::RefusalCause;
@@ -285,11 +285,8 @@ impl Association {
             return Err(Reply::new(Status::SOP_CLASS_NOT_SUPPORTED, "the presentation context is not for storage"));
         }
         let header = self.scan(bytes, &context.transfer_syntax).await?;
-        let series = identify(&header, command, context).inspect_err(|_| {
-            if let Ok(id) = InstanceId::of(&header) {
-                self.services.archive.note_refusal(id, RefusalCause::Contradiction);
-            }
-        })?;
+        let series = identify(&header, command, context)
+            .inspect_err(|_| self.services.archive.note_refusal(&header, RefusalCause::Contradiction))?;
         let instance = ReceivedInstance {
             transfer_syntax_uid: uid(&context.transfer_syntax)?,
             data_set: bytes.clone(),

@@ -98,8 +98,7 @@ fn aorta(cells: &Cells, slices: &RangeInclusive<usize>, carina: Carina) -> Optio
     let landmark = [carina.row, carina.column];
     ASCENDING.iter().find_map(|window| {
         let ascending = straight(discs(cells, slices, landmark, window, |_| true));
-        let level =
-            median(ascending.iter().map(|disc| disc.mean), 1).filter(|_| ascending.len() >= FEWEST_ASCENDING)?;
+        let level = median(ascending.iter().map(|disc| disc.mean), FEWEST_ASCENDING)?;
         let same = |mean: f64| (mean - level).abs() <= SAME_AORTA * level;
         let descending = straight(discs(cells, slices, landmark, &DESCENDING, same));
         (descending.len() >= FEWEST).then_some((ascending, descending))

@@ -229,9 +229,7 @@ fn read(file: &Bytes, intake: &Intake) -> Result<Readable, Failure> {
     if contradicts(&named.sop_class_uid, &identity.sop_class_uid)
         || contradicts(&named.sop_instance_uid, &identity.sop_instance_uid)
     {
-        if let Ok(id) = InstanceId::of(&header) {
-            intake.archive.note_refusal(id, RefusalCause::Contradiction);
-        }
+        intake.archive.note_refusal(&header, RefusalCause::Contradiction);
         return Err((FailureReason::Mismatch, identity));
     }
     let data_set = file.slice_ref(parts.data_set);
@@ -244,7 +242,7 @@ async fn file_away(intake: &Intake, study: Option<&Uid>, address: SocketAddr, re
     instance.origin = Origin::Stow { address: address.ip().to_string() };
     let Ok(id) = InstanceId::of(&instance.header) else { return Err((FailureReason::Unreadable, identity)) };
     if study.is_some_and(|study| *study != id.series.study_instance_uid) {
-        intake.archive.note_refusal(id, RefusalCause::OtherStudy);
+        intake.archive.note_refusal(&instance.header, RefusalCause::OtherStudy);
         return Err((FailureReason::OtherStudy, identity));
     }
     let InstanceId { series, sop_instance_uid, sop_class_uid } = id;
