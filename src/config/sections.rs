@@ -64,6 +64,9 @@ pub struct PeerConfig {
     pub ae_title: String,
     /// Network it may call from.
     pub network: Network,
+    /// It may correct what stored objects say of patient and study.
+    #[serde(default)]
+    pub may_correct: bool,
 }
 
 /// `[http]`

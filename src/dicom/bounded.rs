@@ -15,11 +15,12 @@ use dicom_object::{FileDicomObject, InMemDicomObject};
 
 use super::elements::DataSet;
 pub use super::limits::{Limits, ReadError};
-use super::prescan::Extent;
+pub(super) use super::prescan::Extent;
 pub use file_parts::{FileParts, split};
 pub(super) use header_file::{HeaderFile, OpenBytes, StoredBytes};
 pub(crate) use scanned::EXPLICIT_VR_BIG_ENDIAN;
-use scanned::{Part, Scanned, check_size};
+use scanned::check_size;
+pub(super) use scanned::{Part, Scanned};
 
 /// Reads a data set without file meta information, as it comes in a C-STORE.
 pub fn data_set(bytes: &[u8], transfer_syntax_uid: &str, limits: &Limits) -> Result<DataSet, ReadError> {

@@ -5,6 +5,7 @@ pub mod ae_title;
 pub mod bounded;
 pub mod concatenation;
 pub mod concept;
+pub mod content;
 pub mod elements;
 mod hexadecimal;
 pub mod implementation;

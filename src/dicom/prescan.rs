@@ -35,7 +35,7 @@ pub(super) enum Extent {
 
 /// What a scan found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(in crate::dicom) struct Layout {
     /// Where the data set ends; what follows is padding.
     pub(super) end: usize,
     /// Where Pixel Data or its float kinds (group 7FE0) begin in the root, if they do.

@@ -36,7 +36,8 @@ impl From<Stored> for Received {
         match stored {
             Stored::New => Self::New,
             Stored::Already => Self::Already,
-            Stored::Conflict => Self::Conflict,
+            Stored::Held => Self::Held,
+            Stored::Corrected => Self::Corrected,
         }
     }
 }

@@ -104,7 +104,7 @@ impl Node {
         let models = ModelFolder::open(&config.models)?;
         let rules = Rules::new(&config.analysis, &config.destinations, config.models.allow_demonstration);
         let store = Store::open(&config.storage, rules).await?;
-        let archive = Archive::open(&config.storage, store.clone()).await?;
+        let archive = Archive::open(&config.storage, config.limits, store.clone()).await?;
         let assembly = Assembly::new(store.clone(), &config.study);
         let delivering = deliver::Services {
             calling: config.dicom.ae_title.clone(),

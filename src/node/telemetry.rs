@@ -55,8 +55,10 @@ pub enum Received {
     New,
     /// Stored before with the same content.
     Already,
-    /// Kept apart: other content has its identifier.
-    Conflict,
+    /// A correction that waits for the rest of its study.
+    Held,
+    /// The last object of a correction, which took effect.
+    Corrected,
     /// Not stored.
     Refused,
 }
@@ -102,7 +104,7 @@ pub enum DeliveryEnd {
 /// What is counted as it happens. The documentation of each is also its help text.
 #[derive(Debug, Clone, Copy, EnumIter, EnumMessage, IntoStaticStr)]
 enum Counter {
-    /// Objects received, by interface (dimse, stow) and outcome (new, already, conflict, refused)
+    /// Objects received, by interface (dimse, stow) and outcome (new, already, held, corrected, refused)
     #[strum(serialize = "pe_node_instances_received_total")]
     InstancesReceived,
     /// Bytes of received data sets, by interface

@@ -22,7 +22,7 @@ async fn interface(folder: &std::path::Path, shutdown: Shutdown) -> SocketAddr {
     config.storage.path = folder.join("archive");
     let rules = Rules::new(&config.analysis, &config.destinations, false);
     let store = Store::open(&config.storage, rules).await.expect("store");
-    let archive = Archive::open(&config.storage, store.clone()).await.expect("archive");
+    let archive = Archive::open(&config.storage, config.limits, store.clone()).await.expect("archive");
     let model = |package: &str| ModelIdentity { package: package.parse().expect("a package"), sha256: String::new() };
     let packages = Packages { lungs: model("lungs/1.0.0"), embolism: model("embolism/1.0.0") };
     let (_, analysis) = tokio::sync::watch::channel(Analysis { ready: None, packages, refused: None });

@@ -42,7 +42,7 @@ impl Node {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
             let rules = Rules::new(&config.analysis, &config.destinations, false);
             let store = Store::open(&config.storage, rules).await.expect("store");
-            (Archive::open(&config.storage, store).await.expect("archive"), listener)
+            (Archive::open(&config.storage, config.limits, store).await.expect("archive"), listener)
         });
         let address = listener.local_addr().expect("address");
         let services = Services {

@@ -25,22 +25,22 @@ pub(super) fn check_size(bytes: u64, limits: &Limits) -> Result<(), ReadError> {
 
 /// What of a data set becomes an object.
 #[derive(Clone, Copy)]
-pub(super) enum Part {
+pub(in crate::dicom) enum Part {
     Whole,
     Header,
 }
 
 /// A data set that has passed the pre-scan.
-pub(super) struct Scanned<'a> {
+pub(in crate::dicom) struct Scanned<'a> {
     bytes: Cow<'a, [u8]>,
-    pub(super) encoding: Encoding,
-    pub(super) layout: Layout,
+    pub(in crate::dicom) encoding: Encoding,
+    pub(in crate::dicom) layout: Layout,
     /// The one that dicom-object is given: never one that makes it inflate.
     transfer_syntax: &'static TransferSyntax,
 }
 
 impl<'a> Scanned<'a> {
-    pub(super) fn new(
+    pub(in crate::dicom) fn new(
         bytes: &'a [u8],
         transfer_syntax_uid: &str,
         limits: &Limits,
@@ -64,6 +64,11 @@ impl<'a> Scanned<'a> {
         Ok(Self { bytes, encoding, layout, transfer_syntax })
     }
 
+    /// The data set's bytes, inflated where they were deflated, without what follows it.
+    pub(in crate::dicom) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.layout.end]
+    }
+
     /// What a deflated data set was inflated to.
     pub(super) fn inflated(&self) -> Option<&[u8]> {
         match &self.bytes {
@@ -72,7 +77,7 @@ impl<'a> Scanned<'a> {
         }
     }
 
-    pub(super) fn parse(&self, part: Part) -> Result<DataSet, ReadError> {
+    pub(in crate::dicom) fn parse(&self, part: Part) -> Result<DataSet, ReadError> {
         let end = match part {
             Part::Whole => self.layout.end,
             Part::Header => self.layout.pixel_data.unwrap_or(self.layout.end),

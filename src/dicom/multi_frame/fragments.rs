@@ -5,16 +5,16 @@ use super::super::bounded::ReadError;
 
 /// A section of the bytes of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Section {
-    pub(super) offset: u64,
-    pub(super) length: u64,
+pub(in crate::dicom) struct Section {
+    pub(in crate::dicom) offset: u64,
+    pub(in crate::dicom) length: u64,
 }
 
 /// A fragment: where its item begins, counted from the first fragment's, and where its bytes lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fragment {
+pub(in crate::dicom) struct Fragment {
     pub(super) item: u64,
-    pub(super) bytes: Section,
+    pub(in crate::dicom) bytes: Section,
     /// Its first bytes begin a code stream of JPEG, JPEG-LS, JPEG 2000 or JPEG XL.
     pub(super) begins_stream: bool,
 }

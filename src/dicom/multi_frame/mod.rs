@@ -3,7 +3,7 @@
 
 mod fragments;
 mod functional_groups;
-mod pixel_data;
+pub(in crate::dicom) mod pixel_data;
 
 use std::path::Path;
 

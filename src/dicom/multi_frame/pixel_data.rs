@@ -16,11 +16,13 @@ pub(super) enum PixelData {
     Encapsulated(Vec<Vec<Section>>),
 }
 
-/// An element of group 7FE0.
-struct Element {
-    tag: Tag,
-    length: u32,
-    value: u64,
+/// The header of an element of group 7FE0, and where its value lies.
+pub(in crate::dicom) struct Element {
+    pub(in crate::dicom) tag: Tag,
+    /// Its representation; `UN` in implicit VR.
+    pub(in crate::dicom) vr: [u8; 2],
+    pub(in crate::dicom) length: u32,
+    pub(in crate::dicom) value: u64,
 }
 
 impl PixelData {
@@ -79,19 +81,20 @@ fn native(bytes: &OpenBytes, element: &Element, frames: usize, frame_bytes: u64)
 }
 
 /// Reads the header of an element (PS3.5 7.1).
-fn element(bytes: &OpenBytes, position: u64, encoding: Encoding) -> Result<Element, ReadError> {
+pub(in crate::dicom) fn element(bytes: &OpenBytes, position: u64, encoding: Encoding) -> Result<Element, ReadError> {
     let [a, b, c, d, rest @ ..] = read::<8>(bytes, position)?;
     let big = encoding == Encoding::ExplicitBig;
     let short = |bytes: [u8; 2]| if big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) };
     let long = |bytes: [u8; 4]| if big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
     let tag = Tag(short([a, b]), short([c, d]));
     let [first, second, third, fourth] = rest;
+    let vr = [first, second];
     Ok(match encoding {
-        Encoding::ImplicitLittle => Element { tag, length: long(rest), value: position + 8 },
-        _ if has_short_length([first, second]) => {
-            Element { tag, length: u32::from(short([third, fourth])), value: position + 8 }
+        Encoding::ImplicitLittle => Element { tag, vr: *b"UN", length: long(rest), value: position + 8 },
+        _ if has_short_length(vr) => {
+            Element { tag, vr, length: u32::from(short([third, fourth])), value: position + 8 }
         }
-        _ => Element { tag, length: long(read::<4>(bytes, position + 8)?), value: position + 12 },
+        _ => Element { tag, vr, length: long(read::<4>(bytes, position + 8)?), value: position + 12 },
     })
 }
 
@@ -109,7 +112,7 @@ fn numbers(bytes: &OpenBytes, element: &Element) -> Result<Vec<u64>, ReadError> 
 }
 
 /// The Basic Offset Table and the fragments behind it, up to their delimiter.
-fn fragments(bytes: &OpenBytes, start: u64, limits: &Limits) -> Result<(Vec<u64>, Vec<Fragment>), ReadError> {
+pub(in crate::dicom) fn fragments(bytes: &OpenBytes, start: u64, limits: &Limits) -> Result<(Vec<u64>, Vec<Fragment>), ReadError> {
     let table = element(bytes, start, Encoding::ImplicitLittle)?;
     let end = bytes.len()?;
     if table.tag != ITEM || u64::from(table.length) > end.saturating_sub(table.value) {

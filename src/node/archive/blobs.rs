@@ -135,6 +135,12 @@ impl Blobs {
         Ok(names)
     }
 
+    /// Removes a blob that nothing refers to and nobody was told of.
+    pub(super) fn remove(&self, name: BlobName) -> Result<(), ArchiveError> {
+        let path = self.path(name);
+        fs::remove_file(&path).map_err(ArchiveError::disk("removing the file", &path))
+    }
+
     /// Puts a blob that nothing refers to out of the way, without losing it.
     pub(super) fn set_aside(&self, name: BlobName) -> Result<(), ArchiveError> {
         fs::create_dir_all(&self.orphans).map_err(ArchiveError::disk("creating the folder", &self.orphans))?;
@@ -152,7 +158,7 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
 }
 
 /// Makes names in a folder durable.
-fn sync_folder(folder: &Path) -> Result<(), ArchiveError> {
+pub(super) fn sync_folder(folder: &Path) -> Result<(), ArchiveError> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(ArchiveError::disk("making the folder durable", folder))

@@ -6,6 +6,27 @@ use std::path::{Path, PathBuf};
 use crate::node::queue::RefusalCause;
 use crate::node::store::{MissingIdentifier, StoreError};
 
+/// Why an object is not stored whose SOP Instance UID another object has. The sender is told so in these words, which
+/// fit an Error Comment (0000,0902) and say nothing of the patient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// It differs in what it says of patient and study, or in descriptions. It is held until a person decides.
+    #[error("held: patient or study differ from the stored object")]
+    Held,
+    /// Its pixels, or their place in the patient, differ.
+    #[error("another image is stored under this SOP Instance UID")]
+    Image,
+    /// The identifier is one of another study, series or class.
+    #[error("SOP Instance UID belongs to another study, series or class")]
+    Address,
+    /// The identifier is that of a result of this node.
+    #[error("SOP Instance UID belongs to a result of this node")]
+    Result,
+    /// The stored object is damaged, and this one does not have its content.
+    #[error("the stored object is damaged, and this is not the same")]
+    Damaged,
+}
+
 /// Why the archive did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -15,6 +36,9 @@ pub enum ArchiveError {
     /// A required attribute is missing or contradicts the object.
     #[error("the object cannot be filed: {0}")]
     Unfit(String),
+    /// Another object has its SOP Instance UID.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
     /// The disk.
     #[error("{action} {path}: {source}", path = path.display())]
     Disk {
@@ -25,6 +49,9 @@ pub enum ArchiveError {
         /// What the system said.
         source: io::Error,
     },
+    /// A record of a change is no JSON of this program.
+    #[error("the record {path} cannot be used: {1}", path = .0.display())]
+    Record(PathBuf, serde_json::Error),
     /// The index.
     #[error(transparent)]
     Index(StoreError),
@@ -48,7 +75,8 @@ impl From<&ArchiveError> for RefusalCause {
         match error {
             ArchiveError::Full(_) => Self::Full,
             ArchiveError::Unfit(_) => Self::Contradiction,
-            ArchiveError::Disk { .. } | ArchiveError::Index(_) | ArchiveError::Closed => Self::Fault,
+            ArchiveError::Conflict(_) => Self::Conflict,
+            ArchiveError::Disk { .. } | ArchiveError::Record(..) | ArchiveError::Index(_) | ArchiveError::Closed => Self::Fault,
         }
     }
 }

@@ -3,32 +3,43 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 use super::blobs::Blobs;
 use super::error::ArchiveError;
 use super::part10;
+use super::reconciliation::Sent;
+use super::records::RecordFiles;
 use super::stored::StoredInstance;
 use crate::config::StorageConfig;
 use crate::dicom::bounded::{self, Limits, ReadError};
 use crate::dicom::elements::DataSet;
 use crate::node::queue::{Refusal, RefusalCause};
-use crate::node::store::{InstanceId, Level, Query, ReceivedInstance, Scope, Store, Stored, Unfiled};
+use crate::node::store::{Filed, InstanceId, Level, Query, ReceivedInstance, Scope, Store, Stored, Unfiled};
 
 /// The archive; cheap to clone.
 #[derive(Clone)]
 pub struct Archive {
-    blobs: Arc<Blobs>,
-    index: Store,
+    pub(super) blobs: Arc<Blobs>,
+    pub(super) records: Arc<RecordFiles>,
+    pub(super) index: Store,
+    pub(super) limits: Limits,
+    /// Held while an object under a known identifier is judged: what is found then must still be true when it is acted
+    /// on.
+    pub(super) judging: Arc<Mutex<()>>,
 }
 
 impl Archive {
     /// Opens the archive of an index, creating what is missing, and repairs what a crash left behind.
-    pub async fn open(config: &StorageConfig, index: Store) -> Result<Self, ArchiveError> {
+    pub async fn open(config: &StorageConfig, limits: Limits, index: Store) -> Result<Self, ArchiveError> {
         let (folder, minimum_free_bytes) = (config.path.clone(), config.minimum_free_mib << 20);
-        let blobs = blocking(move || Blobs::open(&folder, minimum_free_bytes)).await?;
-        let archive = Self { blobs: Arc::new(blobs), index };
+        let (blobs, records) =
+            blocking(move || Ok((Blobs::open(&folder, minimum_free_bytes)?, RecordFiles::open(&folder)?))).await?;
+        let (blobs, records) = (Arc::new(blobs), Arc::new(records));
+        let archive = Self { blobs, records, index, limits, judging: Arc::default() };
         archive.repair().await?;
+        archive.replay().await?;
         Ok(archive)
     }
 
@@ -41,12 +52,22 @@ impl Archive {
     pub async fn store(&self, instance: ReceivedInstance) -> Result<Stored, ArchiveError> {
         let id = InstanceId::of(&instance.header)?;
         let stored = self.keep_and_file(id.clone(), instance).await;
-        stored.inspect_err(|error| self.refused(id, RefusalCause::from(error)))
+        stored.inspect_err(|error| {
+            // The index has a row of its own for each conflict.
+            if !matches!(error, ArchiveError::Conflict(_)) {
+                self.refused(id, RefusalCause::from(error));
+            }
+        })
     }
 
     async fn keep_and_file(&self, id: InstanceId, instance: ReceivedInstance) -> Result<Stored, ArchiveError> {
+        let sent = Sent { pixels: instance.pixels, may_correct: instance.may_correct, header: instance.header.clone() };
         let unfiled = self.keep_as(id, instance).await?;
-        Ok(self.index.file(unfiled).await?)
+        match self.index.file(unfiled.clone()).await? {
+            Filed::New => Ok(Stored::New),
+            Filed::Known(known) if known.blob == unfiled.blob() => Ok(Stored::Already),
+            Filed::Known(_) => self.reconcile(unfiled, sent).await,
+        }
     }
 
     /// Notes that an object is refused, so that its series can say what it lacks and why. One whose header lacks an
@@ -112,6 +133,7 @@ impl Archive {
             sop_class_uid: instance.sop_class_uid,
             transfer_syntax_uid: instance.transfer_syntax_uid,
             sha256: instance.sha256,
+            is_result: instance.is_result,
         });
         Ok(stored.collect())
     }
@@ -168,7 +190,7 @@ impl Archive {
 }
 
 /// Runs blocking work on its own thread.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ArchiveError> + Send + 'static,
 ) -> Result<T, ArchiveError> {
     // The work is not cancelled and does not panic by itself; what remains is the end of the runtime.

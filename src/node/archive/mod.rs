@@ -7,14 +7,18 @@
 //! An object's bytes stay as they were received; its file is named by digest, never by received text.
 
 mod blobs;
+mod corrections;
 mod error;
 mod handle;
 mod part10;
 mod reader;
+mod reconciliation;
+mod records;
+mod samples;
 mod stored;
 
 pub use crate::node::store::{InstanceId, Level, Origin, Query, ReceivedInstance, Scope, Stored, Unfiled};
-pub use error::ArchiveError;
+pub use error::{ArchiveError, Conflict};
 pub use handle::Archive;
 pub use reader::ArchiveReader;
 pub use stored::StoredInstance;

@@ -19,6 +19,8 @@ pub struct StoredInstance {
     pub transfer_syntax_uid: Uid,
     /// SHA-256 of the data set's bytes, lower-case hexadecimal.
     pub sha256: String,
+    /// It is a result of this node.
+    pub is_result: bool,
     /// The file on disk (DICOM Part 10).
     pub path: PathBuf,
 }

@@ -9,6 +9,8 @@ use dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN;
 use super::{Archive, Origin, ReceivedInstance};
 use crate::config::{AnalysisConfig, DestinationConfig, StorageConfig};
 use crate::dicom::Uid;
+use crate::dicom::bounded::Limits;
+use crate::dicom::content;
 use crate::dicom::elements::DataSet;
 use crate::node::queue::Rules;
 use crate::node::store::Store;
@@ -47,12 +49,20 @@ pub(in crate::node) fn slice(study: &str, series: &str, number: u16, more: &[(Ta
 pub(in crate::node) fn received(header: DataSet) -> ReceivedInstance {
     let mut bytes = Vec::new();
     header.write_dataset_with_ts(&mut bytes, &EXPLICIT_VR_LITTLE_ENDIAN.erased()).expect("write");
+    let (header, pixels) = content::read(&bytes, uids::EXPLICIT_VR_LITTLE_ENDIAN, &limits()).expect("read");
     ReceivedInstance {
         transfer_syntax_uid: uid(uids::EXPLICIT_VR_LITTLE_ENDIAN),
         data_set: Bytes::from(bytes),
         header,
+        pixels,
+        may_correct: false,
         origin: Origin::Stow { address: "127.0.0.1".to_owned() },
     }
+}
+
+/// Limits that no object of a test exceeds.
+pub(in crate::node) fn limits() -> Limits {
+    Limits { object_mib: 16, depth: 8, elements: 10_000, pixels: 1 << 24 }
 }
 
 /// Settings of an archive in a folder.
@@ -70,7 +80,7 @@ pub(in crate::node) async fn archive() -> (tempfile::TempDir, Archive) {
 /// The archive in a folder, of a node with two attempts a job and no destinations.
 pub(in crate::node) async fn open(config: &StorageConfig) -> Archive {
     let store = Store::open(config, rules(&[], false)).await.expect("store");
-    Archive::open(config, store).await.expect("archive")
+    Archive::open(config, limits(), store).await.expect("archive")
 }
 
 /// Two attempts a job, and a lease of 160 seconds.

@@ -51,6 +51,8 @@ pub(super) struct Accepted {
     pub(super) answer: AssociationAC,
     pub(super) contexts: Vec<Context>,
     pub(super) calling_ae_title: String,
+    /// `may_correct` of the entry of `dicom.peers` that admits the caller.
+    pub(super) may_correct: bool,
 }
 
 /// Why an association is not accepted.
@@ -102,9 +104,11 @@ pub(super) fn negotiate(request: AssociationRQ, address: IpAddr, config: &DicomC
         return Err(Refusal::Called);
     }
     let calling_ae_title = trim(&request.calling_ae_title).to_owned();
-    if !config.peers.iter().any(|peer| admits(peer, &calling_ae_title, address)) {
+    let mut admitting = config.peers.iter().filter(|peer| admits(peer, &calling_ae_title, address)).peekable();
+    if admitting.peek().is_none() {
         return Err(Refusal::Caller);
     }
+    let may_correct = admitting.any(|peer| peer.may_correct);
     let results: Vec<(PresentationContextResult, String)> = request.presentation_contexts.iter().map(decide).collect();
     let contexts = results
         .iter()
@@ -130,6 +134,7 @@ pub(super) fn negotiate(request: AssociationRQ, address: IpAddr, config: &DicomC
         },
         contexts,
         calling_ae_title,
+        may_correct,
     })
 }
 

@@ -21,10 +21,11 @@ use super::message::{Assembler, Body, Message, MessageError};
 use super::negotiation::{self, Accepted, Context, Refusal};
 use super::status::{Reply, Status};
 use crate::config::DicomConfig;
-use crate::dicom::bounded::{self, Limits};
+use crate::dicom::bounded::Limits;
+use crate::dicom::content::{self, PixelDigest};
 use crate::dicom::elements::{self, DataSet};
 use crate::dicom::{SeriesId, Uid};
-use crate::node::archive::{Archive, Origin, ReceivedInstance, Stored};
+use crate::node::archive::{Archive, ArchiveError, Origin, ReceivedInstance, Stored};
 use crate::node::arrivals::{Feed, StoreEvents};
 use crate::node::memory::Budget;
 use crate::node::queue::RefusalCause;
@@ -228,7 +229,7 @@ impl Association {
             // There is nothing to cancel: C-STORE is answered before the next request is read.
             Operation::Cancel => return Ok(()),
             Operation::Echo => Reply::new(Status::SUCCESS, ""),
-            Operation::Store => self.store(&command, context, body, &accepted.calling_ae_title, feed).await,
+            Operation::Store => self.store(&command, context, body, accepted, feed).await,
             Operation::Other(_) => Reply::new(Status::UNRECOGNIZED_OPERATION, "only C-ECHO and C-STORE are served"),
         };
         let response = command.answer(message_id, reply.status, &reply.comment);
@@ -246,11 +247,11 @@ impl Association {
         command: &Command,
         context: &Context,
         body: Body,
-        calling_ae_title: &str,
+        accepted: &Accepted,
         feed: &mut dyn Feed,
     ) -> Reply {
         let size = if let Body::DataSet(bytes, _) = &body { bytes.len() } else { 0 };
-        let (reply, outcome) = match self.try_store(command, context, &body, calling_ae_title, feed).await {
+        let (reply, outcome) = match self.try_store(command, context, &body, accepted, feed).await {
             Ok(stored) => (Reply::from(stored), stored.into()),
             Err(reply) => (reply, Received::Refused),
         };
@@ -258,7 +259,7 @@ impl Association {
         if reply.status != Status::SUCCESS {
             tracing::warn!(
                 sop_instance_uid = command.affected_sop_instance_uid.as_ref().map(tracing::field::display),
-                calling_ae_title,
+                calling_ae_title = accepted.calling_ae_title,
                 address = %self.address,
                 status = %reply.status,
                 reason = reply.comment,
@@ -273,7 +274,7 @@ impl Association {
         command: &Command,
         context: &Context,
         body: &Body,
-        calling_ae_title: &str,
+        accepted: &Accepted,
         feed: &mut dyn Feed,
     ) -> Result<Stored, Reply> {
         let bytes = match body {
@@ -284,21 +285,25 @@ impl Association {
         if !negotiation::is_storage_class(&context.abstract_syntax) {
             return Err(Reply::new(Status::SOP_CLASS_NOT_SUPPORTED, "the presentation context is not for storage"));
         }
-        let header = self.scan(bytes, &context.transfer_syntax).await?;
+        let (header, pixels) = self.scan(bytes, &context.transfer_syntax).await?;
         let series = identify(&header, command, context)
             .inspect_err(|_| self.services.archive.note_refusal(&header, RefusalCause::Contradiction))?;
         let instance = ReceivedInstance {
             transfer_syntax_uid: uid(&context.transfer_syntax)?,
             data_set: bytes.clone(),
             header,
+            pixels,
+            may_correct: accepted.may_correct,
             origin: Origin::Dimse {
-                calling_ae: calling_ae_title.to_owned(),
+                calling_ae: accepted.calling_ae_title.clone(),
                 address: self.address.ip().to_canonical().to_string(),
             },
         };
         let stored = self.services.archive.store(instance).await.map_err(|error| {
             // The peer is told the kind of failure; the paths and the database's words stay here.
-            tracing::error!(%error, "an object cannot be stored");
+            if !matches!(error, ArchiveError::Conflict(_)) {
+                tracing::error!(%error, "an object cannot be stored");
+            }
             Reply::from(&error)
         })?;
         feed.stored(&series, stored);
@@ -307,11 +312,11 @@ impl Association {
 
     /// Pre-scans all bytes and parses the header, on a thread of its own: other associations continue meanwhile, and a
     /// panic of the parser would cost only this object.
-    async fn scan(&self, bytes: &Bytes, transfer_syntax_uid: &str) -> Result<DataSet, Reply> {
+    async fn scan(&self, bytes: &Bytes, transfer_syntax_uid: &str) -> Result<(DataSet, PixelDigest), Reply> {
         let (bytes, syntax, services) = (bytes.clone(), transfer_syntax_uid.to_owned(), Arc::clone(&self.services));
         let read = move || {
             let limits = &services.limits;
-            bounded::header(&bytes, &syntax, limits)
+            content::read(&bytes, &syntax, limits)
                 .inspect_err(|error| services.archive.note_unreadable(&bytes, &syntax, limits, error))
         };
         match tokio::task::spawn_blocking(read).await {

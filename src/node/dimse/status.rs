@@ -23,8 +23,8 @@ impl Status {
     pub const DOES_NOT_MATCH: Self = Self(0xA900);
     /// Cannot understand: sending it again will not help.
     pub const CANNOT_UNDERSTAND: Self = Self(0xC000);
-    /// Coercion of data elements: stored, but not as the only object of its SOP Instance UID.
-    pub const COERCION: Self = Self(0xB000);
+    /// Cannot understand: the SOP Instance UID is that of another object.
+    pub const IDENTIFIER_TAKEN: Self = Self(0xC100);
 
     /// Success or a warning: the object is durable at the peer.
     pub fn is_stored(self) -> bool {
@@ -60,10 +60,7 @@ impl Reply {
 impl From<Stored> for Reply {
     fn from(stored: Stored) -> Self {
         match stored {
-            Stored::New | Stored::Already => Self::new(Status::SUCCESS, ""),
-            Stored::Conflict => {
-                Self::new(Status::COERCION, "kept apart: other bytes have this SOP Instance UID already")
-            }
+            Stored::New | Stored::Already | Stored::Held | Stored::Corrected => Self::new(Status::SUCCESS, ""),
         }
     }
 }
@@ -83,8 +80,9 @@ impl From<&ArchiveError> for Reply {
         match error {
             ArchiveError::Full(_) => Self::new(Status::OUT_OF_RESOURCES, "the archive is full"),
             ArchiveError::Unfit(why) => Self::new(Status::DOES_NOT_MATCH, why.as_str()),
+            ArchiveError::Conflict(conflict) => Self::new(Status::IDENTIFIER_TAKEN, conflict.to_string()),
             // Both pass or are repaired by an operator; the object itself is not at fault.
-            ArchiveError::Disk { .. } => Self::new(Status::OUT_OF_RESOURCES, "the disk failed"),
+            ArchiveError::Disk { .. } | ArchiveError::Record(..) => Self::new(Status::OUT_OF_RESOURCES, "the disk failed"),
             ArchiveError::Index(_) => Self::new(Status::OUT_OF_RESOURCES, "the index failed"),
             ArchiveError::Closed => Self::new(Status::OUT_OF_RESOURCES, "the node is stopping"),
         }

@@ -6,7 +6,7 @@ use super::database::Change;
 use super::deliveries;
 use super::error::{Fault, StoreError, during};
 use super::handle::Store;
-use super::index::{Stored, Unfiled, file};
+use super::index::{Filed, Unfiled, file};
 use super::jobs::drop_if_outdated;
 use super::progress::Effect;
 use super::rows::{Columns, to_json};
@@ -145,7 +145,9 @@ impl Store {
             .execute(&mut **change)
             .await?;
         for object in objects {
-            if file(change, object).await? == Stored::Conflict {
+            if let Filed::Known(known) = file(change, object).await?
+                && known.blob != object.blob()
+            {
                 let sop_instance_uid = object.sop_instance_uid().clone();
                 return Err(StoreError::Conflict { job: job.id.clone(), sop_instance_uid }.into());
             }

@@ -15,6 +15,7 @@
 
 mod attempts;
 mod backup;
+mod conflicts;
 mod counts;
 mod database;
 mod deliveries;
@@ -25,6 +26,7 @@ mod index;
 mod jobs;
 mod progress;
 mod reader;
+mod records;
 mod refusals;
 mod rows;
 mod series;
@@ -32,15 +34,17 @@ mod shadow;
 mod studies;
 mod views;
 
+pub use conflicts::{ConflictState, DifferingAttribute, HeldObject, StudyConflict};
 pub use counts::Counts;
 pub use error::StoreError;
 pub use handle::Store;
 pub use holdings::HeldSeries;
 pub use index::{
-    BlobName, IndexedInstance, InstanceId, Level, MissingIdentifier, Origin, Query, ReceivedInstance, Scope, Stored,
-    Unfiled,
+    BlobName, Filed, IndexedInstance, InstanceId, KnownObject, Level, MissingIdentifier, Origin, Query, ReceivedInstance,
+    Scope, Stored, Unfiled,
 };
 pub use reader::StoreReader;
+pub use records::{Record, RecordedChange, Replacement};
 pub use series::{SeriesMember, UnassembledSeries};
 pub use shadow::{Comparison, ShadowCase, ShadowView};
 pub use views::{DeliveryView, JobView, SeriesProgress, SeriesView, StudyView};

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::error::{ResultFault, WorkerError};
 use crate::dicom::Uid;
 use crate::dicom::bounded::{self, Limits};
+use crate::dicom::content;
 use crate::dicom::elements;
 use crate::engine::pipeline::ResultReference;
 use crate::node::archive::{Archive, Origin, ReceivedInstance, Unfiled};
@@ -44,7 +45,7 @@ pub(super) async fn keep(
 fn read(path: &Path, expected: &ResultReference, limits: &Limits) -> Result<ReceivedInstance, ResultFault> {
     let bytes = Bytes::from(bounded::read(path, limits)?);
     let parts = bounded::split(&bytes)?;
-    let header = bounded::header(parts.data_set, &parts.transfer_syntax_uid, limits)?;
+    let (header, pixels) = content::read(parts.data_set, &parts.transfer_syntax_uid, limits)?;
     if elements::uid(&header, tags::SOP_INSTANCE_UID).as_ref() != Some(&expected.sop_instance_uid) {
         return Err(ResultFault::OtherObject(expected.sop_instance_uid.clone()));
     }
@@ -52,6 +53,8 @@ fn read(path: &Path, expected: &ResultReference, limits: &Limits) -> Result<Rece
         transfer_syntax_uid: Uid::parse(&parts.transfer_syntax_uid)?,
         data_set: bytes.slice_ref(parts.data_set),
         header,
+        pixels,
+        may_correct: false,
         origin: Origin::Analysis,
     })
 }

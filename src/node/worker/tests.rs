@@ -41,7 +41,7 @@ impl Node {
         let config = Config::load(None, std::iter::empty(), &overrides).expect("settings");
         let rules = Rules::new(&config.analysis, &[], true);
         let store = Store::open(&config.storage, rules).await.expect("store");
-        let archive = Archive::open(&config.storage, store.clone()).await.expect("archive");
+        let archive = Archive::open(&config.storage, config.limits, store.clone()).await.expect("archive");
         write(report(), &folder.path().join("report.dcm"));
         let reply = Reply::Done { summary: Box::new(summary()), files: vec!["report.dcm".to_owned()] };
         let prelude = format!(

@@ -31,6 +31,8 @@ pub(super) enum FailureReason {
     Unreadable,
     /// The transfer syntax is unknown.
     TransferSyntax,
+    /// The SOP Instance UID is that of another object.
+    IdentifierTaken,
     /// The object belongs to another study than the URL names.
     OtherStudy,
 }
@@ -44,6 +46,7 @@ impl FailureReason {
             Self::Mismatch => 0xA900,
             Self::Unreadable => 0xC000,
             Self::TransferSyntax => 0xC122,
+            Self::IdentifierTaken => 0xC100,
             Self::OtherStudy => 0xC409,
         }
     }
@@ -63,14 +66,11 @@ impl From<&ArchiveError> for FailureReason {
         match error {
             ArchiveError::Full(_) => Self::Full,
             ArchiveError::Unfit(_) => Self::Mismatch,
+            ArchiveError::Conflict(_) => Self::IdentifierTaken,
             _ => Self::Processing,
         }
     }
 }
-
-/// Warning Reason (0008,1196) of an object whose UID other bytes have already: it is kept apart, and the first one
-/// stays.
-const KEPT_APART: u16 = 0xB000;
 
 /// The identifiers of an object, as far as it states them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,8 +87,6 @@ pub(super) enum PartOutcome {
         sop_class_uid: Uid,
         sop_instance_uid: Uid,
         series: SeriesId,
-        /// Other bytes had been stored under its UID.
-        conflict: bool,
     },
     /// It is not.
     Failed { identity: SopIdentity, reason: FailureReason },
@@ -138,13 +136,12 @@ fn status(outcomes: &[PartOutcome]) -> StatusCode {
         outcomes.iter().all(|outcome| matches!(outcome, PartOutcome::Failed { reason: known, .. } if *known == reason))
     };
     let stored = outcomes.iter().filter(|outcome| outcome.is_stored()).count();
-    let conflict = outcomes.iter().any(|outcome| matches!(outcome, PartOutcome::Stored { conflict: true, .. }));
     match stored {
         0 if all(FailureReason::Full) => StatusCode::INSUFFICIENT_STORAGE,
         0 if all(FailureReason::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
         0 if all(FailureReason::Overloaded) => StatusCode::SERVICE_UNAVAILABLE,
         0 => StatusCode::CONFLICT,
-        _ if stored < outcomes.len() || conflict => StatusCode::ACCEPTED,
+        _ if stored < outcomes.len() => StatusCode::ACCEPTED,
         _ => StatusCode::OK,
     }
 }
@@ -160,18 +157,14 @@ fn common_study(outcomes: &[PartOutcome]) -> Option<&Uid> {
 }
 
 fn stored_item(outcome: &PartOutcome, base: &str) -> Value {
-    let PartOutcome::Stored { sop_class_uid, sop_instance_uid, series, conflict } = outcome else { return Value::Null };
+    let PartOutcome::Stored { sop_class_uid, sop_instance_uid, series } = outcome else { return Value::Null };
     let SeriesId { study_instance_uid, series_instance_uid } = series;
     let url = format!("{base}/studies/{study_instance_uid}/series/{series_instance_uid}/instances/{sop_instance_uid}");
-    let mut item = Map::from_iter([
+    Value::Object(Map::from_iter([
         (key(tags::REFERENCED_SOP_CLASS_UID), text_element(VR::UI, sop_class_uid.as_str())),
         (key(tags::REFERENCED_SOP_INSTANCE_UID), text_element(VR::UI, sop_instance_uid.as_str())),
         (key(tags::RETRIEVE_URL), text_element(VR::UR, &url)),
-    ]);
-    if *conflict {
-        item.insert(key(tags::WARNING_REASON), json!({ "vr": "US", "Value": [KEPT_APART] }));
-    }
-    Value::Object(item)
+    ]))
 }
 
 /// One item per failure, with the identifiers that the object states: none if it is not DICOM.
@@ -196,12 +189,11 @@ mod tests {
         Uid::parse(text).expect("uid")
     }
 
-    fn stored(conflict: bool) -> PartOutcome {
+    fn stored() -> PartOutcome {
         PartOutcome::Stored {
             sop_class_uid: uid("1.1"),
             sop_instance_uid: uid("1.2"),
             series: SeriesId::new(uid("1.3"), uid("1.4")),
-            conflict,
         }
     }
 
@@ -213,9 +205,8 @@ mod tests {
     #[test]
     fn the_status_says_whether_all_some_or_none_was_stored() {
         let status = |outcomes: &[PartOutcome]| answer(outcomes, "").0.as_u16();
-        assert_eq!(status(&[stored(false), stored(false)]), 200);
-        assert_eq!(status(&[stored(false), stored(true)]), 202);
-        assert_eq!(status(&[stored(false), failed(FailureReason::Unreadable)]), 202);
+        assert_eq!(status(&[stored(), stored()]), 200);
+        assert_eq!(status(&[stored(), failed(FailureReason::Unreadable)]), 202);
         assert_eq!(status(&[failed(FailureReason::Unreadable), failed(FailureReason::Full)]), 409);
         assert_eq!(status(&[failed(FailureReason::TooLarge)]), 413);
         assert_eq!(status(&[failed(FailureReason::Full)]), 507);
@@ -224,7 +215,7 @@ mod tests {
 
     #[test]
     fn every_failure_is_an_item_and_empty_sequences_are_left_out() {
-        let (_, response) = answer(&[stored(false)], "http://h/dicomweb");
+        let (_, response) = answer(&[stored()], "http://h/dicomweb");
         assert_eq!(response["00081190"]["Value"][0], "http://h/dicomweb/studies/1.3");
         assert_eq!(
             response["00081199"]["Value"][0]["00081190"]["Value"][0],

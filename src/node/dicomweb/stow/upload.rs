@@ -12,8 +12,8 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::outcome::{FailureReason, PartOutcome, SopIdentity};
 use crate::dicom::bounded::{self, Limits};
-use crate::dicom::{Uid, elements};
-use crate::node::archive::{Archive, InstanceId, Origin, ReceivedInstance, Stored};
+use crate::dicom::{Uid, content, elements};
+use crate::node::archive::{Archive, ArchiveError, InstanceId, Origin, ReceivedInstance, Stored};
 use crate::node::arrivals::{Feed, StoreEvents};
 use crate::node::dicomweb::media::MediaType;
 use crate::node::dicomweb::multipart::{Event, MultipartError, Parser};
@@ -216,7 +216,7 @@ fn read(file: &Bytes, intake: &Intake) -> Result<Readable, Failure> {
     if TransferSyntaxRegistry.get(transfer_syntax_uid.as_str()).is_none() {
         return Err(fail(FailureReason::TransferSyntax));
     }
-    let header = bounded::header(parts.data_set, transfer_syntax_uid.as_str(), &intake.limits).map_err(|error| {
+    let (header, pixels) = content::read(parts.data_set, transfer_syntax_uid.as_str(), &intake.limits).map_err(|error| {
         tracing::info!(%error, "an object sent by STOW-RS cannot be read");
         intake.archive.note_unreadable(parts.data_set, transfer_syntax_uid.as_str(), &intake.limits, &error);
         fail((&error).into())
@@ -234,7 +234,7 @@ fn read(file: &Bytes, intake: &Intake) -> Result<Readable, Failure> {
     }
     let data_set = file.slice_ref(parts.data_set);
     let origin = Origin::Stow { address: String::new() };
-    Ok(Readable { instance: ReceivedInstance { transfer_syntax_uid, data_set, header, origin }, identity })
+    Ok(Readable { instance: ReceivedInstance { transfer_syntax_uid, data_set, header, pixels, origin, may_correct: false }, identity })
 }
 
 async fn file_away(intake: &Intake, study: Option<&Uid>, address: SocketAddr, readable: Readable) -> Ended {
@@ -247,9 +247,10 @@ async fn file_away(intake: &Intake, study: Option<&Uid>, address: SocketAddr, re
     }
     let InstanceId { series, sop_instance_uid, sop_class_uid } = id;
     let stored = intake.archive.store(instance).await.map_err(|error| {
-        tracing::error!(%error, %sop_instance_uid, "storing an object sent by STOW-RS");
+        if !matches!(error, ArchiveError::Conflict(_)) {
+            tracing::error!(%error, %sop_instance_uid, "storing an object sent by STOW-RS");
+        }
         (FailureReason::from(&error), identity)
     })?;
-    let conflict = stored == Stored::Conflict;
-    Ok((stored, PartOutcome::Stored { sop_class_uid, sop_instance_uid, series, conflict }))
+    Ok((stored, PartOutcome::Stored { sop_class_uid, sop_instance_uid, series }))
 }

@@ -2,12 +2,14 @@
 
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::dicom::hexadecimal;
 
 /// The name of a blob: 32 bytes of digest. It is computed, never received, so it is safe in a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct BlobName([u8; 32]);
 
 /// A text is not 64 hexadecimal digits.
@@ -25,6 +27,20 @@ impl BlobName {
     /// The name as 64 hexadecimal digits.
     pub fn to_text(self) -> String {
         hexadecimal(&self.0)
+    }
+}
+
+impl From<BlobName> for String {
+    fn from(name: BlobName) -> Self {
+        name.to_text()
+    }
+}
+
+impl TryFrom<String> for BlobName {
+    type Error = BlobNameError;
+
+    fn try_from(text: String) -> Result<Self, BlobNameError> {
+        text.parse()
     }
 }
 

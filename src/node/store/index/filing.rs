@@ -1,11 +1,15 @@
 //! Filing. One task owns the writing; what arrives while a commit is under way shares the next one.
 
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 use tokio::sync::{mpsc, oneshot};
 
-use super::instance::{Origin, Stored};
+use super::instance::{Filed, KnownObject, Origin};
 use super::unfiled::Unfiled;
 use crate::node::store::database::{Change, Database};
+use crate::dicom::content::ContentDigest;
 use crate::node::store::error::{Fault, StoreError, during};
+use crate::node::store::rows::Columns;
 
 /// Instances that share a commit at most.
 const LARGEST_BATCH: usize = 64;
@@ -19,7 +23,7 @@ pub(in crate::node::store) struct Filer {
 #[derive(Debug)]
 struct Filing {
     entry: Unfiled,
-    answer: oneshot::Sender<Result<Stored, StoreError>>,
+    answer: oneshot::Sender<Result<Filed, StoreError>>,
 }
 
 impl Filer {
@@ -31,7 +35,7 @@ impl Filer {
     }
 
     /// Files an entry; returns after the commit.
-    pub(in crate::node::store) async fn file(&self, entry: Unfiled) -> Result<Stored, StoreError> {
+    pub(in crate::node::store) async fn file(&self, entry: Unfiled) -> Result<Filed, StoreError> {
         let (answer, answered) = oneshot::channel();
         self.sender.send(Filing { entry, answer }).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
@@ -53,7 +57,7 @@ async fn run(database: Database, mut receiver: mpsc::Receiver<Filing>) {
             Err(_) if entries.len() > 1 => {
                 for (answer, entry) in answers.into_iter().zip(&entries) {
                     let stored = commit(&database, std::slice::from_ref(entry)).await;
-                    let _ = answer.send(stored.map(|stored| stored[0]));
+                    let _ = answer.send(stored.map(|mut stored| stored.remove(0)));
                 }
             }
             Err(error) => {
@@ -65,7 +69,7 @@ async fn run(database: Database, mut receiver: mpsc::Receiver<Filing>) {
     }
 }
 
-async fn commit(database: &Database, entries: &[Unfiled]) -> Result<Vec<Stored>, StoreError> {
+async fn commit(database: &Database, entries: &[Unfiled]) -> Result<Vec<Filed>, StoreError> {
     during("filing an instance in the index", async {
         let mut change = database.begin().await?;
         let mut stored = Vec::with_capacity(entries.len());
@@ -80,28 +84,33 @@ async fn commit(database: &Database, entries: &[Unfiled]) -> Result<Vec<Stored>,
 
 /// Files one entry. The instance is inserted first: a new one then costs two statements, and a third for its study if
 /// it is the first of a series.
-pub(in crate::node::store) async fn file(change: &mut Change, entry: &Unfiled) -> Result<Stored, Fault> {
+pub(in crate::node::store) async fn file(change: &mut Change, entry: &Unfiled) -> Result<Filed, Fault> {
     if insert_instance(change, entry).await? {
         if upsert_series(change, entry).await? == 1 {
             insert_study(change, entry).await?;
         }
-        return Ok(Stored::New);
+        return Ok(Filed::New);
     }
-    let known: String = sqlx::query_scalar("SELECT blob FROM instances WHERE sop_instance_uid = $1")
-        .bind(entry.id.sop_instance_uid.as_str())
-        .fetch_one(&mut **change)
-        .await?;
-    if known == entry.blob.to_text() {
-        return Ok(Stored::Already);
-    }
-    insert_conflict(change, entry).await?;
-    tracing::warn!(
-        sop_instance_uid = %entry.id.sop_instance_uid,
-        sha256 = %entry.sha256,
-        origin = %entry.origin,
-        "another object with this SOP Instance UID is stored already; this one is kept apart"
-    );
-    Ok(Stored::Conflict)
+    let row = sqlx::query(
+        "SELECT study_instance_uid, series_instance_uid, blob, transfer_syntax_uid, content, origin FROM instances \
+         WHERE sop_instance_uid = $1",
+    )
+    .bind(entry.id.sop_instance_uid.as_str())
+    .fetch_one(&mut **change)
+    .await?;
+    Ok(Filed::Known(Box::new(known(&row)?)))
+}
+
+fn known(row: &SqliteRow) -> Result<KnownObject, Fault> {
+    let content: Option<&str> = row.try_get("content")?;
+    let origin: &str = row.try_get("origin")?;
+    Ok(KnownObject {
+        series: row.series()?,
+        blob: row.named("blob")?,
+        transfer_syntax_uid: row.uid("transfer_syntax_uid")?,
+        content: content.map(ContentDigest::from_text),
+        is_result: origin == Origin::Analysis.to_string(),
+    })
 }
 
 async fn insert_study(change: &mut Change, entry: &Unfiled) -> Result<(), Fault> {
@@ -146,8 +155,8 @@ async fn upsert_series(change: &mut Change, entry: &Unfiled) -> Result<i64, Faul
 async fn insert_instance(change: &mut Change, entry: &Unfiled) -> Result<bool, Fault> {
     let inserted = sqlx::query(
         "INSERT INTO instances (sop_instance_uid, study_instance_uid, series_instance_uid, sop_class_uid, \
-         transfer_syntax_uid, sha256, blob, bytes, instance_number, origin, received_at, attributes) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (sop_instance_uid) DO NOTHING",
+         transfer_syntax_uid, sha256, blob, bytes, instance_number, origin, received_at, attributes, content) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (sop_instance_uid) DO NOTHING",
     )
     .bind(entry.id.sop_instance_uid.as_str())
     .bind(entry.id.series.study_instance_uid.as_str())
@@ -161,25 +170,73 @@ async fn insert_instance(change: &mut Change, entry: &Unfiled) -> Result<bool, F
     .bind(entry.origin.to_string())
     .bind(entry.received_at.as_millisecond())
     .bind(&entry.attributes.instance)
+    .bind(entry.content.as_str())
     .execute(&mut **change)
     .await?;
     Ok(inserted.rows_affected() == 1)
 }
 
-async fn insert_conflict(change: &mut Change, entry: &Unfiled) -> Result<(), Fault> {
+/// Lists an object in the place of the one that has its identifier. That one stays in the history.
+pub(in crate::node::store) async fn replace(change: &mut Change, entry: &Unfiled) -> Result<(), Fault> {
+    let sop_instance_uid = entry.id.sop_instance_uid.as_str();
     sqlx::query(
-        "INSERT INTO conflicts (sop_instance_uid, sha256, study_instance_uid, series_instance_uid, \
-         transfer_syntax_uid, blob, origin, received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-         ON CONFLICT (sop_instance_uid, blob) DO NOTHING",
+        "INSERT INTO conflicts (sop_instance_uid, sha256, study_instance_uid, series_instance_uid, transfer_syntax_uid, \
+         blob, origin, received_at, state, subject, attributes, content, kept) \
+         SELECT i.sop_instance_uid, i.sha256, i.study_instance_uid, i.series_instance_uid, i.transfer_syntax_uid, i.blob, \
+         i.origin, i.received_at, 'replaced', 'patient', s.attributes, i.content, 1 FROM instances i \
+         JOIN studies s ON s.study_instance_uid = i.study_instance_uid WHERE i.sop_instance_uid = $1 \
+         ON CONFLICT (sop_instance_uid, blob) DO UPDATE SET state = 'replaced', kept = 1",
     )
-    .bind(entry.id.sop_instance_uid.as_str())
-    .bind(&entry.sha256)
-    .bind(entry.id.series.study_instance_uid.as_str())
-    .bind(entry.id.series.series_instance_uid.as_str())
+    .bind(sop_instance_uid)
+    .execute(&mut **change)
+    .await?;
+    sqlx::query("DELETE FROM conflicts WHERE sop_instance_uid = $1 AND blob = $2")
+        .bind(sop_instance_uid)
+        .bind(entry.blob.to_text())
+        .execute(&mut **change)
+        .await?;
+    sqlx::query("UPDATE conflicts SET state = 'replaced' WHERE sop_instance_uid = $1 AND state = 'held'")
+        .bind(sop_instance_uid)
+        .execute(&mut **change)
+        .await?;
+    sqlx::query(
+        "UPDATE instances SET transfer_syntax_uid = $2, sha256 = $3, blob = $4, bytes = $5, instance_number = $6, \
+         origin = $7, received_at = $8, attributes = $9, content = $10 WHERE sop_instance_uid = $1",
+    )
+    .bind(sop_instance_uid)
     .bind(entry.transfer_syntax_uid.as_str())
+    .bind(&entry.sha256)
     .bind(entry.blob.to_text())
+    .bind(entry.bytes)
+    .bind(entry.instance_number)
     .bind(entry.origin.to_string())
     .bind(entry.received_at.as_millisecond())
+    .bind(&entry.attributes.instance)
+    .bind(entry.content.as_str())
+    .execute(&mut **change)
+    .await?;
+    sqlx::query(
+        "UPDATE series SET modality = $3, series_number = $4, attributes = $5, last_received_at = $6, \
+         revision = revision + 1 WHERE study_instance_uid = $1 AND series_instance_uid = $2",
+    )
+    .bind(entry.id.series.study_instance_uid.as_str())
+    .bind(entry.id.series.series_instance_uid.as_str())
+    .bind(&entry.modality)
+    .bind(entry.series_number)
+    .bind(&entry.attributes.series)
+    .bind(entry.received_at.as_millisecond())
+    .execute(&mut **change)
+    .await?;
+    sqlx::query(
+        "UPDATE studies SET patient_id_folded = $2, patient_name_folded = $3, accession_number_folded = $4, \
+         study_date = $5, attributes = $6 WHERE study_instance_uid = $1",
+    )
+    .bind(entry.id.series.study_instance_uid.as_str())
+    .bind(&entry.patient_id_folded)
+    .bind(&entry.patient_name_folded)
+    .bind(&entry.accession_number_folded)
+    .bind(&entry.study_date)
+    .bind(&entry.attributes.study)
     .execute(&mut **change)
     .await?;
     Ok(())

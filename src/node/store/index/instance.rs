@@ -5,8 +5,9 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::blob_name::BlobName;
-use crate::dicom::Uid;
+use crate::dicom::content::{ContentDigest, PixelDigest};
 use crate::dicom::elements::DataSet;
+use crate::dicom::{SeriesId, Uid};
 
 /// An object that came through an interface, already pre-scanned.
 #[derive(Debug, Clone)]
@@ -17,8 +18,12 @@ pub struct ReceivedInstance {
     pub data_set: Bytes,
     /// The same data set, parsed, without Pixel Data.
     pub header: DataSet,
+    /// The digest of its Pixel Data.
+    pub pixels: PixelDigest,
     /// Where it came from.
     pub origin: Origin,
+    /// Its sender may correct what objects say of patient and study.
+    pub may_correct: bool,
 }
 
 /// Where an object came from.
@@ -38,6 +43,11 @@ pub enum Origin {
     },
     /// This node's own analysis.
     Analysis,
+    /// A correction that took effect.
+    Correction {
+        /// Who made it.
+        by: String,
+    },
 }
 
 impl fmt::Display for Origin {
@@ -46,19 +56,47 @@ impl fmt::Display for Origin {
             Self::Dimse { calling_ae, address } => write!(formatter, "C-STORE from {calling_ae} at {address}"),
             Self::Stow { address } => write!(formatter, "STOW-RS from {address}"),
             Self::Analysis => formatter.write_str("analysis"),
+            Self::Correction { by } => write!(formatter, "correction by {by}"),
         }
     }
 }
 
-/// What became of an object.
+/// What became of an object that is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
-    /// It is new and durable.
+    /// It is new.
     New,
-    /// The same bytes were stored before; nothing changed.
+    /// The same content was stored before; nothing changed.
     Already,
-    /// Other bytes are stored under the same SOP Instance UID. This object is kept apart and reported; the first stays.
-    Conflict,
+    /// It corrects the patient or the study of a stored object. The correction waits for the other objects of the study,
+    /// or for a person; until then the stored object stands.
+    Held,
+    /// It took the place of a stored object: its study is corrected.
+    Corrected,
+}
+
+/// What became of an object that was to be filed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filed {
+    /// It is listed.
+    New,
+    /// An object with its identifier is listed; nothing changed.
+    Known(Box<KnownObject>),
+}
+
+/// The object that is listed under an identifier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownObject {
+    /// Its series.
+    pub series: SeriesId,
+    /// The name of the file with its bytes.
+    pub blob: BlobName,
+    /// Transfer syntax it is stored in.
+    pub transfer_syntax_uid: Uid,
+    /// Its content; `None` if an earlier version of the program filed it.
+    pub content: Option<ContentDigest>,
+    /// It is a result of this node.
+    pub is_result: bool,
 }
 
 /// Which stored instances are meant.
@@ -89,4 +127,6 @@ pub struct IndexedInstance {
     pub sha256: String,
     /// The name of the file with its bytes.
     pub blob: BlobName,
+    /// It is a result of this node.
+    pub is_result: bool,
 }

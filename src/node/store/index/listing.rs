@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::blob_name::BlobName;
-use super::instance::{IndexedInstance, Scope, Stored};
+use super::instance::{Filed, IndexedInstance, Origin, Scope};
 use super::unfiled::Unfiled;
 use crate::node::store::error::{Fault, StoreError, during};
 use crate::node::store::handle::Store;
@@ -13,7 +13,7 @@ use crate::node::store::rows::Columns;
 
 impl Store {
     /// Lists an object whose bytes are durable; returns after the commit.
-    pub async fn file(&self, object: Unfiled) -> Result<Stored, StoreError> {
+    pub async fn file(&self, object: Unfiled) -> Result<Filed, StoreError> {
         self.filer.file(object).await
     }
 
@@ -30,7 +30,7 @@ impl Store {
     pub async fn blobs(&self) -> Result<Vec<BlobName>, StoreError> {
         during("listing files of the index", async {
             let mut rows =
-                sqlx::query("SELECT blob FROM instances UNION ALL SELECT blob FROM conflicts").fetch(self.readers());
+                sqlx::query("SELECT blob FROM instances UNION SELECT blob FROM conflicts WHERE kept = 1").fetch(self.readers());
             let mut names: Vec<BlobName> = Vec::new();
             while let Some(row) = rows.try_next().await? {
                 names.push(row.named("blob")?);
@@ -42,10 +42,47 @@ impl Store {
     }
 }
 
+impl Store {
+    /// True if some row refers to a file.
+    pub async fn is_referenced(&self, blob: BlobName) -> Result<bool, StoreError> {
+        during("looking for a file in the index", async {
+            let rows: i64 = sqlx::query_scalar(
+                "SELECT (SELECT COUNT(*) FROM instances WHERE blob = $1) \
+                 + (SELECT COUNT(*) FROM conflicts WHERE blob = $1 AND kept = 1)",
+            )
+            .bind(blob.to_text())
+            .fetch_one(self.readers())
+            .await?;
+            Ok(rows > 0)
+        })
+        .await
+    }
+
+    /// Lists the bytes of an object in the place of damaged ones with the same content.
+    pub async fn heal(&self, object: &Unfiled) -> Result<(), StoreError> {
+        during("listing the file of a healed object", async {
+            let mut change = self.database.begin().await?;
+            sqlx::query(
+                "UPDATE instances SET transfer_syntax_uid = $2, sha256 = $3, blob = $4, bytes = $5 \
+                 WHERE sop_instance_uid = $1",
+            )
+            .bind(object.sop_instance_uid().as_str())
+            .bind(object.transfer_syntax_uid().as_str())
+            .bind(object.sha256())
+            .bind(object.blob().to_text())
+            .bind(object.bytes())
+            .execute(&mut *change)
+            .await?;
+            Ok(change.commit().await?)
+        })
+        .await
+    }
+}
+
 fn listed(scope: &Scope) -> QueryBuilder<Sqlite> {
     let mut statement = QueryBuilder::new(
         "SELECT i.study_instance_uid, i.series_instance_uid, i.sop_instance_uid, i.sop_class_uid, \
-         i.transfer_syntax_uid, i.sha256, i.blob FROM instances i JOIN series e ON \
+         i.transfer_syntax_uid, i.sha256, i.blob, i.origin FROM instances i JOIN series e ON \
          e.study_instance_uid = i.study_instance_uid AND e.series_instance_uid = i.series_instance_uid \
          WHERE i.study_instance_uid = ",
     );
@@ -77,5 +114,6 @@ fn indexed_instance(row: &SqliteRow) -> Result<IndexedInstance, Fault> {
         transfer_syntax_uid: row.uid("transfer_syntax_uid")?,
         sha256: row.try_get("sha256")?,
         blob: row.named("blob")?,
+        is_result: row.try_get::<&str, _>("origin")? == Origin::Analysis.to_string(),
     })
 }

@@ -13,7 +13,7 @@ mod text;
 mod unfiled;
 
 pub use blob_name::BlobName;
-pub(super) use filing::{Filer, file};
-pub use instance::{IndexedInstance, Origin, ReceivedInstance, Scope, Stored};
+pub(super) use filing::{Filer, file, replace};
+pub use instance::{Filed, IndexedInstance, KnownObject, Origin, ReceivedInstance, Scope, Stored};
 pub use query::{Level, Query};
 pub use unfiled::{InstanceId, MissingIdentifier, Unfiled};

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::attributes::{self, IndexedAttributes};
 use super::blob_name::BlobName;
 use super::instance::{Origin, ReceivedInstance};
+use crate::dicom::content::{Content, ContentDigest};
 use crate::dicom::elements::{self, DataSet};
 use crate::dicom::{SeriesId, Uid, hexadecimal};
 
@@ -17,6 +18,7 @@ pub struct Unfiled {
     pub(super) id: InstanceId,
     pub(super) transfer_syntax_uid: Uid,
     pub(super) sha256: String,
+    pub(super) content: ContentDigest,
     pub(super) blob: BlobName,
     pub(super) bytes: i64,
     pub(super) origin: Origin,
@@ -68,12 +70,14 @@ impl Unfiled {
         let sha256 = hexadecimal(&Sha256::digest(&received.data_set));
         let blob = BlobName::of(&sha256, received.transfer_syntax_uid.as_str());
         let header = &received.header;
+        let content = Content { header, pixels: received.pixels }.digest();
         let attributes = IndexedAttributes::of(header);
         let study = attributes::read(&attributes.study);
         let text = |tag| elements::text(&study, tag).unwrap_or_default();
         Self {
             blob,
             sha256,
+            content,
             transfer_syntax_uid: received.transfer_syntax_uid.clone(),
             bytes: received.data_set.len() as i64,
             origin: received.origin.clone(),
@@ -93,6 +97,46 @@ impl Unfiled {
     /// SOP Instance UID.
     pub fn sop_instance_uid(&self) -> &Uid {
         &self.id.sop_instance_uid
+    }
+
+    /// Its series.
+    pub fn series(&self) -> &SeriesId {
+        &self.id.series
+    }
+
+    /// Transfer syntax of its bytes.
+    pub fn transfer_syntax_uid(&self) -> &Uid {
+        &self.transfer_syntax_uid
+    }
+
+    /// SHA-256 of its bytes.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// How many bytes it has.
+    pub fn bytes(&self) -> i64 {
+        self.bytes
+    }
+
+    /// Its content.
+    pub fn content(&self) -> &ContentDigest {
+        &self.content
+    }
+
+    /// Where it came from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// When it came.
+    pub fn received_at(&self) -> Timestamp {
+        self.received_at
+    }
+
+    /// Its attributes of patient and study, as the index writes them.
+    pub fn study_attributes(&self) -> &str {
+        &self.attributes.study
     }
 
     /// The name of the file with its bytes.

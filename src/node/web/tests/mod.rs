@@ -80,7 +80,7 @@ impl Node {
         let storage = StorageConfig { path: folder.path().to_owned(), ..config.storage.clone() };
         let rules = Rules::new(&config.analysis, &config.destinations, false);
         let store = Store::open(&storage, rules).await.expect("store");
-        let archive = Archive::open(&storage, store.clone()).await.expect("archive");
+        let archive = Archive::open(&storage, config.limits, store.clone()).await.expect("archive");
         let heard = Heard::default();
         let packages = testing::packages(["lungs", "1.0.0"], ["embolism", "1.0.0"]);
         let (analysis, state) = watch::channel(Analysis { ready: None, packages, refused: None });

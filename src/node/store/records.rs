@@ -1,0 +1,161 @@
+//! Records of what people and trusted peers changed in the archive: corrections, rejections and their reversal. Each is
+//! a file beside the objects, written first, so that a rebuilt index can be told of it again.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sqlx::Row;
+
+use super::database::Change;
+use super::error::{Fault, StoreError, during};
+use super::handle::Store;
+use super::index::{BlobName, Unfiled, replace};
+use super::rows::{Columns, to_json};
+use crate::dicom::{SeriesId, Uid};
+
+/// A change of what the archive lists, with who made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its name; unique, and in order of time.
+    pub id: String,
+    /// When it was made.
+    pub at: Timestamp,
+    /// Who made it: a peer or a person.
+    pub by: String,
+    /// The study that it changes.
+    pub study_instance_uid: Uid,
+    /// What it changes.
+    #[serde(flatten)]
+    pub change: RecordedChange,
+}
+
+/// What a record changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum RecordedChange {
+    /// Objects with other attributes of patient, study or series took the place of stored ones.
+    Correction {
+        /// Each object with the files of its bytes.
+        objects: Vec<Replacement>,
+        /// Patient or study changed: the results of the study are withdrawn.
+        changes_patient: bool,
+    },
+}
+
+/// The object that is listed under an identifier, before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replacement {
+    /// SOP Instance UID.
+    pub sop_instance_uid: Uid,
+    /// The file of the object that was listed.
+    pub from: BlobName,
+    /// The file of the one that is listed from now on.
+    pub to: BlobName,
+}
+
+impl Record {
+    /// A record of now.
+    pub fn new(by: String, study_instance_uid: Uid, change: RecordedChange) -> Self {
+        let at = Timestamp::now();
+        let id = format!("{:014}-{:08x}", at.as_millisecond(), rand::random::<u32>());
+        Self { id, at, by, study_instance_uid, change }
+    }
+}
+
+impl Store {
+    /// Lists corrected objects in the place of those that they correct, in one transaction: the study, its series and
+    /// their objects have the new attributes, the series are assembled again, and the results of the study are withdrawn
+    /// if its patient or study changed. What was listed stays in the history. A record that is known changes nothing.
+    ///
+    /// `objects` are those of the record; all belong to its study.
+    pub async fn correct(&self, record: &Record, objects: &[Unfiled]) -> Result<(), StoreError> {
+        let RecordedChange::Correction { changes_patient, .. } = &record.change;
+        during("correcting a study", async {
+            let mut change = self.database.begin().await?;
+            if !insert(&mut change, record).await? {
+                return Ok(());
+            }
+            for object in objects {
+                replace(&mut change, object).await?;
+            }
+            if *changes_patient {
+                withdraw_results(&mut change, &record.study_instance_uid).await?;
+            }
+            Ok(change.commit().await?)
+        })
+        .await?;
+        tracing::warn!(
+            study_instance_uid = %record.study_instance_uid,
+            objects = objects.len(),
+            by = record.by,
+            "a study was corrected"
+        );
+        self.announce();
+        Ok(())
+    }
+
+    /// The records of a study, oldest first.
+    pub async fn records(&self, study: &Uid) -> Result<Vec<Record>, StoreError> {
+        during("listing the records of a study", async {
+            let rows = sqlx::query("SELECT record FROM records WHERE study_instance_uid = $1 ORDER BY at, id")
+                .bind(study.as_str())
+                .fetch_all(self.readers())
+                .await?;
+            rows.iter().map(|row| row.json("record")).collect()
+        })
+        .await
+    }
+
+    /// The names of all records that the index was told of.
+    pub async fn record_ids(&self) -> Result<Vec<String>, StoreError> {
+        during("listing records", async {
+            let rows = sqlx::query("SELECT id FROM records ORDER BY id").fetch_all(self.readers()).await?;
+            rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+        })
+        .await
+    }
+
+    /// The series that an object is listed in, if it is.
+    pub async fn series_of_object(&self, sop_instance_uid: &Uid) -> Result<Option<SeriesId>, StoreError> {
+        during("looking up an object", async {
+            let row =
+                sqlx::query("SELECT study_instance_uid, series_instance_uid FROM instances WHERE sop_instance_uid = $1")
+                    .bind(sop_instance_uid.as_str())
+                    .fetch_optional(self.readers())
+                    .await?;
+            row.map(|row| row.series()).transpose()
+        })
+        .await
+    }
+}
+
+/// False if the record is known.
+async fn insert(change: &mut Change, record: &Record) -> Result<bool, Fault> {
+    let kind: &str = (&record.change).into();
+    let inserted = sqlx::query(
+        "INSERT INTO records (id, at, study_instance_uid, kind, record) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(&record.id)
+    .bind(record.at.as_millisecond())
+    .bind(record.study_instance_uid.as_str())
+    .bind(kind)
+    .bind(to_json("record", record)?)
+    .execute(&mut **change)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// Withdraws what the node found in a study: it is neither listed nor delivered any more. Analyses under way end without
+/// results.
+async fn withdraw_results(change: &mut Change, study: &Uid) -> Result<(), Fault> {
+    for statement in [
+        "UPDATE instances SET visibility = 'withdrawn' WHERE study_instance_uid = $1 AND origin = 'analysis'",
+        "DELETE FROM deliveries WHERE state IN ('queued', 'retrying', 'failed') \
+         AND job_id IN (SELECT id FROM jobs WHERE study_instance_uid = $1)",
+        "UPDATE jobs SET withdrawn = 1 WHERE study_instance_uid = $1",
+    ] {
+        sqlx::query(statement).bind(study.as_str()).execute(&mut **change).await?;
+    }
+    Ok(())
+}
