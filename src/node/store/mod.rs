@@ -38,7 +38,7 @@ pub use handle::Store;
 pub use holdings::HeldSeries;
 pub use index::{
     BlobName, IndexedInstance, InstanceId, Level, MissingIdentifier, Origin, Query, ReceivedInstance, Scope, Stored,
-    Unfiled,
+    Unfiled, Visibility,
 };
 pub use reader::StoreReader;
 pub use series::{SeriesMember, UnassembledSeries};
