@@ -177,6 +177,7 @@ pub struct ReportConfig {
     pub single_frame_secondary_capture: bool,
     pub key_slices: usize,
     pub station_name: String,
+    pub list_superseded: bool,
     pub procedure: Concept,
 }
 

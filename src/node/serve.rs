@@ -102,7 +102,10 @@ impl Node {
     /// Opens everything that can fail at the start: errors are reported before anything is accepted.
     pub async fn start(config: Config, listeners: Listeners) -> Result<Self, ServeError> {
         let models = ModelFolder::open(&config.models)?;
-        let rules = Rules::new(&config.analysis, &config.destinations, config.models.allow_demonstration);
+        let rules = Rules {
+            list_superseded: config.report.list_superseded,
+            ..Rules::new(&config.analysis, &config.destinations, config.models.allow_demonstration)
+        };
         let store = Store::open(&config.storage, rules).await?;
         let archive = Archive::open(&config.storage, config.limits, store.clone()).await?;
         let assembly = Assembly::new(store.clone(), &config.study);

@@ -73,7 +73,7 @@ fn any_other_value_is_another_content() {
     let explicit = digest(&object, uids::EXPLICIT_VR_LITTLE_ENDIAN);
     for other in [
         DataElement::new(tags::PATIENT_ID, VR::LO, "A2"),
-        DataElement::new(tags::ROWS, VR::US, PrimitiveValue::from(4_u16)),
+        DataElement::new(tags::IMAGE_POSITION_PATIENT, VR::DS, "1.5\\2\\4"),
         DataElement::new(tags::PIXEL_DATA, VR::OW, PrimitiveValue::U16([1, 2, 3, 4].as_slice().into())),
         DataElement::new(
             tags::PROCEDURE_CODE_SEQUENCE,

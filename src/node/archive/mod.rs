@@ -26,4 +26,6 @@ pub use stored::StoredInstance;
 #[cfg(test)]
 pub(in crate::node) mod testing;
 #[cfg(test)]
+mod identity_tests;
+#[cfg(test)]
 mod tests;

@@ -26,7 +26,7 @@ impl RecordFiles {
     }
 
     /// Makes a record durable.
-    fn write(&self, record: &Record) -> Result<(), ArchiveError> {
+    pub(super) fn write(&self, record: &Record) -> Result<(), ArchiveError> {
         let path = self.folder.join(format!("{}.json", record.id));
         let draft = path.with_extension("tmp");
         let text = serde_json::to_vec_pretty(record).map_err(|error| ArchiveError::Record(path.clone(), error))?;

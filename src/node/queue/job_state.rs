@@ -204,6 +204,7 @@ mod tests {
             lease: Duration::from_secs(160),
             destinations: BTreeMap::new(),
             deliver_demonstrations: false,
+            list_superseded: false,
         }
     }
 

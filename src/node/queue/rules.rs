@@ -18,6 +18,8 @@ pub struct Rules {
     pub destinations: BTreeMap<String, Patience>,
     /// Deliver what a demonstration package made.
     pub deliver_demonstrations: bool,
+    /// Let a search list superseded results.
+    pub list_superseded: bool,
 }
 
 /// When a delivery to a destination is given up.
@@ -48,6 +50,7 @@ impl Rules {
             lease: Duration::from_secs(analysis.timeout_seconds + 60),
             destinations: destinations.iter().map(|one| (one.name.clone(), Patience::of(one))).collect(),
             deliver_demonstrations: allow_demonstration,
+            list_superseded: false,
         }
     }
 

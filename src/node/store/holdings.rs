@@ -92,7 +92,8 @@ impl StoreReader {
 
     async fn blobs_of(&self, series: &SeriesId) -> Result<BTreeMap<Uid, BlobName>, Fault> {
         let rows = sqlx::query(
-            "SELECT sop_instance_uid, blob FROM instances WHERE study_instance_uid = $1 AND series_instance_uid = $2",
+            "SELECT sop_instance_uid, blob FROM instances WHERE study_instance_uid = $1 AND series_instance_uid = $2 \
+             AND visibility = 'current'",
         )
         .bind(series.study_instance_uid.as_str())
         .bind(series.series_instance_uid.as_str())

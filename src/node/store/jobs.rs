@@ -14,11 +14,11 @@ use crate::dicom::{SeriesId, Uid};
 use crate::engine::pipeline::{AnalysisSummary, ResultKind, ResultReference};
 use crate::node::queue::{Job, JobEvent, JobId, JobState, Member, Selection, instances_sha256};
 
-/// True of a job whose series has a newer one, of more instances.
+/// True of a job whose series has a newer one, of more instances, and of one whose images were corrected since.
 macro_rules! outdated {
     () => {
-        "EXISTS (SELECT 1 FROM jobs newer WHERE newer.study_instance_uid = jobs.study_instance_uid \
-         AND newer.series_instance_uid = jobs.series_instance_uid AND newer.version > jobs.version)"
+        "(jobs.withdrawn = 1 OR EXISTS (SELECT 1 FROM jobs newer WHERE newer.study_instance_uid = jobs.study_instance_uid \
+         AND newer.series_instance_uid = jobs.series_instance_uid AND newer.version > jobs.version))"
     };
 }
 

@@ -41,7 +41,7 @@ pub use handle::Store;
 pub use holdings::HeldSeries;
 pub use index::{
     BlobName, Filed, IndexedInstance, InstanceId, KnownObject, Level, MissingIdentifier, Origin, Query, ReceivedInstance,
-    Scope, Stored, Unfiled,
+    Scope, Stored, Unfiled, Visibility,
 };
 pub use reader::StoreReader;
 pub use records::{Record, RecordedChange, Replacement};

@@ -61,12 +61,12 @@ impl Store {
         .await
     }
 
-    /// What assembly wants to know of the instances of a series, in order of instance number.
+    /// What assembly wants to know of the current instances of a series, in order of instance number.
     pub async fn members(&self, series: &SeriesId) -> Result<Vec<SeriesMember>, StoreError> {
         during("listing the instances of a series", async {
             let mut rows = sqlx::query(
                 "SELECT sop_instance_uid, sop_class_uid, sha256, attributes FROM instances \
-                 WHERE study_instance_uid = $1 AND series_instance_uid = $2 \
+                 WHERE study_instance_uid = $1 AND series_instance_uid = $2 AND visibility = 'current' \
                  ORDER BY COALESCE(instance_number, 2147483648), sop_instance_uid",
             )
             .bind(series.study_instance_uid.as_str())

@@ -33,7 +33,8 @@ impl Store {
     pub async fn studies(&self, limit: u32) -> Result<Vec<StudyView>, StoreError> {
         during("listing studies", async {
             let rows = sqlx::query(
-                "SELECT study_instance_uid, received_at FROM studies \
+                "SELECT study_instance_uid, received_at FROM studies WHERE EXISTS (SELECT 1 FROM instances i \
+                 WHERE i.study_instance_uid = studies.study_instance_uid AND i.visibility = 'current') \
                  ORDER BY received_at DESC, study_instance_uid LIMIT $1",
             )
             .bind(limit)
@@ -88,13 +89,15 @@ impl Store {
         let rows = sqlx::query(
             "SELECT e.series_instance_uid, e.modality, e.revision > e.assembled_revision AS receiving, \
              (SELECT COUNT(*) FROM instances i WHERE i.study_instance_uid = e.study_instance_uid \
-             AND i.series_instance_uid = e.series_instance_uid) AS instances, \
+             AND i.series_instance_uid = e.series_instance_uid AND i.visibility = 'current') AS instances, \
              j.id AS job, j.state, COALESCE(j.attempts, 0) AS attempts, j.error, j.summary FROM series e \
              LEFT JOIN jobs j ON j.study_instance_uid = e.study_instance_uid \
              AND j.series_instance_uid = e.series_instance_uid \
              AND j.version = (SELECT MAX(n.version) FROM jobs n WHERE n.study_instance_uid = e.study_instance_uid \
              AND n.series_instance_uid = e.series_instance_uid) \
-             WHERE e.study_instance_uid = $1 AND e.own_results = 0 \
+             WHERE e.study_instance_uid = $1 AND e.own_results = 0 AND EXISTS (SELECT 1 FROM instances i \
+             WHERE i.study_instance_uid = e.study_instance_uid AND i.series_instance_uid = e.series_instance_uid \
+             AND i.visibility = 'current') \
              AND (j.id IS NOT NULL OR e.assembled_revision < e.revision) \
              ORDER BY COALESCE(e.series_number, 2147483648), e.series_instance_uid",
         )

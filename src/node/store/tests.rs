@@ -1,6 +1,7 @@
 mod opening;
 mod refusals;
 mod refused_objects;
+mod visibility;
 
 use std::time::Duration;
 

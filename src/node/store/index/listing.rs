@@ -7,6 +7,7 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 use super::blob_name::BlobName;
 use super::instance::{Filed, IndexedInstance, Origin, Scope};
 use super::unfiled::Unfiled;
+use super::visibility::also_listed;
 use crate::node::store::error::{Fault, StoreError, during};
 use crate::node::store::handle::Store;
 use crate::node::store::rows::Columns;
@@ -17,7 +18,8 @@ impl Store {
         self.filer.file(object).await
     }
 
-    /// The instances of a scope, in order of series and instance number; empty if there is nothing.
+    /// The instances of a scope that can be retrieved, in order of series and instance number; empty if there is nothing.
+    /// A superseded result is found by its own identifier alone.
     pub async fn instances(&self, scope: &Scope) -> Result<Vec<IndexedInstance>, StoreError> {
         during("listing instances of the index", async {
             let rows = listed(scope).build().fetch_all(self.readers()).await?;
@@ -91,7 +93,9 @@ fn listed(scope: &Scope) -> QueryBuilder<Sqlite> {
         Scope::Series(study, series) => (study, Some(series), None),
         Scope::Instance(study, series, instance) => (study, Some(series), Some(instance)),
     };
+    let superseded = also_listed(instance.is_some());
     statement.push_bind(study.to_string());
+    statement.push(" AND (i.visibility = 'current' OR i.visibility = ").push_bind(superseded).push(")");
     if let Some(series) = series {
         statement.push(" AND i.series_instance_uid = ").push_bind(series.to_string());
     }

@@ -11,9 +11,12 @@ mod query;
 mod search;
 mod text;
 mod unfiled;
+mod visibility;
 
 pub use blob_name::BlobName;
 pub(super) use filing::{Filer, file, replace};
 pub use instance::{Filed, IndexedInstance, KnownObject, Origin, ReceivedInstance, Scope, Stored};
 pub use query::{Level, Query};
 pub use unfiled::{InstanceId, MissingIdentifier, Unfiled};
+pub use visibility::Visibility;
+pub(super) use visibility::set_visibility;

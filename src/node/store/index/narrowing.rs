@@ -7,21 +7,28 @@ use sqlx::{QueryBuilder, Sqlite};
 use super::matching;
 use super::query::{Level, Query};
 
-/// A statement whose rows hold every match of the query, and as few others as SQL can manage.
-pub(super) fn narrowed(level: Level, query: &Query) -> QueryBuilder<Sqlite> {
+/// A statement whose rows hold every match of the query, and as few others as SQL can manage. What is not current is
+/// left out, but for instances whose visibility is `also_listed`.
+pub(super) fn narrowed(level: Level, query: &Query, also_listed: Option<&'static str>) -> QueryBuilder<Sqlite> {
     let mut statement = QueryBuilder::new(match level {
-        Level::Study => "SELECT s.attributes FROM studies s WHERE 1 = 1",
+        Level::Study => {
+            "SELECT s.attributes FROM studies s WHERE EXISTS (SELECT 1 FROM instances i \
+             WHERE i.study_instance_uid = s.study_instance_uid AND "
+        }
         Level::Series => {
             "SELECT s.attributes, e.attributes FROM series e \
-             JOIN studies s ON s.study_instance_uid = e.study_instance_uid WHERE 1 = 1"
+             JOIN studies s ON s.study_instance_uid = e.study_instance_uid \
+             WHERE EXISTS (SELECT 1 FROM instances i WHERE i.study_instance_uid = e.study_instance_uid \
+             AND i.series_instance_uid = e.series_instance_uid AND "
         }
         Level::Instance => {
             "SELECT s.attributes, e.attributes, i.attributes FROM instances i \
              JOIN series e ON e.study_instance_uid = i.study_instance_uid \
              AND e.series_instance_uid = i.series_instance_uid \
-             JOIN studies s ON s.study_instance_uid = i.study_instance_uid WHERE 1 = 1"
+             JOIN studies s ON s.study_instance_uid = i.study_instance_uid WHERE ("
         }
     });
+    statement.push("(i.visibility = 'current' OR i.visibility = ").push_bind(also_listed).push("))");
     for (tag, pattern) in query.matching.iter().filter(|(_, pattern)| !matching::is_universal(pattern)) {
         narrow(&mut statement, level, *tag, pattern);
     }
@@ -39,12 +46,14 @@ pub(super) fn narrowed(level: Level, query: &Query) -> QueryBuilder<Sqlite> {
     statement
 }
 
-const SERIES_OF_STUDY: &str =
-    " AND EXISTS (SELECT 1 FROM series x WHERE x.study_instance_uid = s.study_instance_uid AND ";
-const INSTANCE_OF_STUDY: &str =
-    " AND EXISTS (SELECT 1 FROM instances x WHERE x.study_instance_uid = s.study_instance_uid AND ";
+// What can be retrieved counts here: a study is found by the identifier of a superseded result.
+const SERIES_OF_STUDY: &str = " AND EXISTS (SELECT 1 FROM series x WHERE x.study_instance_uid = s.study_instance_uid AND EXISTS (SELECT 1 \
+     FROM instances v WHERE v.study_instance_uid = x.study_instance_uid \
+     AND v.series_instance_uid = x.series_instance_uid AND v.visibility IN ('current', 'superseded')) AND ";
+const INSTANCE_OF_STUDY: &str = " AND EXISTS (SELECT 1 FROM instances x WHERE x.study_instance_uid = s.study_instance_uid \
+     AND x.visibility IN ('current', 'superseded') AND ";
 const INSTANCE_OF_SERIES: &str = " AND EXISTS (SELECT 1 FROM instances x WHERE x.study_instance_uid = e.study_instance_uid \
-     AND x.series_instance_uid = e.series_instance_uid AND ";
+     AND x.series_instance_uid = e.series_instance_uid AND x.visibility IN ('current', 'superseded') AND ";
 
 fn narrow(statement: &mut QueryBuilder<Sqlite>, level: Level, tag: Tag, pattern: &str) {
     let uids: Vec<&str> = matching::list(pattern).collect();

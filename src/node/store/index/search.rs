@@ -12,6 +12,7 @@ use super::attributes::{self, is_returned, level_of};
 use super::matching;
 use super::narrowing::narrowed;
 use super::query::{Level, Query};
+use super::visibility::also_listed;
 use crate::dicom::elements::{DataSet, text};
 use crate::node::store::error::{Fault, StoreError, during};
 use crate::node::store::handle::Store;
@@ -25,7 +26,7 @@ impl Store {
 
     async fn search(&self, level: Level, query: &Query) -> Result<Vec<DataSet>, Fault> {
         let limit = query.limit.map_or(usize::MAX, |limit| limit as usize);
-        let mut statement = narrowed(level, query);
+        let mut statement = narrowed(level, query, self.also_listed());
         let mut rows = statement.build().fetch(self.readers());
         let mut found = Vec::new();
         let mut to_skip = query.offset;
@@ -61,7 +62,9 @@ impl Store {
         if level == Level::Study || wanted(tags::MODALITIES_IN_STUDY) {
             let modalities = self
                 .distinct(
-                    "SELECT DISTINCT modality FROM series WHERE study_instance_uid = $1 ORDER BY modality",
+                    "SELECT DISTINCT e.modality FROM series e WHERE e.study_instance_uid = $1 AND EXISTS (SELECT 1 \
+                     FROM instances i WHERE i.study_instance_uid = $1 AND i.series_instance_uid = e.series_instance_uid \
+                     AND (i.visibility = 'current' OR i.visibility = $2)) ORDER BY e.modality",
                     &study,
                 )
                 .await?;
@@ -70,7 +73,8 @@ impl Store {
         if wanted(tags::SOP_CLASSES_IN_STUDY) {
             let classes = self
                 .distinct(
-                    "SELECT DISTINCT sop_class_uid FROM instances WHERE study_instance_uid = $1 ORDER BY sop_class_uid",
+                    "SELECT DISTINCT sop_class_uid FROM instances WHERE study_instance_uid = $1 \
+                     AND (visibility = 'current' OR visibility = $2) ORDER BY sop_class_uid",
                     &study,
                 )
                 .await?;
@@ -78,10 +82,11 @@ impl Store {
         }
         if level == Level::Study || wanted(tags::NUMBER_OF_STUDY_RELATED_INSTANCES) {
             let (series, instances): (i64, i64) = sqlx::query_as(
-                "SELECT (SELECT COUNT(*) FROM series WHERE study_instance_uid = $1), \
-                 (SELECT COUNT(*) FROM instances WHERE study_instance_uid = $1)",
+                "SELECT COUNT(DISTINCT series_instance_uid), COUNT(*) FROM instances WHERE study_instance_uid = $1 \
+                 AND (visibility = 'current' OR visibility = $2)",
             )
             .bind(&study)
+            .bind(self.also_listed())
             .fetch_one(self.readers())
             .await?;
             put_count(data_set, tags::NUMBER_OF_STUDY_RELATED_SERIES, series);
@@ -90,10 +95,12 @@ impl Store {
         if level == Level::Series {
             let series = text(data_set, tags::SERIES_INSTANCE_UID).unwrap_or_default();
             let instances: i64 = sqlx::query_scalar(
-                "SELECT COUNT(*) FROM instances WHERE study_instance_uid = $1 AND series_instance_uid = $2",
+                "SELECT COUNT(*) FROM instances WHERE study_instance_uid = $1 AND series_instance_uid = $2 \
+                 AND (visibility = 'current' OR visibility = $3)",
             )
             .bind(&study)
             .bind(&series)
+            .bind(self.also_listed())
             .fetch_one(self.readers())
             .await?;
             put_count(data_set, tags::NUMBER_OF_SERIES_RELATED_INSTANCES, instances);
@@ -101,8 +108,13 @@ impl Store {
         Ok(())
     }
 
+    fn also_listed(&self) -> Option<&'static str> {
+        also_listed(self.rules.list_superseded)
+    }
+
     async fn distinct(&self, sql: &'static str, study_instance_uid: &str) -> Result<Vec<String>, Fault> {
-        let values: Vec<String> = sqlx::query_scalar(sql).bind(study_instance_uid).fetch_all(self.readers()).await?;
+        let values: Vec<String> =
+            sqlx::query_scalar(sql).bind(study_instance_uid).bind(self.also_listed()).fetch_all(self.readers()).await?;
         Ok(values.into_iter().filter(|value| !value.is_empty()).collect())
     }
 }

@@ -1,0 +1,202 @@
+//! Objects whose SOP Instance UID is known: duplicates, corrections, conflicts, damage.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use dicom_core::VR;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::Tag;
+use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
+use jiff::Timestamp;
+
+use super::testing::{archive, limits, open, slice, storage, uid};
+use super::*;
+use crate::dicom::content;
+use crate::dicom::elements::text;
+use crate::node::store::{Record, RecordedChange, Replacement, StudyConflict};
+
+const STUDY: &str = "1.1";
+const SERIES: &str = "1.2";
+
+type Texts<'a> = &'a [(Tag, VR, &'a str)];
+
+const CORRECTED: Texts = &[(tags::PATIENT_ID, VR::LO, "P-2"), (tags::PATIENT_NAME, VR::PN, "Roe^Jane")];
+
+fn trusted(number: u16, more: Texts) -> ReceivedInstance {
+    ReceivedInstance { may_correct: true, ..slice(STUDY, SERIES, number, more) }
+}
+
+/// The same object as another sender would encode it.
+fn encoded_as(object: &ReceivedInstance, transfer_syntax_uid: &str) -> ReceivedInstance {
+    let mut bytes = Vec::new();
+    let syntax = TransferSyntaxRegistry.get(transfer_syntax_uid).expect("known");
+    object.header.write_dataset_with_ts(&mut bytes, syntax).expect("write");
+    let (header, pixels) = content::read(&bytes, transfer_syntax_uid, &limits()).expect("read");
+    let transfer_syntax_uid = uid(transfer_syntax_uid);
+    ReceivedInstance { transfer_syntax_uid, data_set: Bytes::from(bytes), header, pixels, ..object.clone() }
+}
+
+async fn with_slices(count: u16) -> (tempfile::TempDir, Archive) {
+    let (folder, archive) = archive().await;
+    for number in 1..=count {
+        archive.store(slice(STUDY, SERIES, number, &[])).await.expect("store");
+    }
+    (folder, archive)
+}
+
+async fn conflict_of(archive: &Archive, object: ReceivedInstance) -> Conflict {
+    match archive.store(object).await {
+        Err(ArchiveError::Conflict(conflict)) => conflict,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn conflicts(archive: &Archive) -> Vec<StudyConflict> {
+    archive.index().study_conflicts(9, Timestamp::now()).await.expect("conflicts")
+}
+
+/// Patient IDs by which a search finds the study.
+async fn patients(archive: &Archive) -> Vec<String> {
+    let mut found = Vec::new();
+    for patient in ["P-1", "P-2"] {
+        let query = Query { matching: vec![(tags::PATIENT_ID, patient.to_owned())], ..Query::default() };
+        let answers = archive.find(Level::Study, &query).await.expect("find");
+        found.extend(answers.iter().filter_map(|answer| text(answer, tags::PATIENT_ID)));
+    }
+    found
+}
+
+fn files(folder: &Path) -> usize {
+    let shards = std::fs::read_dir(folder.join("blobs")).expect("blobs");
+    shards.map(|shard| std::fs::read_dir(shard.expect("shard").path()).expect("list").count()).sum()
+}
+
+#[tokio::test]
+async fn the_same_content_in_another_encoding_or_from_a_router_is_a_duplicate() {
+    let (folder, archive) = with_slices(1).await;
+    let object = slice(STUDY, SERIES, 1, &[]);
+    for syntax in [uids::IMPLICIT_VR_LITTLE_ENDIAN, "1.2.840.10008.1.2.2"] {
+        assert_eq!(archive.store(encoded_as(&object, syntax)).await.expect("store"), Stored::Already, "{syntax}");
+    }
+    let routed = slice(STUDY, SERIES, 1, &[(tags::RETRIEVE_AE_TITLE, VR::AE, "ROUTER")]);
+    assert_eq!(archive.store(routed).await.expect("store"), Stored::Already);
+    let routed = slice(STUDY, SERIES, 1, &[(tags::INSTITUTION_NAME, VR::LO, "Hospital")]);
+    assert_eq!(archive.store(routed).await.expect("store"), Stored::Already);
+    assert_eq!((files(folder.path()), conflicts(&archive).await.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn another_image_under_a_known_identifier_is_a_failure_that_is_shown_and_costs_nothing() {
+    let (folder, archive) = with_slices(1).await;
+    let moved = || slice(STUDY, SERIES, 1, &[(tags::IMAGE_POSITION_PATIENT, VR::DS, "0\\0\\99")]);
+    assert_eq!(conflict_of(&archive, moved()).await, Conflict::Image);
+    assert_eq!(conflict_of(&archive, moved()).await, Conflict::Image);
+    let other_series = slice(STUDY, "7.7", 1, &[(tags::SOP_INSTANCE_UID, VR::UI, "1.2.1")]);
+    assert_eq!(conflict_of(&archive, other_series).await, Conflict::Address);
+    assert_eq!(files(folder.path()), 1);
+    let [conflict] = &conflicts(&archive).await[..] else { panic!("one study") };
+    assert_eq!((conflict.held, conflict.refused), (0, 2));
+    let trusted = ReceivedInstance { may_correct: true, ..moved() };
+    assert_eq!(conflict_of(&archive, trusted).await, Conflict::Image, "trust does not reach so far");
+}
+
+#[tokio::test]
+async fn a_changed_patient_is_held_until_a_person_accepts_the_study() {
+    let (_folder, archive) = with_slices(2).await;
+    for number in 1..=2 {
+        assert_eq!(conflict_of(&archive, slice(STUDY, SERIES, number, CORRECTED)).await, Conflict::Held);
+    }
+    assert_eq!(patients(&archive).await, ["P-1"], "nothing has changed");
+    let [conflict] = &conflicts(&archive).await[..] else { panic!("one study") };
+    assert_eq!((conflict.held, conflict.refused, conflict.outstanding), (2, 0, 0));
+    let differing = conflict.differing.iter().map(|one| (&*one.attribute, &*one.stored, &*one.received));
+    let expected = [("PatientName", "Doe^Jane", "Roe^Jane"), ("PatientID", "P-1", "P-2")];
+    assert_eq!(differing.collect::<Vec<_>>(), expected);
+
+    assert_eq!(archive.accept_held(&uid(STUDY), "a person").await.expect("accept"), 2);
+    assert_eq!(patients(&archive).await, ["P-2"], "the right patient alone");
+    assert!(conflicts(&archive).await.is_empty());
+    let unassembled = archive.index().unassembled().await.expect("unassembled");
+    assert_eq!(unassembled.len(), 1, "it is analysed again");
+    let instances = archive.instances(&Scope::Study(uid(STUDY))).await.expect("instances");
+    let file = dicom_object::open_file(&instances[0].path).expect("file");
+    assert_eq!(text(&file, tags::PATIENT_ID).as_deref(), Some("P-2"));
+    let records = archive.index().records(&uid(STUDY)).await.expect("records");
+    assert_eq!((records.len(), records[0].by.as_str()), (1, "a person"));
+    // What was before is a duplicate of nothing now: sent again, it would take the correction back.
+    assert_eq!(conflict_of(&archive, slice(STUDY, SERIES, 1, &[])).await, Conflict::Held);
+}
+
+#[tokio::test]
+async fn a_person_can_refuse_what_is_held() {
+    let (_folder, archive) = with_slices(1).await;
+    conflict_of(&archive, slice(STUDY, SERIES, 1, CORRECTED)).await;
+    assert_eq!(archive.refuse_held(&uid(STUDY)).await.expect("refuse"), 1);
+    assert_eq!(archive.accept_held(&uid(STUDY), "a person").await.expect("accept"), 0);
+    assert_eq!(patients(&archive).await, ["P-1"]);
+}
+
+#[tokio::test]
+async fn a_trusted_correction_takes_effect_when_the_whole_study_has_come_again() {
+    let (_folder, archive) = with_slices(3).await;
+    assert_eq!(archive.store(trusted(1, CORRECTED)).await.expect("store"), Stored::Held);
+    assert_eq!(archive.store(trusted(2, CORRECTED)).await.expect("store"), Stored::Held);
+    assert_eq!(archive.store(trusted(2, CORRECTED)).await.expect("again"), Stored::Held);
+    assert_eq!(patients(&archive).await, ["P-1"]);
+    assert_eq!(conflicts(&archive).await[0].outstanding, 1);
+    assert_eq!(archive.store(trusted(3, CORRECTED)).await.expect("store"), Stored::Corrected);
+    assert_eq!(patients(&archive).await, ["P-2"]);
+    assert_eq!(archive.store(trusted(1, CORRECTED)).await.expect("store"), Stored::Already);
+}
+
+#[tokio::test]
+async fn trusted_objects_that_disagree_correct_nothing() {
+    let (_folder, archive) = with_slices(2).await;
+    assert_eq!(archive.store(trusted(1, CORRECTED)).await.expect("store"), Stored::Held);
+    let other = &[(tags::PATIENT_ID, VR::LO, "P-3")];
+    assert_eq!(archive.store(trusted(2, other)).await.expect("store"), Stored::Held);
+    assert_eq!(patients(&archive).await, ["P-1"]);
+}
+
+#[tokio::test]
+async fn a_stray_slice_that_is_sent_right_is_mended_at_once() {
+    let (_folder, archive) = with_slices(2).await;
+    archive.store(slice(STUDY, SERIES, 3, CORRECTED)).await.expect("the stray slice");
+    assert_eq!(archive.store(trusted(3, &[])).await.expect("sent right"), Stored::Corrected);
+    for instance in archive.instances(&Scope::Study(uid(STUDY))).await.expect("instances") {
+        let file = dicom_object::open_file(&instance.path).expect("file");
+        assert_eq!(text(&file, tags::PATIENT_ID).as_deref(), Some("P-1"));
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_object_is_healed_by_sending_it_again() {
+    let (_folder, archive) = with_slices(1).await;
+    let path = archive.instances(&Scope::Study(uid(STUDY))).await.expect("instances")[0].path.clone();
+    let mut bytes = std::fs::read(&path).expect("read");
+    *bytes.last_mut().expect("bytes") ^= 1;
+    std::fs::write(&path, &bytes).expect("damage");
+    let other = slice(STUDY, SERIES, 1, CORRECTED);
+    assert_eq!(conflict_of(&archive, other).await, Conflict::Damaged, "nobody knows in what it differs");
+    let again = encoded_as(&slice(STUDY, SERIES, 1, &[]), uids::IMPLICIT_VR_LITTLE_ENDIAN);
+    assert_eq!(archive.store(again.clone()).await.expect("store"), Stored::Already);
+    let healed = &archive.instances(&Scope::Study(uid(STUDY))).await.expect("instances")[0];
+    assert!(std::fs::read(&healed.path).expect("read").ends_with(&again.data_set));
+    assert_eq!(healed.transfer_syntax_uid.as_str(), uids::IMPLICIT_VR_LITTLE_ENDIAN);
+}
+
+#[tokio::test]
+async fn a_record_that_the_index_does_not_know_is_applied_at_the_next_start() {
+    let (folder, archive) = with_slices(1).await;
+    conflict_of(&archive, slice(STUDY, SERIES, 1, CORRECTED)).await;
+    let held = archive.index().held_objects(&uid(STUDY)).await.expect("held").remove(0);
+    let replacement = Replacement { sop_instance_uid: held.sop_instance_uid, from: held.listed, to: held.blob };
+    let change = RecordedChange::Correction { objects: vec![replacement], changes_patient: true };
+    let record = Record::new("a person".to_owned(), uid(STUDY), change);
+    archive.records.write(&record).expect("written, and then the node died");
+    archive.close().await;
+    drop(archive);
+    let archive = open(&storage(folder.path())).await;
+    assert_eq!(patients(&archive).await, ["P-2"]);
+    assert_eq!(archive.index().records(&uid(STUDY)).await.expect("records"), [record]);
+}
