@@ -130,7 +130,7 @@ pub enum Gauge {
     /// What the archive holds, results included, by kind (study, series, instance)
     #[strum(serialize = "pe_node_archived")]
     Archived,
-    /// Objects kept apart because another had their identifier
+    /// Objects that came under the identifier of another one, by state (held, refused, replaced)
     #[strum(serialize = "pe_node_conflicts")]
     Conflicts,
     /// Series whose instances may still arrive

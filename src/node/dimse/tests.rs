@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::dicom::bounded::{EXPLICIT_VR_BIG_ENDIAN, Limits};
 use crate::dicom::{AeTitle, SeriesId, Uid};
 use crate::node::archive::testing::open;
-use crate::node::archive::{Archive, Scope, Stored};
+use crate::node::archive::{Archive, Conflict, Scope, Stored};
 use crate::node::arrivals::{Feed, StoreEvents};
 use crate::node::shutdown::Shutdown;
 use crate::testing::test_data;
@@ -182,14 +182,15 @@ async fn objects_are_durable_when_acknowledged_and_assembly_hears_of_them() {
 }
 
 #[tokio::test]
-async fn other_bytes_under_a_known_uid_are_kept_apart_with_a_warning() {
+async fn another_patient_under_a_known_identifier_is_a_failure_that_the_sender_sees() {
     let node = Node::start(&[]).await;
     let first = write(slice(1), uids::EXPLICIT_VR_LITTLE_ENDIAN, &node.file("first"));
     let mut changed = slice(1);
     changed.put(DataElement::new(tags::PATIENT_ID, VR::LO, "P-2"));
     let second = write(changed, uids::EXPLICIT_VR_LITTLE_ENDIAN, &node.file("second"));
     let outcomes = node.send(&[first, second]).await;
-    assert_eq!(outcomes, [SendOutcome::Stored(Status::SUCCESS), SendOutcome::Stored(Status::COERCION)]);
+    let failure = SendOutcome::Refused(Status::IDENTIFIER_TAKEN, Conflict::Held.to_string());
+    assert_eq!(outcomes, [SendOutcome::Stored(Status::SUCCESS), failure]);
 }
 
 #[tokio::test]

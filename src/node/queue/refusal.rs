@@ -39,8 +39,9 @@ impl RefusalCause {
     /// What became of the object, for people.
     fn outcome(self) -> &'static str {
         match self {
-            Self::Conflict | Self::ConflictInSeries => "kept apart",
-            Self::Full | Self::Fault | Self::Unreadable | Self::Contradiction | Self::OtherStudy => {
+            Self::ConflictInSeries => "refused or held on arrival",
+            Self::Conflict
+            | Self::Full | Self::Fault | Self::Unreadable | Self::Contradiction | Self::OtherStudy => {
                 "refused on arrival"
             }
         }
@@ -122,12 +123,16 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_apart_was_not_refused_and_within_its_series_it_may_be_a_copy() {
+    fn what_has_a_known_identifier_may_be_a_copy_within_its_series() {
         let at = "2026-11-30T10:02:01Z".parse::<Timestamp>().expect("a time");
-        let explanation = "kept apart, at 2026-11-30 10:02 UTC: another object has the same SOP Instance UID";
-        for (cause, lacked) in [(RefusalCause::Conflict, true), (RefusalCause::ConflictInSeries, false)] {
+        for (cause, outcome, lacked) in [
+            (RefusalCause::Conflict, "refused on arrival", true),
+            (RefusalCause::ConflictInSeries, "refused or held on arrival", false),
+        ] {
             let refused = Refused::from(&RefusedImages { cause, images: 1, first_at: at, last_at: at });
-            assert_eq!(refused, Refused { images: 1, explanation: explanation.to_owned(), lacked });
+            let explanation =
+                format!("{outcome}, at 2026-11-30 10:02 UTC: another object has the same SOP Instance UID");
+            assert_eq!(refused, Refused { images: 1, explanation, lacked });
         }
     }
 }

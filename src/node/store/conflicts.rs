@@ -20,7 +20,21 @@ use crate::dicom::elements::{self, DataSet};
 use crate::dicom::Uid;
 
 /// What became of an object that is not the one that is listed under its identifier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
+#[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum ConflictState {
     /// It waits for the rest of its study, or for a person.

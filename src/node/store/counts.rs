@@ -6,6 +6,7 @@ use serde::Serialize;
 use sqlx::Row;
 use strum::VariantArray;
 
+use super::conflicts::ConflictState;
 use super::error::{Fault, StoreError, during};
 use super::handle::Store;
 use super::rows::Columns;
@@ -20,8 +21,8 @@ pub struct Counts {
     pub series: u64,
     /// Instances in the archive, results included.
     pub instances: u64,
-    /// Objects kept apart because another had their identifier.
-    pub conflicts: u64,
+    /// Objects that came under the identifier of another one, by what became of them.
+    pub conflicts: BTreeMap<ConflictState, u64>,
     /// Series whose instances may still arrive.
     pub receiving: u64,
     /// Jobs by state; every state has an entry.
@@ -36,7 +37,7 @@ impl Store {
         during("counting", async {
             let row = sqlx::query(
                 "SELECT (SELECT COUNT(*) FROM studies) AS studies, (SELECT COUNT(*) FROM series) AS series, \
-                 (SELECT COUNT(*) FROM instances) AS instances, (SELECT COUNT(*) FROM conflicts) AS conflicts, \
+                 (SELECT COUNT(*) FROM instances) AS instances, \
                  (SELECT COUNT(*) FROM series WHERE assembled_revision < revision AND own_results = 0) AS receiving",
             )
             .fetch_one(self.readers())
@@ -45,13 +46,22 @@ impl Store {
                 studies: row.count("studies")?,
                 series: row.count("series")?,
                 instances: row.count("instances")?,
-                conflicts: row.count("conflicts")?,
+                conflicts: self.conflicts_by_state().await?,
                 receiving: row.count("receiving")?,
                 jobs: self.jobs_by_state().await?,
                 deliveries: self.deliveries_by_state().await?,
             })
         })
         .await
+    }
+
+    async fn conflicts_by_state(&self) -> Result<BTreeMap<ConflictState, u64>, Fault> {
+        let mut counts = none_of_each();
+        let rows = sqlx::query("SELECT state, COUNT(*) AS objects FROM conflicts GROUP BY state");
+        for row in rows.fetch_all(self.readers()).await? {
+            counts.insert(row.named("state")?, row.count("objects")?);
+        }
+        Ok(counts)
     }
 
     async fn jobs_by_state(&self) -> Result<BTreeMap<JobState, u64>, Fault> {

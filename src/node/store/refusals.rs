@@ -162,8 +162,8 @@ async fn insert(database: &Database, objects: &HashMap<(SeriesId, Uid), Noted>) 
     .await
 }
 
-/// What was refused of a series and did not come into it since, by the last cause of each object. Objects that were kept
-/// apart, because another object has their identifier, count among them, each by itself. Of those whose identifier is
+/// What was refused of a series and did not come into it since, by the last cause of each object. Objects that were refused
+/// or held, because another object has their identifier, count among them, each by itself. Of those whose identifier is
 /// that of an object of the same series nobody knows whether the series lacks them: they have a cause of their own.
 pub(super) async fn of_series(change: &mut Change, series: &SeriesId) -> Result<Vec<RefusedImages>, Fault> {
     let rows = sqlx::query(
@@ -174,7 +174,8 @@ pub(super) async fn of_series(change: &mut Change, series: &SeriesId) -> Result<
          AND sop_instance_uid NOT IN (SELECT sop_instance_uid FROM present) \
          UNION ALL SELECT sop_instance_uid, \
          CASE WHEN sop_instance_uid IN (SELECT sop_instance_uid FROM present) THEN $4 ELSE $3 END, \
-         received_at, received_at FROM conflicts WHERE study_instance_uid = $1 AND series_instance_uid = $2), \
+         received_at, received_at FROM conflicts WHERE study_instance_uid = $1 AND series_instance_uid = $2 \
+         AND state IN ('held', 'refused')), \
          judged AS (SELECT cause, first_at, last_at, \
          FIRST_VALUE(cause) OVER (PARTITION BY sop_instance_uid ORDER BY last_at DESC, cause) AS last_cause \
          FROM missing) \

@@ -77,7 +77,7 @@ pub(super) async fn retry_deliveries(
 
 /// Refuses what a page of another origin makes a browser send: browsers say where a request comes from
 /// ([Fetch Metadata](https://www.w3.org/TR/fetch-metadata/)), other programs say nothing.
-fn require_same_origin(headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn require_same_origin(headers: &HeaderMap) -> Result<(), Problem> {
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     let foreign_site = site.is_some_and(|site| site != b"same-origin" && site != b"none");
     // Browsers too old to say so name the origin of every POST.
@@ -92,7 +92,7 @@ fn require_same_origin(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// JSON for programs; a browser that sent a form of the dashboard goes back to it.
-fn done(headers: &HeaderMap, answer: serde_json::Value) -> Response {
+pub(super) fn done(headers: &HeaderMap, answer: serde_json::Value) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     if accept.contains("text/html") { Redirect::to("/").into_response() } else { Json(answer).into_response() }
 }

@@ -34,7 +34,9 @@ fn set(counts: &Counts) {
     for (kind, count) in [("study", counts.studies), ("series", counts.series), ("instance", counts.instances)] {
         gauge!(Gauge::Archived.name(), "kind" => kind).set(count as f64);
     }
-    gauge!(Gauge::Conflicts.name()).set(counts.conflicts as f64);
+    for (state, count) in &counts.conflicts {
+        gauge!(Gauge::Conflicts.name(), "state" => <&str>::from(*state)).set(*count as f64);
+    }
     gauge!(Gauge::SeriesReceiving.name()).set(counts.receiving as f64);
     for (state, count) in &counts.jobs {
         gauge!(Gauge::Jobs.name(), "state" => state.name()).set(*count as f64);

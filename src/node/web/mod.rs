@@ -1,6 +1,7 @@
 //! The HTTP interface: API, health, metrics, dashboard and DICOMweb, all on one listener.
 
 mod api;
+mod conflicts;
 mod dashboard;
 mod health;
 mod metrics;

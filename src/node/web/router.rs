@@ -6,7 +6,7 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use super::services::{Services, Shared, Web};
-use super::{api, dashboard, health, metrics, models};
+use super::{api, conflicts, dashboard, health, metrics, models};
 use crate::node::http::{self, LayersError};
 use crate::node::{dicomweb, telemetry};
 
@@ -31,6 +31,9 @@ fn api() -> Router<Web> {
     Router::new()
         .route("/studies", get(api::studies))
         .route("/studies/{study}", get(api::study))
+        .route("/studies/{study}/conflict", post(conflicts::decide))
+        .route("/studies/{study}/records", get(conflicts::records))
+        .route("/conflicts", get(conflicts::list))
         .route("/jobs", get(api::jobs))
         .route("/jobs/{job}", get(api::job))
         .route("/jobs/{job}/retry", post(api::retry_job))

@@ -118,6 +118,7 @@ mod tests {
             sop_class_uid: uid("1.4"),
             transfer_syntax_uid: uid(stored),
             sha256: String::new(),
+            is_result: false,
             path: "unused".into(),
         };
         choose(&Accept::parse(Some(accept), None), &instance).ok()

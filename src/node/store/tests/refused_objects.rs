@@ -50,7 +50,7 @@ async fn a_job_is_told_what_was_refused_of_its_series_and_by_which_cause() {
 }
 
 #[tokio::test]
-async fn what_came_after_all_was_not_lost_and_what_was_kept_apart_was() {
+async fn what_came_after_all_was_not_lost_and_what_was_refused_for_its_identifier_was() {
     let (_folder, archive, store) = opened().await;
     store.refused(refusal(1, RefusalCause::Full, 3));
     store.refused(refusal(2, RefusalCause::Full, 3));
@@ -59,7 +59,7 @@ async fn what_came_after_all_was_not_lost_and_what_was_kept_apart_was() {
     archive.store(slice("7", "7.1", 1, &[])).await.expect("store");
     store.refused(Refusal { sop_instance_uid: uid("7.1.1"), ..refusal(3, RefusalCause::Full, 3) });
     let stolen = [(tags::STUDY_INSTANCE_UID, VR::UI, STUDY), (tags::SERIES_INSTANCE_UID, VR::UI, SERIES)];
-    archive.store(slice("7", "7.1", 1, &stolen)).await.expect("kept apart");
+    archive.store(slice("7", "7.1", 1, &stolen)).await.expect_err("refused");
     assert_eq!(causes(&told(&store).await), [(RefusalCause::Conflict, 1)]);
 }
 
@@ -69,7 +69,7 @@ async fn images_that_share_an_identifier_with_another_one_of_their_series_are_co
     let first = uid(&format!("{SERIES}.1"));
     for number in [2, 3, 3] {
         let sharing = [(tags::SOP_INSTANCE_UID, VR::UI, first.as_str())];
-        archive.store(slice(STUDY, SERIES, number, &sharing)).await.expect("kept apart");
+        archive.store(slice(STUDY, SERIES, number, &sharing)).await.expect_err("refused");
     }
     assert_eq!(causes(&told(&store).await), [(RefusalCause::ConflictInSeries, 2)]);
 }

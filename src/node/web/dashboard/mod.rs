@@ -2,10 +2,12 @@
 //! identifier, date and modality; no name of a patient is shown.
 
 mod card;
+mod conflict;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::header;
 use axum::response::{Html, IntoResponse};
 use dicom_dictionary_std::tags;
@@ -17,16 +19,19 @@ use super::services::Web;
 use crate::dicom::elements;
 use crate::node::archive::{Level, Query};
 use crate::node::http::{HttpResult, Problem};
-use crate::node::store::StudyView;
+use crate::node::store::{StudyConflict, StudyView};
 
 /// Studies on the page.
 const STUDIES: u32 = 60;
+/// Studies in conflict on the page.
+const CONFLICTS: u32 = 20;
 /// Shown on every page.
 const BANNER: &str = "Research use only. Not for diagnosis.";
 
-pub(super) async fn page(State(web): State<Web>) -> HttpResult {
+pub(super) async fn page(State(web): State<Web>, ConnectInfo(caller): ConnectInfo<SocketAddr>) -> HttpResult {
     let readiness = web.readiness().await;
     let studies = web.0.store.studies(STUDIES).await?;
+    let conflicts = web.conflicts(caller, CONFLICTS).await?;
     let dates = web.dates(&studies).await?;
     let mut cards: Vec<Card<'_>> = studies
         .iter()
@@ -44,7 +49,7 @@ pub(super) async fn page(State(web): State<Web>) -> HttpResult {
          base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     );
     let headers = [(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-store".to_owned())];
-    Ok((headers, Html(document(&readiness, &cards, &nonce).into_string())).into_response())
+    Ok((headers, Html(document(&readiness, &conflicts, &cards, &nonce).into_string())).into_response())
 }
 
 impl Web {
@@ -63,7 +68,7 @@ impl Web {
     }
 }
 
-fn document(readiness: &Readiness, cards: &[Card<'_>], nonce: &str) -> Markup {
+fn document(readiness: &Readiness, conflicts: &[StudyConflict], cards: &[Card<'_>], nonce: &str) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -80,7 +85,7 @@ fn document(readiness: &Readiness, cards: &[Card<'_>], nonce: &str) -> Markup {
                     h1 { "pe-node " span.quiet { (env!("CARGO_PKG_VERSION")) } }
                     span #stale .alarm role="alert" hidden { "The node does not answer. What you see may be old." }
                 }
-                main { (status(readiness, cards)) (list(cards)) }
+                main { (status(readiness, conflicts, cards)) (conflict::list(conflicts)) (list(cards)) }
                 footer.quiet { "Pulmonary embolism on CT angiograms, found by a model. A radiologist reads every exam." }
                 script nonce=(nonce) { (PreEscaped(include_str!("page.js"))) }
             }
@@ -89,9 +94,9 @@ fn document(readiness: &Readiness, cards: &[Card<'_>], nonce: &str) -> Markup {
 }
 
 /// The status line, large enough to be read from across the room, and the checks behind it.
-fn status(readiness: &Readiness, cards: &[Card<'_>]) -> Markup {
+fn status(readiness: &Readiness, conflicts: &[StudyConflict], cards: &[Card<'_>]) -> Markup {
     let count = |urgency| cards.iter().filter(|card| card.urgency == urgency).count();
-    let (problems, running) = (count(Urgency::Problem), count(Urgency::Running));
+    let (problems, running) = (count(Urgency::Problem) + conflicts.len(), count(Urgency::Running));
     let (class, text) = match (readiness.ready, problems, running) {
         (false, ..) => ("alarm", "Not ready".to_owned()),
         (true, 1, _) => ("alarm", "1 problem".to_owned()),

@@ -46,14 +46,14 @@ async fn good_parts_are_kept_beside_bad_ones() {
 }
 
 #[tokio::test]
-async fn other_bytes_under_a_known_identifier_are_a_warning() {
+async fn another_study_under_a_known_identifier_is_a_failure_and_is_held() {
     let node = Node::open().await;
     node.keep(&[slice("1.2.3", "1.2.3.4", 1)]).await;
     let mut other = slice("1.2.3", "1.2.3.4", 1);
     other.put(DataElement::new(tags::STUDY_DESCRIPTION, VR::LO, "other"));
     let other = file(&other, uids::EXPLICIT_VR_LITTLE_ENDIAN);
     let (status, answer) = status_and_json(node.stow(STUDIES, &[&other])).await;
-    assert_eq!((status, &answer["00081199"]["Value"][0]["00081196"]["Value"][0]), (202, &0xB000.into()));
+    assert_eq!((status, &answer["00081198"]["Value"][0]["00081197"]["Value"][0]), (409, &0xC100.into()));
 }
 
 #[tokio::test]

@@ -1,0 +1,106 @@
+//! Objects that say something else of patient or study than those that are stored: who looks at them decides for the
+//! whole study. Only a caller on this machine may, until the node knows who its callers are.
+
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, Path, State};
+use axum::http::HeaderMap;
+use axum::response::IntoResponse;
+use axum::{Form, Json};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::api::{done, require_same_origin};
+use super::services::Web;
+use crate::dicom::Uid;
+use crate::node::http::{HttpResult, Problem};
+use crate::node::store::StudyConflict;
+
+/// Conflicts in the answer.
+const MAXIMUM: u32 = 1000;
+
+impl Web {
+    /// Studies in conflict, as this caller may see them: values of patient and study are for callers on this machine.
+    pub(super) async fn conflicts(&self, caller: SocketAddr, limit: u32) -> Result<Vec<StudyConflict>, Problem> {
+        let mut conflicts = self.0.store.study_conflicts(limit, Timestamp::now()).await?;
+        if !is_local(caller) {
+            for attribute in conflicts.iter_mut().flat_map(|conflict| &mut conflict.differing) {
+                (attribute.stored, attribute.received) = Default::default();
+            }
+        }
+        Ok(conflicts)
+    }
+}
+
+pub(super) async fn list(State(web): State<Web>, ConnectInfo(caller): ConnectInfo<SocketAddr>) -> HttpResult {
+    Ok(Json(web.conflicts(caller, MAXIMUM).await?).into_response())
+}
+
+/// What to do with the objects that are held for a study.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Verdict {
+    /// The study is corrected by them.
+    Accept,
+    /// The stored objects stand.
+    Refuse,
+}
+
+/// A decision of a person.
+#[derive(Debug, Deserialize)]
+pub(super) struct Decision {
+    decision: Verdict,
+    /// Who decides, for the record.
+    #[serde(default)]
+    by: String,
+}
+
+/// Decides on what is held for a study.
+pub(super) async fn decide(
+    State(web): State<Web>,
+    Path(study): Path<String>,
+    ConnectInfo(caller): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    Form(decision): Form<Decision>,
+) -> HttpResult {
+    require_same_origin(&headers)?;
+    require_local(caller)?;
+    let study = Uid::parse(&study).map_err(|error| Problem::BadRequest(error.to_string()))?;
+    let by = person(&decision.by, caller);
+    let archive = &web.0.archive;
+    let objects = match decision.decision {
+        Verdict::Accept => archive.accept_held(&study, &by).await? as u64,
+        Verdict::Refuse => archive.refuse_held(&study).await?,
+    };
+    if objects == 0 {
+        return Err(Problem::NotFound(format!("nothing is held for the study {study}")));
+    }
+    tracing::info!(%study, objects, decision = ?decision.decision, "decided on held objects by hand");
+    Ok(done(&headers, json!({ "objects": objects })))
+}
+
+/// The corrections of a study, oldest first.
+pub(super) async fn records(State(web): State<Web>, Path(study): Path<String>) -> HttpResult {
+    let study = Uid::parse(&study).map_err(|error| Problem::BadRequest(error.to_string()))?;
+    Ok(Json(web.0.store.records(&study).await?).into_response())
+}
+
+/// Who a record names: what the person said, and where the request came from.
+fn person(name: &str, caller: SocketAddr) -> String {
+    let name: String = name.trim().chars().filter(|character| !character.is_control()).take(64).collect();
+    let from = caller.ip().to_canonical();
+    if name.is_empty() { format!("a person at {from}") } else { format!("{name} at {from}") }
+}
+
+fn is_local(caller: SocketAddr) -> bool {
+    caller.ip().to_canonical().is_loopback()
+}
+
+/// Refuses changes of the archive that come from another machine.
+fn require_local(caller: SocketAddr) -> Result<(), Problem> {
+    if is_local(caller) {
+        return Ok(());
+    }
+    Err(Problem::Forbidden("what the archive holds is changed only from the machine that the node runs on".to_owned()))
+}
