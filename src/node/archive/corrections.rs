@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::error::ArchiveError;
 use super::handle::{Archive, blocking};
+use super::rewriting;
 use crate::dicom::elements::{self, DataSet};
 use crate::dicom::{Uid, bounded, content};
 use crate::node::store::{
@@ -28,18 +29,55 @@ impl Archive {
             return Ok(false);
         }
         let by = first.origin.clone();
-        self.correct(study, &held, by).await?;
+        self.correct(study, replacements(&held), changes_patient(&held), by).await?;
         Ok(true)
     }
 
-    /// Accepts what is held for a study, whoever sent it. Returns how many objects were corrected.
+    /// Accepts what is held for a study, whoever sent it. Stored objects that did not come again are corrected like those
+    /// that did: the study stays whole. Returns how many objects were corrected.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Unfit`]: a stored object cannot be written with the new values. Nothing has changed.
     pub async fn accept_held(&self, study: &Uid, by: &str) -> Result<usize, ArchiveError> {
         let _judging = self.judging.lock().await;
         let held = self.index.held_objects(study).await?;
-        if !held.is_empty() {
-            self.correct(study, &held, by.to_owned()).await?;
+        let Some(example) = held.last() else { return Ok(0) };
+        let mut replacements = replacements(&held);
+        replacements.extend(self.correct_others(study, &held, example, by).await?);
+        let corrected = replacements.len();
+        self.correct(study, replacements, changes_patient(&held), by.to_owned()).await?;
+        Ok(corrected)
+    }
+
+    /// Writes the stored objects that did not come again as `example` has it.
+    async fn correct_others(
+        &self,
+        study: &Uid,
+        held: &[HeldObject],
+        example: &HeldObject,
+        by: &str,
+    ) -> Result<Vec<Replacement>, ArchiveError> {
+        let came: BTreeSet<&Uid> = held.iter().map(|held| &held.sop_instance_uid).collect();
+        let tags: BTreeSet<Tag> =
+            example.differing.iter().copied().filter(|tag| content::is_of_patient(*tag)).collect();
+        let (path, limits) = (self.blobs.path(example.blob), self.limits);
+        let corrected = blocking(move || Ok(bounded::open_header(&path, &limits)?.into_inner())).await?;
+        let mut others = Vec::new();
+        for instance in self.instances(&Scope::Study(study.clone())).await? {
+            if instance.is_result || came.contains(&instance.sop_instance_uid) {
+                continue;
+            }
+            let (path, corrected, tags) = (instance.path, corrected.clone(), tags.clone());
+            let origin = Origin::Correction { by: by.to_owned() };
+            let written =
+                blocking(move || rewriting::with_attributes(&path, &corrected, &tags, origin, &limits)).await?;
+            let kept = self.keep(written).await?;
+            let from = instance.blob;
+            if kept.blob() != from {
+                others.push(Replacement { sop_instance_uid: instance.sop_instance_uid, from, to: kept.blob() });
+            }
         }
-        Ok(held.len())
+        Ok(others)
     }
 
     /// Refuses what is held for a study: the stored objects stand. Returns how many objects were held.
@@ -70,14 +108,14 @@ impl Archive {
         Ok(true)
     }
 
-    async fn correct(&self, study: &Uid, held: &[HeldObject], by: String) -> Result<(), ArchiveError> {
-        let objects = held.iter().map(|held| Replacement {
-            sop_instance_uid: held.sop_instance_uid.clone(),
-            from: held.listed,
-            to: held.blob,
-        });
-        let changes_patient = held.iter().any(|held| held.differing.iter().any(|tag| content::is_of_patient(*tag)));
-        let change = RecordedChange::Correction { objects: objects.collect(), changes_patient };
+    async fn correct(
+        &self,
+        study: &Uid,
+        objects: Vec<Replacement>,
+        changes_patient: bool,
+        by: String,
+    ) -> Result<(), ArchiveError> {
+        let change = RecordedChange::Correction { objects, changes_patient };
         self.record(Record::new(by, study.clone(), change)).await
     }
 
@@ -118,4 +156,18 @@ impl Archive {
         })
         .await
     }
+}
+
+fn replacements(held: &[HeldObject]) -> Vec<Replacement> {
+    let replacement = |held: &HeldObject| Replacement {
+        sop_instance_uid: held.sop_instance_uid.clone(),
+        from: held.listed,
+        to: held.blob,
+    };
+    held.iter().map(replacement).collect()
+}
+
+/// True if patient or study change, and not descriptions alone.
+fn changes_patient(held: &[HeldObject]) -> bool {
+    held.iter().any(|held| held.differing.iter().any(|tag| content::is_of_patient(*tag)))
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::dicom::bounded::ReadError;
 use crate::node::queue::RefusalCause;
 use crate::node::store::{MissingIdentifier, StoreError};
 
@@ -88,6 +89,12 @@ impl From<StoreError> for ArchiveError {
             StoreError::Closed => Self::Closed,
             error => Self::Index(error),
         }
+    }
+}
+
+impl From<ReadError> for ArchiveError {
+    fn from(error: ReadError) -> Self {
+        Self::Unfit(error.to_string())
     }
 }
 

@@ -133,6 +133,7 @@ impl Archive {
             sop_class_uid: instance.sop_class_uid,
             transfer_syntax_uid: instance.transfer_syntax_uid,
             sha256: instance.sha256,
+            blob: instance.blob,
             is_result: instance.is_result,
         });
         Ok(stored.collect())

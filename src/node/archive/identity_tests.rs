@@ -128,6 +128,25 @@ async fn a_changed_patient_is_held_until_a_person_accepts_the_study() {
 }
 
 #[tokio::test]
+async fn a_person_who_accepts_a_part_of_a_study_corrects_the_whole() {
+    let (_folder, archive) = with_slices(2).await;
+    let others: Texts = &[(tags::INSTITUTION_NAME, VR::LO, "Hospital")];
+    archive.store(encoded_as(&slice(STUDY, SERIES, 3, others), uids::IMPLICIT_VR_LITTLE_ENDIAN)).await.expect("store");
+    conflict_of(&archive, slice(STUDY, SERIES, 1, CORRECTED)).await;
+    assert_eq!(conflicts(&archive).await[0].outstanding, 2);
+    assert_eq!(archive.accept_held(&uid(STUDY), "a person").await.expect("accept"), 3);
+    for instance in archive.instances(&Scope::Study(uid(STUDY))).await.expect("instances") {
+        let file = dicom_object::open_file(&instance.path).expect("file");
+        let values = [tags::PATIENT_ID, tags::PATIENT_NAME].map(|tag| text(&file, tag).unwrap_or_default());
+        assert_eq!(values, ["P-2", "Roe^Jane"]);
+        let is_third = instance.sop_instance_uid == uid("1.2.3");
+        assert_eq!(text(&file, tags::INSTITUTION_NAME).is_some(), is_third, "nothing else has changed");
+    }
+    // The slices come again, corrected: they are what is stored.
+    assert_eq!(archive.store(trusted(2, CORRECTED)).await.expect("store"), Stored::Already);
+}
+
+#[tokio::test]
 async fn a_person_can_refuse_what_is_held() {
     let (_folder, archive) = with_slices(1).await;
     conflict_of(&archive, slice(STUDY, SERIES, 1, CORRECTED)).await;

@@ -14,6 +14,7 @@ mod part10;
 mod reader;
 mod reconciliation;
 mod records;
+mod rewriting;
 mod samples;
 mod stored;
 

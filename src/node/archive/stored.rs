@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::dicom::Uid;
+use crate::node::store::BlobName;
 
 /// A stored instance, as the index knows it, with its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct StoredInstance {
     pub transfer_syntax_uid: Uid,
     /// SHA-256 of the data set's bytes, lower-case hexadecimal.
     pub sha256: String,
+    /// The name of its file.
+    pub blob: BlobName,
     /// It is a result of this node.
     pub is_result: bool,
     /// The file on disk (DICOM Part 10).

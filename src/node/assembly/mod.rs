@@ -126,7 +126,8 @@ impl Shared {
         if let Some(remaining) = remaining(wait(self.quiet, sender, spacing(&members))) {
             return Ok(remaining);
         }
-        let selection = selection::select(&series.modality, &members);
+        let taken = self.store.taken_identifiers(&series.series).await?;
+        let selection = selection::select(&series.modality, &members, taken);
         self.store.decide(&series.series, series.revision, &selection, now).await?;
         Ok(Duration::MAX)
     }

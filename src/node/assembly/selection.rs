@@ -7,7 +7,9 @@ use crate::node::store::SeriesMember;
 
 /// What is to become of a series. A series with CT slices is analysed with all that is in it: whoever reads it says what
 /// was left out. Other images are rejected, and their sender can see why. Objects that are no images are ignored.
-pub(super) fn select(modality: &str, members: &[SeriesMember]) -> Selection {
+///
+/// `taken` images of it were refused, since objects of other series have their identifiers: what came is not the series.
+pub(super) fn select(modality: &str, members: &[SeriesMember], taken: u64) -> Selection {
     let of_kind = |wanted: ObjectKind| -> Vec<&SeriesMember> {
         members.iter().filter(|member| ObjectKind::of(&member.sop_class_uid) == wanted).collect()
     };
@@ -15,6 +17,13 @@ pub(super) fn select(modality: &str, members: &[SeriesMember]) -> Selection {
     let others = of_kind(ObjectKind::OtherImage);
     let only_localizers = ct.iter().all(|member| is_localizer(member));
     match (only_localizers, ct.is_empty(), others.is_empty()) {
+        (false, ..) if taken > 0 => {
+            let explanation = format!(
+                "{taken} images of this series were refused: their SOP Instance UIDs belong to objects of another series"
+            );
+            let rejection = Rejection { reason: Reason::MissingSlices, explanation };
+            Selection::Reject(identities(&members.iter().collect::<Vec<_>>()), vec![rejection])
+        }
         (false, ..) => Selection::Analyse(identities(&members.iter().collect::<Vec<_>>())),
         (true, false, _) => {
             let explanation = format!("all {} images are localizers; no slice remains", ct.len());
@@ -64,13 +73,21 @@ mod tests {
             member(2, uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE, "VOLUME"),
             member(3, uids::SECONDARY_CAPTURE_IMAGE_STORAGE, ""),
         ];
-        let Selection::Analyse(selected) = select("CT", &members) else { panic!("not analysed") };
+        let Selection::Analyse(selected) = select("CT", &members, 0) else { panic!("not analysed") };
         assert_eq!(selected.iter().map(|(uid, _)| uid.as_str()).collect::<Vec<_>>(), ["1.2.1", "1.2.2", "1.2.3"]);
     }
 
     #[test]
+    fn a_series_whose_images_have_the_identifiers_of_others_is_not_taken_for_whole() {
+        let members = [member(1, uids::CT_IMAGE_STORAGE, "AXIAL")];
+        let Selection::Reject(_, rejections) = select("CT", &members, 61) else { panic!("not rejected") };
+        assert_eq!(rejections[0].reason, Reason::MissingSlices);
+        assert!(rejections[0].explanation.starts_with("61 images"), "{}", rejections[0].explanation);
+    }
+
+    #[test]
     fn other_images_are_rejected_with_the_reason() {
-        let reason = |modality: &str, members: &[SeriesMember]| match select(modality, members) {
+        let reason = |modality: &str, members: &[SeriesMember]| match select(modality, members, 0) {
             Selection::Reject(_, rejections) => rejections[0].reason,
             other => panic!("{other:?}"),
         };
@@ -94,7 +111,7 @@ mod tests {
             uids::ENCAPSULATED_PDF_STORAGE,
             uids::RT_STRUCTURE_SET_STORAGE,
         ] {
-            assert_eq!(select("OT", &[member(1, sop_class_uid, "")]), Selection::Ignore, "{sop_class_uid}");
+            assert_eq!(select("OT", &[member(1, sop_class_uid, "")], 0), Selection::Ignore, "{sop_class_uid}");
         }
     }
 }

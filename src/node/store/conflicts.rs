@@ -17,7 +17,7 @@ use super::index::{BlobName, Unfiled, attributes};
 use super::rows::{Columns, to_json};
 use crate::dicom::content::{Difference, Subject};
 use crate::dicom::elements::{self, DataSet};
-use crate::dicom::Uid;
+use crate::dicom::{SeriesId, Uid};
 
 /// What became of an object that is not the one that is listed under its identifier.
 #[derive(
@@ -161,6 +161,24 @@ impl Store {
                 newest.insert(held.sop_instance_uid.clone(), held);
             }
             Ok(newest.into_values().collect())
+        })
+        .await
+    }
+
+    /// How many objects of a series were held or refused because an object of another series has their identifier, and
+    /// did not come into it since.
+    pub async fn taken_identifiers(&self, series: &SeriesId) -> Result<u64, StoreError> {
+        during("looking for objects that a series lacks", async {
+            let row = sqlx::query(
+                "SELECT COUNT(DISTINCT sop_instance_uid) AS objects FROM conflicts WHERE study_instance_uid = $1 \
+                 AND series_instance_uid = $2 AND state IN ('held', 'refused') AND sop_instance_uid NOT IN \
+                 (SELECT sop_instance_uid FROM instances WHERE study_instance_uid = $1 AND series_instance_uid = $2)",
+            )
+            .bind(series.study_instance_uid.as_str())
+            .bind(series.series_instance_uid.as_str())
+            .fetch_one(self.readers())
+            .await?;
+            row.count("objects")
         })
         .await
     }

@@ -108,6 +108,7 @@ fn choose(accept: &Accept, instance: &StoredInstance) -> Result<Sending, Problem
 mod tests {
     use super::*;
     use crate::dicom::Uid;
+    use crate::node::store::BlobName;
 
     fn choice(accept: &str, stored: &str) -> Option<Sending> {
         let uid = |text: &str| Uid::parse(text).expect("uid");
@@ -118,6 +119,7 @@ mod tests {
             sop_class_uid: uid("1.4"),
             transfer_syntax_uid: uid(stored),
             sha256: String::new(),
+            blob: BlobName::of("", ""),
             is_result: false,
             path: "unused".into(),
         };
