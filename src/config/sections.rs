@@ -67,6 +67,9 @@ pub struct PeerConfig {
     /// It may correct what stored objects say of patient and study.
     #[serde(default)]
     pub may_correct: bool,
+    /// It may reject stored objects by rejection notes.
+    #[serde(default)]
+    pub may_reject: bool,
 }
 
 /// `[http]`
@@ -86,6 +89,7 @@ pub struct HttpConfig {
 pub struct StorageConfig {
     pub path: PathBuf,
     pub minimum_free_mib: u64,
+    pub hide_quality_rejections: bool,
 }
 
 /// `[study]`

@@ -11,7 +11,7 @@ use super::rewriting;
 use crate::dicom::elements::{self, DataSet};
 use crate::dicom::{Uid, bounded, content};
 use crate::node::store::{
-    BlobName, HeldObject, InstanceId, Origin, ReceivedInstance, Record, RecordedChange, Replacement, Scope, Unfiled,
+    BlobName, HeldObject, InstanceId, Origin, ReceivedInstance, Record, RecordedChange, Replacement, Rights, Scope, Unfiled,
 };
 
 impl Archive {
@@ -122,13 +122,17 @@ impl Archive {
     /// Tells the index of a record.
     pub(super) async fn apply(&self, record: &Record) -> Result<(), ArchiveError> {
         match &record.change {
-            RecordedChange::Correction { objects, .. } => {
+            RecordedChange::Correction { objects, changes_patient } => {
                 let mut corrected = Vec::with_capacity(objects.len());
                 for object in objects {
                     corrected.push(self.described(object.to, record).await?);
                 }
-                Ok(self.index.correct(record, &corrected).await?)
+                Ok(self.index.correct(record, &corrected, *changes_patient).await?)
             }
+            RecordedChange::Rejection { reason, objects, .. } => {
+                Ok(self.index.reject(record, objects, reason.voids_results()).await?)
+            }
+            RecordedChange::Restoration { objects, .. } => Ok(self.index.restore(record, objects).await?),
         }
     }
 
@@ -147,7 +151,7 @@ impl Archive {
                 .map_err(|error| ArchiveError::Unfit(error.to_string()))?;
             let data_set = bytes.slice_ref(parts.data_set);
             let instance =
-                ReceivedInstance { transfer_syntax_uid, data_set, header, pixels, origin, may_correct: false };
+                ReceivedInstance { transfer_syntax_uid, data_set, header, pixels, origin, rights: Rights::default() };
             let described = Unfiled::of(id, &instance, at);
             if described.blob() != blob {
                 return Err(ArchiveError::Unfit("its file is damaged".to_owned()));

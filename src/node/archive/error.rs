@@ -37,6 +37,9 @@ pub enum ArchiveError {
     /// A required attribute is missing or contradicts the object.
     #[error("the object cannot be filed: {0}")]
     Unfit(String),
+    /// Its sender may not do what it asks for.
+    #[error("{0}")]
+    Forbidden(&'static str),
     /// Another object has its SOP Instance UID.
     #[error(transparent)]
     Conflict(#[from] Conflict),
@@ -75,7 +78,7 @@ impl From<&ArchiveError> for RefusalCause {
     fn from(error: &ArchiveError) -> Self {
         match error {
             ArchiveError::Full(_) => Self::Full,
-            ArchiveError::Unfit(_) => Self::Contradiction,
+            ArchiveError::Unfit(_) | ArchiveError::Forbidden(_) => Self::Contradiction,
             ArchiveError::Conflict(_) => Self::Conflict,
             ArchiveError::Disk { .. } | ArchiveError::Record(..) | ArchiveError::Index(_) | ArchiveError::Closed => Self::Fault,
         }

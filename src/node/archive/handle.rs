@@ -14,6 +14,7 @@ use super::records::RecordFiles;
 use super::stored::StoredInstance;
 use crate::config::StorageConfig;
 use crate::dicom::bounded::{self, Limits, ReadError};
+use crate::dicom::RejectionNote;
 use crate::dicom::elements::DataSet;
 use crate::node::queue::{Refusal, RefusalCause};
 use crate::node::store::{Filed, InstanceId, Level, Query, ReceivedInstance, Scope, Store, Stored, Unfiled};
@@ -25,6 +26,8 @@ pub struct Archive {
     pub(super) records: Arc<RecordFiles>,
     pub(super) index: Store,
     pub(super) limits: Limits,
+    /// `storage.hide_quality_rejections`
+    pub(super) hides_quality_rejections: bool,
     /// Held while an object under a known identifier is judged: what is found then must still be true when it is acted
     /// on.
     pub(super) judging: Arc<Mutex<()>>,
@@ -34,10 +37,11 @@ impl Archive {
     /// Opens the archive of an index, creating what is missing, and repairs what a crash left behind.
     pub async fn open(config: &StorageConfig, limits: Limits, index: Store) -> Result<Self, ArchiveError> {
         let (folder, minimum_free_bytes) = (config.path.clone(), config.minimum_free_mib << 20);
+        let hides_quality_rejections = config.hide_quality_rejections;
         let (blobs, records) =
             blocking(move || Ok((Blobs::open(&folder, minimum_free_bytes)?, RecordFiles::open(&folder)?))).await?;
         let (blobs, records) = (Arc::new(blobs), Arc::new(records));
-        let archive = Self { blobs, records, index, limits, judging: Arc::default() };
+        let archive = Self { blobs, records, index, limits, hides_quality_rejections, judging: Arc::default() };
         archive.repair().await?;
         archive.replay().await?;
         Ok(archive)
@@ -61,13 +65,22 @@ impl Archive {
     }
 
     async fn keep_and_file(&self, id: InstanceId, instance: ReceivedInstance) -> Result<Stored, ArchiveError> {
-        let sent = Sent { pixels: instance.pixels, may_correct: instance.may_correct, header: instance.header.clone() };
-        let unfiled = self.keep_as(id, instance).await?;
-        match self.index.file(unfiled.clone()).await? {
-            Filed::New => Ok(Stored::New),
-            Filed::Known(known) if known.blob == unfiled.blob() => Ok(Stored::Already),
-            Filed::Known(_) => self.reconcile(unfiled, sent).await,
+        let note = RejectionNote::read(&instance.header);
+        if let Some(note) = &note {
+            self.check_note(note, &instance.header, instance.rights.may_reject).await?;
         }
+        let sent = Sent { pixels: instance.pixels, may_correct: instance.rights.may_correct, header: instance.header.clone() };
+        let unfiled = self.keep_as(id, instance).await?;
+        let (id, origin) = (unfiled.sop_instance_uid().clone(), unfiled.origin().clone());
+        let stored = match self.index.file(unfiled.clone()).await? {
+            Filed::New => Stored::New,
+            Filed::Known(known) if known.blob == unfiled.blob() => Stored::Already,
+            Filed::Known(_) => self.reconcile(unfiled, sent).await?,
+        };
+        if let Some(note) = note {
+            self.reject_by_note(note, id, &origin).await?;
+        }
+        Ok(stored)
     }
 
     /// Notes that an object is refused, so that its series can say what it lacks and why. One whose header lacks an

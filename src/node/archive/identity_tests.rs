@@ -18,12 +18,14 @@ use crate::node::store::{Record, RecordedChange, Replacement, StudyConflict};
 const STUDY: &str = "1.1";
 const SERIES: &str = "1.2";
 
+const CORRECTING: Rights = Rights { may_correct: true, may_reject: false };
+
 type Texts<'a> = &'a [(Tag, VR, &'a str)];
 
 const CORRECTED: Texts = &[(tags::PATIENT_ID, VR::LO, "P-2"), (tags::PATIENT_NAME, VR::PN, "Roe^Jane")];
 
 fn trusted(number: u16, more: Texts) -> ReceivedInstance {
-    ReceivedInstance { may_correct: true, ..slice(STUDY, SERIES, number, more) }
+    ReceivedInstance { rights: CORRECTING, ..slice(STUDY, SERIES, number, more) }
 }
 
 /// The same object as another sender would encode it.
@@ -96,7 +98,7 @@ async fn another_image_under_a_known_identifier_is_a_failure_that_is_shown_and_c
     assert_eq!(files(folder.path()), 1);
     let [conflict] = &conflicts(&archive).await[..] else { panic!("one study") };
     assert_eq!((conflict.held, conflict.refused), (0, 2));
-    let trusted = ReceivedInstance { may_correct: true, ..moved() };
+    let trusted = ReceivedInstance { rights: CORRECTING, ..moved() };
     assert_eq!(conflict_of(&archive, trusted).await, Conflict::Image, "trust does not reach so far");
 }
 

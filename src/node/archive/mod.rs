@@ -14,11 +14,12 @@ mod part10;
 mod reader;
 mod reconciliation;
 mod records;
+mod rejections;
 mod rewriting;
 mod samples;
 mod stored;
 
-pub use crate::node::store::{InstanceId, Level, Origin, Query, ReceivedInstance, Scope, Stored, Unfiled};
+pub use crate::node::store::{InstanceId, Level, Origin, Query, ReceivedInstance, Rights, Scope, Stored, Unfiled};
 pub use error::{ArchiveError, Conflict};
 pub use handle::Archive;
 pub use reader::ArchiveReader;
@@ -28,5 +29,7 @@ pub use stored::StoredInstance;
 pub(in crate::node) mod testing;
 #[cfg(test)]
 mod identity_tests;
+#[cfg(test)]
+mod rejection_tests;
 #[cfg(test)]
 mod tests;

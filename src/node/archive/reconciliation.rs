@@ -15,7 +15,9 @@ use crate::dicom::bounded;
 use crate::dicom::content::{self, Content, Difference, PixelDigest, Subject};
 use crate::dicom::elements::DataSet;
 use crate::dicom::hexadecimal;
-use crate::node::store::{BlobName, ConflictState, Filed, KnownObject, Stored, Unfiled};
+use crate::node::store::{
+    BlobName, ConflictState, Filed, KnownObject, Record, RecordedChange, Replacement, Stored, Unfiled,
+};
 
 /// What is compared of an object that was sent, and whether its sender is trusted.
 pub(super) struct Sent {
@@ -72,6 +74,10 @@ impl Archive {
             Some(Subject::Image) => Conflict::Image,
             Some(Subject::Patient | Subject::Description) | None => Conflict::Held,
         };
+        if matches!(conflict, Conflict::Image | Conflict::Held) && known.is_rejected {
+            self.replace_rejected(known, &object, difference).await?;
+            return Ok(Stored::Corrected);
+        }
         if conflict != Conflict::Held {
             return Err(self.refuse(&object, difference, conflict).await?);
         }
@@ -87,6 +93,22 @@ impl Archive {
             return Err(Conflict::Held.into());
         }
         Ok(if self.correct_if_complete(&known.series.study_instance_uid).await? { Stored::Corrected } else { Stored::Held })
+    }
+
+    /// Lists an object in the place of one that was rejected.
+    async fn replace_rejected(
+        &self,
+        known: &KnownObject,
+        object: &Unfiled,
+        difference: &Difference,
+    ) -> Result<(), ArchiveError> {
+        self.index.note_conflict(object, difference, ConflictState::Held, false).await?;
+        let replacement =
+            Replacement { sop_instance_uid: object.sop_instance_uid().clone(), from: known.blob, to: object.blob() };
+        let changes_patient = difference.tags().into_iter().any(content::is_of_patient);
+        let change = RecordedChange::Correction { objects: vec![replacement], changes_patient };
+        let study = known.series.study_instance_uid.clone();
+        self.record(Record::new(object.origin().to_string(), study, change)).await
     }
 
     /// Notes that an object is refused and removes its bytes.

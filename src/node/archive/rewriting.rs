@@ -13,7 +13,7 @@ use crate::dicom::Uid;
 use crate::dicom::bounded::{self, Limits};
 use crate::dicom::content::{self, Content, Difference};
 use crate::dicom::elements::DataSet;
-use crate::node::store::{Origin, ReceivedInstance};
+use crate::node::store::{Origin, ReceivedInstance, Rights};
 
 /// The object of a file with those attributes of `corrected` that `tags` names, in its own transfer syntax and character
 /// set. What was written is read again: nothing else may have changed.
@@ -50,5 +50,5 @@ pub(super) fn with_attributes(
     }
     let transfer_syntax_uid = Uid::parse(&syntax_uid).map_err(|error| unfit(&error.to_string()))?;
     let data_set = Bytes::from(bytes);
-    Ok(ReceivedInstance { transfer_syntax_uid, data_set, header, pixels, origin, may_correct: false })
+    Ok(ReceivedInstance { transfer_syntax_uid, data_set, header, pixels, origin, rights: Rights::default() })
 }

@@ -6,7 +6,7 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::Tag;
 use dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN;
 
-use super::{Archive, Origin, ReceivedInstance};
+use super::{Archive, Origin, ReceivedInstance, Rights};
 use crate::config::{AnalysisConfig, DestinationConfig, StorageConfig};
 use crate::dicom::Uid;
 use crate::dicom::bounded::Limits;
@@ -55,7 +55,7 @@ pub(in crate::node) fn received(header: DataSet) -> ReceivedInstance {
         data_set: Bytes::from(bytes),
         header,
         pixels,
-        may_correct: false,
+        rights: Rights::default(),
         origin: Origin::Stow { address: "127.0.0.1".to_owned() },
     }
 }
@@ -67,7 +67,7 @@ pub(in crate::node) fn limits() -> Limits {
 
 /// Settings of an archive in a folder.
 pub(in crate::node) fn storage(folder: &std::path::Path) -> StorageConfig {
-    StorageConfig { path: folder.to_owned(), minimum_free_mib: 0 }
+    StorageConfig { path: folder.to_owned(), minimum_free_mib: 0, hide_quality_rejections: true }
 }
 
 /// An empty archive and the folder it lives in.

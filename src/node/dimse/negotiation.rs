@@ -14,6 +14,7 @@ use super::VERIFICATION;
 use crate::config::{DicomConfig, PeerConfig};
 use crate::dicom::bounded::EXPLICIT_VR_BIG_ENDIAN;
 use crate::dicom::implementation;
+use crate::node::archive::Rights;
 
 const DICOM_APPLICATION_CONTEXT: &str = "1.2.840.10008.3.1.1.1";
 const STORAGE_CLASSES: &str = "1.2.840.10008.5.1.4.1.1.";
@@ -51,8 +52,8 @@ pub(super) struct Accepted {
     pub(super) answer: AssociationAC,
     pub(super) contexts: Vec<Context>,
     pub(super) calling_ae_title: String,
-    /// `may_correct` of the entry of `dicom.peers` that admits the caller.
-    pub(super) may_correct: bool,
+    /// Those of the entries of `dicom.peers` that admit the caller.
+    pub(super) rights: Rights,
 }
 
 /// Why an association is not accepted.
@@ -104,11 +105,15 @@ pub(super) fn negotiate(request: AssociationRQ, address: IpAddr, config: &DicomC
         return Err(Refusal::Called);
     }
     let calling_ae_title = trim(&request.calling_ae_title).to_owned();
-    let mut admitting = config.peers.iter().filter(|peer| admits(peer, &calling_ae_title, address)).peekable();
-    if admitting.peek().is_none() {
+    let admitting: Vec<&PeerConfig> =
+        config.peers.iter().filter(|peer| admits(peer, &calling_ae_title, address)).collect();
+    if admitting.is_empty() {
         return Err(Refusal::Caller);
     }
-    let may_correct = admitting.any(|peer| peer.may_correct);
+    let rights = Rights {
+        may_correct: admitting.iter().any(|peer| peer.may_correct),
+        may_reject: admitting.iter().any(|peer| peer.may_reject),
+    };
     let results: Vec<(PresentationContextResult, String)> = request.presentation_contexts.iter().map(decide).collect();
     let contexts = results
         .iter()
@@ -134,7 +139,7 @@ pub(super) fn negotiate(request: AssociationRQ, address: IpAddr, config: &DicomC
         },
         contexts,
         calling_ae_title,
-        may_correct,
+        rights,
     })
 }
 

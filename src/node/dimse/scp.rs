@@ -293,7 +293,7 @@ impl Association {
             data_set: bytes.clone(),
             header,
             pixels,
-            may_correct: accepted.may_correct,
+            rights: accepted.rights,
             origin: Origin::Dimse {
                 calling_ae: accepted.calling_ae_title.clone(),
                 address: self.address.ip().to_canonical().to_string(),

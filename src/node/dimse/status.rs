@@ -15,6 +15,8 @@ impl Status {
     pub const SUCCESS: Self = Self(0x0000);
     /// The SOP class is not the one that was negotiated, or is not a storage class.
     pub const SOP_CLASS_NOT_SUPPORTED: Self = Self(0x0122);
+    /// The sender may not do this here.
+    pub const NOT_AUTHORIZED: Self = Self(0x0124);
     /// This service does not exist here.
     pub const UNRECOGNIZED_OPERATION: Self = Self(0x0211);
     /// Out of resources: try again later.
@@ -80,6 +82,7 @@ impl From<&ArchiveError> for Reply {
         match error {
             ArchiveError::Full(_) => Self::new(Status::OUT_OF_RESOURCES, "the archive is full"),
             ArchiveError::Unfit(why) => Self::new(Status::DOES_NOT_MATCH, why.as_str()),
+            ArchiveError::Forbidden(why) => Self::new(Status::NOT_AUTHORIZED, *why),
             ArchiveError::Conflict(conflict) => Self::new(Status::IDENTIFIER_TAKEN, conflict.to_string()),
             // Both pass or are repaired by an operator; the object itself is not at fault.
             ArchiveError::Disk { .. } | ArchiveError::Record(..) => Self::new(Status::OUT_OF_RESOURCES, "the disk failed"),

@@ -28,6 +28,7 @@ mod progress;
 mod reader;
 mod records;
 mod refusals;
+mod rejections;
 mod rows;
 mod series;
 mod shadow;
@@ -41,7 +42,7 @@ pub use handle::Store;
 pub use holdings::HeldSeries;
 pub use index::{
     BlobName, Filed, IndexedInstance, InstanceId, KnownObject, Level, MissingIdentifier, Origin, Query, ReceivedInstance,
-    Scope, Stored, Unfiled, Visibility,
+    Rights, Scope, Stored, Unfiled, Visibility,
 };
 pub use reader::StoreReader;
 pub use records::{Record, RecordedChange, Replacement};

@@ -1,6 +1,8 @@
 //! Records of what people and trusted peers changed in the archive: corrections, rejections and their reversal. Each is
 //! a file beside the objects, written first, so that a rebuilt index can be told of it again.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
@@ -10,7 +12,7 @@ use super::error::{Fault, StoreError, during};
 use super::handle::Store;
 use super::index::{BlobName, Unfiled, replace};
 use super::rows::{Columns, to_json};
-use crate::dicom::{SeriesId, Uid};
+use crate::dicom::{RejectionReason, SeriesId, Uid};
 
 /// A change of what the archive lists, with who made it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +42,22 @@ pub enum RecordedChange {
         /// Patient or study changed: the results of the study are withdrawn.
         changes_patient: bool,
     },
+    /// Objects are not to be used any more.
+    Rejection {
+        /// Why.
+        reason: RejectionReason,
+        /// The rejection note that says so, if one was sent.
+        note: Option<Uid>,
+        /// SOP Instance UIDs.
+        objects: BTreeSet<Uid>,
+    },
+    /// A rejection was taken back.
+    Restoration {
+        /// The record of the rejection.
+        rejection: String,
+        /// SOP Instance UIDs.
+        objects: BTreeSet<Uid>,
+    },
 }
 
 /// The object that is listed under an identifier, before and after.
@@ -68,8 +86,12 @@ impl Store {
     /// if its patient or study changed. What was listed stays in the history. A record that is known changes nothing.
     ///
     /// `objects` are those of the record; all belong to its study.
-    pub async fn correct(&self, record: &Record, objects: &[Unfiled]) -> Result<(), StoreError> {
-        let RecordedChange::Correction { changes_patient, .. } = &record.change;
+    pub async fn correct(
+        &self,
+        record: &Record,
+        objects: &[Unfiled],
+        changes_patient: bool,
+    ) -> Result<(), StoreError> {
         during("correcting a study", async {
             let mut change = self.database.begin().await?;
             if !insert(&mut change, record).await? {
@@ -78,7 +100,7 @@ impl Store {
             for object in objects {
                 replace(&mut change, object).await?;
             }
-            if *changes_patient {
+            if changes_patient {
                 withdraw_results(&mut change, &record.study_instance_uid).await?;
             }
             Ok(change.commit().await?)
@@ -130,7 +152,7 @@ impl Store {
 }
 
 /// False if the record is known.
-async fn insert(change: &mut Change, record: &Record) -> Result<bool, Fault> {
+pub(super) async fn insert(change: &mut Change, record: &Record) -> Result<bool, Fault> {
     let kind: &str = (&record.change).into();
     let inserted = sqlx::query(
         "INSERT INTO records (id, at, study_instance_uid, kind, record) VALUES ($1, $2, $3, $4, $5) \
@@ -149,13 +171,31 @@ async fn insert(change: &mut Change, record: &Record) -> Result<bool, Fault> {
 /// Withdraws what the node found in a study: it is neither listed nor delivered any more. Analyses under way end without
 /// results.
 async fn withdraw_results(change: &mut Change, study: &Uid) -> Result<(), Fault> {
+    let analysed = sqlx::query("SELECT DISTINCT study_instance_uid, series_instance_uid FROM jobs WHERE study_instance_uid = $1")
+        .bind(study.as_str())
+        .fetch_all(&mut **change)
+        .await?;
+    for row in &analysed {
+        withdraw_results_of(change, &row.series()?).await?;
+    }
+    Ok(())
+}
+
+/// As [`withdraw_results`], of one series.
+pub(super) async fn withdraw_results_of(change: &mut Change, series: &SeriesId) -> Result<(), Fault> {
     for statement in [
-        "UPDATE instances SET visibility = 'withdrawn' WHERE study_instance_uid = $1 AND origin = 'analysis'",
-        "DELETE FROM deliveries WHERE state IN ('queued', 'retrying', 'failed') \
-         AND job_id IN (SELECT id FROM jobs WHERE study_instance_uid = $1)",
-        "UPDATE jobs SET withdrawn = 1 WHERE study_instance_uid = $1",
+        "UPDATE instances SET visibility = 'withdrawn' WHERE visibility <> 'rejected' AND sop_instance_uid IN \
+         (SELECT r.sop_instance_uid FROM results r JOIN jobs j ON j.id = r.job_id \
+         WHERE j.study_instance_uid = $1 AND j.series_instance_uid = $2)",
+        "DELETE FROM deliveries WHERE state IN ('queued', 'retrying', 'failed') AND job_id IN \
+         (SELECT id FROM jobs WHERE study_instance_uid = $1 AND series_instance_uid = $2)",
+        "UPDATE jobs SET withdrawn = 1 WHERE study_instance_uid = $1 AND series_instance_uid = $2",
     ] {
-        sqlx::query(statement).bind(study.as_str()).execute(&mut **change).await?;
+        sqlx::query(statement)
+            .bind(series.study_instance_uid.as_str())
+            .bind(series.series_instance_uid.as_str())
+            .execute(&mut **change)
+            .await?;
     }
     Ok(())
 }

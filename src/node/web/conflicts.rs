@@ -87,7 +87,7 @@ pub(super) async fn records(State(web): State<Web>, Path(study): Path<String>) -
 }
 
 /// Who a record names: what the person said, and where the request came from.
-fn person(name: &str, caller: SocketAddr) -> String {
+pub(super) fn person(name: &str, caller: SocketAddr) -> String {
     let name: String = name.trim().chars().filter(|character| !character.is_control()).take(64).collect();
     let from = caller.ip().to_canonical();
     if name.is_empty() { format!("a person at {from}") } else { format!("{name} at {from}") }
@@ -98,7 +98,7 @@ fn is_local(caller: SocketAddr) -> bool {
 }
 
 /// Refuses changes of the archive that come from another machine.
-fn require_local(caller: SocketAddr) -> Result<(), Problem> {
+pub(super) fn require_local(caller: SocketAddr) -> Result<(), Problem> {
     if is_local(caller) {
         return Ok(());
     }

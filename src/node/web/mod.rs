@@ -6,6 +6,7 @@ mod dashboard;
 mod health;
 mod metrics;
 mod models;
+mod rejections;
 mod router;
 mod services;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use super::services::{Services, Shared, Web};
-use super::{api, conflicts, dashboard, health, metrics, models};
+use super::{api, conflicts, dashboard, health, metrics, models, rejections};
 use crate::node::http::{self, LayersError};
 use crate::node::{dicomweb, telemetry};
 
@@ -32,6 +32,8 @@ fn api() -> Router<Web> {
         .route("/studies", get(api::studies))
         .route("/studies/{study}", get(api::study))
         .route("/studies/{study}/conflict", post(conflicts::decide))
+        .route("/studies/{study}/reject", post(rejections::reject))
+        .route("/studies/{study}/restore", post(rejections::restore))
         .route("/studies/{study}/records", get(conflicts::records))
         .route("/conflicts", get(conflicts::list))
         .route("/jobs", get(api::jobs))

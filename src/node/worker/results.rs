@@ -10,7 +10,7 @@ use crate::dicom::bounded::{self, Limits};
 use crate::dicom::content;
 use crate::dicom::elements;
 use crate::engine::pipeline::ResultReference;
-use crate::node::archive::{Archive, Origin, ReceivedInstance, Unfiled};
+use crate::node::archive::{Archive, Origin, ReceivedInstance, Rights, Unfiled};
 
 use dicom_dictionary_std::tags;
 
@@ -54,7 +54,7 @@ fn read(path: &Path, expected: &ResultReference, limits: &Limits) -> Result<Rece
         data_set: bytes.slice_ref(parts.data_set),
         header,
         pixels,
-        may_correct: false,
+        rights: Rights::default(),
         origin: Origin::Analysis,
     })
 }

@@ -31,6 +31,8 @@ pub(super) enum FailureReason {
     Unreadable,
     /// The transfer syntax is unknown.
     TransferSyntax,
+    /// The sender may not do this here.
+    NotAuthorized,
     /// The SOP Instance UID is that of another object.
     IdentifierTaken,
     /// The object belongs to another study than the URL names.
@@ -46,6 +48,7 @@ impl FailureReason {
             Self::Mismatch => 0xA900,
             Self::Unreadable => 0xC000,
             Self::TransferSyntax => 0xC122,
+            Self::NotAuthorized => 0x0124,
             Self::IdentifierTaken => 0xC100,
             Self::OtherStudy => 0xC409,
         }
@@ -66,6 +69,7 @@ impl From<&ArchiveError> for FailureReason {
         match error {
             ArchiveError::Full(_) => Self::Full,
             ArchiveError::Unfit(_) => Self::Mismatch,
+            ArchiveError::Forbidden(_) => Self::NotAuthorized,
             ArchiveError::Conflict(_) => Self::IdentifierTaken,
             _ => Self::Processing,
         }

@@ -13,7 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::outcome::{FailureReason, PartOutcome, SopIdentity};
 use crate::dicom::bounded::{self, Limits};
 use crate::dicom::{Uid, content, elements};
-use crate::node::archive::{Archive, ArchiveError, InstanceId, Origin, ReceivedInstance, Stored};
+use crate::node::archive::{Archive, ArchiveError, InstanceId, Origin, ReceivedInstance, Rights, Stored};
 use crate::node::arrivals::{Feed, StoreEvents};
 use crate::node::dicomweb::media::MediaType;
 use crate::node::dicomweb::multipart::{Event, MultipartError, Parser};
@@ -234,7 +234,7 @@ fn read(file: &Bytes, intake: &Intake) -> Result<Readable, Failure> {
     }
     let data_set = file.slice_ref(parts.data_set);
     let origin = Origin::Stow { address: String::new() };
-    Ok(Readable { instance: ReceivedInstance { transfer_syntax_uid, data_set, header, pixels, origin, may_correct: false }, identity })
+    Ok(Readable { instance: ReceivedInstance { transfer_syntax_uid, data_set, header, pixels, origin, rights: Rights::default() }, identity })
 }
 
 async fn file_away(intake: &Intake, study: Option<&Uid>, address: SocketAddr, readable: Readable) -> Ended {

@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::instance::{Filed, KnownObject, Origin};
 use super::unfiled::Unfiled;
+use super::visibility::Visibility;
 use crate::node::store::database::{Change, Database};
 use crate::dicom::content::ContentDigest;
 use crate::node::store::error::{Fault, StoreError, during};
@@ -92,7 +93,7 @@ pub(in crate::node::store) async fn file(change: &mut Change, entry: &Unfiled) -
         return Ok(Filed::New);
     }
     let row = sqlx::query(
-        "SELECT study_instance_uid, series_instance_uid, blob, transfer_syntax_uid, content, origin FROM instances \
+        "SELECT study_instance_uid, series_instance_uid, blob, transfer_syntax_uid, content, origin, visibility FROM instances \
          WHERE sop_instance_uid = $1",
     )
     .bind(entry.id.sop_instance_uid.as_str())
@@ -109,6 +110,7 @@ fn known(row: &SqliteRow) -> Result<KnownObject, Fault> {
         blob: row.named("blob")?,
         transfer_syntax_uid: row.uid("transfer_syntax_uid")?,
         content: content.map(ContentDigest::from_text),
+        is_rejected: row.named::<Visibility>("visibility")? == Visibility::Rejected,
         is_result: origin == Origin::Analysis.to_string(),
     })
 }
@@ -201,7 +203,7 @@ pub(in crate::node::store) async fn replace(change: &mut Change, entry: &Unfiled
         .await?;
     sqlx::query(
         "UPDATE instances SET transfer_syntax_uid = $2, sha256 = $3, blob = $4, bytes = $5, instance_number = $6, \
-         origin = $7, received_at = $8, attributes = $9, content = $10 WHERE sop_instance_uid = $1",
+         origin = $7, received_at = $8, attributes = $9, content = $10, visibility = 'current' WHERE sop_instance_uid = $1",
     )
     .bind(sop_instance_uid)
     .bind(entry.transfer_syntax_uid.as_str())

@@ -22,8 +22,17 @@ pub struct ReceivedInstance {
     pub pixels: PixelDigest,
     /// Where it came from.
     pub origin: Origin,
-    /// Its sender may correct what objects say of patient and study.
+    /// What its sender may do beyond storing.
+    pub rights: Rights,
+}
+
+/// What a sender may do beyond storing objects: nothing, unless a setting says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rights {
+    /// Correct what stored objects say of patient and study.
     pub may_correct: bool,
+    /// Reject stored objects by rejection notes.
+    pub may_reject: bool,
 }
 
 /// Where an object came from.
@@ -95,6 +104,8 @@ pub struct KnownObject {
     pub transfer_syntax_uid: Uid,
     /// Its content; `None` if an earlier version of the program filed it.
     pub content: Option<ContentDigest>,
+    /// A rejection hides it.
+    pub is_rejected: bool,
     /// It is a result of this node.
     pub is_result: bool,
 }
@@ -108,6 +119,14 @@ pub enum Scope {
     Series(Uid, Uid),
     /// One: study, series, SOP instance.
     Instance(Uid, Uid, Uid),
+}
+
+impl Scope {
+    /// The study that it lies in.
+    pub fn study(&self) -> &Uid {
+        let (Self::Study(study) | Self::Series(study, _) | Self::Instance(study, ..)) = self;
+        study
+    }
 }
 
 /// A stored instance, as the index knows it.

@@ -15,7 +15,7 @@ mod visibility;
 
 pub use blob_name::BlobName;
 pub(super) use filing::{Filer, file, replace};
-pub use instance::{Filed, IndexedInstance, KnownObject, Origin, ReceivedInstance, Scope, Stored};
+pub use instance::{Filed, IndexedInstance, KnownObject, Origin, ReceivedInstance, Rights, Scope, Stored};
 pub use query::{Level, Query};
 pub use unfiled::{InstanceId, MissingIdentifier, Unfiled};
 pub use visibility::Visibility;
