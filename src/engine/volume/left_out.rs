@@ -40,7 +40,7 @@ pub enum LeftOutKind {
     OtherFrameOfReference,
     /// A further stack: another acquisition, phase or reconstruction.
     OtherStack,
-    /// Images that were sent and refused, or kept apart.
+    /// Images that were sent and refused, or held.
     Refused,
 }
 
