@@ -33,6 +33,7 @@ impl PeerArguments {
             called: self.called.clone(),
             calling: self.calling.clone(),
             timeout: Duration::from_secs(self.timeout.max(1)),
+            originator: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::error::ConfigError;
 use super::layers::Layered;
 use super::sections::Config;
+use crate::dicom::AeTitle;
 
 /// The commented defaults. They are also the reference of all keys.
 pub const DEFAULTS: &str = include_str!("../../configs/default.toml");
@@ -75,6 +76,11 @@ impl Config {
             return invalid(
                 "dicom.maximum_associations, dicom.idle_timeout_seconds: at least 1 was expected".to_owned(),
             );
+        }
+        for peer in &self.dicom.peers {
+            if peer.address.is_some() && (peer.ae_title == "*" || AeTitle::parse(&peer.ae_title).is_err()) {
+                return invalid("dicom.peers: an `address` belongs to an AE title of 1 to 16 characters, not to `*`".to_owned());
+            }
         }
         if self.analysis.attempts == 0 {
             return invalid("analysis.attempts = 0: at least 1 was expected".to_owned());

@@ -54,9 +54,24 @@ pub struct DicomConfig {
     pub maximum_associations: usize,
     pub maximum_pdu_bytes: u32,
     pub idle_timeout_seconds: u64,
+    pub called_title_in_any_case: bool,
+    pub user_identity: UserIdentityConfig,
 }
 
-/// One entry of `dicom.peers`.
+/// `dicom.user_identity`: what a caller is told that names a user and asks for a positive response
+/// ([PS3.7 D.3.3.7](https://dicom.nema.org/medical/dicom/current/output/chtml/part07/sect_D.3.3.7.html)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UserIdentityConfig {
+    /// Nothing: the association is accepted without a response, and the caller decides how to go on.
+    Ignore,
+    /// A positive response, although nothing was checked.
+    Acknowledge,
+    /// The association is rejected.
+    Reject,
+}
+
+/// One entry of `dicom.peers`. What it may do beyond sending objects is granted by name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerConfig {
@@ -70,6 +85,18 @@ pub struct PeerConfig {
     /// It may reject stored objects by rejection notes.
     #[serde(default)]
     pub may_reject: bool,
+    /// Host and port it listens on: C-MOVE to it, and reports on its storage commitments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// C-FIND.
+    #[serde(default)]
+    pub may_query: bool,
+    /// C-MOVE and C-GET.
+    #[serde(default)]
+    pub may_retrieve: bool,
+    /// Storage Commitment.
+    #[serde(default)]
+    pub may_commit: bool,
 }
 
 /// `[http]`

@@ -52,6 +52,16 @@ fn a_destination_needs_what_its_kind_needs() {
 }
 
 #[test]
+fn what_a_peer_may_do_is_granted_by_name_and_an_address_belongs_to_a_title() {
+    let peer = "[[dicom.peers]]\nnetwork = \"10.0.0.0/8\"\n";
+    let config = load(&format!("{peer}ae_title = \"CT\"\nmay_commit = true"), &[]).expect("valid");
+    let entry = &config.dicom.peers[0];
+    assert_eq!((entry.may_query, entry.may_retrieve, entry.may_commit), (false, false, true));
+    let error = load(&format!("{peer}ae_title = \"*\"\naddress = \"10.0.0.1:104\""), &[]).expect_err("nobody's");
+    assert!(error.to_string().contains("`address`"), "{error}");
+}
+
+#[test]
 fn secrets_are_not_shown() {
     let text = "[[destinations]]\nname = \"a\"\nkind = \"stow\"\nurl = \"http://h/dicomweb\"\nauthorization = \"Bearer s3cret\"";
     assert!(!load(text, &[]).expect("valid").to_toml().contains("s3cret"));

@@ -5,6 +5,7 @@
 //! It is stricter than dicom-object wherever the two could read the same bytes differently (a length that is not a
 //! multiple of its value's width, delimiters out of place), so what was counted here is what is built there.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
@@ -42,10 +43,11 @@ pub(in crate::dicom) struct Layout {
     pub(super) pixel_data: Option<usize>,
     /// Which of them the root has.
     pub(super) pixel_data_tag: Option<Tag>,
-    /// Root elements that dicom-object cannot read, because they hold a value of undefined length that is either of
-    /// unknown representation (implicit VR inside, whatever the transfer syntax: PS3.5 6.2.2; dicom-object reads it as
-    /// explicit) or private and encapsulated.
-    pub(super) unparsable: Vec<Range<usize>>,
+    /// Root elements that dicom-object is not given. Those that it cannot read hold a value of undefined length that is
+    /// either of unknown representation (implicit VR inside, whatever the transfer syntax: PS3.5 6.2.2; dicom-object reads
+    /// it as explicit) or private and encapsulated. And of an attribute that comes twice, the first one counts, as for
+    /// DCMTK and Orthanc: both must read the same patient from the same bytes.
+    pub(super) skipped: Vec<Range<usize>>,
 }
 
 pub(super) const UNDEFINED: u32 = u32::MAX;
@@ -103,10 +105,11 @@ pub(super) fn scan(bytes: &[u8], encoding: Encoding, limits: &Limits, extent: Ex
         elements: 0,
         text_values: 0,
         previous: None,
+        seen: HashSet::new(),
         element_start: 0,
-        element_unparsable: false,
+        element_skipped: false,
         image: Image::default(),
-        layout: Layout { end: bytes.len(), pixel_data: None, pixel_data_tag: None, unparsable: Vec::new() },
+        layout: Layout { end: bytes.len(), pixel_data: None, pixel_data_tag: None, skipped: Vec::new() },
     };
     scanner.run()?;
     scanner.image.check(limits)?;
@@ -125,9 +128,11 @@ struct Scanner<'a> {
     text_values: u64,
     /// The last tag of the root.
     previous: Option<Tag>,
+    /// All tags of the root so far.
+    seen: HashSet<Tag>,
     /// The root element that is being walked.
     element_start: usize,
-    element_unparsable: bool,
+    element_skipped: bool,
     image: Image,
     layout: Layout,
 }
@@ -166,8 +171,8 @@ impl Scanner<'_> {
     }
 
     fn close_root_element(&mut self) {
-        if std::mem::take(&mut self.element_unparsable) {
-            self.layout.unparsable.push(self.element_start..self.position);
+        if std::mem::take(&mut self.element_skipped) {
+            self.layout.skipped.push(self.element_start..self.position);
         }
     }
 
@@ -290,9 +295,8 @@ impl Scanner<'_> {
         if matches!(tag.0, 0x0000..=0x0003 | 0x0005..=0x0007 | 0xFFFF) {
             return Err(ReadError::Unreadable(format!("{} does not belong in a data set", name(tag))));
         }
-        if self.previous >= Some(tag) {
-            return Err(ReadError::Unreadable(format!("{} is out of order", name(tag))));
-        }
+        // PS3.5 7.1 demands ascending order; what swaps elements is stored everywhere else, too.
+        self.element_skipped |= !self.seen.insert(tag);
         self.previous = Some(tag);
         if tag.0 == 0x7FE0 && self.layout.pixel_data.is_none() {
             self.layout.pixel_data = Some(self.position);
@@ -313,12 +317,12 @@ impl Scanner<'_> {
             // Vendors encapsulate pixels of their own in private elements; dicom-object takes each of them for a
             // sequence.
             b"OB" | b"OW" if header.tag.0 % 2 == 1 && !implicit => {
-                self.element_unparsable = true;
+                self.element_skipped = true;
                 self.open(Kind::Fragments, bound, false, encoding)
             }
             // PS3.5 6.2.2: a sequence whose representation the sender did not know, always implicit inside.
             b"UN" => {
-                self.element_unparsable |= !implicit;
+                self.element_skipped |= !implicit;
                 self.open(Kind::Sequence, bound, false, Encoding::ImplicitLittle)
             }
             _ => {
@@ -344,7 +348,7 @@ impl Scanner<'_> {
                 return Err(ReadError::Hostile(format!("{} text values", self.text_values)));
             }
         }
-        if root {
+        if root && !self.element_skipped {
             self.image.note(header.tag, value, encoding);
         }
         Ok(())

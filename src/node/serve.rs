@@ -10,6 +10,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::archive::{Archive, ArchiveError};
 use super::assembly::Assembly;
 use super::deliver::{self, DeliverError, Deliveries};
+use super::dimse::commitment::Reporter;
 use super::dimse::scp;
 use super::http::{self, LayersError};
 use super::models::ModelFolder;
@@ -137,14 +138,17 @@ impl Node {
             shadow: shadow.status(),
             destinations: config.destinations.iter().map(DestinationEntry::from).collect(),
         })?;
+        let reporter = Reporter::new(&config.dicom, &config.destinations, archive.clone());
         let dimse = scp::Services {
             config: config.dicom.clone(),
+            destinations: config.destinations.clone(),
             limits: config.limits,
             archive: archive.clone(),
             events: Arc::new(assembly.clone()),
         };
         let mut parts = JoinSet::new();
         parts.spawn(scp::run(listeners.dicom, dimse, shutdown.clone()));
+        parts.spawn(reporter.run(shutdown.clone()));
         parts.spawn(http::serve(listeners.http, router, shutdown.clone()));
         let stop = shutdown.clone();
         parts.spawn(async move { assembly.run(stop).await });

@@ -148,6 +148,9 @@ pub enum Gauge {
     /// Deliveries by destination and state
     #[strum(serialize = "pe_node_deliveries")]
     Deliveries,
+    /// Storage commitments that peers asked for, by state of their reports (requested, reported, failed)
+    #[strum(serialize = "pe_node_commitments")]
+    Commitments,
     /// Free space where the archive lies, in bytes
     #[strum(serialize = "pe_node_free_bytes")]
     FreeBytes,

@@ -47,6 +47,7 @@ impl Node {
         let address = listener.local_addr().expect("address");
         let services = Services {
             config: config.dicom,
+            destinations: config.destinations,
             limits: config.limits,
             archive: archive.clone(),
             events: Arc::new(Unheard),
@@ -228,6 +229,7 @@ fn the_node_stores_at_dcmtk_also_where_only_implicit_representation_is_taken() {
             address: format!("127.0.0.1:{port}"),
             called: title("ANY"),
             calling: title("PE-NODE"),
+            originator: None,
             timeout: Duration::from_secs(10),
         };
         let outcomes = node.runtime.block_on(async {

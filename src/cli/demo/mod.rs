@@ -135,6 +135,7 @@ async fn through_the_node(config: Config, phantom: &Phantom, out: &Path) -> Resu
             called: ae_title,
             calling: AeTitle::parse("PE-DEMO").map_err(|error| CliError::failed(&error))?,
             timeout: Duration::from_mins(1),
+            originator: None,
         };
         send(&peer, &phantom.files, &limits).await?;
         Node::at(http).results(&phantom.record.study_instance_uid, PATIENCE, out).await

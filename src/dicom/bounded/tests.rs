@@ -123,7 +123,6 @@ fn an_image_may_not_claim_more_pixels_than_allowed_or_than_it_has() {
 #[test]
 fn broken_structure_is_unreadable() {
     let uid = explicit(0x0008, 0x0018, "UI", 4, b"1.2\0");
-    let backwards = [uid.clone(), explicit(0x0008, 0x0016, "UI", 4, b"1.2\0")].concat();
     let odd_width = explicit(0x0028, 0x0010, "US", 3, &[1, 2, 3]);
     let no_representation = explicit(0x0028, 0x0010, "\0\0", 2, &[1, 2]);
     let stray_delimiter = [uid.clone(), vec![0xFE, 0xFF, 0x0D, 0xE0, 0, 0, 0, 0]].concat();
@@ -131,8 +130,29 @@ fn broken_structure_is_unreadable() {
     let inner = explicit(0x0008, 0x0100, "SH", 40, b"overruns the item it lies in");
     let item = [vec![0xFE, 0xFF, 0, 0xE0], (inner.len() as u32).to_le_bytes().to_vec(), inner].concat();
     let overrun = [explicit(0x0008, 0x1032, "SQ", item.len() as u32, &item), vec![0; 64]].concat();
-    for bytes in [backwards, odd_width, no_representation, stray_delimiter, command_group, overrun] {
+    for bytes in [odd_width, no_representation, stray_delimiter, command_group, overrun] {
         assert!(matches!(explicit_data_set(&bytes), Err(ReadError::Unreadable(_))), "{bytes:x?}");
+    }
+}
+
+#[test]
+fn swapped_elements_are_read_and_of_an_attribute_that_comes_twice_the_first_one() {
+    let rows = |value: u8| explicit(0x0028, 0x0010, "US", 2, &[value, 0]);
+    let patient = |id: &[u8; 4]| explicit(0x0010, 0x0020, "LO", 4, id);
+    let code = |value: &[u8; 4]| {
+        let inner = explicit(0x0008, 0x0100, "SH", 4, value);
+        let item = [vec![0xFE, 0xFF, 0, 0xE0], (inner.len() as u32).to_le_bytes().to_vec(), inner].concat();
+        explicit(0x0008, 0x1032, "SQ", item.len() as u32, &item)
+    };
+    let pixels = explicit(0x7FE0, 0x0010, "OW", 4, &[1, 0, 2, 0]);
+    let bytes =
+        [rows(2), patient(b"P-1 "), code(b"ONE "), patient(b"P-2 "), rows(9), code(b"TWO "), pixels].concat();
+    for read in [data_set, header, leading_header] {
+        let read = read(&bytes, uids::EXPLICIT_VR_LITTLE_ENDIAN, &LIMITS).expect("readable");
+        assert_eq!(elements::text(&read, tags::PATIENT_ID).as_deref(), Some("P-1"));
+        assert_eq!(elements::integer(&read, tags::ROWS), Some(2));
+        let codes = elements::items(&read, tags::PROCEDURE_CODE_SEQUENCE);
+        assert_eq!(elements::text(&codes[0], tags::CODE_VALUE).as_deref(), Some("ONE"));
     }
 }
 

@@ -152,6 +152,13 @@ impl Archive {
         Ok(stored.collect())
     }
 
+    /// True if the bytes of an instance are those that were received.
+    pub async fn is_intact(&self, instance: &StoredInstance) -> Result<bool, ArchiveError> {
+        let (path, sha256) = (instance.path.clone(), instance.sha256.clone());
+        // A file that cannot be read is as good as gone.
+        blocking(move || Ok(part10::data_set_sha256(&path).is_ok_and(|found| found == sha256))).await
+    }
+
     /// Fails with [`ArchiveError::Full`] when the archive accepts nothing any more. Interfaces can check this early.
     pub async fn check_space(&self) -> Result<(), ArchiveError> {
         let blobs = Arc::clone(&self.blobs);

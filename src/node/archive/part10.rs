@@ -1,10 +1,20 @@
 //! File meta information for received data sets
 //! ([PS3.10 7.1](https://dicom.nema.org/medical/dicom/current/output/chtml/part10/chapter_7.html)).
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
 use dicom_object::FileMetaTableBuilder;
+use sha2::{Digest, Sha256};
 
 use super::error::ArchiveError;
-use crate::dicom::implementation;
+use crate::dicom::{bounded, hexadecimal, implementation};
+
+/// More than the file meta information that this program writes.
+const META_BYTES: u64 = 4096;
+/// Bytes read at once.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// Preamble, prefix and file meta information; the data set's bytes follow as they were received.
 pub(super) fn preamble_and_meta(
@@ -26,4 +36,21 @@ pub(super) fn preamble_and_meta(
     bytes.extend_from_slice(b"DICM");
     meta.write(&mut bytes).map_err(|error| unfit(&error))?;
     Ok(bytes)
+}
+
+/// The digest of the data set in a file of the archive.
+pub(super) fn data_set_sha256(path: &Path) -> Result<String, bounded::ReadError> {
+    let mut file = File::open(path)?;
+    let mut beginning = Vec::new();
+    file.by_ref().take(META_BYTES).read_to_end(&mut beginning)?;
+    let data_set = beginning.len() - bounded::split(&beginning)?.data_set.len();
+    file.seek(SeekFrom::Start(data_set as u64))?;
+    let mut hasher = Sha256::new();
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hexadecimal(&hasher.finalize())),
+            read => hasher.update(&piece[..read]),
+        }
+    }
 }

@@ -31,6 +31,7 @@ async fn receiver() -> (tempfile::TempDir, Archive, String) {
     let config = Config::from_defaults(&[]).expect("settings");
     let services = scp::Services {
         config: config.dicom,
+        destinations: Vec::new(),
         limits: config.limits,
         archive: received.clone(),
         events: Arc::new(Unheard),

@@ -30,6 +30,7 @@ impl Sender {
                     called: ae_title.clone(),
                     calling: calling.clone(),
                     timeout: PATIENCE,
+                    originator: None,
                 };
                 Self::Dicom { peer, limits }
             }
@@ -41,7 +42,7 @@ impl Sender {
     pub(super) async fn send(&self, objects: &[StoredInstance]) -> Vec<Result<(), DeliveryFailure>> {
         match self {
             Self::Dicom { peer, limits } => {
-                let outgoing: Vec<Outgoing> = objects.iter().map(outgoing).collect();
+                let outgoing: Vec<Outgoing> = objects.iter().map(Outgoing::from).collect();
                 let outcomes = scu::store(peer, &outgoing, limits, |_, _| {}).await;
                 outcomes.iter().map(dicom_outcome).collect()
             }
@@ -119,14 +120,5 @@ fn stow_outcome(verdict: Verdict) -> Result<(), DeliveryFailure> {
         }
         Verdict::Refused(None) => Err(DeliveryFailure::Object("refused without a reason".to_owned())),
         Verdict::NotNamed => Err(DeliveryFailure::Object("the answer does not say that it is stored".to_owned())),
-    }
-}
-
-fn outgoing(object: &StoredInstance) -> Outgoing {
-    Outgoing {
-        path: object.path.clone(),
-        sop_class_uid: object.sop_class_uid.clone(),
-        sop_instance_uid: object.sop_instance_uid.clone(),
-        transfer_syntax_uid: object.transfer_syntax_uid.to_string(),
     }
 }

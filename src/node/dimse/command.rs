@@ -3,12 +3,12 @@
 
 use dicom_core::value::PrimitiveValue;
 use dicom_core::{DataElement, Tag, VR};
-use dicom_dictionary_std::tags;
+use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 use dicom_transfer_syntax_registry::entries::IMPLICIT_VR_LITTLE_ENDIAN;
 
 use super::status::Status;
-use crate::dicom::Uid;
+use crate::dicom::{AeTitle, Uid};
 
 /// The longest command set that is read. The longest one the standard knows has a few hundred bytes.
 pub(super) const MAXIMUM_COMMAND_BYTES: usize = 16 << 10;
@@ -21,29 +21,46 @@ const RESPONSE: u16 = 0x8000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operation {
     Store,
+    Get,
+    Find,
+    Move,
     Echo,
+    EventReport,
+    Action,
     Cancel,
     /// Any other Command Field, without the bit that marks a response.
     Other(u16),
 }
 
 impl Operation {
+    /// Command Fields of requests (PS3.7 E.1).
+    const CODES: [(Self, u16); 8] = [
+        (Self::Store, 0x0001),
+        (Self::Get, 0x0010),
+        (Self::Find, 0x0020),
+        (Self::Move, 0x0021),
+        (Self::Echo, 0x0030),
+        (Self::EventReport, 0x0100),
+        (Self::Action, 0x0130),
+        (Self::Cancel, 0x0FFF),
+    ];
+
     fn of(command_field: u16) -> Self {
-        match command_field & !RESPONSE {
-            0x0001 => Self::Store,
-            0x0030 => Self::Echo,
-            0x0FFF => Self::Cancel,
-            other => Self::Other(other),
-        }
+        let request = command_field & !RESPONSE;
+        let known = Self::CODES.into_iter().find(|(_, code)| *code == request);
+        known.map_or(Self::Other(request), |(operation, _)| operation)
     }
 
     fn code(self) -> u16 {
         match self {
-            Self::Store => 0x0001,
-            Self::Echo => 0x0030,
-            Self::Cancel => 0x0FFF,
             Self::Other(code) => code,
+            known => Self::CODES.into_iter().find(|(operation, _)| *operation == known).map_or(0, |(_, code)| code),
         }
+    }
+
+    /// Composite operations beside C-ECHO have a Priority (PS3.7 9.3).
+    fn has_priority(self) -> bool {
+        matches!(self, Self::Store | Self::Get | Self::Find | Self::Move)
     }
 }
 
@@ -54,14 +71,49 @@ pub(super) enum Role {
     Response { to_message_id: u16, status: Status, comment: String },
 }
 
-/// A command set, as far as C-ECHO and C-STORE need it.
+/// How many C-STORE sub-operations of a C-MOVE or C-GET there are, by state (PS3.4 C.4.2.1.6 to C.4.2.1.9).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct SubOperations {
+    /// `None` in the last response, unless the operation was cancelled.
+    pub(super) remaining: Option<u16>,
+    pub(super) completed: u16,
+    pub(super) failed: u16,
+    pub(super) warning: u16,
+}
+
+/// The C-MOVE that a C-STORE is a sub-operation of (PS3.7 9.3.1.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MoveOriginator {
+    /// Who sent the C-MOVE.
+    pub ae_title: AeTitle,
+    /// Message ID of the C-MOVE.
+    pub message_id: u16,
+}
+
+/// What some operations state besides.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Details {
+    /// C-MOVE request: the AE title of whom to send to.
+    pub(super) move_destination: Option<String>,
+    /// C-STORE request.
+    pub(super) move_originator: Option<MoveOriginator>,
+    /// C-MOVE and C-GET responses.
+    pub(super) sub_operations: Option<SubOperations>,
+    /// Action Type ID of N-ACTION, Event Type ID of N-EVENT-REPORT.
+    pub(super) type_id: Option<u16>,
+}
+
+/// A command set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Command {
     pub(super) operation: Operation,
     pub(super) role: Role,
+    /// The SOP class that it is about: Affected, or in N-ACTION Requested SOP Class UID.
     pub(super) affected_sop_class_uid: Option<Uid>,
+    /// The SOP instance that it is about.
     pub(super) affected_sop_instance_uid: Option<Uid>,
     pub(super) has_data_set: bool,
+    pub(super) details: Details,
 }
 
 /// Why bytes are not a command set.
@@ -81,9 +133,10 @@ impl Command {
         Self {
             operation: Operation::Echo,
             role: Role::Request { message_id },
-            affected_sop_class_uid: Uid::parse(super::VERIFICATION).ok(),
+            affected_sop_class_uid: Uid::parse(uids::VERIFICATION).ok(),
             affected_sop_instance_uid: None,
             has_data_set: false,
+            details: Details::default(),
         }
     }
 
@@ -95,6 +148,25 @@ impl Command {
             affected_sop_class_uid: Some(sop_class_uid),
             affected_sop_instance_uid: Some(sop_instance_uid),
             has_data_set: true,
+            details: Details::default(),
+        }
+    }
+
+    /// This C-STORE as a sub-operation of a C-MOVE, if it is one.
+    pub(super) fn on_behalf_of(mut self, originator: Option<MoveOriginator>) -> Self {
+        self.details.move_originator = originator;
+        self
+    }
+
+    /// An N-EVENT-REPORT request of storage commitment (PS3.4 J.3.3).
+    pub(super) fn event_report(message_id: u16, event_type: u16) -> Self {
+        Self {
+            operation: Operation::EventReport,
+            role: Role::Request { message_id },
+            affected_sop_class_uid: Uid::parse(uids::STORAGE_COMMITMENT_PUSH_MODEL).ok(),
+            affected_sop_instance_uid: Uid::parse(uids::STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE).ok(),
+            has_data_set: true,
+            details: Details { type_id: Some(event_type), ..Details::default() },
         }
     }
 
@@ -112,7 +184,19 @@ impl Command {
             affected_sop_class_uid: self.affected_sop_class_uid.clone(),
             affected_sop_instance_uid: self.affected_sop_instance_uid.clone(),
             has_data_set: false,
+            details: Details { type_id: self.details.type_id, ..Details::default() },
         }
+    }
+
+    /// This answer with a data set to follow it.
+    pub(super) fn with_data_set(self) -> Self {
+        Self { has_data_set: true, ..self }
+    }
+
+    /// This answer with what has become of its sub-operations.
+    pub(super) fn with_sub_operations(mut self, counts: SubOperations) -> Self {
+        self.details.sub_operations = Some(counts);
+        self
     }
 
     /// Reads a command set: always implicit VR little endian, every element in group 0000.
@@ -134,24 +218,25 @@ impl Command {
             }
         };
         let uid = |tag| elements.text(tag).and_then(|text| Uid::parse(text).ok());
+        let either = |affected, requested| uid(affected).or_else(|| uid(requested));
         Ok(Self {
             operation: Operation::of(command_field),
             role,
-            affected_sop_class_uid: uid(tags::AFFECTED_SOP_CLASS_UID),
-            affected_sop_instance_uid: uid(tags::AFFECTED_SOP_INSTANCE_UID),
+            affected_sop_class_uid: either(tags::AFFECTED_SOP_CLASS_UID, tags::REQUESTED_SOP_CLASS_UID),
+            affected_sop_instance_uid: either(tags::AFFECTED_SOP_INSTANCE_UID, tags::REQUESTED_SOP_INSTANCE_UID),
             has_data_set: elements.short(tags::COMMAND_DATA_SET_TYPE)? != NO_DATA_SET,
+            details: Details::of(&elements),
         })
     }
 
     /// The command set's bytes, group length included.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let short = |tag, value: u16| DataElement::new(tag, VR::US, PrimitiveValue::from(value));
         let mut elements = Vec::new();
         match &self.role {
             Role::Request { message_id } => {
                 elements.push(short(tags::COMMAND_FIELD, self.operation.code()));
                 elements.push(short(tags::MESSAGE_ID, *message_id));
-                if self.operation == Operation::Store {
+                if self.operation.has_priority() {
                     const MEDIUM_PRIORITY: u16 = 0;
                     elements.push(short(tags::PRIORITY, MEDIUM_PRIORITY));
                 }
@@ -174,12 +259,61 @@ impl Command {
         for (tag, uid) in uids {
             elements.extend(uid.iter().map(|uid| DataElement::new(tag, VR::UI, uid.as_str())));
         }
+        elements.extend(self.details.elements(self.operation));
         let mut bytes = Vec::new();
         InMemDicomObject::command_from_element_iter(elements)
             .write_dataset_with_ts(&mut bytes, &IMPLICIT_VR_LITTLE_ENDIAN.erased())
             .expect("a command set has no element that implicit VR cannot encode, and a vector takes all bytes");
         bytes
     }
+}
+
+impl Details {
+    fn of(elements: &Elements<'_>) -> Self {
+        let number = |tag| elements.short(tag).ok();
+        let originator = elements.text(tags::MOVE_ORIGINATOR_APPLICATION_ENTITY_TITLE);
+        Self {
+            move_destination: elements.text(tags::MOVE_DESTINATION).map(str::to_owned),
+            move_originator: originator.and_then(|title| AeTitle::parse(title).ok()).map(|ae_title| MoveOriginator {
+                ae_title,
+                message_id: number(tags::MOVE_ORIGINATOR_MESSAGE_ID).unwrap_or_default(),
+            }),
+            sub_operations: number(tags::NUMBER_OF_COMPLETED_SUBOPERATIONS).map(|completed| SubOperations {
+                remaining: number(tags::NUMBER_OF_REMAINING_SUBOPERATIONS),
+                completed,
+                failed: number(tags::NUMBER_OF_FAILED_SUBOPERATIONS).unwrap_or_default(),
+                warning: number(tags::NUMBER_OF_WARNING_SUBOPERATIONS).unwrap_or_default(),
+            }),
+            type_id: number(tags::ACTION_TYPE_ID).or_else(|| number(tags::EVENT_TYPE_ID)),
+        }
+    }
+
+    fn elements(&self, operation: Operation) -> Vec<CommandElement> {
+        let mut elements = Vec::new();
+        if let Some(title) = &self.move_destination {
+            elements.push(DataElement::new(tags::MOVE_DESTINATION, VR::AE, title.as_str()));
+        }
+        if let Some(MoveOriginator { ae_title, message_id }) = &self.move_originator {
+            let tag = tags::MOVE_ORIGINATOR_APPLICATION_ENTITY_TITLE;
+            elements.push(DataElement::new(tag, VR::AE, ae_title.as_str()));
+            elements.push(short(tags::MOVE_ORIGINATOR_MESSAGE_ID, *message_id));
+        }
+        if let Some(counts) = &self.sub_operations {
+            elements.extend(counts.remaining.map(|count| short(tags::NUMBER_OF_REMAINING_SUBOPERATIONS, count)));
+            elements.push(short(tags::NUMBER_OF_COMPLETED_SUBOPERATIONS, counts.completed));
+            elements.push(short(tags::NUMBER_OF_FAILED_SUBOPERATIONS, counts.failed));
+            elements.push(short(tags::NUMBER_OF_WARNING_SUBOPERATIONS, counts.warning));
+        }
+        let type_id = if operation == Operation::Action { tags::ACTION_TYPE_ID } else { tags::EVENT_TYPE_ID };
+        elements.extend(self.type_id.map(|id| short(type_id, id)));
+        elements
+    }
+}
+
+type CommandElement = DataElement<InMemDicomObject>;
+
+fn short(tag: Tag, value: u16) -> CommandElement {
+    DataElement::new(tag, VR::US, PrimitiveValue::from(value))
 }
 
 /// The elements of a command set, unread.
@@ -235,6 +369,19 @@ mod tests {
         assert!(!parsed.has_data_set);
         let echo = Command::echo(1);
         assert_eq!(Command::parse(&echo.encode()), Ok(echo));
+        let report = Command::event_report(3, 2);
+        assert_eq!(Command::parse(&report.encode()), Ok(report.clone()));
+        let counts = SubOperations { remaining: Some(3), completed: 1, failed: 2, warning: 0 };
+        let moved = Command { operation: Operation::Move, ..report.answer(3, Status::PENDING, "") };
+        let moved = Command { details: Details::default(), ..moved }.with_sub_operations(counts).with_data_set();
+        assert_eq!(Command::parse(&moved.encode()), Ok(moved));
+    }
+
+    #[test]
+    fn a_sub_operation_names_the_request_that_it_belongs_to() {
+        let originator = MoveOriginator { ae_title: AeTitle::parse("VIEWER").expect("title"), message_id: 12 };
+        let request = Command::store(7, uid("1.2.840.10008.5.1.4.1.1.2"), uid("1.2.3")).on_behalf_of(Some(originator));
+        assert_eq!(Command::parse(&request.encode()), Ok(request));
     }
 
     #[test]

@@ -3,12 +3,20 @@
 //! Bytes become PDUs in `connection`, PDUs become messages in `message`, and `command` and `negotiation` say what they
 //! mean, without IO; only `scp` and `scu` act. The PDU codec and the requesting side of an association are dicom-ul's.
 
+mod application_entities;
+mod association_request;
 mod command;
+pub mod commitment;
 mod connection;
+mod conversation;
+mod encoding;
 mod message;
 mod negotiation;
+mod query;
+mod requesting;
 pub mod scp;
 pub mod scu;
+mod service;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -18,7 +26,7 @@ pub use status::Status;
 use crate::causes::with_causes;
 
 /// Verification SOP Class (PS3.4 annex A).
-const VERIFICATION: &str = "1.2.840.10008.1.1";
+const VERIFICATION: &str = dicom_dictionary_std::uids::VERIFICATION;
 
 /// A dicom-ul error in a line. The errors that quote a whole PDU are cut short: a PDU holds patient data.
 fn describe(error: &dicom_ul::association::Error) -> String {

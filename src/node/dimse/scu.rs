@@ -16,6 +16,7 @@ use dicom_ul::pdu::{PDataValue, PDataValueType};
 use tokio::net::TcpStream;
 
 use super::command::{Command, Operation, Role};
+pub use super::command::MoveOriginator;
 use super::message::{Assembler, MessageError};
 use super::status::Status;
 use super::{VERIFICATION, describe};
@@ -23,6 +24,7 @@ use crate::causes::with_causes;
 use crate::dicom::bounded::{self, Limits, ReadError};
 use crate::dicom::elements::{self, DataSet};
 use crate::dicom::{AeTitle, Uid};
+use crate::node::archive::StoredInstance;
 use crate::node::memory::Budget;
 
 /// What every storage provider accepts; this user falls back to it.
@@ -48,6 +50,8 @@ pub struct Peer {
     pub calling: AeTitle,
     /// How long to wait for the connection, and for each answer.
     pub timeout: Duration,
+    /// Whose C-MOVE the objects are sent for; `None` where the node sends them by itself.
+    pub originator: Option<MoveOriginator>,
 }
 
 /// Why an association could not be established, or failed later.
@@ -82,6 +86,17 @@ pub struct Outgoing {
     pub sop_instance_uid: Uid,
     /// Transfer syntax it is stored in.
     pub transfer_syntax_uid: String,
+}
+
+impl From<&StoredInstance> for Outgoing {
+    fn from(object: &StoredInstance) -> Self {
+        Self {
+            path: object.path.clone(),
+            sop_class_uid: object.sop_class_uid.clone(),
+            sop_instance_uid: object.sop_instance_uid.clone(),
+            transfer_syntax_uid: object.transfer_syntax_uid.to_string(),
+        }
+    }
 }
 
 impl Outgoing {
@@ -225,6 +240,7 @@ fn plan(objects: &[Outgoing]) -> (&[Outgoing], Vec<Proposal>) {
 struct Association {
     inner: AsyncClientAssociation<TcpStream>,
     assembler: Assembler,
+    originator: Option<MoveOriginator>,
     last_message_id: u16,
 }
 
@@ -257,7 +273,8 @@ impl Association {
             options.establish_async(peer.address.as_str()).await.map_err(|error| failed(describe(&error)))?;
         // Without it the last piece of each object waits for an acknowledgement that many systems delay.
         inner.inner_stream().set_nodelay(true).map_err(|error| failed(error.to_string()))?;
-        Ok(Self { inner, assembler: Assembler::new(Budget::new(ANSWER_BYTES)), last_message_id: 0 })
+        let assembler = Assembler::new(Budget::new(ANSWER_BYTES));
+        Ok(Self { inner, assembler, originator: peer.originator.clone(), last_message_id: 0 })
     }
 
     /// An accepted context for a class: the one with `transfer_syntax`, or else an uncompressed one.
@@ -304,9 +321,11 @@ impl Association {
                 Err(error) => return Ok(SendOutcome::Unsendable(error.to_string())),
             }
         };
+        let originator = self.originator.clone();
         let message_id = self
             .send_command(context_id, |message_id| {
-                Command::store(message_id, object.sop_class_uid.clone(), object.sop_instance_uid.clone())
+                let (class, instance) = (object.sop_class_uid.clone(), object.sop_instance_uid.clone());
+                Command::store(message_id, class, instance).on_behalf_of(originator)
             })
             .await?;
         self.send_values(context_id, PDataValueType::Data, &bytes).await?;

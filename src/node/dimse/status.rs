@@ -13,6 +13,30 @@ pub struct Status(pub u16);
 impl Status {
     /// The operation was done.
     pub const SUCCESS: Self = Self(0x0000);
+    /// Matches or sub-operations follow (PS3.4 C.4.1.1.4).
+    pub const PENDING: Self = Self(0xFF00);
+    /// As [`Self::PENDING`]; some optional keys were not matched.
+    pub const PENDING_UNSUPPORTED_KEYS: Self = Self(0xFF01);
+    /// Ended by C-CANCEL.
+    pub const CANCELLED: Self = Self(0xFE00);
+    /// Some sub-operations failed or ended with warnings (PS3.4 C.4.2.1.5).
+    pub const SUB_OPERATIONS_FAILED: Self = Self(0xB000);
+    /// No sub-operation could be performed.
+    pub const NO_SUB_OPERATION: Self = Self(0xA702);
+    /// No setting says where the move destination listens.
+    pub const UNKNOWN_DESTINATION: Self = Self(0xA801);
+    /// Processing failure (PS3.7 C.5.14).
+    pub const PROCESSING_FAILURE: Self = Self(0x0110);
+    /// An attribute is missing (PS3.7 C.5.12).
+    pub const MISSING_ATTRIBUTE: Self = Self(0x0120);
+    /// There is no object with this SOP Instance UID (PS3.7 C.5.15).
+    pub const NO_SUCH_INSTANCE: Self = Self(0x0112);
+    /// The object is of another SOP class (PS3.7 C.5.4).
+    pub const CLASS_INSTANCE_CONFLICT: Self = Self(0x0119);
+    /// There is no such action (PS3.7 C.5.11).
+    pub const NO_SUCH_ACTION: Self = Self(0x0123);
+    /// The transaction is known with other instances (PS3.3 C.14.1.1).
+    pub const DUPLICATE_TRANSACTION: Self = Self(0x0131);
     /// The SOP class is not the one that was negotiated, or is not a storage class.
     pub const SOP_CLASS_NOT_SUPPORTED: Self = Self(0x0122);
     /// The sender may not do this here.

@@ -6,6 +6,7 @@
 //! to them; nothing else changes a state.
 
 mod backoff;
+mod commitment;
 mod delivery;
 mod delivery_state;
 mod illegal;
@@ -14,6 +15,10 @@ mod job_state;
 mod refusal;
 mod rules;
 
+pub use commitment::{
+    Commitment, CommitmentId, CommitmentInstance, CommitmentRequest, CommitmentState,
+    LONGEST_PAUSE as LONGEST_COMMITMENT_PAUSE, Verdict,
+};
 pub use delivery::{Delivery, DeliveryFailure};
 pub use delivery_state::{DeliveryEvent, DeliveryProgress, DeliveryState};
 pub use illegal::IllegalTransition;

@@ -63,7 +63,8 @@ impl Store {
     /// have ended, and whatever they were doing did not finish.
     async fn requeue_leftovers(&self, now: Timestamp) -> Result<(), StoreError> {
         self.requeue_interrupted_jobs(now).await?;
-        self.release_running_deliveries(now).await
+        self.release_running_deliveries(now).await?;
+        self.release_commitments().await
     }
 
     /// Tells of every change of a job or a delivery: wait with `changed()`, then look again.

@@ -15,6 +15,7 @@
 
 mod attempts;
 mod backup;
+mod commitments;
 mod conflicts;
 mod counts;
 mod database;

@@ -130,6 +130,18 @@ pub(super) fn level_of(tag: Tag) -> Level {
     }
 }
 
+impl Level {
+    /// The attributes that the index keeps at this level; at the lowest one, every attribute that no other level has, but
+    /// for bulk data, private ones and overlong texts.
+    pub fn attributes(self) -> &'static [Tag] {
+        match self {
+            Self::Study => STUDY,
+            Self::Series => SERIES,
+            Self::Instance => INSTANCE_RETURN,
+        }
+    }
+}
+
 /// True if a search at this level returns the attribute unasked. Attributes of higher levels are returned as well.
 pub(super) fn is_returned(level: Level, tag: Tag) -> bool {
     STUDY_RETURN.contains(&tag)

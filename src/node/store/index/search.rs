@@ -119,6 +119,21 @@ impl Store {
     }
 }
 
+impl Level {
+    /// True if a search at this level matches a key with this attribute; other keys are ignored.
+    pub fn matches(self, tag: Tag) -> bool {
+        let by_sql = [
+            tags::MODALITIES_IN_STUDY,
+            tags::SOP_CLASSES_IN_STUDY,
+            tags::MODALITY,
+            tags::SERIES_INSTANCE_UID,
+            tags::SOP_INSTANCE_UID,
+            tags::SOP_CLASS_UID,
+        ];
+        by_sql.contains(&tag) || (level_of(tag) <= self && !is_computed(tag))
+    }
+}
+
 fn put_count(data_set: &mut DataSet, tag: Tag, count: i64) {
     data_set.put(DataElement::new(tag, VR::IS, PrimitiveValue::from(i32::try_from(count).unwrap_or(i32::MAX))));
 }

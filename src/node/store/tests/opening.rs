@@ -59,7 +59,7 @@ async fn a_data_folder_of_an_earlier_version_opens_and_is_copied_first() {
     assert_eq!(store.retry_deliveries(None, Timestamp::now()).await.expect("retry"), 4);
     assert_eq!(store.comparisons(9).await.expect("comparisons").len(), 1);
 
-    let copy = connect(&folder.path().join("index.sqlite.before-0006")).await;
+    let copy = connect(&folder.path().join("index.sqlite.before-0011")).await;
     let version: i64 =
         sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&copy).await.expect("version");
     let dead: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM deliveries WHERE state = 'dead-letter'")

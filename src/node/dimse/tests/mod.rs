@@ -1,5 +1,10 @@
 //! Provider and user against each other over loopback, with a real archive.
 
+mod asking;
+mod committing;
+mod conformance;
+mod querying;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -8,6 +13,8 @@ use std::time::Duration;
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
+use dicom_ul::Pdu;
+use dicom_ul::pdu::{AssociationRQ, PresentationContextProposed, write_pdu};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -69,9 +76,11 @@ impl Node {
         let archive = open(&config.storage).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
+        let destinations = config.destinations;
         let (events, shutdown) = (Recorder::default(), Shutdown::new());
         let services = Services {
             config: config.dicom,
+            destinations,
             limits: config.limits,
             archive: archive.clone(),
             events: Arc::new(events.clone()),
@@ -87,6 +96,7 @@ impl Node {
             called: title(called),
             calling: title("TEST-SCU"),
             timeout: Duration::from_secs(10),
+            originator: None,
         }
     }
 
@@ -296,6 +306,40 @@ async fn a_pdu_longer_than_announced_and_a_silent_peer_are_cut_off() {
     let mut answer = Vec::new();
     silent.read_to_end(&mut answer).await.expect("end");
     assert_eq!(answer.first(), Some(&0x07), "an abort");
+}
+
+#[tokio::test]
+async fn a_slow_line_is_not_a_silent_one() {
+    let node = Node::start(&["dicom.idle_timeout_seconds=1"]).await;
+    let class = Uid::parse(uids::CT_IMAGE_STORAGE).expect("uid");
+    let request = AssociationRQ {
+        protocol_version: 1,
+        calling_ae_title: "TEST-SCU".to_owned(),
+        called_ae_title: "PE-NODE".to_owned(),
+        application_context_name: uids::DICOM_APPLICATION_CONTEXT.to_owned(),
+        presentation_contexts: vec![PresentationContextProposed {
+            id: 1,
+            abstract_syntax: class.to_string(),
+            transfer_syntaxes: vec![uids::IMPLICIT_VR_LITTLE_ENDIAN.to_owned()],
+        }],
+        user_variables: Vec::new(),
+    };
+    let mut stream = TcpStream::connect(node.address).await.expect("connect");
+    let mut bytes = Vec::new();
+    write_pdu(&mut bytes, &Pdu::AssociationRQ(request)).expect("written");
+    stream.write_all(&bytes).await.expect("sent");
+    let mut answer = vec![0; 6];
+    stream.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(answer[0], 0x02, "an acceptance");
+    let mut rest = vec![0; usize::from(answer[5]) + (usize::from(answer[4]) << 8)];
+    stream.read_exact(&mut rest).await.expect("an answer");
+    // A release request takes 1.4 s, longer than the idle timeout.
+    for byte in [[0x05, 0], [0, 0], [0, 4], [0, 0], [0, 0]] {
+        stream.write_all(&byte).await.expect("sent");
+        tokio::time::sleep(Duration::from_millis(350)).await;
+    }
+    stream.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(answer[0], 0x06, "the release is agreed to");
 }
 
 #[tokio::test]
