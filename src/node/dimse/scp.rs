@@ -23,6 +23,7 @@ use super::status::{Reply, Status};
 use crate::config::DicomConfig;
 use crate::dicom::bounded::{self, Limits};
 use crate::dicom::elements::{self, DataSet};
+use crate::dicom::sop_class::is_storage_class;
 use crate::dicom::{SeriesId, Uid};
 use crate::node::archive::{Archive, Origin, ReceivedInstance, Stored};
 use crate::node::arrivals::{Feed, StoreEvents};
@@ -281,7 +282,7 @@ impl Association {
             Body::Nothing => return Err(Reply::new(Status::CANNOT_UNDERSTAND, "the request has no data set")),
             Body::TooLarge => return Err(Reply::new(Status::OUT_OF_RESOURCES, "no memory for so large an object now")),
         };
-        if !negotiation::is_storage_class(&context.abstract_syntax) {
+        if !is_storage_class(&context.abstract_syntax) {
             return Err(Reply::new(Status::SOP_CLASS_NOT_SUPPORTED, "the presentation context is not for storage"));
         }
         let header = self.scan(bytes, &context.transfer_syntax).await?;
