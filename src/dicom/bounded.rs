@@ -5,6 +5,7 @@
 
 mod file_parts;
 mod header_file;
+mod mixed_encoding;
 mod scanned;
 
 use std::io::Read;

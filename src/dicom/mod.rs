@@ -16,6 +16,8 @@ pub mod rejection_note;
 mod series_id;
 pub mod sop_class;
 mod source_image;
+pub mod stored_frames;
+pub mod transfer_syntax;
 pub mod uid;
 
 pub use ae_title::AeTitle;

@@ -6,6 +6,7 @@
 //! multiple of its value's width, delimiters out of place), so what was counted here is what is built there.
 
 use std::collections::HashSet;
+use std::mem;
 use std::ops::Range;
 
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
@@ -43,16 +44,18 @@ pub(in crate::dicom) struct Layout {
     pub(super) pixel_data: Option<usize>,
     /// Which of them the root has.
     pub(super) pixel_data_tag: Option<Tag>,
-    /// Root elements that dicom-object is not given. Those that it cannot read hold a value of undefined length that is
-    /// either of unknown representation (implicit VR inside, whatever the transfer syntax: PS3.5 6.2.2; dicom-object reads
-    /// it as explicit) or private and encapsulated. And of an attribute that comes twice, the first one counts, as for
-    /// DCMTK and Orthanc: both must read the same patient from the same bytes.
-    pub(super) skipped: Vec<Range<usize>>,
+    /// Root elements that dicom-object cannot read at once, because they hold a value of undefined length that is either of
+    /// unknown representation (implicit VR inside, whatever the transfer syntax: PS3.5 6.2.2; dicom-object reads it as
+    /// explicit) or private and encapsulated.
+    pub(super) mixed: Vec<Range<usize>>,
+    /// Root elements that repeat an attribute. The first one counts, as for DCMTK and Orthanc: both must read the same
+    /// patient from the same bytes.
+    pub(super) repeated: Vec<Range<usize>>,
 }
 
 pub(super) const UNDEFINED: u32 = u32::MAX;
 pub(super) const ITEM: Tag = Tag(0xFFFE, 0xE000);
-const ITEM_DELIMITER: Tag = Tag(0xFFFE, 0xE00D);
+pub(super) const ITEM_DELIMITER: Tag = Tag(0xFFFE, 0xE00D);
 pub(super) const SEQUENCE_DELIMITER: Tag = Tag(0xFFFE, 0xE0DD);
 const NUMBER_OF_FRAMES: Tag = Tag(0x0028, 0x0008);
 const ROWS: Tag = Tag(0x0028, 0x0010);
@@ -60,7 +63,7 @@ const COLUMNS: Tag = Tag(0x0028, 0x0011);
 const BITS_ALLOCATED: Tag = Tag(0x0028, 0x0100);
 const FLOAT_PIXEL_DATA: Tag = Tag(0x7FE0, 0x0008);
 const DOUBLE_FLOAT_PIXEL_DATA: Tag = Tag(0x7FE0, 0x0009);
-const PIXEL_DATA: Tag = Tag(0x7FE0, 0x0010);
+pub(super) const PIXEL_DATA: Tag = Tag(0x7FE0, 0x0010);
 
 /// What dicom-object keeps for each value of a multi-valued text, in bytes.
 const TEXT_VALUE_BYTES: u64 = 24;
@@ -85,11 +88,13 @@ struct Frame {
     start: usize,
 }
 
-struct Header {
-    tag: Tag,
-    vr: [u8; 2],
-    length: u32,
-    value: usize,
+/// The header of an element.
+pub(super) struct Header {
+    pub(super) tag: Tag,
+    pub(super) vr: [u8; 2],
+    pub(super) length: u32,
+    /// Where its value begins.
+    pub(super) value: usize,
 }
 
 /// Scans a data set.
@@ -107,9 +112,16 @@ pub(super) fn scan(bytes: &[u8], encoding: Encoding, limits: &Limits, extent: Ex
         previous: None,
         seen: HashSet::new(),
         element_start: 0,
-        element_skipped: false,
+        element_mixed: false,
+        element_repeated: false,
         image: Image::default(),
-        layout: Layout { end: bytes.len(), pixel_data: None, pixel_data_tag: None, skipped: Vec::new() },
+        layout: Layout {
+            end: bytes.len(),
+            pixel_data: None,
+            pixel_data_tag: None,
+            mixed: Vec::new(),
+            repeated: Vec::new(),
+        },
     };
     scanner.run()?;
     scanner.image.check(limits)?;
@@ -132,7 +144,8 @@ struct Scanner<'a> {
     seen: HashSet<Tag>,
     /// The root element that is being walked.
     element_start: usize,
-    element_skipped: bool,
+    element_mixed: bool,
+    element_repeated: bool,
     image: Image,
     layout: Layout,
 }
@@ -171,8 +184,12 @@ impl Scanner<'_> {
     }
 
     fn close_root_element(&mut self) {
-        if std::mem::take(&mut self.element_skipped) {
-            self.layout.skipped.push(self.element_start..self.position);
+        let (mixed, repeated) = (mem::take(&mut self.element_mixed), mem::take(&mut self.element_repeated));
+        let element = self.element_start..self.position;
+        if repeated {
+            self.layout.repeated.push(element);
+        } else if mixed {
+            self.layout.mixed.push(element);
         }
     }
 
@@ -223,47 +240,12 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// Reads an element's header; in implicit VR the representation comes from the dictionary, as in dicom-object.
     fn header(&self, encoding: Encoding, bound: usize) -> Result<Header, ReadError> {
-        let start = self.position;
-        let [first, second, third, fourth, rest @ ..] = self.take::<8>(start, bound)?;
-        let tag = read_tag(&[first, second, third, fourth], encoding);
-        let long = |bytes: [u8; 4]| match encoding {
-            Encoding::ExplicitBig => u32::from_be_bytes(bytes),
-            _ => u32::from_le_bytes(bytes),
-        };
-        if tag.0 == 0xFFFE {
-            return Ok(Header { tag, vr: *b"UN", length: long(rest), value: start + 8 });
-        }
-        if encoding == Encoding::ImplicitLittle {
-            return Ok(Header { tag, vr: dictionary_vr(tag), length: long(rest), value: start + 8 });
-        }
-        let vr = [rest[0], rest[1]];
-        if has_short_length(vr) {
-            let bytes = [rest[2], rest[3]];
-            let length = match encoding {
-                Encoding::ExplicitBig => u16::from_be_bytes(bytes),
-                _ => u16::from_le_bytes(bytes),
-            };
-            return Ok(Header { tag, vr, length: u32::from(length), value: start + 8 });
-        }
-        // PS3.5 6.2: representations that are not known yet have two upper-case letters and a 32-bit length.
-        if !vr.iter().all(u8::is_ascii_uppercase) {
-            return Err(ReadError::Unreadable(format!(
-                "{} at offset {start} has no value representation; the transfer syntax may be another",
-                name(tag)
-            )));
-        }
-        let [.., a, b, c, d] = self.take::<12>(start, bound)?;
-        Ok(Header { tag, vr, length: long([a, b, c, d]), value: start + 12 })
-    }
-
-    fn take<const N: usize>(&self, start: usize, bound: usize) -> Result<[u8; N], ReadError> {
-        if let Some(bytes) = self.bytes[start..bound].first_chunk::<N>() {
-            return Ok(*bytes);
-        }
-        let what = format!("at offset {start}, {} bytes are left where a header was expected", bound - start);
-        Err(if bound == self.bytes.len() { ReadError::Truncated(what) } else { ReadError::Unreadable(what) })
+        header(&self.bytes[..bound], self.position, encoding).map_err(|error| match error {
+            // An item ends early, not the object.
+            ReadError::Truncated(what) if bound < self.bytes.len() => ReadError::Unreadable(what),
+            error => error,
+        })
     }
 
     /// Where a value ends. Its length is checked against the limit, the bytes that are left, and what encloses it.
@@ -296,7 +278,7 @@ impl Scanner<'_> {
             return Err(ReadError::Unreadable(format!("{} does not belong in a data set", name(tag))));
         }
         // PS3.5 7.1 demands ascending order; what swaps elements is stored everywhere else, too.
-        self.element_skipped |= !self.seen.insert(tag);
+        self.element_repeated = !self.seen.insert(tag);
         self.previous = Some(tag);
         if tag.0 == 0x7FE0 && self.layout.pixel_data.is_none() {
             self.layout.pixel_data = Some(self.position);
@@ -317,12 +299,12 @@ impl Scanner<'_> {
             // Vendors encapsulate pixels of their own in private elements; dicom-object takes each of them for a
             // sequence.
             b"OB" | b"OW" if header.tag.0 % 2 == 1 && !implicit => {
-                self.element_skipped = true;
+                self.element_mixed = true;
                 self.open(Kind::Fragments, bound, false, encoding)
             }
             // PS3.5 6.2.2: a sequence whose representation the sender did not know, always implicit inside.
             b"UN" => {
-                self.element_skipped |= !implicit;
+                self.element_mixed |= !implicit;
                 self.open(Kind::Sequence, bound, false, Encoding::ImplicitLittle)
             }
             _ => {
@@ -348,7 +330,7 @@ impl Scanner<'_> {
                 return Err(ReadError::Hostile(format!("{} text values", self.text_values)));
             }
         }
-        if root && !self.element_skipped {
+        if root && !self.element_repeated {
             self.image.note(header.tag, value, encoding);
         }
         Ok(())
@@ -483,6 +465,47 @@ impl Image {
     }
 }
 
+/// Reads an element's header; in implicit VR the representation comes from the dictionary, as in dicom-object.
+pub(super) fn header(bytes: &[u8], start: usize, encoding: Encoding) -> Result<Header, ReadError> {
+    let [first, second, third, fourth, rest @ ..] = take::<8>(bytes, start)?;
+    let tag = read_tag(&[first, second, third, fourth], encoding);
+    let long = |bytes: [u8; 4]| match encoding {
+        Encoding::ExplicitBig => u32::from_be_bytes(bytes),
+        _ => u32::from_le_bytes(bytes),
+    };
+    if tag.0 == 0xFFFE {
+        return Ok(Header { tag, vr: *b"UN", length: long(rest), value: start + 8 });
+    }
+    if encoding == Encoding::ImplicitLittle {
+        return Ok(Header { tag, vr: dictionary_vr(tag), length: long(rest), value: start + 8 });
+    }
+    let vr = [rest[0], rest[1]];
+    if has_short_length(vr) {
+        let bytes = [rest[2], rest[3]];
+        let length = match encoding {
+            Encoding::ExplicitBig => u16::from_be_bytes(bytes),
+            _ => u16::from_le_bytes(bytes),
+        };
+        return Ok(Header { tag, vr, length: u32::from(length), value: start + 8 });
+    }
+    // PS3.5 6.2: representations that are not known yet have two upper-case letters and a 32-bit length.
+    if !vr.iter().all(u8::is_ascii_uppercase) {
+        return Err(ReadError::Unreadable(format!(
+            "{} at offset {start} has no value representation; the transfer syntax may be another",
+            name(tag)
+        )));
+    }
+    let [.., a, b, c, d] = take::<12>(bytes, start)?;
+    Ok(Header { tag, vr, length: long([a, b, c, d]), value: start + 12 })
+}
+
+fn take<const N: usize>(bytes: &[u8], start: usize) -> Result<[u8; N], ReadError> {
+    bytes[start..].first_chunk::<N>().copied().ok_or_else(|| {
+        let left = bytes.len() - start;
+        ReadError::Truncated(format!("at offset {start}, {left} bytes are left where a header was expected"))
+    })
+}
+
 fn read_tag(bytes: &[u8], encoding: Encoding) -> Tag {
     let [a, b, c, d] = *bytes.first_chunk::<4>().unwrap_or(&[0; 4]);
     match encoding {
@@ -504,7 +527,7 @@ fn dictionary_vr(tag: Tag) -> [u8; 2] {
 }
 
 /// Representations with a 16-bit length in explicit VR (PS3.5 7.1.2).
-pub(super) fn has_short_length(vr: [u8; 2]) -> bool {
+fn has_short_length(vr: [u8; 2]) -> bool {
     matches!(
         &vr,
         b"AE"
@@ -532,7 +555,7 @@ pub(super) fn has_short_length(vr: [u8; 2]) -> bool {
 }
 
 /// Bytes of one value of fixed width; 1 where the width is free.
-fn width(vr: [u8; 2]) -> usize {
+pub(super) fn width(vr: [u8; 2]) -> usize {
     match &vr {
         b"US" | b"SS" | b"OW" => 2,
         b"AT" | b"FL" | b"SL" | b"UL" | b"OF" | b"OL" => 4,

@@ -41,6 +41,12 @@ impl EnhancedCt {
     }
 }
 
+/// True if a class belongs to storage: the standard's branch for it, in which new classes appear every year
+/// ([PS3.4 B.5](https://dicom.nema.org/medical/dicom/current/output/chtml/part04/sect_B.5.html)).
+pub fn is_storage_class(sop_class_uid: &str) -> bool {
+    sop_class_uid.starts_with("1.2.840.10008.5.1.4.1.1.")
+}
+
 /// Roots of SOP classes that are no source images
 /// ([PS3.4 B.5](https://dicom.nema.org/medical/dicom/current/output/chtml/part04/sect_B.5.html)).
 const NO_IMAGES: &[&str] = &[

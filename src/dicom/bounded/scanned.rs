@@ -2,14 +2,16 @@
 
 use std::borrow::Cow;
 use std::io::Read;
+use std::ops::Range;
 
-use dicom_dictionary_std::uids;
+use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 use dicom_transfer_syntax_registry::{TransferSyntax, TransferSyntaxIndex, TransferSyntaxRegistry};
 
 use super::super::elements::DataSet;
 use super::super::limits::{Limits, ReadError};
 use super::super::prescan::{self, Encoding, Extent, Layout};
+use super::mixed_encoding;
 use crate::causes::with_causes;
 
 /// Retired, still found in old archives.
@@ -82,21 +84,36 @@ impl<'a> Scanned<'a> {
             Part::Whole => self.layout.end,
             Part::Header => self.layout.pixel_data.unwrap_or(self.layout.end),
         };
-        // In one pass: a hostile object may have very many ranges to skip.
-        let mut parsable = Cow::Borrowed(&self.bytes[..end]);
-        if !self.layout.skipped.is_empty() {
-            let mut kept = Vec::with_capacity(end);
-            let mut next = 0;
-            for skipped in self.layout.skipped.iter().filter(|range| range.start < end) {
-                kept.extend_from_slice(&self.bytes[next..skipped.start.max(next)]);
-                next = skipped.end.min(end).max(next);
-            }
-            kept.extend_from_slice(&self.bytes[next..end]);
-            parsable = Cow::Owned(kept);
-        }
-        InMemDicomObject::read_dataset_with_ts(parsable.as_ref(), self.transfer_syntax)
+        let mut data_set = InMemDicomObject::read_dataset_with_ts(self.readable(end).as_ref(), self.transfer_syntax)
             // Causes name tags and positions only, never values.
-            .map_err(|error| ReadError::Unreadable(with_causes(&error)))
+            .map_err(|error| ReadError::Unreadable(with_causes(&error)))?;
+        let character_set =
+            data_set.get(tags::SPECIFIC_CHARACTER_SET).and_then(|element| element.to_bytes().ok()).map(Cow::into_owned);
+        for range in self.layout.mixed.iter().filter(|range| range.start < end) {
+            let element = mixed_encoding::element(&self.bytes[range.clone()], self.encoding, character_set.as_deref())?;
+            if let Some(element) = element {
+                data_set.put(element);
+            }
+        }
+        Ok(data_set)
+    }
+
+    /// The bytes up to `end` without repeated elements and those that dicom-object cannot read at once; in one pass, for a
+    /// hostile object may have very many of them.
+    fn readable(&self, end: usize) -> Cow<'_, [u8]> {
+        let mut skipped: Vec<&Range<usize>> = self.layout.mixed.iter().chain(&self.layout.repeated).collect();
+        skipped.sort_unstable_by_key(|range| range.start);
+        if skipped.is_empty() {
+            return Cow::Borrowed(&self.bytes[..end]);
+        }
+        let mut kept = Vec::with_capacity(end);
+        let mut next = 0;
+        for skipped in skipped.into_iter().filter(|range| range.start < end) {
+            kept.extend_from_slice(&self.bytes[next..skipped.start.max(next)]);
+            next = skipped.end.min(end).max(next);
+        }
+        kept.extend_from_slice(&self.bytes[next..end]);
+        Cow::Owned(kept)
     }
 }
 

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 use crate::dicom::bounded::{Limits, OpenBytes, ReadError};
 use crate::dicom::hexadecimal;
-use crate::dicom::multi_frame::pixel_data::{element, fragments};
-use crate::dicom::prescan::{Encoding, UNDEFINED};
+use crate::dicom::prescan::{self, Encoding, UNDEFINED};
+use crate::dicom::stored_frames::pixel_data::{element, fragments};
 
 /// Bytes that are read at once.
 const CHUNK: u64 = 1 << 16;
@@ -34,7 +34,7 @@ impl PixelDigest {
         let mut hasher = Sha256::new();
         let end = bytes.len()?;
         while position + 8 <= end {
-            let found = element(bytes, position, encoding)?;
+            let found = element(bytes, position, end, encoding)?;
             let held = u64::from(found.length).min(end.saturating_sub(found.value));
             match found.tag {
                 tags::PIXEL_DATA if found.length == UNDEFINED => {
@@ -45,7 +45,7 @@ impl PixelDigest {
                 }
                 tags::EXTENDED_OFFSET_TABLE | tags::EXTENDED_OFFSET_TABLE_LENGTHS => {}
                 Tag(0x7FE0, _) => {
-                    let width = if encoding == Encoding::ExplicitBig { width(found.vr) } else { 1 };
+                    let width = if encoding == Encoding::ExplicitBig { prescan::width(found.vr) } else { 1 };
                     absorb(&mut hasher, bytes, found.value, held, width)?;
                 }
                 _ => break,
@@ -89,14 +89,4 @@ fn absorb(
         done += part.len() as u64;
     }
     Ok(())
-}
-
-/// Bytes of a sample in big endian, by its representation (PS3.5 7.3).
-fn width(vr: [u8; 2]) -> usize {
-    match &vr {
-        b"OW" => 2,
-        b"OF" => 4,
-        b"OD" => 8,
-        _ => 1,
-    }
 }

@@ -1,8 +1,10 @@
 use std::io::Write as _;
 
-use dicom_core::value::DataSetSequence;
+use dicom_core::value::{DataSetSequence, PixelFragmentSequence};
+use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::uids;
 use dicom_object::FileMetaTableBuilder;
+use dicom_object::mem::InMemElement;
 
 use super::*;
 use crate::dicom::bounded::EXPLICIT_VR_BIG_ENDIAN;

@@ -5,10 +5,11 @@ use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_dictionary_std::StandardDataDictionary;
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
 
-use super::super::negotiation::{TRANSFER_SYNTAXES, UNCOMPRESSED};
+use super::super::negotiation::UNCOMPRESSED;
 use super::super::query::QueryLevel;
 use super::super::service::{SERVICES, STORAGE_CLASSES, Service};
 use super::*;
+use crate::dicom::transfer_syntax;
 use crate::node::archive::Level;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/conformance.md");
@@ -48,7 +49,7 @@ fn services() -> String {
 }
 
 fn transfer_syntaxes() -> String {
-    let rows = TRANSFER_SYNTAXES.iter().map(|uid| {
+    let rows = transfer_syntax::ACCEPTED.iter().map(|uid| {
         let name = TransferSyntaxRegistry.get(uid).map_or("", |syntax| syntax.name());
         let messages = if UNCOMPRESSED.contains(uid) { "yes" } else { "no" };
         vec![name.to_owned(), (*uid).to_owned(), "yes".to_owned(), messages.to_owned()]

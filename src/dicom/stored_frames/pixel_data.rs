@@ -4,47 +4,61 @@ use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
 use super::super::bounded::{HeaderFile, Limits, OpenBytes, ReadError};
-use super::super::prescan::{Encoding, ITEM, SEQUENCE_DELIMITER, UNDEFINED, has_short_length};
+use super::super::prescan::{self, Encoding, ITEM, SEQUENCE_DELIMITER, UNDEFINED};
 use super::fragments::{Fragment, Section, begins_stream, by_frame};
 
 /// The places of frames.
 #[derive(Debug)]
 pub(super) enum PixelData {
-    /// Frames of equal length, one after another.
-    Native { start: u64, frame_bytes: u64 },
+    Native(Native),
     /// The fragments of each frame.
     Encapsulated(Vec<Vec<Section>>),
+}
+
+/// Frames of equal length, one after another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Native {
+    pub(super) start: u64,
+    /// Bytes of the value.
+    pub(super) length: u64,
+    pub(super) frame_bits: u64,
+    /// Bytes of a value of its representation, which are swapped in big endian.
+    pub(super) width: usize,
 }
 
 /// The header of an element of group 7FE0, and where its value lies.
 pub(in crate::dicom) struct Element {
     pub(in crate::dicom) tag: Tag,
-    /// Its representation; `UN` in implicit VR.
     pub(in crate::dicom) vr: [u8; 2],
     pub(in crate::dicom) length: u32,
     pub(in crate::dicom) value: u64,
 }
 
 impl PixelData {
-    /// Looks for the pixels of so many frames of so many bytes (where they are native), behind the header of a file.
+    /// Looks for the pixels of so many frames of so many bits (where they are native), behind the header of a file. With
+    /// them comes the tag of their element.
     pub(super) fn locate(
         file: &HeaderFile,
         frames: usize,
-        frame_bytes: u64,
+        frame_bits: u64,
         limits: &Limits,
-    ) -> Result<Self, ReadError> {
+    ) -> Result<(Tag, Self), ReadError> {
         let missing = || ReadError::Unreadable("the object has no Pixel Data (7FE0,0010)".to_owned());
         let bytes = file.bytes.open()?;
+        let end = bytes.len()?;
         let mut position = file.pixel_data.ok_or_else(missing)?;
         let mut extended = Vec::new();
         loop {
-            let element = element(&bytes, position, file.encoding)?;
+            let element = element(&bytes, position, end, file.encoding)?;
             match element.tag {
                 tags::PIXEL_DATA if element.length == UNDEFINED => {
                     let (basic, fragments) = fragments(&bytes, element.value, limits)?;
-                    return Ok(Self::Encapsulated(by_frame(&fragments, &[extended, basic], frames)?));
+                    let found = by_frame(&fragments, &[extended, basic], frames)?;
+                    return Ok((element.tag, Self::Encapsulated(found)));
                 }
-                tags::PIXEL_DATA => return native(&bytes, &element, frames, frame_bytes),
+                tags::PIXEL_DATA | tags::FLOAT_PIXEL_DATA | tags::DOUBLE_FLOAT_PIXEL_DATA => {
+                    return Ok((element.tag, Self::Native(native(&element, end, frames, frame_bits)?)));
+                }
                 tags::EXTENDED_OFFSET_TABLE if u64::from(element.length) == 8 * frames as u64 => {
                     extended = numbers(&bytes, &element)?;
                 }
@@ -54,48 +68,26 @@ impl PixelData {
             position = element.value + u64::from(element.length);
         }
     }
-
-    /// Where the bytes of a frame (counted from 0) lie, in their order.
-    pub(super) fn frame(&self, frame: usize) -> Vec<Section> {
-        match self {
-            Self::Native { start, frame_bytes } => {
-                vec![Section { offset: start + frame as u64 * frame_bytes, length: *frame_bytes }]
-            }
-            Self::Encapsulated(frames) => frames[frame].clone(),
-        }
-    }
-
-    pub(super) fn is_encapsulated(&self) -> bool {
-        matches!(self, Self::Encapsulated(_))
-    }
 }
 
-fn native(bytes: &OpenBytes, element: &Element, frames: usize, frame_bytes: u64) -> Result<PixelData, ReadError> {
-    let wanted = frame_bytes.saturating_mul(frames as u64);
-    let held = u64::from(element.length).min(bytes.len()?.saturating_sub(element.value));
-    if held < wanted {
-        let problem = format!("Pixel Data holds {held} bytes; {frames} frames of {frame_bytes} bytes take {wanted}");
+fn native(element: &Element, end: u64, frames: usize, frame_bits: u64) -> Result<Native, ReadError> {
+    let wanted = frame_bits.saturating_mul(frames as u64).div_ceil(8);
+    let length = u64::from(element.length).min(end.saturating_sub(element.value));
+    if length < wanted {
+        let frame_bytes = frame_bits.div_ceil(8);
+        let problem = format!("Pixel Data holds {length} bytes; {frames} frames of {frame_bytes} bytes take {wanted}");
         return Err(ReadError::Truncated(problem));
     }
-    Ok(PixelData::Native { start: element.value, frame_bytes })
+    Ok(Native { start: element.value, length, frame_bits, width: prescan::width(element.vr) })
 }
 
-/// Reads the header of an element (PS3.5 7.1).
-pub(in crate::dicom) fn element(bytes: &OpenBytes, position: u64, encoding: Encoding) -> Result<Element, ReadError> {
-    let [a, b, c, d, rest @ ..] = read::<8>(bytes, position)?;
-    let big = encoding == Encoding::ExplicitBig;
-    let short = |bytes: [u8; 2]| if big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) };
-    let long = |bytes: [u8; 4]| if big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
-    let tag = Tag(short([a, b]), short([c, d]));
-    let [first, second, third, fourth] = rest;
-    let vr = [first, second];
-    Ok(match encoding {
-        Encoding::ImplicitLittle => Element { tag, vr: *b"UN", length: long(rest), value: position + 8 },
-        _ if has_short_length(vr) => {
-            Element { tag, vr, length: u32::from(short([third, fourth])), value: position + 8 }
-        }
-        _ => Element { tag, vr, length: long(read::<4>(bytes, position + 8)?), value: position + 12 },
-    })
+/// Reads the header of an element (PS3.5 7.1) in bytes that end at `end`.
+pub(in crate::dicom) fn element(bytes: &OpenBytes, position: u64, end: u64, encoding: Encoding) -> Result<Element, ReadError> {
+    let mut buffer = [0; 12];
+    let read = &mut buffer[..end.saturating_sub(position).min(12) as usize];
+    bytes.read(position, read)?;
+    let prescan::Header { tag, vr, length, value } = prescan::header(read, 0, encoding)?;
+    Ok(Element { tag, vr, length, value: position + value as u64 })
 }
 
 fn read<const N: usize>(bytes: &OpenBytes, position: u64) -> Result<[u8; N], ReadError> {
@@ -113,8 +105,8 @@ fn numbers(bytes: &OpenBytes, element: &Element) -> Result<Vec<u64>, ReadError> 
 
 /// The Basic Offset Table and the fragments behind it, up to their delimiter.
 pub(in crate::dicom) fn fragments(bytes: &OpenBytes, start: u64, limits: &Limits) -> Result<(Vec<u64>, Vec<Fragment>), ReadError> {
-    let table = element(bytes, start, Encoding::ImplicitLittle)?;
     let end = bytes.len()?;
+    let table = element(bytes, start, end, Encoding::ImplicitLittle)?;
     if table.tag != ITEM || u64::from(table.length) > end.saturating_sub(table.value) {
         return Err(ReadError::Unreadable("the offset table of Pixel Data (7FE0,0010) is no item of it".to_owned()));
     }
@@ -124,7 +116,7 @@ pub(in crate::dicom) fn fragments(bytes: &OpenBytes, start: u64, limits: &Limits
     let first = table.value + u64::from(table.length);
     let (mut position, mut fragments) = (first, Vec::new());
     loop {
-        let item = element(bytes, position, Encoding::ImplicitLittle)?;
+        let item = element(bytes, position, end, Encoding::ImplicitLittle)?;
         let after = item.value + u64::from(item.length);
         match item.tag {
             SEQUENCE_DELIMITER => return Ok((offsets, fragments)),
