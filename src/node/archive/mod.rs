@@ -13,7 +13,10 @@ mod part10;
 mod reader;
 mod stored;
 
-pub use crate::node::store::{InstanceId, Level, Origin, Query, ReceivedInstance, Scope, Stored, Unfiled};
+pub use crate::node::store::{
+    InstanceId, InvalidKey, ItemKeys, Level, Origin, Query, ReceivedInstance, Scope, Stored, Unfiled, keyword,
+    searchable,
+};
 pub use error::ArchiveError;
 pub use handle::Archive;
 pub use reader::ArchiveReader;

@@ -23,6 +23,7 @@ mod handle;
 mod holdings;
 mod index;
 mod jobs;
+mod page;
 mod progress;
 mod reader;
 mod refusals;
@@ -37,9 +38,10 @@ pub use error::StoreError;
 pub use handle::Store;
 pub use holdings::HeldSeries;
 pub use index::{
-    BlobName, IndexedInstance, InstanceId, Level, MissingIdentifier, Origin, Query, ReceivedInstance, Scope, Stored,
-    Unfiled,
+    BlobName, IndexedInstance, InstanceId, InvalidKey, ItemKeys, Level, MissingIdentifier, Origin, Query,
+    ReceivedInstance, Scope, Stored, Unfiled, keyword, searchable,
 };
+pub use page::{Cursor, CursorError, Listed, Page, Start};
 pub use reader::StoreReader;
 pub use series::{SeriesMember, UnassembledSeries};
 pub use shadow::{Comparison, ShadowCase, ShadowView};

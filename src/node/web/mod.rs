@@ -3,6 +3,7 @@
 mod api;
 mod dashboard;
 mod health;
+mod listing;
 mod metrics;
 mod models;
 mod router;

@@ -107,13 +107,14 @@ pub(in crate::node::store) async fn file(change: &mut Change, entry: &Unfiled) -
 async fn insert_study(change: &mut Change, entry: &Unfiled) -> Result<(), Fault> {
     sqlx::query(
         "INSERT INTO studies (study_instance_uid, patient_id_folded, patient_name_folded, accession_number_folded, \
-         study_date, received_at, attributes) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+         description_folded, study_date, received_at, attributes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
          ON CONFLICT (study_instance_uid) DO NOTHING",
     )
     .bind(entry.id.series.study_instance_uid.as_str())
     .bind(&entry.patient_id_folded)
     .bind(&entry.patient_name_folded)
     .bind(&entry.accession_number_folded)
+    .bind(&entry.study_description_folded)
     .bind(&entry.study_date)
     .bind(entry.received_at.as_millisecond())
     .bind(&entry.attributes.study)
@@ -126,7 +127,9 @@ async fn insert_study(change: &mut Change, entry: &Unfiled) -> Result<(), Fault>
 async fn upsert_series(change: &mut Change, entry: &Unfiled) -> Result<i64, Fault> {
     sqlx::query_scalar(
         "INSERT INTO series (study_instance_uid, series_instance_uid, modality, series_number, own_results, \
-         last_received_at, revision, assembled_revision, attributes) VALUES ($1, $2, $3, $4, $5, $6, 1, 0, $7) \
+         last_received_at, revision, assembled_revision, attributes, description_folded, study_received_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, 1, 0, $7, $8, \
+         COALESCE((SELECT received_at FROM studies WHERE study_instance_uid = $1), $6)) \
          ON CONFLICT (study_instance_uid, series_instance_uid) DO UPDATE SET \
          last_received_at = excluded.last_received_at, revision = series.revision + 1 RETURNING revision",
     )
@@ -137,6 +140,7 @@ async fn upsert_series(change: &mut Change, entry: &Unfiled) -> Result<i64, Faul
     .bind(i64::from(entry.origin == Origin::Analysis))
     .bind(entry.received_at.as_millisecond())
     .bind(&entry.attributes.series)
+    .bind(&entry.series_description_folded)
     .fetch_one(&mut **change)
     .await
     .map_err(Fault::from)

@@ -2,6 +2,8 @@
 
 pub(super) mod attributes;
 mod blob_name;
+mod checking;
+mod descriptions;
 mod filing;
 mod instance;
 mod listing;
@@ -12,8 +14,11 @@ mod search;
 mod text;
 mod unfiled;
 
+pub use attributes::searchable;
 pub use blob_name::BlobName;
+pub use checking::{InvalidKey, keyword};
+pub(super) use descriptions::fold_descriptions;
 pub(super) use filing::{Filer, file};
 pub use instance::{IndexedInstance, Origin, ReceivedInstance, Scope, Stored};
-pub use query::{Level, Query};
+pub use query::{ItemKeys, Level, Query};
 pub use unfiled::{InstanceId, MissingIdentifier, Unfiled};

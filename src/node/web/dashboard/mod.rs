@@ -5,6 +5,7 @@ mod card;
 
 use std::collections::BTreeMap;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{Html, IntoResponse};
@@ -16,7 +17,7 @@ use super::health::Readiness;
 use super::services::Web;
 use crate::dicom::elements;
 use crate::node::archive::{Level, Query};
-use crate::node::http::{HttpResult, Problem};
+use crate::node::http::{External, HttpResult, Problem};
 use crate::node::store::StudyView;
 
 /// Studies on the page.
@@ -24,7 +25,7 @@ const STUDIES: u32 = 60;
 /// Shown on every page.
 const BANNER: &str = "Research use only. Not for diagnosis.";
 
-pub(super) async fn page(State(web): State<Web>) -> HttpResult {
+pub(super) async fn page(State(web): State<Web>, Extension(external): Extension<External>) -> HttpResult {
     let readiness = web.readiness().await;
     let studies = web.0.store.studies(STUDIES).await?;
     let dates = web.dates(&studies).await?;
@@ -41,10 +42,10 @@ pub(super) async fn page(State(web): State<Web>) -> HttpResult {
     let nonce = format!("{:032x}", rand::random::<u128>());
     let policy = format!(
         "default-src 'none'; img-src 'self'; connect-src 'self'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; \
-         base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+         base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
     );
     let headers = [(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-store".to_owned())];
-    Ok((headers, Html(document(&readiness, &cards, &nonce).into_string())).into_response())
+    Ok((headers, Html(document(&readiness, &cards, &nonce, external.prefix()).into_string())).into_response())
 }
 
 impl Web {
@@ -63,13 +64,16 @@ impl Web {
     }
 }
 
-fn document(readiness: &Readiness, cards: &[Card<'_>], nonce: &str) -> Markup {
+/// The page. Its links are relative, so that they work behind a proxy that puts something before the path; where that is
+/// known, they work without a slash after it, too.
+fn document(readiness: &Readiness, cards: &[Card<'_>], nonce: &str, prefix: &str) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
+                @if !prefix.is_empty() { base href=(format!("{prefix}/")); }
                 title { "pe-node" }
                 style nonce=(nonce) { (PreEscaped(include_str!("page.css"))) }
                 noscript { meta http-equiv="refresh" content="10"; }
