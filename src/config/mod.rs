@@ -7,6 +7,7 @@ mod error;
 pub(crate) mod layers;
 mod loading;
 mod network;
+mod public_url;
 mod quality;
 mod sections;
 #[cfg(test)]
@@ -16,5 +17,6 @@ pub use destination::{DestinationConfig, DestinationKind, Transport};
 pub use error::ConfigError;
 pub use loading::DEFAULTS;
 pub use network::{Network, NetworkError};
+pub use public_url::{PublicUrl, PublicUrlError};
 pub use quality::{QualityConfig, Severity};
 pub use sections::*;

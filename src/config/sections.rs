@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::destination::DestinationConfig;
 use super::network::Network;
+use super::public_url::PublicUrl;
 use super::quality::QualityConfig;
 use crate::dicom::bounded::Limits;
 use crate::dicom::{AeTitle, Concept};
@@ -105,6 +106,8 @@ pub struct PeerConfig {
 #[allow(missing_docs, reason = "configs/default.toml documents every key")]
 pub struct HttpConfig {
     pub listen: SocketAddr,
+    pub public_url: PublicUrl,
+    pub trusted_proxies: Vec<Network>,
     pub allowed_origins: Vec<String>,
     pub maximum_uploads: usize,
 }

@@ -5,6 +5,7 @@ import sys
 
 MEASUREMENTS = (
     "ingest",
+    "qido",
     "latency",
     "durability",
     "accuracy",

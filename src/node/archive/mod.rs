@@ -19,7 +19,10 @@ mod rewriting;
 mod samples;
 mod stored;
 
-pub use crate::node::store::{InstanceId, Level, Origin, Query, ReceivedInstance, Rights, Scope, Stored, Unfiled};
+pub use crate::node::store::{
+    InstanceId, InvalidKey, ItemKeys, Level, Origin, Query, ReceivedInstance, Rights, Scope, Stored, Unfiled, keyword,
+    searchable,
+};
 pub use error::{ArchiveError, Conflict};
 pub use handle::Archive;
 pub use reader::ArchiveReader;

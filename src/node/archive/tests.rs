@@ -131,7 +131,7 @@ async fn filled() -> (tempfile::TempDir, Archive) {
 async fn studies_are_found_by_every_kind_of_key() {
     let (_folder, archive) = filled().await;
     let cases: &[(&[(Tag, &str)], &[&str])] = &[
-        (&[], &["1.1", "1.4"]),
+        (&[], &["1.4", "1.1"]),
         (&[(tags::PATIENT_NAME, "mÜLLER*")], &["1.4"]),
         (&[(tags::PATIENT_NAME, "doe^?ane")], &["1.1"]),
         (&[(tags::PATIENT_NAME, "doe")], &[]),
@@ -142,7 +142,7 @@ async fn studies_are_found_by_every_kind_of_key() {
         (&[(tags::STUDY_DATE, "20240101-20241231")], &["1.1"]),
         (&[(tags::STUDY_DATE, "20250607")], &["1.4"]),
         (&[(tags::STUDY_DATE, "-20240131")], &["1.1"]),
-        (&[(tags::STUDY_INSTANCE_UID, "1.4,1.1,1.9")], &["1.1", "1.4"]),
+        (&[(tags::STUDY_INSTANCE_UID, "1.4,1.1,1.9")], &["1.4", "1.1"]),
         (&[(tags::STUDY_INSTANCE_UID, "1.4\\1.9")], &["1.4"]),
         (&[(tags::MODALITIES_IN_STUDY, "SR")], &["1.1"]),
         (&[(tags::MODALITIES_IN_STUDY, "M*")], &["1.4"]),

@@ -2,14 +2,17 @@
 //! searching, retrieving.
 
 mod body;
+mod capabilities;
 pub mod client;
 mod json;
 mod media;
 pub(crate) mod multipart;
+mod notation;
 mod qido;
 mod request;
 mod stow;
 mod wado;
+mod xml;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +20,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRef, State};
-use axum::routing::get;
+use axum::routing::{get, options};
 
 pub(crate) use self::request::ROOT;
 use self::request::Request;
@@ -61,6 +64,7 @@ pub(crate) fn router(archive: Archive, limits: Limits, events: Arc<dyn StoreEven
         })
     };
     let mut router = Router::new()
+        .route("/", options(capabilities::retrieve))
         .route("/studies", search(Level::Study).post(store))
         .route("/series", search(Level::Series))
         .route("/instances", search(Level::Instance))

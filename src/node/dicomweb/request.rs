@@ -3,13 +3,12 @@
 
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
-use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, header};
 
 use super::media::Accept;
 use crate::dicom::Uid;
 use crate::node::archive::Scope;
-use crate::node::http::Problem;
+use crate::node::http::{External, Problem};
 
 /// Where the service lies below the root of the server.
 pub(crate) const ROOT: &str = "/dicomweb";
@@ -93,11 +92,7 @@ impl Address {
 }
 
 fn base_url(parts: &Parts) -> String {
-    // A proxy that ends TLS sends this header. Others gain nothing by sending it: the URL goes back to them alone.
-    let secure = text(&parts.headers, "x-forwarded-proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
-    let scheme = if secure { "https" } else { "http" };
-    let host = text(&parts.headers, header::HOST.as_str()).or(parts.uri.authority().map(Authority::as_str));
-    host.map_or_else(|| ROOT.to_owned(), |host| format!("{scheme}://{host}{ROOT}"))
+    parts.extensions.get::<External>().map_or_else(|| ROOT.to_owned(), |external| external.url(ROOT))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::ConnectInfo;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -25,6 +25,10 @@ const PATIENCE: Patience = Patience { headers: Duration::from_secs(30), answer: 
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause after a connection could not be accepted: there were no file descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// The address of this end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LocalAddress(pub(super) SocketAddr);
 
 /// How long a client may keep a connection waiting.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +78,12 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown) {
 async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: Shutdown, patience: Patience) {
     // Answers are written when they are complete; waiting for more to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(router.layer(axum::Extension(ConnectInfo(peer))));
+    let router = router.layer(Extension(ConnectInfo(peer)));
+    let router = match stream.local_addr() {
+        Ok(local) => router.layer(Extension(LocalAddress(local))),
+        Err(_) => router,
+    };
+    let service = TowerToHyperService::new(router);
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience.headers)

@@ -3,11 +3,13 @@
 
 pub mod client;
 mod connections;
+mod external;
 mod layers;
 pub(crate) mod problem;
 mod stall;
 
 pub use connections::serve;
+pub(crate) use external::External;
 pub use layers::LayersError;
 pub(crate) use layers::around;
 pub(crate) use problem::{HttpResult, Problem};

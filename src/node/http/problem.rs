@@ -80,7 +80,7 @@ impl Problem {
             Self::BadRequest(_) => "Correct the request; sending it again unchanged will fail again.",
             Self::Forbidden(_) => "Send it from the dashboard, or from a program.",
             Self::Conflict(_) => "Look at its state: only what has failed can be tried again.",
-            Self::NotFound(_) => "Search with QIDO-RS (/dicomweb/studies) for what is there.",
+            Self::NotFound(_) => "Search (/dicomweb/studies) or list (/api/v1/studies, /api/v1/jobs) what is there.",
             Self::MethodNotAllowed => "The Allow header lists what is offered.",
             Self::NotAcceptable(_) => "Ask for another media type or transfer syntax in the Accept header.",
             Self::Timeout(_) => "Check the connection and send the request again.",

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use dicom_dictionary_std::StandardDataDictionary;
-use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_object::Tag;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -13,7 +11,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::error::{Fault, StoreError, during};
 use super::handle::Store;
-use super::index::{BlobName, Unfiled, attributes};
+use super::index::{BlobName, Unfiled, attributes, keyword};
 use super::rows::{Columns, to_json};
 use crate::dicom::content::{Difference, Subject};
 use crate::dicom::elements::{self, DataSet};
@@ -281,8 +279,4 @@ fn held(row: &SqliteRow) -> Result<HeldObject, Fault> {
 fn tags(row: &SqliteRow) -> Result<Vec<Tag>, Fault> {
     let pairs: Vec<[u16; 2]> = row.json("differing")?;
     Ok(pairs.into_iter().map(|[group, element]| Tag(group, element)).collect())
-}
-
-fn keyword(tag: Tag) -> String {
-    StandardDataDictionary.by_tag(tag).map_or_else(|| tag.to_string(), |entry| entry.alias().to_owned())
 }

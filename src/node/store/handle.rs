@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::database::{Database, FILE};
 use super::error::StoreError;
-use super::index::Filer;
+use super::index::{Filer, fold_descriptions};
 use super::refusals::Refusals;
 use crate::config::StorageConfig;
 use crate::dicom::Uid;
@@ -38,6 +38,7 @@ impl Store {
         fs::create_dir_all(folder).map_err(StoreError::disk("creating the folder", folder))?;
         let lock = lock(folder)?;
         let database = Database::open(&folder.join(FILE)).await?;
+        fold_descriptions(&database).await?;
         let store = Self {
             filer: Filer::start(database.clone()),
             refusals: Refusals::start(database.clone()),

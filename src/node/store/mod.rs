@@ -25,6 +25,7 @@ mod handle;
 mod holdings;
 mod index;
 mod jobs;
+mod page;
 mod progress;
 mod reader;
 mod records;
@@ -42,9 +43,10 @@ pub use error::StoreError;
 pub use handle::Store;
 pub use holdings::HeldSeries;
 pub use index::{
-    BlobName, Filed, IndexedInstance, InstanceId, KnownObject, Level, MissingIdentifier, Origin, Query, ReceivedInstance,
-    Rights, Scope, Stored, Unfiled, Visibility,
+    BlobName, Filed, IndexedInstance, InstanceId, InvalidKey, ItemKeys, KnownObject, Level, MissingIdentifier, Origin,
+    Query, ReceivedInstance, Rights, Scope, Stored, Unfiled, Visibility, keyword, searchable,
 };
+pub use page::{Cursor, CursorError, Listed, Page, Start};
 pub use reader::StoreReader;
 pub use records::{Record, RecordedChange, Replacement};
 pub use series::{SeriesMember, UnassembledSeries};

@@ -1,17 +1,31 @@
 //! Studies, series and jobs as API and dashboard show them.
 
 use jiff::Timestamp;
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row};
 
 use super::error::{Fault, StoreError, during};
 use super::handle::Store;
 use super::jobs::result_reference;
+use super::page::{Page, push_page};
 use super::rows::Columns;
 use super::views::{DeliveryView, JobView, SeriesProgress, SeriesView, StudyView};
 use crate::dicom::Uid;
 use crate::engine::pipeline::ResultReference;
 use crate::node::queue::{DeliveryState, JobId, JobState};
+
+/// The series of images of a study `s`: those that a study's view has. Of one whose objects may still come, `j` is NULL;
+/// of the others it is the newest job.
+macro_rules! series_of_images {
+    () => {
+        "FROM series e LEFT JOIN jobs j ON j.study_instance_uid = e.study_instance_uid \
+         AND j.series_instance_uid = e.series_instance_uid AND e.revision = e.assembled_revision \
+         AND j.version = (SELECT MAX(n.version) FROM jobs n WHERE n.study_instance_uid = e.study_instance_uid \
+         AND n.series_instance_uid = e.series_instance_uid) \
+         WHERE e.study_instance_uid = s.study_instance_uid AND e.own_results = 0 \
+         AND (j.id IS NOT NULL OR e.assembled_revision < e.revision)"
+    };
+}
 
 impl Store {
     /// A study with all its series; `None` if the node has nothing of it.
@@ -29,17 +43,26 @@ impl Store {
         .await
     }
 
-    /// The studies received last, newest first.
-    pub async fn studies(&self, limit: u32) -> Result<Vec<StudyView>, StoreError> {
+    /// Studies, the one received last first.
+    pub async fn studies(&self, page: impl Into<Page<SeriesProgress>>) -> Result<Vec<StudyView>, StoreError> {
+        let page = page.into();
         during("listing studies", async {
-            let rows = sqlx::query(
-                "SELECT study_instance_uid, received_at FROM studies WHERE EXISTS (SELECT 1 FROM instances i \
-                 WHERE i.study_instance_uid = studies.study_instance_uid AND i.visibility = 'current') \
-                 ORDER BY received_at DESC, study_instance_uid LIMIT $1",
-            )
-            .bind(limit)
-            .fetch_all(self.readers())
-            .await?;
+            let mut statement =
+                QueryBuilder::new(
+                    "SELECT s.study_instance_uid, s.received_at FROM studies s WHERE EXISTS (SELECT 1 FROM instances i \
+                     WHERE i.study_instance_uid = s.study_instance_uid AND i.visibility = 'current')");
+            match page.state {
+                None => {}
+                Some(SeriesProgress::Receiving) => {
+                    statement.push(concat!(" AND EXISTS (SELECT 1 ", series_of_images!(), " AND j.id IS NULL)"));
+                }
+                Some(SeriesProgress::Job(state)) => {
+                    statement.push(concat!(" AND EXISTS (SELECT 1 ", series_of_images!(), " AND j.state = "));
+                    statement.push_bind(state.name()).push(")");
+                }
+            }
+            push_page(&mut statement, &page, "s.received_at", "s.study_instance_uid");
+            let rows = statement.build().fetch_all(self.readers()).await?;
             let mut studies = Vec::with_capacity(rows.len());
             for row in &rows {
                 studies.push(self.study_view(row).await?);
@@ -49,13 +72,16 @@ impl Store {
         .await
     }
 
-    /// The jobs changed last, newest first.
-    pub async fn jobs(&self, limit: u32) -> Result<Vec<JobView>, StoreError> {
+    /// Jobs, the one made last first. Their states change, their order does not.
+    pub async fn jobs(&self, page: impl Into<Page<JobState>>) -> Result<Vec<JobView>, StoreError> {
+        let page = page.into();
         during("listing jobs", async {
-            let rows = sqlx::query("SELECT * FROM jobs ORDER BY updated_at DESC, id LIMIT $1")
-                .bind(limit)
-                .fetch_all(self.readers())
-                .await?;
+            let mut statement = QueryBuilder::new("SELECT * FROM jobs WHERE 1 = 1");
+            if let Some(state) = page.state {
+                statement.push(" AND state = ").push_bind(state.name());
+            }
+            push_page(&mut statement, &page, "created_at", "id");
+            let rows = statement.build().fetch_all(self.readers()).await?;
             rows.iter().map(job_view).collect()
         })
         .await

@@ -1,5 +1,7 @@
 //! What API, dashboard and metrics show of series, jobs, results and deliveries.
 
+use std::str::FromStr;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -28,6 +30,14 @@ pub enum SeriesProgress {
     /// That of its newest job.
     #[serde(untagged)]
     Job(JobState),
+}
+
+impl FromStr for SeriesProgress {
+    type Err = strum::ParseError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        if name == "receiving" { Ok(Self::Receiving) } else { name.parse().map(Self::Job) }
+    }
 }
 
 /// A series: its state, findings, results and their deliveries.

@@ -1,36 +1,27 @@
 //! `/api/v1`: studies, jobs and destinations as JSON, and retries of what has failed.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::{Form, Json};
+use axum::{Extension, Form, Json};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::listing::{Listing, Parameters};
 use super::services::Web;
 use crate::dicom::Uid;
-use crate::node::http::{HttpResult, Problem};
+use crate::node::http::{External, HttpResult, Problem};
 use crate::node::queue::JobId;
+use crate::node::store::{JobView, StudyView};
 
-/// Most entries of a list.
-const MAXIMUM: u32 = 1000;
-
-/// How much of a list is wanted.
-#[derive(Debug, Deserialize)]
-pub(super) struct Paging {
-    #[serde(default = "Paging::usual")]
-    limit: u32,
-}
-
-impl Paging {
-    fn usual() -> u32 {
-        100
-    }
-}
-
-pub(super) async fn studies(State(web): State<Web>, Query(paging): Query<Paging>) -> HttpResult {
-    Ok(Json(web.0.store.studies(paging.limit.min(MAXIMUM)).await?).into_response())
+pub(super) async fn studies(
+    State(web): State<Web>,
+    Extension(external): Extension<External>,
+    Parameters(listing): Parameters<Listing>,
+) -> HttpResult {
+    let studies = web.0.store.studies(listing.page::<StudyView>()?).await?;
+    Ok(listing.answer(studies, &external, "/api/v1/studies"))
 }
 
 pub(super) async fn study(State(web): State<Web>, Path(uid): Path<String>) -> HttpResult {
@@ -39,8 +30,13 @@ pub(super) async fn study(State(web): State<Web>, Path(uid): Path<String>) -> Ht
     study.map(|study| Json(study).into_response()).ok_or_else(|| Problem::NotFound(format!("there is no study {uid}")))
 }
 
-pub(super) async fn jobs(State(web): State<Web>, Query(paging): Query<Paging>) -> HttpResult {
-    Ok(Json(web.0.store.jobs(paging.limit.min(MAXIMUM)).await?).into_response())
+pub(super) async fn jobs(
+    State(web): State<Web>,
+    Extension(external): Extension<External>,
+    Parameters(listing): Parameters<Listing>,
+) -> HttpResult {
+    let jobs = web.0.store.jobs(listing.page::<JobView>()?).await?;
+    Ok(listing.answer(jobs, &external, "/api/v1/jobs"))
 }
 
 pub(super) async fn job(State(web): State<Web>, Path(id): Path<String>) -> HttpResult {

@@ -4,6 +4,7 @@ mod api;
 mod conflicts;
 mod dashboard;
 mod health;
+mod listing;
 mod metrics;
 mod models;
 mod rejections;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::listing::{Parameters, limited};
 use super::services::Web;
 use crate::engine::analyse::findings::Probability;
 use crate::engine::pipeline::{AnalysisSummary, Ending};
@@ -18,6 +19,8 @@ use crate::node::store::Comparison;
 
 /// Most series of one answer.
 const MAXIMUM: u32 = 100_000;
+/// Series where no number is given.
+const USUAL: u32 = 1000;
 
 /// A package with the part that it has in the node.
 #[derive(Serialize)]
@@ -48,17 +51,11 @@ pub(super) async fn list(State(web): State<Web>) -> Response {
 
 /// How many comparisons are wanted, and in which form.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct TableRequest {
-    #[serde(default = "TableRequest::usual")]
-    limit: u32,
+    limit: Option<u32>,
     #[serde(default)]
     format: Format,
-}
-
-impl TableRequest {
-    fn usual() -> u32 {
-        1000
-    }
 }
 
 /// Forms of a table.
@@ -71,8 +68,8 @@ enum Format {
 }
 
 /// Predictions of shadow models next to those of the active models, the newest first.
-pub(super) async fn comparisons(State(web): State<Web>, Query(request): Query<TableRequest>) -> HttpResult {
-    let comparisons = web.0.store.comparisons(request.limit.min(MAXIMUM)).await?;
+pub(super) async fn comparisons(State(web): State<Web>, Parameters(request): Parameters<TableRequest>) -> HttpResult {
+    let comparisons = web.0.store.comparisons(limited(request.limit, USUAL, MAXIMUM)?).await?;
     match request.format {
         Format::Json => {
             let agreement = agreement(&comparisons);

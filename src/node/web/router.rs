@@ -24,7 +24,7 @@ pub fn router(services: Services) -> Result<Router, LayersError> {
         .nest("/api/v1", api())
         .with_state(web)
         .nest(dicomweb::ROOT, dicomweb);
-    http::around(router, &config.allowed_origins)
+    http::around(router, &config)
 }
 
 fn api() -> Router<Web> {

@@ -1,27 +1,25 @@
-//! `/metadata` of a study, a series or an instance: DICOM JSON, bulk data by reference
+//! `/metadata` of a study, a series or an instance, bulk data by reference
 //! ([PS3.18 10.4.1.1.2](https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_10.4.html)).
 
-use std::io::{self, Write};
+use std::io;
+use std::iter;
 
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use serde_json::{Map, Value};
 
 use super::super::body;
 use super::super::json::{self, BulkData};
+use super::super::notation::{Described, Notation};
 use super::super::request::Request;
 use super::Wado;
 use crate::dicom::bounded::{self, Limits, ReadError};
 use crate::node::archive::StoredInstance;
-use crate::node::http::{HttpResult, Problem};
+use crate::node::http::HttpResult;
 
 /// Answers a request for metadata, one object of the answer at a time.
 pub(in super::super) async fn retrieve(State(wado): State<Wado>, request: Request) -> HttpResult {
-    const OFFERED: [&str; 2] = ["application/dicom+json", "application/json"];
-    if !request.accept().takes(&OFFERED) {
-        return Err(Problem::NotAcceptable("metadata is given as application/dicom+json only".to_owned()));
-    }
+    let notation = Notation::of(&request.accept())?;
     let instances = wado.instances(&request.address).await?;
     let (base, limits) = (request.base, wado.limits);
     // The first object is read before the status is sent: if it cannot be read, the answer is an error.
@@ -30,27 +28,23 @@ pub(in super::super) async fn retrieve(State(wado): State<Wado>, request: Reques
         Ok((first, instances, base))
     })
     .await?;
+    let content_type = notation.content_type();
     let body = body::written(move |sink| {
-        sink.write_all(b"[")?;
-        serde_json::to_writer(&mut *sink, &first)?;
-        for instance in &instances[1..] {
-            sink.write_all(b",")?;
-            let object = describe(instance, &base, &limits).map_err(io::Error::other)?;
-            serde_json::to_writer(&mut *sink, &object)?;
-        }
-        sink.write_all(b"]")
+        let others = instances[1..].iter().map(|instance| describe(instance, &base, &limits).map_err(io::Error::other));
+        notation.try_write_all(sink, iter::once(Ok(first)).chain(others))
     });
-    Ok(([(header::CONTENT_TYPE, OFFERED[0])], body).into_response())
+    Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
 }
 
 /// An archived object up to its Pixel Data, with a reference to that. What follows it (signatures, padding, private
 /// groups) is left out: it describes the bytes of the file.
-fn describe(instance: &StoredInstance, base: &str, limits: &Limits) -> Result<Map<String, Value>, ReadError> {
+fn describe(instance: &StoredInstance, base: &str, limits: &Limits) -> Result<Described, ReadError> {
     let file = bounded::read(&instance.path, limits)?;
     let parts = bounded::split(&file)?;
     let (header, pixel_data) = bounded::header_and_pixel_data(parts.data_set, &parts.transfer_syntax_uid, limits)?;
-    let url = format!("{}/bulkdata", super::url(base, instance));
+    let location = super::url(base, instance);
+    let url = format!("{location}/bulkdata");
     let mut object = json::object(&header, BulkData::At(&url));
     object.extend(pixel_data.map(|tag| json::pixel_data_reference(tag, &url)));
-    Ok(object)
+    Ok((object, format!("{location}/metadata")))
 }

@@ -8,7 +8,7 @@ use dicom_object::mem::InMemElement;
 
 use super::query::Level;
 use super::text::Reading;
-use crate::dicom::elements::DataSet;
+use crate::dicom::elements::{DataSet, text};
 
 /// Attributes of the patient and the study (PS3.3 C.7.1, C.7.2).
 const STUDY: &[Tag] = &[
@@ -142,6 +142,12 @@ impl Level {
     }
 }
 
+/// Attributes that clients search by or ask for, as far as the standard's tables and the index name them.
+pub fn searchable() -> impl Iterator<Item = Tag> {
+    let counted = [tags::MODALITIES_IN_STUDY, tags::SOP_CLASSES_IN_STUDY, tags::INSTANCE_AVAILABILITY];
+    STUDY.iter().chain(SERIES).chain(INSTANCE_RETURN).copied().chain(counted)
+}
+
 /// True if a search at this level returns the attribute unasked. Attributes of higher levels are returned as well.
 pub(super) fn is_returned(level: Level, tag: Tag) -> bool {
     STUDY_RETURN.contains(&tag)
@@ -196,10 +202,15 @@ impl JsonObject {
     }
 }
 
-fn json(element: &InMemElement) -> Option<String> {
-    let tag = element.tag();
+/// True if the index keeps this attribute where an object has it and it is not too long.
+pub(super) fn is_kept(tag: Tag) -> bool {
     let group_length = tag.element() == 0;
-    if group_length || tag.group() % 2 == 1 || tag.group() < 0x0008 || tag == tags::SPECIFIC_CHARACTER_SET {
+    let private = tag.group() % 2 == 1;
+    !group_length && !private && tag.group() >= 0x0008 && tag != tags::SPECIFIC_CHARACTER_SET
+}
+
+fn json(element: &InMemElement) -> Option<String> {
+    if !is_kept(element.tag()) {
         return None;
     }
     let bulk = matches!(element.vr(), VR::OB | VR::OD | VR::OF | VR::OL | VR::OV | VR::OW | VR::UN);
@@ -229,12 +240,17 @@ pub(in crate::node::store) fn read(json: &str) -> DataSet {
     data_set
 }
 
+/// A text among attributes that the index wrote, in lower case; empty if there is none.
+pub(super) fn folded(json: &str, tag: Tag) -> String {
+    text(&read(json), tag).unwrap_or_default().to_lowercase()
+}
+
 #[cfg(test)]
 mod tests {
     use dicom_core::{DataElement, PrimitiveValue};
 
     use super::*;
-    use crate::dicom::elements::{integer, numbers, text};
+    use crate::dicom::elements::{integer, numbers};
 
     #[test]
     fn attributes_come_back_at_their_level_and_bulk_and_private_ones_do_not() {

@@ -118,13 +118,14 @@ fn known(row: &SqliteRow) -> Result<KnownObject, Fault> {
 async fn insert_study(change: &mut Change, entry: &Unfiled) -> Result<(), Fault> {
     sqlx::query(
         "INSERT INTO studies (study_instance_uid, patient_id_folded, patient_name_folded, accession_number_folded, \
-         study_date, received_at, attributes) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+         description_folded, study_date, received_at, attributes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
          ON CONFLICT (study_instance_uid) DO NOTHING",
     )
     .bind(entry.id.series.study_instance_uid.as_str())
     .bind(&entry.patient_id_folded)
     .bind(&entry.patient_name_folded)
     .bind(&entry.accession_number_folded)
+    .bind(&entry.study_description_folded)
     .bind(&entry.study_date)
     .bind(entry.received_at.as_millisecond())
     .bind(&entry.attributes.study)
@@ -137,7 +138,9 @@ async fn insert_study(change: &mut Change, entry: &Unfiled) -> Result<(), Fault>
 async fn upsert_series(change: &mut Change, entry: &Unfiled) -> Result<i64, Fault> {
     sqlx::query_scalar(
         "INSERT INTO series (study_instance_uid, series_instance_uid, modality, series_number, own_results, \
-         last_received_at, revision, assembled_revision, attributes) VALUES ($1, $2, $3, $4, $5, $6, 1, 0, $7) \
+         last_received_at, revision, assembled_revision, attributes, description_folded, study_received_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, 1, 0, $7, $8, \
+         COALESCE((SELECT received_at FROM studies WHERE study_instance_uid = $1), $6)) \
          ON CONFLICT (study_instance_uid, series_instance_uid) DO UPDATE SET \
          last_received_at = excluded.last_received_at, revision = series.revision + 1 RETURNING revision",
     )
@@ -148,6 +151,7 @@ async fn upsert_series(change: &mut Change, entry: &Unfiled) -> Result<i64, Faul
     .bind(i64::from(entry.origin == Origin::Analysis))
     .bind(entry.received_at.as_millisecond())
     .bind(&entry.attributes.series)
+    .bind(&entry.series_description_folded)
     .fetch_one(&mut **change)
     .await
     .map_err(Fault::from)
@@ -219,7 +223,7 @@ pub(in crate::node::store) async fn replace(change: &mut Change, entry: &Unfiled
     .await?;
     sqlx::query(
         "UPDATE series SET modality = $3, series_number = $4, attributes = $5, last_received_at = $6, \
-         revision = revision + 1 WHERE study_instance_uid = $1 AND series_instance_uid = $2",
+         description_folded = $7, revision = revision + 1 WHERE study_instance_uid = $1 AND series_instance_uid = $2",
     )
     .bind(entry.id.series.study_instance_uid.as_str())
     .bind(entry.id.series.series_instance_uid.as_str())
@@ -227,11 +231,12 @@ pub(in crate::node::store) async fn replace(change: &mut Change, entry: &Unfiled
     .bind(entry.series_number)
     .bind(&entry.attributes.series)
     .bind(entry.received_at.as_millisecond())
+    .bind(&entry.series_description_folded)
     .execute(&mut **change)
     .await?;
     sqlx::query(
         "UPDATE studies SET patient_id_folded = $2, patient_name_folded = $3, accession_number_folded = $4, \
-         study_date = $5, attributes = $6 WHERE study_instance_uid = $1",
+         study_date = $5, attributes = $6, description_folded = $7 WHERE study_instance_uid = $1",
     )
     .bind(entry.id.series.study_instance_uid.as_str())
     .bind(&entry.patient_id_folded)
@@ -239,6 +244,7 @@ pub(in crate::node::store) async fn replace(change: &mut Change, entry: &Unfiled
     .bind(&entry.accession_number_folded)
     .bind(&entry.study_date)
     .bind(&entry.attributes.study)
+    .bind(&entry.study_description_folded)
     .execute(&mut **change)
     .await?;
     Ok(())

@@ -5,7 +5,8 @@ use dicom_core::VR;
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_object::{StandardDataDictionary, Tag};
 
-use crate::dicom::elements::{DataSet, texts};
+use super::query::ItemKeys;
+use crate::dicom::elements::{DataSet, items, texts};
 
 /// True if a key matches everything: empty, or nothing but asterisks.
 pub(super) fn is_universal(pattern: &str) -> bool {
@@ -34,7 +35,16 @@ pub(super) fn matches(data_set: &DataSet, tag: Tag, pattern: &str) -> bool {
         .any(|value| matches_value(representation, value, pattern))
 }
 
-fn standard_representation(tag: Tag) -> VR {
+/// True if an item of the sequence matches all keys.
+pub(super) fn matches_item(data_set: &DataSet, keys: &ItemKeys) -> bool {
+    items(data_set, keys.sequence).iter().any(|item| {
+        keys.matching.iter().all(|(tag, pattern)| matches(item, *tag, pattern))
+            && keys.sequences.iter().all(|nested| matches_item(item, nested))
+    })
+}
+
+/// The representation that the standard gives an attribute.
+pub(super) fn standard_representation(tag: Tag) -> VR {
     StandardDataDictionary.by_tag(tag).map_or(VR::UN, |entry| entry.vr().relaxed())
 }
 
@@ -42,9 +52,11 @@ fn matches_value(representation: VR, value: &str, pattern: &str) -> bool {
     let pattern = pattern.trim_matches([' ', '\0']);
     match representation {
         VR::UI => list(pattern).any(|uid| uid == value),
-        VR::DA => in_range(value, pattern, &[8], |character| character != '.'),
-        VR::TM => in_range(value, pattern, &[2, 4, 6], |character| character != ':'),
-        VR::DT => in_range(value, pattern, &[4, 6, 8, 10, 12, 14], |_| true),
+        VR::DA => Ranged::DATE.matches(value, pattern),
+        VR::TM => Ranged::TIME.matches(value, pattern),
+        VR::DT => Ranged::DATE_TIME.matches(value, pattern),
+        // Upper case is all that a code string can have, and no comma: lists are common here, though not in the standard.
+        VR::CS => list(pattern).any(|pattern| wild_card(value, &pattern.to_uppercase())),
         VR::PN => matches_name(value, pattern),
         VR::DS | VR::IS | VR::FD | VR::FL | VR::SL | VR::SS | VR::SV | VR::UL | VR::US | VR::UV => {
             match (value.parse::<f64>(), pattern.parse::<f64>()) {
@@ -63,20 +75,75 @@ fn matches_name(value: &str, pattern: &str) -> bool {
     wild_card(&fold(value), &pattern) || value.split('=').any(|group| wild_card(&fold(group), &pattern))
 }
 
-/// `a-b`, `a-`, `-b` or one date or time. A bound that is less precise than the value covers all that begins with it.
-fn in_range(value: &str, pattern: &str, precisions: &[usize], keep: impl Fn(char) -> bool) -> bool {
-    let plain = |text: &str| text.trim().chars().filter(|character| keep(*character)).collect::<String>();
-    let value = plain(value);
-    let known = |bound: &str| precisions.contains(&bound.len()) || bound.contains('.');
-    let not_before = |bound: &str| value.as_str() >= bound;
-    let not_after = |bound: &str| value.as_str() <= bound || value.starts_with(bound);
-    if let Some((first, last)) = pattern.split_once('-') {
-        let (first, last) = (plain(first), plain(last));
-        let fits = |bound: &str| bound.is_empty() || known(bound);
-        fits(&first) && fits(&last) && (first.is_empty() || not_before(&first)) && (last.is_empty() || not_after(&last))
-    } else {
-        let bound = plain(pattern);
-        known(&bound) && value.starts_with(&bound)
+/// Values that are matched by `a-b`, `a-`, `-b`, or one date or time.
+pub(super) struct Ranged {
+    /// How many digits a value may have before its fraction.
+    precisions: &'static [usize],
+    /// Where pairs of digits stand that have a range: from this digit on, from this number to that.
+    pairs: &'static [(usize, u8, u8)],
+    /// What older forms of the standard put between the digits.
+    separator: Option<char>,
+}
+
+impl Ranged {
+    /// Dates (DA).
+    pub(super) const DATE: Self = Self { precisions: &[8], pairs: &[(4, 1, 12), (6, 1, 31)], separator: Some('.') };
+    /// Times (TM).
+    pub(super) const TIME: Self =
+        Self { precisions: &[2, 4, 6], pairs: &[(0, 0, 23), (2, 0, 59), (4, 0, 60)], separator: Some(':') };
+    /// Both (DT).
+    const DATE_TIME: Self = Self {
+        precisions: &[4, 6, 8, 10, 12, 14],
+        pairs: &[(4, 1, 12), (6, 1, 31), (8, 0, 23), (10, 0, 59), (12, 0, 60)],
+        separator: None,
+    };
+
+    /// True if the pattern is a value or a range of this kind.
+    pub(super) fn takes(&self, pattern: &str) -> bool {
+        match self.bounds(pattern) {
+            (first, Some(last)) => {
+                (!first.is_empty() || !last.is_empty())
+                    && [first, last].iter().all(|bound| bound.is_empty() || self.is_value(bound))
+            }
+            (value, None) => self.is_value(&value),
+        }
+    }
+
+    /// True if the value lies in the range. A bound that is less precise than the value covers all that begins with it.
+    fn matches(&self, value: &str, pattern: &str) -> bool {
+        let value = self.plain(value);
+        self.takes(pattern)
+            && match self.bounds(pattern) {
+                (first, Some(last)) => {
+                    (first.is_empty() || value >= first)
+                        && (last.is_empty() || value <= last || value.starts_with(&last))
+                }
+                (same, None) => value.starts_with(&same),
+            }
+    }
+
+    /// First and last of a range; a single value is the first alone.
+    fn bounds(&self, pattern: &str) -> (String, Option<String>) {
+        match pattern.split_once('-') {
+            Some((first, last)) => (self.plain(first), Some(self.plain(last))),
+            None => (self.plain(pattern), None),
+        }
+    }
+
+    fn plain(&self, text: &str) -> String {
+        text.trim_matches([' ', '\0']).chars().filter(|character| Some(*character) != self.separator).collect()
+    }
+
+    fn is_value(&self, text: &str) -> bool {
+        let (digits, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let numeric = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        numeric(digits)
+            && numeric(fraction)
+            && self.precisions.contains(&digits.len())
+            && self.pairs.iter().all(|(from, least, greatest)| {
+                let pair = digits.get(*from..from + 2).and_then(|pair| pair.parse::<u8>().ok());
+                pair.is_none_or(|number| (*least..=*greatest).contains(&number))
+            })
     }
 }
 

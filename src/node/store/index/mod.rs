@@ -2,6 +2,8 @@
 
 pub(super) mod attributes;
 mod blob_name;
+mod checking;
+mod descriptions;
 mod filing;
 mod instance;
 mod listing;
@@ -13,10 +15,13 @@ mod text;
 mod unfiled;
 mod visibility;
 
+pub use attributes::searchable;
 pub use blob_name::BlobName;
+pub use checking::{InvalidKey, keyword};
+pub(super) use descriptions::fold_descriptions;
 pub(super) use filing::{Filer, file, replace};
 pub use instance::{Filed, IndexedInstance, KnownObject, Origin, ReceivedInstance, Rights, Scope, Stored};
-pub use query::{Level, Query};
+pub use query::{ItemKeys, Level, Query};
 pub use unfiled::{InstanceId, MissingIdentifier, Unfiled};
 pub use visibility::Visibility;
 pub(super) use visibility::set_visibility;

@@ -1,4 +1,5 @@
-//! Searching: rows that SQL can leave out. SQL narrows, [`matching`] decides: every database gives the same answer.
+//! Searching: rows that SQL can leave out, and the order of those that remain. SQL narrows, [`matching`] decides: every
+//! database gives the same answer.
 
 use dicom_dictionary_std::tags;
 use dicom_object::Tag;
@@ -7,9 +8,12 @@ use sqlx::{QueryBuilder, Sqlite};
 use super::matching;
 use super::query::{Level, Query};
 
-/// A statement whose rows hold every match of the query, and as few others as SQL can manage. What is not current is
-/// left out, but for instances whose visibility is `also_listed`.
-pub(super) fn narrowed(level: Level, query: &Query, also_listed: Option<&'static str>) -> QueryBuilder<Sqlite> {
+type Statement = QueryBuilder<Sqlite>;
+
+/// A statement whose rows hold every match of the query, and as few others as SQL can manage. Its order is that of an
+/// index, so that a search with a limit reads no more rows than it answers. What is not current is left out, but for
+/// instances whose visibility is `also_listed`.
+pub(super) fn narrowed(level: Level, query: &Query, also_listed: Option<&'static str>) -> Statement {
     let mut statement = QueryBuilder::new(match level {
         Level::Study => {
             "SELECT s.attributes FROM studies s WHERE EXISTS (SELECT 1 FROM instances i \
@@ -21,105 +25,172 @@ pub(super) fn narrowed(level: Level, query: &Query, also_listed: Option<&'static
              WHERE EXISTS (SELECT 1 FROM instances i WHERE i.study_instance_uid = e.study_instance_uid \
              AND i.series_instance_uid = e.series_instance_uid AND "
         }
-        Level::Instance => {
+        // The series come first, in their order: SQLite would begin with all instances and sort them. One instance by
+        // its identifier is found at once.
+        Level::Instance if has(query, tags::SOP_INSTANCE_UID) => {
             "SELECT s.attributes, e.attributes, i.attributes FROM instances i \
              JOIN series e ON e.study_instance_uid = i.study_instance_uid \
              AND e.series_instance_uid = i.series_instance_uid \
              JOIN studies s ON s.study_instance_uid = i.study_instance_uid WHERE ("
         }
+        Level::Instance => {
+            "SELECT s.attributes, e.attributes, i.attributes FROM series e CROSS JOIN instances i \
+             JOIN studies s ON s.study_instance_uid = e.study_instance_uid \
+             WHERE i.study_instance_uid = e.study_instance_uid AND i.series_instance_uid = e.series_instance_uid AND ("
+        }
     });
     statement.push("(i.visibility = 'current' OR i.visibility = ").push_bind(also_listed).push("))");
     for (tag, pattern) in query.matching.iter().filter(|(_, pattern)| !matching::is_universal(pattern)) {
-        narrow(&mut statement, level, *tag, pattern);
+        if let Some(narrowing) = Narrowing::of(*tag, level) {
+            statement.push(" AND ");
+            narrowing.push(&mut statement, pattern);
+        }
     }
     statement.push(match level {
-        Level::Study => " ORDER BY s.received_at, s.study_instance_uid",
+        Level::Study => " ORDER BY s.received_at DESC, s.study_instance_uid",
         Level::Series => {
-            " ORDER BY s.received_at, s.study_instance_uid, COALESCE(e.series_number, 2147483648), \
+            " ORDER BY e.study_received_at DESC, e.study_instance_uid, COALESCE(e.series_number, 2147483648), \
              e.series_instance_uid"
         }
         Level::Instance => {
-            " ORDER BY s.received_at, s.study_instance_uid, COALESCE(e.series_number, 2147483648), \
+            " ORDER BY e.study_received_at DESC, e.study_instance_uid, COALESCE(e.series_number, 2147483648), \
              e.series_instance_uid, COALESCE(i.instance_number, 2147483648), i.sop_instance_uid"
         }
     });
     statement
 }
 
-// What can be retrieved counts here: a study is found by the identifier of a superseded result.
-const SERIES_OF_STUDY: &str = " AND EXISTS (SELECT 1 FROM series x WHERE x.study_instance_uid = s.study_instance_uid AND EXISTS (SELECT 1 \
-     FROM instances v WHERE v.study_instance_uid = x.study_instance_uid \
-     AND v.series_instance_uid = x.series_instance_uid AND v.visibility IN ('current', 'superseded')) AND ";
-const INSTANCE_OF_STUDY: &str = " AND EXISTS (SELECT 1 FROM instances x WHERE x.study_instance_uid = s.study_instance_uid \
-     AND x.visibility IN ('current', 'superseded') AND ";
-const INSTANCE_OF_SERIES: &str = " AND EXISTS (SELECT 1 FROM instances x WHERE x.study_instance_uid = e.study_instance_uid \
-     AND x.series_instance_uid = e.series_instance_uid AND x.visibility IN ('current', 'superseded') AND ";
-
-fn narrow(statement: &mut QueryBuilder<Sqlite>, level: Level, tag: Tag, pattern: &str) {
-    let uids: Vec<&str> = matching::list(pattern).collect();
-    match (tag, level) {
-        (tags::STUDY_INSTANCE_UID, _) => one_of(statement, " AND ", "s.study_instance_uid", &uids, ""),
-        (tags::SERIES_INSTANCE_UID, Level::Study) => {
-            one_of(statement, SERIES_OF_STUDY, "x.series_instance_uid", &uids, ")");
-        }
-        (tags::SERIES_INSTANCE_UID, _) => one_of(statement, " AND ", "e.series_instance_uid", &uids, ""),
-        (tags::SOP_INSTANCE_UID, Level::Study) => {
-            one_of(statement, INSTANCE_OF_STUDY, "x.sop_instance_uid", &uids, ")");
-        }
-        (tags::SOP_INSTANCE_UID, Level::Series) => {
-            one_of(statement, INSTANCE_OF_SERIES, "x.sop_instance_uid", &uids, ")");
-        }
-        (tags::SOP_INSTANCE_UID, Level::Instance) => one_of(statement, " AND ", "i.sop_instance_uid", &uids, ""),
-        (tags::SOP_CLASS_UID, Level::Instance) => one_of(statement, " AND ", "i.sop_class_uid", &uids, ""),
-        (tags::SOP_CLASSES_IN_STUDY, _) | (tags::SOP_CLASS_UID, Level::Study) => {
-            one_of(statement, INSTANCE_OF_STUDY, "x.sop_class_uid", &uids, ")");
-        }
-        (tags::SOP_CLASS_UID, Level::Series) => {
-            one_of(statement, INSTANCE_OF_SERIES, "x.sop_class_uid", &uids, ")");
-        }
-        (tags::MODALITIES_IN_STUDY, _) | (tags::MODALITY, Level::Study) => {
-            statement.push(SERIES_OF_STUDY).push("(1 = 0");
-            for modality in &uids {
-                statement.push(" OR ");
-                like(statement, "x.modality", &modality.to_uppercase(), false);
-            }
-            statement.push("))");
-        }
-        (tags::PATIENT_ID, _) => and_like(statement, "s.patient_id_folded", pattern, false),
-        (tags::ACCESSION_NUMBER, _) => and_like(statement, "s.accession_number_folded", pattern, false),
-        // A pattern may match one component group of several, so it may stand anywhere in the column.
-        (tags::PATIENT_NAME, _) => {
-            and_like(statement, "s.patient_name_folded", pattern.trim_end_matches(['^', '=', ' ']), true);
-        }
-        (tags::STUDY_DATE, _) => narrow_date(statement, pattern),
-        _ => {}
-    }
+fn has(query: &Query, wanted: Tag) -> bool {
+    query.matching.iter().any(|(tag, pattern)| *tag == wanted && !matching::is_universal(pattern))
 }
 
-fn one_of(
-    statement: &mut QueryBuilder<Sqlite>,
+/// True if SQL leaves out rows that do not match a key of this attribute.
+pub(super) fn is_narrowed(tag: Tag, level: Level) -> bool {
+    Narrowing::of(tag, level).is_some()
+}
+
+/// How SQL compares a key.
+enum Narrowing {
+    /// One of a list of identifiers.
+    Identifiers(Place),
+    /// One of a list of modalities.
+    Modalities(Place),
+    /// Text that the index keeps in lower case.
+    Folded(&'static str),
+    /// A name: a pattern may match one component group of several, so it may stand anywhere.
+    Name,
+    /// A date or a range of dates.
+    Date(Level),
+}
+
+/// Where a compared column stands: in a row of the search itself, or in one that must exist below it.
+#[derive(Clone, Copy)]
+struct Place {
     before: &'static str,
     column: &'static str,
-    values: &[&str],
     after: &'static str,
-) {
-    statement.push(before).push(column).push(" IN (");
+}
+
+const fn column(column: &'static str) -> Place {
+    Place { before: "", column, after: "" }
+}
+
+/// In a series of the study. The time makes an index of its columns complete. Here and below, what can be retrieved
+/// counts: a study is found by the identifier of a superseded result.
+const fn in_series(column: &'static str) -> Place {
+    let before = "EXISTS (SELECT 1 FROM series x WHERE x.study_instance_uid = s.study_instance_uid \
+                  AND x.study_received_at = s.received_at AND EXISTS (SELECT 1 FROM instances v \
+                  WHERE v.study_instance_uid = x.study_instance_uid AND v.series_instance_uid = x.series_instance_uid \
+                  AND v.visibility IN ('current', 'superseded')) AND ";
+    Place { before, column, after: ")" }
+}
+
+const fn in_instance_of_study(column: &'static str) -> Place {
+    let before = "EXISTS (SELECT 1 FROM instances x WHERE x.study_instance_uid = s.study_instance_uid \
+                  AND x.visibility IN ('current', 'superseded') AND ";
+    Place { before, column, after: ")" }
+}
+
+const fn in_instance_of_series(column: &'static str) -> Place {
+    let before = "EXISTS (SELECT 1 FROM instances x WHERE x.study_instance_uid = e.study_instance_uid \
+                  AND x.series_instance_uid = e.series_instance_uid \
+                  AND x.visibility IN ('current', 'superseded') AND ";
+    Place { before, column, after: ")" }
+}
+
+impl Narrowing {
+    /// How SQL compares a key of this attribute in a search at this level; `None` if it cannot.
+    fn of(tag: Tag, level: Level) -> Option<Self> {
+        Some(match (tag, level) {
+            (tags::STUDY_INSTANCE_UID, _) => Self::Identifiers(column("s.study_instance_uid")),
+            (tags::SERIES_INSTANCE_UID, Level::Study) => Self::Identifiers(in_series("x.series_instance_uid")),
+            (tags::SERIES_INSTANCE_UID, _) => Self::Identifiers(column("e.series_instance_uid")),
+            (tags::SOP_INSTANCE_UID, Level::Study) => Self::Identifiers(in_instance_of_study("x.sop_instance_uid")),
+            (tags::SOP_INSTANCE_UID, Level::Series) => Self::Identifiers(in_instance_of_series("x.sop_instance_uid")),
+            (tags::SOP_INSTANCE_UID, Level::Instance) => Self::Identifiers(column("i.sop_instance_uid")),
+            (tags::SOP_CLASSES_IN_STUDY, _) | (tags::SOP_CLASS_UID, Level::Study) => {
+                Self::Identifiers(in_instance_of_study("x.sop_class_uid"))
+            }
+            (tags::SOP_CLASS_UID, Level::Series) => Self::Identifiers(in_instance_of_series("x.sop_class_uid")),
+            (tags::SOP_CLASS_UID, Level::Instance) => Self::Identifiers(column("i.sop_class_uid")),
+            (tags::MODALITIES_IN_STUDY, _) | (tags::MODALITY, Level::Study) => {
+                Self::Modalities(in_series("x.modality"))
+            }
+            (tags::MODALITY, _) => Self::Modalities(column("e.modality")),
+            (tags::PATIENT_ID, _) => Self::Folded("s.patient_id_folded"),
+            (tags::ACCESSION_NUMBER, _) => Self::Folded("s.accession_number_folded"),
+            (tags::STUDY_DESCRIPTION, _) => Self::Folded("s.description_folded"),
+            (tags::SERIES_DESCRIPTION, Level::Series | Level::Instance) => Self::Folded("e.description_folded"),
+            (tags::PATIENT_NAME, _) => Self::Name,
+            (tags::STUDY_DATE, _) => Self::Date(level),
+            _ => return None,
+        })
+    }
+
+    fn push(&self, statement: &mut Statement, pattern: &str) {
+        match self {
+            Self::Identifiers(place) => push_identifiers(statement, *place, pattern),
+            Self::Modalities(place) => push_modalities(statement, *place, pattern),
+            Self::Folded(column) => {
+                push_text(statement, column, &pattern.trim_matches([' ', '\0']).to_lowercase(), false);
+            }
+            Self::Name => {
+                let pattern = pattern.trim_matches([' ', '\0']).trim_end_matches(['^', '=', ' ']);
+                push_text(statement, "s.patient_name_folded", &pattern.to_lowercase(), true);
+            }
+            Self::Date(level) => push_dates(statement, *level, pattern),
+        }
+    }
+}
+
+fn push_identifiers(statement: &mut Statement, place: Place, pattern: &str) {
+    statement.push(place.before).push(place.column).push(" IN (");
     let mut separated = statement.separated(", ");
-    if values.is_empty() {
+    let mut identifiers = matching::list(pattern).peekable();
+    if identifiers.peek().is_none() {
         separated.push("NULL");
     }
-    for value in values {
-        separated.push_bind((*value).to_owned());
+    for identifier in identifiers {
+        separated.push_bind(identifier.to_owned());
     }
-    statement.push(")").push(after);
+    statement.push(")").push(place.after);
 }
 
-fn and_like(statement: &mut QueryBuilder<Sqlite>, column: &'static str, pattern: &str, anywhere: bool) {
-    statement.push(" AND ");
-    like(statement, column, &pattern.trim_matches([' ', '\0']).to_lowercase(), anywhere);
+fn push_modalities(statement: &mut Statement, place: Place, pattern: &str) {
+    statement.push(place.before).push("(");
+    let mut or = "";
+    for modality in matching::list(pattern) {
+        statement.push(or);
+        push_text(statement, place.column, &modality.to_uppercase(), false);
+        or = " OR ";
+    }
+    if or.is_empty() {
+        statement.push("1 = 0");
+    }
+    statement.push(")").push(place.after);
 }
 
-fn like(statement: &mut QueryBuilder<Sqlite>, column: &'static str, pattern: &str, anywhere: bool) {
+fn push_text(statement: &mut Statement, column: &'static str, pattern: &str, anywhere: bool) {
     if !anywhere && !matching::has_wild_card(pattern) {
         statement.push(column).push(" = ").push_bind(pattern.to_owned());
         return;
@@ -139,14 +210,18 @@ fn like(statement: &mut QueryBuilder<Sqlite>, column: &'static str, pattern: &st
     statement.push(column).push(" LIKE ").push_bind(escaped).push(" ESCAPE '\\'");
 }
 
-fn narrow_date(statement: &mut QueryBuilder<Sqlite>, pattern: &str) {
+fn push_dates(statement: &mut Statement, level: Level, pattern: &str) {
     let plain = pattern.replace(['.', ' '], "");
-    let (first, last) = plain.split_once('-').unwrap_or((&plain, &plain));
-    statement.push(" AND s.study_date <> ''");
-    if !first.is_empty() {
-        statement.push(" AND s.study_date >= ").push_bind(first.to_owned());
-    }
-    if !last.is_empty() {
-        statement.push(" AND s.study_date <= ").push_bind(last.to_owned());
+    let Some((first, last)) = plain.split_once('-') else {
+        statement.push("s.study_date = ").push_bind(plain);
+        return;
+    };
+    // Below studies, an expression keeps the database from collecting and sorting all rows of a long range.
+    let column = if level == Level::Study { "s.study_date" } else { "(s.study_date || '')" };
+    statement.push("s.study_date <> ''");
+    for (compared, bound) in [(" >= ", first), (" <= ", last)] {
+        if !bound.is_empty() {
+            statement.push(" AND ").push(column).push(compared).push_bind(bound.to_owned());
+        }
     }
 }

@@ -8,7 +8,8 @@ use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::attributes::{self, is_returned, level_of};
+use super::attributes::{self, is_returned};
+use super::checking::is_compared;
 use super::matching;
 use super::narrowing::narrowed;
 use super::query::{Level, Query};
@@ -18,7 +19,8 @@ use crate::node::store::error::{Fault, StoreError, during};
 use crate::node::store::handle::Store;
 
 impl Store {
-    /// Answers a query with one data set per match, in order. Each holds the standard's return attributes for the level
+    /// Answers a query with one data set per match: the study that arrived last comes first, its series and instances
+    /// in order of their numbers. The order is total, so pages do not overlap. Each data set holds the standard's return attributes for the level
     /// (PS3.18 10.6.3) and those that were asked for. Texts are decoded; Specific Character Set is left out.
     pub async fn find(&self, level: Level, query: &Query) -> Result<Vec<DataSet>, StoreError> {
         during("searching the index", self.search(level, query)).await
@@ -34,8 +36,7 @@ impl Store {
             && let Some(row) = rows.try_next().await?
         {
             let data_set = data_set(level, &row)?;
-            let asked = query.matching.iter().filter(|(tag, _)| level_of(*tag) <= level && !is_computed(*tag));
-            if !asked.clone().all(|(tag, pattern)| matching::matches(&data_set, *tag, pattern)) {
+            if !matches(level, query, &data_set) {
                 continue;
             }
             if to_skip > 0 {
@@ -119,27 +120,20 @@ impl Store {
     }
 }
 
-impl Level {
-    /// True if a search at this level matches a key with this attribute; other keys are ignored.
-    pub fn matches(self, tag: Tag) -> bool {
-        let by_sql = [
-            tags::MODALITIES_IN_STUDY,
-            tags::SOP_CLASSES_IN_STUDY,
-            tags::MODALITY,
-            tags::SERIES_INSTANCE_UID,
-            tags::SOP_INSTANCE_UID,
-            tags::SOP_CLASS_UID,
-        ];
-        by_sql.contains(&tag) || (level_of(tag) <= self && !is_computed(tag))
-    }
-}
-
 fn put_count(data_set: &mut DataSet, tag: Tag, count: i64) {
     data_set.put(DataElement::new(tag, VR::IS, PrimitiveValue::from(i32::try_from(count).unwrap_or(i32::MAX))));
 }
 
-/// Attributes that no object carries: SQL matches their keys, or they match everything.
-fn is_computed(tag: Tag) -> bool {
+/// True if the attributes match all keys that are compared at this level.
+fn matches(level: Level, query: &Query, data_set: &DataSet) -> bool {
+    let keys = query.matching.iter().filter(|(tag, _)| is_compared(level, *tag));
+    let sequences = query.sequences.iter().filter(|keys| is_compared(level, keys.sequence));
+    keys.into_iter().all(|(tag, pattern)| matching::matches(data_set, *tag, pattern))
+        && sequences.into_iter().all(|keys| matching::matches_item(data_set, keys))
+}
+
+/// Attributes that no object carries: SQL matches their keys, or they are not matched.
+pub(super) fn is_computed(tag: Tag) -> bool {
     [
         tags::MODALITIES_IN_STUDY,
         tags::SOP_CLASSES_IN_STUDY,

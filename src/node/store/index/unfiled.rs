@@ -29,6 +29,8 @@ pub struct Unfiled {
     pub(super) patient_id_folded: String,
     pub(super) patient_name_folded: String,
     pub(super) accession_number_folded: String,
+    pub(super) study_description_folded: String,
+    pub(super) series_description_folded: String,
     pub(super) study_date: String,
     pub(super) attributes: IndexedAttributes,
 }
@@ -88,6 +90,8 @@ impl Unfiled {
             patient_id_folded: text(tags::PATIENT_ID).to_lowercase(),
             patient_name_folded: text(tags::PATIENT_NAME).to_lowercase(),
             accession_number_folded: text(tags::ACCESSION_NUMBER).to_lowercase(),
+            study_description_folded: text(tags::STUDY_DESCRIPTION).to_lowercase(),
+            series_description_folded: attributes::folded(&attributes.series, tags::SERIES_DESCRIPTION),
             study_date: text(tags::STUDY_DATE).replace('.', ""),
             attributes,
             id,

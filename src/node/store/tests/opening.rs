@@ -59,6 +59,15 @@ async fn a_data_folder_of_an_earlier_version_opens_and_is_copied_first() {
     assert_eq!(store.retry_deliveries(None, Timestamp::now()).await.expect("retry"), 4);
     assert_eq!(store.comparisons(9).await.expect("comparisons").len(), 1);
 
+    for column in
+        ["studies WHERE description_folded", "series WHERE description_folded", "series WHERE study_received_at"]
+    {
+        let statement = format!("SELECT COUNT(*) FROM {column} IS NULL");
+        let count = sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).fetch_one(store.readers()).await;
+        let missing: i64 = count.expect("count");
+        assert_eq!(missing, 0, "{column}");
+    }
+
     let copy = connect(&folder.path().join("index.sqlite.before-0011")).await;
     let version: i64 =
         sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&copy).await.expect("version");

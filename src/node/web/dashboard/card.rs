@@ -78,7 +78,7 @@ impl<'a> Card<'a> {
                         (series.instances) " images, received " (received(self.study))
                     }
                     p.identity.quiet {
-                        "Study " a href=(format!("/api/v1/studies/{}", self.study.study_instance_uid)) {
+                        "Study " a href=(format!("api/v1/studies/{}", self.study.study_instance_uid)) {
                             (self.study.study_instance_uid)
                         }
                     }
@@ -209,10 +209,10 @@ impl<'a> Card<'a> {
         failed.dedup();
         html! {
             @if let (SeriesProgress::Job(JobState::Failed), Some(job)) = (self.series.state, &self.series.job) {
-                form method="post" action=(format!("/api/v1/jobs/{job}/retry")) { button { "Analyse again" } }
+                form method="post" action=(format!("api/v1/jobs/{job}/retry")) { button { "Analyse again" } }
             }
             @for destination in failed {
-                form method="post" action="/api/v1/deliveries/retry" {
+                form method="post" action="api/v1/deliveries/retry" {
                     input type="hidden" name="destination" value=(destination);
                     button { "Send again what " (destination) " has not received" }
                 }
@@ -239,8 +239,11 @@ impl<'a> Card<'a> {
     fn key_image(&self) -> Option<Markup> {
         let capture = self.series.results.iter().find(|result| result.kind == ResultKind::Sc)?;
         let instance = format!(
-            "{ROOT}/studies/{}/series/{}/instances/{}/rendered",
-            self.study.study_instance_uid, capture.series_instance_uid, capture.sop_instance_uid
+            "{}/studies/{}/series/{}/instances/{}/rendered",
+            ROOT.trim_start_matches('/'),
+            self.study.study_instance_uid,
+            capture.series_instance_uid,
+            capture.sop_instance_uid
         );
         let text = "Heat map over the most suspicious slice";
         Some(html! {

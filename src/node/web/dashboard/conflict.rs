@@ -29,10 +29,10 @@ fn card(conflict: &StudyConflict) -> Markup {
                     }
                 }
                 p.identity { "Last " (conflict.origin) ", " (conflict.last_at.strftime("%Y-%m-%d %H:%M")) " UTC" }
-                p.identity.quiet { "Study " a href=(format!("/api/v1/studies/{study}")) { (study) } }
+                p.identity.quiet { "Study " a href=(format!("api/v1/studies/{study}")) { (study) } }
                 p { (advice(conflict)) }
                 @if conflict.held > 0 {
-                    form.actions method="post" action=(format!("/api/v1/studies/{study}/conflict")) {
+                    form.actions method="post" action=(format!("api/v1/studies/{study}/conflict")) {
                         button name="decision" value="accept" { "Correct the study" }
                         button name="decision" value="refuse" { "Keep what is stored" }
                     }

@@ -7,6 +7,7 @@ mod conflict;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use axum::Extension;
 use axum::extract::{ConnectInfo, State};
 use axum::http::header;
 use axum::response::{Html, IntoResponse};
@@ -18,7 +19,7 @@ use super::health::Readiness;
 use super::services::Web;
 use crate::dicom::elements;
 use crate::node::archive::{Level, Query};
-use crate::node::http::{HttpResult, Problem};
+use crate::node::http::{External, HttpResult, Problem};
 use crate::node::store::{StudyConflict, StudyView};
 
 /// Studies on the page.
@@ -28,7 +29,11 @@ const CONFLICTS: u32 = 20;
 /// Shown on every page.
 const BANNER: &str = "Research use only. Not for diagnosis.";
 
-pub(super) async fn page(State(web): State<Web>, ConnectInfo(caller): ConnectInfo<SocketAddr>) -> HttpResult {
+pub(super) async fn page(
+    State(web): State<Web>,
+    ConnectInfo(caller): ConnectInfo<SocketAddr>,
+    Extension(external): Extension<External>,
+) -> HttpResult {
     let readiness = web.readiness().await;
     let studies = web.0.store.studies(STUDIES).await?;
     let conflicts = web.conflicts(caller, CONFLICTS).await?;
@@ -46,10 +51,11 @@ pub(super) async fn page(State(web): State<Web>, ConnectInfo(caller): ConnectInf
     let nonce = format!("{:032x}", rand::random::<u128>());
     let policy = format!(
         "default-src 'none'; img-src 'self'; connect-src 'self'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; \
-         base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+         base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
     );
     let headers = [(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-store".to_owned())];
-    Ok((headers, Html(document(&readiness, &conflicts, &cards, &nonce).into_string())).into_response())
+    let document = document(&readiness, &conflicts, &cards, &nonce, external.prefix());
+    Ok((headers, Html(document.into_string())).into_response())
 }
 
 impl Web {
@@ -68,13 +74,22 @@ impl Web {
     }
 }
 
-fn document(readiness: &Readiness, conflicts: &[StudyConflict], cards: &[Card<'_>], nonce: &str) -> Markup {
+/// The page. Its links are relative, so that they work behind a proxy that puts something before the path; where that is
+/// known, they work without a slash after it, too.
+fn document(
+    readiness: &Readiness,
+    conflicts: &[StudyConflict],
+    cards: &[Card<'_>],
+    nonce: &str,
+    prefix: &str,
+) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
+                @if !prefix.is_empty() { base href=(format!("{prefix}/")); }
                 title { "pe-node" }
                 style nonce=(nonce) { (PreEscaped(include_str!("page.css"))) }
                 noscript { meta http-equiv="refresh" content="10"; }
