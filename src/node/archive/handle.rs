@@ -9,7 +9,6 @@ use tokio::task::spawn_blocking;
 use super::blobs::Blobs;
 use super::error::ArchiveError;
 use super::part10;
-use super::reconciliation::Sent;
 use super::records::RecordFiles;
 use super::stored::StoredInstance;
 use crate::config::StorageConfig;
@@ -69,16 +68,14 @@ impl Archive {
         if let Some(note) = &note {
             self.check_note(note, &instance.header, instance.rights.may_reject).await?;
         }
-        let sent = Sent { pixels: instance.pixels, may_correct: instance.rights.may_correct, header: instance.header.clone() };
-        let unfiled = self.keep_as(id, instance).await?;
-        let (id, origin) = (unfiled.sop_instance_uid().clone(), unfiled.origin().clone());
+        let (unfiled, instance) = self.keep_as(id, instance).await?;
         let stored = match self.index.file(unfiled.clone()).await? {
             Filed::New => Stored::New,
             Filed::Known(known) if known.blob == unfiled.blob() => Stored::Already,
-            Filed::Known(_) => self.reconcile(unfiled, sent).await?,
+            Filed::Known(_) => self.reconcile(&unfiled, instance).await?,
         };
         if let Some(note) = note {
-            self.reject_by_note(note, id, &origin).await?;
+            self.reject_by_note(note, unfiled.sop_instance_uid(), unfiled.origin()).await?;
         }
         Ok(stored)
     }
@@ -107,10 +104,14 @@ impl Archive {
     /// else that must change at the same time. An object that is never filed is set aside at the next start.
     pub async fn keep(&self, instance: ReceivedInstance) -> Result<Unfiled, ArchiveError> {
         let id = InstanceId::of(&instance.header)?;
-        self.keep_as(id, instance).await
+        Ok(self.keep_as(id, instance).await?.0)
     }
 
-    async fn keep_as(&self, id: InstanceId, instance: ReceivedInstance) -> Result<Unfiled, ArchiveError> {
+    async fn keep_as(
+        &self,
+        id: InstanceId,
+        instance: ReceivedInstance,
+    ) -> Result<(Unfiled, ReceivedInstance), ArchiveError> {
         let meta = part10::preamble_and_meta(
             id.sop_class_uid.as_str(),
             id.sop_instance_uid.as_str(),
@@ -123,11 +124,11 @@ impl Archive {
             blobs.check_space()?;
             blobs.write(&[&meta, &data_set])
         });
-        let describing = blocking(move || Ok(Unfiled::of(id, &instance, received_at)));
-        let (draft, unfiled) = tokio::try_join!(writing, describing)?;
+        let describing = blocking(move || Ok((Unfiled::of(id, &instance, received_at), instance)));
+        let (draft, (unfiled, instance)) = tokio::try_join!(writing, describing)?;
         let (blobs, name) = (Arc::clone(&self.blobs), unfiled.blob());
         blocking(move || blobs.publish(draft, name)).await?;
-        Ok(unfiled)
+        Ok((unfiled, instance))
     }
 
     /// Answers a query; see [`Store::find`].

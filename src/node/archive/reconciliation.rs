@@ -12,19 +12,11 @@ use super::error::{ArchiveError, Conflict};
 use super::handle::{Archive, blocking};
 use super::samples;
 use crate::dicom::bounded;
-use crate::dicom::content::{self, Content, Difference, PixelDigest, Subject};
-use crate::dicom::elements::DataSet;
+use crate::dicom::content::{self, Content, Difference, Subject};
 use crate::dicom::hexadecimal;
 use crate::node::store::{
-    BlobName, ConflictState, Filed, KnownObject, Record, RecordedChange, Replacement, Stored, Unfiled,
+    BlobName, ConflictState, Filed, KnownObject, ReceivedInstance, Record, RecordedChange, Replacement, Stored, Unfiled,
 };
-
-/// What is compared of an object that was sent, and whether its sender is trusted.
-pub(super) struct Sent {
-    pub(super) header: DataSet,
-    pub(super) pixels: PixelDigest,
-    pub(super) may_correct: bool,
-}
 
 /// How an object compares with the one that is listed.
 enum Comparison {
@@ -38,7 +30,11 @@ enum Comparison {
 
 impl Archive {
     /// Judges an object, whose bytes are durable, against the one that is listed under its identifier.
-    pub(super) async fn reconcile(&self, object: Unfiled, sent: Sent) -> Result<Stored, ArchiveError> {
+    pub(super) async fn reconcile(
+        &self,
+        object: &Unfiled,
+        instance: ReceivedInstance,
+    ) -> Result<Stored, ArchiveError> {
         let _judging = self.judging.lock().await;
         // What is listed may have changed while this waited.
         let known = match self.index.file(object.clone()).await? {
@@ -46,17 +42,17 @@ impl Archive {
             Filed::Known(known) if known.blob == object.blob() => return Ok(Stored::Already),
             Filed::Known(known) => known,
         };
-        let may_correct = sent.may_correct;
-        match self.compare(&known, &object, sent).await? {
+        let may_correct = instance.rights.may_correct;
+        match self.compare(&known, object, instance).await? {
             Comparison::Same => {
-                self.discard(&object).await?;
+                self.discard(object).await?;
                 Ok(Stored::Already)
             }
             Comparison::Heals => {
                 self.heal(&known, object).await?;
                 Ok(Stored::Already)
             }
-            Comparison::Unknown => Err(self.refuse(&object, &Difference::default(), Conflict::Damaged).await?),
+            Comparison::Unknown => Err(self.refuse(object, &Difference::default(), Conflict::Damaged).await?),
             Comparison::Differs(difference) => self.differs(&known, object, &difference, may_correct).await,
         }
     }
@@ -64,7 +60,7 @@ impl Archive {
     async fn differs(
         &self,
         known: &KnownObject,
-        object: Unfiled,
+        object: &Unfiled,
         difference: &Difference,
         may_correct: bool,
     ) -> Result<Stored, ArchiveError> {
@@ -75,13 +71,13 @@ impl Archive {
             Some(Subject::Patient | Subject::Description) | None => Conflict::Held,
         };
         if matches!(conflict, Conflict::Image | Conflict::Held) && known.is_rejected {
-            self.replace_rejected(known, &object, difference).await?;
+            self.replace_rejected(known, object, difference).await?;
             return Ok(Stored::Corrected);
         }
         if conflict != Conflict::Held {
-            return Err(self.refuse(&object, difference, conflict).await?);
+            return Err(self.refuse(object, difference, conflict).await?);
         }
-        self.index.note_conflict(&object, difference, ConflictState::Held, may_correct).await?;
+        self.index.note_conflict(object, difference, ConflictState::Held, may_correct).await?;
         tracing::warn!(
             sop_instance_uid = %object.sop_instance_uid(),
             study_instance_uid = %known.series.study_instance_uid,
@@ -138,7 +134,12 @@ impl Archive {
         blocking(move || blobs.remove(name)).await
     }
 
-    async fn compare(&self, known: &KnownObject, object: &Unfiled, sent: Sent) -> Result<Comparison, ArchiveError> {
+    async fn compare(
+        &self,
+        known: &KnownObject,
+        object: &Unfiled,
+        sent: ReceivedInstance,
+    ) -> Result<Comparison, ArchiveError> {
         let same = known.content.as_ref() == Some(object.content());
         let [listed, received] = [known.blob, object.blob()].map(|blob| self.blobs.path(blob));
         let (name, same_syntax) = (known.blob, known.transfer_syntax_uid == *object.transfer_syntax_uid());
@@ -163,14 +164,14 @@ impl Archive {
     }
 
     /// Lists the bytes of a received object in the place of damaged ones with the same content.
-    async fn heal(&self, known: &KnownObject, object: Unfiled) -> Result<(), ArchiveError> {
+    async fn heal(&self, known: &KnownObject, object: &Unfiled) -> Result<(), ArchiveError> {
         tracing::warn!(
             sop_instance_uid = %object.sop_instance_uid(),
             file = known.blob.to_text(),
             origin = %object.origin(),
             "the file of a stored object is damaged; it was sent again and is whole now"
         );
-        self.index.heal(&object).await?;
+        self.index.heal(object).await?;
         Ok(())
     }
 }

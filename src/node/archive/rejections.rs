@@ -39,19 +39,19 @@ impl Archive {
     pub(super) async fn reject_by_note(
         &self,
         note: RejectionNote,
-        sop_instance_uid: Uid,
+        sop_instance_uid: &Uid,
         origin: &Origin,
     ) -> Result<(), ArchiveError> {
         let Some((series, _)) = note.objects.first() else { return Ok(()) };
         let study = series.study_instance_uid.clone();
         let is_of_note = |record: &Record| {
-            matches!(&record.change, RecordedChange::Rejection { note: Some(note), .. } if *note == sop_instance_uid)
+            matches!(&record.change, RecordedChange::Rejection { note: Some(note), .. } if note == sop_instance_uid)
         };
         if self.index.records(&study).await?.iter().any(is_of_note) {
             return Ok(());
         }
         let objects = note.objects.into_iter().map(|(_, object)| object).collect();
-        self.record_rejection(study, note.reason, Some(sop_instance_uid), objects, origin.to_string()).await
+        self.record_rejection(study, note.reason, Some(sop_instance_uid.clone()), objects, origin.to_string()).await
     }
 
     /// Rejects all objects of a study, a series or an instance. Returns how many there are.
