@@ -5,6 +5,7 @@ pub mod ae_title;
 pub mod bounded;
 pub mod concatenation;
 pub mod concept;
+pub mod dates;
 pub mod elements;
 mod hexadecimal;
 pub mod implementation;
@@ -14,6 +15,7 @@ mod prescan;
 mod series_id;
 pub mod sop_class;
 mod source_image;
+pub mod text;
 pub mod uid;
 
 pub use ae_title::AeTitle;

@@ -46,12 +46,15 @@ pub(super) struct Layout {
     /// unknown representation (implicit VR inside, whatever the transfer syntax: PS3.5 6.2.2; dicom-object reads it as
     /// explicit) or private and encapsulated.
     pub(super) unparsable: Vec<Range<usize>>,
+    /// Where each Specific Character Set begins, at any depth.
+    pub(super) character_sets: Vec<usize>,
 }
 
 pub(super) const UNDEFINED: u32 = u32::MAX;
 pub(super) const ITEM: Tag = Tag(0xFFFE, 0xE000);
 const ITEM_DELIMITER: Tag = Tag(0xFFFE, 0xE00D);
 pub(super) const SEQUENCE_DELIMITER: Tag = Tag(0xFFFE, 0xE0DD);
+const SPECIFIC_CHARACTER_SET: Tag = Tag(0x0008, 0x0005);
 const NUMBER_OF_FRAMES: Tag = Tag(0x0028, 0x0008);
 const ROWS: Tag = Tag(0x0028, 0x0010);
 const COLUMNS: Tag = Tag(0x0028, 0x0011);
@@ -106,7 +109,13 @@ pub(super) fn scan(bytes: &[u8], encoding: Encoding, limits: &Limits, extent: Ex
         element_start: 0,
         element_unparsable: false,
         image: Image::default(),
-        layout: Layout { end: bytes.len(), pixel_data: None, pixel_data_tag: None, unparsable: Vec::new() },
+        layout: Layout {
+            end: bytes.len(),
+            pixel_data: None,
+            pixel_data_tag: None,
+            unparsable: Vec::new(),
+            character_sets: Vec::new(),
+        },
     };
     scanner.run()?;
     scanner.image.check(limits)?;
@@ -204,6 +213,9 @@ impl Scanner<'_> {
         }
         if frame.is_none() {
             self.check_root_tag(header.tag)?;
+        }
+        if header.tag == SPECIFIC_CHARACTER_SET {
+            self.layout.character_sets.push(self.position);
         }
         self.position = header.value;
         if header.length == UNDEFINED {

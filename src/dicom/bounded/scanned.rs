@@ -1,6 +1,7 @@
 //! Data sets that have passed the pre-scan, and only those, become objects.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::io::Read;
 
 use dicom_dictionary_std::uids;
@@ -10,6 +11,7 @@ use dicom_transfer_syntax_registry::{TransferSyntax, TransferSyntaxIndex, Transf
 use super::super::elements::DataSet;
 use super::super::limits::{Limits, ReadError};
 use super::super::prescan::{self, Encoding, Extent, Layout};
+use super::super::text;
 use crate::causes::with_causes;
 
 /// Retired, still found in old archives.
@@ -77,21 +79,46 @@ impl<'a> Scanned<'a> {
             Part::Whole => self.layout.end,
             Part::Header => self.layout.pixel_data.unwrap_or(self.layout.end),
         };
-        // In one pass: a hostile object may have very many ranges to skip.
-        let mut parsable = Cow::Borrowed(&self.bytes[..end]);
-        if !self.layout.unparsable.is_empty() {
-            let mut kept = Vec::with_capacity(end);
-            let mut next = 0;
-            for skipped in self.layout.unparsable.iter().filter(|range| range.start < end) {
-                kept.extend_from_slice(&self.bytes[next..skipped.start.max(next)]);
-                next = skipped.end.min(end).max(next);
-            }
-            kept.extend_from_slice(&self.bytes[next..end]);
-            parsable = Cow::Owned(kept);
-        }
-        InMemDicomObject::read_dataset_with_ts(parsable.as_ref(), self.transfer_syntax)
+        InMemDicomObject::read_dataset_with_ts(self.parsable(end), self.transfer_syntax)
+            .map(text::decode)
             // Causes name tags and positions only, never values.
             .map_err(|error| ReadError::Unreadable(with_causes(&error)))
+    }
+
+    /// The bytes before `end` as dicom-object is to read them: without what it cannot read, and with
+    /// [`text::HIDDEN`] for Specific Character Set.
+    fn parsable(&self, end: usize) -> Pieces<'_> {
+        let hidden: &[u8] = match self.encoding {
+            Encoding::ExplicitBig => &[0, 8, 0, 7],
+            Encoding::ImplicitLittle | Encoding::ExplicitLittle => &[8, 0, 7, 0],
+        };
+        let skipped = self.layout.unparsable.iter().map(|range| (range.clone(), &[][..]));
+        let renamed = self.layout.character_sets.iter().map(|start| (*start..start + hidden.len(), hidden));
+        let mut changes: Vec<_> = skipped.chain(renamed).filter(|(range, _)| range.end <= end).collect();
+        changes.sort_unstable_by_key(|(range, _)| range.start);
+        let mut pieces = VecDeque::with_capacity(2 * changes.len() + 1);
+        let mut next = 0;
+        for (range, instead) in changes {
+            // What lies in a part that is skipped is skipped with it.
+            if range.start >= next {
+                pieces.extend([&self.bytes[next..range.start], instead]);
+                next = range.end;
+            }
+        }
+        pieces.push_back(&self.bytes[next..end]);
+        Pieces(pieces)
+    }
+}
+
+/// Bytes of a data set that do not lie together. They are not copied: there may be gigabytes.
+struct Pieces<'a>(VecDeque<&'a [u8]>);
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while self.0.front().is_some_and(|piece| piece.is_empty()) {
+            self.0.pop_front();
+        }
+        self.0.front_mut().map_or(Ok(0), |piece| piece.read(buffer))
     }
 }
 
