@@ -47,6 +47,7 @@ pub(crate) fn write_report(out: &Path, config: &Config) -> Result<Vec<PathBuf>, 
         // In the node, both come from the job: the digest of its instances and the time when it was made. The same context
         // gives the same objects, byte for byte.
         instance_set_digest: "a digest over the instances of the series",
+        version: 1,
         time: &ZonedDateTime::now(),
         predecessor: None,
         software_version: env!("CARGO_PKG_VERSION"),

@@ -21,6 +21,8 @@ pub struct Config {
     pub dicom: DicomConfig,
     /// The HTTP service.
     pub http: HttpConfig,
+    /// The image viewer.
+    pub viewer: ViewerConfig,
     /// Where things are kept.
     pub storage: StorageConfig,
     /// When a series counts as complete.
@@ -110,6 +112,14 @@ pub struct HttpConfig {
     pub trusted_proxies: Vec<Network>,
     pub allowed_origins: Vec<String>,
     pub maximum_uploads: usize,
+}
+
+/// `[viewer]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "configs/default.toml documents every key")]
+pub struct ViewerConfig {
+    pub directory: PathBuf,
 }
 
 /// `[storage]`
@@ -209,6 +219,9 @@ pub struct AnalysisConfig {
 pub struct ReportConfig {
     pub segment_groups: bool,
     pub single_frame_secondary_capture: bool,
+    pub presentation_state: bool,
+    pub encapsulated_pdf: bool,
+    pub parametric_map: bool,
     pub key_slices: usize,
     pub station_name: String,
     pub list_superseded: bool,

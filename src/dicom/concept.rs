@@ -27,6 +27,8 @@ impl Concept {
 pub mod sct {
     use super::Concept;
 
+    /// Quantity.
+    pub const QUANTITY: Concept = Concept::new("246205007", "SCT", "Quantity");
     /// Pulmonary embolism.
     pub const PULMONARY_EMBOLISM: Concept = Concept::new("59282003", "SCT", "Pulmonary embolism");
     /// Chronic pulmonary embolism.
@@ -123,6 +125,8 @@ pub mod dcm {
     pub const ALGORITHM_FAMILY: Concept = Concept::new("111000", "DCM", "Algorithm Family");
     /// Artificial Intelligence.
     pub const ARTIFICIAL_INTELLIGENCE: Concept = Concept::new("123110", "DCM", "Artificial Intelligence");
+    /// Saliency.
+    pub const SALIENCY: Concept = Concept::new("130404", "DCM", "Saliency");
     /// Median Attenuation Coefficient, in Hounsfield units.
     pub const MEDIAN_ATTENUATION: Concept = Concept::new("112182", "DCM", "Median Attenuation Coefficient");
     /// Probability.
@@ -215,6 +219,8 @@ pub const ENGLISH: Concept = Concept::new("en-US", "RFC5646", "English (United S
 pub mod ucum {
     use super::Concept;
 
+    /// A number without a unit.
+    pub const NO_UNITS: Concept = Concept::new("1", "UCUM", "no units");
     /// Percent.
     pub const PERCENT: Concept = Concept::new("%", "UCUM", "percent");
     /// Millilitre.

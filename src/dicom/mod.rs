@@ -6,6 +6,7 @@ pub mod bounded;
 pub mod concatenation;
 pub mod concept;
 pub mod content;
+pub mod dates;
 pub mod elements;
 mod hexadecimal;
 pub mod implementation;
@@ -17,6 +18,7 @@ mod series_id;
 pub mod sop_class;
 mod source_image;
 pub mod stored_frames;
+pub mod text;
 pub mod transfer_syntax;
 pub mod uid;
 

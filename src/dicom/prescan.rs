@@ -51,12 +51,15 @@ pub(in crate::dicom) struct Layout {
     /// Root elements that repeat an attribute. The first one counts, as for DCMTK and Orthanc: both must read the same
     /// patient from the same bytes.
     pub(super) repeated: Vec<Range<usize>>,
+    /// Where each Specific Character Set begins, at any depth.
+    pub(super) character_sets: Vec<usize>,
 }
 
 pub(super) const UNDEFINED: u32 = u32::MAX;
 pub(super) const ITEM: Tag = Tag(0xFFFE, 0xE000);
 pub(super) const ITEM_DELIMITER: Tag = Tag(0xFFFE, 0xE00D);
 pub(super) const SEQUENCE_DELIMITER: Tag = Tag(0xFFFE, 0xE0DD);
+const SPECIFIC_CHARACTER_SET: Tag = Tag(0x0008, 0x0005);
 const NUMBER_OF_FRAMES: Tag = Tag(0x0028, 0x0008);
 const ROWS: Tag = Tag(0x0028, 0x0010);
 const COLUMNS: Tag = Tag(0x0028, 0x0011);
@@ -121,6 +124,7 @@ pub(super) fn scan(bytes: &[u8], encoding: Encoding, limits: &Limits, extent: Ex
             pixel_data_tag: None,
             mixed: Vec::new(),
             repeated: Vec::new(),
+            character_sets: Vec::new(),
         },
     };
     scanner.run()?;
@@ -226,6 +230,9 @@ impl Scanner<'_> {
         }
         if frame.is_none() {
             self.check_root_tag(header.tag)?;
+        }
+        if header.tag == SPECIFIC_CHARACTER_SET {
+            self.layout.character_sets.push(self.position);
         }
         self.position = header.value;
         if header.length == UNDEFINED {

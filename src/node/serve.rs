@@ -17,7 +17,7 @@ use super::models::ModelFolder;
 use super::queue::Rules;
 use super::shutdown::Shutdown;
 use super::store::{Store, StoreError};
-use super::web::{self, DestinationEntry};
+use super::web::{self, DestinationEntry, Viewer, ViewerError};
 use super::worker::shadow::Shadow;
 use super::worker::{Worker, WorkerError, WorkerSettings, protocol};
 use crate::config::{Config, DicomConfig, HttpConfig};
@@ -54,6 +54,9 @@ pub enum ServeError {
     /// The HTTP interface cannot be built.
     #[error(transparent)]
     Http(#[from] LayersError),
+    /// The viewer cannot be served.
+    #[error(transparent)]
+    Viewer(#[from] ViewerError),
     /// A part ended by a fault of this program; what was acknowledged is safe.
     #[error("a part of the node ended by a fault of this program: {0}; start it again")]
     Fault(#[from] JoinError),
@@ -97,11 +100,13 @@ pub struct Node {
     deliveries: Deliveries,
     models: ModelFolder,
     shadow: Shadow,
+    viewer: Option<Viewer>,
 }
 
 impl Node {
     /// Opens everything that can fail at the start: errors are reported before anything is accepted.
     pub async fn start(config: Config, listeners: Listeners) -> Result<Self, ServeError> {
+        let viewer = Viewer::open(&config.viewer.directory)?;
         let models = ModelFolder::open(&config.models)?;
         let rules = Rules {
             list_superseded: config.report.list_superseded,
@@ -120,13 +125,13 @@ impl Node {
         let working = worker_settings(&config);
         let worker = Worker::start(archive.clone(), store.clone(), &working, models.wanted()).await?;
         let shadow = Shadow::new(archive.clone(), store.clone(), &working, models.wanted())?;
-        Ok(Self { config, listeners, archive, store, assembly, worker, deliveries, models, shadow })
+        Ok(Self { config, listeners, archive, store, assembly, worker, deliveries, models, shadow, viewer })
     }
 
     /// Runs until `shutdown`, then drains: nothing new is accepted, what was begun is finished or returns to the
     /// queue. A part that ends by itself stops the others.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), ServeError> {
-        let Self { config, listeners, archive, store, assembly, worker, deliveries, models, shadow } = self;
+        let Self { config, listeners, archive, store, assembly, worker, deliveries, models, shadow, viewer } = self;
         let router = web::router(web::Services {
             config: config.http.clone(),
             limits: config.limits,
@@ -137,6 +142,7 @@ impl Node {
             models: models.entries(),
             shadow: shadow.status(),
             destinations: config.destinations.iter().map(DestinationEntry::from).collect(),
+            viewer,
         })?;
         let reporter = Reporter::new(&config.dicom, &config.destinations, archive.clone());
         let dimse = scp::Services {

@@ -49,6 +49,15 @@ def drop_coordinates(report):
     del number.ContentSequence
 
 
+def drop_name(report):
+    group = groups(report)[0]
+    group.ContentSequence = without(group.ContentSequence, "121106")
+
+
+def declare_nothing(data_set):
+    del data_set.SpecificCharacterSet
+
+
 def drop_procedure(report):
     report.ContentSequence = without(report.ContentSequence, "121058")
 
@@ -133,11 +142,11 @@ def name_unknown_image(selection):
 
 
 DEFECTS = {
-    "sr": [drop_evidence, drop_template, drop_tracking, drop_coordinates, drop_procedure, contradict_decision,
+    "sr": [drop_evidence, drop_template, drop_tracking, drop_coordinates, drop_name, drop_procedure, contradict_decision,
            retire_scheme, mistake_meaning, move_outside, change_volume, change_patient, change_name, drop_model,
            drop_synthetic, drop_slice],
     "seg": [mirror_mask, swap_sides, shift_frame, drop_identification, change_patient],
-    "sc": [burn_in, drop_labels, change_patient],
+    "sc": [burn_in, drop_labels, change_patient, declare_nothing],
     "kos": [name_unknown_image, drop_model],
 }
 

@@ -6,8 +6,8 @@ RESULTS is a folder with result objects (searched recursively; other files are p
 images they were made from. Prints a table, one row an object and validator, with what is wrong below it. Exit code 0: all
 passed; 1: something did not; 2: usage.
 
-Validators: SR: dciodvfy, dsrdump, highdicom, rules. SC, KOS: dciodvfy, pydicom, rules. SEG: dciodvfy, highdicom, rules.
-For every object, patient and study must equal the source's, byte for byte.
+Validators: SR: dciodvfy, dsrdump, highdicom, rules. SC, KOS, PR, PDF: dciodvfy, pydicom, rules. SEG, PM: dciodvfy, highdicom, rules.
+For every object, patient and study must be the source's, as pydicom decodes them.
 """
 
 import re
@@ -28,11 +28,14 @@ warnings.filterwarnings("ignore")
 SR = "1.2.840.10008.5.1.4.1.1.88.34"
 KOS = "1.2.840.10008.5.1.4.1.1.88.59"
 SEG = "1.2.840.10008.5.1.4.1.1.66.4"
+PR = "1.2.840.10008.5.1.4.1.1.11.1"
+PDF = "1.2.840.10008.5.1.4.1.1.104.1"
+PM = "1.2.840.10008.5.1.4.1.1.30"
 SC = {"1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.4"}
 
 # Attributes of the patient, general study and patient study modules that any source may carry.
 COPIED = """
-SpecificCharacterSet PatientName PatientID IssuerOfPatientID PatientBirthDate PatientSex OtherPatientIDs PatientAge
+PatientName PatientID IssuerOfPatientID PatientBirthDate PatientSex OtherPatientIDs PatientAge
 PatientSize PatientWeight EthnicGroup PatientComments PatientIdentityRemoved DeidentificationMethod StudyInstanceUID
 StudyDate StudyTime StudyID AccessionNumber ReferringPhysicianName StudyDescription PhysiciansOfRecord SyntheticData
 """.split()
@@ -211,6 +214,13 @@ def highdicom_segmentation(path, data_set, source):
     return problems, []
 
 
+def highdicom_map(path, *_):
+    """highdicom: reads it, and places its frames as a volume."""
+    parametric_map = hd.pm.ParametricMap.from_dataset(pydicom.dcmread(path))
+    volume = parametric_map.get_volume()
+    return ([] if volume.array.max() > 0 else ["nothing on the map"]), []
+
+
 def items(data_set):
     """All content items below a data set."""
     for item in data_set.get("ContentSequence", []):
@@ -249,31 +259,40 @@ def referenced(data_set):
 
 
 def same_study(path, data_set, source):
-    """Patient and study are the source's, value by value and byte by byte."""
+    """Patient and study are the source's: the same text, dates and times as DICOM wants them."""
     images = source.series(data_set)
     if not images:
         return [f"no source image belongs to study {data_set.StudyInstanceUID}"], []
     problems = []
     for keyword in COPIED:
-        ours, theirs = raw(data_set, keyword), {raw(image, keyword) for image in images}
+        ours, theirs = text(data_set, keyword), {text(image, keyword) for image in images}
         if ours not in theirs:
             problems.append(f"{keyword} is {ours!r}, in the source {theirs!r}")
     if (data_set.get("SyntheticData") or "NO") != (images[0].get("SyntheticData") or "NO"):
         problems.append("Synthetic Data is not the source's")
     if data_set.SeriesInstanceUID in {image.SeriesInstanceUID for image in images}:
         problems.append("the object lies in the source's series")
-    return problems, []
+    if data_set.Modality in ("OT", "SEG"):
+        declared = {image.get("LossyImageCompression") or "00" for image in images}
+        if "01" in declared and data_set.LossyImageCompression != "01":
+            problems.append("the source was compressed with loss, and the result does not say so")
+    return problems + character_set_problems(data_set), []
 
 
-def raw(data_set, keyword):
-    """The bytes of an element without padding; empty where absent."""
-    tag = pydicom.datadict.tag_for_keyword(keyword)
-    if tag not in data_set:
-        return b""
-    value = data_set.get_item(tag).value
-    if isinstance(value, bytes):
-        return value.strip(b" \0")
-    return str(data_set[tag].value or "").encode().strip(b" \0")
+def text(data_set, keyword):
+    """A value as text, empty where absent; old forms of dates and times in their new one."""
+    value = str(data_set.get(keyword) or "").strip(" \0")
+    if keyword.endswith("Date"):
+        return re.sub("[./-]", "", value)
+    return value.replace(":", "") if keyword.endswith("Time") else value
+
+
+def character_set_problems(data_set):
+    """UTF-8 where there is more than ASCII, and nothing where there is not."""
+    beyond = any(not str(element.value).isascii() for element in data_set.iterall() if element.VR in ("PN", "LO", "SH", "ST", "LT", "UT", "UC"))
+    expected = "ISO_IR 192" if beyond else None
+    declared = data_set.get("SpecificCharacterSet")
+    return [] if declared == expected else [f"Specific Character Set is {declared}, expected {expected}"]
 
 
 def shared_rules(data_set):
@@ -371,14 +390,17 @@ def group_problems(group):
     for child in group.ContentSequence:
         if name(child) is None:
             problems.append(f"{title}: a direct child ({child.ValueType}) has no concept name")
-        if child.ValueType == "TEXT" and name(child) == "121106":
-            problems.append(f"{title}: a comment, which viewers draw over the image")
+        if child.ValueType == "TEXT" and name(child) == "121106" and len(child.TextValue) > 40:
+            problems.append(f"{title}: a long comment, which viewers draw over the image")
         if name(child) == "363698007" and child.RelationshipType != "HAS CONCEPT MOD":
             problems.append(f"{title}: the finding site is no concept modifier")
     by_segment = bool(children(group, "121191"))
     coordinates = [item for item in items(group) if item.ValueType == "SCOORD"]
     if not coordinates and not by_segment:
         problems.append(f"{title}: no coordinates")
+    numbers = [child for child in group.ContentSequence if child.ValueType == "NUM"]
+    if numbers and not by_segment and len(children(group, "121106")) != 1:
+        problems.append(f"{title}: viewers draw a number without its name")
     for item in coordinates:
         if not any(below.ValueType == "IMAGE" and below.RelationshipType == "SELECTED FROM" for below in item.get("ContentSequence", [])):
             problems.append(f"{title}: coordinates that are not selected from an image")
@@ -462,6 +484,44 @@ def key_object_rules(path, data_set, source):
     problems += source.problems(references)
     if {uid for uid, *_ in named} != evidence(data_set):
         problems.append("tree and evidence sequence differ")
+    return problems, []
+
+
+def presentation_rules(path, data_set, source):
+    """Presentation state: graphics on images of the source, within them."""
+    problems = shared_rules(data_set)
+    shown = [one for series in data_set.ReferencedSeriesSequence for one in series.ReferencedImageSequence]
+    problems += source.problems(shown)
+    for annotation in data_set.GraphicAnnotationSequence:
+        [reference] = annotation.ReferencedImageSequence
+        problems += source.problems([reference])
+        image = source.image(reference)
+        for graphic in annotation.GraphicObjectSequence:
+            columns, rows = np.array(graphic.GraphicData).reshape(graphic.NumberOfGraphicPoints, 2).T
+            if columns.min() < 0 or rows.min() < 0 or columns.max() > image.Columns or rows.max() > image.Rows:
+                problems.append("graphics outside their image")
+    return problems, []
+
+
+def document_rules(path, data_set, source):
+    """Document: a PDF of the source."""
+    problems = shared_rules(data_set)
+    problems += [f"{uid} is no source image" for one in data_set.SourceInstanceSequence if (uid := one.ReferencedSOPInstanceUID) not in source]
+    document = data_set.EncapsulatedDocument[: data_set.EncapsulatedDocumentLength]
+    if not document.startswith(b"%PDF-") or not document.endswith(b"%%EOF\n"):
+        problems.append("the document is no PDF")
+    return problems, []
+
+
+def map_rules(path, data_set, source):
+    """Parametric map: numbers from 0 to 1, somewhere on the slices of the source."""
+    problems = shared_rules(data_set)
+    values = np.frombuffer(data_set.FloatPixelData, "<f4")
+    if values.size != data_set.NumberOfFrames * data_set.Rows * data_set.Columns or values.min() < 0 or not 0 < values.max() <= 1:
+        problems.append(f"{values.size} values from {values.min()} to {values.max()}")
+    heights = [float(frame.PlanePositionSequence[0].ImagePositionPatient[2]) for frame in data_set.PerFrameFunctionalGroupsSequence]
+    if not heights or data_set.FrameOfReferenceUID != source.series(data_set)[0].FrameOfReferenceUID:
+        problems.append("no frames in the source's frame of reference")
     return problems, []
 
 
@@ -556,13 +616,16 @@ VALIDATORS = {
     "SC": [("dciodvfy", dciodvfy), ("pydicom", pydicom_reads), ("rules", capture_rules)],
     "SEG": [("dciodvfy", dciodvfy), ("highdicom", highdicom_segmentation), ("rules", segmentation_rules)],
     "KOS": [("dciodvfy", dciodvfy), ("pydicom", pydicom_reads), ("rules", key_object_rules)],
+    "PR": [("dciodvfy", dciodvfy), ("pydicom", pydicom_reads), ("rules", presentation_rules)],
+    "PDF": [("dciodvfy", dciodvfy), ("pydicom", pydicom_reads), ("rules", document_rules)],
+    "PM": [("dciodvfy", dciodvfy), ("highdicom", highdicom_map), ("rules", map_rules)],
 }
 
 
 def kind(data_set):
-    """SR, SC, SEG, KOS, or None for anything else."""
+    """SR, SC, SEG, KOS, PR, PDF, PM, or None for anything else."""
     uid = data_set.SOPClassUID
-    return {SR: "SR", KOS: "KOS", SEG: "SEG"}.get(uid, "SC" if uid in SC else None)
+    return {SR: "SR", KOS: "KOS", SEG: "SEG", PR: "PR", PDF: "PDF", PM: "PM"}.get(uid, "SC" if uid in SC else None)
 
 
 def check(path, data_set, validator, source):

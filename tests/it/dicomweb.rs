@@ -38,6 +38,7 @@ async fn interface(folder: &std::path::Path, shutdown: Shutdown) -> SocketAddr {
         models,
         shadow,
         destinations: Vec::new(),
+        viewer: None,
     })
     .expect("router");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");

@@ -40,7 +40,8 @@ fn a_folder_is_analysed() {
 fn a_report_is_built_without_a_network() {
     let folder = tempfile::tempdir().expect("folder");
     let written = build_report::write_report(folder.path(), &config()).expect("written");
-    let report = dicom_object::open_file(&written[0]).expect("a DICOM file");
+    let report = written.iter().find(|path| path.ends_with("sr.dcm")).expect("a report");
+    let report = dicom_object::open_file(report).expect("a DICOM file");
     let modality = report.element_by_name("Modality").expect("modality").to_str().expect("text").into_owned();
     assert_eq!(modality, "SR");
 }

@@ -1,5 +1,6 @@
 //! Result objects from a made-up exam: what they hold, and whether other people's software takes them.
 
+mod attributes;
 mod scene;
 
 use std::path::{Path, PathBuf};
@@ -255,7 +256,7 @@ fn a_report_without_evidence_says_so_and_shows_no_map() {
     let scene = Scene::new(&Setup { classifier: Classifier::Exam, ..Setup::default() });
     let results = report::results(&scene.context()).expect("results");
     let kinds: Vec<_> = results.objects.iter().map(|result| result.kind).collect();
-    assert_eq!(kinds, [ResultKind::Sr, ResultKind::Sc, ResultKind::Seg], "nothing is selected as key");
+    assert_eq!(kinds, [ResultKind::Sc, ResultKind::Sr, ResultKind::Seg], "nothing is selected as key");
     assert!(results.pictures.key_slices.is_empty());
     let report = &of_kind(&results.objects, ResultKind::Sr).object;
     let comments = values_named(report, "121106").join("\n");
@@ -369,7 +370,7 @@ fn no_segmentation_is_made_of_an_empty_mask_and_the_report_stands_alone() {
     let results = report::results(&scene.context()).expect("results").objects;
     assert_eq!(
         results.iter().map(|result| result.kind).collect::<Vec<_>>(),
-        [ResultKind::Sr, ResultKind::Sc, ResultKind::Kos]
+        [ResultKind::Sc, ResultKind::Sr, ResultKind::Kos]
     );
 }
 
@@ -451,6 +452,17 @@ fn cases() -> Vec<(&'static str, Setup, [bool; 2])> {
             },
             [false, false],
         ),
+        (
+            "GBK, lossy, old dates",
+            Setup {
+                character_set: Some("GBK"),
+                patient_name: "Zhang^\u{4e57}",
+                study: ["2026.03.01", "10:11:12"],
+                lossy: true,
+                ..present.clone()
+            },
+            [false, false],
+        ),
     ]
 }
 
@@ -461,6 +473,10 @@ fn every_object_passes_its_validators_in_every_orientation_and_state() {
         let mut scene = Scene::new(&setup);
         scene.settings.segment_groups = segment_groups;
         scene.settings.single_frame_secondary_capture = single_frame;
+        let optional = ["present", "enhanced"].contains(&name);
+        scene.settings.presentation_state = optional;
+        scene.settings.encapsulated_pdf = optional;
+        scene.settings.parametric_map = optional;
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report").join(name.replace(' ', "-"));
         let (source, written) = (fresh(&folder.join("source")), fresh(&folder.join("results")));
         scene.write_source(&source);

@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# Installs what the viewer tests need: OHIF's official build (an npm package) into target/ohif, Playwright into target/venv,
-# and, as root on Debian, Chromium and npm.
+# Installs what the viewer tests need: OHIF's official build into target/ohif, Playwright into target/venv, and, as root on
+# Debian, Chromium and npm.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-ohif=3.13.2
 playwright=1.65.2
 
 packages=()
@@ -19,12 +18,9 @@ if [ ${#packages[@]} -gt 0 ]; then
         exit 1
     fi
 fi
-if [ ! -f "target/ohif/$ohif/index.html" ]; then
+ohif=target/ohif/$(sed -n 's/^version=//p' deploy/ohif/install.sh)
+if [ ! -d "$ohif" ]; then
     rm -rf target/ohif
-    mkdir -p target/ohif
-    (cd target/ohif && npm pack --silent "@ohif/app@$ohif" >/dev/null)
-    tar -xzf target/ohif/*.tgz -C target/ohif
-    mv target/ohif/package/dist "target/ohif/$ohif"
-    rm -r target/ohif/package target/ohif/*.tgz
+    deploy/ohif/install.sh "$ohif"
 fi
 target/venv/bin/python -m pip install --quiet --disable-pip-version-check "playwright==$playwright"

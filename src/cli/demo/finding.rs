@@ -13,6 +13,8 @@ const IMAGE_LIBRARY: &str = "111028";
 const MACHINE_ONLY: [&str; 2] = ["UIDREF", "SCOORD"];
 /// Tracking Identifier: what a measurement group is called.
 const TRACKING_IDENTIFIER: &str = "112039";
+/// Comment: in a measurement group it is the name once more, for viewers.
+const COMMENT: &str = "121106";
 /// The description of an algorithm: name, version, parameters, manufacturer, family (PS3.16 TID 4019).
 const ALGORITHM: [&str; 5] = ["111001", "111003", "111002", "122405", "111000"];
 
@@ -32,11 +34,13 @@ fn children(item: &DataSet, depth: usize, algorithms: &mut BTreeSet<String>, tex
     let description: Vec<String> = described.iter().filter_map(|child| value(child, &value_type(child))).collect();
     let new = algorithms.insert(description.join("\n"));
     let images = content.iter().filter(|child| value_type(child) == "IMAGE").count();
+    let is_group = tracking_identifier(item).is_some();
     for child in content {
         let (value_type, code) = (value_type(child), code(child).unwrap_or_default());
         let known = ALGORITHM.contains(&code.as_str()) && !new;
         let silent = value_type == "IMAGE" || MACHINE_ONLY.contains(&value_type.as_str());
-        if known || silent || code == IMAGE_LIBRARY || code == TRACKING_IDENTIFIER {
+        let named = code == TRACKING_IDENTIFIER || (is_group && code == COMMENT);
+        if known || silent || named || code == IMAGE_LIBRARY {
             continue;
         }
         let name = tracking_identifier(child).or_else(|| name(child)).unwrap_or_default();

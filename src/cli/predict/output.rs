@@ -74,7 +74,7 @@ fn is_result(name: &str) -> bool {
     let (stem, extension) = name.split_once('.').unwrap_or((name, ""));
     let kind = stem.split_once('-').map_or(stem, |(kind, _)| kind);
     match extension {
-        "dcm" => ["sr", "sc", "seg", "kos"].contains(&kind),
+        "dcm" => ["sr", "sc", "seg", "kos", "pr", "pm", "pdf"].contains(&kind),
         "png" => ["summary", "key"].contains(&kind),
         "nii.gz" => ["lungs", "evidence"].contains(&stem),
         "csv" => stem == "slices",

@@ -43,6 +43,7 @@ pub(super) fn analyse(
     let options = ReportOptions {
         settings: &config.report,
         instance_set_digest: &digest(&series.files)?,
+        version: 1,
         predecessor: None,
         time: &ZonedDateTime::now(),
         software_version: env!("CARGO_PKG_VERSION"),

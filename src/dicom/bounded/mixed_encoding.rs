@@ -16,15 +16,11 @@ use super::super::prescan::{Encoding, Header, ITEM, ITEM_DELIMITER, PIXEL_DATA, 
 use super::scanned::EXPLICIT_VR_BIG_ENDIAN;
 use crate::causes::with_causes;
 
-/// Reads a root element that has passed the pre-scan, in a data set of this Specific Character Set (0008,0005). `None` for
-/// private pixels, which nothing here reads.
-pub(super) fn element(
-    bytes: &[u8],
-    encoding: Encoding,
-    character_set: Option<&[u8]>,
-) -> Result<Option<InMemElement>, ReadError> {
+/// Reads a root element that has passed the pre-scan; its text is not decoded yet (`dicom::text`). `None` for private pixels,
+/// which nothing here reads.
+pub(super) fn element(bytes: &[u8], encoding: Encoding) -> Result<Option<InMemElement>, ReadError> {
     let mut reader = Reader { bytes, position: 0 };
-    let data_set = reader.data_set(encoding, Some(bytes.len()), character_set)?;
+    let data_set = reader.data_set(encoding, Some(bytes.len()))?;
     Ok(data_set.into_iter().next())
 }
 
@@ -34,27 +30,28 @@ struct Reader<'a> {
     position: usize,
 }
 
+/// The tag that stands for Specific Character Set while dicom-object reads (`dicom::text::HIDDEN`), encoded.
+pub(super) fn hidden(encoding: Encoding) -> &'static [u8] {
+    match encoding {
+        Encoding::ExplicitBig => &[0, 8, 0, 7],
+        Encoding::ImplicitLittle | Encoding::ExplicitLittle => &[8, 0, 7, 0],
+    }
+}
+
 /// Elements of one encoding, one after another.
-struct Run<'a> {
+struct Run {
     encoding: Encoding,
     /// Where it begins.
     start: usize,
-    /// The character set of what lies around it.
-    character_set: Option<&'a [u8]>,
-    /// True if it holds a character set of its own.
-    own: bool,
+    /// Where its Specific Character Set begins, if it has one.
+    character_set: Option<usize>,
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     /// Reads elements up to `end`, or up to the delimiter of their item.
-    fn data_set(
-        &mut self,
-        encoding: Encoding,
-        end: Option<usize>,
-        character_set: Option<&'a [u8]>,
-    ) -> Result<DataSet, ReadError> {
+    fn data_set(&mut self, encoding: Encoding, end: Option<usize>) -> Result<DataSet, ReadError> {
         let mut data_set = DataSet::new_empty();
-        let mut run = Run { encoding, start: self.position, character_set, own: false };
+        let mut run = Run { encoding, start: self.position, character_set: None };
         while end != Some(self.position) {
             let start = self.position;
             let Header { tag, vr, length, value } = header(self.bytes, start, encoding)?;
@@ -66,14 +63,14 @@ impl<'a> Reader<'a> {
             match &vr {
                 b"UN" if length == UNDEFINED && tag != PIXEL_DATA => {
                     self.flush(&mut run, start, &mut data_set)?;
-                    let items = self.items(Encoding::ImplicitLittle, None, run.character_set)?;
+                    let items = self.items(Encoding::ImplicitLittle, None)?;
                     data_set.put(sequence(tag, items));
                     run.start = self.position;
                 }
                 b"SQ" => {
                     self.flush(&mut run, start, &mut data_set)?;
                     let end = (length != UNDEFINED).then(|| value + length as usize);
-                    let items = self.items(encoding, end, run.character_set)?;
+                    let items = self.items(encoding, end)?;
                     data_set.put(sequence(tag, items));
                     run.start = self.position;
                 }
@@ -91,7 +88,7 @@ impl<'a> Reader<'a> {
                 _ => {
                     self.position = value + length as usize;
                     if tag == tags::SPECIFIC_CHARACTER_SET {
-                        (run.own, run.character_set) = (true, Some(&self.bytes[value..self.position]));
+                        run.character_set = Some(start);
                     }
                 }
             }
@@ -101,12 +98,7 @@ impl<'a> Reader<'a> {
         Ok(data_set)
     }
 
-    fn items(
-        &mut self,
-        encoding: Encoding,
-        end: Option<usize>,
-        character_set: Option<&'a [u8]>,
-    ) -> Result<Vec<DataSet>, ReadError> {
+    fn items(&mut self, encoding: Encoding, end: Option<usize>) -> Result<Vec<DataSet>, ReadError> {
         let mut items = Vec::new();
         while end != Some(self.position) {
             let Header { tag, length, value, .. } = header(self.bytes, self.position, encoding)?;
@@ -114,7 +106,7 @@ impl<'a> Reader<'a> {
             match tag {
                 ITEM => {
                     let end = (length != UNDEFINED).then(|| value + length as usize);
-                    items.push(self.data_set(encoding, end, character_set)?);
+                    items.push(self.data_set(encoding, end)?);
                 }
                 _ => break,
             }
@@ -134,24 +126,19 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the run that ends at `end` into `data_set`.
-    fn flush(&self, run: &mut Run<'a>, end: usize, data_set: &mut DataSet) -> Result<(), ReadError> {
-        let elements = &self.bytes[run.start..end];
+    fn flush(&self, run: &mut Run, end: usize, data_set: &mut DataSet) -> Result<(), ReadError> {
+        let mut elements = self.bytes[run.start..end].to_vec();
         if elements.is_empty() {
             return Ok(());
         }
-        // Text is decoded by the character set that was read before it.
-        let before = run.character_set.filter(|_| !run.own);
-        let mut bytes = before.map(|value| character_set(value, run.encoding)).unwrap_or_default();
-        bytes.extend_from_slice(elements);
-        let mut read = DataSet::read_dataset_with_ts(bytes.as_slice(), transfer_syntax(run.encoding)?)
-            .map_err(|error| ReadError::Unreadable(with_causes(&error)))?;
-        if before.is_some() {
-            read.remove_element(tags::SPECIFIC_CHARACTER_SET);
+        if let Some(start) = run.character_set.take() {
+            elements[start - run.start..][..4].copy_from_slice(hidden(run.encoding));
         }
+        let read = DataSet::read_dataset_with_ts(elements.as_slice(), transfer_syntax(run.encoding)?)
+            .map_err(|error| ReadError::Unreadable(with_causes(&error)))?;
         for element in read {
             data_set.put(element);
         }
-        run.own = false;
         Ok(())
     }
 }
@@ -159,18 +146,6 @@ impl<'a> Reader<'a> {
 /// A sequence, which is what its representation is once it has been read.
 fn sequence(tag: Tag, items: Vec<DataSet>) -> InMemElement {
     DataElement::new(tag, VR::SQ, DataSetSequence::new(items, Length::UNDEFINED))
-}
-
-/// The element Specific Character Set of this value.
-fn character_set(value: &[u8], encoding: Encoding) -> Vec<u8> {
-    let length = value.len();
-    let mut bytes = match encoding {
-        Encoding::ImplicitLittle => [&[8, 0, 5, 0], &(length as u32).to_le_bytes()[..]].concat(),
-        Encoding::ExplicitLittle => [b"\x08\0\x05\0CS", &(length as u16).to_le_bytes()[..]].concat(),
-        Encoding::ExplicitBig => [b"\0\x08\0\x05CS", &(length as u16).to_be_bytes()[..]].concat(),
-    };
-    bytes.extend_from_slice(value);
-    bytes
 }
 
 fn transfer_syntax(encoding: Encoding) -> Result<&'static TransferSyntax, ReadError> {

@@ -1,10 +1,10 @@
 //! Data sets that have passed the pre-scan, and only those, become objects.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::io::Read;
-use std::ops::Range;
 
-use dicom_dictionary_std::{tags, uids};
+use dicom_dictionary_std::uids;
 use dicom_object::InMemDicomObject;
 use dicom_transfer_syntax_registry::{TransferSyntax, TransferSyntaxIndex, TransferSyntaxRegistry};
 
@@ -12,6 +12,7 @@ use super::super::elements::DataSet;
 use super::super::limits::{Limits, ReadError};
 use super::super::prescan::{self, Encoding, Extent, Layout};
 use super::mixed_encoding;
+use super::super::text;
 use crate::causes::with_causes;
 
 /// Retired, still found in old archives.
@@ -84,36 +85,49 @@ impl<'a> Scanned<'a> {
             Part::Whole => self.layout.end,
             Part::Header => self.layout.pixel_data.unwrap_or(self.layout.end),
         };
-        let mut data_set = InMemDicomObject::read_dataset_with_ts(self.readable(end).as_ref(), self.transfer_syntax)
+        let mut data_set = InMemDicomObject::read_dataset_with_ts(self.parsable(end), self.transfer_syntax)
             // Causes name tags and positions only, never values.
             .map_err(|error| ReadError::Unreadable(with_causes(&error)))?;
-        let character_set =
-            data_set.get(tags::SPECIFIC_CHARACTER_SET).and_then(|element| element.to_bytes().ok()).map(Cow::into_owned);
         for range in self.layout.mixed.iter().filter(|range| range.start < end) {
-            let element = mixed_encoding::element(&self.bytes[range.clone()], self.encoding, character_set.as_deref())?;
-            if let Some(element) = element {
+            if let Some(element) = mixed_encoding::element(&self.bytes[range.clone()], self.encoding)? {
                 data_set.put(element);
             }
         }
-        Ok(data_set)
+        Ok(text::decode(data_set))
     }
 
-    /// The bytes up to `end` without repeated elements and those that dicom-object cannot read at once; in one pass, for a
-    /// hostile object may have very many of them.
-    fn readable(&self, end: usize) -> Cow<'_, [u8]> {
-        let mut skipped: Vec<&Range<usize>> = self.layout.mixed.iter().chain(&self.layout.repeated).collect();
-        skipped.sort_unstable_by_key(|range| range.start);
-        if skipped.is_empty() {
-            return Cow::Borrowed(&self.bytes[..end]);
-        }
-        let mut kept = Vec::with_capacity(end);
+    /// The bytes before `end` as dicom-object is to read them: without what it cannot read at once and what
+    /// repeats an attribute, and with
+    /// [`text::HIDDEN`] for Specific Character Set.
+    fn parsable(&self, end: usize) -> Pieces<'_> {
+        let hidden = mixed_encoding::hidden(self.encoding);
+        let skipped = self.layout.mixed.iter().chain(&self.layout.repeated).map(|range| (range.clone(), &[][..]));
+        let renamed = self.layout.character_sets.iter().map(|start| (*start..start + hidden.len(), hidden));
+        let mut changes: Vec<_> = skipped.chain(renamed).filter(|(range, _)| range.end <= end).collect();
+        changes.sort_unstable_by_key(|(range, _)| range.start);
+        let mut pieces = VecDeque::with_capacity(2 * changes.len() + 1);
         let mut next = 0;
-        for skipped in skipped.into_iter().filter(|range| range.start < end) {
-            kept.extend_from_slice(&self.bytes[next..skipped.start.max(next)]);
-            next = skipped.end.min(end).max(next);
+        for (range, instead) in changes {
+            // What lies in a part that is skipped is skipped with it.
+            if range.start >= next {
+                pieces.extend([&self.bytes[next..range.start], instead]);
+                next = range.end;
+            }
         }
-        kept.extend_from_slice(&self.bytes[next..end]);
-        Cow::Owned(kept)
+        pieces.push_back(&self.bytes[next..end]);
+        Pieces(pieces)
+    }
+}
+
+/// Bytes of a data set that do not lie together. They are not copied: there may be gigabytes.
+struct Pieces<'a>(VecDeque<&'a [u8]>);
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while self.0.front().is_some_and(|piece| piece.is_empty()) {
+            self.0.pop_front();
+        }
+        self.0.front_mut().map_or(Ok(0), |piece| piece.read(buffer))
     }
 }
 

@@ -63,6 +63,8 @@ pub struct ReportOptions<'a> {
     pub settings: &'a ReportConfig,
     /// Digest over the instances of the series; the job is keyed by it.
     pub instance_set_digest: &'a str,
+    /// Which analysis of the series this is, from 1.
+    pub version: u32,
     /// The earlier report on the same series with fewer instances, which this one replaces.
     pub predecessor: Option<&'a ResultReference>,
     /// Every date and time in the results: when the job was created.
@@ -158,6 +160,7 @@ pub fn report(outcome: &mut SeriesOutcome, options: &ReportOptions) -> Result<Op
         findings: &series.findings,
         settings: options.settings,
         instance_set_digest: options.instance_set_digest,
+        version: options.version,
         predecessor: options.predecessor,
         time: options.time,
         software_version: options.software_version,

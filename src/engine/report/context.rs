@@ -20,6 +20,8 @@ pub struct Context<'a> {
     pub settings: &'a ReportConfig,
     /// Digest over the instances of the series; the job is keyed by it.
     pub instance_set_digest: &'a str,
+    /// Which analysis of the series this is, from 1: the job's version.
+    pub version: u32,
     /// The earlier report on the same series with fewer instances, which this one replaces.
     pub predecessor: Option<&'a ResultReference>,
     /// When the job was created; every date and time of the results comes from it.

@@ -6,9 +6,13 @@ use dicom_core::value::DataSetSequence;
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{StandardDataDictionary, tags};
 use dicom_object::Tag;
+use dicom_object::mem::InMemElement;
 
 use crate::dicom::Concept;
 use crate::dicom::elements::DataSet;
+
+/// Name of this program, as manufacturer and as model.
+pub(super) const PRODUCT: &str = "pe-node";
 
 /// Adding elements to a data set, one call per element.
 pub(super) trait Compose: Sized {
@@ -104,6 +108,12 @@ pub(super) fn ascii(text: &str, longest: usize) -> String {
         .map(|character| if (' '..='~').contains(&character) && character != '\\' { character } else { '?' })
         .take(longest)
         .collect()
+}
+
+/// Puts an element of another data set.
+pub(super) fn with_element(mut data_set: DataSet, element: &InMemElement) -> DataSet {
+    data_set.put(element.clone());
+    data_set
 }
 
 /// True if the data set has the attribute with a value.

@@ -18,6 +18,9 @@ pub enum ReportError {
     /// Volume, mask and findings do not belong together.
     #[error("reporting on a series: {0}; volume, lungs and findings must come from one analysis")]
     Inconsistent(String),
+    /// The document could not be compressed.
+    #[error("writing the summary as PDF: {0}")]
+    Pdf(std::io::Error),
     /// File meta information could not be made.
     #[error("writing the file meta information of a {kind}: {source}", kind = kind.name())]
     FileMeta {

@@ -3,84 +3,18 @@
 use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
 
-use dicom_core::header::Header as _;
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::{FileMetaTableBuilder, Tag};
+use dicom_object::FileMetaTableBuilder;
 use jiff::ZonedDateTime;
 use jiff::tz::{Offset, TimeZone};
 
-use super::element::{Compose, ascii, empty, has_value, texts};
-use super::{Context, ReportError, ResultObject, statements};
-use crate::dicom::concept::{dcm, own};
+use super::element::{Compose, PRODUCT, ascii, empty, texts, with_element};
+use super::{Context, ReportError, ResultObject, copied, equipment, naming};
+use crate::dicom::concept::own;
 use crate::dicom::elements::{self, DataSet};
-use crate::dicom::{Concept, FrameNumber, SourceImage, Uid};
+use crate::dicom::text::{UNICODE, holds_more_than_ascii};
+use crate::dicom::{FrameNumber, SourceImage, Uid};
 use crate::engine::report::{ResultKind, ResultReference};
-
-/// Name of this program, as manufacturer and as model.
-pub(super) const PRODUCT: &str = "pe-node";
-
-/// Patient, general study and patient study modules
-/// ([PS3.3 C.7.1 and C.7.2](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.7.html)) outside
-/// group 0010, clinical trial subject and study among them. Group 0010 is copied as a whole.
-const COPIED: [Tag; 44] = [
-    tags::SPECIFIC_CHARACTER_SET,
-    tags::STUDY_DATE,
-    tags::STUDY_TIME,
-    tags::ACCESSION_NUMBER,
-    tags::ISSUER_OF_ACCESSION_NUMBER_SEQUENCE,
-    tags::REFERRING_PHYSICIAN_NAME,
-    tags::REFERRING_PHYSICIAN_IDENTIFICATION_SEQUENCE,
-    tags::CONSULTING_PHYSICIAN_NAME,
-    tags::CONSULTING_PHYSICIAN_IDENTIFICATION_SEQUENCE,
-    tags::TIMEZONE_OFFSET_FROM_UTC,
-    tags::STUDY_DESCRIPTION,
-    tags::PROCEDURE_CODE_SEQUENCE,
-    tags::PHYSICIANS_OF_RECORD,
-    tags::PHYSICIANS_OF_RECORD_IDENTIFICATION_SEQUENCE,
-    tags::NAME_OF_PHYSICIANS_READING_STUDY,
-    tags::PHYSICIANS_READING_STUDY_IDENTIFICATION_SEQUENCE,
-    tags::ADMITTING_DIAGNOSES_DESCRIPTION,
-    tags::ADMITTING_DIAGNOSES_CODE_SEQUENCE,
-    tags::REFERENCED_STUDY_SEQUENCE,
-    tags::REFERENCED_PATIENT_SEQUENCE,
-    tags::CLINICAL_TRIAL_SPONSOR_NAME,
-    tags::CLINICAL_TRIAL_PROTOCOL_ID,
-    tags::CLINICAL_TRIAL_PROTOCOL_NAME,
-    tags::CLINICAL_TRIAL_SITE_ID,
-    tags::CLINICAL_TRIAL_SITE_NAME,
-    tags::CLINICAL_TRIAL_SUBJECT_ID,
-    tags::CLINICAL_TRIAL_SUBJECT_READING_ID,
-    tags::CLINICAL_TRIAL_TIME_POINT_ID,
-    tags::CLINICAL_TRIAL_TIME_POINT_DESCRIPTION,
-    tags::PATIENT_IDENTITY_REMOVED,
-    tags::DEIDENTIFICATION_METHOD,
-    tags::DEIDENTIFICATION_METHOD_CODE_SEQUENCE,
-    tags::STUDY_INSTANCE_UID,
-    tags::STUDY_ID,
-    tags::REQUESTING_SERVICE,
-    tags::REQUESTING_SERVICE_CODE_SEQUENCE,
-    tags::REASON_FOR_VISIT,
-    tags::REASON_FOR_VISIT_CODE_SEQUENCE,
-    tags::ADMISSION_ID,
-    tags::ISSUER_OF_ADMISSION_ID_SEQUENCE,
-    tags::SERVICE_EPISODE_ID,
-    tags::SERVICE_EPISODE_DESCRIPTION,
-    tags::PATIENT_STATE,
-    tags::REASON_FOR_PERFORMED_PROCEDURE_CODE_SEQUENCE,
-];
-
-/// Attributes of those modules that must be present, with or without a value (type 2).
-const REQUIRED: [Tag; 9] = [
-    tags::PATIENT_NAME,
-    tags::PATIENT_ID,
-    tags::PATIENT_BIRTH_DATE,
-    tags::PATIENT_SEX,
-    tags::STUDY_DATE,
-    tags::STUDY_TIME,
-    tags::ACCESSION_NUMBER,
-    tags::REFERRING_PHYSICIAN_NAME,
-    tags::STUDY_ID,
-];
 
 /// A SOP instance by class and identifier, or some of its frames.
 #[derive(Debug, Clone)]
@@ -120,7 +54,7 @@ impl Reference {
     /// One item of a sequence of references to objects
     /// ([PS3.3 10.8](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_10.8.html)), which have no
     /// place for frames.
-    fn object_item(&self) -> DataSet {
+    pub(super) fn object_item(&self) -> DataSet {
         empty()
             .with(tags::REFERENCED_SOP_CLASS_UID, self.class.as_str())
             .with(tags::REFERENCED_SOP_INSTANCE_UID, self.instance.as_str())
@@ -157,7 +91,7 @@ impl Document {
     pub(super) fn into_result(self) -> Result<ResultObject, ReportError> {
         let ObjectIdentity { kind, series, reference } = self.identity;
         let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
-        let object = with_own_scheme(self.data_set)
+        let object = with_character_set(with_own_scheme(self.data_set))
             .with_meta(meta)
             .map_err(|source| ReportError::FileMeta { kind, source: Box::new(source) })?;
         Ok(ResultObject { kind, series_instance_uid: series, sop_instance_uid: reference.instance, object })
@@ -219,9 +153,8 @@ impl<'a> Header<'a> {
     /// Patient, study, series, equipment and SOP common modules of one object.
     pub(super) fn compose(&self, identity: &ObjectIdentity, modality: &str, description: &str) -> DataSet {
         let context = self.context;
-        let banner = if statements::banner(context.findings).is_some() { " (research use only)" } else { "" };
-        let data_set = self
-            .patient_and_study()
+        let number = naming::series_number(context, &self.source_series, identity.kind);
+        let data_set = copied::patient_and_study(&context.volume.header)
             .with(tags::SOP_CLASS_UID, identity.reference.class.as_str())
             .with(tags::SOP_INSTANCE_UID, identity.reference.instance.as_str())
             .with(tags::INSTANCE_CREATION_DATE, self.date.as_str())
@@ -231,77 +164,20 @@ impl<'a> Header<'a> {
             .with(tags::INSTANCE_NUMBER, "1")
             .with(tags::MODALITY, modality)
             .with(tags::SERIES_INSTANCE_UID, identity.series.as_str())
-            .with(tags::SERIES_NUMBER, self.series_number(identity.kind).to_string())
+            .with(tags::SERIES_NUMBER, number.to_string())
             .with(tags::SERIES_DATE, self.date.as_str())
             .with(tags::SERIES_TIME, self.time.as_str())
-            .with(tags::SERIES_DESCRIPTION, ascii(&format!("{description}{banner}"), 64))
+            .with(tags::SERIES_DESCRIPTION, naming::series_description(context, description))
             .with(tags::MANUFACTURER, PRODUCT)
             .with(tags::MANUFACTURER_MODEL_NAME, PRODUCT)
             .with(tags::DEVICE_SERIAL_NUMBER, ascii(&context.settings.station_name, 64))
             .with(tags::STATION_NAME, ascii(&context.settings.station_name, 16))
             .with(tags::SOFTWARE_VERSIONS, ascii(context.software_version, 64))
-            .with_items(tags::CONTRIBUTING_EQUIPMENT_SEQUENCE, self.contributing_equipment());
+            .with_items(tags::CONTRIBUTING_EQUIPMENT_SEQUENCE, equipment::contributing(context, &self.date_time));
         match context.volume.header.get(tags::SYNTHETIC_DATA) {
             Some(element) => with_element(data_set, element),
             None => data_set,
         }
-    }
-
-    /// The modules that are copied unchanged, character set first: viewers would show a second patient otherwise. Text
-    /// is decoded and encoded by the same character set, and our own text is ASCII.
-    fn patient_and_study(&self) -> DataSet {
-        let mut copy = empty();
-        for tag in REQUIRED {
-            copy = copy.with(tag, "");
-        }
-        for element in &self.context.volume.header {
-            if element.tag().group() == 0x0010 || COPIED.contains(&element.tag()) {
-                copy.put(element.clone());
-            }
-        }
-        copy
-    }
-
-    /// A series number that keeps the results of one source series together and apart from other series.
-    fn series_number(&self, kind: ResultKind) -> i64 {
-        let source = elements::integer(&self.context.volume.header, tags::SERIES_NUMBER).unwrap_or_default();
-        let offset = match kind {
-            ResultKind::Sr => 1,
-            ResultKind::Sc => 2,
-            ResultKind::Seg => 3,
-            ResultKind::Kos => 4,
-        };
-        let base = if (1..=20_000_000).contains(&source) { source * 100 } else { 9_000 };
-        base + offset
-    }
-
-    /// Contributing Equipment Sequence (PS3.3 C.12.1): the models that took part, then the scanner.
-    fn contributing_equipment(&self) -> Vec<DataSet> {
-        let findings = self.context.findings;
-        let models = findings.models.each().into_iter().map(|model| {
-            contribution(&dcm::PROCESSING_EQUIPMENT)
-                .with(tags::MANUFACTURER, PRODUCT)
-                .with(tags::MANUFACTURER_MODEL_NAME, ascii(model.package.name.as_str(), 64))
-                .with(tags::SOFTWARE_VERSIONS, ascii(&model.package.version.to_string(), 64))
-                .with(tags::CONTRIBUTION_DATE_TIME, self.date_time.as_str())
-                .with(tags::CONTRIBUTION_DESCRIPTION, ascii(&format!("model sha256={}", model.sha256), 1024))
-        });
-        let source = &self.context.volume.header;
-        let scanner = has_value(source, tags::MANUFACTURER).then(|| {
-            let attributes = [
-                tags::MANUFACTURER,
-                tags::INSTITUTION_NAME,
-                tags::STATION_NAME,
-                tags::MANUFACTURER_MODEL_NAME,
-                tags::DEVICE_SERIAL_NUMBER,
-                tags::SOFTWARE_VERSIONS,
-            ];
-            let present = attributes.into_iter().filter_map(|tag| source.get(tag));
-            present
-                .filter(|element| has_value(source, element.tag()))
-                .fold(contribution(&dcm::ACQUISITION_EQUIPMENT), with_element)
-        });
-        models.chain(scanner).collect()
     }
 
     /// Study, series and instances as in the evidence sequences of SR documents
@@ -318,6 +194,17 @@ impl<'a> Header<'a> {
         empty()
             .with(tags::SERIES_INSTANCE_UID, self.source_series.as_str())
             .with_items(tags::REFERENCED_INSTANCE_SEQUENCE, object_items(source))
+    }
+
+    /// What pictures made of the source say of lossy compression, which theirs is as well (C.7.6.1.1.5).
+    pub(super) fn with_lossy_compression(&self, data_set: DataSet) -> DataSet {
+        let source = &self.context.volume.header;
+        if elements::text(source, tags::LOSSY_IMAGE_COMPRESSION).as_deref() != Some("01") {
+            return data_set.with(tags::LOSSY_IMAGE_COMPRESSION, "00");
+        }
+        let known = [tags::LOSSY_IMAGE_COMPRESSION_RATIO, tags::LOSSY_IMAGE_COMPRESSION_METHOD];
+        let lossy = data_set.with(tags::LOSSY_IMAGE_COMPRESSION, "01");
+        known.into_iter().filter_map(|tag| source.get(tag)).fold(lossy, with_element)
     }
 
     /// An item of Predecessor Documents Sequence (C.17.2): a report of this node on the same study.
@@ -416,6 +303,11 @@ fn with_own_scheme(data_set: DataSet) -> DataSet {
     data_set.with_items(tags::CODING_SCHEME_IDENTIFICATION_SEQUENCE, vec![scheme])
 }
 
+/// Declares the character set: none where there is only ASCII, which the oldest systems take.
+fn with_character_set(data_set: DataSet) -> DataSet {
+    if holds_more_than_ascii(&data_set) { data_set.with(tags::SPECIFIC_CHARACTER_SET, UNICODE) } else { data_set }
+}
+
 /// True if a code at any depth is of a scheme.
 fn uses_scheme(data_set: &DataSet, scheme: &str) -> bool {
     elements::text(data_set, tags::CODING_SCHEME_DESIGNATOR).is_some_and(|designator| designator == scheme)
@@ -424,15 +316,6 @@ fn uses_scheme(data_set: &DataSet, scheme: &str) -> bool {
 
 fn in_series(uid: &Uid, instances: Vec<DataSet>) -> DataSet {
     empty().with(tags::SERIES_INSTANCE_UID, uid.as_str()).with_items(tags::REFERENCED_SOP_SEQUENCE, instances)
-}
-
-fn contribution(purpose: &Concept) -> DataSet {
-    empty().with_concept(tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE, purpose)
-}
-
-fn with_element(mut data_set: DataSet, element: &dicom_object::mem::InMemElement) -> DataSet {
-    data_set.put(element.clone());
-    data_set
 }
 
 /// The time of the job in the source's offset from UTC, if it gives one: the offset is copied with the study and

@@ -18,6 +18,12 @@ pub enum ResultKind {
     Seg,
     /// Key object selection.
     Kos,
+    /// Presentation state of the key slices.
+    Pr,
+    /// The heat map as a parametric map.
+    Pm,
+    /// The summary as a document.
+    Pdf,
 }
 
 impl ResultKind {

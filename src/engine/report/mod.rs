@@ -5,13 +5,19 @@
 //! models and the kind of object.
 
 mod context;
+mod copied;
 mod element;
+mod encapsulated_pdf;
+mod equipment;
 mod error;
 mod header;
 mod key_objects;
 mod kind;
+mod naming;
 mod object;
+mod parametric_map;
 mod picture;
+mod presentation_state;
 mod secondary_capture;
 mod segmentation;
 mod sr;
@@ -31,7 +37,9 @@ pub use picture::{Pictures, evidence_colour, first_heat_map};
 /// The results of one analysis.
 #[derive(Debug, Clone)]
 pub struct Results {
-    /// SR, SC (one or, by setting, several), SEG unless no lung was found, KOS unless there are no key slices.
+    /// SC (one or, by setting, several), SR, SEG unless no lung was found, KOS unless there are no key slices,
+    /// and by setting a presentation state of these, the heat map as numbers and the
+    /// summary as a PDF.
     pub objects: Vec<ResultObject>,
     /// The frames of the SC.
     pub pictures: Pictures,
@@ -43,10 +51,14 @@ pub fn results(context: &Context) -> Result<Results, ReportError> {
     let header = header::Header::new(context)?;
     let (pictures, segmentation) = rayon::join(|| picture::draw(context), || segmentation::build(context, &header));
     let report = sr::build(context, &header, segmentation.as_ref().map(|document| &document.identity));
-    let documents = std::iter::once(report)
-        .chain(secondary_capture::build(context, &header, &pictures))
+    let documents = secondary_capture::build(context, &header, &pictures)
+        .into_iter()
+        .chain(std::iter::once(report))
         .chain(segmentation)
-        .chain(key_objects::build(context, &header));
+        .chain(key_objects::build(context, &header))
+        .chain(presentation_state::build(context, &header))
+        .chain(parametric_map::build(context, &header))
+        .chain(encapsulated_pdf::build(context, &header, &pictures.summary)?);
     let objects = documents.map(header::Document::into_result).collect::<Result<_, _>>()?;
     Ok(Results { objects, pictures })
 }

@@ -12,6 +12,9 @@ use crate::dicom::concept::dcm;
 use crate::dicom::elements::DataSet;
 use crate::engine::report::ResultKind;
 
+/// Rows above and below each picture that stay black: viewers write there what they write over every image.
+const MARGINS: [u32; 2] = [92, 60];
+
 /// The pictures as one object or several.
 pub(super) fn build(context: &Context, header: &Header, pictures: &Pictures) -> Vec<Document> {
     if context.settings.single_frame_secondary_capture {
@@ -65,7 +68,7 @@ fn common(context: &Context, header: &Header, identity: &ObjectIdentity, slices:
         None => "Summary, window 100/700. The classifier gives no heat map and no key slices",
     };
     let description = format!("{banner}{shown}");
-    header
+    let data_set = header
         .compose(identity, "OT", "PE heat maps")
         .with(tags::IMAGE_TYPE, "DERIVED\\SECONDARY")
         .with(tags::CONVERSION_TYPE, "WSD")
@@ -73,18 +76,23 @@ fn common(context: &Context, header: &Header, identity: &ObjectIdentity, slices:
         .with(tags::PATIENT_ORIENTATION, "")
         .with(tags::BURNED_IN_ANNOTATION, "NO")
         .with(tags::RECOGNIZABLE_VISUAL_FEATURES, "NO")
-        .with(tags::LOSSY_IMAGE_COMPRESSION, "00")
         .with(tags::DERIVATION_DESCRIPTION, description)
         .with_items(tags::SOURCE_IMAGE_SEQUENCE, source_images.collect())
-        .with_items(tags::REFERENCED_SERIES_SEQUENCE, vec![header.referenced_series(&sources)])
+        .with_items(tags::REFERENCED_SERIES_SEQUENCE, vec![header.referenced_series(&sources)]);
+    header.with_lossy_compression(data_set)
 }
 
-/// Image pixel module: 8-bit RGB, frame after frame.
+/// Image pixel module: 8-bit RGB, frame after frame, each with its margins.
 fn with_pixels(data_set: DataSet, frames: &[&RgbImage]) -> DataSet {
-    let (width, height) = frames.first().map_or((0, 0), |frame| frame.dimensions());
-    let mut bytes = Vec::with_capacity(frames.iter().map(|frame| frame.as_raw().len() + 1).sum());
+    let (width, shown) = frames.first().map_or((0, 0), |frame| frame.dimensions());
+    let [above, below] = MARGINS;
+    let height = above + shown + below;
+    let rows = |count: u32| (count * width * 3) as usize;
+    let mut bytes = Vec::with_capacity(frames.len() * rows(height) + 1);
     for frame in frames {
+        bytes.resize(bytes.len() + rows(above), 0);
         bytes.extend_from_slice(frame.as_raw());
+        bytes.resize(bytes.len() + rows(below), 0);
     }
     if bytes.len() % 2 == 1 {
         bytes.push(0);

@@ -7,8 +7,8 @@ use ndarray::parallel::prelude::*;
 use ndarray::{ArrayView2, Axis};
 
 use super::Context;
-use super::element::{Compose, ascii, coded, decimals, empty, longs};
-use super::header::{Document, Header, PRODUCT};
+use super::element::{Compose, PRODUCT, ascii, coded, decimals, empty, longs};
+use super::header::{Document, Header};
 use crate::dicom::Concept;
 use crate::dicom::concept::{dcm, sct};
 use crate::dicom::elements::{self, DataSet};
@@ -43,7 +43,7 @@ pub(super) fn build(context: &Context, header: &Header) -> Option<Document> {
     let dimension_organization = header.derived_uid(ResultKind::Seg, "dimension organization");
     let frames = segments.iter().map(|segment| segment.slices.len()).sum::<usize>();
     let data_set = header
-        .compose(&identity, "SEG", "Lung segmentation")
+        .compose(&identity, "SEG", "Lungs")
         .with(tags::IMAGE_TYPE, "DERIVED\\PRIMARY")
         .with(tags::CONTENT_LABEL, "LUNGS")
         .with(tags::CONTENT_DESCRIPTION, "Left and right lung")
@@ -60,9 +60,8 @@ pub(super) fn build(context: &Context, header: &Header) -> Option<Document> {
         .with_items(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, vec![shared_functional_groups(context)])
         .with_items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, per_frame_functional_groups(context, header, &segments))
         .with_items(tags::REFERENCED_SERIES_SEQUENCE, vec![header.referenced_series(&header.sources())])
-        .with(tags::NUMBER_OF_FRAMES, frames.to_string())
-        .with(tags::LOSSY_IMAGE_COMPRESSION, "00");
-    let data_set = with_pixels(data_set, context, &segments);
+        .with(tags::NUMBER_OF_FRAMES, frames.to_string());
+    let data_set = with_pixels(header.with_lossy_compression(data_set), context, &segments);
     Some(Document { identity, data_set })
 }
 
@@ -109,13 +108,13 @@ fn describe(context: &Context, header: &Header, segment: &Segment) -> DataSet {
 }
 
 /// The frame of reference of the source; where it names none, one of its own that claims nothing about other series.
-fn frame_of_reference(context: &Context, header: &Header) -> String {
+pub(super) fn frame_of_reference(context: &Context, header: &Header) -> String {
     elements::uid(&context.volume.header, tags::FRAME_OF_REFERENCE_UID)
         .unwrap_or_else(|| header.derived_uid(ResultKind::Seg, "frame of reference"))
         .to_string()
 }
 
-fn position_reference(context: &Context) -> String {
+pub(super) fn position_reference(context: &Context) -> String {
     elements::text(&context.volume.header, tags::POSITION_REFERENCE_INDICATOR).unwrap_or_default()
 }
 

@@ -6,6 +6,7 @@ use ndarray::parallel::prelude::*;
 use ndarray::{Array2, Array3, ArrayView2, Axis};
 
 use super::left_out::{LeftOut, LeftOutKind};
+use super::lossy::LossyCompression;
 use super::naming::named;
 use super::pixels::{self, Tables};
 use super::rejection::{Reason, Rejection};
@@ -21,12 +22,19 @@ const MOST_CONFLICTS: usize = 3;
 /// The voxels of a stack.
 pub(super) struct Decoded {
     pub(super) hounsfield: Array3<i16>,
-    /// The data set of the first slice without its pixels.
+    /// The data set of the first slice without its pixels. It tells the lossy compression of any of the slices.
     pub(super) header: DataSet,
     /// Images at positions of slices.
     pub(super) left_out: Vec<LeftOut>,
     /// Why the stack is no single acquisition.
     pub(super) conflict: Option<Rejection>,
+}
+
+/// What remains of a slice whose voxels were read.
+struct Loaded {
+    /// Of the first slice.
+    header: Option<DataSet>,
+    lossy: Option<LossyCompression>,
 }
 
 /// An image that does not decode, and why.
@@ -43,14 +51,15 @@ pub(super) fn decode(
     limits: &Limits,
 ) -> Result<Decoded, Vec<Failed>> {
     let mut hounsfield = Array3::<i16>::zeros((slices, rows, columns));
-    let outcomes: Vec<Result<Option<DataSet>, Rejection>> = hounsfield
+    let outcomes: Vec<Result<Loaded, Rejection>> = hounsfield
         .axis_iter_mut(Axis(0))
         .into_par_iter()
         .enumerate()
         .map_init(Tables::default, |tables, (index, mut image)| {
             let pixels = image.as_slice_mut().expect("a slice of a new array is contiguous");
             let object = pixels::load(&stack.slices[index].stored, tables, limits, pixels)?;
-            Ok((index == 0).then(|| without_pixels(object)))
+            let lossy = LossyCompression::of(&object);
+            Ok(Loaded { header: (index == 0).then(|| without_pixels(object)), lossy })
         })
         .collect();
     let duplicates: Vec<Result<Array2<i16>, Rejection>> = stack
@@ -70,7 +79,12 @@ pub(super) fn decode(
     if !failed.is_empty() {
         return Err(failed);
     }
-    let header = outcomes.into_iter().find_map(|outcome| outcome.ok().flatten()).unwrap_or_else(DataSet::new_empty);
+    let loaded = || outcomes.iter().flatten();
+    let lossy = loaded().find_map(|slice| slice.lossy.clone());
+    let mut header = loaded().find_map(|slice| slice.header.clone()).unwrap_or_else(DataSet::new_empty);
+    if let Some(lossy) = lossy {
+        lossy.tell(&mut header);
+    }
     let (left_out, conflict) = resolve(stack, &mut hounsfield, duplicates.into_iter().flatten().collect());
     Ok(Decoded { hounsfield, header, left_out, conflict })
 }

@@ -18,6 +18,7 @@ mod image_grid;
 mod labels;
 mod lattice;
 mod left_out;
+mod lossy;
 mod naming;
 pub mod nifti;
 pub mod part;

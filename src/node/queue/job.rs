@@ -63,6 +63,8 @@ pub struct Job {
     pub instances: Vec<Uid>,
     /// Digest of the instance set.
     pub instances_sha256: String,
+    /// Which job of its series it is, from 1.
+    pub version: u32,
     /// Attempts begun, this one included.
     pub attempts: u32,
     /// What of the series had been refused when the job was made.

@@ -86,7 +86,8 @@ impl Store {
     async fn lease_next(&self, change: &mut Change, now: Timestamp) -> Result<Option<Job>, Fault> {
         drop_outdated(change).await?;
         let row = sqlx::query(
-            "SELECT id, study_instance_uid, series_instance_uid, instances, instances_sha256, refused, created_at FROM jobs \
+            "SELECT id, study_instance_uid, series_instance_uid, instances, instances_sha256, version, refused, created_at \
+             FROM jobs \
              WHERE state = $1 AND not_before <= $2 ORDER BY created_at, id LIMIT 1",
         )
         .bind(JobState::Queued.name())
@@ -101,6 +102,7 @@ impl Store {
             predecessor: predecessor(change, &series, &id).await?,
             instances: row.json("instances")?,
             instances_sha256: row.try_get("instances_sha256")?,
+            version: row.try_get("version")?,
             refused: row.optional_json("refused")?.unwrap_or_default(),
             created_at: row.time("created_at")?,
             attempts: progress.attempts,

@@ -12,6 +12,8 @@ mod router;
 mod services;
 #[cfg(test)]
 mod tests;
+mod viewer;
 
 pub use router::router;
 pub use services::{DestinationEntry, Services};
+pub use viewer::{Viewer, ViewerError};

@@ -6,13 +6,14 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use super::services::{Services, Shared, Web};
+use super::viewer::Viewer;
 use super::{api, conflicts, dashboard, health, metrics, models, rejections};
 use crate::node::http::{self, LayersError};
 use crate::node::{dicomweb, telemetry};
 
 /// All routes of the HTTP interface.
 pub fn router(services: Services) -> Result<Router, LayersError> {
-    let Services { config, limits, archive, store, events, analysis, models, shadow, destinations } = services;
+    let Services { config, limits, archive, store, events, analysis, models, shadow, destinations, viewer } = services;
     let dicomweb = dicomweb::router(archive.clone(), limits, events, config.maximum_uploads);
     let metrics = telemetry::metrics();
     let web = Web(Arc::new(Shared { archive, store, analysis, models, shadow, destinations, metrics }));
@@ -23,7 +24,8 @@ pub fn router(services: Services) -> Result<Router, LayersError> {
         .route("/metrics", get(metrics::page))
         .nest("/api/v1", api())
         .with_state(web)
-        .nest(dicomweb::ROOT, dicomweb);
+        .nest(dicomweb::ROOT, dicomweb)
+        .merge(viewer.map_or_else(Router::new, Viewer::router));
     http::around(router, &config)
 }
 

@@ -6,6 +6,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::viewer::Viewer;
 use crate::config::{DestinationConfig, DestinationKind, HttpConfig, Transport};
 use crate::dicom::bounded::Limits;
 use crate::node::archive::Archive;
@@ -35,6 +36,8 @@ pub struct Services {
     pub shadow: watch::Receiver<Option<ShadowStatus>>,
     /// Where results are sent.
     pub destinations: Vec<DestinationEntry>,
+    /// The image viewer, if there is one.
+    pub viewer: Option<Viewer>,
 }
 
 /// A destination, as the API lists it; without secrets.

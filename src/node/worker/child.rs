@@ -118,6 +118,7 @@ fn make(
     let options = ReportOptions {
         settings: &settings.report,
         instance_set_digest: &wanted.instances_sha256,
+        version: wanted.version,
         predecessor: wanted.predecessor.as_ref(),
         time: &wanted.time.to_zoned_datetime(TimeZone::system()),
         software_version: env!("CARGO_PKG_VERSION"),

@@ -256,6 +256,7 @@ impl Worker {
             report: Some(ReportRequest {
                 output: output.clone(),
                 instances_sha256: job.instances_sha256.clone(),
+                version: job.version,
                 predecessor: job.predecessor.clone(),
                 time: job.created_at,
             }),

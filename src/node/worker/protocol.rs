@@ -61,6 +61,8 @@ pub struct ReportRequest {
     pub output: PathBuf,
     /// Digest of the instance set.
     pub instances_sha256: String,
+    /// Which analysis of the series this is, from 1.
+    pub version: u32,
     /// The report on fewer instances of the series, if there is one.
     pub predecessor: Option<ResultReference>,
     /// When the job was made.

@@ -10,8 +10,10 @@ use dicom_core::{DataElement, PrimitiveValue, VR, dicom_value};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::mem::InMemElement;
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject, Tag};
+use dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN;
 use ndarray::{Array3, Axis};
 use pe_node::config::{Config, ReportConfig};
+use pe_node::dicom::bounded::{self, Limits};
 use pe_node::dicom::{EnhancedCt, FrameNumber, SourceImage, Uid};
 use pe_node::engine::analyse::enhancement::{Enhancement, Vessel};
 use pe_node::engine::analyse::findings::{
@@ -44,6 +46,10 @@ pub(super) struct Setup {
     pub(super) reasons: Vec<Reason>,
     pub(super) character_set: Option<&'static str>,
     pub(super) patient_name: &'static str,
+    /// Study Date and Study Time as the scanner writes them.
+    pub(super) study: [&'static str; 2],
+    /// The images were compressed with loss, 12.5 to 1.
+    pub(super) lossy: bool,
     pub(super) left_lung: bool,
     pub(super) classifier: Classifier,
     /// The slices are frames of two parts of an enhanced CT, the highest slice first.
@@ -73,6 +79,8 @@ impl Default for Setup {
             reasons: Vec::new(),
             character_set: Some("ISO_IR 100"),
             patient_name: "M\u{fc}ller^J\u{f6}rg",
+            study: ["20260301", "101112"],
+            lossy: false,
             left_lung: true,
             classifier: Classifier::Slices,
             enhanced: false,
@@ -98,6 +106,8 @@ pub(super) struct Scene {
     pub(super) lungs: LungMask,
     pub(super) findings: Findings,
     pub(super) settings: ReportConfig,
+    /// The header of the volume as the scanner writes it.
+    sent: InMemDicomObject,
     time: jiff::ZonedDateTime,
 }
 
@@ -121,11 +131,12 @@ impl Scene {
             converted_from: None,
             position: at(slice, 0, 0),
         });
-        let volume = Volume::new(geometry.clone(), hounsfield, source.collect(), header(setup, &geometry));
+        let sent = header(setup, &geometry);
+        let volume = Volume::new(geometry.clone(), hounsfield, source.collect(), received(&sent));
         let findings = findings(setup, &geometry, &lungs);
         let settings = Config::load(None, std::iter::empty(), &[]).expect("defaults").report;
         let time = "2026-03-01T11:22:33+01:00[+01:00]".parse().expect("time");
-        Self { volume, lungs: LungMask(lungs), findings, settings, time }
+        Self { volume, lungs: LungMask(lungs), findings, settings, sent, time }
     }
 
     pub(super) fn context(&self) -> Context<'_> {
@@ -135,6 +146,7 @@ impl Scene {
             findings: &self.findings,
             settings: &self.settings,
             instance_set_digest: "5ce9e",
+            version: 1,
             predecessor: None,
             time: &self.time,
             software_version: "0.1.0",
@@ -158,7 +170,7 @@ impl Scene {
     /// An object of one image, or of one frame for each of the slices.
     fn source_object(&self, slices: &[usize]) -> InMemDicomObject {
         let first = &self.volume.slices[slices[0]];
-        let mut object = self.volume.header.clone();
+        let mut object = self.sent.clone();
         put(&mut object, tags::SOP_CLASS_UID, VR::UI, first.image.sop_class_uid());
         put(&mut object, tags::SOP_INSTANCE_UID, VR::UI, first.image.sop_instance_uid().as_str());
         put(&mut object, tags::INSTANCE_NUMBER, VR::IS, first.instance_number.unwrap_or(0).to_string());
@@ -429,6 +441,14 @@ fn joined<const N: usize>(values: [f64; N]) -> String {
     values.map(|value| format!("{value:.4}")).join("\\")
 }
 
+/// A header as the node reads it, its text decoded.
+fn received(sent: &InMemDicomObject) -> InMemDicomObject {
+    const LIMITS: Limits = Limits { object_mib: 1, depth: 4, elements: 1000, pixels: 1 << 24 };
+    let mut bytes = Vec::new();
+    sent.write_dataset_with_ts(&mut bytes, &EXPLICIT_VR_LITTLE_ENDIAN.erased()).expect("write");
+    bounded::data_set(&bytes, uids::EXPLICIT_VR_LITTLE_ENDIAN, &LIMITS).expect("read")
+}
+
 /// Everything of a CT image but what differs from slice to slice.
 fn header(setup: &Setup, geometry: &Geometry) -> InMemDicomObject {
     let [row, column, _] = geometry.directions;
@@ -436,8 +456,8 @@ fn header(setup: &Setup, geometry: &Geometry) -> InMemDicomObject {
     let texts: &[(Tag, VR, &str)] = &[
         (tags::IMAGE_TYPE, VR::CS, "ORIGINAL\\PRIMARY\\AXIAL"),
         (tags::SOP_CLASS_UID, VR::UI, uids::CT_IMAGE_STORAGE),
-        (tags::STUDY_DATE, VR::DA, "20260301"),
-        (tags::STUDY_TIME, VR::TM, "101112"),
+        (tags::STUDY_DATE, VR::DA, setup.study[0]),
+        (tags::STUDY_TIME, VR::TM, setup.study[1]),
         (tags::CONTENT_DATE, VR::DA, "20260301"),
         (tags::CONTENT_TIME, VR::TM, "101500"),
         (tags::ACCESSION_NUMBER, VR::SH, "A17"),
@@ -473,6 +493,11 @@ fn header(setup: &Setup, geometry: &Geometry) -> InMemDicomObject {
     }
     if let Some(character_set) = setup.character_set {
         put(&mut object, tags::SPECIFIC_CHARACTER_SET, VR::CS, character_set);
+    }
+    if setup.lossy {
+        put(&mut object, tags::LOSSY_IMAGE_COMPRESSION, VR::CS, "01");
+        put(&mut object, tags::LOSSY_IMAGE_COMPRESSION_RATIO, VR::DS, "12.5");
+        put(&mut object, tags::LOSSY_IMAGE_COMPRESSION_METHOD, VR::CS, "ISO_15444_1");
     }
     if setup.synthetic {
         put(&mut object, tags::SYNTHETIC_DATA, VR::CS, "YES");

@@ -1,8 +1,7 @@
 //! The algorithm and its parameters: [TID
 //! 4019](https://dicom.nema.org/medical/dicom/current/output/chtml/part16/sect_TID_4019.html).
 
-use super::super::element::ascii;
-use super::super::header::PRODUCT;
+use super::super::element::{PRODUCT, ascii};
 use super::super::{Context, statements};
 use super::content::{ContentItem, Relationship};
 use crate::dicom::concept::dcm;

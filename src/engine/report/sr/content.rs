@@ -116,6 +116,11 @@ impl ContentItem {
         Self::spatial_coordinates(name, "POLYLINE", closed, image)
     }
 
+    /// SCOORD of a straight line on an image, from one (column, row) to another.
+    pub(crate) fn line(name: Option<&Concept>, ends: [[f32; 2]; 2], image: &Reference) -> Self {
+        Self::spatial_coordinates(name, "POLYLINE", ends.concat(), image)
+    }
+
     fn spatial_coordinates(name: Option<&Concept>, form: &str, places: Vec<f32>, image: &Reference) -> Self {
         let item = match name {
             Some(name) => Self::named("SCOORD", name),

@@ -7,9 +7,8 @@ use dicom_dictionary_std::tags;
 use super::super::Context;
 use super::super::header::{Header, ObjectIdentity};
 use super::content::{ContentItem, Relationship};
-use crate::dicom::Concept;
 use crate::dicom::concept::{dcm, sct, ucum};
-use crate::dicom::elements;
+use crate::dicom::{Concept, dates, elements};
 
 /// One group for the source slices, one for the segmentation.
 pub(super) fn content(context: &Context, header: &Header, segmentation: Option<&ObjectIdentity>) -> ContentItem {
@@ -35,8 +34,12 @@ fn descriptors(context: &Context) -> Vec<ContentItem> {
     let cosines = row_direction.into_iter().chain(column_direction);
     let millimetres = |name: Concept, value| ContentItem::number(&name, value, &ucum::MILLIMETRE);
     let dated = [
-        elements::text(header, tags::STUDY_DATE).map(|date| ContentItem::date(&dcm::STUDY_DATE, &date)),
-        elements::text(header, tags::STUDY_TIME).map(|time| ContentItem::time(&dcm::STUDY_TIME, &time)),
+        elements::text(header, tags::STUDY_DATE)
+            .and_then(|text| dates::date(&text))
+            .map(|date| ContentItem::date(&dcm::STUDY_DATE, &date)),
+        elements::text(header, tags::STUDY_TIME)
+            .and_then(|text| dates::time(&text))
+            .map(|time| ContentItem::time(&dcm::STUDY_TIME, &time)),
         elements::uid(header, tags::FRAME_OF_REFERENCE_UID)
             .map(|uid| ContentItem::uid(&dcm::FRAME_OF_REFERENCE_UID, &uid)),
     ];

@@ -22,6 +22,7 @@ pub(super) struct Place {
 /// Points are (column, row) in pixels from the corner of the image: voxel centres lie at halves (PS3.3 C.10.5.1.2).
 enum Form {
     Point([f32; 2]),
+    Line([[f32; 2]; 2]),
     Outline(Vec<[f32; 2]>),
 }
 
@@ -37,18 +38,53 @@ impl Place {
         Self { form: Form::Outline(corners.to_vec()), image: header.source(field.slice) }
     }
 
+    /// A line across the left half of the field that the classifier read, on the image of `slice`. Viewers write what is
+    /// said at its right end, in the middle of the image. It lies in the half of the field that does not show `apart_from`,
+    /// beside which they write as well, and clear of the edges, where they have tools.
+    pub(super) fn across(
+        header: &Header,
+        geometry: &Geometry,
+        field: &AnalysedField,
+        slice: usize,
+        apart_from: VoxelPoint,
+    ) -> Self {
+        let ends = |axis: usize| {
+            let values = field.corners.map(|corner| corner[axis]);
+            values
+                .into_iter()
+                .fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], value| [low.min(value), high.max(value)])
+        };
+        let ([left, right], [top, bottom]) = (ends(0), ends(1));
+        let share = if apart_from.row < f64::midpoint(top, bottom) { 0.75 } else { 0.25 };
+        let row = top + share * (bottom - top);
+        let line = [[left, row], [f64::midpoint(left, right), row]].map(|end| on_image(geometry, end));
+        Self { form: Form::Line(line), image: header.source(slice) }
+    }
+
     fn item(&self) -> ContentItem {
         match &self.form {
             Form::Point(at) => ContentItem::point(None, *at, &self.image),
+            Form::Line(ends) => ContentItem::line(None, *ends, &self.image),
             Form::Outline(vertices) => ContentItem::outline(None, vertices, &self.image),
         }
     }
 }
 
 /// A position on the grid as coordinates on the image, kept within it.
-pub(super) fn on_image(geometry: &Geometry, [column, row]: [f64; 2]) -> [f32; 2] {
+pub(crate) fn on_image(geometry: &Geometry, [column, row]: [f64; 2]) -> [f32; 2] {
     let within = |value: f64, size: usize| (value + 0.5).clamp(0.0, size as f64) as f32;
     [within(column, geometry.size[0]), within(row, geometry.size[1])]
+}
+
+/// Slices for groups that want to be shown on `wanted`, each the nearest one that no other group has: viewers write the
+/// value of a group beside its place, and what lies on one slice lies one on the other.
+pub(super) fn apart<const N: usize>(wanted: [usize; N], mut taken: Vec<usize>, slices: usize) -> [usize; N] {
+    wanted.map(|wanted| {
+        let free = (0..slices).filter(|slice| !taken.contains(slice));
+        let slice = free.min_by_key(|slice| slice.abs_diff(wanted)).unwrap_or(wanted);
+        taken.push(slice);
+        slice
+    })
 }
 
 /// An empty group with its tracking identifiers: `label` for people, and an identifier derived from `key`.
@@ -71,6 +107,11 @@ pub(super) fn probability(value: Probability) -> ContentItem {
 }
 
 impl ContentItem {
+    /// Says what a group is about. Viewers draw the comment and the value at the place of the group, and nothing else.
+    pub(super) fn named_on_image(self, label: &str) -> Self {
+        self.child(Contains, ContentItem::text(&dcm::COMMENT, label))
+    }
+
     /// Names the place on an image that a number rests on.
     pub(super) fn inferred_from(self, place: &Place) -> Self {
         self.child(InferredFrom, place.item())

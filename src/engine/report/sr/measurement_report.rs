@@ -6,15 +6,15 @@ use dicom_dictionary_std::tags;
 use super::super::header::{Header, ObjectIdentity, Reference};
 use super::super::{Context, statements};
 use super::content::{ContentItem, Relationship};
-use super::measurement_group::{Place, finding_site, group, on_image, probability};
+use super::measurement_group::{Place, apart, finding_site, group, on_image, probability};
 use super::{algorithm, device_observer, image_library, language};
 use crate::dicom::Concept;
 use crate::dicom::concept::{dcm, own, sct, ucum, umls};
 use crate::dicom::elements;
 use crate::engine::analyse::enhancement::Vessel;
-use crate::engine::analyse::findings::{Decision, KeySlice, Lung, TargetFinding};
+use crate::engine::analyse::findings::{Decision, Findings, KeySlice, Lung, TargetFinding};
 use crate::engine::models::target::Target;
-use crate::engine::volume::{Reason, VoxelPoint};
+use crate::engine::volume::Reason;
 
 use Relationship::{Contains, HasConceptModifier, HasObservationContext};
 
@@ -30,8 +30,8 @@ pub(super) fn content(context: &Context, header: &Header, segmentation: Option<&
 }
 
 /// Statements that must accompany the numbers, and results without a place on an image. They are kept out of the
-/// measurement groups: viewers draw the comments of a group over the image, and show nothing of a report that has a
-/// group without coordinates.
+/// measurement groups: viewers draw the comment of a group over the image, where only its name has room, and show
+/// nothing of a report that has a group without coordinates.
 fn evaluations(context: &Context) -> Option<ContentItem> {
     let findings = context.findings;
     let comments = statements::all(context).into_iter().map(|text| ContentItem::text(&dcm::COMMENT, &text));
@@ -91,24 +91,46 @@ impl Groups<'_> {
         let slices = key_slices.iter().enumerate().map(|(index, slice)| self.key_slice(index + 1, slice, &classifier));
         let regions =
             key_slices.iter().enumerate().flat_map(|(index, slice)| self.regions(index + 1, slice, &classifier));
+        let (lungs, vessels) = self.places();
         ContentItem::container(&dcm::IMAGING_MEASUREMENTS, None)
             .child(Contains, self.exam(&classifier))
             .children(Contains, slices)
+            .children(Contains, self.lungs(lungs, segmentation))
+            .children(Contains, self.enhancement(vessels))
+            // Last: viewers step through the groups in this order, and these say nothing.
             .children(Contains, regions)
-            .children(Contains, self.lungs(segmentation))
-            .children(Contains, self.enhancement())
     }
 
-    /// The result of the exam, shown at the greatest evidence or, without any, around the analysed field. The finding
-    /// is named only when embolism is present: readers that overlook the decision take a named finding for a present
+    /// Where lungs (left, right) and vessels (trunk, aorta) are shown: in their middle, on a slice of their own.
+    fn places(&self) -> ([Option<Place>; 2], [Option<Place>; 2]) {
+        let Findings { lungs, enhancement, field, .. } = self.context.findings;
+        let last = self.context.volume.slices.len() - 1;
+        let key_slices = self.context.key_slices().iter().map(|key| key.slice);
+        let taken: Vec<usize> = key_slices.chain([field.slice]).collect();
+        let points = [
+            lungs.left.as_ref().map(|lung| lung.centre),
+            lungs.right.as_ref().map(|lung| lung.centre),
+            enhancement.trunk.map(|vessel| vessel.place),
+            enhancement.aorta.map(|vessel| vessel.place),
+        ];
+        let wanted = points.map(|point| (point.map_or(0.0, |point| point.slice.round().max(0.0)) as usize).min(last));
+        let slices = apart(wanted, taken, last + 1);
+        let geometry = &self.context.volume.geometry;
+        let place = |index: usize| Some(Place::new(self.header, geometry, points[index]?, slices[index]));
+        ([place(0), place(1)], [place(2), place(3)])
+    }
+
+    /// The result of the exam, shown across the analysed field on the first key slice or, without one, around that field.
+    /// The finding is named only when embolism is present: readers that overlook the decision take a named finding for a present
     /// one.
     fn exam(&self, algorithm: &[ContentItem]) -> ContentItem {
         let findings = self.context.findings;
         let key_slices = self.context.key_slices();
         let field = &findings.field;
+        let geometry = &self.context.volume.geometry;
         let place = key_slices.first().map_or_else(
-            || Place::field(self.header, &self.context.volume.geometry, field),
-            |key_slice| self.peak(key_slice),
+            || Place::field(self.header, geometry, field),
+            |key_slice| Place::across(self.header, geometry, field, key_slice.slice, key_slice.peak),
         );
         let images: Vec<Reference> = match key_slices {
             [] => vec![self.header.source(field.slice)],
@@ -126,79 +148,84 @@ impl Groups<'_> {
             .children(Contains, finding)
             .child(HasConceptModifier, finding_site(&sct::PULMONARY_ARTERY, None))
             .with_algorithm(algorithm)
+            .named_on_image(&format!("Exam: embolism {}", findings.decision))
             .child(Contains, probability(findings.probability).inferred_from(&place))
             .child(Contains, ContentItem::code(&sct::PULMONARY_EMBOLISM, &decision))
             .measured_on(&images)
     }
 
-    /// One slice of great evidence, with the calibrated probability of the slice.
+    /// One slice of great evidence, with the calibrated probability of the slice, at the greatest evidence.
     fn key_slice(&self, number: usize, key_slice: &KeySlice, algorithm: &[ContentItem]) -> ContentItem {
-        let place = self.anchor(key_slice);
-        group(self.header, "1501", &format!("Key slice {number}"), &format!("key slice {number}"))
+        let place = Place::new(self.header, &self.context.volume.geometry, key_slice.peak, key_slice.slice);
+        let label = format!("Key slice {number}");
+        group(self.header, "1501", &label, &format!("key slice {number}"))
             .with_algorithm(algorithm)
+            .named_on_image(&label)
             .child(Contains, probability(key_slice.probability).inferred_from(&place))
             .measured_on(&[place.image])
     }
 
-    /// The regions of high evidence on one key slice; their value is the probability of the slice.
+    /// The regions of high evidence on one key slice. They have no value of their own.
     fn regions(&self, number: usize, key_slice: &KeySlice, algorithm: &[ContentItem]) -> Vec<ContentItem> {
         let geometry = &self.context.volume.geometry;
         let image = self.header.source(key_slice.slice);
         let outlines = key_slice.outlines.iter().filter(|outline| outline.len() >= 3).enumerate();
         let region = |(index, outline): (usize, &Vec<[f64; 2]>)| {
             let vertices: Vec<[f32; 2]> = outline.iter().map(|point| on_image(geometry, *point)).collect();
-            let label = format!("Key slice {number}, region {}: probability of the slice", index + 1);
+            let label = format!("Key slice {number}, region {}", index + 1);
             group(self.header, "1410", &label, &format!("key slice {number} region {index}"))
                 .child(Contains, ContentItem::outline(Some(&dcm::IMAGE_REGION), &vertices, &image))
                 .with_algorithm(algorithm)
-                .child(Contains, probability(key_slice.probability))
         };
         outlines.map(region).collect()
     }
 
     /// Left and right lung, by coordinates and, by setting, again by segment.
-    fn lungs(&self, segmentation: Option<&ObjectIdentity>) -> Vec<ContentItem> {
+    fn lungs(&self, places: [Option<Place>; 2], segmentation: Option<&ObjectIdentity>) -> Vec<ContentItem> {
         let lungs = &self.context.findings.lungs;
         let algorithm = algorithm::lung_segmentation(self.context);
         let sides = [(&lungs.left, &sct::LEFT, "Left lung"), (&lungs.right, &sct::RIGHT, "Right lung")];
-        let found: Vec<_> =
-            sides.into_iter().filter_map(|(lung, side, label)| Some((lung.as_ref()?, side, label))).collect();
-        let coordinates = found.iter().map(|(lung, side, label)| self.lung(lung, side, label, &algorithm));
+        let found: Vec<_> = (sides.into_iter().zip(&places))
+            .filter_map(|((lung, side, label), place)| Some((lung.as_ref()?, place.as_ref()?, side, label)))
+            .collect();
+        let coordinates = found.iter().map(|(lung, place, side, label)| {
+            self.lung_group("1501", label, label, side, &algorithm)
+                .named_on_image(label)
+                .child(Contains, volume(lung).inferred_from(place))
+        });
         let segments = segmentation.filter(|_| self.context.settings.segment_groups).into_iter().flat_map(|identity| {
             let numbered = (1_u16..).zip(&found);
-            numbered.map(|(number, (lung, side, label))| self.segment(identity, number, lung, side, label, &algorithm))
+            numbered
+                .map(|(number, (lung, _, side, label))| self.segment(identity, number, lung, side, label, &algorithm))
         });
         coordinates.chain(segments).collect()
     }
 
     /// How bright contrast agent makes the great vessels, as far as they were measured: the quality of the exam.
-    fn enhancement(&self) -> Vec<ContentItem> {
+    fn enhancement(&self, [of_trunk, of_aorta]: [Option<Place>; 2]) -> Vec<ContentItem> {
         let enhancement = &self.context.findings.enhancement;
         let ratio = enhancement
             .ratio()
             .map(|ratio| ContentItem::number(&own::TRUNK_TO_AORTA, (ratio * 100.0).round() / 100.0, &ucum::RATIO));
-        let trunk = enhancement.trunk.map(|trunk| {
-            self.vessel(&trunk, &sct::PULMONARY_TRUNK, "Enhancement: pulmonary trunk").children(Contains, ratio)
+        let trunk = enhancement.trunk.zip(of_trunk).map(|(trunk, place)| {
+            self.vessel(&trunk, &place, &sct::PULMONARY_TRUNK, "pulmonary trunk").children(Contains, ratio)
         });
-        let aorta = enhancement.aorta.map(|aorta| self.vessel(&aorta, &sct::THORACIC_AORTA, "Enhancement: aorta"));
+        let aorta = enhancement
+            .aorta
+            .zip(of_aorta)
+            .map(|(aorta, place)| self.vessel(&aorta, &place, &sct::THORACIC_AORTA, "aorta"));
         trunk.into_iter().chain(aorta).collect()
     }
 
-    fn vessel(&self, vessel: &Vessel, site: &Concept, label: &str) -> ContentItem {
-        let place = Place::new(self.header, &self.context.volume.geometry, vessel.place, vessel.place.slice as usize);
+    fn vessel(&self, vessel: &Vessel, place: &Place, site: &Concept, name: &str) -> ContentItem {
         let hounsfield = ContentItem::number(&dcm::MEDIAN_ATTENUATION, vessel.hounsfield.round(), &ucum::HOUNSFIELD);
-        group(self.header, "1501", label, label)
+        let label = format!("Enhancement: {name}");
+        group(self.header, "1501", &label, &label)
             .child(Contains, ContentItem::code(&sct::FINDING_CATEGORY, &sct::ANATOMICAL_STRUCTURE))
             .child(Contains, ContentItem::code(&dcm::FINDING, site))
             .child(HasConceptModifier, finding_site(site, None))
-            .child(Contains, hounsfield.inferred_from(&place))
-    }
-
-    fn lung(&self, lung: &Lung, side: &Concept, label: &str, algorithm: &[ContentItem]) -> ContentItem {
-        let last = self.context.volume.slices.len() - 1;
-        let slice = (lung.centre.slice.round().max(0.0) as usize).min(last);
-        let place = Place::new(self.header, &self.context.volume.geometry, lung.centre, slice);
-        self.lung_group("1501", label, label, side, algorithm).child(Contains, volume(lung).inferred_from(&place))
+            .named_on_image(&label)
+            .child(Contains, hounsfield.inferred_from(place))
     }
 
     /// [TID 1411](https://dicom.nema.org/medical/dicom/current/output/chtml/part16/sect_TID_1411.html)
@@ -232,23 +259,6 @@ impl Groups<'_> {
             .child(Contains, ContentItem::code(&dcm::FINDING, &sct::LUNG))
             .child(HasConceptModifier, finding_site(&sct::LUNG, Some(side)))
             .with_algorithm(algorithm)
-    }
-
-    /// Where the probability of a key slice is shown: on an outline of its evidence, so that it does not cover the
-    /// exam's probability at the peak; at the peak where there is no outline.
-    fn anchor(&self, key_slice: &KeySlice) -> Place {
-        let vertices = key_slice.outlines.iter().flatten();
-        match vertices.max_by(|a, b| a[1].total_cmp(&b[1])) {
-            Some([column, row]) => {
-                let point = VoxelPoint { column: *column, row: *row, slice: key_slice.slice as f64 };
-                Place::new(self.header, &self.context.volume.geometry, point, key_slice.slice)
-            }
-            None => self.peak(key_slice),
-        }
-    }
-
-    fn peak(&self, key_slice: &KeySlice) -> Place {
-        Place::new(self.header, &self.context.volume.geometry, key_slice.peak, key_slice.slice)
     }
 }
 

@@ -22,7 +22,7 @@ use crate::engine::report::ResultKind;
 pub(super) fn build(context: &Context, header: &Header, segmentation: Option<&ObjectIdentity>) -> Document {
     let identity = header.identity(ResultKind::Sr, uids::COMPREHENSIVE3_DSR_STORAGE);
     let root = measurement_report::content(context, header, segmentation);
-    let data_set = document(context, header, &identity, "PE analysis report")
+    let data_set = document(context, header, &identity, "PE analysis")
         .with_items(
             tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE,
             vec![header.evidence(&header.sources(), segmentation)],
@@ -72,4 +72,5 @@ impl SrDocument for DataSet {
 }
 
 pub(super) use content::{ContentItem, Relationship};
+pub(super) use measurement_group::on_image;
 pub(super) use observation_context::{device_observer, language};

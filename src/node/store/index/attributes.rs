@@ -7,7 +7,7 @@ use dicom_object::Tag;
 use dicom_object::mem::InMemElement;
 
 use super::query::Level;
-use super::text::Reading;
+use super::text::unpadded;
 use crate::dicom::elements::{DataSet, text};
 
 /// Attributes of the patient and the study (PS3.3 C.7.1, C.7.2).
@@ -166,10 +166,9 @@ pub(super) struct IndexedAttributes {
 impl IndexedAttributes {
     /// Sorts the attributes of a header into levels; bulk data, private, overlong and unwritable ones are left out.
     pub(super) fn of(header: &DataSet) -> Self {
-        let reading = Reading::of(header);
         let [mut study, mut series, mut instance] = [(); 3].map(|()| JsonObject::new());
         for element in header {
-            if let Some(json) = json(&reading.element(element)) {
+            if let Some(json) = json(&unpadded(element)) {
                 let object = match level_of(element.tag()) {
                     Level::Study => &mut study,
                     Level::Series => &mut series,

@@ -17,7 +17,7 @@ use dicom_object::{FileDicomObject, FileMetaTableBuilder, InMemDicomObject};
 use reqwest::{Client, RequestBuilder, Response};
 use tokio::sync::watch;
 
-use super::{DestinationEntry, Services, router};
+use super::{DestinationEntry, Services, Viewer, router};
 use crate::config::{Config, DestinationKind, StorageConfig};
 use crate::dicom::{SeriesId, Uid};
 use crate::engine::pipeline::testing;
@@ -103,6 +103,7 @@ impl Node {
                 address: "pacs.example:104".to_owned(),
                 attempts: 10,
             }],
+            viewer: Viewer::open(&config.viewer.directory).expect("viewer"),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("port");
         let address = listener.local_addr().expect("address");

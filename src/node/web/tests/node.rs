@@ -239,6 +239,38 @@ async fn the_dashboard_shows_studies_without_names() {
 }
 
 #[tokio::test]
+async fn a_viewer_is_served_with_its_own_settings_and_its_addresses_lead_to_its_page() {
+    let folder = tempfile::tempdir().expect("folder");
+    let script = "app.bundle.0f6159c501addfe9.js";
+    for (name, text) in [("index.html", "<script src=\"/app.js\">"), (script, "r.p=\"/\""), ("app-config.js", "other")]
+    {
+        std::fs::write(folder.path().join(name), text).expect("file");
+    }
+    let node = Node::with(&[&format!("viewer.directory={:?}", folder.path())]).await;
+    let get = |path: &'static str| node.get(path).send();
+    let page = get("/viewer?StudyInstanceUIDs=1.2.3").await.expect("answer");
+    assert_eq!(page.url().path(), "/viewer/viewer");
+    assert_eq!(page.url().query(), Some("StudyInstanceUIDs=1.2.3"));
+    assert_eq!(
+        (page.headers()["content-type"].as_bytes(), page.headers()["cache-control"].as_bytes()),
+        (&b"text/html"[..], &b"public, no-cache"[..])
+    );
+    assert!(page.headers()["content-security-policy"].to_str().expect("text").contains("worker-src"));
+    assert_eq!(page.text().await.expect("text"), "<script src=\"/viewer/app.js\">");
+    let settings = get("/viewer/app-config.js").await.expect("answer").text().await.expect("text");
+    assert!(settings.contains("const VIEWER = '/viewer'"), "{settings}");
+    let bundle = get("/viewer/app.bundle.0f6159c501addfe9.js").await.expect("answer");
+    assert!(bundle.headers()["cache-control"].to_str().expect("text").contains("immutable"));
+    let tag = bundle.headers()["etag"].clone();
+    assert_eq!(bundle.text().await.expect("text"), "r.p=\"/viewer/\"");
+    let again = node.get("/viewer/app.bundle.0f6159c501addfe9.js").header("If-None-Match", tag).send().await;
+    assert_eq!(again.expect("answer").status(), 304);
+    assert_eq!(get("/viewer/missing.js").await.expect("answer").status(), 404);
+    assert_eq!(get("/viewer/..%2Findex.html").await.expect("answer").status(), 404);
+    assert_eq!(Node::open().await.get("/viewer/").send().await.expect("answer").status(), 404, "off by default");
+}
+
+#[tokio::test]
 async fn every_answer_is_secured_and_errors_say_what_to_do() {
     let node = Node::open().await;
     let answer = node.get("/nowhere").send().await.expect("answer");
