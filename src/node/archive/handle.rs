@@ -112,6 +112,7 @@ impl Archive {
             sop_class_uid: instance.sop_class_uid,
             transfer_syntax_uid: instance.transfer_syntax_uid,
             sha256: instance.sha256,
+            received_at: instance.received_at,
         });
         Ok(stored.collect())
     }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
+
 use crate::dicom::Uid;
 
 /// A stored instance, as the index knows it, with its file.
@@ -19,6 +21,8 @@ pub struct StoredInstance {
     pub transfer_syntax_uid: Uid,
     /// SHA-256 of the data set's bytes, lower-case hexadecimal.
     pub sha256: String,
+    /// When it came.
+    pub received_at: Timestamp,
     /// The file on disk (DICOM Part 10).
     pub path: PathBuf,
 }

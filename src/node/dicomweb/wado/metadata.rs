@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::super::body;
 use super::super::json::{self, BulkData};
 use super::super::request::Request;
+use super::super::validators::Validators;
 use super::Wado;
 use crate::dicom::bounded::{self, Limits, ReadError};
 use crate::node::archive::StoredInstance;
@@ -23,6 +24,10 @@ pub(in super::super) async fn retrieve(State(wado): State<Wado>, request: Reques
         return Err(Problem::NotAcceptable("metadata is given as application/dicom+json only".to_owned()));
     }
     let instances = wado.instances(&request.address).await?;
+    let validators = Validators::of(&instances, &request, OFFERED[0]);
+    if let Some(unchanged) = validators.unchanged(&request) {
+        return Ok(unchanged);
+    }
     let (base, limits) = (request.base, wado.limits);
     // The first object is read before the status is sent: if it cannot be read, the answer is an error.
     let (first, instances, base) = super::blocking(move || {
@@ -40,7 +45,7 @@ pub(in super::super) async fn retrieve(State(wado): State<Wado>, request: Reques
         }
         sink.write_all(b"]")
     });
-    Ok(([(header::CONTENT_TYPE, OFFERED[0])], body).into_response())
+    Ok(validators.mark(([(header::CONTENT_TYPE, OFFERED[0])], body).into_response()))
 }
 
 /// An archived object up to its Pixel Data, with a reference to that. What follows it (signatures, padding, private

@@ -1,6 +1,8 @@
 //! The HTTP interface over a real archive, through real connections.
 
 mod node;
+mod pictures;
+mod representations;
 mod retrieving;
 mod searching;
 mod storing;
@@ -17,7 +19,7 @@ use tokio::sync::watch;
 
 use super::{DestinationEntry, Services, router};
 use crate::config::{Config, DestinationKind, StorageConfig};
-use crate::dicom::{SeriesId, Uid};
+use crate::dicom::{SeriesId, Uid, bounded};
 use crate::engine::pipeline::testing;
 use crate::node::archive::{Archive, Stored};
 use crate::node::arrivals::{Feed, StoreEvents};
