@@ -63,7 +63,7 @@ enum CompositionError {
     #[error("transfer syntax {0} is not known")]
     TransferSyntax(String),
     #[error("writing the data set: {0}")]
-    Write(#[from] dicom_object::WriteError),
+    Write(Box<dicom_object::WriteError>),
 }
 
 impl CompositionError {
@@ -127,7 +127,7 @@ impl Composition {
             .get(&transfer_syntax_uid)
             .ok_or_else(|| CompositionError::TransferSyntax(transfer_syntax_uid.clone()))?;
         let mut bytes = Vec::new();
-        data_set.write_dataset_with_ts(&mut bytes, syntax)?;
+        data_set.write_dataset_with_ts(&mut bytes, syntax).map_err(|error| CompositionError::Write(Box::new(error)))?;
         Ok(Composed { transfer_syntax_uid, data_set: bytes.into() })
     }
 
