@@ -50,4 +50,15 @@ mod tests {
         }
         assert!(!is_accepted(uids::JPEG_EXTENDED12_BIT) && !is_accepted("1.2.3"));
     }
+
+    #[test]
+    fn the_documentation_lists_what_is_accepted() {
+        let page = include_str!("../../docs/dicom.md");
+        let listed = |uid: &&str| page.contains(&format!("| {uid} |"));
+        assert_eq!(ACCEPTED.iter().find(|uid| !listed(uid)), None);
+        assert_eq!(
+            page.lines().filter(|line| line.ends_with(" |") && line.contains("| 1.2.840.10008.1.2")).count(),
+            17
+        );
+    }
 }

@@ -165,20 +165,57 @@ fn padding_and_what_follows_pixel_data_do_no_harm() {
     }
 }
 
+/// An element in implicit VR little endian.
+fn implicit(group: u16, element: u16, value: &[u8]) -> Vec<u8> {
+    let length = (value.len() as u32).to_le_bytes();
+    [&group.to_le_bytes()[..], &element.to_le_bytes(), &length, value].concat()
+}
+
+/// Items of undefined length, and the delimiter of their sequence.
+fn undefined_items(items: &[Vec<u8>]) -> Vec<u8> {
+    let item = |content: &Vec<u8>| {
+        [&[0xFE, 0xFF, 0, 0xE0, 255, 255, 255, 255], &content[..], &[0xFE, 0xFF, 0x0D, 0xE0, 0, 0, 0, 0]].concat()
+    };
+    [items.iter().flat_map(item).collect(), vec![0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0]].concat()
+}
+
+/// PS3.5 6.2.2: implicit VR little endian inside, whatever the transfer syntax is.
 #[test]
-fn a_sequence_of_unknown_representation_is_left_out_and_the_rest_is_read() {
-    let unknown = [
-        explicit(0x0009, 0x1001, "UN", u32::MAX, &[]),
-        vec![0xFE, 0xFF, 0, 0xE0, 255, 255, 255, 255],
-        [vec![0x08, 0, 0x04, 0x01, 4, 0, 0, 0], b"text".to_vec()].concat(),
-        vec![0xFE, 0xFF, 0x0D, 0xE0, 0, 0, 0, 0, 0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0],
-    ]
-    .concat();
-    let uid = explicit(0x0008, 0x0018, "UI", 4, b"1.2\0");
-    let number = explicit(0x0020, 0x0013, "IS", 2, b"7 ");
-    let parsed = explicit_data_set(&[uid, unknown, number].concat()).expect("readable");
+fn a_sequence_of_unknown_representation_is_read_wherever_it_lies() {
+    let inner = undefined_items(&[implicit(0x0008, 0x0104, b"inner ")]);
+    let nested = [&[0x40, 0, 0x43, 0xA0, 255, 255, 255, 255], &inner[..]].concat();
+    let item = [implicit(0x0008, 0x0100, b"T-1 "), implicit(0x0010, 0x0010, b"M\xFCller^A"), nested].concat();
+    let unknown = [explicit(0x0009, 0x1001, "UN", u32::MAX, &[]), undefined_items(&[item.clone(), item])].concat();
+    // The same within a sequence of known representation, between elements in explicit VR.
+    let around =
+        [explicit(0x0008, 0x0100, "SH", 4, b"T-2 "), unknown.clone(), explicit(0x0020, 0x0013, "IS", 2, b"9 ")];
+    let known = [explicit(0x0040, 0x0275, "SQ", u32::MAX, &[]), undefined_items(&[around.concat()])].concat();
+    let bytes = [
+        explicit(0x0008, 0x0005, "CS", 10, b"ISO_IR 100"),
+        explicit(0x0008, 0x0018, "UI", 4, b"1.2\0"),
+        unknown,
+        explicit(0x0020, 0x0013, "IS", 2, b"7 "),
+        known,
+    ];
+    let parsed = explicit_data_set(&bytes.concat()).expect("readable");
     assert_eq!(elements::integer(&parsed, tags::INSTANCE_NUMBER), Some(7));
-    assert_eq!(parsed.iter().count(), 2);
+    assert_eq!(parsed.iter().count(), 5);
+    let [outer] = elements::items(&parsed, tags::REQUEST_ATTRIBUTES_SEQUENCE) else { panic!("one item") };
+    assert_eq!(elements::integer(outer, tags::INSTANCE_NUMBER), Some(9));
+    assert_eq!(elements::text(outer, tags::CODE_VALUE).as_deref(), Some("T-2"));
+    for around in [&parsed, outer] {
+        let unknown = around.get(Tag(0x0009, 0x1001)).expect("kept");
+        assert_eq!(unknown.vr(), VR::SQ);
+        let items = unknown.items().expect("items");
+        assert_eq!(items.len(), 2);
+        for item in items {
+            assert_eq!(elements::text(item, tags::CODE_VALUE).as_deref(), Some("T-1"));
+            assert_eq!(elements::text(item, tags::PATIENT_NAME).as_deref(), Some("Müller^A"));
+            assert!(item.get(tags::SPECIFIC_CHARACTER_SET).is_none());
+            let [inner] = elements::items(item, tags::CONCEPT_NAME_CODE_SEQUENCE) else { panic!("one item") };
+            assert_eq!(elements::text(inner, tags::CODE_MEANING).as_deref(), Some("inner"));
+        }
+    }
 }
 
 #[test]

@@ -149,6 +149,7 @@ impl Archive {
             sha256: instance.sha256,
             blob: instance.blob,
             is_result: instance.is_result,
+            received_at: instance.received_at,
         });
         Ok(stored.collect())
     }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
+
 use crate::dicom::Uid;
 use crate::node::store::BlobName;
 
@@ -24,6 +26,8 @@ pub struct StoredInstance {
     pub blob: BlobName,
     /// It is a result of this node.
     pub is_result: bool,
+    /// When it came.
+    pub received_at: Timestamp,
     /// The file on disk (DICOM Part 10).
     pub path: PathBuf,
 }

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use tokio::runtime::Handle;
@@ -104,25 +106,76 @@ impl Multipart {
         format!("multipart/related; type=\"{}\"; boundary=\"{}\"", self.payload, self.boundary)
     }
 
-    /// Ends the part before, if there is one, and begins the next. Its content follows.
+    /// Ends the part before, if there is one, and begins the next. Its content follows. A transfer syntax is named for what
+    /// has one.
     pub(super) fn begin_part(
         &self,
         sink: &mut impl Write,
         transfer_syntax_uid: &str,
         location: &str,
     ) -> io::Result<()> {
-        let Self { boundary, payload } = self;
-        write!(sink, "\r\n--{boundary}\r\nContent-Type: {payload}")?;
-        if !transfer_syntax_uid.is_empty() {
-            write!(sink, "; transfer-syntax={transfer_syntax_uid}")?;
-        }
-        write!(sink, "\r\nContent-Location: {location}\r\n\r\n")
+        sink.write_all(self.head(transfer_syntax_uid, location).as_bytes())
     }
 
     /// Ends the body.
     pub(super) fn end(&self, sink: &mut impl Write) -> io::Result<()> {
-        write!(sink, "\r\n--{}--\r\n", self.boundary)
+        sink.write_all(self.tail().as_bytes())
     }
+
+    fn head(&self, transfer_syntax_uid: &str, location: &str) -> String {
+        let Self { boundary, payload } = self;
+        let syntax = match transfer_syntax_uid {
+            "" => String::new(),
+            uid => format!("; transfer-syntax={uid}"),
+        };
+        format!("\r\n--{boundary}\r\nContent-Type: {payload}{syntax}\r\nContent-Location: {location}\r\n\r\n")
+    }
+
+    fn tail(&self) -> String {
+        format!("\r\n--{}--\r\n", self.boundary)
+    }
+}
+
+/// A part of an answer, before it is written.
+pub(super) struct Part<C> {
+    /// Empty for what has none.
+    pub(super) transfer_syntax_uid: String,
+    pub(super) location: String,
+    /// Bytes of the content, where they are known before it is written.
+    pub(super) length: Option<u64>,
+    pub(super) content: C,
+}
+
+/// A `multipart/related` answer of parts that are known, with a Content-Length where all of theirs are. `write` writes the
+/// content of one.
+pub(super) fn parts<C: Send + 'static>(
+    payload: &'static str,
+    parts: Vec<Part<C>>,
+    mut write: impl FnMut(C, &mut Sink) -> io::Result<()> + Send + 'static,
+) -> Response {
+    let multipart = Multipart::new(payload);
+    let content_type = [(header::CONTENT_TYPE, multipart.content_type())];
+    let lengths = parts.iter().map(|part| {
+        let head = multipart.head(&part.transfer_syntax_uid, &part.location);
+        Some(head.len() as u64 + part.length?)
+    });
+    let length = lengths.sum::<Option<u64>>().map(|length| length + multipart.tail().len() as u64);
+    let body = written(move |sink| {
+        for part in parts {
+            multipart.begin_part(sink, &part.transfer_syntax_uid, &part.location)?;
+            write(part.content, sink)?;
+        }
+        multipart.end(sink)
+    });
+    with_length((content_type, body).into_response(), length)
+}
+
+/// An answer with a Content-Length, where it is known.
+pub(super) fn with_length(mut response: Response, length: Option<u64>) -> Response {
+    if let Some(length) = length {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
+    response
 }
 
 #[cfg(test)]

@@ -74,10 +74,8 @@ fn element(element: &InMemElement, bulk_data: BulkData<'_>, path: &str) -> Value
             .collect();
         return with_values(vr, items);
     }
-    let binary = matches!(vr, VR::OB | VR::OD | VR::OF | VR::OL | VR::OV | VR::OW | VR::UN);
     if let BulkData::At(url) = bulk_data
-        && binary
-        && element.value().primitive().is_none_or(|value| value.calculate_byte_len() > INLINE_BYTES)
+        && is_bulk(element)
     {
         return reference(vr, url, path);
     }
@@ -85,6 +83,13 @@ fn element(element: &InMemElement, bulk_data: BulkData<'_>, path: &str) -> Value
     let mut value = dicom_json::to_value(element).unwrap_or_else(|_| json!({ "vr": vr.to_string() }));
     let Some(values) = value.get_mut("Value").and_then(Value::as_array_mut).map(std::mem::take) else { return value };
     with_values(vr, values.into_iter().map(|value| tidy(vr, value)).collect())
+}
+
+/// True for a large binary value, which metadata refers to.
+pub(super) fn is_bulk(element: &InMemElement) -> bool {
+    let binary = matches!(element.vr(), VR::OB | VR::OD | VR::OF | VR::OL | VR::OV | VR::OW | VR::UN);
+    let large = || element.value().primitive().is_none_or(|value| value.calculate_byte_len() > INLINE_BYTES);
+    binary && element.value().items().is_none() && large()
 }
 
 fn reference(vr: VR, url: &str, path: &str) -> Value {

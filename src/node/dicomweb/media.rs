@@ -2,6 +2,8 @@
 //! read as clients write them: quoted or bare values (`type=application/dicom`, `transfer-syntax=*`), in any case,
 //! with unknown parameters.
 
+use dicom_dictionary_std::uids;
+
 /// A media type with its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MediaType {
@@ -84,6 +86,34 @@ impl Accept {
     pub(crate) fn takes(&self, offered: &[&str]) -> bool {
         self.first(|wanted| offered.iter().any(|offer| covers(&wanted.payload(), offer)).then_some(())).is_some()
     }
+}
+
+/// Transfer syntaxes of compressed frames and their media types; the first of a type is meant where none is named
+/// ([PS3.18 Table 8.7.3-5](https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_8.7.3.3.2.html)).
+const FRAMES: [(&str, &str); 12] = [
+    (uids::JPEG_LOSSLESS_SV1, "image/jpeg"),
+    (uids::JPEG_LOSSLESS, "image/jpeg"),
+    (uids::JPEG_BASELINE8_BIT, "image/jpeg"),
+    (uids::JPEG_EXTENDED12_BIT, "image/jpeg"),
+    (uids::RLE_LOSSLESS, "image/dicom-rle"),
+    (uids::JPEGLS_LOSSLESS, "image/jls"),
+    (uids::JPEGLS_NEAR_LOSSLESS, "image/jls"),
+    (uids::JPEG2000_LOSSLESS, "image/jp2"),
+    (uids::JPEG2000, "image/jp2"),
+    (uids::HTJ2K_LOSSLESS, "image/jphc"),
+    (uids::HTJ2K_LOSSLESS_RPCL, "image/jphc"),
+    (uids::HTJ2K, "image/jphc"),
+];
+
+/// The media type of frames in a transfer syntax, where the standard has one.
+pub(crate) fn frame_media_type(transfer_syntax_uid: &str) -> Option<&'static str> {
+    FRAMES.iter().find(|(known, _)| *known == transfer_syntax_uid).map(|(_, media_type)| *media_type)
+}
+
+/// The transfer syntax of frames of this media type: the one that it names, or the type's default.
+pub(crate) fn frame_transfer_syntax(media_type: &MediaType) -> Option<&str> {
+    let default = || FRAMES.iter().find(|(_, known)| *known == media_type.essence).map(|(uid, _)| *uid);
+    media_type.parameter("transfer-syntax").or_else(default)
 }
 
 /// True if `range` (`a/b`, `a/*` or `*/*`) covers `essence`.

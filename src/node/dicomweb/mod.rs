@@ -11,6 +11,7 @@ mod notation;
 mod qido;
 mod request;
 mod stow;
+mod validators;
 mod wado;
 mod xml;
 
@@ -26,7 +27,7 @@ pub(crate) use self::request::ROOT;
 use self::request::Request;
 use self::stow::Stow;
 use self::wado::Wado;
-use self::wado::rendered::Size;
+use self::wado::all_bulk_data::Extent;
 use crate::dicom::bounded::Limits;
 use crate::node::archive::{Archive, Level};
 use crate::node::arrivals::StoreEvents;
@@ -58,10 +59,18 @@ pub(crate) fn router(archive: Archive, limits: Limits, events: Arc<dyn StoreEven
             qido::search(&service.archive, level, &request).await
         })
     };
-    let rendered = |size| {
+    let bulk_data = |extent| {
         get(move |State(wado): State<Wado>, request: Request| async move {
-            wado::rendered::retrieve(&wado, &request, size).await
+            wado::all_bulk_data::retrieve(&wado, &request, extent).await
         })
+    };
+    let rendered = || {
+        get(|State(wado): State<Wado>, request: Request| async move { wado::rendered::retrieve(&wado, &request).await })
+    };
+    let thumbnail = || {
+        get(
+            |State(wado): State<Wado>, request: Request| async move { wado::rendered::thumbnail(&wado, &request).await },
+        )
     };
     let mut router = Router::new()
         .route("/", options(capabilities::retrieve))
@@ -75,14 +84,17 @@ pub(crate) fn router(archive: Archive, limits: Limits, events: Arc<dyn StoreEven
         .route(series, get(wado::objects::retrieve))
         .route(instance, get(wado::objects::retrieve))
         .route(&format!("{instance}/frames/{{list}}"), get(wado::frames::retrieve))
-        .route(&format!("{instance}/frames/{{list}}/rendered"), rendered(Size::Full))
-        .route(&format!("{instance}/frames/{{list}}/thumbnail"), rendered(Size::Thumbnail))
-        .route(&format!("{instance}/rendered"), rendered(Size::Full))
+        .route(&format!("{instance}/frames/{{list}}/rendered"), rendered())
+        .route(&format!("{instance}/frames/{{list}}/thumbnail"), thumbnail())
+        .route("/wado", get(wado::uri::retrieve))
         .route(&format!("{instance}/bulkdata/{{*path}}"), get(wado::bulk_data::retrieve));
     for level in [study, series, instance] {
         router = router
             .route(&format!("{level}/metadata"), get(wado::metadata::retrieve))
-            .route(&format!("{level}/thumbnail"), rendered(Size::Thumbnail));
+            .route(&format!("{level}/rendered"), rendered())
+            .route(&format!("{level}/thumbnail"), thumbnail())
+            .route(&format!("{level}/bulkdata"), bulk_data(Extent::All))
+            .route(&format!("{level}/pixeldata"), bulk_data(Extent::Pixels));
     }
     router.with_state(Service { archive, stow, wado })
 }

@@ -39,12 +39,21 @@ pub(crate) enum MultipartError {
 /// What comes next in a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// A part begins; its Content-Type, if it has one that can be read.
-    Part(Option<MediaType>),
+    /// A part begins.
+    Part(PartHeaders),
     /// Content of the part.
     Content(Bytes),
     /// The part is complete.
     EndOfPart,
+}
+
+/// What the headers of a part say, as far as it is needed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct PartHeaders {
+    /// Content-Type, if there is one that can be read.
+    pub(crate) media_type: Option<MediaType>,
+    /// Content-Location: what refers to the part.
+    pub(crate) location: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,23 +228,27 @@ impl Parser {
             return Err(MultipartError::Parts);
         }
         self.carriage_returns = line_feed == end + 2;
-        let part_type = content_type(&self.buffer[..end]);
+        let headers = PartHeaders::read(&self.buffer[..end]);
         self.buffer.advance(line_feed);
         self.state = State::StartOfContent;
-        Ok(Some(Event::Part(part_type)))
+        Ok(Some(Event::Part(headers)))
     }
 }
 
-/// The Content-Type among header lines; other headers carry nothing that is needed.
-fn content_type(headers: &[u8]) -> Option<MediaType> {
-    let text = String::from_utf8_lossy(headers);
-    // A line that begins with white space continues the one before it (RFC 5322 2.2.3).
-    let unfolded = text.replace("\r\n", "\n").replace("\n ", " ").replace("\n\t", " ");
-    unfolded
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.trim().eq_ignore_ascii_case("content-type"))
-        .and_then(|(_, value)| MediaType::parse(value))
+impl PartHeaders {
+    fn read(lines: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(lines);
+        // A line that begins with white space continues the one before it (RFC 5322 2.2.3).
+        let unfolded = text.replace("\r\n", "\n").replace("\n ", " ").replace("\n\t", " ");
+        let value = |wanted: &str| {
+            let mut headers = unfolded.lines().filter_map(|line| line.split_once(':'));
+            headers.find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim().to_owned())
+        };
+        Self {
+            media_type: value("content-type").and_then(|value| MediaType::parse(&value)),
+            location: value("content-location"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -251,7 +264,7 @@ mod tests {
             parser.push(piece);
             while let Some(event) = parser.event()? {
                 match event {
-                    Event::Part(media_type) => parts.push((media_type.map(|known| known.essence), Vec::new())),
+                    Event::Part(headers) => parts.push((headers.media_type.map(|known| known.essence), Vec::new())),
                     Event::Content(content) => parts.last_mut().expect("a part").1.extend_from_slice(&content),
                     Event::EndOfPart => complete += 1,
                 }

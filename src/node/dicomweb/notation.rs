@@ -46,6 +46,14 @@ impl Notation {
         }
     }
 
+    /// The media type of one data set.
+    pub(super) fn media_type(&self) -> &'static str {
+        match self {
+            Self::Json => DICOM_JSON,
+            Self::Xml(_) => DICOM_XML,
+        }
+    }
+
     /// The Content-Type of the answer.
     pub(super) fn content_type(&self) -> String {
         match self {

@@ -40,6 +40,9 @@ pub(crate) enum Problem {
     /// The request's content is of a kind that is not accepted.
     #[error("{0}")]
     UnsupportedMediaType(String),
+    /// The request's content is encoded in a way that is not accepted.
+    #[error("{0}")]
+    UnsupportedCoding(String),
     /// The requested range lies outside the content, which has this many bytes.
     #[error("the range lies outside the {0} bytes that there are")]
     RangeNotSatisfiable(u64),
@@ -66,7 +69,7 @@ impl Problem {
             Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
             Self::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedMediaType(_) | Self::UnsupportedCoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RangeNotSatisfiable(_) => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
@@ -85,7 +88,8 @@ impl Problem {
             Self::NotAcceptable(_) => "Ask for another media type or transfer syntax in the Accept header.",
             Self::Timeout(_) => "Check the connection and send the request again.",
             Self::TooLarge(_) => "Send less at a time.",
-            Self::UnsupportedMediaType(_) => "Send multipart/related; type=\"application/dicom\", not compressed.",
+            Self::UnsupportedMediaType(_) => "Send multipart/related; type=\"application/dicom\".",
+            Self::UnsupportedCoding(_) => "Send the content as it is, or compressed by gzip.",
             Self::RangeNotSatisfiable(_) => "Ask for a range inside the content.",
             Self::Overloaded(_) => "Wait as long as Retry-After says and send the request again.",
             Self::Full(_) => "Free space where the archive lies, then send the request again.",
@@ -122,6 +126,9 @@ impl IntoResponse for Problem {
         match self {
             Self::Overloaded(_) => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+            }
+            Self::UnsupportedCoding(_) => {
+                headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
             }
             Self::RangeNotSatisfiable(length) => {
                 if let Ok(value) = HeaderValue::try_from(format!("bytes */{length}")) {

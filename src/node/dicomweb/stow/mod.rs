@@ -1,6 +1,9 @@
 //! STOW-RS: storing objects
 //! ([PS3.18 10.5](https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_10.5.html)).
 
+mod coding;
+mod composition;
+mod envelope;
 mod outcome;
 mod pace;
 mod upload;
@@ -15,19 +18,17 @@ use axum::response::IntoResponse;
 use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 
+use self::coding::{Coding, Gzip};
+use self::envelope::{DICOM_JSON, Envelope};
 use self::outcome::PartOutcome;
 use self::pace::{PACE, paced};
 use self::upload::{Intake, Upload};
-use super::media::{Accept, MULTIPART_RELATED, MediaType};
 use super::multipart::{MultipartError, Parser};
 use super::request::Request;
 use crate::dicom::bounded::Limits;
 use crate::node::archive::Archive;
 use crate::node::arrivals::StoreEvents;
 use crate::node::http::{HttpResult, Problem};
-
-/// The media type of DICOM JSON.
-const DICOM_JSON: &str = "application/dicom+json";
 
 /// The service.
 #[derive(Clone)]
@@ -46,12 +47,14 @@ impl Stow {
 
     /// Serves one request from `address`.
     pub(super) async fn store(&self, request: &Request, address: SocketAddr, body: Body) -> HttpResult {
-        let parser = Parser::new(&boundary(request)?).map_err(|error| Problem::BadRequest(error.to_string()))?;
+        let Envelope { form, boundary } = Envelope::of(request)?;
+        let coding = Coding::of(request, self.intake.object_bytes())?;
+        let parser = Parser::new(&boundary).map_err(|error| Problem::BadRequest(error.to_string()))?;
         let _permit = self.uploads.try_acquire().map_err(|_| {
             Problem::Overloaded(format!("{} uploads are being received, as many as http.maximum_uploads", self.maximum))
         })?;
-        let mut upload = Upload::new(self.intake.clone(), parser, request.address.study.clone(), address);
-        let received = receive(&mut upload, body).await;
+        let mut upload = Upload::new(self.intake.clone(), form, parser, request.address.study.clone(), address);
+        let received = receive(&mut upload, coding, body).await;
         let (mut outcomes, complete) = upload.finish().await;
         let stored = outcomes.iter().any(PartOutcome::is_stored);
         match received.and(complete.map_err(|error| Problem::BadRequest(error.to_string()))) {
@@ -71,41 +74,37 @@ impl Stow {
     }
 }
 
-async fn receive(upload: &mut Upload, body: Body) -> Result<(), Problem> {
+async fn receive(upload: &mut Upload, mut coding: Coding, body: Body) -> Result<(), Problem> {
     let mut pieces = pin!(paced(body.into_data_stream(), PACE));
     while let Some(piece) = pieces.next().await {
-        match upload.push(&piece?).await {
-            Ok(()) => {}
-            Err(error @ MultipartError::Parts) => {
+        let taken = match &mut coding {
+            Coding::Identity => push(upload, &piece?).await,
+            Coding::Gzip(gzip) => expand(upload, gzip, &piece?).await,
+        };
+        if let Err(problem) = taken {
+            if matches!(problem, Problem::TooLarge(_)) {
                 // Clients read the answer, which says what is stored, only when they have sent everything.
                 while let Some(Ok(_)) = pieces.next().await {}
-                return Err(Problem::TooLarge(error.to_string()));
             }
-            Err(error) => return Err(Problem::BadRequest(error.to_string())),
+            return Err(problem);
         }
+    }
+    match &mut coding {
+        Coding::Identity => Ok(()),
+        Coding::Gzip(gzip) => push(upload, &gzip.finish()?).await,
+    }
+}
+
+async fn expand(upload: &mut Upload, gzip: &mut Gzip, bytes: &[u8]) -> Result<(), Problem> {
+    for piece in Gzip::pieces(bytes) {
+        push(upload, &gzip.expand(piece)?).await?;
     }
     Ok(())
 }
 
-/// The boundary of a body that is accepted.
-fn boundary(request: &Request) -> Result<String, Problem> {
-    let unsupported = |detail: String| Err(Problem::UnsupportedMediaType(detail));
-    if let Some(coding) =
-        request.header(header::CONTENT_ENCODING).filter(|coding| !coding.eq_ignore_ascii_case("identity"))
-    {
-        return unsupported(format!("Content-Encoding {coding} is not accepted"));
-    }
-    let Some(media_type) = request.header(header::CONTENT_TYPE).and_then(MediaType::parse) else {
-        return unsupported("the request has no Content-Type".to_owned());
-    };
-    if media_type.essence != MULTIPART_RELATED {
-        return unsupported(format!("{} is not accepted", media_type.essence));
-    }
-    if !matches!(media_type.payload().as_str(), "application/dicom" | "*/*") {
-        return unsupported(format!("multipart/related of {} is not accepted", media_type.payload()));
-    }
-    if !Accept::parse(request.header(header::ACCEPT), None).takes(&[DICOM_JSON, "application/json"]) {
-        return Err(Problem::NotAcceptable(format!("the answer is given as {DICOM_JSON} only")));
-    }
-    Ok(media_type.parameter("boundary").unwrap_or_default().to_owned())
+async fn push(upload: &mut Upload, bytes: &[u8]) -> Result<(), Problem> {
+    upload.push(bytes).await.map_err(|error| match error {
+        MultipartError::Parts => Problem::TooLarge(error.to_string()),
+        error => Problem::BadRequest(error.to_string()),
+    })
 }

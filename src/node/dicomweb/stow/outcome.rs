@@ -23,18 +23,20 @@ pub(super) enum FailureReason {
     TooLarge,
     /// Other uploads use the memory that it needs.
     Overloaded,
-    /// A fault on this side.
-    Processing,
-    /// The file meta information contradicts the data set.
+    /// A fault on this side, which passes or is repaired.
+    Fault,
+    /// The file meta information contradicts the data set, or an identifier is missing.
     Mismatch,
-    /// The object cannot be read, or lacks the identifiers that it is filed by.
+    /// The object cannot be read.
     Unreadable,
-    /// The transfer syntax is unknown.
+    /// The transfer syntax is not accepted.
     TransferSyntax,
     /// The sender may not do this here.
     NotAuthorized,
     /// The SOP Instance UID is that of another object.
     IdentifierTaken,
+    /// The SOP class is not one of storage.
+    SopClass,
     /// The object belongs to another study than the URL names.
     OtherStudy,
 }
@@ -43,13 +45,13 @@ impl FailureReason {
     /// The value of Failure Reason.
     pub(super) fn code(self) -> u16 {
         match self {
-            Self::Full | Self::TooLarge | Self::Overloaded => 0xA700,
-            Self::Processing => 0x0110,
+            Self::Full | Self::TooLarge | Self::Overloaded | Self::Fault => 0xA700,
             Self::Mismatch => 0xA900,
             Self::Unreadable => 0xC000,
             Self::TransferSyntax => 0xC122,
             Self::NotAuthorized => 0x0124,
             Self::IdentifierTaken => 0xC100,
+            Self::SopClass => 0x0122,
             Self::OtherStudy => 0xC409,
         }
     }
@@ -59,7 +61,7 @@ impl From<&ReadError> for FailureReason {
     fn from(error: &ReadError) -> Self {
         match error {
             ReadError::Truncated(_) | ReadError::Hostile(_) | ReadError::Unreadable(_) => Self::Unreadable,
-            ReadError::Io(_) => Self::Processing,
+            ReadError::Io(_) => Self::Fault,
         }
     }
 }
@@ -71,7 +73,9 @@ impl From<&ArchiveError> for FailureReason {
             ArchiveError::Unfit(_) => Self::Mismatch,
             ArchiveError::Forbidden(_) => Self::NotAuthorized,
             ArchiveError::Conflict(_) => Self::IdentifierTaken,
-            _ => Self::Processing,
+            ArchiveError::Disk { .. } | ArchiveError::Record(..) | ArchiveError::Index(_) | ArchiveError::Closed => {
+                Self::Fault
+            }
         }
     }
 }
@@ -82,6 +86,9 @@ pub(super) struct SopIdentity {
     pub(super) sop_class_uid: Option<Uid>,
     pub(super) sop_instance_uid: Option<Uid>,
 }
+
+/// Why an object is not stored, and which one.
+pub(super) type Failure = (FailureReason, SopIdentity);
 
 /// What became of one part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,7 +150,7 @@ fn status(outcomes: &[PartOutcome]) -> StatusCode {
     match stored {
         0 if all(FailureReason::Full) => StatusCode::INSUFFICIENT_STORAGE,
         0 if all(FailureReason::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
-        0 if all(FailureReason::Overloaded) => StatusCode::SERVICE_UNAVAILABLE,
+        0 if all(FailureReason::Overloaded) || all(FailureReason::Fault) => StatusCode::SERVICE_UNAVAILABLE,
         0 => StatusCode::CONFLICT,
         _ if stored < outcomes.len() => StatusCode::ACCEPTED,
         _ => StatusCode::OK,

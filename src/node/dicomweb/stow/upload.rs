@@ -6,17 +6,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dicom_dictionary_std::tags;
-use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 
-use super::outcome::{FailureReason, PartOutcome, SopIdentity};
-use crate::dicom::bounded::{self, Limits};
-use crate::dicom::{Uid, content, elements};
+use super::composition::{Composed, Composition};
+use super::envelope::Form;
+use super::outcome::{Failure, FailureReason, PartOutcome, SopIdentity};
+use crate::dicom::bounded::{self, Limits, ReadError};
+use crate::dicom::sop_class::is_storage_class;
+use crate::dicom::{Uid, content, elements, transfer_syntax};
 use crate::node::archive::{Archive, ArchiveError, InstanceId, Origin, ReceivedInstance, Rights, Stored};
 use crate::node::arrivals::{Feed, StoreEvents};
-use crate::node::dicomweb::media::MediaType;
-use crate::node::dicomweb::multipart::{Event, MultipartError, Parser};
+use crate::node::dicomweb::multipart::{Event, MultipartError, Parser, PartHeaders};
 use crate::node::memory::{Budget, Held};
 use crate::node::queue::RefusalCause;
 use crate::node::telemetry::{self, Interface, Received};
@@ -42,6 +43,11 @@ impl Intake {
         let memory = Budget::new(limits.object_bytes().saturating_add(WAITING_BYTES as u64));
         Self { archive, limits, events, waiting: Arc::new(Semaphore::new(WAITING_BYTES)), memory }
     }
+
+    /// The largest object that is accepted.
+    pub(super) fn object_bytes(&self) -> u64 {
+        self.limits.object_bytes()
+    }
 }
 
 /// An upload in progress.
@@ -52,8 +58,10 @@ pub(super) struct Upload {
     parser: Parser,
     study: Option<Uid>,
     address: SocketAddr,
-    /// The part that is being received, or why it is not kept.
-    part: Option<Result<Held, FailureReason>>,
+    /// The part that is being received, or why it is not kept, and its headers.
+    part: Option<(PartHeaders, Result<Held, FailureReason>)>,
+    /// What objects are made of, where the parts are not objects.
+    composition: Option<Composition>,
     /// Parts seen so far.
     count: usize,
     storing: JoinSet<(usize, Ended)>,
@@ -64,7 +72,7 @@ pub(super) struct Upload {
 
 impl Upload {
     /// An upload of parts separated by the parser's boundary, all of `study` if one is given.
-    pub(super) fn new(intake: Intake, parser: Parser, study: Option<Uid>, address: SocketAddr) -> Self {
+    pub(super) fn new(intake: Intake, form: Form, parser: Parser, study: Option<Uid>, address: SocketAddr) -> Self {
         Self {
             feed: intake.events.begin(),
             intake,
@@ -72,6 +80,7 @@ impl Upload {
             study,
             address,
             part: None,
+            composition: (form == Form::Metadata).then(Composition::default),
             count: 0,
             storing: JoinSet::new(),
             outcomes: Vec::new(),
@@ -84,7 +93,7 @@ impl Upload {
         self.parser.push(bytes);
         while let Some(event) = self.parser.event()? {
             match event {
-                Event::Part(media_type) => self.begin(media_type.as_ref()),
+                Event::Part(headers) => self.begin(headers),
                 Event::Content(content) => self.append(&content),
                 Event::EndOfPart => self.end().await,
             }
@@ -95,56 +104,85 @@ impl Upload {
     /// What became of each part, in the order of the request, and whether the body was complete. A part that was cut
     /// off counts as failed.
     pub(super) async fn finish(mut self) -> (Vec<PartOutcome>, Result<(), MultipartError>) {
+        let complete = self.parser.finish();
         if self.part.take().is_some() {
             self.fail(FailureReason::Unreadable);
+        }
+        if let Some(composition) = self.composition.take().filter(|_| complete.is_ok()) {
+            self.compose(composition).await;
         }
         while let Some(stored) = self.storing.join_next().await {
             self.note(stored);
         }
         self.outcomes.sort_by_key(|(index, _)| *index);
-        (self.outcomes.into_iter().map(|(_, outcome)| outcome).collect(), self.parser.finish())
+        (self.outcomes.into_iter().map(|(_, outcome)| outcome).collect(), complete)
     }
 
-    fn begin(&mut self, media_type: Option<&MediaType>) {
-        let known = media_type.is_none_or(|media_type| {
-            matches!(media_type.essence.as_str(), "application/dicom" | "application/octet-stream")
-        });
+    /// Whatever a part is called, its bytes say whether it is DICOM: clients call it text/plain, too.
+    fn begin(&mut self, headers: PartHeaders) {
         self.count += 1;
-        let mut content = known.then(Held::default).ok_or(FailureReason::Unreadable);
-        if let Ok(held) = &mut content {
-            // If there is no room for that much, the part may still be smaller than the one before.
-            held.reserve(self.expected, &self.intake.memory);
-        }
-        self.part = Some(content);
+        let mut held = Held::default();
+        // If there is no room for that much, the part may still be smaller than the one before.
+        held.reserve(self.expected, &self.intake.memory);
+        self.part = Some((headers, Ok(held)));
     }
 
     /// Takes in more of a part, or drops all of it.
     fn append(&mut self, more: &[u8]) {
-        let Some(Ok(held)) = &mut self.part else { return };
+        let Some((_, content)) = &mut self.part else { return };
+        let Ok(held) = content else { return };
         if (held.len() + more.len()) as u64 > self.intake.limits.object_bytes() {
-            self.part = Some(Err(FailureReason::TooLarge));
+            *content = Err(FailureReason::TooLarge);
         } else if !held.extend(more, &self.intake.memory) {
-            self.part = Some(Err(FailureReason::Overloaded));
+            *content = Err(FailureReason::Overloaded);
         }
     }
 
     async fn end(&mut self) {
-        let (content, memory) = match self.part.take() {
-            Some(Ok(held)) => held.complete(),
-            Some(Err(reason)) => return self.fail(reason),
-            None => return,
+        let Some((headers, content)) = self.part.take() else { return };
+        if let Some(composition) = &mut self.composition {
+            return composition.add(headers, content.map(Held::complete));
+        }
+        let (content, memory) = match content {
+            Ok(held) => held.complete(),
+            Err(reason) => return self.fail(reason),
         };
         self.expected = content.len();
         let permits = content.len().clamp(1, WAITING_BYTES) as u32;
         let Ok(waiting) = Arc::clone(&self.intake.waiting).acquire_many_owned(permits).await else { return };
         let (intake, study, address, index) = (self.intake.clone(), self.study.clone(), self.address, self.count);
         self.storing.spawn(async move {
-            let outcome = store(&intake, study.as_ref(), address, content).await;
+            let reader = intake.clone();
+            let outcome = store(&intake, study.as_ref(), address, content.len(), move || read(&content, &reader)).await;
             drop((waiting, memory));
             (index, outcome)
         });
         while let Some(stored) = self.storing.try_join_next() {
             self.note(stored);
+        }
+    }
+
+    /// Makes objects of what has come, and stores them one after another.
+    async fn compose(&mut self, composition: Composition) {
+        // Metadata as text is small, and large in memory: that of one request at a time is.
+        static COMPOSING: Semaphore = Semaphore::const_new(1);
+        let Ok(_turn) = COMPOSING.acquire().await else { return };
+        let composition = Arc::new(composition);
+        let reader = Arc::clone(&composition);
+        let data_sets = tokio::task::spawn_blocking(move || reader.data_sets()).await;
+        let data_sets = match data_sets.unwrap_or(Err(FailureReason::Unreadable)) {
+            Ok(data_sets) => data_sets,
+            Err(reason) => return self.fail(reason),
+        };
+        for data_set in data_sets {
+            self.count += 1;
+            let (intake, composition) = (self.intake.clone(), Arc::clone(&composition));
+            let read = move || {
+                let Composed { transfer_syntax_uid, data_set } = composition.compose(&data_set)?;
+                checked(data_set, &transfer_syntax_uid, &SopIdentity::default(), &intake)
+            };
+            let outcome = store(&self.intake, self.study.as_ref(), self.address, 0, read).await;
+            self.note(Ok((self.count, outcome)));
         }
     }
 
@@ -160,10 +198,7 @@ impl Upload {
             Ok((index, Err((reason, identity)))) => (index, PartOutcome::Failed { identity, reason }),
             Err(error) => {
                 tracing::error!(%error, "storing an object ended by a fault of this program");
-                (
-                    self.count,
-                    PartOutcome::Failed { identity: SopIdentity::default(), reason: FailureReason::Processing },
-                )
+                (self.count, PartOutcome::Failed { identity: SopIdentity::default(), reason: FailureReason::Fault })
             }
         };
         self.outcomes.push((index, outcome));
@@ -178,14 +213,18 @@ impl Upload {
 
 /// How storing an object ended.
 type Ended = Result<(Stored, PartOutcome), Failure>;
-type Failure = (FailureReason, SopIdentity);
 
-/// Reads and stores one object.
-async fn store(intake: &Intake, study: Option<&Uid>, address: SocketAddr, file: Bytes) -> Ended {
-    let bytes = file.len();
-    let reader = intake.clone();
-    let read = tokio::task::spawn_blocking(move || read(&file, &reader)).await;
-    let ended = match read.unwrap_or(Err((FailureReason::Processing, SopIdentity::default()))) {
+/// Reads and stores one object, which came in so many bytes.
+async fn store(
+    intake: &Intake,
+    study: Option<&Uid>,
+    address: SocketAddr,
+    bytes: usize,
+    read: impl FnOnce() -> Result<Readable, Failure> + Send + 'static,
+) -> Ended {
+    // A parser that panics cannot read the object.
+    let read = tokio::task::spawn_blocking(read).await;
+    let ended = match read.unwrap_or(Err((FailureReason::Unreadable, SopIdentity::default()))) {
         Ok(instance) => file_away(intake, study, address, instance).await,
         Err(failure) => Err(failure),
     };
@@ -207,18 +246,33 @@ struct Readable {
     identity: SopIdentity,
 }
 
-/// Reads a DICOM file and checks it against its own file meta information.
+/// Reads a DICOM file.
 fn read(file: &Bytes, intake: &Intake) -> Result<Readable, Failure> {
     let parts = bounded::split(file).map_err(|error| ((&error).into(), SopIdentity::default()))?;
     let named = SopIdentity { sop_class_uid: parts.sop_class_uid, sop_instance_uid: parts.sop_instance_uid };
+    checked(file.slice_ref(parts.data_set), &parts.transfer_syntax_uid, &named, intake)
+}
+
+/// Checks a data set against what is said of it, and against what C-STORE accepts.
+fn checked(
+    data_set: Bytes,
+    transfer_syntax_uid: &str,
+    named: &SopIdentity,
+    intake: &Intake,
+) -> Result<Readable, Failure> {
     let fail = |reason: FailureReason| (reason, named.clone());
-    let transfer_syntax_uid = Uid::parse(&parts.transfer_syntax_uid).map_err(|_| fail(FailureReason::Unreadable))?;
-    if TransferSyntaxRegistry.get(transfer_syntax_uid.as_str()).is_none() {
+    let note = |error: &ReadError| {
+        intake.archive.note_unreadable(&data_set, transfer_syntax_uid, &intake.limits, error);
+    };
+    if !transfer_syntax::is_accepted(transfer_syntax_uid) {
+        tracing::info!(transfer_syntax_uid, "an object sent by STOW-RS is in a transfer syntax that is not accepted");
+        note(&ReadError::Unreadable(format!("transfer syntax {transfer_syntax_uid} is not accepted")));
         return Err(fail(FailureReason::TransferSyntax));
     }
-    let (header, pixels) = content::read(parts.data_set, transfer_syntax_uid.as_str(), &intake.limits).map_err(|error| {
+    let uid = Uid::parse(transfer_syntax_uid).map_err(|_| fail(FailureReason::Unreadable))?;
+    let (header, pixels) = content::read(&data_set, transfer_syntax_uid, &intake.limits).map_err(|error| {
         tracing::info!(%error, "an object sent by STOW-RS cannot be read");
-        intake.archive.note_unreadable(parts.data_set, transfer_syntax_uid.as_str(), &intake.limits, &error);
+        note(&error);
         fail((&error).into())
     })?;
     let identity = SopIdentity {
@@ -232,15 +286,19 @@ fn read(file: &Bytes, intake: &Intake) -> Result<Readable, Failure> {
         intake.archive.note_refusal(&header, RefusalCause::Contradiction);
         return Err((FailureReason::Mismatch, identity));
     }
-    let data_set = file.slice_ref(parts.data_set);
+    if identity.sop_class_uid.as_ref().is_some_and(|class| !is_storage_class(class.as_str())) {
+        return Err((FailureReason::SopClass, identity));
+    }
     let origin = Origin::Stow { address: String::new() };
-    Ok(Readable { instance: ReceivedInstance { transfer_syntax_uid, data_set, header, pixels, origin, rights: Rights::default() }, identity })
+    let rights = Rights::default();
+    let instance = ReceivedInstance { transfer_syntax_uid: uid, data_set, header, pixels, origin, rights };
+    Ok(Readable { instance, identity })
 }
 
 async fn file_away(intake: &Intake, study: Option<&Uid>, address: SocketAddr, readable: Readable) -> Ended {
     let Readable { mut instance, identity } = readable;
     instance.origin = Origin::Stow { address: address.ip().to_string() };
-    let Ok(id) = InstanceId::of(&instance.header) else { return Err((FailureReason::Unreadable, identity)) };
+    let Ok(id) = InstanceId::of(&instance.header) else { return Err((FailureReason::Mismatch, identity)) };
     if study.is_some_and(|study| *study != id.series.study_instance_uid) {
         intake.archive.note_refusal(&instance.header, RefusalCause::OtherStudy);
         return Err((FailureReason::OtherStudy, identity));

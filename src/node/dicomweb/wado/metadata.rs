@@ -12,6 +12,7 @@ use super::super::body;
 use super::super::json::{self, BulkData};
 use super::super::notation::{Described, Notation};
 use super::super::request::Request;
+use super::super::validators::Validators;
 use super::Wado;
 use crate::dicom::bounded::{self, Limits, ReadError};
 use crate::node::archive::StoredInstance;
@@ -21,6 +22,10 @@ use crate::node::http::HttpResult;
 pub(in super::super) async fn retrieve(State(wado): State<Wado>, request: Request) -> HttpResult {
     let notation = Notation::of(&request.accept())?;
     let instances = wado.instances(&request.address).await?;
+    let validators = Validators::of(&instances, &request, notation.media_type());
+    if let Some(unchanged) = validators.unchanged(&request) {
+        return Ok(unchanged);
+    }
     let (base, limits) = (request.base, wado.limits);
     // The first object is read before the status is sent: if it cannot be read, the answer is an error.
     let (first, instances, base) = super::blocking(move || {
@@ -33,7 +38,7 @@ pub(in super::super) async fn retrieve(State(wado): State<Wado>, request: Reques
         let others = instances[1..].iter().map(|instance| describe(instance, &base, &limits).map_err(io::Error::other));
         notation.try_write_all(sink, iter::once(Ok(first)).chain(others))
     });
-    Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
+    Ok(validators.mark(([(header::CONTENT_TYPE, content_type)], body).into_response()))
 }
 
 /// An archived object up to its Pixel Data, with a reference to that. What follows it (signatures, padding, private

@@ -1,12 +1,15 @@
 //! WADO-RS: retrieving
 //! ([PS3.18 10.4](https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_10.4.html)).
 
+pub(super) mod all_bulk_data;
 pub(super) mod bulk_data;
 pub(super) mod frames;
 pub(super) mod metadata;
 pub(super) mod objects;
-pub(super) mod pixels;
+mod pixels;
 pub(super) mod rendered;
+pub(super) mod uri;
+mod value;
 
 use super::request::Address;
 use crate::dicom::bounded::Limits;

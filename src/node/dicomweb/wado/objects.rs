@@ -9,19 +9,20 @@ use axum::response::IntoResponse;
 use dicom_dictionary_std::uids;
 use dicom_pixeldata::Transcode;
 use dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN;
-use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
 
-use super::super::body::{self, Multipart};
+use super::super::body::{self, Part};
 use super::super::media::covers;
 use super::super::request::Request;
+use super::super::validators::Validators;
 use super::Wado;
-use super::pixels::{self, Object};
-use crate::dicom::bounded::Limits;
+use super::pixels::Object;
+use crate::dicom::bounded::{self, Limits};
+use crate::dicom::transfer_syntax;
 use crate::node::archive::StoredInstance;
 use crate::node::http::{HttpResult, Problem};
 
 /// The media type of DICOM files.
-const DICOM: &str = "application/dicom";
+pub(super) const DICOM: &str = "application/dicom";
 
 /// In which transfer syntax objects are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,37 +58,76 @@ pub(in super::super) async fn retrieve(State(wado): State<Wado>, request: Reques
         }
     });
     let Some((plan, single)) = chosen else { return Err(refusal) };
-    let sendings: Vec<(StoredInstance, Sending)> = instances.into_iter().zip(plan).collect();
-    let limits = wado.limits;
-    // The first object is decoded before the status is sent: if it cannot be decoded, the answer is an error.
-    let mut first = match &sendings[0] {
-        (instance, Sending::Decoded) => {
-            let instance = instance.clone();
-            Some(super::blocking(move || decoded(&instance, &limits)).await?)
-        }
-        (_, Sending::AsStored) => None,
-    };
-    if single {
-        let body = body::written(move |sink| {
-            sendings.iter().try_for_each(|(instance, sending)| send(sink, instance, *sending, first.take(), &limits))
-        });
-        return Ok(([(header::CONTENT_TYPE, DICOM)], body).into_response());
+    let validators = Validators::of(&instances, &request, &format!("{single} {plan:?}"));
+    if let Some(unchanged) = validators.unchanged(&request) {
+        return Ok(unchanged);
     }
-    let multipart = Multipart::new(DICOM);
-    let content_type = multipart.content_type();
-    let base = request.base;
-    let body = body::written(move |sink| {
-        for (instance, sending) in &sendings {
-            let transfer_syntax_uid = match sending {
-                Sending::AsStored => instance.transfer_syntax_uid.as_str(),
-                Sending::Decoded => uids::EXPLICIT_VR_LITTLE_ENDIAN,
-            };
-            multipart.begin_part(sink, transfer_syntax_uid, &super::url(&base, instance))?;
-            send(sink, instance, *sending, first.take(), &limits)?;
-        }
-        multipart.end(sink)
-    });
-    Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
+    let sendings: Vec<(StoredInstance, Sending)> = instances.into_iter().zip(plan).collect();
+    if single {
+        return Ok(validators.mark(whole(&wado, sendings).await?));
+    }
+    let (limits, base) = (wado.limits, request.base);
+    let (parts, mut first) = super::blocking(move || {
+        let first = ready(&sendings[0], &limits)?;
+        let parts: io::Result<Vec<_>> = sendings.into_iter().map(|sending| part(sending, &base)).collect();
+        Ok((parts.map_err(|error| Problem::reading(&error))?, first))
+    })
+    .await?;
+    Ok(validators.mark(body::parts(DICOM, parts, move |sending, sink| send(sink, &sending, first.take(), &limits))))
+}
+
+/// An object as the body of an answer, in a transfer syntax (`*` for its own).
+pub(super) async fn single(
+    wado: &Wado,
+    request: &Request,
+    instance: StoredInstance,
+    transfer_syntax: &str,
+) -> HttpResult {
+    let plan = plan(std::slice::from_ref(&instance), false, Some(transfer_syntax))?;
+    let validators = Validators::of(std::slice::from_ref(&instance), request, &format!("{plan:?}"));
+    match validators.unchanged(request) {
+        Some(unchanged) => Ok(unchanged),
+        None => Ok(validators.mark(whole(wado, vec![(instance, plan[0])]).await?)),
+    }
+}
+
+/// The first object as the body of an answer.
+async fn whole(wado: &Wado, mut sendings: Vec<(StoredInstance, Sending)>) -> HttpResult {
+    let limits = wado.limits;
+    let sending = sendings.swap_remove(0);
+    let (sending, length, first) = super::blocking(move || {
+        let length = length(&sending).map_err(|error| Problem::reading(&error))?;
+        let first = ready(&sending, &limits)?;
+        Ok((sending, length, first))
+    })
+    .await?;
+    let body = body::written(move |sink| send(sink, &sending, first, &limits));
+    Ok(body::with_length(([(header::CONTENT_TYPE, DICOM)], body).into_response(), length))
+}
+
+fn part(sending: (StoredInstance, Sending), base: &str) -> io::Result<Part<(StoredInstance, Sending)>> {
+    let transfer_syntax_uid = match &sending {
+        (instance, Sending::AsStored) => instance.transfer_syntax_uid.to_string(),
+        (_, Sending::Decoded) => uids::EXPLICIT_VR_LITTLE_ENDIAN.to_owned(),
+    };
+    let location = super::url(base, &sending.0);
+    Ok(Part { transfer_syntax_uid, location, length: length(&sending)?, content: sending })
+}
+
+/// Bytes of the file that is sent, where that is the stored one.
+fn length((instance, sending): &(StoredInstance, Sending)) -> io::Result<Option<u64>> {
+    match sending {
+        Sending::AsStored => Ok(Some(std::fs::metadata(&instance.path)?.len())),
+        Sending::Decoded => Ok(None),
+    }
+}
+
+/// An object that is decoded before the status is sent: if it cannot be, the answer is an error.
+fn ready((instance, sending): &(StoredInstance, Sending), limits: &Limits) -> Result<Option<Object>, Problem> {
+    match sending {
+        Sending::Decoded => decoded(instance, limits).map(Some),
+        Sending::AsStored => Ok(None),
+    }
 }
 
 /// How each object is sent under an entry of the Accept header, or why not.
@@ -110,7 +150,7 @@ fn plan(instances: &[StoredInstance], anything: bool, transfer_syntax: Option<&s
         .iter()
         .map(|instance| match (wanted, instance.transfer_syntax_uid.as_str()) {
             (Wanted::Any, _) | (_, uids::EXPLICIT_VR_LITTLE_ENDIAN) => Ok(Sending::AsStored),
-            (_, stored) if decodes(stored) => Ok(Sending::Decoded),
+            (_, stored) if transfer_syntax::decodes(stored) => Ok(Sending::Decoded),
             (_, stored) => Err(Problem::NotAcceptable(format!(
                 "transfer syntax {stored} cannot be decoded here; ask for transfer-syntax=*"
             ))),
@@ -118,16 +158,9 @@ fn plan(instances: &[StoredInstance], anything: bool, transfer_syntax: Option<&s
         .collect()
 }
 
-/// True if pixel data in this transfer syntax can be decoded.
-pub(super) fn decodes(transfer_syntax_uid: &str) -> bool {
-    TransferSyntaxRegistry
-        .get(transfer_syntax_uid)
-        .is_some_and(dicom_transfer_syntax_registry::TransferSyntax::can_decode_all)
-}
-
 /// An object in explicit VR little endian.
 fn decoded(instance: &StoredInstance, limits: &Limits) -> Result<Object, Problem> {
-    let mut object = pixels::read(instance, limits)?;
+    let mut object = bounded::open(&instance.path, limits)?;
     object.transcode(&EXPLICIT_VR_LITTLE_ENDIAN.erased()).map_err(|error| {
         tracing::warn!(%error, sop_instance_uid = %instance.sop_instance_uid, "an object cannot be decoded");
         Problem::NotAcceptable("an object cannot be decoded here; ask for transfer-syntax=*".to_owned())
@@ -138,8 +171,7 @@ fn decoded(instance: &StoredInstance, limits: &Limits) -> Result<Object, Problem
 /// Sends an object; `ready` is the object if it is decoded already.
 fn send(
     sink: &mut impl Write,
-    instance: &StoredInstance,
-    sending: Sending,
+    (instance, sending): &(StoredInstance, Sending),
     ready: Option<Object>,
     limits: &Limits,
 ) -> io::Result<()> {

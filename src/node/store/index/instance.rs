@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::blob_name::BlobName;
 use crate::dicom::content::{ContentDigest, PixelDigest};
@@ -144,6 +145,8 @@ pub struct IndexedInstance {
     pub transfer_syntax_uid: Uid,
     /// SHA-256 of the data set's bytes, lower-case hexadecimal.
     pub sha256: String,
+    /// When it came.
+    pub received_at: Timestamp,
     /// The name of the file with its bytes.
     pub blob: BlobName,
     /// It is a result of this node.

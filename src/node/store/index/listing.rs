@@ -84,7 +84,7 @@ impl Store {
 fn listed(scope: &Scope) -> QueryBuilder<Sqlite> {
     let mut statement = QueryBuilder::new(
         "SELECT i.study_instance_uid, i.series_instance_uid, i.sop_instance_uid, i.sop_class_uid, \
-         i.transfer_syntax_uid, i.sha256, i.blob, i.origin FROM instances i JOIN series e ON \
+         i.transfer_syntax_uid, i.sha256, i.blob, i.origin, i.received_at FROM instances i JOIN series e ON \
          e.study_instance_uid = i.study_instance_uid AND e.series_instance_uid = i.series_instance_uid \
          WHERE i.study_instance_uid = ",
     );
@@ -117,6 +117,7 @@ fn indexed_instance(row: &SqliteRow) -> Result<IndexedInstance, Fault> {
         sop_class_uid: row.uid("sop_class_uid")?,
         transfer_syntax_uid: row.uid("transfer_syntax_uid")?,
         sha256: row.try_get("sha256")?,
+        received_at: row.time("received_at")?,
         blob: row.named("blob")?,
         is_result: row.try_get::<&str, _>("origin")? == Origin::Analysis.to_string(),
     })

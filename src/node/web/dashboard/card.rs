@@ -247,8 +247,8 @@ impl<'a> Card<'a> {
         );
         let text = "Heat map over the most suspicious slice";
         Some(html! {
-            a href=(format!("{instance}?frame=1")) {
-                img.key src=(format!("{instance}?frame=2&viewport=480,480")) alt=(text) loading="lazy" width="480" height="480";
+            a href=(format!("{instance}?frame=1&accept=image/png")) {
+                img.key src=(format!("{instance}?frame=2&viewport=480,480&accept=image/png")) alt=(text) loading="lazy" width="480" height="480";
             }
         })
     }

@@ -3,6 +3,8 @@
 mod addresses;
 mod lists;
 mod node;
+mod pictures;
+mod representations;
 mod retrieving;
 mod searching;
 mod storing;
@@ -19,7 +21,7 @@ use tokio::sync::watch;
 
 use super::{DestinationEntry, Services, Viewer, router};
 use crate::config::{Config, DestinationKind, StorageConfig};
-use crate::dicom::{SeriesId, Uid};
+use crate::dicom::{SeriesId, Uid, bounded};
 use crate::engine::pipeline::testing;
 use crate::node::archive::{Archive, Stored};
 use crate::node::arrivals::{Feed, StoreEvents};
