@@ -174,7 +174,7 @@ fn show(fetched: &[Fetched], phantom: &Phantom, out: &Path) -> Result<(), CliErr
             ResultKind::Sr => println!("\n{}", finding::text(&one.object)),
             ResultKind::Sc => tell(&pictures::frames(&one.object, out)?),
             ResultKind::Seg => tell(&pictures::lungs(&one.object, &phantom.files, out)?),
-            ResultKind::Kos => {}
+            ResultKind::Kos | ResultKind::Notice | ResultKind::RejectionNote => {}
         }
     }
     Ok(())

@@ -18,7 +18,7 @@ pub struct Context<'a> {
     pub findings: &'a Findings,
     /// What to write and how.
     pub settings: &'a ReportConfig,
-    /// Digest over the instances of the series; the job is keyed by it.
+    /// Digest over what was analysed of the series; results are identified by it.
     pub instance_set_digest: &'a str,
     /// The earlier report on the same series with fewer instances, which this one replaces.
     pub predecessor: Option<&'a ResultReference>,

@@ -11,6 +11,7 @@ use jiff::tz::{Offset, TimeZone};
 
 use super::element::{Compose, ascii, empty, has_value, texts};
 use super::{Context, ReportError, ResultObject, statements};
+use crate::config::ReportConfig;
 use crate::dicom::concept::{dcm, own};
 use crate::dicom::elements::{self, DataSet};
 use crate::dicom::{Concept, FrameNumber, SourceImage, Uid};
@@ -220,8 +221,7 @@ impl<'a> Header<'a> {
     pub(super) fn compose(&self, identity: &ObjectIdentity, modality: &str, description: &str) -> DataSet {
         let context = self.context;
         let banner = if statements::banner(context.findings).is_some() { " (research use only)" } else { "" };
-        let data_set = self
-            .patient_and_study()
+        let data_set = patient_and_study(&context.volume.header)
             .with(tags::SOP_CLASS_UID, identity.reference.class.as_str())
             .with(tags::SOP_INSTANCE_UID, identity.reference.instance.as_str())
             .with(tags::INSTANCE_CREATION_DATE, self.date.as_str())
@@ -231,7 +231,7 @@ impl<'a> Header<'a> {
             .with(tags::INSTANCE_NUMBER, "1")
             .with(tags::MODALITY, modality)
             .with(tags::SERIES_INSTANCE_UID, identity.series.as_str())
-            .with(tags::SERIES_NUMBER, self.series_number(identity.kind).to_string())
+            .with(tags::SERIES_NUMBER, series_number(&context.volume.header, identity.kind).to_string())
             .with(tags::SERIES_DATE, self.date.as_str())
             .with(tags::SERIES_TIME, self.time.as_str())
             .with(tags::SERIES_DESCRIPTION, ascii(&format!("{description}{banner}"), 64))
@@ -245,34 +245,6 @@ impl<'a> Header<'a> {
             Some(element) => with_element(data_set, element),
             None => data_set,
         }
-    }
-
-    /// The modules that are copied unchanged, character set first: viewers would show a second patient otherwise. Text
-    /// is decoded and encoded by the same character set, and our own text is ASCII.
-    fn patient_and_study(&self) -> DataSet {
-        let mut copy = empty();
-        for tag in REQUIRED {
-            copy = copy.with(tag, "");
-        }
-        for element in &self.context.volume.header {
-            if element.tag().group() == 0x0010 || COPIED.contains(&element.tag()) {
-                copy.put(element.clone());
-            }
-        }
-        copy
-    }
-
-    /// A series number that keeps the results of one source series together and apart from other series.
-    fn series_number(&self, kind: ResultKind) -> i64 {
-        let source = elements::integer(&self.context.volume.header, tags::SERIES_NUMBER).unwrap_or_default();
-        let offset = match kind {
-            ResultKind::Sr => 1,
-            ResultKind::Sc => 2,
-            ResultKind::Seg => 3,
-            ResultKind::Kos => 4,
-        };
-        let base = if (1..=20_000_000).contains(&source) { source * 100 } else { 9_000 };
-        base + offset
     }
 
     /// Contributing Equipment Sequence (PS3.3 C.12.1): the models that took part, then the scanner.
@@ -388,9 +360,38 @@ impl<'a> Header<'a> {
 
     /// Observer identity: the node, by its station.
     pub(super) fn device(&self) -> Device {
-        let station = ascii(&self.context.settings.station_name, 64);
-        Device { uid: Uid::derived([PRODUCT, "device", &station]), name: station, product: PRODUCT }
+        Device::of(self.context.settings)
     }
+}
+
+/// The modules that are copied unchanged, character set first: viewers would show a second patient otherwise. Text is
+/// decoded and encoded by the same character set, and our own text is ASCII.
+pub(super) fn patient_and_study(source: &DataSet) -> DataSet {
+    let mut copy = empty();
+    for tag in REQUIRED {
+        copy = copy.with(tag, "");
+    }
+    for element in source {
+        if element.tag().group() == 0x0010 || COPIED.contains(&element.tag()) {
+            copy.put(element.clone());
+        }
+    }
+    copy
+}
+
+/// A series number that keeps the results of one source series together and apart from other series.
+pub(super) fn series_number(source: &DataSet, kind: ResultKind) -> i64 {
+    let number = elements::integer(source, tags::SERIES_NUMBER).unwrap_or_default();
+    let offset = match kind {
+        ResultKind::Sr => 1,
+        ResultKind::Sc => 2,
+        ResultKind::Seg => 3,
+        ResultKind::Kos => 4,
+        ResultKind::Notice => 5,
+        ResultKind::RejectionNote => 6,
+    };
+    let base = if (1..=20_000_000).contains(&number) { number * 100 } else { 9_000 };
+    base + offset
 }
 
 /// The observing device of TID 1004.
@@ -401,6 +402,14 @@ pub(super) struct Device {
     pub(super) name: String,
     /// Manufacturer and model name.
     pub(super) product: &'static str,
+}
+
+impl Device {
+    /// The node, by the station that its settings name.
+    pub(super) fn of(settings: &ReportConfig) -> Self {
+        let station = ascii(&settings.station_name, 64);
+        Self { uid: Uid::derived([PRODUCT, "device", &station]), name: station, product: PRODUCT }
+    }
 }
 
 /// Describes the coding scheme of this program in an object that uses it: Coding Scheme Identification Sequence
@@ -422,7 +431,7 @@ fn uses_scheme(data_set: &DataSet, scheme: &str) -> bool {
         || data_set.iter().filter_map(|element| element.items()).flatten().any(|item| uses_scheme(item, scheme))
 }
 
-fn in_series(uid: &Uid, instances: Vec<DataSet>) -> DataSet {
+pub(super) fn in_series(uid: &Uid, instances: Vec<DataSet>) -> DataSet {
     empty().with(tags::SERIES_INSTANCE_UID, uid.as_str()).with_items(tags::REFERENCED_SOP_SEQUENCE, instances)
 }
 
@@ -430,14 +439,14 @@ fn contribution(purpose: &Concept) -> DataSet {
     empty().with_concept(tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE, purpose)
 }
 
-fn with_element(mut data_set: DataSet, element: &dicom_object::mem::InMemElement) -> DataSet {
+pub(super) fn with_element(mut data_set: DataSet, element: &dicom_object::mem::InMemElement) -> DataSet {
     data_set.put(element.clone());
     data_set
 }
 
 /// The time of the job in the source's offset from UTC, if it gives one: the offset is copied with the study and
 /// applies to every time in the object.
-fn local_time(source: &DataSet, time: &ZonedDateTime) -> ZonedDateTime {
+pub(super) fn local_time(source: &DataSet, time: &ZonedDateTime) -> ZonedDateTime {
     elements::text(source, tags::TIMEZONE_OFFSET_FROM_UTC)
         .and_then(|text| offset(&text))
         .map_or_else(|| time.clone(), |offset| time.with_time_zone(TimeZone::fixed(offset)))

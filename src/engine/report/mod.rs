@@ -10,8 +10,11 @@ mod error;
 mod header;
 mod key_objects;
 mod kind;
+mod notice;
 mod object;
 mod picture;
+mod plain_header;
+mod rejection_note;
 mod secondary_capture;
 mod segmentation;
 mod sr;
@@ -25,8 +28,11 @@ use super::volume::{LEFT_LUNG, RIGHT_LUNG};
 pub use context::Context;
 pub use error::ReportError;
 pub use kind::{ResultKind, ResultReference};
+pub use notice::{NotAnalysed, NoticeSubject, notice};
 pub use object::ResultObject;
 pub use picture::{Pictures, evidence_colour, first_heat_map};
+pub use plain_header::PlainHeader;
+pub use rejection_note::{ReplacedResult, rejection_note};
 
 /// The results of one analysis.
 #[derive(Debug, Clone)]

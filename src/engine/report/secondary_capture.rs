@@ -80,7 +80,7 @@ fn common(context: &Context, header: &Header, identity: &ObjectIdentity, slices:
 }
 
 /// Image pixel module: 8-bit RGB, frame after frame.
-fn with_pixels(data_set: DataSet, frames: &[&RgbImage]) -> DataSet {
+pub(super) fn with_pixels(data_set: DataSet, frames: &[&RgbImage]) -> DataSet {
     let (width, height) = frames.first().map_or((0, 0), |frame| frame.dimensions());
     let mut bytes = Vec::with_capacity(frames.iter().map(|frame| frame.as_raw().len() + 1).sum());
     for frame in frames {

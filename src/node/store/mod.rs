@@ -11,7 +11,8 @@
 //!
 //! What a shadow model predicts is kept apart (`shadow`) and touches none of this.
 //!
-//! A job of a series whose instances have grown since is outdated: it is dropped, begun or not.
+//! A job of a series whose instances have grown since is outdated: it is dropped if it has not begun. What it found if it
+//! had begun is kept until the newer one ends. Which results are current, `results` decides.
 
 mod attempts;
 mod backup;
@@ -23,15 +24,18 @@ mod handle;
 mod holdings;
 mod index;
 mod jobs;
+mod notices;
 mod progress;
 mod reader;
 mod refusals;
+mod results;
 mod rows;
 mod series;
 mod shadow;
 mod studies;
 mod views;
 
+pub use attempts::ChangedDecision;
 pub use counts::Counts;
 pub use error::StoreError;
 pub use handle::Store;
@@ -40,10 +44,11 @@ pub use index::{
     BlobName, IndexedInstance, InstanceId, Level, MissingIdentifier, Origin, Query, ReceivedInstance, Scope, Stored,
     Unfiled, Visibility,
 };
+pub use notices::{DueNotice, DueRejectionNote};
 pub use reader::StoreReader;
 pub use series::{SeriesMember, UnassembledSeries};
 pub use shadow::{Comparison, ShadowCase, ShadowView};
-pub use views::{DeliveryView, JobView, SeriesProgress, SeriesView, StudyView};
+pub use views::{DeliveryView, EarlierResult, JobView, LaterImages, Outcome, SeriesProgress, SeriesView, StudyView};
 
 #[cfg(test)]
 mod tests;

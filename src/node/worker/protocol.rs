@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{LogConfig, ModelsConfig, OnnxRuntimeConfig, QualityConfig, ReportConfig};
+use crate::dicom::Member;
 use crate::dicom::bounded::Limits;
 use crate::engine::models::Provider;
 use crate::engine::models::lineup::Packages;
@@ -59,9 +60,9 @@ pub struct Request {
 pub struct ReportRequest {
     /// An empty folder for them.
     pub output: PathBuf,
-    /// Digest of the instance set.
-    pub instances_sha256: String,
-    /// The report on fewer instances of the series, if there is one.
+    /// The instances of the series with their digests: results are identified by those that are analysed.
+    pub instances: Vec<Member>,
+    /// The report that the series has now, if it has one.
     pub predecessor: Option<ResultReference>,
     /// When the job was made.
     pub time: Timestamp,
