@@ -14,6 +14,8 @@ pub struct DestinationConfig {
     pub attempts: u32,
     /// How long a destination that accepts nothing at all is retried before a delivery has failed.
     pub give_up_after_hours: u32,
+    /// Whether it is told by rejection notes which results newer ones replaced.
+    pub rejection_notes: bool,
     /// How results get there.
     pub transport: Transport,
 }
@@ -72,6 +74,8 @@ struct Entry {
     attempts: u32,
     #[serde(default = "default_give_up_after_hours")]
     give_up_after_hours: u32,
+    #[serde(default)]
+    rejection_notes: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     address: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,7 +109,8 @@ impl TryFrom<Entry> for DestinationConfig {
 
     fn try_from(entry: Entry) -> Result<Self, EntryError> {
         use DestinationKind::{Dicom, Stow};
-        let Entry { name, kind, attempts, give_up_after_hours, address, ae_title, url, authorization } = entry;
+        let Entry { name, kind, attempts, give_up_after_hours, rejection_notes, address, ae_title, url, authorization } =
+            entry;
         let transport = match (kind, address, ae_title, url, authorization) {
             _ if attempts == 0 => Err("`attempts` starts at 1"),
             (Dicom, Some(address), Some(ae_title), None, None) => Ok(Transport::Dicom { address, ae_title }),
@@ -116,7 +121,7 @@ impl TryFrom<Entry> for DestinationConfig {
             (Stow, ..) => Err("it needs `url`, and `authorization` where the service asks for it"),
         };
         match transport {
-            Ok(transport) => Ok(Self { name, attempts, give_up_after_hours, transport }),
+            Ok(transport) => Ok(Self { name, attempts, give_up_after_hours, rejection_notes, transport }),
             Err(problem) => Err(EntryError { name, kind, problem }),
         }
     }
@@ -131,7 +136,7 @@ impl From<DestinationConfig> for Entry {
                 (None, None, Some(url), Some(authorization).filter(|value| !value.is_empty()))
             }
         };
-        let DestinationConfig { name, attempts, give_up_after_hours, .. } = destination;
-        Self { name, kind, attempts, give_up_after_hours, address, ae_title, url, authorization }
+        let DestinationConfig { name, attempts, give_up_after_hours, rejection_notes, .. } = destination;
+        Self { name, kind, attempts, give_up_after_hours, rejection_notes, address, ae_title, url, authorization }
     }
 }

@@ -225,6 +225,8 @@ pub struct ReportConfig {
     pub key_slices: usize,
     pub station_name: String,
     pub list_superseded: bool,
+    pub not_analysed: bool,
+    pub overdue_minutes: u64,
     pub procedure: Concept,
 }
 

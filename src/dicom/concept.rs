@@ -174,6 +174,12 @@ pub mod dcm {
     ];
     /// Of Interest: title of a key object selection.
     pub const OF_INTEREST: Concept = Concept::new("113000", "DCM", "Of Interest");
+    /// Rejected for Quality Reasons: title of a rejection note.
+    /// Title of a rejection note.
+    pub const INCORRECT_MODALITY_WORKLIST_ENTRY: Concept =
+        Concept::new("113038", "DCM", "Incorrect Modality Worklist Entry");
+    /// Title of a rejection note.
+    pub const REJECTED_FOR_QUALITY_REASONS: Concept = Concept::new("113001", "DCM", "Rejected for Quality Reasons");
     /// Key Object Description.
     pub const KEY_OBJECT_DESCRIPTION: Concept = Concept::new("113012", "DCM", "Key Object Description");
     /// Referenced Segment: TID 1411.

@@ -13,6 +13,7 @@ pub mod export;
 pub mod http;
 mod memory;
 pub mod models;
+pub mod notices;
 pub mod queue;
 pub mod serve;
 pub mod shutdown;

@@ -14,6 +14,7 @@ use super::dimse::commitment::Reporter;
 use super::dimse::scp;
 use super::http::{self, LayersError};
 use super::models::ModelFolder;
+use super::notices::Notices;
 use super::queue::Rules;
 use super::shutdown::Shutdown;
 use super::store::{Store, StoreError};
@@ -161,6 +162,10 @@ impl Node {
         parts.spawn(models.run(shutdown.clone()));
         parts.spawn(worker.run(shutdown.clone()));
         parts.spawn(shadow.run(shutdown.clone()));
+        if config.report.not_analysed || config.destinations.iter().any(|destination| destination.rejection_notes) {
+            let notices = Notices::new(archive.clone(), store.clone(), config.report.clone(), config.limits);
+            parts.spawn(notices.run(shutdown.clone()));
+        }
         if !config.destinations.is_empty() {
             parts.spawn(deliveries.run(shutdown.clone()));
         }

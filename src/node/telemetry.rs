@@ -116,6 +116,9 @@ enum Counter {
     /// Series that a shadow model was given, by outcome (seen, failed)
     #[strum(serialize = "pe_node_shadow_total")]
     Shadow,
+    /// Newer versions of exams that were decided otherwise than the ones before
+    #[strum(serialize = "pe_node_changed_decisions_total")]
+    ChangedDecisions,
     /// Attempts to deliver a result, by destination and outcome (delivered, retried, failed)
     #[strum(serialize = "pe_node_deliveries_total")]
     Deliveries,
@@ -189,6 +192,11 @@ pub fn count_job(end: JobEnd) {
 /// Counts a series that a shadow model was given.
 pub fn count_shadow(end: ShadowEnd) {
     counter!(Counter::Shadow.name(), "outcome" => <&str>::from(end)).increment(1);
+}
+
+/// Counts a newer version of an exam that was decided otherwise than the one before.
+pub fn count_changed_decision() {
+    counter!(Counter::ChangedDecisions.name()).increment(1);
 }
 
 /// Records how long a stage of an analysis took.

@@ -175,7 +175,12 @@ fn show(fetched: &[Fetched], phantom: &Phantom, out: &Path) -> Result<(), CliErr
             ResultKind::Sr => println!("\n{}", finding::text(&one.object)),
             ResultKind::Sc => tell(&pictures::frames(&one.object, out)?),
             ResultKind::Seg => tell(&pictures::lungs(&one.object, &phantom.files, out)?),
-            ResultKind::Kos | ResultKind::Pr | ResultKind::Pm | ResultKind::Pdf => {}
+            ResultKind::Kos
+            | ResultKind::Pr
+            | ResultKind::Pm
+            | ResultKind::Pdf
+            | ResultKind::Notice
+            | ResultKind::RejectionNote => {}
         }
     }
     Ok(())

@@ -89,13 +89,25 @@ struct ApiSummary<'a> {
 /// # Errors
 /// Those of the serialiser.
 pub fn answer<S: Serializer>(summary: &Option<AnalysisSummary>, serializer: S) -> Result<S::Ok, S::Error> {
-    let answer = match summary {
-        Some(summary) => {
-            ApiSummary { flat: Flat::from(summary), reasons: summary.reasons(), timings_ms: &summary.timings }
-        }
-        None => ApiSummary { flat: Flat::default(), reasons: Vec::new(), timings_ms: &Timings::default() },
-    };
-    answer.serialize(serializer)
+    answer_with_reasons_of(summary.as_ref(), None, serializer)
+}
+
+/// As [`answer`], with the reasons of a later analysis that was rejected, and what it left out, in place of its own.
+///
+/// # Errors
+/// Those of the serialiser.
+pub fn answer_with_reasons_of<S: Serializer>(
+    summary: Option<&AnalysisSummary>,
+    rejected: Option<&AnalysisSummary>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let timings = Timings::default();
+    let mut flat = summary.map(Flat::from).unwrap_or_default();
+    if let Some(rejected) = rejected {
+        (flat.rejections, flat.left_out) = (rejected.rejections().to_vec(), rejected.left_out.clone());
+    }
+    let reasons = flat.rejections.iter().map(|rejection| rejection.reason).collect();
+    ApiSummary { flat, reasons, timings_ms: summary.map_or(&timings, |summary| &summary.timings) }.serialize(serializer)
 }
 
 impl From<&AnalysisSummary> for Flat {

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use dicom_dictionary_std::tags;
 use jiff::ZonedDateTime;
 
-pub use self::json::answer;
+pub use self::json::{answer, answer_with_reasons_of};
 pub use self::summary::{
     AnalysedSummary, AnalysisSummary, Ending, EnhancementSummary, LungStage, LungVolumes, MissingLung, RejectedSummary,
 };
@@ -34,9 +34,9 @@ use super::volume::{
     Geometry, LeftOut, LungMask, Monochromatic, Refused, Rejection, SeriesReading, Volume, read_series,
 };
 use crate::config::{QualityConfig, ReportConfig, Severity};
-use crate::dicom::Uid;
 use crate::dicom::bounded::Limits;
 use crate::dicom::elements::text;
+use crate::dicom::{Member, Uid, images_sha256};
 
 /// What findings depend on besides files and models.
 #[derive(Debug, Clone)]
@@ -61,7 +61,7 @@ pub struct FindOptions<'a> {
 pub struct ReportOptions<'a> {
     /// What results to write and how.
     pub settings: &'a ReportConfig,
-    /// Digest over the instances of the series; the job is keyed by it.
+    /// Digest over what was analysed of the series; results are identified by it.
     pub instance_set_digest: &'a str,
     /// Which analysis of the series this is, from 1.
     pub version: u32,
@@ -282,6 +282,13 @@ impl SeriesOutcome {
             monochromatic_kev: self.monochromatic.and_then(|images| images.kev),
             ending,
         }
+    }
+
+    /// The digest of the images that were analysed, by those of the instances that hold them: what was left out has no part
+    /// in it. Of a rejected series it is that of no images. `None` if an image is of none of the instances.
+    pub fn images_sha256(&self, instances: &[Member]) -> Option<String> {
+        let slices = self.analysed().map_or(&[][..], |series| &series.volume.slices);
+        images_sha256(slices.iter().map(|slice| &slice.image), instances)
     }
 
     /// What was found, when analysed.

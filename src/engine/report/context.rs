@@ -18,7 +18,7 @@ pub struct Context<'a> {
     pub findings: &'a Findings,
     /// What to write and how.
     pub settings: &'a ReportConfig,
-    /// Digest over the instances of the series; the job is keyed by it.
+    /// Digest over what was analysed of the series; results are identified by it.
     pub instance_set_digest: &'a str,
     /// Which analysis of the series this is, from 1: the job's version.
     pub version: u32,

@@ -10,6 +10,7 @@ use jiff::tz::{Offset, TimeZone};
 
 use super::element::{Compose, PRODUCT, ascii, empty, texts, with_element};
 use super::{Context, ReportError, ResultObject, copied, equipment, naming};
+use crate::config::ReportConfig;
 use crate::dicom::concept::own;
 use crate::dicom::elements::{self, DataSet};
 use crate::dicom::text::{UNICODE, holds_more_than_ascii};
@@ -153,7 +154,7 @@ impl<'a> Header<'a> {
     /// Patient, study, series, equipment and SOP common modules of one object.
     pub(super) fn compose(&self, identity: &ObjectIdentity, modality: &str, description: &str) -> DataSet {
         let context = self.context;
-        let number = naming::series_number(context, &self.source_series, identity.kind);
+        let number = naming::series_number(&context.volume.header, &self.source_series, context.version, identity.kind);
         let data_set = copied::patient_and_study(&context.volume.header)
             .with(tags::SOP_CLASS_UID, identity.reference.class.as_str())
             .with(tags::SOP_INSTANCE_UID, identity.reference.instance.as_str())
@@ -275,8 +276,7 @@ impl<'a> Header<'a> {
 
     /// Observer identity: the node, by its station.
     pub(super) fn device(&self) -> Device {
-        let station = ascii(&self.context.settings.station_name, 64);
-        Device { uid: Uid::derived([PRODUCT, "device", &station]), name: station, product: PRODUCT }
+        Device::of(self.context.settings)
     }
 }
 
@@ -288,6 +288,14 @@ pub(super) struct Device {
     pub(super) name: String,
     /// Manufacturer and model name.
     pub(super) product: &'static str,
+}
+
+impl Device {
+    /// The node, by the station that its settings name.
+    pub(super) fn of(settings: &ReportConfig) -> Self {
+        let station = ascii(&settings.station_name, 64);
+        Self { uid: Uid::derived([PRODUCT, "device", &station]), name: station, product: PRODUCT }
+    }
 }
 
 /// Describes the coding scheme of this program in an object that uses it: Coding Scheme Identification Sequence
@@ -314,13 +322,13 @@ fn uses_scheme(data_set: &DataSet, scheme: &str) -> bool {
         || data_set.iter().filter_map(|element| element.items()).flatten().any(|item| uses_scheme(item, scheme))
 }
 
-fn in_series(uid: &Uid, instances: Vec<DataSet>) -> DataSet {
+pub(super) fn in_series(uid: &Uid, instances: Vec<DataSet>) -> DataSet {
     empty().with(tags::SERIES_INSTANCE_UID, uid.as_str()).with_items(tags::REFERENCED_SOP_SEQUENCE, instances)
 }
 
 /// The time of the job in the source's offset from UTC, if it gives one: the offset is copied with the study and
 /// applies to every time in the object.
-fn local_time(source: &DataSet, time: &ZonedDateTime) -> ZonedDateTime {
+pub(super) fn local_time(source: &DataSet, time: &ZonedDateTime) -> ZonedDateTime {
     elements::text(source, tags::TIMEZONE_OFFSET_FROM_UTC)
         .and_then(|text| offset(&text))
         .map_or_else(|| time.clone(), |offset| time.with_time_zone(TimeZone::fixed(offset)))

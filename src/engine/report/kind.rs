@@ -24,12 +24,23 @@ pub enum ResultKind {
     Pm,
     /// The summary as a document.
     Pdf,
+    /// A page that says why an exam was not analysed. No finding was made.
+    Notice,
+    /// A rejection note of results that newer ones replaced (IHE IOCM), for a destination that has them.
+    #[serde(rename = "rejection-note")]
+    #[strum(serialize = "rejection-note")]
+    RejectionNote,
 }
 
 impl ResultKind {
     /// File stem and API name.
     pub fn name(self) -> &'static str {
         self.into()
+    }
+
+    /// True of what an analysis makes.
+    pub fn is_finding(self) -> bool {
+        !matches!(self, Self::Notice | Self::RejectionNote)
     }
 }
 

@@ -14,10 +14,13 @@ mod header;
 mod key_objects;
 mod kind;
 mod naming;
+mod notice;
 mod object;
 mod parametric_map;
 mod picture;
+mod plain_header;
 mod presentation_state;
+mod rejection_note;
 mod secondary_capture;
 mod segmentation;
 mod sr;
@@ -31,8 +34,11 @@ use super::volume::{LEFT_LUNG, RIGHT_LUNG};
 pub use context::Context;
 pub use error::ReportError;
 pub use kind::{ResultKind, ResultReference};
+pub use notice::{NotAnalysed, NoticeSubject, notice};
 pub use object::ResultObject;
 pub use picture::{Pictures, evidence_colour, first_heat_map};
+pub use plain_header::PlainHeader;
+pub use rejection_note::{ReplacedResult, rejection_note};
 
 /// The results of one analysis.
 #[derive(Debug, Clone)]

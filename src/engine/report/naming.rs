@@ -6,7 +6,7 @@ use super::element::ascii;
 use super::kind::ResultKind;
 use super::statements;
 use crate::dicom::Uid;
-use crate::dicom::elements;
+use crate::dicom::elements::{self, DataSet};
 use dicom_dictionary_std::tags;
 
 /// The series numbers of one source series; its versions share them.
@@ -17,8 +17,8 @@ const NUMBERS_OF_VERSION: i64 = 10;
 const GREATEST_SOURCE: i64 = 999_999;
 
 /// The Series Number: source 2, version 1 has 2001 for its first kind, version 2 has 2011.
-pub(super) fn series_number(context: &Context, source_series: &Uid, kind: ResultKind) -> i64 {
-    let source = source_number(context).filter(|number| (1..=GREATEST_SOURCE).contains(number));
+pub(super) fn series_number(source: &DataSet, source_series: &Uid, version: u32, kind: ResultKind) -> i64 {
+    let source = source_number(source).filter(|number| (1..=GREATEST_SOURCE).contains(number));
     // Without a number of its own, a series has one that depends on its identifier.
     let source = source.unwrap_or_else(|| GREATEST_SOURCE + 1 + digest(source_series));
     let place = match kind {
@@ -30,21 +30,23 @@ pub(super) fn series_number(context: &Context, source_series: &Uid, kind: Result
         ResultKind::Pr => 5,
         ResultKind::Pdf => 6,
         ResultKind::Pm => 7,
+        ResultKind::Notice => 8,
+        ResultKind::RejectionNote => 9,
     };
     let versions = NUMBERS / NUMBERS_OF_VERSION;
-    let version = i64::from(context.version.saturating_sub(1)) % versions;
+    let version = i64::from(version.saturating_sub(1)) % versions;
     source * NUMBERS + version * NUMBERS_OF_VERSION + place
 }
 
 /// The Series Description: what it is, of which series, which version, and that it is for research.
 pub(super) fn series_description(context: &Context, what: &str) -> String {
-    let source = source_number(context).map_or_else(String::new, |number| format!(" of series {number}"));
+    let source = source_number(&context.volume.header).map_or_else(String::new, |number| format!(" of series {number}"));
     let banner = if statements::banner(context.findings).is_some() { " (research use only)" } else { "" };
     ascii(&format!("{what}{source}, version {}{banner}", context.version), 64)
 }
 
-fn source_number(context: &Context) -> Option<i64> {
-    elements::integer(&context.volume.header, tags::SERIES_NUMBER)
+fn source_number(source: &DataSet) -> Option<i64> {
+    elements::integer(source, tags::SERIES_NUMBER)
 }
 
 /// A number below a million that depends on an identifier.

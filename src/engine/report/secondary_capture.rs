@@ -83,7 +83,7 @@ fn common(context: &Context, header: &Header, identity: &ObjectIdentity, slices:
 }
 
 /// Image pixel module: 8-bit RGB, frame after frame, each with its margins.
-fn with_pixels(data_set: DataSet, frames: &[&RgbImage]) -> DataSet {
+pub(super) fn with_pixels(data_set: DataSet, frames: &[&RgbImage]) -> DataSet {
     let (width, shown) = frames.first().map_or((0, 0), |frame| frame.dimensions());
     let [above, below] = MARGINS;
     let height = above + shown + below;

@@ -146,14 +146,41 @@ impl Shared {
     }
 }
 
-/// The objects of one association or request.
+/// The objects of one association or request. It feeds one study at a time: one that it has left for another is waited for
+/// as if the sender had gone, however long the association stays open.
 struct Feeder {
     shared: Arc<Shared>,
+    /// The series of the present study that it has brought something of.
     series: HashSet<SeriesId>,
+}
+
+impl Feeder {
+    /// Ends the feeding of some series.
+    fn leave(&mut self, is_left: impl Fn(&SeriesId) -> bool) {
+        let now = Timestamp::now();
+        let mut activity = self.shared.activity();
+        let mut left = false;
+        self.series.retain(|key| {
+            if !is_left(key) {
+                return true;
+            }
+            if let Some(series) = activity.get_mut(key) {
+                series.feeds = series.feeds.saturating_sub(1);
+                series.last = now;
+            }
+            left = true;
+            false
+        });
+        drop(activity);
+        if left {
+            self.shared.wake.notify_one();
+        }
+    }
 }
 
 impl Feed for Feeder {
     fn stored(&mut self, series: &SeriesId, _stored: Stored) {
+        self.leave(|known| known.study_instance_uid != series.study_instance_uid);
         let key = series.clone();
         let now = Timestamp::now();
         let first = self.series.insert(key.clone());
@@ -170,16 +197,7 @@ impl Feed for Feeder {
 
 impl Drop for Feeder {
     fn drop(&mut self) {
-        let now = Timestamp::now();
-        let mut activity = self.shared.activity();
-        for key in &self.series {
-            if let Some(series) = activity.get_mut(key) {
-                series.feeds = series.feeds.saturating_sub(1);
-                series.last = now;
-            }
-        }
-        drop(activity);
-        self.shared.wake.notify_one();
+        self.leave(|_| true);
     }
 }
 

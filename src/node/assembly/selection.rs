@@ -1,8 +1,8 @@
 //! Which complete series become jobs. Rules without IO.
 
-use crate::dicom::ObjectKind;
+use crate::dicom::{Member, ObjectKind};
 use crate::engine::volume::{Reason, Rejection};
-use crate::node::queue::{Member, Selection};
+use crate::node::queue::Selection;
 use crate::node::store::SeriesMember;
 
 /// What is to become of a series. A series with CT slices is analysed with all that is in it: whoever reads it says what

@@ -51,6 +51,24 @@ async fn a_sender_that_never_leaves_does_not_hold_a_series_for_ever() {
 }
 
 #[tokio::test]
+async fn a_sender_that_goes_on_to_another_study_holds_back_the_first_no_longer() {
+    let (_folder, archive, assembly) = opened().await;
+    let mut association = send(&archive, &assembly, &[1, 2, 3]).await;
+    let stored = archive.store(slice("2", "2.1", 1, &[])).await.expect("store");
+    association.stored(&SeriesId::new(uid("2"), uid("2.1")), stored);
+    assert_eq!(state_after(&assembly, 29).await, Some(SeriesProgress::Receiving), "it is not quiet yet");
+    assert_eq!(state_after(&assembly, 31).await, Some(SeriesProgress::Job(JobState::Queued)));
+    let second = assembly.shared.store.study(&uid("2")).await.expect("study").expect("known");
+    assert_eq!(second.series[0].state, SeriesProgress::Receiving, "its sender is connected");
+    // It returns to the first: both are waited for as any other.
+    let stored = archive.store(slice("1", "1.1", 4, &[])).await.expect("store");
+    association.stored(&SeriesId::new(uid("1"), uid("1.1")), stored);
+    assert_eq!(state_after(&assembly, 40).await, Some(SeriesProgress::Receiving));
+    drop(association);
+    assert_eq!(state_after(&assembly, 31).await, Some(SeriesProgress::Job(JobState::Queued)));
+}
+
+#[tokio::test]
 async fn a_gap_makes_a_series_wait_longer() {
     let (_folder, archive, assembly) = opened().await;
     drop(send(&archive, &assembly, &[1, 2, 3, 7, 8]).await);
@@ -98,5 +116,5 @@ async fn images_of_other_modalities_are_rejected_and_own_results_are_not_looked_
     assert_eq!(state_after(&assembly, 31).await, Some(SeriesProgress::Job(JobState::Rejected)));
     let study = assembly.shared.store.study(&uid("1")).await.expect("study").expect("known");
     assert_eq!(study.series.len(), 1);
-    assert_eq!(study.series[0].summary.as_ref().expect("a summary").reasons()[0].code(), "wrong-modality");
+    assert_eq!(study.series[0].summary().expect("a summary").reasons()[0].code(), "wrong-modality");
 }

@@ -20,7 +20,7 @@ fn title(text: &str) -> AeTitle {
 
 fn destination(name: &str, address: &str, called: &str, attempts: u32) -> DestinationConfig {
     let transport = Transport::Dicom { address: address.to_owned(), ae_title: title(called) };
-    DestinationConfig { name: name.to_owned(), attempts, give_up_after_hours: 1, transport }
+    DestinationConfig { name: name.to_owned(), attempts, give_up_after_hours: 1, rejection_notes: false, transport }
 }
 
 /// A receiving node: its archive and its address.

@@ -81,11 +81,6 @@ impl Accept {
     pub(crate) fn first<T>(&self, choose: impl FnMut(&MediaType) -> Option<T>) -> Option<T> {
         self.0.iter().find_map(choose)
     }
-
-    /// True if one of `offered` is accepted, alone or inside `multipart/related`.
-    pub(crate) fn takes(&self, offered: &[&str]) -> bool {
-        self.first(|wanted| offered.iter().any(|offer| covers(&wanted.payload(), offer)).then_some(())).is_some()
-    }
 }
 
 /// Transfer syntaxes of compressed frames and their media types; the first of a type is meant where none is named

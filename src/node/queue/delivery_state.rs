@@ -27,6 +27,8 @@ const OUTAGE_PAUSE: Duration = Duration::from_secs(30);
 ///            |          attempt failed   +--+- Retrying
 ///            |                           |
 ///            +--- by hand --- Failed <---+ (no attempt or no time left)
+///
+///  Queued, Retrying, Failed -- dropped: a newer result replaced it --> Dropped -- it is current again --> Queued
 /// ```
 #[derive(
     Debug,
@@ -57,6 +59,8 @@ pub enum DeliveryState {
     Retrying,
     /// Every attempt failed; kept and shown until a person has it sent again.
     Failed,
+    /// It is not sent to this destination after all: a newer result replaced it, or a person decided so.
+    Dropped,
 }
 
 impl DeliveryState {
@@ -84,9 +88,12 @@ pub enum DeliveryEvent<'a> {
     /// The node stopped, or was stopped, before the attempt was over; it does not count.
     #[strum(serialize = "released")]
     Released,
-    /// A person asks for further attempts.
+    /// A person asks for further attempts, or what was dropped is wanted again.
     #[strum(serialize = "retried")]
     Retried,
+    /// It is not to be sent to this destination, for this reason.
+    #[strum(serialize = "dropped")]
+    Dropped(&'a str),
 }
 
 impl DeliveryEvent<'_> {
@@ -96,6 +103,7 @@ impl DeliveryEvent<'_> {
             Self::Delivered => state == DeliveryState::Delivered,
             Self::AttemptFailed(_) => matches!(state, DeliveryState::Retrying | DeliveryState::Failed),
             Self::Released => state == DeliveryState::Queued,
+            Self::Dropped(_) => state == DeliveryState::Dropped,
             Self::Claimed | Self::Abandoned | Self::Retried => false,
         }
     }
@@ -112,7 +120,7 @@ pub struct DeliveryProgress {
     pub not_before: Timestamp,
     /// Since when it is pending, or pending again.
     pub pending_since: Timestamp,
-    /// What the last failed attempt said.
+    /// What the last failed attempt said, or why it was dropped.
     pub error: Option<String>,
 }
 
@@ -127,7 +135,7 @@ impl DeliveryProgress {
         patience: Patience,
         now: Timestamp,
     ) -> Result<Option<Self>, IllegalTransition<DeliveryState>> {
-        use DeliveryState::{Delivered, Failed, Queued, Retrying, Running};
+        use DeliveryState::{Delivered, Dropped, Failed, Queued, Retrying, Running};
         let due = |state| Self { state, not_before: Timestamp::UNIX_EPOCH, ..self.clone() };
         let next = match (self.state, event) {
             (Queued | Retrying, DeliveryEvent::Claimed) => Self { attempts: self.attempts + 1, ..due(Running) },
@@ -138,7 +146,10 @@ impl DeliveryProgress {
                 Self { state: Retrying, not_before: now + OUTAGE_PAUSE, error, ..self.clone() }
             }
             (Running, DeliveryEvent::Released) => Self { attempts: self.attempts.saturating_sub(1), ..due(Queued) },
-            (Failed, DeliveryEvent::Retried) => Self { attempts: 0, pending_since: now, ..due(Queued) },
+            (Failed | Dropped, DeliveryEvent::Retried) => Self { attempts: 0, pending_since: now, ..due(Queued) },
+            (Queued | Retrying | Failed, DeliveryEvent::Dropped(reason)) => {
+                Self { error: Some(reason.to_owned()), ..due(Dropped) }
+            }
             (state, event) if event.may_have_led_to(state) => return Ok(None),
             (state, event) => return Err(IllegalTransition { state, event: event.into() }),
         };
@@ -192,14 +203,16 @@ mod tests {
             DeliveryEvent::Abandoned,
             DeliveryEvent::Released,
             DeliveryEvent::Retried,
+            DeliveryEvent::Dropped("replaced"),
         ];
         let table = [
-            // claimed, delivered, attempt failed, abandoned, released, retried
-            (DeliveryState::Queued, "running no no no same no"),
-            (DeliveryState::Running, "no delivered retrying retrying queued no"),
-            (DeliveryState::Delivered, "no same no no no no"),
-            (DeliveryState::Retrying, "running no same no no no"),
-            (DeliveryState::Failed, "no no same no no queued"),
+            // claimed, delivered, attempt failed, abandoned, released, retried, dropped
+            (DeliveryState::Queued, "running no no no same no dropped"),
+            (DeliveryState::Running, "no delivered retrying retrying queued no no"),
+            (DeliveryState::Delivered, "no same no no no no no"),
+            (DeliveryState::Retrying, "running no same no no no dropped"),
+            (DeliveryState::Failed, "no no same no no queued dropped"),
+            (DeliveryState::Dropped, "no no no no no queued same"),
         ];
         assert_eq!(table.map(|(state, _)| state), DeliveryState::VARIANTS);
         for (state, row) in table {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::refusal::RefusedImages;
-use crate::dicom::{SeriesId, Uid, hexadecimal};
+use crate::dicom::{Member, SeriesId, Uid, hexadecimal};
 use crate::engine::pipeline::ResultReference;
 use crate::engine::volume::Rejection;
 
@@ -42,16 +42,6 @@ impl JobId {
     }
 }
 
-/// An instance of a job's set: SOP Instance UID and SHA-256 of its data set.
-pub type Member = (Uid, String);
-
-/// The digest of a set of instances, whatever their order.
-pub fn instances_sha256(members: &[Member]) -> String {
-    let mut lines: Vec<String> = members.iter().map(|(uid, sha256)| format!("{uid} {sha256}\n")).collect();
-    lines.sort_unstable();
-    hexadecimal(&Sha256::digest(lines.concat()))
-}
-
 /// A job the worker holds a lease on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
@@ -69,7 +59,7 @@ pub struct Job {
     pub attempts: u32,
     /// What of the series had been refused when the job was made.
     pub refused: Vec<RefusedImages>,
-    /// The report of the last job of the series, on fewer instances, if it made one.
+    /// The report that the series has now, if it has one.
     pub predecessor: Option<ResultReference>,
     /// When the job was made: the time its results carry, so that a retry writes the same bytes.
     pub created_at: Timestamp,
@@ -84,19 +74,4 @@ pub enum Selection {
     Reject(Vec<Member>, Vec<Rejection>),
     /// Not a series of images: no job.
     Ignore,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_digest_depends_on_the_set_and_not_on_its_order() {
-        let member = |uid: &str, sha256: &str| (Uid::parse(uid).expect("uid"), sha256.to_owned());
-        let (first, second) = (member("1.2", "aa"), member("1.3", "bb"));
-        let set = instances_sha256(&[first.clone(), second.clone()]);
-        assert_eq!(set, instances_sha256(&[second.clone(), first.clone()]));
-        assert_ne!(set, instances_sha256(std::slice::from_ref(&first)));
-        assert_ne!(set, instances_sha256(&[first, member("1.3", "bc")]));
-    }
 }

@@ -190,7 +190,7 @@ impl JobProgress {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use strum::VariantArray;
 
@@ -205,6 +205,7 @@ mod tests {
             destinations: BTreeMap::new(),
             deliver_demonstrations: false,
             list_superseded: false,
+            rejection_notes: BTreeSet::new(),
         }
     }
 

@@ -22,7 +22,7 @@ pub use commitment::{
 pub use delivery::{Delivery, DeliveryFailure};
 pub use delivery_state::{DeliveryEvent, DeliveryProgress, DeliveryState};
 pub use illegal::IllegalTransition;
-pub use job::{Job, JobId, Member, Selection, instances_sha256};
+pub use job::{Job, JobId, Selection};
 pub use job_state::{JobEvent, JobProgress, JobState};
 pub use refusal::{Refusal, RefusalCause, RefusedImages};
 pub use rules::{Patience, Rules};

@@ -1,6 +1,6 @@
 //! What the settings say about attempts, leases and deliveries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -20,6 +20,8 @@ pub struct Rules {
     pub deliver_demonstrations: bool,
     /// Let a search list superseded results.
     pub list_superseded: bool,
+    /// Destinations that are told by rejection notes which results were replaced.
+    pub rejection_notes: BTreeSet<String>,
 }
 
 /// When a delivery to a destination is given up.
@@ -51,6 +53,11 @@ impl Rules {
             destinations: destinations.iter().map(|one| (one.name.clone(), Patience::of(one))).collect(),
             deliver_demonstrations: allow_demonstration,
             list_superseded: false,
+            rejection_notes: destinations
+                .iter()
+                .filter(|one| one.rejection_notes)
+                .map(|one| one.name.clone())
+                .collect(),
         }
     }
 

@@ -3,19 +3,30 @@
 use jiff::Timestamp;
 
 use super::database::Change;
-use super::deliveries;
 use super::error::{Fault, StoreError, during};
 use super::handle::Store;
 use super::index::{Filed, Unfiled, file};
-use super::jobs::drop_if_outdated;
+use super::jobs::drop_if_withdrawn;
 use super::progress::Effect;
 use super::rows::{Columns, to_json};
-use crate::engine::pipeline::{AnalysisSummary, Ending};
-use crate::node::queue::{Job, JobEvent, JobId, JobState};
+use crate::dicom::SeriesId;
+use crate::engine::analyse::findings::Decision;
+use crate::engine::pipeline::{AnalysisSummary, Ending, ResultReference};
+use crate::node::queue::{Job, JobEvent, JobId, JobProgress, JobState};
+
+/// A newer version of a series is decided otherwise than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangedDecision {
+    /// Of the earlier version.
+    pub earlier: Decision,
+    /// Of the newer one.
+    pub newer: Decision,
+}
 
 impl Store {
     /// Records a finished analysis: Running -> Analysed or Rejected, together with the results, whose bytes are durable
-    /// already, and with the deliveries to each destination. An outdated job is dropped instead, and its results with it.
+    /// already, and with the deliveries to each destination. Results of earlier versions are superseded by it. Returns
+    /// whether the decision is another one than theirs.
     ///
     /// # Errors
     /// [`StoreError::Conflict`]: another object has the identifier of a result. The job keeps its lease after any error
@@ -26,23 +37,27 @@ impl Store {
         summary: &AnalysisSummary,
         objects: &[Unfiled],
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<ChangedDecision>, StoreError> {
         let event = match summary.ending {
             Ending::Analysed(_) => JobEvent::Analysed,
             Ending::Rejected(_) => JobEvent::Rejected,
         };
-        during("recording a finished job", async {
+        let changed = during("recording a finished job", async {
             let mut change = self.database.begin().await?;
+            let mut changed = None;
             if let Effect::Changed(_) = self.change_job(&mut change, &job.id, event, now).await?
-                && !drop_if_outdated(&mut change, &job.id).await?
+                && !drop_if_withdrawn(&mut change, &job.id).await?
             {
-                self.insert_results(&mut change, job, summary, objects, now).await?;
+                changed = changed_decision(&mut change, job, summary).await?;
+                insert_results(&mut change, job, summary, objects).await?;
+                self.settle(&mut change, &job.series, now).await?;
             }
-            Ok(change.commit().await?)
+            change.commit().await?;
+            Ok(changed)
         })
         .await?;
         self.announce();
-        Ok(())
+        Ok(changed)
     }
 
     /// Records a failed attempt: Running -> Queued after a pause, or Failed when no attempt is left. Returns which.
@@ -81,7 +96,7 @@ impl Store {
                 .fetch_all(&mut *change)
                 .await?;
             for row in rows {
-                self.change_job(&mut change, &row.job_id("id")?, JobEvent::Interrupted, now).await?;
+                self.end(&mut change, &row.job_id("id")?, JobEvent::Interrupted, now).await?;
             }
             Ok(change.commit().await?)
         })
@@ -116,7 +131,7 @@ impl Store {
     ) -> Result<JobState, StoreError> {
         let changed = during(action, async {
             let mut change = self.database.begin().await?;
-            let changed = self.change_job(&mut change, id, event, now).await?;
+            let changed = self.end(&mut change, id, event, now).await?;
             change.commit().await?;
             Ok(changed)
         })
@@ -130,47 +145,99 @@ impl Store {
         })
     }
 
-    /// Records the outcome of an analysis, lists its results and enqueues their deliveries.
-    async fn insert_results(
+    /// Applies an event to a job. If it has failed for good by it, the results of earlier versions stay current.
+    async fn end(
         &self,
         change: &mut Change,
-        job: &Job,
-        summary: &AnalysisSummary,
-        objects: &[Unfiled],
+        id: &JobId,
+        event: JobEvent<'_>,
         now: Timestamp,
-    ) -> Result<(), Fault> {
-        sqlx::query("UPDATE jobs SET summary = $2 WHERE id = $1")
-            .bind(job.id.as_str())
-            .bind(to_json("summary", summary)?)
-            .execute(&mut **change)
-            .await?;
-        for object in objects {
-            if let Filed::Known(known) = file(change, object).await?
-                && known.blob != object.blob()
-            {
-                let sop_instance_uid = object.sop_instance_uid().clone();
-                return Err(StoreError::Conflict { job: job.id.clone(), sop_instance_uid }.into());
-            }
+    ) -> Result<Effect<JobProgress>, Fault> {
+        let changed = self.change_job(change, id, event, now).await?;
+        if matches!(&changed, Effect::Changed(progress) if progress.state == JobState::Failed) {
+            self.settle_job(change, id, now).await?;
         }
-        for (position, result) in summary.results().iter().enumerate() {
-            sqlx::query(
-                "INSERT INTO results (job_id, position, kind, study_instance_uid, series_instance_uid, \
-                 sop_instance_uid) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (job_id, sop_instance_uid) DO NOTHING",
-            )
-            .bind(job.id.as_str())
-            .bind(position as i64)
-            .bind(result.kind.name())
-            .bind(job.series.study_instance_uid.as_str())
-            .bind(result.series_instance_uid.as_str())
-            .bind(result.sop_instance_uid.as_str())
-            .execute(&mut **change)
-            .await?;
-        }
-        if self.rules.deliver_demonstrations || !summary.is_demonstration() {
-            for destination in self.rules.destinations.keys() {
-                deliveries::enqueue(change, job, summary, destination, now).await?;
-            }
-        }
-        Ok(())
+        Ok(changed)
     }
+}
+
+/// Records the outcome of an analysis and lists its results.
+async fn insert_results(
+    change: &mut Change,
+    job: &Job,
+    summary: &AnalysisSummary,
+    objects: &[Unfiled],
+) -> Result<(), Fault> {
+    sqlx::query("UPDATE jobs SET summary = $2 WHERE id = $1")
+        .bind(job.id.as_str())
+        .bind(to_json("summary", summary)?)
+        .execute(&mut **change)
+        .await?;
+    for object in objects {
+        file_own(change, &job.id, object).await?;
+    }
+    for (position, result) in (0..).zip(summary.results()) {
+        insert_result(change, (&job.id, &job.series), position, result).await?;
+    }
+    Ok(())
+}
+
+/// Lists an object of this node's own.
+///
+/// # Errors
+/// [`StoreError::Conflict`]: another object has its identifier.
+pub(super) async fn file_own(change: &mut Change, job: &JobId, object: &Unfiled) -> Result<(), Fault> {
+    match file(change, object).await? {
+        Filed::Known(known) if known.blob != object.blob() => {
+            let sop_instance_uid = object.sop_instance_uid().clone();
+            Err(StoreError::Conflict { job: job.clone(), sop_instance_uid }.into())
+        }
+        Filed::New | Filed::Known(_) => Ok(()),
+    }
+}
+
+/// Lists a result of a job of a series. A repetition changes nothing.
+pub(super) async fn insert_result(
+    change: &mut Change,
+    (job, series): (&JobId, &SeriesId),
+    position: i64,
+    result: &ResultReference,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "INSERT INTO results (job_id, position, kind, study_instance_uid, series_instance_uid, sop_instance_uid) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (job_id, sop_instance_uid) DO NOTHING",
+    )
+    .bind(job.as_str())
+    .bind(position)
+    .bind(result.kind.name())
+    .bind(series.study_instance_uid.as_str())
+    .bind(result.series_instance_uid.as_str())
+    .bind(result.sop_instance_uid.as_str())
+    .execute(&mut **change)
+    .await?;
+    Ok(())
+}
+
+/// Whether a version is decided otherwise than the newest one before it that was analysed.
+async fn changed_decision(
+    change: &mut Change,
+    job: &Job,
+    summary: &AnalysisSummary,
+) -> Result<Option<ChangedDecision>, Fault> {
+    let row = sqlx::query(
+        "SELECT e.summary FROM jobs e JOIN jobs j ON j.study_instance_uid = e.study_instance_uid \
+         AND j.series_instance_uid = e.series_instance_uid AND j.version > e.version \
+         WHERE j.id = $1 AND e.state = $2 ORDER BY e.version DESC LIMIT 1",
+    )
+    .bind(job.id.as_str())
+    .bind(JobState::Analysed.name())
+    .fetch_optional(&mut **change)
+    .await?;
+    let earlier: Option<AnalysisSummary> = row.map(|row| row.json("summary")).transpose()?;
+    let decisions = earlier.and_then(|earlier| earlier.decision()).zip(summary.decision());
+    Ok(decisions.filter(|(earlier, newer)| earlier != newer).map(|(earlier, newer)| {
+        tracing::warn!(job = %job.id, series = %job.series.series_instance_uid, %earlier, %newer,
+            "a newer version of an exam is decided otherwise than the one before");
+        ChangedDecision { earlier, newer }
+    }))
 }

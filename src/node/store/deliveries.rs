@@ -9,31 +9,28 @@ use super::handle::Store;
 use super::progress::Effect;
 use super::rows::Columns;
 use crate::dicom::Uid;
-use crate::engine::pipeline::AnalysisSummary;
-use crate::node::queue::{Delivery, DeliveryEvent, DeliveryFailure, DeliveryProgress, DeliveryState, Job};
+use crate::engine::pipeline::ResultReference;
+use crate::node::queue::{Delivery, DeliveryEvent, DeliveryFailure, DeliveryProgress, DeliveryState, JobId};
 
-/// Enqueues the delivery of all results of a job to a destination. A repetition changes nothing.
+/// Enqueues the delivery of a result of a job to a destination. A repetition changes nothing.
 pub(super) async fn enqueue(
     change: &mut Change,
-    job: &Job,
-    summary: &AnalysisSummary,
+    job: &JobId,
+    result: &ResultReference,
     destination: &str,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    for result in summary.results() {
-        sqlx::query(
-            "INSERT INTO deliveries (sop_instance_uid, destination, job_id, state, attempts, not_before, created_at, \
-             updated_at) VALUES ($1, $2, $3, $4, 0, 0, $5, $5) \
-             ON CONFLICT (sop_instance_uid, destination) DO NOTHING",
-        )
-        .bind(result.sop_instance_uid.as_str())
-        .bind(destination)
-        .bind(job.id.as_str())
-        .bind(DeliveryState::Queued.name())
-        .bind(now.as_millisecond())
-        .execute(&mut **change)
-        .await?;
-    }
+    sqlx::query(
+        "INSERT INTO deliveries (sop_instance_uid, destination, job_id, state, attempts, not_before, created_at, \
+         updated_at) VALUES ($1, $2, $3, $4, 0, 0, $5, $5) ON CONFLICT (sop_instance_uid, destination) DO NOTHING",
+    )
+    .bind(result.sop_instance_uid.as_str())
+    .bind(destination)
+    .bind(job.as_str())
+    .bind(DeliveryState::Queued.name())
+    .bind(now.as_millisecond())
+    .execute(&mut **change)
+    .await?;
     Ok(())
 }
 
@@ -43,6 +40,7 @@ impl Store {
     pub async fn claim_due(&self, destination: &str, limit: u32, now: Timestamp) -> Result<Vec<Delivery>, StoreError> {
         let claimed = during("claiming deliveries", async {
             let mut change = self.database.begin().await?;
+            self.drop_replaced(&mut change, destination, now).await?;
             let rows = sqlx::query(
                 "SELECT d.job_id, r.study_instance_uid, r.series_instance_uid, d.sop_instance_uid, r.kind \
                  FROM deliveries d \

@@ -10,9 +10,9 @@ use super::handle::Store;
 use super::progress::Effect;
 use super::refusals;
 use super::rows::{Columns, to_json};
-use crate::dicom::{SeriesId, Uid};
+use crate::dicom::{Member, SeriesId, Uid, instances_sha256};
 use crate::engine::pipeline::{AnalysisSummary, ResultKind, ResultReference};
-use crate::node::queue::{Job, JobEvent, JobId, JobState, Member, Selection, instances_sha256};
+use crate::node::queue::{Job, JobEvent, JobId, JobState, Selection};
 
 /// True of a job whose series has a newer one, of more instances, and of one whose images were corrected since.
 macro_rules! outdated {
@@ -24,7 +24,8 @@ macro_rules! outdated {
 
 impl Store {
     /// Records what is to become of a complete series at the given revision: a queued job, a rejected one, or none.
-    /// Earlier jobs of the series that are still queued are dropped: their instance set is outdated.
+    /// Earlier jobs of the series that are still queued are dropped: their instance set is outdated. A set that the series
+    /// had before, and has again, is its newest version again.
     ///
     /// Returns the job, whether it is new or was there before.
     pub async fn decide(
@@ -49,6 +50,7 @@ impl Store {
             if let Some((members, rejected)) = &new {
                 id = Some(insert(&mut change, series, members, rejected.as_ref(), now).await?);
                 drop_outdated(&mut change).await?;
+                self.settle(&mut change, series, now).await?;
             }
             sqlx::query(
                 "UPDATE series SET assembled_revision = $3 WHERE study_instance_uid = $1 \
@@ -151,11 +153,13 @@ async fn insert(
     let id = JobId::of(series, &sha256);
     let state = if rejected.is_some() { JobState::Rejected } else { JobState::Queued };
     let uids: Vec<&Uid> = members.iter().map(|(uid, _)| uid).collect();
-    let inserted = sqlx::query(
+    let changed = sqlx::query(
         "INSERT INTO jobs (id, study_instance_uid, series_instance_uid, instances_sha256, instances, version, state, \
          attempts, interruptions, not_before, summary, refused, created_at, updated_at) \
          SELECT $1, $2, $3, $4, $5, 1 + COALESCE(MAX(version), 0), $6, 0, 0, 0, $7, $8, $9, $9 FROM jobs \
-         WHERE study_instance_uid = $2 AND series_instance_uid = $3 ON CONFLICT (id) DO NOTHING",
+         WHERE study_instance_uid = $2 AND series_instance_uid = $3 ON CONFLICT (id) DO UPDATE \
+         SET version = excluded.version, withdrawn = 0 \
+         WHERE jobs.version + 1 < excluded.version OR jobs.withdrawn = 1 RETURNING created_at",
     )
     .bind(id.as_str())
     .bind(series.study_instance_uid.as_str())
@@ -166,48 +170,65 @@ async fn insert(
     .bind(rejected.map(|summary| to_json("summary", summary)).transpose()?)
     .bind(to_json("refused", &refusals::of_series(change, series).await?)?)
     .bind(now.as_millisecond())
-    .execute(&mut **change)
-    .await?
-    .rows_affected();
-    if inserted == 1 {
-        let series = &series.series_instance_uid;
-        tracing::info!(job = %id, %series, instances = uids.len(), %state, "new job");
+    .fetch_optional(&mut **change)
+    .await?;
+    if let Some(row) = changed {
+        restore_results(change, &id).await?;
+        let event =
+            if row.time("created_at")? == now { "new job" } else { "the instances of this job are the newest again" };
+        tracing::info!(job = %id, series = %series.series_instance_uid, instances = uids.len(), event);
     }
     Ok(id)
 }
 
-/// Drops the queued jobs that are outdated.
+/// What was withdrawn of a job whose instances its series has again, as they were, can be current again.
+async fn restore_results(change: &mut Change, id: &JobId) -> Result<(), Fault> {
+    sqlx::query(
+        "UPDATE instances SET visibility = 'superseded' WHERE visibility = 'withdrawn' \
+         AND sop_instance_uid IN (SELECT sop_instance_uid FROM results WHERE job_id = $1)",
+    )
+    .bind(id.as_str())
+    .execute(&mut **change)
+    .await?;
+    Ok(())
+}
+
+/// Drops a job that has just ended, if its images were corrected or rejected meanwhile: its results would be those of
+/// another patient, or of images that must not be used.
+pub(super) async fn drop_if_withdrawn(change: &mut Change, id: &JobId) -> Result<bool, Fault> {
+    let dropped = sqlx::query("DELETE FROM jobs WHERE id = $1 AND withdrawn = 1")
+        .bind(id.as_str())
+        .execute(&mut **change)
+        .await?
+        .rows_affected();
+    if dropped == 1 {
+        tracing::info!(job = %id, "its results are dropped: its images were corrected or rejected during the analysis");
+    }
+    Ok(dropped == 1)
+}
+
+/// Drops the queued jobs that are outdated, but for those of which something was shown already.
 async fn drop_outdated(change: &mut Change) -> Result<(), Fault> {
+    let statement = concat!(
+        "DELETE FROM jobs WHERE state = $1 AND ",
+        outdated!(),
+        " AND NOT EXISTS (SELECT 1 FROM results r WHERE r.job_id = jobs.id) RETURNING id"
+    );
     let dropped: Vec<String> =
-        sqlx::query_scalar(concat!("DELETE FROM jobs WHERE state = $1 AND ", outdated!(), " RETURNING id"))
-            .bind(JobState::Queued.name())
-            .fetch_all(&mut **change)
-            .await?;
+        sqlx::query_scalar(statement).bind(JobState::Queued.name()).fetch_all(&mut **change).await?;
     for job in dropped {
         tracing::info!(job, "dropped: more instances of its series came");
     }
     Ok(())
 }
 
-/// Drops a job that has just ended, if it is outdated: its results would say less than those to come.
-pub(super) async fn drop_if_outdated(change: &mut Change, id: &JobId) -> Result<bool, Fault> {
-    let dropped = sqlx::query(concat!("DELETE FROM jobs WHERE id = $1 AND ", outdated!()))
-        .bind(id.as_str())
-        .execute(&mut **change)
-        .await?
-        .rows_affected();
-    if dropped == 1 {
-        tracing::info!(job = %id, "its results are dropped: more instances of its series came during the analysis");
-    }
-    Ok(dropped == 1)
-}
-
 /// The report of the newest other job of the same series that made one.
 async fn predecessor(change: &mut Change, series: &SeriesId, job: &JobId) -> Result<Option<ResultReference>, Fault> {
     let row = sqlx::query(
         "SELECT r.kind, r.series_instance_uid, r.sop_instance_uid FROM results r JOIN jobs j ON j.id = r.job_id \
+         LEFT JOIN instances i ON i.sop_instance_uid = r.sop_instance_uid \
          WHERE j.study_instance_uid = $1 AND j.series_instance_uid = $2 AND r.kind = $3 AND j.id <> $4 \
-         ORDER BY j.version DESC LIMIT 1",
+         AND (i.visibility IS NULL OR i.visibility <> 'withdrawn') ORDER BY j.version DESC LIMIT 1",
     )
     .bind(series.study_instance_uid.as_str())
     .bind(series.series_instance_uid.as_str())

@@ -11,7 +11,8 @@
 //!
 //! What a shadow model predicts is kept apart (`shadow`) and touches none of this.
 //!
-//! A job of a series whose instances have grown since is outdated: it is dropped, begun or not.
+//! A job of a series whose instances have grown since is outdated: it is dropped if it has not begun. What it found if it
+//! had begun is kept until the newer one ends. Which results are current, `results` decides.
 
 mod attempts;
 mod backup;
@@ -25,18 +26,21 @@ mod handle;
 mod holdings;
 mod index;
 mod jobs;
+mod notices;
 mod page;
 mod progress;
 mod reader;
 mod records;
 mod refusals;
 mod rejections;
+mod results;
 mod rows;
 mod series;
 mod shadow;
 mod studies;
 mod views;
 
+pub use attempts::ChangedDecision;
 pub use conflicts::{ConflictState, DifferingAttribute, HeldObject, StudyConflict};
 pub use counts::Counts;
 pub use error::StoreError;
@@ -46,12 +50,13 @@ pub use index::{
     BlobName, Filed, IndexedInstance, InstanceId, InvalidKey, ItemKeys, KnownObject, Level, MissingIdentifier, Origin,
     Query, ReceivedInstance, Rights, Scope, Stored, Unfiled, Visibility, keyword, searchable,
 };
+pub use notices::{CurrentResult, DueNotice, DueRejectionNote};
 pub use page::{Cursor, CursorError, Listed, Page, Start};
 pub use reader::StoreReader;
 pub use records::{Record, RecordedChange, Replacement};
 pub use series::{SeriesMember, UnassembledSeries};
 pub use shadow::{Comparison, ShadowCase, ShadowView};
-pub use views::{DeliveryView, JobView, SeriesProgress, SeriesView, StudyView};
+pub use views::{DeliveryView, EarlierResult, JobView, LaterImages, Outcome, SeriesProgress, SeriesView, StudyView};
 
 #[cfg(test)]
 mod tests;

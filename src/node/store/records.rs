@@ -101,7 +101,7 @@ impl Store {
                 replace(&mut change, object).await?;
             }
             if changes_patient {
-                withdraw_results(&mut change, &record.study_instance_uid).await?;
+                self.withdraw_results(&mut change, &record.study_instance_uid).await?;
             }
             Ok(change.commit().await?)
         })
@@ -168,34 +168,41 @@ pub(super) async fn insert(change: &mut Change, record: &Record) -> Result<bool,
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Withdraws what the node found in a study: it is neither listed nor delivered any more. Analyses under way end without
-/// results.
-async fn withdraw_results(change: &mut Change, study: &Uid) -> Result<(), Fault> {
-    let analysed = sqlx::query("SELECT DISTINCT study_instance_uid, series_instance_uid FROM jobs WHERE study_instance_uid = $1")
+impl Store {
+    /// Withdraws what the node found in a study: it is neither listed nor delivered any more. Analyses under way end
+    /// without results.
+    async fn withdraw_results(&self, change: &mut Change, study: &Uid) -> Result<(), Fault> {
+        let analysed = sqlx::query(
+            "SELECT DISTINCT study_instance_uid, series_instance_uid FROM jobs WHERE study_instance_uid = $1",
+        )
         .bind(study.as_str())
         .fetch_all(&mut **change)
         .await?;
-    for row in &analysed {
-        withdraw_results_of(change, &row.series()?).await?;
+        for row in &analysed {
+            self.withdraw_results_of(change, &row.series()?).await?;
+        }
+        Ok(())
     }
-    Ok(())
-}
 
-/// As [`withdraw_results`], of one series.
-pub(super) async fn withdraw_results_of(change: &mut Change, series: &SeriesId) -> Result<(), Fault> {
-    for statement in [
-        "UPDATE instances SET visibility = 'withdrawn' WHERE visibility <> 'rejected' AND sop_instance_uid IN \
-         (SELECT r.sop_instance_uid FROM results r JOIN jobs j ON j.id = r.job_id \
-         WHERE j.study_instance_uid = $1 AND j.series_instance_uid = $2)",
-        "DELETE FROM deliveries WHERE state IN ('queued', 'retrying', 'failed') AND job_id IN \
-         (SELECT id FROM jobs WHERE study_instance_uid = $1 AND series_instance_uid = $2)",
-        "UPDATE jobs SET withdrawn = 1 WHERE study_instance_uid = $1 AND series_instance_uid = $2",
-    ] {
-        sqlx::query(statement)
+    /// As [`Self::withdraw_results`], of one series.
+    pub(super) async fn withdraw_results_of(&self, change: &mut Change, series: &SeriesId) -> Result<(), Fault> {
+        let withdrawn = sqlx::query(
+            "UPDATE instances SET visibility = 'withdrawn' WHERE visibility IN ('current', 'superseded') \
+             AND sop_instance_uid IN (SELECT r.sop_instance_uid FROM results r JOIN jobs j ON j.id = r.job_id \
+             WHERE j.study_instance_uid = $1 AND j.series_instance_uid = $2) RETURNING sop_instance_uid",
+        )
+        .bind(series.study_instance_uid.as_str())
+        .bind(series.series_instance_uid.as_str())
+        .fetch_all(&mut **change)
+        .await?;
+        for row in &withdrawn {
+            self.drop_deliveries(change, &row.uid("sop_instance_uid")?, Timestamp::now()).await?;
+        }
+        sqlx::query("UPDATE jobs SET withdrawn = 1 WHERE study_instance_uid = $1 AND series_instance_uid = $2")
             .bind(series.study_instance_uid.as_str())
             .bind(series.series_instance_uid.as_str())
             .execute(&mut **change)
             .await?;
+        Ok(())
     }
-    Ok(())
 }

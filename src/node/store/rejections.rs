@@ -8,7 +8,7 @@ use super::database::Change;
 use super::error::{Fault, StoreError, during};
 use super::handle::Store;
 use super::index::{Visibility, attributes, set_visibility};
-use super::records::{Record, insert, withdraw_results_of};
+use super::records::{Record, insert};
 use super::rows::Columns;
 use crate::dicom::elements::text;
 use crate::dicom::{SeriesId, Uid};
@@ -39,7 +39,7 @@ impl Store {
             for series in series_of(&mut change, objects).await? {
                 assemble_again(&mut change, &series).await?;
                 if voids_results || is_empty(&mut change, &series).await? {
-                    withdraw_results_of(&mut change, &series).await?;
+                    self.withdraw_results_of(&mut change, &series).await?;
                 }
             }
             change.commit().await?;

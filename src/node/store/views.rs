@@ -1,12 +1,14 @@
 //! What API, dashboard and metrics show of series, jobs, results and deliveries.
 
+use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::shadow::ShadowView;
 use crate::dicom::{SeriesId, Uid};
+use crate::engine::analyse::findings::{Decision, Probability};
 use crate::engine::pipeline::{self, AnalysisSummary, ResultReference};
 use crate::node::queue::{DeliveryState, JobId, JobState};
 
@@ -40,7 +42,18 @@ impl FromStr for SeriesProgress {
     }
 }
 
-/// A series: its state, findings, results and their deliveries.
+impl SeriesProgress {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Receiving => "receiving",
+            Self::Job(state) => state.name(),
+        }
+    }
+}
+
+/// A series: the state of its newest version, and beside it the result that counts. A version that was not analysed leaves the
+/// result of an earlier one in its place.
 #[derive(Debug, Clone, Serialize)]
 pub struct SeriesView {
     /// Series Instance UID.
@@ -49,23 +62,99 @@ pub struct SeriesView {
     pub modality: String,
     /// Stored instances.
     pub instances: u64,
-    /// Its state.
+    /// The state of its newest version.
     pub state: SeriesProgress,
-    /// The outcome of its newest job, once it ended.
-    #[serde(flatten, serialize_with = "pipeline::answer")]
-    pub summary: Option<AnalysisSummary>,
-    /// The newest job of the series, once it is complete.
+    /// The newest version that has a job; `None` before the series is complete for the first time.
+    pub version: Option<u32>,
+    /// What was found, and why not.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// The job of the newest version.
     pub job: Option<JobId>,
-    /// Attempts begun.
+    /// Attempts begun at it.
     pub attempts: u32,
-    /// What the last failed attempt said.
+    /// What the last failed attempt at it said.
     pub error: Option<String>,
-    /// Result objects.
+    /// The version that was analysed and made the result; `None` if none was.
+    pub result_version: Option<u32>,
+    /// Result objects of that version, and the notice of the newest one, if it has one.
     pub results: Vec<ResultReference>,
     /// Their deliveries, one entry per destination and object.
     pub deliveries: Vec<DeliveryView>,
+    /// What is newer than the result and has none.
+    pub later: Option<LaterImages>,
+    /// Results that were replaced, newest first.
+    pub earlier: Vec<EarlierResult>,
     /// What shadow models predict: recorded for comparison, no part of the results, never sent.
     pub shadow: Vec<ShadowView>,
+}
+
+impl SeriesView {
+    /// What was found in the version whose result counts, or how the newest version ended if none has a result.
+    pub fn summary(&self) -> Option<&AnalysisSummary> {
+        self.outcome.summary()
+    }
+
+    /// Results that were replaced by one with another decision.
+    pub fn decided_otherwise(&self) -> impl Iterator<Item = &EarlierResult> {
+        let decision = self.summary().and_then(AnalysisSummary::decision);
+        self.earlier.iter().filter(move |earlier| decision.is_some_and(|decision| decision != earlier.decision))
+    }
+}
+
+/// How the versions of a series ended, as far as it matters: findings are of the result that counts, reasons of the newest
+/// version.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// Of the newest version that was analysed.
+    pub result: Option<AnalysisSummary>,
+    /// Of the newest version, if it ended without a result.
+    pub not_analysed: Option<AnalysisSummary>,
+}
+
+impl Outcome {
+    /// What was found, or how the newest version ended if nothing was.
+    pub fn summary(&self) -> Option<&AnalysisSummary> {
+        self.result.as_ref().or(self.not_analysed.as_ref())
+    }
+}
+
+impl Serialize for Outcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        pipeline::answer_with_reasons_of(self.summary(), self.not_analysed.as_ref(), serializer)
+    }
+}
+
+/// Images that came after those of the result, and that were not analysed.
+#[derive(Debug, Clone, Serialize)]
+pub struct LaterImages {
+    /// Their version; `None` while they are received.
+    pub version: Option<u32>,
+    /// Their state.
+    pub state: SeriesProgress,
+    /// Why, in words: reasons, an error, or the state.
+    pub explanation: String,
+}
+
+impl fmt::Display for LaterImages {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Later images not analysed: {}", self.explanation)
+    }
+}
+
+/// A result that a newer version replaced.
+#[derive(Debug, Clone, Serialize)]
+pub struct EarlierResult {
+    /// Its version.
+    pub version: u32,
+    /// Its decision.
+    pub decision: Decision,
+    /// Its probability.
+    pub probability: Probability,
+    /// Its objects: retrieved by their identifiers alone.
+    pub results: Vec<ResultReference>,
+    /// What became of their deliveries.
+    pub deliveries: Vec<DeliveryView>,
 }
 
 /// A delivery.

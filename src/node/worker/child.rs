@@ -42,6 +42,8 @@ enum SeriesError {
     Analyse(#[from] AnalyseError),
     #[error(transparent)]
     Report(#[from] ReportError),
+    #[error("an image was analysed that is of none of the instances of the series")]
+    ForeignImage,
     #[error("writing the result {path}: {source}", path = path.display())]
     Write { path: PathBuf, source: Box<WriteError> },
 }
@@ -115,9 +117,10 @@ fn make(
     wanted: &ReportRequest,
     settings: &Settings,
 ) -> Result<Vec<ResultObject>, SeriesError> {
+    let digest = outcome.images_sha256(&wanted.instances).ok_or(SeriesError::ForeignImage)?;
     let options = ReportOptions {
         settings: &settings.report,
-        instance_set_digest: &wanted.instances_sha256,
+        instance_set_digest: &digest,
         version: wanted.version,
         predecessor: wanted.predecessor.as_ref(),
         time: &wanted.time.to_zoned_datetime(TimeZone::system()),

@@ -211,8 +211,10 @@ impl Worker {
         match outcome {
             Ok(AttemptOutcome::Ended(summary, objects)) => {
                 // Whatever the reason, the lease must not be kept until it runs out.
-                if let Err(error) = self.store.finish(job, &summary, &objects, now).await {
-                    return self.failed(job, &error.into(), now).await;
+                match self.store.finish(job, &summary, &objects, now).await {
+                    Ok(Some(_)) => telemetry::count_changed_decision(),
+                    Ok(None) => {}
+                    Err(error) => return self.failed(job, &error.into(), now).await,
                 }
                 telemetry::count_job(match summary.ending {
                     Ending::Analysed(_) => JobEnd::Analysed,
@@ -246,7 +248,7 @@ impl Worker {
     async fn attempt(&mut self, job: &Job, shutdown: &Shutdown) -> Result<AttemptOutcome, WorkerError> {
         // Results need room too; better to wait for it than to analyse in vain.
         self.archive.check_space().await?;
-        let files = instances::files(&self.archive, &job.series, &job.instances).await?;
+        let (files, members) = instances::files(&self.archive, &job.series, &job.instances).await?;
         let output = self.folder.join(job.id.to_string());
         empty(&output)?;
         let request = Request {
@@ -255,7 +257,7 @@ impl Worker {
             refused: job.refused.iter().map(Refused::from).collect(),
             report: Some(ReportRequest {
                 output: output.clone(),
-                instances_sha256: job.instances_sha256.clone(),
+                instances: members,
                 version: job.version,
                 predecessor: job.predecessor.clone(),
                 time: job.created_at,

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{LogConfig, ModelsConfig, OnnxRuntimeConfig, QualityConfig, ReportConfig};
+use crate::dicom::Member;
 use crate::dicom::bounded::Limits;
 use crate::engine::models::Provider;
 use crate::engine::models::lineup::Packages;
@@ -59,11 +60,11 @@ pub struct Request {
 pub struct ReportRequest {
     /// An empty folder for them.
     pub output: PathBuf,
-    /// Digest of the instance set.
-    pub instances_sha256: String,
+    /// The instances of the series with their digests: results are identified by those that are analysed.
+    pub instances: Vec<Member>,
     /// Which analysis of the series this is, from 1.
     pub version: u32,
-    /// The report on fewer instances of the series, if there is one.
+    /// The report that the series has now, if it has one.
     pub predecessor: Option<ResultReference>,
     /// When the job was made.
     pub time: Timestamp,

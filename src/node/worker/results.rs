@@ -14,7 +14,8 @@ use crate::node::archive::{Archive, Origin, ReceivedInstance, Rights, Unfiled};
 
 use dicom_dictionary_std::tags;
 
-/// Makes every result object of an analysis durable; the queue files them when it records the end of the job.
+/// Makes every result object of an analysis durable; the queue files them when it records the end of the job. Those that an
+/// earlier analysis of the same images made are there already, and stay as they are.
 ///
 /// The process that wrote the files has handled received pixels, so it is trusted no more than a sender: names may not
 /// leave the folder, files pass the same scan, and each must be the object that the summary names.
@@ -28,8 +29,9 @@ pub(super) async fn keep(
     if files.len() != results.len() {
         return Err(WorkerError::ResultCount { files: files.len(), results: results.len() });
     }
+    let known = archive.index().known_results(results).await?;
     let mut kept = Vec::with_capacity(files.len());
-    for (file, expected) in files.iter().zip(results) {
+    for (file, expected) in files.iter().zip(results).filter(|(_, result)| !known.contains(&result.sop_instance_uid)) {
         let wrong = |fault| WorkerError::Result { file: file.clone(), fault };
         if file.contains(['/', '\\']) || file.starts_with('.') {
             return Err(wrong(ResultFault::OutsideTheFolder));

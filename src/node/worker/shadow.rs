@@ -224,7 +224,7 @@ impl Shadow {
         case: &ShadowCase,
     ) -> Result<AnalysisSummary, NoPrediction> {
         let files = match instances::files(&self.archive, &case.series, &case.instances).await {
-            Ok(files) => files,
+            Ok((files, _)) => files,
             Err(error @ WorkerError::Missing(_)) => return Err(NoPrediction::Failed(error.to_string())),
             Err(error) => return Err(NoPrediction::Node(error)),
         };

@@ -356,7 +356,7 @@ async fn promoted_models_take_over_between_two_jobs_and_broken_ones_do_not() {
     let shutdown = Shutdown::new();
     let run = tokio::spawn(worker.run(shutdown.clone()));
     let classifier = |series: SeriesView| {
-        series.summary.expect("a summary").analysed().expect("analysed").models.embolism.package.name.to_string()
+        series.summary().expect("a summary").analysed().expect("analysed").models.embolism.package.name.to_string()
     };
 
     // Promoted while a job is under way: this job ends with the models that it began with.

@@ -5,6 +5,7 @@
 
 mod canvas;
 mod heat_map;
+mod not_analysed;
 mod orientation;
 mod palette;
 mod sampling;
@@ -17,6 +18,7 @@ use self::heat_map::Place;
 use super::Context;
 use crate::engine::analyse::findings::{Findings, KeySlice};
 use crate::engine::volume::Volume;
+pub(super) use not_analysed::draw as not_analysed_page;
 pub use palette::overlay as evidence_colour;
 
 /// The pictures of one analysis.

@@ -98,6 +98,11 @@ impl ContentItem {
         item.sequence(tags::REFERENCED_SOP_SEQUENCE, image.item())
     }
 
+    /// COMPOSITE, without a name: an object that is no image
+    pub(crate) fn composite(object: &Reference) -> Self {
+        Self::of_type("COMPOSITE").sequence(tags::REFERENCED_SOP_SEQUENCE, object.item())
+    }
+
     /// IMAGE: one segment of a segmentation
     pub(crate) fn segment(segmentation: &Reference, number: u16) -> Self {
         let reference = segmentation.item().with(tags::REFERENCED_SEGMENT_NUMBER, number);

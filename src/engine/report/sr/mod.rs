@@ -73,4 +73,4 @@ impl SrDocument for DataSet {
 
 pub(super) use content::{ContentItem, Relationship};
 pub(super) use measurement_group::on_image;
-pub(super) use observation_context::{device_observer, language};
+pub(super) use observation_context::{device_items, device_observer, language};

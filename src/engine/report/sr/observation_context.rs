@@ -1,7 +1,7 @@
 //! Who observed: [TID 1001](https://dicom.nema.org/medical/dicom/current/output/chtml/part16/sect_TID_1001.html) with a
 //! device observer (TID 1002, TID 1004), and the language of the document (TID 1204).
 
-use super::super::header::Header;
+use super::super::header::{Device, Header};
 use super::content::ContentItem;
 use crate::dicom::concept::{self, dcm};
 
@@ -12,7 +12,11 @@ pub(crate) fn language() -> ContentItem {
 
 /// This node as the observer; observation context of the root.
 pub(crate) fn device_observer(header: &Header) -> Vec<ContentItem> {
-    let device = header.device();
+    device_items(&header.device())
+}
+
+/// A device as the observer.
+pub(crate) fn device_items(device: &Device) -> Vec<ContentItem> {
     vec![
         ContentItem::code(&dcm::OBSERVER_TYPE, &dcm::DEVICE),
         ContentItem::uid(&dcm::DEVICE_OBSERVER_UID, &device.uid),

@@ -41,7 +41,7 @@ async fn a_data_folder_of_an_earlier_version_opens_and_is_copied_first() {
 
     let analysed = only_series(&store, ANALYSED).await;
     assert_eq!(analysed.state, SeriesProgress::Job(JobState::Analysed));
-    let summary = analysed.summary.as_ref().expect("ended");
+    let summary = analysed.summary().expect("ended");
     assert_eq!((summary.decision(), analysed.results.len()), (Some(Decision::Present), 4));
     assert_eq!(summary.probability().map(Probability::value), Some(0.954_200_385_555_696_8));
     assert_eq!(summary.models().last().map(|model| model.package.name.as_str()), Some("embolism"));
@@ -51,7 +51,7 @@ async fn a_data_folder_of_an_earlier_version_opens_and_is_copied_first() {
     assert_eq!(states, [DeliveryState::Failed; 4], "they were given up");
     let rejected = only_series(&store, "1.2.3.4.5").await;
     assert_eq!(rejected.state, SeriesProgress::Job(JobState::Rejected));
-    assert_eq!(rejected.summary.expect("ended").reasons(), [Reason::WrongModality]);
+    assert_eq!(rejected.summary().expect("ended").reasons(), [Reason::WrongModality]);
     let interrupted = only_series(&store, INTERRUPTED).await;
     assert_eq!(interrupted.state, SeriesProgress::Job(JobState::Queued), "the node was killed");
     let job = store.claim(Timestamp::now()).await.expect("claim").expect("due");

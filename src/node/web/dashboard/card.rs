@@ -56,6 +56,13 @@ impl<'a> Card<'a> {
             article.card.(class) {
                 div {
                     p.verdict.(class) { (verdict) }
+                    @for earlier in self.series.decided_otherwise() {
+                        p.alarm {
+                            "Version " (earlier.version) " was decided otherwise: "
+                            b { (headline(earlier.decision, Some(earlier.probability))) }
+                        }
+                    }
+                    @if let Some(later) = &self.series.later { p.alarm { (later) } }
                     @if let Some(probability) = self.probability() {
                         meter.(class) min="0" max="1" value=(probability.value())
                             aria-label=(format!("Probability of embolism {:.2} %", probability.percent())) {}
@@ -92,7 +99,7 @@ impl<'a> Card<'a> {
     }
 
     fn summary(&self) -> Option<&'a AnalysisSummary> {
-        self.series.summary.as_ref()
+        self.series.summary()
     }
 
     fn probability(&self) -> Option<Probability> {
@@ -116,18 +123,10 @@ impl<'a> Card<'a> {
         matches!(self.series.state, SeriesProgress::Job(JobState::Analysed | JobState::Rejected))
     }
 
-    /// Colour and headline.
+    /// Colour and headline: the result that counts, whatever came later, or the state where there is none.
     fn verdict(&self) -> (&'static str, String) {
-        match (self.series.state, self.decision()) {
-            (SeriesProgress::Receiving, _) => ("busy", "Receiving".to_owned()),
-            (SeriesProgress::Job(JobState::Queued), _) => ("busy", "Waiting for analysis".to_owned()),
-            (SeriesProgress::Job(JobState::Running), _) => ("busy", "Being analysed".to_owned()),
-            (SeriesProgress::Job(JobState::Failed), _) => {
-                ("alarm", format!("Analysis failed after {} attempts", self.series.attempts))
-            }
-            (SeriesProgress::Job(JobState::Rejected), _) => ("warn", "Not analysed".to_owned()),
-            (SeriesProgress::Job(JobState::Analysed), decision) => {
-                let decision = decision.unwrap_or(Decision::Undetermined);
+        match (self.decision(), self.series.state) {
+            (Some(decision), _) => {
                 let class = match decision {
                     Decision::Present => "alarm",
                     Decision::Absent => "good",
@@ -135,6 +134,14 @@ impl<'a> Card<'a> {
                 };
                 (class, headline(decision, self.probability()))
             }
+            (None, SeriesProgress::Receiving) => ("busy", "Receiving".to_owned()),
+            (None, SeriesProgress::Job(JobState::Queued)) => ("busy", "Waiting for analysis".to_owned()),
+            (None, SeriesProgress::Job(JobState::Running)) => ("busy", "Being analysed".to_owned()),
+            (None, SeriesProgress::Job(JobState::Failed)) => {
+                ("alarm", format!("Analysis failed after {} attempts", self.series.attempts))
+            }
+            (None, SeriesProgress::Job(JobState::Rejected)) => ("warn", "Not analysed".to_owned()),
+            (None, SeriesProgress::Job(JobState::Analysed)) => ("warn", headline(Decision::Undetermined, None)),
         }
     }
 
@@ -269,14 +276,18 @@ fn urgency(series: &SeriesView) -> Urgency {
     if series.deliveries.iter().any(|delivery| delivery.state == DeliveryState::Failed) {
         return Urgency::Problem;
     }
+    if series.state == SeriesProgress::Job(JobState::Failed) {
+        return Urgency::Problem;
+    }
+    let decision = series.summary().and_then(AnalysisSummary::decision);
+    if decision.is_some_and(|decision| decision != Decision::Absent) || series.decided_otherwise().next().is_some() {
+        return Urgency::Finding;
+    }
     match series.state {
         SeriesProgress::Receiving | SeriesProgress::Job(JobState::Queued | JobState::Running) => Urgency::Running,
-        SeriesProgress::Job(JobState::Failed) => Urgency::Problem,
         SeriesProgress::Job(JobState::Rejected) => Urgency::Rejected,
-        SeriesProgress::Job(JobState::Analysed) => match series.summary.as_ref().and_then(AnalysisSummary::decision) {
-            Some(Decision::Absent) => Urgency::Done,
-            _ => Urgency::Finding,
-        },
+        SeriesProgress::Job(JobState::Analysed) if decision.is_none() => Urgency::Finding,
+        SeriesProgress::Job(JobState::Analysed | JobState::Failed) => Urgency::Done,
     }
 }
 

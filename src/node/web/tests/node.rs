@@ -4,8 +4,10 @@ use crate::engine::analyse::findings::{Decision, Probability};
 use crate::engine::models::Provider;
 use crate::engine::models::activation::ShadowModel;
 use crate::engine::models::manifest::Kind;
-use crate::engine::pipeline::{AnalysisSummary, EnhancementSummary, Stage, testing};
-use crate::engine::volume::{LeftOut, LeftOutKind};
+use crate::engine::pipeline::{
+    AnalysisSummary, Ending, EnhancementSummary, ResultKind, ResultReference, Stage, testing,
+};
+use crate::engine::volume::{LeftOut, LeftOutKind, Reason, Rejection};
 use crate::node::http;
 use crate::node::queue::Selection;
 use crate::node::worker::protocol::Ready;
@@ -236,6 +238,63 @@ async fn the_dashboard_shows_studies_without_names() {
         assert!(page.contains(shown), "{shown} is missing");
     }
     assert!(!page.contains("Secret") && !page.contains("SECRET"));
+}
+
+/// A series with this many slices is decided on, and its job is claimed.
+async fn job(node: &Node, slices: u16) -> crate::node::queue::Job {
+    for number in 1..=slices {
+        node.keep(&[slice("1.2.3", "1.2.3.4", number)]).await;
+    }
+    let uid = |text| Uid::parse(text).expect("uid");
+    let series = SeriesId::new(uid("1.2.3"), uid("1.2.3.4"));
+    let members = node.store.members(&series).await.expect("members");
+    let members = members.into_iter().map(|one| (one.sop_instance_uid, one.sha256)).collect();
+    let now = jiff::Timestamp::now();
+    node.store.decide(&series, i64::from(slices), &Selection::Analyse(members), now).await.expect("decide");
+    node.store.claim(now).await.expect("claim").expect("due")
+}
+
+#[tokio::test]
+async fn a_finding_stays_on_the_dashboard_when_later_images_are_not_analysed_or_decided_otherwise() {
+    let node = Node::open().await;
+    let report = |last: &str| ResultReference {
+        kind: ResultKind::Sr,
+        series_instance_uid: Uid::parse(&format!("2.25.{last}")).expect("uid"),
+        sop_instance_uid: Uid::parse(&format!("2.25.{last}.1")).expect("uid"),
+    };
+    let found = |probability, decision, last| {
+        let mut summary = said(probability, decision, ["1.0.0", "1.0.0"]);
+        if let Ending::Analysed(analysed) = &mut summary.ending {
+            analysed.results = vec![report(last)];
+        }
+        summary
+    };
+    let page = async || node.get("/").send().await.expect("answer").text().await.expect("text");
+    let end = async |slices, summary: AnalysisSummary| {
+        let job = job(&node, slices).await;
+        node.store.finish(&job, &summary, &[], jiff::Timestamp::now()).await.expect("finish");
+    };
+    end(1, found(0.9, Decision::Present, "1")).await;
+    let stray = Rejection::new(Reason::MixedPatients, "instance 2 names another");
+    end(2, testing::rejected(vec![stray])).await;
+    let rejected = page().await;
+    for shown in [
+        "Embolism present, 90.0 %",
+        "Later images not analysed: mixed-patients: instance 2 names another",
+        "Embolism present or undetermined (1)",
+    ] {
+        assert!(rejected.contains(shown), "{shown} is missing in {rejected}");
+    }
+    end(3, found(0.1, Decision::Absent, "2")).await;
+    let changed = page().await;
+    for shown in [
+        "Embolism absent, 10.0 %",
+        "Version 1 was decided otherwise: <b>▲ Embolism present, 90.0 %",
+        "undetermined (1)",
+    ] {
+        assert!(changed.contains(shown), "{shown} is missing in {changed}");
+    }
+    assert!(!changed.contains("Later images"));
 }
 
 #[tokio::test]

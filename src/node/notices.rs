@@ -1,0 +1,178 @@
+//! Notices: a page for an exam that was not analysed, and rejection notes of results that newer ones replaced. What is due is
+//! read from the store after each change, so that nothing is forgotten by a restart, and each is recorded in one transaction.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dicom_dictionary_std::uids;
+use dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::config::ReportConfig;
+use crate::dicom::bounded::{self, Limits, ReadError};
+use crate::dicom::content;
+use crate::dicom::elements::DataSet;
+use crate::dicom::uid::UidError;
+use crate::dicom::{SeriesId, Uid};
+use crate::engine::report::{self, NoticeSubject, PlainHeader, ReportError, ResultObject};
+use crate::node::archive::{Archive, ArchiveError, Origin, ReceivedInstance, Rights, Scope, StoredInstance, Unfiled};
+use crate::node::queue::JobId;
+use crate::node::shutdown::Shutdown;
+use crate::node::store::{DueNotice, DueRejectionNote, Store, StoreError};
+
+/// The longest sleep between looks at the store: time alone makes an exam overdue.
+const LONGEST_SLEEP: Duration = Duration::from_secs(20);
+
+/// Why a notice cannot be made.
+#[derive(Debug, thiserror::Error)]
+enum NoticeError {
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    #[error("reading the header of {0}: {1}")]
+    Header(Uid, ReadError),
+    #[error("the archive has no object of it any more")]
+    Gone,
+    #[error(transparent)]
+    Uid(#[from] UidError),
+    #[error("encoding it: {0}")]
+    Encode(#[from] dicom_object::WriteError),
+    #[error("reading it again: {0}")]
+    Encoded(ReadError),
+    #[error("a fault of the program: {0}")]
+    Fault(#[from] tokio::task::JoinError),
+}
+
+/// Makes notices.
+pub struct Notices {
+    archive: Archive,
+    store: Store,
+    settings: ReportConfig,
+    limits: Limits,
+}
+
+impl Notices {
+    /// Nothing happens before [`Notices::run`].
+    pub fn new(archive: Archive, store: Store, settings: ReportConfig, limits: Limits) -> Self {
+        Self { archive, store, settings, limits }
+    }
+
+    /// Makes what is due until told to stop.
+    pub async fn run(self, shutdown: Shutdown) {
+        let mut changes = self.store.changes();
+        // What could not be made is told once.
+        let mut told = BTreeSet::new();
+        while !shutdown.is_cancelled() {
+            changes.mark_unchanged();
+            if let Err(error) = self.step(&mut told).await {
+                tracing::error!(%error, "notices wait for the store");
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(LONGEST_SLEEP) => {}
+            }
+        }
+    }
+
+    async fn step(&self, told: &mut BTreeSet<JobId>) -> Result<(), StoreError> {
+        let now = Timestamp::now();
+        if self.settings.not_analysed {
+            for due in self.store.due_notices(self.overdue(), now).await? {
+                let made = self.tell_not_analysed(&due, now).await;
+                tell_once(told, &due.job, made);
+            }
+        }
+        for due in self.store.due_rejection_notes().await? {
+            let made = self.reject(&due, now).await;
+            tell_once(told, &due.job, made);
+        }
+        Ok(())
+    }
+
+    /// How long an analysis may take before it is overdue, if there is a limit.
+    fn overdue(&self) -> Option<SignedDuration> {
+        let minutes = i64::try_from(self.settings.overdue_minutes).unwrap_or(i64::MAX / 60);
+        (minutes > 0).then(|| SignedDuration::from_mins(minutes))
+    }
+
+    async fn tell_not_analysed(&self, due: &DueNotice, now: Timestamp) -> Result<(), NoticeError> {
+        let SeriesId { study_instance_uid, series_instance_uid } = due.series.clone();
+        let stored = self.archive.instances(&Scope::Series(study_instance_uid, series_instance_uid)).await?;
+        let image = stored.into_iter().find(|instance| due.instances.contains(&instance.sop_instance_uid));
+        let header = self.header(image.ok_or(NoticeError::Gone)?).await?;
+        let (settings, case) = (self.settings.clone(), due.clone());
+        let made = tokio::task::spawn_blocking(move || {
+            let header = plain(&header, &settings, case.since)?;
+            let has_earlier_result = case.has_earlier_result;
+            report::notice(&header, &NoticeSubject { job: case.job.as_str(), cause: &case.cause, has_earlier_result })
+        });
+        let object = made.await??;
+        let unfiled = self.keep(&object).await?;
+        Ok(self.store.record_notice(due, &unfiled, &object.reference(), now).await?)
+    }
+
+    async fn reject(&self, due: &DueRejectionNote, now: Timestamp) -> Result<(), NoticeError> {
+        let current = &due.current.reference;
+        let scope = Scope::Instance(
+            due.series.study_instance_uid.clone(),
+            current.series_instance_uid.clone(),
+            current.sop_instance_uid.clone(),
+        );
+        let stored = self.archive.instances(&scope).await?.into_iter().next().ok_or(NoticeError::Gone)?;
+        let header = self.header(stored).await?;
+        let object = {
+            let header = plain(&header, &self.settings, due.current.made_at)?;
+            report::rejection_note(&header, &due.replaced, due.reason, due.current.job.as_str())?
+        };
+        let unfiled = self.keep(&object).await?;
+        Ok(self.store.record_rejection_note(due, &unfiled, &object.reference(), now).await?)
+    }
+
+    async fn header(&self, stored: StoredInstance) -> Result<DataSet, NoticeError> {
+        let limits = self.limits;
+        let read = tokio::task::spawn_blocking(move || {
+            let object = bounded::open_header(&stored.path, &limits);
+            object.map_err(|error| NoticeError::Header(stored.sop_instance_uid, error))
+        });
+        Ok(read.await??.into_inner())
+    }
+
+    /// Makes the bytes of an object durable.
+    async fn keep(&self, object: &ResultObject) -> Result<Unfiled, NoticeError> {
+        let mut data_set = Vec::new();
+        object.object.write_dataset_with_ts(&mut data_set, &EXPLICIT_VR_LITTLE_ENDIAN.erased())?;
+        let syntax = uids::EXPLICIT_VR_LITTLE_ENDIAN;
+        let (header, pixels) = content::read(&data_set, syntax, &self.limits).map_err(NoticeError::Encoded)?;
+        let received = ReceivedInstance {
+            transfer_syntax_uid: Uid::parse(syntax)?,
+            data_set: Bytes::from(data_set),
+            header,
+            pixels,
+            rights: Rights::default(),
+            origin: Origin::Analysis,
+        };
+        Ok(self.archive.keep(received).await?)
+    }
+}
+
+/// Logs that a notice cannot be made, once for each job.
+fn tell_once(told: &mut BTreeSet<JobId>, job: &JobId, made: Result<(), NoticeError>) {
+    if let Err(error) = made
+        && told.insert(job.clone())
+    {
+        tracing::error!(%job, %error, "a notice cannot be made");
+    }
+}
+
+fn plain<'a>(header: &'a DataSet, settings: &'a ReportConfig, at: Timestamp) -> Result<PlainHeader<'a>, ReportError> {
+    PlainHeader::new(header, settings, &at.to_zoned_datetime(TimeZone::system()), env!("CARGO_PKG_VERSION"))
+}
+
+#[cfg(test)]
+mod tests;
