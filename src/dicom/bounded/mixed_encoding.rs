@@ -12,7 +12,9 @@ use dicom_transfer_syntax_registry::{TransferSyntax, TransferSyntaxIndex, Transf
 
 use super::super::elements::DataSet;
 use super::super::limits::ReadError;
-use super::super::prescan::{Encoding, Header, ITEM, ITEM_DELIMITER, PIXEL_DATA, SEQUENCE_DELIMITER, UNDEFINED, header};
+use super::super::prescan::{
+    Encoding, Header, ITEM, ITEM_DELIMITER, PIXEL_DATA, SEQUENCE_DELIMITER, UNDEFINED, header,
+};
 use super::scanned::EXPLICIT_VR_BIG_ENDIAN;
 use crate::causes::with_causes;
 
@@ -154,7 +156,5 @@ fn transfer_syntax(encoding: Encoding) -> Result<&'static TransferSyntax, ReadEr
         Encoding::ExplicitLittle => uids::EXPLICIT_VR_LITTLE_ENDIAN,
         Encoding::ExplicitBig => EXPLICIT_VR_BIG_ENDIAN,
     };
-    TransferSyntaxRegistry
-        .get(uid)
-        .ok_or_else(|| ReadError::Unreadable(format!("transfer syntax {uid} is not known")))
+    TransferSyntaxRegistry.get(uid).ok_or_else(|| ReadError::Unreadable(format!("transfer syntax {uid} is not known")))
 }

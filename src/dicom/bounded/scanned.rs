@@ -11,8 +11,8 @@ use dicom_transfer_syntax_registry::{TransferSyntax, TransferSyntaxIndex, Transf
 use super::super::elements::DataSet;
 use super::super::limits::{Limits, ReadError};
 use super::super::prescan::{self, Encoding, Extent, Layout};
-use super::mixed_encoding;
 use super::super::text;
+use super::mixed_encoding;
 use crate::causes::with_causes;
 
 /// Retired, still found in old archives.

@@ -68,13 +68,7 @@ impl fmt::Debug for PixelDigest {
 }
 
 /// Adds bytes as they are in little endian, in which samples have `width` bytes.
-fn absorb(
-    hasher: &mut Sha256,
-    bytes: &OpenBytes<'_>,
-    offset: u64,
-    length: u64,
-    width: usize,
-) -> Result<(), ReadError> {
+fn absorb(hasher: &mut Sha256, bytes: &OpenBytes<'_>, offset: u64, length: u64, width: usize) -> Result<(), ReadError> {
     let mut buffer = vec![0; CHUNK.min(length) as usize];
     let mut done = 0;
     while done < length {

@@ -82,7 +82,12 @@ fn native(element: &Element, end: u64, frames: usize, frame_bits: u64) -> Result
 }
 
 /// Reads the header of an element (PS3.5 7.1) in bytes that end at `end`.
-pub(in crate::dicom) fn element(bytes: &OpenBytes, position: u64, end: u64, encoding: Encoding) -> Result<Element, ReadError> {
+pub(in crate::dicom) fn element(
+    bytes: &OpenBytes,
+    position: u64,
+    end: u64,
+    encoding: Encoding,
+) -> Result<Element, ReadError> {
     let mut buffer = [0; 12];
     let read = &mut buffer[..end.saturating_sub(position).min(12) as usize];
     bytes.read(position, read)?;
@@ -104,7 +109,11 @@ fn numbers(bytes: &OpenBytes, element: &Element) -> Result<Vec<u64>, ReadError> 
 }
 
 /// The Basic Offset Table and the fragments behind it, up to their delimiter.
-pub(in crate::dicom) fn fragments(bytes: &OpenBytes, start: u64, limits: &Limits) -> Result<(Vec<u64>, Vec<Fragment>), ReadError> {
+pub(in crate::dicom) fn fragments(
+    bytes: &OpenBytes,
+    start: u64,
+    limits: &Limits,
+) -> Result<(Vec<u64>, Vec<Fragment>), ReadError> {
     let end = bytes.len()?;
     let table = element(bytes, start, end, Encoding::ImplicitLittle)?;
     if table.tag != ITEM || u64::from(table.length) > end.saturating_sub(table.value) {

@@ -40,7 +40,8 @@ pub(super) fn series_number(source: &DataSet, source_series: &Uid, version: u32,
 
 /// The Series Description: what it is, of which series, which version, and that it is for research.
 pub(super) fn series_description(context: &Context, what: &str) -> String {
-    let source = source_number(&context.volume.header).map_or_else(String::new, |number| format!(" of series {number}"));
+    let source =
+        source_number(&context.volume.header).map_or_else(String::new, |number| format!(" of series {number}"));
     let banner = if statements::banner(context.findings).is_some() { " (research use only)" } else { "" };
     ascii(&format!("{what}{source}, version {}{banner}", context.version), 64)
 }

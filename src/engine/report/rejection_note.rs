@@ -16,9 +16,9 @@ use super::header::{Document, ObjectIdentity, Reference, in_series};
 use super::plain_header::PlainHeader;
 use super::sr::{ContentItem, Relationship, SrDocument, device_items, language};
 use super::{ReportError, ResultKind, ResultObject};
-use crate::dicom::{RejectionReason, Uid};
 use crate::dicom::concept::dcm;
 use crate::dicom::elements::DataSet;
+use crate::dicom::{RejectionReason, Uid};
 
 /// A result that an archive has and that was replaced.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,10 +76,7 @@ pub fn rejection_note(
     let root = ContentItem::container(title, Some("2010"))
         .child(Relationship::HasConceptModifier, language())
         .children(Relationship::HasObservationContext, device_items(&header.device()))
-        .child(
-            Relationship::Contains,
-            ContentItem::text(&dcm::KEY_OBJECT_DESCRIPTION, description),
-        )
+        .child(Relationship::Contains, ContentItem::text(&dcm::KEY_OBJECT_DESCRIPTION, description))
         .children(Relationship::Contains, replaced.iter().map(ReplacedResult::item));
     let data_set = header
         .compose(&identity, "KO", "PE: replaced results")

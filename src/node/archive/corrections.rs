@@ -11,7 +11,8 @@ use super::rewriting;
 use crate::dicom::elements::{self, DataSet};
 use crate::dicom::{Uid, bounded, content};
 use crate::node::store::{
-    BlobName, HeldObject, InstanceId, Origin, ReceivedInstance, Record, RecordedChange, Replacement, Rights, Scope, Unfiled,
+    BlobName, HeldObject, InstanceId, Origin, ReceivedInstance, Record, RecordedChange, Replacement, Rights, Scope,
+    Unfiled,
 };
 
 impl Archive {
@@ -147,8 +148,8 @@ impl Archive {
             let (header, pixels) =
                 content::read(parts.data_set, &parts.transfer_syntax_uid, &limits).map_err(unreadable)?;
             let id = InstanceId::of(&header)?;
-            let transfer_syntax_uid = Uid::parse(&parts.transfer_syntax_uid)
-                .map_err(|error| ArchiveError::Unfit(error.to_string()))?;
+            let transfer_syntax_uid =
+                Uid::parse(&parts.transfer_syntax_uid).map_err(|error| ArchiveError::Unfit(error.to_string()))?;
             let data_set = bytes.slice_ref(parts.data_set);
             let instance =
                 ReceivedInstance { transfer_syntax_uid, data_set, header, pixels, origin, rights: Rights::default() };

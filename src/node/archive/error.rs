@@ -80,7 +80,9 @@ impl From<&ArchiveError> for RefusalCause {
             ArchiveError::Full(_) => Self::Full,
             ArchiveError::Unfit(_) | ArchiveError::Forbidden(_) => Self::Contradiction,
             ArchiveError::Conflict(_) => Self::Conflict,
-            ArchiveError::Disk { .. } | ArchiveError::Record(..) | ArchiveError::Index(_) | ArchiveError::Closed => Self::Fault,
+            ArchiveError::Disk { .. } | ArchiveError::Record(..) | ArchiveError::Index(_) | ArchiveError::Closed => {
+                Self::Fault
+            }
         }
     }
 }

@@ -29,10 +29,10 @@ pub use reader::ArchiveReader;
 pub use stored::StoredInstance;
 
 #[cfg(test)]
-pub(in crate::node) mod testing;
-#[cfg(test)]
 mod identity_tests;
 #[cfg(test)]
 mod rejection_tests;
+#[cfg(test)]
+pub(in crate::node) mod testing;
 #[cfg(test)]
 mod tests;

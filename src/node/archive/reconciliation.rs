@@ -30,11 +30,7 @@ enum Comparison {
 
 impl Archive {
     /// Judges an object, whose bytes are durable, against the one that is listed under its identifier.
-    pub(super) async fn reconcile(
-        &self,
-        object: &Unfiled,
-        instance: ReceivedInstance,
-    ) -> Result<Stored, ArchiveError> {
+    pub(super) async fn reconcile(&self, object: &Unfiled, instance: ReceivedInstance) -> Result<Stored, ArchiveError> {
         let _judging = self.judging.lock().await;
         // What is listed may have changed while this waited.
         let known = match self.index.file(object.clone()).await? {
@@ -88,7 +84,11 @@ impl Archive {
         if !may_correct {
             return Err(Conflict::Held.into());
         }
-        Ok(if self.correct_if_complete(&known.series.study_instance_uid).await? { Stored::Corrected } else { Stored::Held })
+        Ok(if self.correct_if_complete(&known.series.study_instance_uid).await? {
+            Stored::Corrected
+        } else {
+            Stored::Held
+        })
     }
 
     /// Lists an object in the place of one that was rejected.

@@ -44,9 +44,7 @@ impl Archive {
     ) -> Result<(), ArchiveError> {
         let Some((series, _)) = note.objects.first() else { return Ok(()) };
         let study = series.study_instance_uid.clone();
-        let is_of_note = |record: &Record| {
-            matches!(&record.change, RecordedChange::Rejection { note: Some(note), .. } if note == sop_instance_uid)
-        };
+        let is_of_note = |record: &Record| matches!(&record.change, RecordedChange::Rejection { note: Some(note), .. } if note == sop_instance_uid);
         if self.index.records(&study).await?.iter().any(is_of_note) {
             return Ok(());
         }

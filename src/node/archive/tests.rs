@@ -98,7 +98,8 @@ async fn an_object_without_identifiers_is_unfit_and_hostile_ones_reach_no_path()
 #[tokio::test]
 async fn below_the_watermark_nothing_is_accepted() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    let config = StorageConfig { path: folder.path().to_owned(), minimum_free_mib: 1 << 40, hide_quality_rejections: true };
+    let config =
+        StorageConfig { path: folder.path().to_owned(), minimum_free_mib: 1 << 40, hide_quality_rejections: true };
     let archive = open(&config).await;
     assert!(matches!(archive.store(slice("1.1", "1.2", 1, &[])).await, Err(ArchiveError::Full(_))));
     assert_eq!(files(folder.path()), 0);

@@ -136,7 +136,8 @@ impl Conversation {
             },
             _ => None,
         };
-        let (place, answer) = self.waiting.iter().enumerate().find_map(|(place, each)| Some((place, answers(each)?)))?;
+        let (place, answer) =
+            self.waiting.iter().enumerate().find_map(|(place, each)| Some((place, answers(each)?)))?;
         self.waiting.remove(place);
         Some(answer)
     }

@@ -162,7 +162,11 @@ impl Terms<'_> {
         let Some(service) = Service::of(abstract_syntax) else { return refused(Reason::AbstractSyntaxNotSupported) };
         if !self.permissions.allow(service) {
             let setting = service.permission();
-            tracing::info!(abstract_syntax, setting, "a service is refused to a peer that the settings do not grant it");
+            tracing::info!(
+                abstract_syntax,
+                setting,
+                "a service is refused to a peer that the settings do not grant it"
+            );
             return refused(Reason::UserRejection);
         }
         let peer_is_provider = self.accepted_roles(abstract_syntax).is_some_and(|roles| roles.scp);
@@ -351,7 +355,8 @@ mod tests {
     fn who_may_retrieve_gets_the_role_of_a_provider_and_uncompressed_objects() {
         let proposed = [uids::JPEG2000_LOSSLESS, uids::EXPLICIT_VR_LITTLE_ENDIAN];
         let roles = RequestorRoles { scu: false, scp: true };
-        let asked = AssociationRequest { roles: vec![(CT.to_owned(), roles)], ..request("PE-NODE", &[(CT, &proposed)]) };
+        let asked =
+            AssociationRequest { roles: vec![(CT.to_owned(), roles)], ..request("PE-NODE", &[(CT, &proposed)]) };
         let granting = granting("may_retrieve = true");
         for (overrides, scp, syntax) in
             [(&[granting.as_str()][..], true, uids::EXPLICIT_VR_LITTLE_ENDIAN), (&[], false, uids::JPEG2000_LOSSLESS)]
@@ -379,12 +384,13 @@ mod tests {
             user_identity: Some(UserIdentity { identity_type, positive_response_requested }),
             ..request("PE-NODE", &[])
         };
-        let answered = |accepted: Accepted| {
-            accepted.answer.user_variables.contains(&UserVariableItem::Unknown(0x59, vec![0, 0]))
-        };
+        let answered =
+            |accepted: Accepted| accepted.answer.user_variables.contains(&UserVariableItem::Unknown(0x59, vec![0, 0]));
         assert_eq!(negotiated(asked(1, true), &[]).map(answered), Ok(false), "nothing was checked");
         let acknowledge = ["dicom.user_identity=acknowledge"];
-        for (identity_type, requested, expected) in [(1, true, true), (2, true, true), (2, false, false), (3, true, false)] {
+        for (identity_type, requested, expected) in
+            [(1, true, true), (2, true, true), (2, false, false), (3, true, false)]
+        {
             let accepted = negotiated(asked(identity_type, requested), &acknowledge);
             assert_eq!(accepted.map(answered), Ok(expected), "type {identity_type}");
         }

@@ -63,13 +63,11 @@ pub(super) async fn associate(peer: &Peer, class: &str, roles: RequestorRoles) -
     let transfer_syntax = accepted.map(|context| context.transfer_syntax.trim_matches([' ', '\0']).to_owned());
     let assembler = Assembler::new(Budget::new(ANSWER_BYTES));
     let conversation = Conversation::new(connection, assembler, maximum_pdu(&answer));
-    match transfer_syntax.filter(|syntax| UNCOMPRESSED.contains(&syntax.as_str())) {
-        Some(transfer_syntax) => Ok(Requested { conversation, context_id: CONTEXT_ID, transfer_syntax }),
-        None => {
-            conversation.release().await;
-            Err(RequestingError::NotAccepted)
-        }
-    }
+    let Some(transfer_syntax) = transfer_syntax.filter(|syntax| UNCOMPRESSED.contains(&syntax.as_str())) else {
+        conversation.release().await;
+        return Err(RequestingError::NotAccepted);
+    };
+    Ok(Requested { conversation, context_id: CONTEXT_ID, transfer_syntax })
 }
 
 async fn connect(peer: &Peer) -> Result<TcpStream, RequestingError> {

@@ -15,8 +15,8 @@ use dicom_ul::association::{Association as _, ClientAssociationOptions};
 use dicom_ul::pdu::{PDataValue, PDataValueType};
 use tokio::net::TcpStream;
 
-use super::command::{Command, Operation, Role};
 pub use super::command::MoveOriginator;
+use super::command::{Command, Operation, Role};
 use super::message::{Assembler, MessageError};
 use super::status::Status;
 use super::{VERIFICATION, describe};

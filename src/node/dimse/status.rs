@@ -109,7 +109,9 @@ impl From<&ArchiveError> for Reply {
             ArchiveError::Forbidden(why) => Self::new(Status::NOT_AUTHORIZED, *why),
             ArchiveError::Conflict(conflict) => Self::new(Status::IDENTIFIER_TAKEN, conflict.to_string()),
             // Both pass or are repaired by an operator; the object itself is not at fault.
-            ArchiveError::Disk { .. } | ArchiveError::Record(..) => Self::new(Status::OUT_OF_RESOURCES, "the disk failed"),
+            ArchiveError::Disk { .. } | ArchiveError::Record(..) => {
+                Self::new(Status::OUT_OF_RESOURCES, "the disk failed")
+            }
             ArchiveError::Index(_) => Self::new(Status::OUT_OF_RESOURCES, "the index failed"),
             ArchiveError::Closed => Self::new(Status::OUT_OF_RESOURCES, "the node is stopping"),
         }

@@ -1,4 +1,3 @@
-use dicom_dictionary_std::tags;
 use super::*;
 use crate::config::{Config, DestinationConfig, Transport};
 use crate::dicom::elements::{items, text, uid as uid_of};
@@ -9,6 +8,7 @@ use crate::node::archive::testing::{archive, rules, slice, uid};
 use crate::node::archive::{Level, Query};
 use crate::node::queue::{Job, Selection};
 use crate::node::store::SeriesView;
+use dicom_dictionary_std::tags;
 
 struct Node {
     _folder: tempfile::TempDir,

@@ -40,8 +40,7 @@ impl RefusalCause {
     fn outcome(self) -> &'static str {
         match self {
             Self::ConflictInSeries => "refused or held on arrival",
-            Self::Conflict
-            | Self::Full | Self::Fault | Self::Unreadable | Self::Contradiction | Self::OtherStudy => {
+            Self::Conflict | Self::Full | Self::Fault | Self::Unreadable | Self::Contradiction | Self::OtherStudy => {
                 "refused on arrival"
             }
         }

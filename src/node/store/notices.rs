@@ -170,11 +170,8 @@ impl Store {
             let mut due = Vec::new();
             for ((job, destination, is_withdrawn), (series, replaced)) in replaced {
                 if let Some(current) = self.current_result_at(&destination, &series).await? {
-                    let reason = if is_withdrawn {
-                        RejectionReason::IncorrectWorklistEntry
-                    } else {
-                        RejectionReason::Quality
-                    };
+                    let reason =
+                        if is_withdrawn { RejectionReason::IncorrectWorklistEntry } else { RejectionReason::Quality };
                     due.push(DueRejectionNote { destination, job, series, replaced, reason, current });
                 }
             }
@@ -215,11 +212,7 @@ impl Store {
     }
 
     /// A current result of a series that a destination has.
-    async fn current_result_at(
-        &self,
-        destination: &str,
-        series: &SeriesId,
-    ) -> Result<Option<CurrentResult>, Fault> {
+    async fn current_result_at(&self, destination: &str, series: &SeriesId) -> Result<Option<CurrentResult>, Fault> {
         let row = sqlx::query(
             "SELECT j.id, j.created_at, r.kind, r.series_instance_uid, r.sop_instance_uid FROM jobs j JOIN results r ON r.job_id = j.id \
              JOIN instances i ON i.sop_instance_uid = r.sop_instance_uid \

@@ -86,12 +86,7 @@ impl Store {
     /// if its patient or study changed. What was listed stays in the history. A record that is known changes nothing.
     ///
     /// `objects` are those of the record; all belong to its study.
-    pub async fn correct(
-        &self,
-        record: &Record,
-        objects: &[Unfiled],
-        changes_patient: bool,
-    ) -> Result<(), StoreError> {
+    pub async fn correct(&self, record: &Record, objects: &[Unfiled], changes_patient: bool) -> Result<(), StoreError> {
         during("correcting a study", async {
             let mut change = self.database.begin().await?;
             if !insert(&mut change, record).await? {
@@ -140,11 +135,12 @@ impl Store {
     /// The series that an object is listed in, if it is.
     pub async fn series_of_object(&self, sop_instance_uid: &Uid) -> Result<Option<SeriesId>, StoreError> {
         during("looking up an object", async {
-            let row =
-                sqlx::query("SELECT study_instance_uid, series_instance_uid FROM instances WHERE sop_instance_uid = $1")
-                    .bind(sop_instance_uid.as_str())
-                    .fetch_optional(self.readers())
-                    .await?;
+            let row = sqlx::query(
+                "SELECT study_instance_uid, series_instance_uid FROM instances WHERE sop_instance_uid = $1",
+            )
+            .bind(sop_instance_uid.as_str())
+            .fetch_optional(self.readers())
+            .await?;
             row.map(|row| row.series()).transpose()
         })
         .await

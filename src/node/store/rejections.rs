@@ -105,13 +105,11 @@ async fn series_of(change: &mut Change, objects: &BTreeSet<Uid>) -> Result<Vec<S
 }
 
 async fn assemble_again(change: &mut Change, series: &SeriesId) -> Result<(), Fault> {
-    sqlx::query(
-        "UPDATE series SET revision = revision + 1 WHERE study_instance_uid = $1 AND series_instance_uid = $2",
-    )
-    .bind(series.study_instance_uid.as_str())
-    .bind(series.series_instance_uid.as_str())
-    .execute(&mut **change)
-    .await?;
+    sqlx::query("UPDATE series SET revision = revision + 1 WHERE study_instance_uid = $1 AND series_instance_uid = $2")
+        .bind(series.study_instance_uid.as_str())
+        .bind(series.series_instance_uid.as_str())
+        .execute(&mut **change)
+        .await?;
     Ok(())
 }
 

@@ -47,10 +47,10 @@ impl Store {
     pub async fn studies(&self, page: impl Into<Page<SeriesProgress>>) -> Result<Vec<StudyView>, StoreError> {
         let page = page.into();
         during("listing studies", async {
-            let mut statement =
-                QueryBuilder::new(
-                    "SELECT s.study_instance_uid, s.received_at FROM studies s WHERE EXISTS (SELECT 1 FROM instances i \
-                     WHERE i.study_instance_uid = s.study_instance_uid AND i.visibility = 'current')");
+            let mut statement = QueryBuilder::new(
+                "SELECT s.study_instance_uid, s.received_at FROM studies s WHERE EXISTS (SELECT 1 FROM instances i \
+                     WHERE i.study_instance_uid = s.study_instance_uid AND i.visibility = 'current')",
+            );
             match page.state {
                 None => {}
                 Some(SeriesProgress::Receiving) => {

@@ -94,11 +94,7 @@ pub(super) type Failure = (FailureReason, SopIdentity);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PartOutcome {
     /// It is durable.
-    Stored {
-        sop_class_uid: Uid,
-        sop_instance_uid: Uid,
-        series: SeriesId,
-    },
+    Stored { sop_class_uid: Uid, sop_instance_uid: Uid, series: SeriesId },
     /// It is not.
     Failed { identity: SopIdentity, reason: FailureReason },
 }

@@ -16,7 +16,7 @@ use super::super::query::{self, Selection};
 use super::super::scu::{self, Outgoing, SendOutcome};
 use super::super::service::Root;
 use super::super::status::{Reply, Status};
-use super::association::{Asked, Peer};
+use super::session::{Asked, Session};
 use crate::dicom::elements::DataSet;
 use crate::dicom::{AeTitle, Uid};
 use crate::node::archive::{Query, Scope, StoredInstance};
@@ -80,13 +80,12 @@ impl Progress {
     fn failed_list(&self) -> Option<DataSet> {
         let failed: Vec<String> = self.failed.iter().map(Uid::to_string).collect();
         let list = PrimitiveValue::Strs(failed.into());
-        (!self.failed.is_empty()).then(|| {
-            DataSet::from_element_iter([DataElement::new(tags::FAILED_SOP_INSTANCE_UID_LIST, VR::UI, list)])
-        })
+        (!self.failed.is_empty())
+            .then(|| DataSet::from_element_iter([DataElement::new(tags::FAILED_SOP_INSTANCE_UID_LIST, VR::UI, list)]))
     }
 }
 
-impl Peer {
+impl Session {
     /// Sends what is asked for to an application entity that the settings name.
     pub(super) async fn move_to(&mut self, asked: &Asked<'_>, root: Root, body: Body) -> Result<(), AssociationError> {
         let destination = match self.move_destination(asked) {
@@ -107,7 +106,7 @@ impl Peer {
         });
         tokio::pin!(sending);
         let (mut sent, mut cancelled) = (false, false);
-        while !cancelled && !(sent && outcomes.is_empty()) {
+        while !(cancelled || sent && outcomes.is_empty()) {
             tokio::select! {
                 biased;
                 taken = self.conversation.take_in() => {
@@ -178,9 +177,8 @@ impl Peer {
             Ok(Err(error)) => return Ok(SendOutcome::Unsendable(error.to_string())),
             Err(_) => return Ok(SendOutcome::Unsendable("reading it failed".to_owned())),
         };
-        let request = |message_id| {
-            Command::store(message_id, object.sop_class_uid.clone(), object.sop_instance_uid.clone())
-        };
+        let request =
+            |message_id| Command::store(message_id, object.sop_class_uid.clone(), object.sop_instance_uid.clone());
         let (status, comment) = self.conversation.request(context_id, &bytes, request).await?;
         Ok(if status.is_stored() { SendOutcome::Stored(status) } else { SendOutcome::Refused(status, comment) })
     }

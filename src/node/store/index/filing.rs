@@ -7,8 +7,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::instance::{Filed, KnownObject, Origin};
 use super::unfiled::Unfiled;
 use super::visibility::Visibility;
-use crate::node::store::database::{Change, Database};
 use crate::dicom::content::ContentDigest;
+use crate::node::store::database::{Change, Database};
 use crate::node::store::error::{Fault, StoreError, during};
 use crate::node::store::rows::Columns;
 

@@ -31,8 +31,8 @@ impl Store {
     /// All blobs that instances and conflicts refer to, sorted.
     pub async fn blobs(&self) -> Result<Vec<BlobName>, StoreError> {
         during("listing files of the index", async {
-            let mut rows =
-                sqlx::query("SELECT blob FROM instances UNION SELECT blob FROM conflicts WHERE kept = 1").fetch(self.readers());
+            let mut rows = sqlx::query("SELECT blob FROM instances UNION SELECT blob FROM conflicts WHERE kept = 1")
+                .fetch(self.readers());
             let mut names: Vec<BlobName> = Vec::new();
             while let Some(row) = rows.try_next().await? {
                 names.push(row.named("blob")?);

@@ -52,9 +52,11 @@ fn headline(conflict: &StudyConflict) -> String {
 
 fn advice(conflict: &StudyConflict) -> String {
     match (conflict.held, conflict.outstanding) {
-        (0, _) => "Other images came under identifiers that are in use. The stored ones stand. If those are wrong, reject \
+        (0, _) => {
+            "Other images came under identifiers that are in use. The stored ones stand. If those are wrong, reject \
                    them and have the right ones sent again."
-            .to_owned(),
+                .to_owned()
+        }
         (_, 0) => "Every object of the study came again. Correct the study, or keep what is stored.".to_owned(),
         (_, outstanding) => format!(
             "{} of the study did not come again. Have the whole study sent, then correct it; or keep what is stored.",
