@@ -19,7 +19,6 @@ pub use super::limits::{Limits, ReadError};
 use super::prescan::Extent;
 pub use file_parts::{FileParts, split};
 pub(super) use header_file::{HeaderFile, OpenBytes, StoredBytes};
-pub(crate) use scanned::EXPLICIT_VR_BIG_ENDIAN;
 use scanned::{Part, Scanned, check_size};
 
 /// Reads a data set without file meta information, as it comes in a C-STORE.

@@ -12,8 +12,10 @@ use dicom_transfer_syntax_registry::{TransferSyntax, TransferSyntaxIndex, Transf
 
 use super::super::elements::DataSet;
 use super::super::limits::ReadError;
-use super::super::prescan::{Encoding, Header, ITEM, ITEM_DELIMITER, PIXEL_DATA, SEQUENCE_DELIMITER, UNDEFINED, header};
-use super::scanned::EXPLICIT_VR_BIG_ENDIAN;
+use super::super::prescan::{
+    Encoding, Header, ITEM, ITEM_DELIMITER, PIXEL_DATA, SEQUENCE_DELIMITER, UNDEFINED, header,
+};
+use super::super::transfer_syntax::EXPLICIT_VR_BIG_ENDIAN;
 use crate::causes::with_causes;
 
 /// Reads a root element that has passed the pre-scan, in a data set of this Specific Character Set (0008,0005). `None` for
@@ -179,7 +181,5 @@ fn transfer_syntax(encoding: Encoding) -> Result<&'static TransferSyntax, ReadEr
         Encoding::ExplicitLittle => uids::EXPLICIT_VR_LITTLE_ENDIAN,
         Encoding::ExplicitBig => EXPLICIT_VR_BIG_ENDIAN,
     };
-    TransferSyntaxRegistry
-        .get(uid)
-        .ok_or_else(|| ReadError::Unreadable(format!("transfer syntax {uid} is not known")))
+    TransferSyntaxRegistry.get(uid).ok_or_else(|| ReadError::Unreadable(format!("transfer syntax {uid} is not known")))
 }

@@ -10,11 +10,9 @@ use dicom_transfer_syntax_registry::{TransferSyntax, TransferSyntaxIndex, Transf
 use super::super::elements::DataSet;
 use super::super::limits::{Limits, ReadError};
 use super::super::prescan::{self, Encoding, Extent, Layout};
+use super::super::transfer_syntax::EXPLICIT_VR_BIG_ENDIAN;
 use super::mixed_encoding;
 use crate::causes::with_causes;
-
-/// Retired, still found in old archives.
-pub(crate) const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
 /// Refuses what is larger than an object may be.
 pub(super) fn check_size(bytes: u64, limits: &Limits) -> Result<(), ReadError> {
@@ -78,9 +76,10 @@ impl<'a> Scanned<'a> {
             Part::Whole => self.layout.end,
             Part::Header => self.layout.pixel_data.unwrap_or(self.layout.end),
         };
-        let mut data_set = InMemDicomObject::read_dataset_with_ts(self.without_mixed(end).as_ref(), self.transfer_syntax)
-            // Causes name tags and positions only, never values.
-            .map_err(|error| ReadError::Unreadable(with_causes(&error)))?;
+        let mut data_set =
+            InMemDicomObject::read_dataset_with_ts(self.without_mixed(end).as_ref(), self.transfer_syntax)
+                // Causes name tags and positions only, never values.
+                .map_err(|error| ReadError::Unreadable(with_causes(&error)))?;
         let character_set =
             data_set.get(tags::SPECIFIC_CHARACTER_SET).and_then(|element| element.to_bytes().ok()).map(Cow::into_owned);
         for range in self.layout.mixed.iter().filter(|range| range.start < end) {
