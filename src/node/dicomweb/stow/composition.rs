@@ -204,7 +204,8 @@ impl Composition {
 /// The value representation that an element names, or the dictionary's: pydicom writes `OB or OW` for pixels.
 fn representation(tag: Tag, element: &Value) -> Option<VR> {
     let known = || StandardDataDictionary.by_tag(tag).map(|entry| entry.vr().relaxed());
-    element["vr"].as_str().and_then(|vr| vr.parse().ok()).or_else(known)
+    let named = element.as_object()?.get("vr").and_then(Value::as_str);
+    named.and_then(|vr| vr.parse().ok()).or_else(known)
 }
 
 /// Bytes of even number.
@@ -288,6 +289,18 @@ mod tests {
         let (reason, identity) = parts.compose(&data_sets[0]).err().expect("a failure");
         assert_eq!(reason, FailureReason::Unreadable);
         assert_eq!(identity.sop_instance_uid, Uid::parse("1.2.3").ok());
+    }
+
+    #[test]
+    fn what_is_no_element_is_refused_by_its_tag() {
+        for (metadata, told) in [
+            (json!({ "00280010": 7 }), "element 00280010 has no value representation"),
+            (json!({ "00091001": {} }), "element 00091001 has no value representation"),
+            (json!({ "Rows": { "vr": "US" } }), "`Rows` is no tag"),
+        ] {
+            let error = Composition::default().composed(metadata.as_object().expect("an object")).err();
+            assert_eq!(error.expect("an error").to_string(), told);
+        }
     }
 
     #[test]
