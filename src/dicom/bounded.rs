@@ -19,7 +19,6 @@ pub use super::limits::{Limits, ReadError};
 pub(super) use super::prescan::Extent;
 pub use file_parts::{FileParts, split};
 pub(super) use header_file::{HeaderFile, OpenBytes, StoredBytes};
-pub(crate) use scanned::EXPLICIT_VR_BIG_ENDIAN;
 use scanned::check_size;
 pub(super) use scanned::{Part, Scanned};
 

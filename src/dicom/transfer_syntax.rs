@@ -3,7 +3,8 @@
 use dicom_dictionary_std::uids;
 use dicom_transfer_syntax_registry::{TransferSyntax, TransferSyntaxIndex, TransferSyntaxRegistry};
 
-use super::bounded::EXPLICIT_VR_BIG_ENDIAN;
+/// Retired, still found in old archives.
+pub const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
 /// Every transfer syntax whose data sets and pixels are read here: what is accepted can be analysed and retrieved.
 ///

@@ -15,7 +15,7 @@ use super::super::limits::ReadError;
 use super::super::prescan::{
     Encoding, Header, ITEM, ITEM_DELIMITER, PIXEL_DATA, SEQUENCE_DELIMITER, UNDEFINED, header,
 };
-use super::scanned::EXPLICIT_VR_BIG_ENDIAN;
+use super::super::transfer_syntax::EXPLICIT_VR_BIG_ENDIAN;
 use crate::causes::with_causes;
 
 /// Reads a root element that has passed the pre-scan; its text is not decoded yet (`dicom::text`). `None` for private pixels,

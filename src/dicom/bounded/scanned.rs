@@ -12,11 +12,9 @@ use super::super::elements::DataSet;
 use super::super::limits::{Limits, ReadError};
 use super::super::prescan::{self, Encoding, Extent, Layout};
 use super::super::text;
+use super::super::transfer_syntax::EXPLICIT_VR_BIG_ENDIAN;
 use super::mixed_encoding;
 use crate::causes::with_causes;
-
-/// Retired, still found in old archives.
-pub(crate) const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
 /// Refuses what is larger than an object may be.
 pub(super) fn check_size(bytes: u64, limits: &Limits) -> Result<(), ReadError> {

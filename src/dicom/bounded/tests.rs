@@ -7,6 +7,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::*;
 use crate::dicom::elements;
+use crate::dicom::transfer_syntax::EXPLICIT_VR_BIG_ENDIAN;
 use crate::testing::test_data;
 
 const LIMITS: Limits = Limits { object_mib: 16, depth: 8, elements: 2000, pixels: 1 << 24 };

@@ -4,7 +4,7 @@ use dicom_dictionary_std::uids;
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
 
 use super::*;
-use crate::dicom::bounded::EXPLICIT_VR_BIG_ENDIAN;
+use crate::dicom::transfer_syntax::EXPLICIT_VR_BIG_ENDIAN;
 
 const LIMITS: Limits = Limits { object_mib: 1, depth: 8, elements: 2000, pixels: 1 << 20 };
 

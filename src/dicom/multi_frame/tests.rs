@@ -7,8 +7,8 @@ use dicom_object::FileMetaTableBuilder;
 use dicom_object::mem::InMemElement;
 
 use super::*;
-use crate::dicom::bounded::EXPLICIT_VR_BIG_ENDIAN;
 use crate::dicom::elements::{number, text};
+use crate::dicom::transfer_syntax::EXPLICIT_VR_BIG_ENDIAN;
 
 const LIMITS: Limits = Limits { object_mib: 4, depth: 8, elements: 200, pixels: 1000 };
 const FRAMES: usize = 3;

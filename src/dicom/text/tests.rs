@@ -135,7 +135,11 @@ fn items_have_the_character_set_that_they_declare_or_else_the_one_around_them() 
 fn decoded_text_is_encoded_again_as_it_is() {
     use dicom_transfer_syntax_registry::{TransferSyntaxIndex as _, TransferSyntaxRegistry};
     let data_set = nested();
-    for syntax in [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN, bounded::EXPLICIT_VR_BIG_ENDIAN] {
+    for syntax in [
+        uids::EXPLICIT_VR_LITTLE_ENDIAN,
+        uids::IMPLICIT_VR_LITTLE_ENDIAN,
+        crate::dicom::transfer_syntax::EXPLICIT_VR_BIG_ENDIAN,
+    ] {
         let mut bytes = Vec::new();
         data_set
             .write_dataset_with_ts(&mut bytes, TransferSyntaxRegistry.get(syntax).expect("known"))

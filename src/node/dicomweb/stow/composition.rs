@@ -3,9 +3,10 @@
 //! the first part, and in a part each the large values that it refers to by BulkDataURI.
 
 use bytes::Bytes;
+use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::value::{DataSetSequence, PixelFragmentSequence};
 use dicom_core::{DataElement, Length, PrimitiveValue, Tag, VR};
-use dicom_dictionary_std::{tags, uids};
+use dicom_dictionary_std::{StandardDataDictionary, tags, uids};
 use dicom_object::mem::InMemElement;
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
 use serde_json::{Map, Value, json};
@@ -154,8 +155,7 @@ impl Composition {
         element: &Value,
         transfer_syntax_uid: &mut String,
     ) -> Result<InMemElement, CompositionError> {
-        let vr = element["vr"].as_str().and_then(|vr| vr.parse::<VR>().ok());
-        let vr = vr.ok_or_else(|| CompositionError::Representation(key(tag)))?;
+        let vr = representation(tag, element).ok_or_else(|| CompositionError::Representation(key(tag)))?;
         if let Some(uri) = element["BulkDataURI"].as_str() {
             return self.bulk_data(tag, vr, uri, transfer_syntax_uid);
         }
@@ -201,6 +201,13 @@ impl Composition {
     }
 }
 
+/// The value representation that an element names, or the dictionary's: pydicom writes `OB or OW` for pixels.
+fn representation(tag: Tag, element: &Value) -> Option<VR> {
+    let known = || StandardDataDictionary.by_tag(tag).map(|entry| entry.vr().relaxed());
+    let named = element.as_object()?.get("vr").and_then(Value::as_str);
+    named.and_then(|vr| vr.parse().ok()).or_else(known)
+}
+
 /// Bytes of even number.
 fn padded(bytes: &[u8]) -> Vec<u8> {
     let mut padded = bytes.to_vec();
@@ -220,6 +227,7 @@ fn tidy(vr: VR, mut element: Value) -> Value {
             _ => {}
         }
     }
+    element["vr"] = Value::from(vr.to_string());
     element
 }
 
@@ -272,7 +280,7 @@ mod tests {
     fn metadata_without_its_bulk_data_makes_no_object_and_says_which() {
         let metadata = json!([{
             "00080018": { "vr": "UI", "Value": ["1.2.3"] },
-            "7FE00010": { "vr": "OW", "BulkDataURI": "b/1" },
+            "7FE00010": { "vr": "OB or OW", "BulkDataURI": "b/1" },
         }]);
         let parts = composition(&[("application/dicom+json", None, metadata.to_string().as_bytes())]);
         let data_sets = parts.data_sets().expect("metadata");
@@ -281,6 +289,18 @@ mod tests {
         let (reason, identity) = parts.compose(&data_sets[0]).err().expect("a failure");
         assert_eq!(reason, FailureReason::Unreadable);
         assert_eq!(identity.sop_instance_uid, Uid::parse("1.2.3").ok());
+    }
+
+    #[test]
+    fn what_is_no_element_is_refused_by_its_tag() {
+        for (metadata, told) in [
+            (json!({ "00280010": 7 }), "element 00280010 has no value representation"),
+            (json!({ "00091001": {} }), "element 00091001 has no value representation"),
+            (json!({ "Rows": { "vr": "US" } }), "`Rows` is no tag"),
+        ] {
+            let error = Composition::default().composed(metadata.as_object().expect("an object")).err();
+            assert_eq!(error.expect("an error").to_string(), told);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use dicom_pixeldata::PixelDecoder;
 use crate::dicom::bounded::Limits;
 use crate::dicom::multi_frame::MultiFrame;
 use crate::dicom::stored_frames::StoredImage;
+use crate::dicom::transfer_syntax::EXPLICIT_VR_BIG_ENDIAN;
 use crate::node::archive::StoredInstance;
 use crate::node::http::Problem;
 
@@ -58,6 +59,6 @@ pub(super) fn is_encapsulated(transfer_syntax_uid: &str) -> bool {
         uids::IMPLICIT_VR_LITTLE_ENDIAN
             | uids::EXPLICIT_VR_LITTLE_ENDIAN
             | uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
-            | crate::dicom::bounded::EXPLICIT_VR_BIG_ENDIAN
+            | EXPLICIT_VR_BIG_ENDIAN
     )
 }

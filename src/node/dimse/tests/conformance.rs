@@ -11,7 +11,6 @@ use super::super::query::QueryLevel;
 use super::super::service::{SERVICES, STORAGE_CLASSES, Service};
 use super::*;
 use crate::dicom::transfer_syntax;
-use crate::node::archive::Level;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/conformance.md");
 

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use super::{DestinationEntry, Services, Viewer, router};
 use crate::config::{Config, DestinationKind, StorageConfig};
-use crate::dicom::{SeriesId, Uid, bounded};
+use crate::dicom::{SeriesId, Uid};
 use crate::engine::pipeline::testing;
 use crate::node::archive::{Archive, Stored};
 use crate::node::arrivals::{Feed, StoreEvents};

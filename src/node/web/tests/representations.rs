@@ -4,6 +4,7 @@ use dicom_core::value::PixelFragmentSequence;
 use reqwest::header::HeaderMap;
 
 use super::*;
+use crate::dicom::transfer_syntax::EXPLICIT_VR_BIG_ENDIAN;
 
 const STUDY: &str = "/dicomweb/studies/1.2.3";
 const SERIES: &str = "/dicomweb/studies/1.2.3/series/1.2.3.4";
@@ -99,7 +100,7 @@ fn bits() -> InMemDicomObject {
 #[tokio::test]
 async fn frames_of_every_encoding_are_read_by_their_places() {
     let node = Node::open().await;
-    let big_endian = file(&slice("1.2.3", "1.2.3.4", 1), bounded::EXPLICIT_VR_BIG_ENDIAN);
+    let big_endian = file(&slice("1.2.3", "1.2.3.4", 1), EXPLICIT_VR_BIG_ENDIAN);
     let deflated = file(&slice("1.2.3", "1.2.3.4", 2), uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN);
     let packed = file(&bits(), uids::EXPLICIT_VR_LITTLE_ENDIAN);
     let answer = node.stow("/dicomweb/studies", &[&big_endian, &deflated, &packed]).send().await.expect("answer");

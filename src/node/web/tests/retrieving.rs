@@ -3,6 +3,7 @@ use dicom_pixeldata::Transcode;
 use dicom_transfer_syntax_registry::entries::JPEG_LS_LOSSLESS_IMAGE_COMPRESSION;
 
 use super::*;
+use crate::dicom::bounded;
 use crate::node::archive::Scope;
 
 const SERIES: &str = "/dicomweb/studies/1.2.3/series/1.2.3.4";
