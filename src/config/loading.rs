@@ -79,7 +79,9 @@ impl Config {
         }
         for peer in &self.dicom.peers {
             if peer.address.is_some() && (peer.ae_title == "*" || AeTitle::parse(&peer.ae_title).is_err()) {
-                return invalid("dicom.peers: an `address` belongs to an AE title of 1 to 16 characters, not to `*`".to_owned());
+                return invalid(
+                    "dicom.peers: an `address` belongs to an AE title of 1 to 16 characters, not to `*`".to_owned(),
+                );
             }
         }
         if self.analysis.attempts == 0 {

@@ -145,8 +145,7 @@ fn swapped_elements_are_read_and_of_an_attribute_that_comes_twice_the_first_one(
         explicit(0x0008, 0x1032, "SQ", item.len() as u32, &item)
     };
     let pixels = explicit(0x7FE0, 0x0010, "OW", 4, &[1, 0, 2, 0]);
-    let bytes =
-        [rows(2), patient(b"P-1 "), code(b"ONE "), patient(b"P-2 "), rows(9), code(b"TWO "), pixels].concat();
+    let bytes = [rows(2), patient(b"P-1 "), code(b"ONE "), patient(b"P-2 "), rows(9), code(b"TWO "), pixels].concat();
     for read in [data_set, header, leading_header] {
         let read = read(&bytes, uids::EXPLICIT_VR_LITTLE_ENDIAN, &LIMITS).expect("readable");
         assert_eq!(elements::text(&read, tags::PATIENT_ID).as_deref(), Some("P-1"));

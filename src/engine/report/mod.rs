@@ -7,6 +7,7 @@
 mod context;
 mod element;
 mod error;
+mod fallback;
 mod header;
 mod key_objects;
 mod kind;
@@ -24,6 +25,7 @@ use super::volume::part::count;
 use super::volume::{LEFT_LUNG, RIGHT_LUNG};
 pub use context::Context;
 pub use error::ReportError;
+pub use fallback::FallbackError;
 pub use kind::{ResultKind, ResultReference};
 pub use object::ResultObject;
 pub use picture::{Pictures, evidence_colour, first_heat_map};

@@ -98,8 +98,10 @@ impl AssociationRequest {
                 }
                 item::USER_IDENTITY => {
                     let identity = content.take(2, "user identity")?;
-                    self.user_identity =
-                        Some(UserIdentity { identity_type: identity[0], positive_response_requested: identity[1] == 1 });
+                    self.user_identity = Some(UserIdentity {
+                        identity_type: identity[0],
+                        positive_response_requested: identity[1] == 1,
+                    });
                 }
                 _ => {}
             }

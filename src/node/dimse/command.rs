@@ -252,10 +252,14 @@ impl Command {
         }
         // Any value but 0101H says that a data set follows; 0000H is common.
         elements.push(short(tags::COMMAND_DATA_SET_TYPE, if self.has_data_set { 0 } else { NO_DATA_SET }));
-        let uids = [
-            (tags::AFFECTED_SOP_CLASS_UID, &self.affected_sop_class_uid),
-            (tags::AFFECTED_SOP_INSTANCE_UID, &self.affected_sop_instance_uid),
-        ];
+        // N-ACTION asks for an instance, and its answer says which was affected (PS3.7 10.1.4.1).
+        let asks = self.operation == Operation::Action && matches!(self.role, Role::Request { .. });
+        let [class, instance] = if asks {
+            [tags::REQUESTED_SOP_CLASS_UID, tags::REQUESTED_SOP_INSTANCE_UID]
+        } else {
+            [tags::AFFECTED_SOP_CLASS_UID, tags::AFFECTED_SOP_INSTANCE_UID]
+        };
+        let uids = [(class, &self.affected_sop_class_uid), (instance, &self.affected_sop_instance_uid)];
         for (tag, uid) in uids {
             elements.extend(uid.iter().map(|uid| DataElement::new(tag, VR::UI, uid.as_str())));
         }

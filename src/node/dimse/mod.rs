@@ -1,8 +1,9 @@
 //! DIMSE over TCP: verification and storage, as provider ([`scp`]) and as user ([`scu`]).
 //!
 //! Bytes become PDUs in `connection`, PDUs become messages in `message`, and `command` and `negotiation` say what they
-//! mean, without IO; only `scp` and `scu` act. The PDU codec and the requesting side of an association are dicom-ul's.
+//! mean, without IO; only `scp` and `scu` act. The PDU codec is dicom-ul's.
 
+mod acceptance;
 mod application_entities;
 mod association_request;
 mod command;
@@ -23,17 +24,5 @@ mod tests;
 
 pub use status::Status;
 
-use crate::causes::with_causes;
-
 /// Verification SOP Class (PS3.4 annex A).
 const VERIFICATION: &str = dicom_dictionary_std::uids::VERIFICATION;
-
-/// A dicom-ul error in a line. The errors that quote a whole PDU are cut short: a PDU holds patient data.
-fn describe(error: &dicom_ul::association::Error) -> String {
-    use dicom_ul::association::Error;
-    match error {
-        Error::UnexpectedPdu { .. } => "the peer sent a PDU out of turn".to_owned(),
-        Error::UnknownPdu { .. } => "the peer sent an unknown PDU".to_owned(),
-        other => with_causes(other),
-    }
-}

@@ -53,7 +53,9 @@ pub(super) struct Context {
     pub(super) service: Service,
     pub(super) abstract_syntax: String,
     pub(super) transfer_syntax: String,
-    /// True if the peer takes objects of this class over the association (C-GET).
+    /// True if the settings grant the service to the peer.
+    pub(super) peer_may_use: bool,
+    /// True if the peer takes objects of this class over the association (C-GET), or reports on commitments of its own.
     pub(super) peer_is_provider: bool,
 }
 
@@ -172,12 +174,18 @@ impl Terms<'_> {
         };
         let abstract_syntax = proposed.abstract_syntax.as_str();
         let Some(service) = Service::of(abstract_syntax) else { return refused(Reason::AbstractSyntaxNotSupported) };
-        if !self.permissions.allow(service) {
+        let peer_may_use = self.permissions.allow(service);
+        let peer_is_provider = self.accepted_roles(abstract_syntax).is_some_and(|roles| roles.scp);
+        let reports = service == Service::Commitment && peer_is_provider;
+        if !peer_may_use && !reports {
             let setting = service.permission();
-            tracing::info!(abstract_syntax, setting, "a service is refused to a peer that the settings do not grant it");
+            tracing::info!(
+                abstract_syntax,
+                setting,
+                "a service is refused to a peer that the settings do not grant it"
+            );
             return refused(Reason::UserRejection);
         }
-        let peer_is_provider = self.accepted_roles(abstract_syntax).is_some_and(|roles| roles.scp);
         let Some(transfer_syntax) = choose(service, peer_is_provider, &proposed.transfer_syntaxes) else {
             return refused(Reason::TransferSyntaxesNotSupported);
         };
@@ -186,6 +194,7 @@ impl Terms<'_> {
             service,
             abstract_syntax: abstract_syntax.to_owned(),
             transfer_syntax: transfer_syntax.to_owned(),
+            peer_may_use,
             peer_is_provider,
         };
         let transfer_syntax = transfer_syntax.to_owned();
@@ -197,8 +206,14 @@ impl Terms<'_> {
     fn accepted_roles(&self, abstract_syntax: &str) -> Option<RequestorRoles> {
         let (_, proposed) = self.roles.iter().find(|(class, _)| class == abstract_syntax)?;
         let service = Service::of(abstract_syntax)?;
-        let may_take = service == Service::Storage && self.permissions.allow_retrieval();
-        Some(RequestorRoles { scu: proposed.scu, scp: proposed.scp && may_take })
+        let may_provide = match service {
+            Service::Storage => self.permissions.allow_retrieval(),
+            // Reports on what the node asked a destination to keep. What it did not ask for changes nothing.
+            Service::Commitment => true,
+            Service::Verification | Service::Find(_) | Service::Move(_) | Service::Get(_) => false,
+        };
+        let may_use = self.permissions.allow(service);
+        Some(RequestorRoles { scu: proposed.scu && may_use, scp: proposed.scp && may_provide })
     }
 
     fn roles(&self) -> impl Iterator<Item = UserVariableItem> {
@@ -362,7 +377,8 @@ mod tests {
     fn who_may_retrieve_gets_the_role_of_a_provider_and_uncompressed_objects() {
         let proposed = [uids::JPEG2000_LOSSLESS, uids::EXPLICIT_VR_LITTLE_ENDIAN];
         let roles = RequestorRoles { scu: false, scp: true };
-        let asked = AssociationRequest { roles: vec![(CT.to_owned(), roles)], ..request("PE-NODE", &[(CT, &proposed)]) };
+        let asked =
+            AssociationRequest { roles: vec![(CT.to_owned(), roles)], ..request("PE-NODE", &[(CT, &proposed)]) };
         let granting = granting("may_retrieve = true");
         for (overrides, scp, syntax) in
             [(&[granting.as_str()][..], true, uids::EXPLICIT_VR_LITTLE_ENDIAN), (&[], false, uids::JPEG2000_LOSSLESS)]
@@ -390,12 +406,13 @@ mod tests {
             user_identity: Some(UserIdentity { identity_type, positive_response_requested }),
             ..request("PE-NODE", &[])
         };
-        let answered = |accepted: Accepted| {
-            accepted.answer.user_variables.contains(&UserVariableItem::Unknown(0x59, vec![0, 0]))
-        };
+        let answered =
+            |accepted: Accepted| accepted.answer.user_variables.contains(&UserVariableItem::Unknown(0x59, vec![0, 0]));
         assert_eq!(negotiated(asked(1, true), &[]).map(answered), Ok(false), "nothing was checked");
         let acknowledge = ["dicom.user_identity=acknowledge"];
-        for (identity_type, requested, expected) in [(1, true, true), (2, true, true), (2, false, false), (3, true, false)] {
+        for (identity_type, requested, expected) in
+            [(1, true, true), (2, true, true), (2, false, false), (3, true, false)]
+        {
             let accepted = negotiated(asked(identity_type, requested), &acknowledge);
             assert_eq!(accepted.map(answered), Ok(expected), "type {identity_type}");
         }

@@ -63,7 +63,10 @@ impl QueryLevel {
         let highest = if root == Root::Patient { Self::Patient } else { Self::Study };
         Self::ALL.into_iter().find(|level| level.name() == name && *level >= highest).ok_or_else(|| {
             let name: String = name.chars().take(16).collect();
-            Reply::new(Status::DOES_NOT_MATCH, format!("(0008,0052) Query/Retrieve Level `{name}` is not of this model"))
+            Reply::new(
+                Status::DOES_NOT_MATCH,
+                format!("(0008,0052) Query/Retrieve Level `{name}` is not of this model"),
+            )
         })
     }
 }
@@ -257,7 +260,8 @@ impl Selection {
 fn scopes(keys: &[(QueryLevel, Vec<String>)]) -> Option<Vec<Scope>> {
     use QueryLevel::{Image, Series, Study};
     let uid = |text: &String| Uid::parse(text).ok();
-    let all = |values: &[String], scope: &dyn Fn(Uid) -> Scope| values.iter().map(|value| uid(value).map(scope)).collect();
+    let all =
+        |values: &[String], scope: &dyn Fn(Uid) -> Scope| values.iter().map(|value| uid(value).map(scope)).collect();
     match keys {
         [(Study, studies)] => all(studies, &Scope::Study),
         [(Study, study), (Series, series)] if study.len() == 1 => {
@@ -299,20 +303,26 @@ mod tests {
 
     #[test]
     fn keys_with_a_value_are_matched_and_all_are_returned() {
-        let asked = at_level("STUDY", &[
-            (tags::PATIENT_NAME, VR::PN, "Doe*"),
-            (tags::STUDY_DATE, VR::DA, "20240101-"),
-            (tags::STUDY_INSTANCE_UID, VR::UI, "1.2\\1.3"),
-            (tags::ACCESSION_NUMBER, VR::SH, ""),
-            (tags::STUDY_ID, VR::SH, "*"),
-        ]);
+        let asked = at_level(
+            "STUDY",
+            &[
+                (tags::PATIENT_NAME, VR::PN, "Doe*"),
+                (tags::STUDY_DATE, VR::DA, "20240101-"),
+                (tags::STUDY_INSTANCE_UID, VR::UI, "1.2\\1.3"),
+                (tags::ACCESSION_NUMBER, VR::SH, ""),
+                (tags::STUDY_ID, VR::SH, "*"),
+            ],
+        );
         let find = Find::parse(&asked, Root::Study).expect("a query");
         let query = find.query(10);
-        assert_eq!(query.matching, [
-            (tags::STUDY_DATE, "20240101-".to_owned()),
-            (tags::PATIENT_NAME, "Doe*".to_owned()),
-            (tags::STUDY_INSTANCE_UID, "1.2\\1.3".to_owned()),
-        ]);
+        assert_eq!(
+            query.matching,
+            [
+                (tags::STUDY_DATE, "20240101-".to_owned()),
+                (tags::PATIENT_NAME, "Doe*".to_owned()),
+                (tags::STUDY_INSTANCE_UID, "1.2\\1.3".to_owned()),
+            ]
+        );
         assert_eq!((query.include.len(), find.pending()), (5, Status::PENDING));
         let found = identifier(&[(tags::PATIENT_NAME, VR::PN, "Doe^Jane"), (tags::PATIENT_SEX, VR::CS, "F")]);
         let answer = find.answer(&found, &AeTitle::parse("PE-NODE").expect("title"));
@@ -382,7 +392,10 @@ mod tests {
         assert_eq!(selection("SERIES", &[series]), Ok(Selection::Search(QueryLevel::Series, lists)));
         let refusal = |level, keys: &[_]| selection(level, keys).expect_err("refused").comment;
         assert_eq!(refusal("SERIES", &[study]), "(0020,000E): the unique key of the level is missing");
-        assert_eq!(refusal("STUDY", &[(tags::STUDY_INSTANCE_UID, VR::UI, "1.*")]), "(0020,000D): a retrieval takes no wild cards");
+        assert_eq!(
+            refusal("STUDY", &[(tags::STUDY_INSTANCE_UID, VR::UI, "1.*")]),
+            "(0020,000D): a retrieval takes no wild cards"
+        );
         let patient = at_level("PATIENT", &[(tags::PATIENT_ID, VR::LO, "P1")]);
         let by_patient = Selection::Search(QueryLevel::Patient, vec![(tags::PATIENT_ID, "P1".to_owned())]);
         assert_eq!(Selection::parse(&patient, Root::Patient), Ok(by_patient));

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::backoff::backoff;
-use super::delivery::DeliveryFailure;
+use super::delivery::{Confirmation, DeliveryFailure};
 use super::illegal::IllegalTransition;
 use super::rules::Patience;
 
@@ -27,6 +27,9 @@ const OUTAGE_PAUSE: Duration = Duration::from_secs(30);
 ///            |          attempt failed   +--+- Retrying
 ///            |                           |
 ///            +--- by hand --- Failed <---+ (no attempt or no time left)
+///
+///  Queued, Retrying, Failed -- a person drops or redirects it --> Dropped
+///  Delivered -- the destination does not commit to keep it --> Failed
 /// ```
 #[derive(
     Debug,
@@ -57,6 +60,8 @@ pub enum DeliveryState {
     Retrying,
     /// Every attempt failed; kept and shown until a person has it sent again.
     Failed,
+    /// A person decided that it is not sent to this destination.
+    Dropped,
 }
 
 impl DeliveryState {
@@ -74,7 +79,7 @@ pub enum DeliveryEvent<'a> {
     Claimed,
     /// The destination has confirmed the object.
     #[strum(serialize = "recorded as delivered")]
-    Delivered,
+    Delivered(&'a Confirmation),
     /// The attempt failed.
     #[strum(serialize = "recorded as failed")]
     AttemptFailed(&'a DeliveryFailure),
@@ -87,16 +92,23 @@ pub enum DeliveryEvent<'a> {
     /// A person asks for further attempts.
     #[strum(serialize = "retried")]
     Retried,
+    /// A person decides that it is not sent to this destination, for this reason.
+    #[strum(serialize = "dropped")]
+    Dropped(&'a str),
+    /// The destination says that it does not keep what it had confirmed.
+    #[strum(serialize = "recorded as not kept")]
+    NotKept(&'a str),
 }
 
 impl DeliveryEvent<'_> {
     /// True if the event may have led to this state already: reporting it twice is harmless.
     fn may_have_led_to(self, state: DeliveryState) -> bool {
         match self {
-            Self::Delivered => state == DeliveryState::Delivered,
+            Self::Delivered(_) => state == DeliveryState::Delivered,
             Self::AttemptFailed(_) => matches!(state, DeliveryState::Retrying | DeliveryState::Failed),
             Self::Released => state == DeliveryState::Queued,
-            Self::Claimed | Self::Abandoned | Self::Retried => false,
+            Self::Dropped(_) => state == DeliveryState::Dropped,
+            Self::Claimed | Self::Abandoned | Self::Retried | Self::NotKept(_) => false,
         }
     }
 }
@@ -112,8 +124,10 @@ pub struct DeliveryProgress {
     pub not_before: Timestamp,
     /// Since when it is pending, or pending again.
     pub pending_since: Timestamp,
-    /// What the last failed attempt said.
+    /// What the last failed attempt said, or why it was dropped.
     pub error: Option<String>,
+    /// What the destination has confirmed, and what is remarkable about it.
+    pub confirmation: Confirmation,
 }
 
 impl DeliveryProgress {
@@ -127,11 +141,13 @@ impl DeliveryProgress {
         patience: Patience,
         now: Timestamp,
     ) -> Result<Option<Self>, IllegalTransition<DeliveryState>> {
-        use DeliveryState::{Delivered, Failed, Queued, Retrying, Running};
+        use DeliveryState::{Delivered, Dropped, Failed, Queued, Retrying, Running};
         let due = |state| Self { state, not_before: Timestamp::UNIX_EPOCH, ..self.clone() };
         let next = match (self.state, event) {
             (Queued | Retrying, DeliveryEvent::Claimed) => Self { attempts: self.attempts + 1, ..due(Running) },
-            (Running, DeliveryEvent::Delivered) => due(Delivered),
+            (Running, DeliveryEvent::Delivered(confirmation)) => {
+                Self { confirmation: confirmation.clone(), error: None, ..due(Delivered) }
+            }
             (Running, DeliveryEvent::AttemptFailed(failure)) => self.failed(failure, patience, now),
             (Running, DeliveryEvent::Abandoned) => {
                 let error = Some("a fault of the node".to_owned());
@@ -139,6 +155,10 @@ impl DeliveryProgress {
             }
             (Running, DeliveryEvent::Released) => Self { attempts: self.attempts.saturating_sub(1), ..due(Queued) },
             (Failed, DeliveryEvent::Retried) => Self { attempts: 0, pending_since: now, ..due(Queued) },
+            (Queued | Retrying | Failed, DeliveryEvent::Dropped(reason)) => {
+                Self { error: Some(reason.to_owned()), ..due(Dropped) }
+            }
+            (Delivered, DeliveryEvent::NotKept(reason)) => Self { error: Some(reason.to_owned()), ..due(Failed) },
             (state, event) if event.may_have_led_to(state) => return Ok(None),
             (state, event) => return Err(IllegalTransition { state, event: event.into() }),
         };
@@ -173,7 +193,14 @@ mod tests {
     const PATIENCE: Patience = Patience { attempts: 2, outage: SignedDuration::from_hours(2) };
 
     fn at(state: DeliveryState, attempts: u32) -> DeliveryProgress {
-        DeliveryProgress { state, attempts, not_before: Timestamp::UNIX_EPOCH, pending_since: NOW, error: None }
+        DeliveryProgress {
+            state,
+            attempts,
+            not_before: Timestamp::UNIX_EPOCH,
+            pending_since: NOW,
+            error: None,
+            confirmation: Confirmation::default(),
+        }
     }
 
     fn after(progress: &DeliveryProgress, event: DeliveryEvent<'_>, now: Timestamp) -> DeliveryProgress {
@@ -185,21 +212,25 @@ mod tests {
     #[test]
     fn every_event_in_every_state_is_decided() {
         let refused = DeliveryFailure::Object("refused".to_owned());
+        let confirmation = Confirmation::default();
         let events = [
             DeliveryEvent::Claimed,
-            DeliveryEvent::Delivered,
+            DeliveryEvent::Delivered(&confirmation),
             DeliveryEvent::AttemptFailed(&refused),
             DeliveryEvent::Abandoned,
             DeliveryEvent::Released,
             DeliveryEvent::Retried,
+            DeliveryEvent::Dropped("no longer wanted"),
+            DeliveryEvent::NotKept("not there"),
         ];
         let table = [
-            // claimed, delivered, attempt failed, abandoned, released, retried
-            (DeliveryState::Queued, "running no no no same no"),
-            (DeliveryState::Running, "no delivered retrying retrying queued no"),
-            (DeliveryState::Delivered, "no same no no no no"),
-            (DeliveryState::Retrying, "running no same no no no"),
-            (DeliveryState::Failed, "no no same no no queued"),
+            // claimed, delivered, attempt failed, abandoned, released, retried, dropped, not kept
+            (DeliveryState::Queued, "running no no no same no dropped no"),
+            (DeliveryState::Running, "no delivered retrying retrying queued no no no"),
+            (DeliveryState::Delivered, "no same no no no no no failed"),
+            (DeliveryState::Retrying, "running no same no no no dropped no"),
+            (DeliveryState::Failed, "no no same no no queued dropped no"),
+            (DeliveryState::Dropped, "no no no no no no same no"),
         ];
         assert_eq!(table.map(|(state, _)| state), DeliveryState::VARIANTS);
         for (state, row) in table {

@@ -132,7 +132,7 @@ impl Store {
             .bind(state.name())
             .bind(not_before.as_millisecond())
             .bind(error)
-            .bind(Timestamp::now().as_millisecond())
+            .bind(self.now().as_millisecond())
             .bind(CommitmentState::Requested.name())
             .execute(&mut *change)
             .await?;
@@ -267,11 +267,7 @@ async fn members(change: &mut Change, id: &CommitmentId) -> Result<Vec<Commitmen
     rows.iter().map(member).collect()
 }
 
-async fn insert_members(
-    change: &mut Change,
-    id: &CommitmentId,
-    instances: &[CommitmentInstance],
-) -> Result<(), Fault> {
+async fn insert_members(change: &mut Change, id: &CommitmentId, instances: &[CommitmentInstance]) -> Result<(), Fault> {
     for (position, instance) in (0_i64..).zip(instances) {
         sqlx::query::<Sqlite>(
             "INSERT INTO commitment_instances (requester, transaction_uid, position, sop_class_uid, sop_instance_uid) \

@@ -20,6 +20,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "shadow", include_str!("../../../migrations/0003_shadow.sql")),
     (4, "failed deliveries", include_str!("../../../migrations/0004_failed_deliveries.sql")),
     (5, "refusals", include_str!("../../../migrations/0005_refusals.sql")),
+    (7, "deliveries", include_str!("../../../migrations/0007_deliveries.sql")),
     (9, "commitments", include_str!("../../../migrations/0009_commitments.sql")),
 ];
 

@@ -10,7 +10,9 @@ use super::progress::Effect;
 use super::rows::Columns;
 use crate::dicom::Uid;
 use crate::engine::pipeline::AnalysisSummary;
-use crate::node::queue::{Delivery, DeliveryEvent, DeliveryFailure, DeliveryProgress, DeliveryState, Job};
+use crate::node::queue::{
+    Confirmation, Delivery, DeliveryEvent, DeliveryFailure, DeliveryProgress, DeliveryState, Job,
+};
 
 /// Enqueues the delivery of all results of a job to a destination. A repetition changes nothing.
 pub(super) async fn enqueue(
@@ -93,8 +95,13 @@ impl Store {
     }
 
     /// The destination has confirmed it: Running -> Delivered.
-    pub async fn delivered(&self, delivery: &Delivery, now: Timestamp) -> Result<(), StoreError> {
-        self.end_delivery(delivery, DeliveryEvent::Delivered, now).await.map(drop)
+    pub async fn delivered(
+        &self,
+        delivery: &Delivery,
+        confirmation: &Confirmation,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.end_delivery(delivery, DeliveryEvent::Delivered(confirmation), now).await.map(drop)
     }
 
     /// The attempt failed: Running -> Retrying after a pause, or Failed when no attempt is left, or when the destination

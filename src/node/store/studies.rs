@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use super::error::{Fault, StoreError, during};
 use super::handle::Store;
 use super::jobs::result_reference;
-use super::rows::Columns;
+use super::rows::{Columns, confirmation};
 use super::views::{DeliveryView, JobView, SeriesProgress, SeriesView, StudyView};
 use crate::dicom::Uid;
 use crate::engine::pipeline::ResultReference;
@@ -147,7 +147,8 @@ impl Store {
 
     async fn deliveries_of(&self, job: &JobId) -> Result<Vec<DeliveryView>, Fault> {
         let rows = sqlx::query(
-            "SELECT d.destination, d.sop_instance_uid, d.state, d.attempts, d.error, d.not_before FROM deliveries d \
+            "SELECT d.destination, d.sop_instance_uid, d.state, d.attempts, d.error, d.not_before, d.sent_as, d.remark, \
+             d.committed_at FROM deliveries d \
              LEFT JOIN results r ON r.job_id = d.job_id AND r.sop_instance_uid = d.sop_instance_uid \
              WHERE d.job_id = $1 ORDER BY d.destination, r.position",
         )
@@ -158,8 +159,9 @@ impl Store {
     }
 }
 
-fn delivery_view(row: &SqliteRow) -> Result<DeliveryView, Fault> {
+pub(super) fn delivery_view(row: &SqliteRow) -> Result<DeliveryView, Fault> {
     let state: DeliveryState = row.named("state")?;
+    let confirmation = confirmation(row)?;
     let due: Option<Timestamp> = if state == DeliveryState::Retrying { Some(row.time("not_before")?) } else { None };
     Ok(DeliveryView {
         destination: row.try_get("destination")?,
@@ -168,6 +170,9 @@ fn delivery_view(row: &SqliteRow) -> Result<DeliveryView, Fault> {
         attempts: row.try_get("attempts")?,
         error: row.try_get("error")?,
         next_attempt_at: due,
+        sent_as: confirmation.sent_as,
+        remark: confirmation.remark,
+        committed_at: row.optional_time("committed_at")?,
     })
 }
 

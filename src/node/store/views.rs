@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::shadow::ShadowView;
+use crate::config::Fallback;
 use crate::dicom::{SeriesId, Uid};
 use crate::engine::pipeline::{self, AnalysisSummary, ResultReference};
 use crate::node::queue::{DeliveryState, JobId, JobState};
@@ -73,6 +74,12 @@ pub struct DeliveryView {
     pub error: Option<String>,
     /// When the next attempt is due, between attempts.
     pub next_attempt_at: Option<Timestamp>,
+    /// The other form in which the object was sent, because the destination refuses its class.
+    pub sent_as: Option<Fallback>,
+    /// What is remarkable about what the destination has: its warning, or that it had the object before.
+    pub remark: Option<String>,
+    /// When the destination committed to keep it.
+    pub committed_at: Option<Timestamp>,
 }
 
 /// A job.

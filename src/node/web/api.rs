@@ -1,10 +1,9 @@
-//! `/api/v1`: studies, jobs and destinations as JSON, and retries of what has failed.
+//! `/api/v1`: studies, jobs and destinations as JSON, and retries of failed jobs.
 
+use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::{Form, Json};
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -14,7 +13,7 @@ use crate::node::http::{HttpResult, Problem};
 use crate::node::queue::JobId;
 
 /// Most entries of a list.
-const MAXIMUM: u32 = 1000;
+pub(super) const MAXIMUM: u32 = 1000;
 
 /// How much of a list is wanted.
 #[derive(Debug, Deserialize)]
@@ -51,33 +50,14 @@ pub(super) async fn job(State(web): State<Web>, Path(id): Path<String>) -> HttpR
 /// Queues a failed job again.
 pub(super) async fn retry_job(State(web): State<Web>, Path(id): Path<String>, headers: HeaderMap) -> HttpResult {
     require_same_origin(&headers)?;
-    web.0.store.retry(&JobId::from_text(&id), Timestamp::now()).await?;
+    web.0.store.retry(&JobId::from_text(&id), web.0.store.now()).await?;
     tracing::info!(job = id, "queued again by hand");
     Ok(done(&headers, json!({ "queued": 1 })))
 }
 
-/// Which failed deliveries are meant.
-#[derive(Debug, Deserialize)]
-pub(super) struct FailedDeliveries {
-    /// Name of a destination; all if absent.
-    destination: Option<String>,
-}
-
-/// Queues failed deliveries again.
-pub(super) async fn retry_deliveries(
-    State(web): State<Web>,
-    headers: HeaderMap,
-    Form(failed): Form<FailedDeliveries>,
-) -> HttpResult {
-    require_same_origin(&headers)?;
-    let queued = web.0.store.retry_deliveries(failed.destination.as_deref(), Timestamp::now()).await?;
-    tracing::info!(destination = failed.destination, queued, "failed deliveries queued again by hand");
-    Ok(done(&headers, json!({ "queued": queued })))
-}
-
 /// Refuses what a page of another origin makes a browser send: browsers say where a request comes from
 /// ([Fetch Metadata](https://www.w3.org/TR/fetch-metadata/)), other programs say nothing.
-fn require_same_origin(headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn require_same_origin(headers: &HeaderMap) -> Result<(), Problem> {
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     let foreign_site = site.is_some_and(|site| site != b"same-origin" && site != b"none");
     // Browsers too old to say so name the origin of every POST.
@@ -92,29 +72,28 @@ fn require_same_origin(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// JSON for programs; a browser that sent a form of the dashboard goes back to it.
-fn done(headers: &HeaderMap, answer: serde_json::Value) -> Response {
+pub(super) fn done(headers: &HeaderMap, answer: serde_json::Value) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     if accept.contains("text/html") { Redirect::to("/").into_response() } else { Json(answer).into_response() }
 }
 
 pub(super) async fn destinations(State(web): State<Web>) -> HttpResult {
     let counts = web.0.store.counts().await?;
-    let destinations: Vec<_> = web
-        .0
-        .destinations
-        .iter()
-        .map(|destination| {
-            let deliveries = counts.deliveries.get(&destination.name);
-            json!({
-                "name": destination.name,
-                "kind": destination.kind,
-                "address": destination.address,
-                "attempts": destination.attempts,
-                "deliveries": deliveries,
-            })
+    let configured = web.0.destinations.iter().map(|destination| {
+        json!({
+            "name": destination.name,
+            "configured": true,
+            "kind": destination.kind,
+            "address": destination.address,
+            "attempts": destination.attempts,
+            "deliveries": counts.deliveries.get(&destination.name),
         })
-        .collect();
-    Ok(Json(destinations).into_response())
+    });
+    let former = web.stranded(&counts).into_keys().map(|name| {
+        let deliveries = counts.deliveries.get(&name);
+        json!({ "name": name, "configured": false, "deliveries": deliveries })
+    });
+    Ok(Json(configured.chain(former).collect::<Vec<_>>()).into_response())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod api;
 mod dashboard;
+mod deliveries;
 mod health;
 mod metrics;
 mod models;

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use super::services::{Services, Shared, Web};
-use super::{api, dashboard, health, metrics, models};
+use super::{api, dashboard, deliveries, health, metrics, models};
 use crate::node::http::{self, LayersError};
 use crate::node::{dicomweb, telemetry};
 
@@ -34,7 +34,10 @@ fn api() -> Router<Web> {
         .route("/jobs", get(api::jobs))
         .route("/jobs/{job}", get(api::job))
         .route("/jobs/{job}/retry", post(api::retry_job))
-        .route("/deliveries/retry", post(api::retry_deliveries))
+        .route("/deliveries", get(deliveries::list))
+        .route("/deliveries/retry", post(deliveries::retry))
+        .route("/deliveries/redirect", post(deliveries::redirect))
+        .route("/deliveries/drop", post(deliveries::drop))
         .route("/models", get(models::list))
         .route("/shadow", get(models::comparisons))
         .route("/destinations", get(api::destinations))

@@ -7,7 +7,7 @@ use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry
 
 use super::super::negotiation::{TRANSFER_SYNTAXES, UNCOMPRESSED};
 use super::super::query::QueryLevel;
-use super::super::service::{SERVICES, STORAGE_CLASSES, Service};
+use super::super::service::{Root, SERVICES, STORAGE_CLASSES, Service};
 use super::*;
 use crate::node::archive::Level;
 
@@ -31,8 +31,12 @@ fn services() -> String {
         Service::Commitment => "Storage Commitment Push Model".to_owned(),
     };
     let role = |service: Service| match service {
-        Service::Verification | Service::Storage => ("yes", "yes"),
-        Service::Find(_) | Service::Move(_) | Service::Get(_) | Service::Commitment => ("no", "yes"),
+        Service::Verification
+        | Service::Storage
+        | Service::Commitment
+        | Service::Find(Root::Study)
+        | Service::Move(Root::Study) => ("yes", "yes"),
+        Service::Find(Root::Patient) | Service::Move(Root::Patient) | Service::Get(_) => ("no", "yes"),
     };
     let granted = |service: Service| {
         service.permission().map_or_else(|| "every peer".to_owned(), |permission| format!("peers with `{permission}`"))
@@ -41,8 +45,7 @@ fn services() -> String {
         let (user, provider) = role(service);
         vec![name(service), uid, user.to_owned(), provider.to_owned(), granted(service)]
     };
-    let mut rows: Vec<Vec<String>> =
-        SERVICES.iter().map(|(uid, service)| row((*uid).to_owned(), *service)).collect();
+    let mut rows: Vec<Vec<String>> = SERVICES.iter().map(|(uid, service)| row((*uid).to_owned(), *service)).collect();
     rows.insert(1, row(format!("{STORAGE_CLASSES}*"), Service::Storage));
     table(&["SOP class", "UID", "SCU", "SCP", "granted to"], rows)
 }
@@ -58,20 +61,17 @@ fn transfer_syntaxes() -> String {
 
 fn keys() -> String {
     let attributes = |level: Level| level.attributes().iter();
-    let rows = [
-        (QueryLevel::Study, Level::Study),
-        (QueryLevel::Series, Level::Series),
-        (QueryLevel::Image, Level::Instance),
-    ]
-    .into_iter()
-    .flat_map(|(level, of_index)| {
-        attributes(of_index).map(move |tag| {
-            let name = StandardDataDictionary.by_tag(*tag).map_or("", |entry| entry.alias());
-            let matched = if of_index.matches(*tag) { "yes" } else { "no" };
-            let tag = format!("({:04X},{:04X})", tag.group(), tag.element());
-            vec![level.name().to_owned(), name.to_owned(), tag, matched.to_owned()]
-        })
-    });
+    let rows =
+        [(QueryLevel::Study, Level::Study), (QueryLevel::Series, Level::Series), (QueryLevel::Image, Level::Instance)]
+            .into_iter()
+            .flat_map(|(level, of_index)| {
+                attributes(of_index).map(move |tag| {
+                    let name = StandardDataDictionary.by_tag(*tag).map_or("", |entry| entry.alias());
+                    let matched = if of_index.matches(*tag) { "yes" } else { "no" };
+                    let tag = format!("({:04X},{:04X})", tag.group(), tag.element());
+                    vec![level.name().to_owned(), name.to_owned(), tag, matched.to_owned()]
+                })
+            });
     table(&["level", "attribute", "tag", "matched"], rows)
 }
 
@@ -93,7 +93,11 @@ fn statuses() -> String {
         (Status::NO_SUCH_ACTION, "N-ACTION", "another action than 1"),
         (Status::MISSING_ATTRIBUTE, "N-ACTION", "no transaction or no instances"),
         (Status::DUPLICATE_TRANSACTION, "N-ACTION", "the transaction is known with other instances"),
-        (Status::PROCESSING_FAILURE, "N-ACTION; N-EVENT-REPORT as Failure Reason", "failed; the stored bytes are damaged"),
+        (
+            Status::PROCESSING_FAILURE,
+            "N-ACTION; N-EVENT-REPORT as Failure Reason",
+            "failed; the stored bytes are damaged",
+        ),
         (Status::NO_SUCH_INSTANCE, "N-EVENT-REPORT as Failure Reason", "no such object"),
         (Status::CLASS_INSTANCE_CONFLICT, "N-EVENT-REPORT as Failure Reason", "the object is of another class"),
     ];
@@ -140,6 +144,9 @@ fn the_tables_of_the_conformance_statement_are_those_of_the_code() {
     if std::env::var_os("PE_NODE_WRITE_CONFORMANCE").is_some() {
         std::fs::write(PAGE, &written).expect("written");
     } else {
-        assert!(page == written, "{PAGE} is not what the code says; set PE_NODE_WRITE_CONFORMANCE=1 and run this again");
+        assert!(
+            page == written,
+            "{PAGE} is not what the code says; set PE_NODE_WRITE_CONFORMANCE=1 and run this again"
+        );
     }
 }

@@ -41,7 +41,9 @@ async fn a_query_is_answered_match_by_match_with_what_was_asked_for() {
     assert_eq!(elements::integer(series, tags::NUMBER_OF_SERIES_RELATED_INSTANCES), Some(2));
     assert!(series.get(tags::MODALITY).is_none(), "nobody asked for it");
 
-    asking.ask(Operation::Find, 8, Details::default(), at_level("IMAGE", &[(tags::SOP_INSTANCE_UID, VR::UI, "")])).await;
+    asking
+        .ask(Operation::Find, 8, Details::default(), at_level("IMAGE", &[(tags::SOP_INSTANCE_UID, VR::UI, "")]))
+        .await;
     asking.ask(Operation::Cancel, 8, Details::default(), InMemDicomObject::new_empty()).await;
     let last = asking.answers().await.pop().expect("an end");
     // The end of two matches may come before the cancellation.
