@@ -43,11 +43,22 @@ pub(super) struct Layout {
     pub(super) pixel_data: Option<usize>,
     /// Which of them the root has.
     pub(super) pixel_data_tag: Option<Tag>,
-    /// Root elements that dicom-object is not given. Those that it cannot read hold a value of undefined length that is
-    /// either of unknown representation (implicit VR inside, whatever the transfer syntax: PS3.5 6.2.2; dicom-object reads
-    /// it as explicit) or private and encapsulated. And of an attribute that comes twice, the first one counts, as for
-    /// DCMTK and Orthanc: both must read the same patient from the same bytes.
-    pub(super) skipped: Vec<Range<usize>>,
+    /// Root elements that dicom-object cannot read, because they hold a value of undefined length that is either of
+    /// unknown representation (implicit VR inside, whatever the transfer syntax: PS3.5 6.2.2; dicom-object reads it as
+    /// explicit) or private and encapsulated.
+    pub(super) unparsable: Vec<Range<usize>>,
+    /// Root elements of attributes that came before. The first one counts, as for DCMTK and Orthanc: all must read the same
+    /// patient from the same bytes.
+    pub(super) duplicates: Vec<Range<usize>>,
+}
+
+impl Layout {
+    /// What dicom-object is not given, in order.
+    pub(super) fn left_out(&self) -> Vec<Range<usize>> {
+        let mut ranges = [self.unparsable.as_slice(), &self.duplicates].concat();
+        ranges.sort_unstable_by_key(|range| range.start);
+        ranges
+    }
 }
 
 pub(super) const UNDEFINED: u32 = u32::MAX;
@@ -107,9 +118,16 @@ pub(super) fn scan(bytes: &[u8], encoding: Encoding, limits: &Limits, extent: Ex
         previous: None,
         seen: HashSet::new(),
         element_start: 0,
-        element_skipped: false,
+        element_unparsable: false,
+        element_duplicate: false,
         image: Image::default(),
-        layout: Layout { end: bytes.len(), pixel_data: None, pixel_data_tag: None, skipped: Vec::new() },
+        layout: Layout {
+            end: bytes.len(),
+            pixel_data: None,
+            pixel_data_tag: None,
+            unparsable: Vec::new(),
+            duplicates: Vec::new(),
+        },
     };
     scanner.run()?;
     scanner.image.check(limits)?;
@@ -132,7 +150,8 @@ struct Scanner<'a> {
     seen: HashSet<Tag>,
     /// The root element that is being walked.
     element_start: usize,
-    element_skipped: bool,
+    element_unparsable: bool,
+    element_duplicate: bool,
     image: Image,
     layout: Layout,
 }
@@ -171,8 +190,12 @@ impl Scanner<'_> {
     }
 
     fn close_root_element(&mut self) {
-        if std::mem::take(&mut self.element_skipped) {
-            self.layout.skipped.push(self.element_start..self.position);
+        let element = self.element_start..self.position;
+        let unparsable = std::mem::take(&mut self.element_unparsable);
+        if std::mem::take(&mut self.element_duplicate) {
+            self.layout.duplicates.push(element);
+        } else if unparsable {
+            self.layout.unparsable.push(element);
         }
     }
 
@@ -296,7 +319,7 @@ impl Scanner<'_> {
             return Err(ReadError::Unreadable(format!("{} does not belong in a data set", name(tag))));
         }
         // PS3.5 7.1 demands ascending order; what swaps elements is stored everywhere else, too.
-        self.element_skipped |= !self.seen.insert(tag);
+        self.element_duplicate = !self.seen.insert(tag);
         self.previous = Some(tag);
         if tag.0 == 0x7FE0 && self.layout.pixel_data.is_none() {
             self.layout.pixel_data = Some(self.position);
@@ -317,12 +340,12 @@ impl Scanner<'_> {
             // Vendors encapsulate pixels of their own in private elements; dicom-object takes each of them for a
             // sequence.
             b"OB" | b"OW" if header.tag.0 % 2 == 1 && !implicit => {
-                self.element_skipped = true;
+                self.element_unparsable = true;
                 self.open(Kind::Fragments, bound, false, encoding)
             }
             // PS3.5 6.2.2: a sequence whose representation the sender did not know, always implicit inside.
             b"UN" => {
-                self.element_skipped |= !implicit;
+                self.element_unparsable |= !implicit;
                 self.open(Kind::Sequence, bound, false, Encoding::ImplicitLittle)
             }
             _ => {
@@ -348,7 +371,7 @@ impl Scanner<'_> {
                 return Err(ReadError::Hostile(format!("{} text values", self.text_values)));
             }
         }
-        if root && !self.element_skipped {
+        if root && !self.element_duplicate {
             self.image.note(header.tag, value, encoding);
         }
         Ok(())

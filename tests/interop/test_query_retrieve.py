@@ -4,13 +4,14 @@ import contextlib
 import subprocess
 import threading
 import time
+import uuid
 
 import pydicom
 import pytest
 import requests
 from conftest import Node, free_port, tool
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE, _config, build_role, evt
 from pynetdicom.sop_class import (
     StorageCommitmentPushModel,
@@ -19,7 +20,13 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelGet,
 )
 
-STUDY, SERIES = generate_uid(), generate_uid()
+
+def uid():
+    """A new identifier that has room for a number behind it."""
+    return f"1.2.826.0.1.{uuid.uuid4().int >> 64}"
+
+
+STUDY, SERIES = uid(), uid()
 NAME = "Müller^Jürgen=山田^太郎"
 
 
@@ -88,7 +95,7 @@ def association(node, *contexts, title="ANYBODY", **options):
     """An association of pynetdicom."""
     entity = AE(ae_title=title)
     for context in contexts:
-        entity.add_requested_context(context)
+        entity.add_requested_context(context, ExplicitVRLittleEndian)
     made = entity.associate("127.0.0.1", node.port, ae_title="PE-NODE", **options)
     assert made.is_established
     yield made
@@ -195,7 +202,7 @@ def ask(made, request):
 
 
 def test_a_requester_that_waits_is_told_over_its_own_association(node):
-    reports, transaction = Reports(), generate_uid()
+    reports, transaction = Reports(), uid()
     with association(node, StorageCommitmentPushModel, evt_handlers=reports.handlers) as made:
         assert ask(made, commitment(transaction, 1, 2, 9)) == 0x0000
         assert reports.arrived.wait(10)
@@ -213,7 +220,7 @@ def test_a_requester_that_leaves_is_called_where_the_settings_say_that_it_listen
     server = listener.start_server(("127.0.0.1", node.ports["MODALITY"]), block=False, evt_handlers=reports.handlers)
     try:
         with association(node, StorageCommitmentPushModel, title="MODALITY") as made:
-            assert ask(made, commitment(generate_uid(), 1, 2, 3)) == 0x0000
+            assert ask(made, commitment(uid(), 1, 2, 3)) == 0x0000
         assert reports.arrived.wait(10)
     finally:
         server.shutdown()
@@ -224,7 +231,7 @@ def test_a_requester_that_leaves_is_called_where_the_settings_say_that_it_listen
 def test_swapped_and_duplicate_elements_are_stored_as_they_came_by_both_interfaces(node, tmp_path, monkeypatch):
     monkeypatch.setattr(_config, "STORE_SEND_CHUNKED_DATASET", True)
     for interface in ("C-STORE", "STOW-RS"):
-        study, series = generate_uid(), generate_uid()
+        study, series = uid(), uid()
         path = write(slice_of(1, study, series), tmp_path / "good.dcm")
         content = path.read_bytes()
         # Another Patient ID behind the first one, and Study Date at the end of the header.

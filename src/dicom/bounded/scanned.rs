@@ -79,10 +79,11 @@ impl<'a> Scanned<'a> {
         };
         // In one pass: a hostile object may have very many ranges to skip.
         let mut parsable = Cow::Borrowed(&self.bytes[..end]);
-        if !self.layout.skipped.is_empty() {
+        let left_out = self.layout.left_out();
+        if !left_out.is_empty() {
             let mut kept = Vec::with_capacity(end);
             let mut next = 0;
-            for skipped in self.layout.skipped.iter().filter(|range| range.start < end) {
+            for skipped in left_out.iter().filter(|range| range.start < end) {
                 kept.extend_from_slice(&self.bytes[next..skipped.start.max(next)]);
                 next = skipped.end.min(end).max(next);
             }

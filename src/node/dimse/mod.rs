@@ -1,7 +1,9 @@
-//! DIMSE over TCP: verification and storage, as provider ([`scp`]) and as user ([`scu`]).
+//! DIMSE over TCP, as provider ([`scp`]: verification, storage, query and retrieval, storage commitment) and as user
+//! ([`scu`]: verification, storage, query, retrieval, storage commitment).
 //!
-//! Bytes become PDUs in `connection`, PDUs become messages in `message`, and `command` and `negotiation` say what they
-//! mean, without IO; only `scp` and `scu` act. The PDU codec is dicom-ul's.
+//! Bytes become PDUs in `connection`, PDUs become messages in `message` and `conversation`. What they mean is said without
+//! IO: by `association_request` and `negotiation` of associations, by `command` of requests, by `service` of who may ask for
+//! what, by `query` of identifiers. Only `scp`, `scu` and [`commitment`] act. The PDU codec is dicom-ul's.
 
 mod acceptance;
 mod application_entities;

@@ -1,8 +1,8 @@
 //! Storage commitments: what peers asked the node to keep, what it has committed to, and who is to be told.
 
 use jiff::{SignedDuration, Timestamp};
+use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite};
 
 use super::database::Change;
 use super::error::{Fault, StoreError, during};
@@ -269,7 +269,7 @@ async fn members(change: &mut Change, id: &CommitmentId) -> Result<Vec<Commitmen
 
 async fn insert_members(change: &mut Change, id: &CommitmentId, instances: &[CommitmentInstance]) -> Result<(), Fault> {
     for (position, instance) in (0_i64..).zip(instances) {
-        sqlx::query::<Sqlite>(
+        sqlx::query(
             "INSERT INTO commitment_instances (requester, transaction_uid, position, sop_class_uid, sop_instance_uid) \
              VALUES ($1, $2, $3, $4, $5)",
         )

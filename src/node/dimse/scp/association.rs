@@ -7,15 +7,16 @@ use std::time::Duration;
 use dicom_ul::Pdu;
 use tokio::net::TcpStream;
 
-use super::super::command::{Command, Operation, Role};
+use super::super::command::{Operation, Role};
 use super::super::connection::{Connection, ConnectionError};
 use super::super::conversation::{self, AssociationError, Conversation, Incoming};
-use super::super::message::{Assembler, Body, Message};
-use super::super::negotiation::{self, Accepted, Context, Refusal};
+use super::super::message::{Assembler, Message};
+use super::super::negotiation::{self, Accepted, Refusal};
 use super::super::service::Service;
 use super::super::status::{Reply, Status};
-use super::Provider;
 use super::committing::Reports;
+use super::provider::Provider;
+use super::session::{Asked, Session};
 use crate::node::arrivals::Feed;
 use crate::node::shutdown::Shutdown;
 
@@ -43,7 +44,7 @@ impl Association {
         match accepted {
             Ok(Some(accepted)) => {
                 let conversation = Conversation::new(self.connection, assembler, accepted.maximum_pdu);
-                Peer::new(accepted, conversation, self.address, self.provider).serve(&shutdown).await;
+                Session::new(accepted, conversation, self.address, self.provider).serve(&shutdown).await;
             }
             Ok(None) => self.connection.close().await,
             Err(error) => {
@@ -91,32 +92,12 @@ fn note_early_end(address: SocketAddr, calling_ae_title: Option<&str>, error: &A
     tracing::warn!(%address, calling_ae_title, %error, "an association ended early");
 }
 
-/// A request of a peer, in the presentation context that it came in.
-pub(super) struct Asked<'a> {
-    pub(super) message_id: u16,
-    pub(super) command: &'a Command,
-    pub(super) context: &'a Context,
-}
-
-/// The other side of an accepted association.
-pub(super) struct Peer {
-    pub(super) calling_ae_title: String,
-    pub(super) address: SocketAddr,
-    pub(super) contexts: Vec<Context>,
-    pub(super) conversation: Conversation,
-    pub(super) provider: Arc<Provider>,
-}
-
-impl Peer {
-    fn new(accepted: Accepted, conversation: Conversation, address: SocketAddr, provider: Arc<Provider>) -> Self {
-        let Accepted { contexts, calling_ae_title, .. } = accepted;
-        Self { calling_ae_title, address, contexts, conversation, provider }
-    }
-
+impl Session {
     async fn serve(mut self, shutdown: &Shutdown) {
         let mut feed = self.provider.events.begin();
         let mut reports = Reports::of(&self);
         let error = self.converse(shutdown, feed.as_mut(), &mut reports).await.err();
+        drop(feed);
         reports.end(&self.provider).await;
         if let Some(error) = &error {
             note_early_end(self.address, Some(&self.calling_ae_title), error);
@@ -175,20 +156,5 @@ impl Peer {
             _ => Reply::new(Status::UNRECOGNIZED_OPERATION, "the presentation context is not for this operation"),
         };
         self.reply(&asked, &reply).await
-    }
-
-    /// Answers a request with a status alone.
-    pub(super) async fn reply(&mut self, asked: &Asked<'_>, reply: &Reply) -> Result<(), AssociationError> {
-        let answer = asked.command.answer(asked.message_id, reply.status, &reply.comment);
-        self.conversation.send(asked.context.id, &answer, &[]).await
-    }
-
-    /// The data set of a query, a retrieval or an action.
-    pub(super) fn data_set(&self, asked: &Asked<'_>, body: &Body) -> Result<crate::dicom::elements::DataSet, Reply> {
-        let Body::DataSet(bytes, _) = body else {
-            return Err(Reply::new(Status::CANNOT_UNDERSTAND, "the request has no data set"));
-        };
-        crate::dicom::bounded::data_set(bytes, &asked.context.transfer_syntax, &self.provider.limits)
-            .map_err(|error| Reply::from(&error))
     }
 }

@@ -13,8 +13,8 @@ use super::super::negotiation::Context;
 use super::super::scu;
 use super::super::service::Service;
 use super::super::status::{Reply, Status};
-use super::Provider;
-use super::association::{Asked, Peer};
+use super::provider::Provider;
+use super::session::{Asked, Session};
 use crate::node::queue::{CommitmentId, CommitmentRequest, CommitmentState};
 
 /// A requester that says nothing for so long waits for its reports. One that leaves before is called, if the settings say
@@ -35,8 +35,8 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    pub(super) fn of(peer: &Peer) -> Self {
-        let context = peer
+    pub(super) fn of(session: &Session) -> Self {
+        let context = session
             .contexts
             .iter()
             .find(|context| context.service == Service::Commitment && context.peer_may_use)
@@ -50,11 +50,11 @@ impl Reports {
     }
 
     /// Tells the requester all that it was not told.
-    pub(super) async fn send(&mut self, peer: &mut Peer) -> Result<(), AssociationError> {
+    pub(super) async fn send(&mut self, session: &mut Session) -> Result<(), AssociationError> {
         self.awaited = false;
         let Some(context) = &self.context else { return Ok(()) };
-        let reporter = &peer.provider.reporter;
-        match reporter.tell_all(&peer.calling_ae_title, context, &mut peer.conversation).await {
+        let reporter = &session.provider.reporter;
+        match reporter.tell_all(&session.calling_ae_title, context, &mut session.conversation).await {
             // The release is dealt with next.
             Err(AssociationError::Released) => Ok(()),
             told => told,
@@ -72,7 +72,7 @@ impl Reports {
     }
 }
 
-impl Peer {
+impl Session {
     /// Takes the report of a destination on what it was asked to keep.
     pub(super) async fn take_report(&self, asked: &Asked<'_>, body: &Body) -> Reply {
         let report = match self.data_set(asked, body) {

@@ -6,12 +6,12 @@ use super::super::message::Body;
 use super::super::query::{Find, Patients, QueryLevel};
 use super::super::service::Root;
 use super::super::status::{Reply, Status};
-use super::association::{Asked, Peer};
+use super::session::{Asked, Session};
 use crate::dicom::elements::DataSet;
 use crate::node::archive::ArchiveError;
 
 /// Matches that are read from the index at once.
-const PAGE: u32 = 500;
+const PAGE: u32 = 2_000;
 
 /// How matches end before all are sent.
 enum Interruption {
@@ -32,7 +32,7 @@ impl From<ArchiveError> for Interruption {
     }
 }
 
-impl Peer {
+impl Session {
     /// Answers a query: a pending response for each match, and one that ends them.
     pub(super) async fn find(&mut self, asked: &Asked<'_>, root: Root, body: Body) -> Result<(), AssociationError> {
         let find = match self.data_set(asked, &body).and_then(|identifier| Find::parse(&identifier, root)) {

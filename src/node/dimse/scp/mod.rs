@@ -1,12 +1,14 @@
 //! The service class provider: verification, storage into the archive, query and retrieval, storage commitment.
 //!
-//! A success of C-STORE is answered after [`Archive::store`] returned, so what a sender counts as sent is durable. One bad
+//! A success of C-STORE is answered after the archive has returned, so what a sender counts as sent is durable. One bad
 //! object costs its own status, never the association.
 
 mod association;
 mod committing;
 mod finding;
+mod provider;
 mod retrieving;
+mod session;
 mod storing;
 
 use std::sync::Arc;
@@ -17,14 +19,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use self::association::Association;
-use super::application_entities::ApplicationEntities;
-use super::commitment::Reporter;
+use self::provider::Provider;
+pub use self::provider::Services;
 use super::message::Assembler;
 use super::negotiation::{self, Refusal};
-use crate::config::{DestinationConfig, DicomConfig};
-use crate::dicom::bounded::Limits;
-use crate::node::archive::Archive;
-use crate::node::arrivals::StoreEvents;
 use crate::node::memory::Budget;
 use crate::node::shutdown::Shutdown;
 
@@ -34,28 +32,13 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// time; any more are closed.
 const MAXIMUM_REFUSALS: usize = 64;
 
-/// What the provider works with.
-#[derive(Clone)]
-pub struct Services {
-    /// `[dicom]`
-    pub config: DicomConfig,
-    /// `[[destinations]]`: C-MOVE goes to those that take C-STORE.
-    pub destinations: Vec<DestinationConfig>,
-    /// `[limits]`
-    pub limits: Limits,
-    /// Where objects go.
-    pub archive: Archive,
-    /// Who is told of them.
-    pub events: Arc<dyn StoreEvents>,
-}
-
 /// Serves associations until `shutdown`. Then nothing new is accepted. Each association answers the message that it is
 /// receiving, if that ends soon, and is aborted. Then this returns.
 pub async fn run(listener: TcpListener, services: Services, shutdown: Shutdown) {
     let places = Arc::new(Semaphore::new(services.config.maximum_associations));
     let refusals = Arc::new(Semaphore::new(MAXIMUM_REFUSALS));
     let budget = Budget::new(services.limits.object_bytes());
-    let provider = Arc::new(Provider::new(services));
+    let provider = Arc::new(Provider::from(services));
     let mut associations = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -99,28 +82,5 @@ pub async fn run(listener: TcpListener, services: Services, shutdown: Shutdown) 
     let drained = async { while associations.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
         tracing::warn!(associations = associations.len(), "associations were cut off in the middle of a message");
-    }
-}
-
-/// What all associations share.
-struct Provider {
-    services: Services,
-    application_entities: ApplicationEntities,
-    reporter: Reporter,
-}
-
-impl Provider {
-    fn new(services: Services) -> Self {
-        let application_entities = ApplicationEntities::of(&services.config.peers, &services.destinations);
-        let reporter = Reporter::new(&services.config, &services.destinations, services.archive.clone());
-        Self { services, application_entities, reporter }
-    }
-}
-
-impl std::ops::Deref for Provider {
-    type Target = Services;
-
-    fn deref(&self) -> &Services {
-        &self.services
     }
 }

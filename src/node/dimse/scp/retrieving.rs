@@ -16,7 +16,7 @@ use super::super::query::{self, Selection};
 use super::super::scu::{self, Outgoing, SendOutcome};
 use super::super::service::Root;
 use super::super::status::{Reply, Status};
-use super::association::{Asked, Peer};
+use super::session::{Asked, Session};
 use crate::dicom::elements::DataSet;
 use crate::dicom::{AeTitle, Uid};
 use crate::node::archive::{Query, Scope, StoredInstance};
@@ -85,7 +85,7 @@ impl Progress {
     }
 }
 
-impl Peer {
+impl Session {
     /// Sends what is asked for to an application entity that the settings name.
     pub(super) async fn move_to(&mut self, asked: &Asked<'_>, root: Root, body: Body) -> Result<(), AssociationError> {
         let destination = match self.move_destination(asked) {
@@ -106,7 +106,7 @@ impl Peer {
         });
         tokio::pin!(sending);
         let (mut sent, mut cancelled) = (false, false);
-        while !cancelled && !(sent && outcomes.is_empty()) {
+        while !(cancelled || sent && outcomes.is_empty()) {
             tokio::select! {
                 biased;
                 taken = self.conversation.take_in() => {

@@ -10,7 +10,7 @@ use super::super::message::Body;
 use super::super::negotiation::Context;
 use super::super::service::Service;
 use super::super::status::{Reply, Status};
-use super::association::{Asked, Peer};
+use super::session::{Asked, Session};
 use crate::dicom::bounded;
 use crate::dicom::elements::{self, DataSet};
 use crate::dicom::{SeriesId, Uid};
@@ -19,7 +19,7 @@ use crate::node::arrivals::Feed;
 use crate::node::queue::RefusalCause;
 use crate::node::telemetry::{self, Interface, Received};
 
-impl Peer {
+impl Session {
     /// Stores an object.
     pub(super) async fn store(&self, asked: &Asked<'_>, body: Body, feed: &mut dyn Feed) -> Reply {
         let size = if let Body::DataSet(bytes, _) = &body { bytes.len() } else { 0 };

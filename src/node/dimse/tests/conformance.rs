@@ -1,6 +1,7 @@
 //! The tables of `docs/conformance.md` are made of what the code says. After a change of it,
 //! `PE_NODE_WRITE_CONFORMANCE=1 cargo test --lib conformance` writes them again.
 
+use dicom_core::Tag;
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_dictionary_std::StandardDataDictionary;
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
@@ -9,7 +10,6 @@ use super::super::negotiation::{TRANSFER_SYNTAXES, UNCOMPRESSED};
 use super::super::query::QueryLevel;
 use super::super::service::{Root, SERVICES, STORAGE_CLASSES, Service};
 use super::*;
-use crate::node::archive::Level;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/conformance.md");
 
@@ -59,20 +59,43 @@ fn transfer_syntaxes() -> String {
     table(&["transfer syntax", "UID", "storage", "query, retrieval, commitment"], rows)
 }
 
+/// Attributes that the index computes, by the level at which they are returned.
+const COMPUTED: [(QueryLevel, &[Tag]); 3] = [
+    (
+        QueryLevel::Patient,
+        &[
+            tags::NUMBER_OF_PATIENT_RELATED_STUDIES,
+            tags::NUMBER_OF_PATIENT_RELATED_SERIES,
+            tags::NUMBER_OF_PATIENT_RELATED_INSTANCES,
+        ],
+    ),
+    (
+        QueryLevel::Study,
+        &[
+            tags::MODALITIES_IN_STUDY,
+            tags::SOP_CLASSES_IN_STUDY,
+            tags::NUMBER_OF_STUDY_RELATED_SERIES,
+            tags::NUMBER_OF_STUDY_RELATED_INSTANCES,
+        ],
+    ),
+    (QueryLevel::Series, &[tags::NUMBER_OF_SERIES_RELATED_INSTANCES]),
+];
+
 fn keys() -> String {
-    let attributes = |level: Level| level.attributes().iter();
-    let rows =
-        [(QueryLevel::Study, Level::Study), (QueryLevel::Series, Level::Series), (QueryLevel::Image, Level::Instance)]
-            .into_iter()
-            .flat_map(|(level, of_index)| {
-                attributes(of_index).map(move |tag| {
-                    let name = StandardDataDictionary.by_tag(*tag).map_or("", |entry| entry.alias());
-                    let matched = if of_index.matches(*tag) { "yes" } else { "no" };
-                    let tag = format!("({:04X},{:04X})", tag.group(), tag.element());
-                    vec![level.name().to_owned(), name.to_owned(), tag, matched.to_owned()]
-                })
-            });
-    table(&["level", "attribute", "tag", "matched"], rows)
+    let kept =
+        [QueryLevel::Study, QueryLevel::Series, QueryLevel::Image].map(|level| (level, level.of_index().attributes()));
+    let row = |level: QueryLevel, tag: Tag| {
+        let entry = StandardDataDictionary.by_tag(tag).expect("a standard attribute");
+        let is_matched = level.of_index().matches(tag) && entry.vr().relaxed() != VR::SQ;
+        let number = format!("({:04X},{:04X})", tag.group(), tag.element());
+        let matched = if is_matched { "yes" } else { "no" };
+        vec![level.name().to_owned(), entry.alias().to_owned(), number, matched.to_owned()]
+    };
+    let rows = COMPUTED
+        .into_iter()
+        .chain(kept)
+        .flat_map(|(level, attributes)| attributes.iter().map(move |tag| row(level, *tag)));
+    table(&["level", "attribute", "tag", "matched"], rows.filter(|row| row[1] != "TimezoneOffsetFromUTC"))
 }
 
 fn statuses() -> String {
