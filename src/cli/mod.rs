@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod echo;
 mod error;
+mod fetch;
 mod models;
 mod peer;
 mod phantom;
@@ -58,6 +59,8 @@ enum Command {
     Echo(echo::Arguments),
     /// Send DICOM files to a peer (C-STORE)
     Send(send::Arguments),
+    /// Have a peer send a study, or what of it is missing, to the node (C-FIND, C-MOVE)
+    Fetch(fetch::Arguments),
 }
 
 /// Parses the command line and runs it. The one place that maps errors to exit codes: 0 done, 1 an item failed,
@@ -81,6 +84,7 @@ pub fn main(commit: &'static str) -> ExitCode {
         Command::Train(arguments) => train::run(&arguments, commit),
         Command::Echo(arguments) => echo::run(&arguments),
         Command::Send(arguments) => send::run(&arguments),
+        Command::Fetch(arguments) => fetch::run(&arguments),
     };
     match result {
         Ok(code) => code,

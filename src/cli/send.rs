@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
         let said = broken && matches!(outcome, SendOutcome::Unsent(_));
         broken = matches!(outcome, SendOutcome::Unsent(_));
         if !outcome.is_stored() && !said {
-            progress.suspend(|| eprintln!("{}: {outcome}", selection.objects[place].path.display()));
+            progress.suspend(|| eprintln!("{}: {outcome}", selection.objects[place].source));
         }
     }));
     progress.finish_and_clear();

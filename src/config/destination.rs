@@ -31,12 +31,7 @@ pub struct DestinationConfig {
 )]
 pub enum Transport {
     /// C-STORE.
-    Dicom {
-        /// Host and port.
-        address: String,
-        /// Called AE title.
-        ae_title: AeTitle,
-    },
+    Dicom(DicomDestination),
     /// STOW-RS.
     Stow {
         /// Base of the DICOMweb service; `/studies` is appended.
@@ -44,6 +39,41 @@ pub enum Transport {
         /// Value of the Authorization header, if any.
         authorization: String,
     },
+}
+
+/// A destination by C-STORE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DicomDestination {
+    /// Host and port.
+    pub address: String,
+    /// Called AE title.
+    pub ae_title: AeTitle,
+    /// In which other forms an object is sent whose class the destination refuses, in the order of trial.
+    pub fallbacks: Vec<Fallback>,
+    /// Ask by C-FIND whether it holds an object that it refuses as a duplicate.
+    pub query_duplicates: bool,
+    /// Ask it to commit to keep what it has confirmed.
+    pub commitment: bool,
+}
+
+impl DicomDestination {
+    /// With the defaults of all other settings.
+    pub fn new(address: String, ae_title: AeTitle) -> Self {
+        Self { address, ae_title, fallbacks: Vec::new(), query_duplicates: true, commitment: false }
+    }
+}
+
+/// Another form of a result object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::EnumString)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Fallback {
+    /// The report as Comprehensive SR.
+    ComprehensiveSr,
+    /// The report as Enhanced SR.
+    EnhancedSr,
+    /// Each picture of a multi-frame object as a Secondary Capture of its own.
+    SingleFrameSc,
 }
 
 impl Transport {
@@ -81,6 +111,12 @@ struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ae_title: Option<AeTitle>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    fallbacks: Option<Vec<Fallback>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    query_duplicates: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    commitment: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     url: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     authorization: Option<String>,
@@ -108,17 +144,13 @@ impl TryFrom<Entry> for DestinationConfig {
     type Error = EntryError;
 
     fn try_from(entry: Entry) -> Result<Self, EntryError> {
-        use DestinationKind::{Dicom, Stow};
-        let Entry { name, kind, attempts, give_up_after_hours, rejection_notes, address, ae_title, url, authorization } =
-            entry;
-        let transport = match (kind, address, ae_title, url, authorization) {
+        let (name, kind) = (entry.name.clone(), entry.kind);
+        let (attempts, give_up_after_hours) = (entry.attempts, entry.give_up_after_hours);
+        let rejection_notes = entry.rejection_notes;
+        let transport = match kind {
             _ if attempts == 0 => Err("`attempts` starts at 1"),
-            (Dicom, Some(address), Some(ae_title), None, None) => Ok(Transport::Dicom { address, ae_title }),
-            (Dicom, ..) => Err("it needs `address` and `ae_title`, and no other key"),
-            (Stow, None, None, Some(url), authorization) => {
-                Ok(Transport::Stow { url, authorization: authorization.unwrap_or_default() })
-            }
-            (Stow, ..) => Err("it needs `url`, and `authorization` where the service asks for it"),
+            DestinationKind::Dicom => entry.dicom().map(Transport::Dicom),
+            DestinationKind::Stow => entry.stow(),
         };
         match transport {
             Ok(transport) => Ok(Self { name, attempts, give_up_after_hours, rejection_notes, transport }),
@@ -127,16 +159,63 @@ impl TryFrom<Entry> for DestinationConfig {
     }
 }
 
+impl Entry {
+    fn dicom(self) -> Result<DicomDestination, &'static str> {
+        let (Some(address), Some(ae_title), None, None) = (self.address, self.ae_title, self.url, self.authorization)
+        else {
+            return Err("it needs `address` and `ae_title`, and no key of the other kind");
+        };
+        let usual = DicomDestination::new(address, ae_title);
+        Ok(DicomDestination {
+            fallbacks: self.fallbacks.unwrap_or_default(),
+            query_duplicates: self.query_duplicates.unwrap_or(usual.query_duplicates),
+            commitment: self.commitment.unwrap_or(usual.commitment),
+            ..usual
+        })
+    }
+
+    fn stow(self) -> Result<Transport, &'static str> {
+        let foreign = self.address.is_some()
+            || self.ae_title.is_some()
+            || self.fallbacks.is_some()
+            || self.query_duplicates.is_some()
+            || self.commitment.is_some();
+        match self.url {
+            Some(url) if !foreign => Ok(Transport::Stow { url, authorization: self.authorization.unwrap_or_default() }),
+            _ => Err("it needs `url`, and `authorization` where the service asks for it, and no other key"),
+        }
+    }
+}
+
 impl From<DestinationConfig> for Entry {
     fn from(destination: DestinationConfig) -> Self {
-        let kind = destination.transport.kind();
-        let (address, ae_title, url, authorization) = match destination.transport {
-            Transport::Dicom { address, ae_title } => (Some(address), Some(ae_title), None, None),
-            Transport::Stow { url, authorization } => {
-                (None, None, Some(url), Some(authorization).filter(|value| !value.is_empty()))
-            }
+        let DestinationConfig { name, attempts, give_up_after_hours, rejection_notes, transport } = destination;
+        let usual = Self {
+            name,
+            kind: transport.kind(),
+            attempts,
+            give_up_after_hours,
+            rejection_notes,
+            address: None,
+            ae_title: None,
+            fallbacks: None,
+            query_duplicates: None,
+            commitment: None,
+            url: None,
+            authorization: None,
         };
-        let DestinationConfig { name, attempts, give_up_after_hours, rejection_notes, .. } = destination;
-        Self { name, kind, attempts, give_up_after_hours, rejection_notes, address, ae_title, url, authorization }
+        match transport {
+            Transport::Dicom(dicom) => Self {
+                address: Some(dicom.address),
+                ae_title: Some(dicom.ae_title),
+                fallbacks: Some(dicom.fallbacks),
+                query_duplicates: Some(dicom.query_duplicates),
+                commitment: Some(dicom.commitment),
+                ..usual
+            },
+            Transport::Stow { url, authorization } => {
+                Self { url: Some(url), authorization: Some(authorization).filter(|value| !value.is_empty()), ..usual }
+            }
+        }
     }
 }

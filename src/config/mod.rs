@@ -13,7 +13,7 @@ mod sections;
 #[cfg(test)]
 mod tests;
 
-pub use destination::{DestinationConfig, DestinationKind, Transport};
+pub use destination::{DestinationConfig, DestinationKind, DicomDestination, Fallback, Transport};
 pub use error::ConfigError;
 pub use loading::DEFAULTS;
 pub use network::{Network, NetworkError};

@@ -40,11 +40,20 @@ fn a_destination_needs_what_its_kind_needs() {
     for (more, problem) in [
         ("url = \"http://h\"", "destination `pacs` of kind `dicom`: it needs `address` and `ae_title`"),
         ("attempts = 0", "`attempts` starts at 1"),
+        ("fallbacks = [\"basic-text-sr\"]", "enhanced-sr"),
         ("port = 104", "port"),
     ] {
         let error = load(&format!("{destination}ae_title = \"PACS\"\n{more}"), &[]).expect_err(more).to_string();
         assert!(error.contains(problem), "{error}");
     }
+    let forms = load(&format!("{destination}ae_title = \"PACS\"\nfallbacks = [\"enhanced-sr\"]"), &[]).expect("valid");
+    let Transport::Dicom(forms) = &forms.destinations[0].transport else { panic!("by C-STORE") };
+    assert_eq!(
+        (&forms.fallbacks[..], forms.query_duplicates, forms.commitment),
+        (&[Fallback::EnhancedSr][..], true, false)
+    );
+    let stow = "[[destinations]]\nname = \"a\"\nkind = \"stow\"\nurl = \"http://h\"\ncommitment = true";
+    assert!(load(stow, &[]).expect_err("no such service by HTTP").to_string().contains("no other key"));
     let unknown = load(&destination.replace("\"dicom\"", "\"ftp\""), &[]).expect_err("unknown kind").to_string();
     assert!(unknown.contains("dicom") && unknown.contains("stow"), "{unknown}");
     let shown = config.to_toml();

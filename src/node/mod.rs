@@ -1,11 +1,12 @@
 //! Everything that waits: network, disk, queue.
 //!
 //! `queue (rules) < store < archive < export, assembly < http < dimse, dicomweb < deliver < worker < web`.
-//! [`shutdown`], [`telemetry`], `memory` and [`models`] know of none of them and serve all.
+//! [`shutdown`], [`telemetry`], `clock`, `memory` and [`models`] know of none of them and serve all.
 
 pub mod archive;
 pub mod arrivals;
 pub mod assembly;
+mod clock;
 pub mod deliver;
 pub mod dicomweb;
 pub mod dimse;

@@ -159,6 +159,8 @@ impl Node {
         parts.spawn(http::serve(listeners.http, router, shutdown.clone()));
         let stop = shutdown.clone();
         parts.spawn(async move { assembly.run(stop).await });
+        let (keeper, stop) = (store.clone(), shutdown.clone());
+        parts.spawn(async move { keeper.keep_time(stop).await });
         parts.spawn(models.run(shutdown.clone()));
         parts.spawn(worker.run(shutdown.clone()));
         parts.spawn(shadow.run(shutdown.clone()));

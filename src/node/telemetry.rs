@@ -151,6 +151,9 @@ pub enum Gauge {
     /// Deliveries by destination and state
     #[strum(serialize = "pe_node_deliveries")]
     Deliveries,
+    /// Deliveries that wait for a destination that left the settings, or have failed there
+    #[strum(serialize = "pe_node_deliveries_stranded")]
+    DeliveriesStranded,
     /// Storage commitments that peers asked for, by state of their reports (requested, reported, failed)
     #[strum(serialize = "pe_node_commitments")]
     Commitments,

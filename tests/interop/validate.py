@@ -25,7 +25,7 @@ from pydicom.uid import UID
 
 warnings.filterwarnings("ignore")
 
-SR = "1.2.840.10008.5.1.4.1.1.88.34"
+SR = {f"1.2.840.10008.5.1.4.1.1.88.{last}" for last in (34, 33, 22)}
 KOS = "1.2.840.10008.5.1.4.1.1.88.59"
 SEG = "1.2.840.10008.5.1.4.1.1.66.4"
 PR = "1.2.840.10008.5.1.4.1.1.11.1"
@@ -579,7 +579,7 @@ def side_problems(data_set, middles):
 def across(data_sets):
     """Objects of one analysis agree: the lung volumes in the SR are those of the voxels in the SEG."""
     problems = []
-    for report in [one for one in data_sets if one.SOPClassUID == SR]:
+    for report in [one for one in data_sets if one.SOPClassUID in SR]:
         named = evidence(report)
         for segmentation in [one for one in data_sets if one.SOPClassUID == SEG and one.SOPInstanceUID in named]:
             problems += volume_problems(report, segmentation)
@@ -625,7 +625,7 @@ VALIDATORS = {
 def kind(data_set):
     """SR, SC, SEG, KOS, PR, PDF, PM, or None for anything else."""
     uid = data_set.SOPClassUID
-    return {SR: "SR", KOS: "KOS", SEG: "SEG", PR: "PR", PDF: "PDF", PM: "PM"}.get(uid, "SC" if uid in SC else None)
+    return "SR" if uid in SR else {KOS: "KOS", SEG: "SEG", PR: "PR", PDF: "PDF", PM: "PM"}.get(uid, "SC" if uid in SC else None)
 
 
 def check(path, data_set, validator, source):

@@ -9,6 +9,8 @@ use std::process::Command;
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileDicomObject, InMemDicomObject};
+use dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN;
+use pe_node::config::Fallback;
 use pe_node::dicom::elements::{self, DataSet};
 use pe_node::engine::analyse::findings::Decision;
 use pe_node::engine::models::lineup::Packages;
@@ -482,12 +484,64 @@ fn every_object_passes_its_validators_in_every_orientation_and_state() {
         scene.write_source(&source);
         for (index, result) in report::results(&scene.context()).expect("results").objects.iter().enumerate() {
             result.object.write_to_file(written.join(format!("{}-{index}.dcm", result.kind.name()))).expect("write");
+            if ["present", "enhanced"].contains(&name) {
+                write_other_forms(&result.object, &written);
+            }
         }
         if let Some(text) = objections(&written, &source) {
             failed.push(format!("{name}:\n{text}"));
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// Every other form of an object, as destinations get it that refuse the class of the original.
+fn write_other_forms(object: &DataSet, folder: &Path) {
+    for (form, converted) in other_forms(object) {
+        for (index, object) in converted.iter().enumerate() {
+            object.write_to_file(folder.join(format!("{form}-{index}.dcm"))).expect("write");
+        }
+    }
+}
+
+fn other_forms(object: &DataSet) -> Vec<(Fallback, Vec<FileDicomObject<InMemDicomObject>>)> {
+    let class = elements::text(object, tags::SOP_CLASS_UID).expect("a class");
+    let forms = [Fallback::ComprehensiveSr, Fallback::EnhancedSr, Fallback::SingleFrameSc].into_iter();
+    forms.filter(|form| form.is_for(&class)).map(|form| (form, form.convert(object).expect("converted"))).collect()
+}
+
+#[test]
+fn an_object_in_another_form_says_the_same_under_identifiers_of_its_own() {
+    let scene = Scene::new(&Setup::default());
+    let objects = report::results(&scene.context()).expect("results").objects;
+    let uid = |object: &DataSet, tag| elements::text(object, tag).expect("an identifier");
+    let mut seen = std::collections::BTreeSet::new();
+    for result in &objects {
+        for (form, converted) in other_forms(&result.object) {
+            let again = other_forms(&result.object).into_iter().find(|(other, _)| *other == form).expect("the form").1;
+            assert_eq!(converted.iter().map(bytes).collect::<Vec<_>>(), again.iter().map(bytes).collect::<Vec<_>>());
+            for object in &converted {
+                assert!(seen.insert(uid(object, tags::SOP_INSTANCE_UID)), "{form}: an identifier twice");
+                assert_ne!(uid(object, tags::SERIES_INSTANCE_UID), result.series_instance_uid.as_str());
+                assert_eq!(uid(object, tags::SOP_CLASS_UID), form.sop_class_uid());
+                // Elements of undefined length are never equal to each other; their bytes are.
+                let tree = |object: &DataSet| {
+                    let only = DataSet::from_element_iter(object.get(tags::CONTENT_SEQUENCE).cloned());
+                    let mut bytes = Vec::new();
+                    only.write_dataset_with_ts(&mut bytes, &EXPLICIT_VR_LITTLE_ENDIAN.erased()).expect("written");
+                    bytes
+                };
+                assert_eq!(tree(object), tree(&result.object), "{form}");
+            }
+            let pixels = |object: &DataSet| {
+                object.get(tags::PIXEL_DATA).map(|pixels| pixels.to_bytes().expect("bytes").to_vec())
+            };
+            let joined: Vec<u8> = converted.iter().filter_map(|object| pixels(object)).flatten().collect();
+            assert_eq!(joined, pixels(&result.object).unwrap_or_default(), "{form}");
+        }
+    }
+    assert!(objects.iter().all(|result| !seen.contains(result.sop_instance_uid.as_str())));
+    assert!(seen.len() > 3, "two reports and the pictures");
 }
 
 /// An empty folder. The objects stay there for `tests/interop/test_validate.py`.

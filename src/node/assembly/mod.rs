@@ -9,9 +9,8 @@ mod selection;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
 use crate::config::StudyConfig;
@@ -23,6 +22,8 @@ use completeness::{Sender, Spacing, spacing, wait};
 
 /// Pause after an error of the database.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
+/// How long what is known of a series that is assembled is kept.
+const REMEMBERED: Duration = Duration::from_secs(60);
 /// Longest sleep, in case an event was missed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
@@ -39,13 +40,29 @@ struct Shared {
     wake: Notify,
 }
 
-/// What is known of a series beyond the index.
+/// What is known of a series beyond the index. Its times are no times of day, which can be set.
 #[derive(Debug, Clone, Copy)]
 struct Activity {
     /// Associations and requests that brought some of it and have not ended.
     feeds: usize,
-    /// When one last brought something, or ended.
-    last: Timestamp,
+    /// When one last brought something, or ended, or else when the series was first seen.
+    last: Instant,
+    /// True as long as nothing of it came in this run of the node.
+    left_over: bool,
+}
+
+impl Activity {
+    fn seen(now: Instant, left_over: bool) -> Self {
+        Self { feeds: 0, last: now, left_over }
+    }
+
+    fn sender(self) -> Sender {
+        match self.feeds {
+            1.. => Sender::Connected,
+            0 if self.left_over => Sender::CutOff,
+            0 => Sender::Left,
+        }
+    }
 }
 
 impl Assembly {
@@ -63,9 +80,11 @@ impl Assembly {
     /// Turns complete series into jobs until told to stop.
     pub async fn run(&self, shutdown: Shutdown) {
         // What arrived before the start counts as arriving at the start: senders that a crash cut off may return.
-        let started_at = Timestamp::now();
+        let mut left_over = true;
         loop {
-            let sleep = match self.shared.advance(started_at, Timestamp::now()).await {
+            let advanced = self.shared.advance(Instant::now(), left_over).await;
+            left_over &= advanced.is_err();
+            let sleep = match advanced {
                 Ok(next) => next.min(LONGEST_SLEEP),
                 Err(error) => {
                     tracing::error!(%error, "assembling series; trying again");
@@ -88,13 +107,15 @@ impl StoreEvents for Assembly {
 }
 
 impl Shared {
-    /// Decides on every series that is complete now; returns how long it takes until the next one may be.
-    async fn advance(&self, started_at: Timestamp, now: Timestamp) -> Result<Duration, StoreError> {
+    /// Decides on every series that is complete now; returns how long it takes until the next one may be. At the start,
+    /// every series is left over from a former run.
+    async fn advance(&self, now: Instant, left_over: bool) -> Result<Duration, StoreError> {
         let mut next = Duration::MAX;
         let unassembled = self.store.unassembled().await?;
-        self.forget_idle(&unassembled);
+        self.forget_idle(&unassembled, now);
         for series in &unassembled {
-            next = next.min(self.advance_series(series, started_at, now).await?);
+            let activity = *self.activity().entry(series.series.clone()).or_insert(Activity::seen(now, left_over));
+            next = next.min(self.advance_series(series, activity, now).await?);
         }
         Ok(next)
     }
@@ -103,21 +124,12 @@ impl Shared {
     async fn advance_series(
         &self,
         series: &UnassembledSeries,
-        started_at: Timestamp,
-        now: Timestamp,
+        activity: Activity,
+        now: Instant,
     ) -> Result<Duration, StoreError> {
-        let activity = self.activity().get(&series.series).copied();
-        let received = series.last_received_at;
-        let active = activity.map_or(started_at, |activity| activity.last).max(received);
-        let sender = match activity {
-            Some(Activity { feeds: 1.., .. }) => Sender::Connected,
-            None if received < started_at => Sender::CutOff,
-            Some(_) | None => Sender::Left,
-        };
-        let remaining = |wait: Duration| {
-            let quiet = Duration::try_from(now.duration_since(active)).unwrap_or_default();
-            wait.checked_sub(quiet).filter(|remaining| !remaining.is_zero())
-        };
+        let sender = activity.sender();
+        let quiet = now.saturating_duration_since(activity.last);
+        let remaining = |wait: Duration| wait.checked_sub(quiet).filter(|remaining| !remaining.is_zero());
         // The slices need not be read before the shorter wait, that without a gap, is over.
         if let Some(remaining) = remaining(wait(self.quiet, sender, Spacing::NoGap)) {
             return Ok(remaining);
@@ -128,7 +140,7 @@ impl Shared {
         }
         let taken = self.store.taken_identifiers(&series.series).await?;
         let selection = selection::select(&series.modality, &members, taken);
-        self.store.decide(&series.series, series.revision, &selection, now).await?;
+        self.store.decide(&series.series, series.revision, &selection, self.store.now()).await?;
         Ok(Duration::MAX)
     }
 
@@ -138,11 +150,12 @@ impl Shared {
     }
 
     /// Drops what is known of series that are assembled and whose senders have left.
-    fn forget_idle(&self, unassembled: &[UnassembledSeries]) {
+    fn forget_idle(&self, unassembled: &[UnassembledSeries], now: Instant) {
         let pending: HashSet<&SeriesId> = unassembled.iter().map(|series| &series.series).collect();
-        let recently = Timestamp::now() - SignedDuration::from_secs(60);
-        self.activity()
-            .retain(|series, activity| activity.feeds > 0 || activity.last > recently || pending.contains(series));
+        self.activity().retain(|series, activity| {
+            let recent = now.saturating_duration_since(activity.last) < REMEMBERED;
+            activity.feeds > 0 || recent || pending.contains(series)
+        });
     }
 }
 
@@ -157,7 +170,7 @@ struct Feeder {
 impl Feeder {
     /// Ends the feeding of some series.
     fn leave(&mut self, is_left: impl Fn(&SeriesId) -> bool) {
-        let now = Timestamp::now();
+        let now = Instant::now();
         let mut activity = self.shared.activity();
         let mut left = false;
         self.series.retain(|key| {
@@ -182,12 +195,11 @@ impl Feed for Feeder {
     fn stored(&mut self, series: &SeriesId, _stored: Stored) {
         self.leave(|known| known.study_instance_uid != series.study_instance_uid);
         let key = series.clone();
-        let now = Timestamp::now();
+        let now = Instant::now();
         let first = self.series.insert(key.clone());
         let mut activity = self.shared.activity();
-        let series = activity.entry(key).or_insert(Activity { feeds: 0, last: now });
-        series.feeds += usize::from(first);
-        series.last = now;
+        let series = activity.entry(key).or_insert(Activity::seen(now, false));
+        *series = Activity { feeds: series.feeds + usize::from(first), last: now, left_over: false };
         drop(activity);
         if first {
             self.shared.wake.notify_one();

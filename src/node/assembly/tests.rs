@@ -1,6 +1,8 @@
 use dicom_core::VR;
 use dicom_dictionary_std::{tags, uids};
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::*;
 use crate::node::archive::Archive;
 use crate::node::archive::testing::{archive, rules, slice, uid};
@@ -25,9 +27,8 @@ async fn send(archive: &Archive, assembly: &Assembly, numbers: &[u16]) -> Box<dy
     feed
 }
 
-async fn state_after(assembly: &Assembly, seconds: i64) -> Option<SeriesProgress> {
-    let now = Timestamp::now();
-    assembly.shared.advance(now, now + SignedDuration::from_secs(seconds)).await.expect("advance");
+async fn state_after(assembly: &Assembly, seconds: u64) -> Option<SeriesProgress> {
+    assembly.shared.advance(Instant::now() + Duration::from_secs(seconds), false).await.expect("advance");
     let study = assembly.shared.store.study(&uid("1")).await.expect("study").expect("known");
     study.series.first().map(|series| series.state)
 }
@@ -99,10 +100,21 @@ async fn a_restart_forgets_no_series_and_gives_its_sender_time_to_return() {
     std::mem::forget(send(&archive, &assembly, &[1, 2, 3]).await);
     let again =
         Assembly::new(archive.index().restarted(rules(&[], false)).await, &StudyConfig { quiet_seconds: QUIET });
+    again.shared.advance(Instant::now(), true).await.expect("advance");
     assert_eq!(state_after(&again, 25).await, Some(SeriesProgress::Receiving));
     assert_eq!(state_after(&again, 31).await, Some(SeriesProgress::Job(JobState::Queued)));
     assert_eq!(state_after(&again, 32).await, Some(SeriesProgress::Job(JobState::Queued)));
     assert_eq!(again.shared.store.jobs(10).await.expect("jobs").len(), 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_after_the_last_slice_holds_up_nothing() {
+    let (_folder, archive, assembly) = opened().await;
+    drop(send(&archive, &assembly, &[1, 2, 3]).await);
+    // As if the clock had been two hours ahead while the slices came.
+    archive.index().received_later(SignedDuration::from_hours(2)).await;
+    assert_eq!(state_after(&assembly, 20).await, Some(SeriesProgress::Receiving));
+    assert_eq!(state_after(&assembly, 31).await, Some(SeriesProgress::Job(JobState::Queued)));
 }
 
 #[tokio::test]
@@ -113,6 +125,7 @@ async fn images_of_other_modalities_are_rejected_and_own_results_are_not_looked_
     let mut own = slice("1", "1.3", 1, &[]);
     own.origin = crate::node::archive::Origin::Analysis;
     archive.store(own).await.expect("store");
+    assembly.shared.advance(Instant::now(), false).await.expect("advance");
     assert_eq!(state_after(&assembly, 31).await, Some(SeriesProgress::Job(JobState::Rejected)));
     let study = assembly.shared.store.study(&uid("1")).await.expect("study").expect("known");
     assert_eq!(study.series.len(), 1);

@@ -2,6 +2,10 @@
 //!
 //! The queue knows what is pending, when it is due and when it has failed for good; the loops send it.
 
+mod answers;
+mod dicom;
+mod recorder;
+mod stow;
 mod transport;
 
 use std::sync::Arc;
@@ -9,16 +13,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use self::dicom::DicomSender;
+use self::recorder::Recorder;
 use self::transport::Sender;
 use crate::config::DestinationConfig;
-use crate::dicom::AeTitle;
 use crate::dicom::bounded::Limits;
+use crate::dicom::{AeTitle, Uid};
 use crate::node::archive::{Archive, Scope, StoredInstance};
 use crate::node::dicomweb::client::ClientError;
-use crate::node::queue::{Delivery, DeliveryFailure, DeliveryState};
+use crate::node::queue::{Delivery, DeliveryFailure};
 use crate::node::shutdown::Shutdown;
 use crate::node::store::{Store, StoreError};
-use crate::node::telemetry::{self, DeliveryEnd};
 
 /// Objects sent in one association or request.
 const BATCH: u32 = 64;
@@ -29,6 +34,10 @@ const QUEUE_PAUSE: Duration = Duration::from_secs(5);
 /// Retries wait up to this much longer than the queue asks: destinations that went down together are not all called at
 /// the same moment.
 const LONGEST_JITTER_MILLISECONDS: u64 = 2000;
+/// Objects of one request for commitment.
+const COMMITMENT_BATCH: u32 = 256;
+/// When a destination is asked again to commit to what it has not answered about.
+const COMMITMENT_PATIENCE: Duration = Duration::from_hours(1);
 /// How long a batch that is under way may take once the node is told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -85,7 +94,9 @@ async fn supervise(each: Arc<Loop>, shutdown: Shutdown) {
     while let Err(error) = tokio::spawn(Arc::clone(&each).run(shutdown.clone())).await {
         tracing::error!(destination = each.name, %error, "deliveries ended by a fault of this program and begin again");
         tokio::time::sleep(QUEUE_PAUSE).await;
-        if let Err(error) = each.services.store.requeue_abandoned_deliveries(&each.name, Timestamp::now()).await {
+        if let Err(error) =
+            each.services.store.requeue_abandoned_deliveries(&each.name, each.services.store.now()).await
+        {
             tracing::error!(destination = each.name, %error, "what was being sent is sent again after a restart");
         }
     }
@@ -122,9 +133,12 @@ impl Loop {
     /// Sends what is due. Returns how long there is nothing to do, if there was nothing.
     async fn step(&self, shutdown: &Shutdown) -> Result<Option<Duration>, StoreError> {
         let store = &self.services.store;
-        let now = Timestamp::now();
+        let now = store.now();
         let due = store.claim_due(&self.name, BATCH, now).await?;
         if due.is_empty() {
+            if self.ask_to_commit(shutdown, now).await? {
+                return Ok(None);
+            }
             let next = store.next_delivery_due(&self.name).await?;
             let wait = next.and_then(|next| Duration::try_from(next.duration_since(now)).ok());
             return Ok(Some(wait.unwrap_or(LONGEST_SLEEP).clamp(Duration::from_millis(50), LONGEST_SLEEP)));
@@ -133,72 +147,34 @@ impl Loop {
             shutdown.cancelled().await;
             tokio::time::sleep(DRAIN).await;
         };
+        let mut recorder = Recorder::new(store, &due, shutdown);
         tokio::select! {
-            outcomes = self.attempt(&due) => {
-                for (delivery, outcome) in due.iter().zip(outcomes) {
-                    self.record_in_any_case(delivery, &outcome, shutdown).await?;
-                }
-            }
-            () = out_of_time => {
-                for delivery in &due {
-                    store.release_delivery(delivery, Timestamp::now()).await?;
-                }
-            }
+            () = self.attempt(&due, &mut recorder) => {}
+            () = out_of_time => {}
         }
+        recorder.release_rest().await;
         Ok(None)
     }
 
     /// Sends a batch, after a pause of random length if it is not the first attempt.
-    async fn attempt(&self, due: &[Delivery]) -> Vec<Result<(), DeliveryFailure>> {
+    async fn attempt(&self, due: &[Delivery], recorder: &mut Recorder<'_>) {
         if due.iter().any(|delivery| delivery.attempts > 1) {
             let jitter = rand::random_range(0..LONGEST_JITTER_MILLISECONDS);
             tokio::time::sleep(Duration::from_millis(jitter)).await;
         }
-        self.send(due).await
-    }
-
-    /// Records an outcome, however often the queue fails: what is not recorded would count as being sent until the
-    /// next start.
-    async fn record_in_any_case(
-        &self,
-        delivery: &Delivery,
-        outcome: &Result<(), DeliveryFailure>,
-        shutdown: &Shutdown,
-    ) -> Result<(), StoreError> {
-        while let Err(error) = self.record(delivery, outcome).await {
-            if error.is_refusal() {
-                tracing::error!(destination = self.name, %error, "the end of a delivery is not recorded");
-                return Ok(());
-            }
-            if shutdown.is_cancelled() {
-                return Err(error);
-            }
-            tracing::error!(destination = self.name, %error, "recording a delivery; trying again");
-            tokio::time::sleep(QUEUE_PAUSE).await;
-        }
-        Ok(())
-    }
-
-    /// Sends a batch; one outcome per delivery, in order.
-    async fn send(&self, due: &[Delivery]) -> Vec<Result<(), DeliveryFailure>> {
-        let mut outcomes = vec![Ok(()); due.len()];
-        let mut places = Vec::new();
         let mut objects = Vec::new();
         for (place, delivery) in due.iter().enumerate() {
             match self.find(delivery).await {
                 Ok(object) => {
-                    places.push(place);
+                    recorder.sends(place);
                     objects.push(object);
                 }
-                Err(failure) => outcomes[place] = Err(failure),
+                Err(failure) => recorder.record(place, &Err(failure)).await,
             }
         }
         if !objects.is_empty() {
-            for (place, outcome) in places.into_iter().zip(self.sender.send(&objects).await) {
-                outcomes[place] = outcome;
-            }
+            self.sender.send(&objects, recorder).await;
         }
-        outcomes
     }
 
     async fn find(&self, delivery: &Delivery) -> Result<StoredInstance, DeliveryFailure> {
@@ -218,20 +194,35 @@ impl Loop {
         found.into_iter().next().ok_or_else(lost)
     }
 
-    async fn record(&self, delivery: &Delivery, outcome: &Result<(), DeliveryFailure>) -> Result<(), StoreError> {
-        let now = Timestamp::now();
-        let end = match outcome {
-            Ok(()) => {
-                self.services.store.delivered(delivery, now).await?;
-                DeliveryEnd::Delivered
+    /// Asks the destination to commit to keep what it has confirmed, where the settings say so. Returns whether there
+    /// was anything to ask.
+    async fn ask_to_commit(&self, shutdown: &Shutdown, now: Timestamp) -> Result<bool, StoreError> {
+        let Sender::Dicom(sender) = &self.sender else { return Ok(false) };
+        if !sender.asks_for_commitment() {
+            return Ok(false);
+        }
+        tokio::select! {
+            asked = self.ask_by(sender, now) => asked,
+            () = shutdown.cancelled() => Ok(false),
+        }
+    }
+
+    async fn ask_by(&self, sender: &DicomSender, now: Timestamp) -> Result<bool, StoreError> {
+        let store = &self.services.store;
+        let objects = store.uncommitted(&self.name, now - COMMITMENT_PATIENCE, COMMITMENT_BATCH).await?;
+        if objects.is_empty() {
+            return Ok(false);
+        }
+        let transaction_uid = Uid::random();
+        store.commitment_asked(&self.name, &transaction_uid, &objects, now).await?;
+        match sender.request_commitment(&transaction_uid, &objects).await {
+            Ok(Some(report)) => store.commitment_reported(&report, store.now()).await.map(drop)?,
+            Ok(None) => {
+                tracing::info!(destination = self.name, %transaction_uid, "the report of a commitment is awaited");
             }
-            Err(failure) => match self.services.store.delivery_failed(delivery, failure, now).await? {
-                DeliveryState::Failed => DeliveryEnd::Failed,
-                _ => DeliveryEnd::Retried,
-            },
-        };
-        telemetry::count_delivery(&self.name, end);
-        Ok(())
+            Err(error) => tracing::warn!(destination = self.name, %error, "it is asked for commitment again later"),
+        }
+        Ok(true)
     }
 }
 

@@ -1,14 +1,14 @@
 //! Deliveries from a queue with real jobs to a receiving node, to one that refuses, and to one that is not there.
 
 use super::*;
-use crate::config::{Config, Transport};
+use crate::config::{Config, DicomDestination, Transport};
 use crate::dicom::SeriesId;
 use crate::engine::pipeline::{ResultKind, ResultReference, testing};
 use crate::node::archive::testing::{archive, rules, slice, uid};
 use crate::node::arrivals::Unheard;
 use crate::node::dicomweb::client::testing::answering;
 use crate::node::dimse::scp;
-use crate::node::queue::{JobId, Selection};
+use crate::node::queue::{DeliveryOutcome, DeliveryState, JobId, Selection};
 use crate::node::store::DeliveryView;
 
 const STUDY: &str = "1.1";
@@ -19,7 +19,7 @@ fn title(text: &str) -> AeTitle {
 }
 
 fn destination(name: &str, address: &str, called: &str, attempts: u32) -> DestinationConfig {
-    let transport = Transport::Dicom { address: address.to_owned(), ae_title: title(called) };
+    let transport = Transport::Dicom(DicomDestination::new(address.to_owned(), title(called)));
     DestinationConfig { name: name.to_owned(), attempts, give_up_after_hours: 1, rejection_notes: false, transport }
 }
 
@@ -45,6 +45,12 @@ async fn sender(destinations: &[DestinationConfig]) -> (tempfile::TempDir, Servi
     let (folder, archive) = archive().await;
     archive.store(slice(STUDY, "1.1.1", 1, &[])).await.expect("store");
     archive.store(slice(STUDY, RESULTS, 1, &[])).await.expect("store");
+    let (services, job) = analysed(archive, destinations).await;
+    (folder, services, job)
+}
+
+/// A finished job with two results, to be delivered to the destinations.
+async fn analysed(archive: Archive, destinations: &[DestinationConfig]) -> (Services, JobId) {
     let store = archive.index().restarted(rules(destinations, true)).await;
     let selection = Selection::Analyse(vec![(uid("1.1.1.1"), "0".repeat(64))]);
     let now = Timestamp::now();
@@ -59,7 +65,7 @@ async fn sender(destinations: &[DestinationConfig]) -> (tempfile::TempDir, Servi
     let summary = testing::analysed(|summary| summary.results = results);
     store.finish(&job, &summary, &[], now).await.expect("finish");
     let limits = Config::from_defaults(&[]).expect("settings").limits;
-    (folder, Services { calling: title("PE-NODE"), limits, archive, store }, job.id)
+    (Services { calling: title("PE-NODE"), limits, archive, store }, job.id)
 }
 
 /// Runs deliveries until every one of them has been tried.
@@ -107,8 +113,19 @@ async fn results_arrive_and_destinations_that_fail_hold_up_nobody() {
     assert_eq!(arrived[0].sop_instance_uid, uid(&format!("{RESULTS}.1")));
 }
 
+/// What happens to a connection at which an object with the marker passes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    Cut,
+    Stall,
+}
+
 /// A connection to a receiver that is cut whenever an object with the marker passes.
 async fn cut_at(marker: &'static [u8], receiver: String) -> String {
+    interrupted(marker, At::Cut, receiver).await
+}
+
+async fn interrupted(marker: &'static [u8], at: At, receiver: String) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let address = listener.local_addr().expect("address").to_string();
@@ -122,6 +139,9 @@ async fn cut_at(marker: &'static [u8], receiver: String) -> String {
                 while let Ok(length) = from.read(&mut buffer).await {
                     let passed = &buffer[..length];
                     if length == 0 || passed.windows(marker.len()).any(|bytes| bytes == marker) {
+                        if at == At::Stall {
+                            std::future::pending::<()>().await;
+                        }
                         break;
                     }
                     to.write_all(passed).await.expect("write");
@@ -131,6 +151,37 @@ async fn cut_at(marker: &'static [u8], receiver: String) -> String {
         }
     });
     address
+}
+
+#[tokio::test]
+async fn an_answer_is_recorded_before_the_next_object_goes() {
+    let (_received, received, address) = receiver().await;
+    let (_folder, archive) = archive().await;
+    archive.store(slice(STUDY, "1.1.1", 1, &[])).await.expect("store");
+    archive.store(slice(STUDY, RESULTS, 1, &[])).await.expect("store");
+    let comment = (dicom_dictionary_std::tags::IMAGE_COMMENTS, dicom_core::VR::LT, "STALL-HERE");
+    archive.store(slice(STUDY, RESULTS, 2, &[comment])).await.expect("store");
+    let destinations = [destination("pacs", &interrupted(b"STALL-HERE", At::Stall, address).await, "PE-NODE", 3)];
+    let (services, job) = analysed(archive, &destinations).await;
+    let running = tokio::spawn(Deliveries::new(&destinations, &services).expect("senders").run(Shutdown::new()));
+    let mut changes = services.store.changes();
+    let first_is_delivered = async {
+        loop {
+            let views = services.store.deliveries(&job).await.expect("deliveries");
+            if views[0].state == DeliveryState::Delivered {
+                break;
+            }
+            changes.changed().await.expect("the queue is open");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), first_is_delivered).await.expect("while the second one is sent");
+    // The node is killed; the next run sends what was not answered, and nothing else.
+    running.abort();
+    assert!(running.await.expect_err("ended").is_cancelled());
+    let store = services.store.restarted(rules(&destinations, true)).await;
+    let states: Vec<_> = store.deliveries(&job).await.expect("deliveries").iter().map(|view| view.state).collect();
+    assert_eq!(states, [DeliveryState::Delivered, DeliveryState::Queued]);
+    assert_eq!(received.instances(&Scope::Study(uid(STUDY))).await.expect("instances").len(), 1);
 }
 
 /// Three objects of an archive; the second holds the marker.
@@ -145,6 +196,20 @@ async fn objects() -> (tempfile::TempDir, Vec<StoredInstance>) {
     (folder, objects)
 }
 
+impl answers::Answers for Vec<DeliveryOutcome> {
+    async fn note(&mut self, place: usize, outcome: DeliveryOutcome) {
+        assert_eq!(place, self.len(), "in order");
+        self.push(outcome);
+    }
+}
+
+/// Sends objects; one outcome each.
+async fn outcomes_of(sender: Sender, objects: &[StoredInstance]) -> Vec<Result<(), DeliveryFailure>> {
+    let mut outcomes: Vec<DeliveryOutcome> = Vec::new();
+    sender.send(objects, &mut outcomes).await;
+    outcomes.into_iter().map(|outcome| outcome.map(drop)).collect()
+}
+
 fn sender_to(address: &str) -> Sender {
     let limits = Config::from_defaults(&[]).expect("settings").limits;
     let transport = destination("pacs", address, "PE-NODE", 1).transport;
@@ -155,7 +220,7 @@ fn sender_to(address: &str) -> Sender {
 async fn an_object_that_breaks_the_association_costs_its_neighbours_nothing() {
     let (_received, received, address) = receiver().await;
     let (_folder, objects) = objects().await;
-    let outcomes = sender_to(&cut_at(b"CUT-HERE", address).await).send(&objects).await;
+    let outcomes = outcomes_of(sender_to(&cut_at(b"CUT-HERE", address).await), &objects).await;
     assert!(matches!(outcomes[..], [Ok(()), Err(DeliveryFailure::Object(_)), Ok(())]), "{outcomes:?}");
     assert_eq!(received.instances(&Scope::Study(uid(STUDY))).await.expect("instances").len(), 2);
 }
@@ -164,7 +229,7 @@ async fn an_object_that_breaks_the_association_costs_its_neighbours_nothing() {
 async fn a_peer_that_breaks_every_association_is_at_fault_itself() {
     let (_received, _archive, address) = receiver().await;
     let (_folder, objects) = objects().await;
-    let outcomes = sender_to(&cut_at(RESULTS.as_bytes(), address).await).send(&objects).await;
+    let outcomes = outcomes_of(sender_to(&cut_at(RESULTS.as_bytes(), address).await), &objects).await;
     let third = outcomes.last().expect("three outcomes");
     assert!(matches!(third, Err(DeliveryFailure::Destination(_))), "{outcomes:?}");
 }
@@ -189,7 +254,7 @@ async fn a_request_that_is_too_large_is_sent_object_by_object() {
     let limits = Config::from_defaults(&[]).expect("settings").limits;
     let transport = Transport::Stow { url, authorization: String::new() };
     let sender = Sender::new(&transport, &title("PE-NODE"), limits).expect("sender");
-    let outcomes = sender.send(&objects).await;
+    let outcomes = outcomes_of(sender, &objects).await;
     assert!(matches!(outcomes[..], [Ok(()), Err(DeliveryFailure::Object(_)), Ok(())]), "{outcomes:?}");
 }
 
@@ -210,6 +275,6 @@ async fn a_service_that_cuts_off_every_request_is_at_fault_itself() {
     let limits = Config::from_defaults(&[]).expect("settings").limits;
     let transport = Transport::Stow { url, authorization: String::new() };
     let sender = Sender::new(&transport, &title("PE-NODE"), limits).expect("sender");
-    let outcomes = sender.send(&objects).await;
+    let outcomes = outcomes_of(sender, &objects).await;
     assert!(matches!(outcomes[..], [Err(Object(_)), Err(Destination(_)), Err(Destination(_))]), "{outcomes:?}");
 }

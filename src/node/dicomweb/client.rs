@@ -1,7 +1,7 @@
 //! Storing at another DICOMweb service: the sending side of STOW-RS
 //! ([PS3.18 10.5](https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_10.5.html)).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -86,8 +86,8 @@ impl ClientError {
 /// What a service said of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Stored: the Referenced SOP Sequence (0008,1199) lists it.
-    Stored,
+    /// Stored: the Referenced SOP Sequence (0008,1199) lists it, with a Warning Reason (0008,1196) where there is one.
+    Stored(Option<u16>),
     /// Not stored, with the Failure Reason (0008,1197) where one was given.
     Refused(Option<u16>),
     /// The answer does not name it. It may be there or not.
@@ -207,7 +207,7 @@ fn body(files: Vec<PathBuf>, boundary: String) -> impl Stream<Item = io::Result<
 #[derive(Debug, PartialEq, Eq)]
 struct StoreResponse {
     /// Referenced SOP Sequence (0008,1199).
-    stored: BTreeSet<Uid>,
+    stored: BTreeMap<Uid, Option<u16>>,
     /// Failed SOP Sequence (0008,1198). Items without an instance are left out.
     failed: BTreeMap<Uid, Option<u16>>,
 }
@@ -222,20 +222,20 @@ impl StoreResponse {
             data_set.get(tag).and_then(|element| element["Value"].as_array()).map(Vec::as_slice).unwrap_or_default()
         };
         let instance = |item: &serde_json::Value| Uid::parse(item["00081155"]["Value"][0].as_str()?).ok();
-        let reason =
-            |item: &serde_json::Value| item["00081197"]["Value"][0].as_u64().and_then(|code| u16::try_from(code).ok());
-        Some(Self {
-            stored: items("00081199").iter().filter_map(instance).collect(),
-            failed: items("00081198").iter().filter_map(|item| Some((instance(item)?, reason(item)))).collect(),
-        })
+        let code = |item: &serde_json::Value, tag: &str| {
+            item[tag]["Value"][0].as_u64().and_then(|code| u16::try_from(code).ok())
+        };
+        let named = |sequence: &str, reason: &str| {
+            items(sequence).iter().filter_map(|item| Some((instance(item)?, code(item, reason)))).collect()
+        };
+        Some(Self { stored: named("00081199", "00081196"), failed: named("00081198", "00081197") })
     }
 
     fn verdict(&self, instance: &Uid, none_stored: bool) -> Verdict {
         match self.failed.get(instance) {
             Some(reason) => Verdict::Refused(*reason),
             None if none_stored => Verdict::Refused(None),
-            None if self.stored.contains(instance) => Verdict::Stored,
-            None => Verdict::NotNamed,
+            None => self.stored.get(instance).map_or(Verdict::NotNamed, |warning| Verdict::Stored(*warning)),
         }
     }
 }
@@ -304,7 +304,7 @@ mod tests {
         let (_source, instances) = source().await;
         let (_folder, archive, url) = service().await;
         let client = StowClient::new(&url, "").expect("client");
-        assert_eq!(send(&client, &instances).await.expect("stored"), [Verdict::Stored; 3]);
+        assert_eq!(send(&client, &instances).await.expect("stored"), [Verdict::Stored(None); 3]);
         let arrived = archive.instances(&Scope::Study(uid("1.1"))).await.expect("instances");
         let digests = |list: &[StoredInstance]| list.iter().map(|one| one.sha256.clone()).collect::<Vec<_>>();
         assert_eq!(digests(&arrived), digests(&instances));
@@ -320,7 +320,7 @@ mod tests {
         instances[1].path = broken;
         let client = StowClient::new(&url, "Bearer secret").expect("client");
         let some = send(&client, &instances).await.expect("an answer");
-        assert!(matches!(some[..], [Verdict::Stored, Verdict::Refused(_), Verdict::Stored]), "{some:?}");
+        assert!(matches!(some[..], [Verdict::Stored(None), Verdict::Refused(_), Verdict::Stored(None)]), "{some:?}");
         let none = send(&client, &instances[1..2]).await.expect("an answer");
         assert!(matches!(none[..], [Verdict::Refused(_)]), "{none:?}");
     }
@@ -348,7 +348,7 @@ mod tests {
         let partial = r#"{"00081199":{"vr":"SQ","Value":[{"00081155":{"vr":"UI","Value":["1.1.1.1"]}}]},
             "00081198":{"vr":"SQ","Value":[{"00081197":{"vr":"US","Value":[42752]}}]}}"#;
         let verdicts = send(&answering(202, partial).await, &instances).await.expect("an answer");
-        assert_eq!(verdicts, [Verdict::Stored, Verdict::NotNamed, Verdict::NotNamed]);
+        assert_eq!(verdicts, [Verdict::Stored(None), Verdict::NotNamed, Verdict::NotNamed]);
         let verdicts = send(&answering(409, "{}").await, &instances).await.expect("an answer");
         assert_eq!(verdicts, [Verdict::Refused(None); 3]);
         for no_answer in ["", "<html>Please log in</html>", "[]", "7"] {
@@ -364,7 +364,7 @@ mod tests {
         let sequence = r#"{"00081198":{"vr":"SQ","Value":[{"00081155":{"vr":"UI","Value":["1.2.3"]},
             "00081197":{"vr":"US","Value":[49152]}}]}}"#;
         let expected =
-            StoreResponse { stored: BTreeSet::new(), failed: BTreeMap::from([(uid("1.2.3"), Some(0xC000))]) };
+            StoreResponse { stored: BTreeMap::new(), failed: BTreeMap::from([(uid("1.2.3"), Some(0xC000))]) };
         assert_eq!(StoreResponse::read(sequence.as_bytes()).as_ref(), Some(&expected));
         assert_eq!(StoreResponse::read(format!("[{sequence}]").as_bytes()), Some(expected));
         for nothing in ["", "[]", "<NativeDicomModel/>"] {

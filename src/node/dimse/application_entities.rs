@@ -15,7 +15,7 @@ impl ApplicationEntities {
             Some((title, peer.address.clone()?))
         });
         let destinations = destinations.iter().filter_map(|destination| match &destination.transport {
-            Transport::Dicom { address, ae_title, .. } => Some((ae_title.clone(), address.clone())),
+            Transport::Dicom(dicom) => Some((dicom.ae_title.clone(), dicom.address.clone())),
             Transport::Stow { .. } => None,
         });
         Self(peers.chain(destinations).collect())

@@ -13,15 +13,15 @@ use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_ul::pdu::RequestorRoles;
 use futures_util::StreamExt;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::application_entities::ApplicationEntities;
 use super::command::Command;
 use super::conversation::{AssociationError, Conversation};
 use super::encoding;
 use super::negotiation::Context;
-use super::requesting::{self, RequestingError};
-use super::scu;
+use super::requesting::{Proposal, Requested};
+use super::scu::{self, ScuError};
 use super::status::{Reply, Status};
 use crate::config::{DestinationConfig, DicomConfig};
 use crate::dicom::elements::{self, DataSet};
@@ -122,7 +122,7 @@ async fn judge(archive: &Archive, instance: &CommitmentInstance) -> Result<Verdi
 #[derive(Debug, thiserror::Error)]
 enum ReportError {
     #[error(transparent)]
-    Request(#[from] RequestingError),
+    Request(#[from] ScuError),
     #[error("the association: {0}")]
     Association(#[from] AssociationError),
     #[error("the requester answered with status {0}")]
@@ -170,7 +170,8 @@ impl Reporter {
     }
 
     async fn call_all(&self) {
-        match self.archive.index().due_commitments(Timestamp::now()).await {
+        let store = self.archive.index();
+        match store.due_commitments(store.now()).await {
             Ok(due) => futures_util::stream::iter(due).for_each_concurrent(CALLS, |id| self.call(id)).await,
             Err(error) => tracing::error!(%error, "reports of storage commitments wait for the index"),
         }
@@ -226,7 +227,7 @@ impl Reporter {
 
     async fn try_prepare(&self, id: &CommitmentId) -> Result<Option<Report>, ArchiveError> {
         let store = self.archive.index();
-        let Some(commitment) = store.claim_commitment(id, Timestamp::now() + LEASE).await? else { return Ok(None) };
+        let Some(commitment) = store.claim_commitment(id, store.now() + LEASE).await? else { return Ok(None) };
         let mut verdicts = Vec::with_capacity(commitment.instances.len());
         for instance in &commitment.instances {
             verdicts.push(match instance.verdict {
@@ -241,7 +242,7 @@ impl Reporter {
 
     async fn note(&self, commitment: &Commitment, failure: Option<String>) {
         let CommitmentId { requester, transaction_uid } = &commitment.id;
-        let now = Timestamp::now();
+        let now = self.archive.index().now();
         let next = commitment.next_report(now);
         let state = match (&failure, next) {
             (None, _) => CommitmentState::Reported,
@@ -264,8 +265,13 @@ impl Reporter {
 async fn call_with(requester: &scu::Peer, report: &Report) -> Result<(), ReportError> {
     let provider = RequestorRoles { scu: false, scp: true };
     let class = uids::STORAGE_COMMITMENT_PUSH_MODEL;
-    let mut requested = requesting::associate(requester, class, provider).await?;
-    let outcome = send(&mut requested.conversation, requested.context_id, &requested.transfer_syntax, report).await;
+    let mut requested = Requested::associate(requester, &[Proposal::service(class).with_roles(provider)]).await?;
+    let outcome = match requested.service(class) {
+        Ok((context_id, transfer_syntax)) => {
+            send(&mut requested.conversation, context_id, &transfer_syntax, report).await
+        }
+        Err(error) => Err(error.into()),
+    };
     requested.conversation.release().await;
     outcome
 }
@@ -284,6 +290,8 @@ async fn send(
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
 
     fn uid(text: &str) -> Uid {

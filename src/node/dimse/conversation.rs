@@ -112,17 +112,34 @@ impl Conversation {
         data_set: &[u8],
         command: impl FnOnce(u16) -> Command,
     ) -> Result<(Status, String), AssociationError> {
-        self.last_message_id = self.last_message_id.wrapping_add(1).max(1);
-        let command = command(self.last_message_id);
+        let message_id = self.next_message_id();
+        let command = command(message_id);
         self.send(context_id, &command, data_set).await?;
         loop {
-            if let Some(answer) = self.take_answer(command.operation, self.last_message_id) {
+            if let Some(answer) = self.take_answer(command.operation, message_id) {
                 return Ok(answer);
             }
             if self.waiting.iter().any(|incoming| matches!(incoming, Incoming::Release)) {
                 return Err(AssociationError::Released);
             }
             self.take_in().await?;
+        }
+    }
+
+    /// The identifier of the next request.
+    pub(super) fn next_message_id(&mut self) -> u16 {
+        self.last_message_id = self.last_message_id.wrapping_add(1).max(1);
+        self.last_message_id
+    }
+
+    /// Waits for the next message.
+    pub(super) async fn message(&mut self) -> Result<Message, AssociationError> {
+        loop {
+            match self.next() {
+                Some(Incoming::Message(message)) => return Ok(message),
+                Some(Incoming::Release) => return Err(AssociationError::Released),
+                None => self.take_in().await?,
+            }
         }
     }
 

@@ -34,7 +34,9 @@ pub(super) struct Context {
     pub(super) service: Service,
     pub(super) abstract_syntax: String,
     pub(super) transfer_syntax: String,
-    /// True if the peer takes objects of this class over the association (C-GET).
+    /// True if the settings grant the service to the peer.
+    pub(super) peer_may_use: bool,
+    /// True if the peer takes objects of this class over the association (C-GET), or reports on commitments of its own.
     pub(super) peer_is_provider: bool,
 }
 
@@ -160,7 +162,10 @@ impl Terms<'_> {
         };
         let abstract_syntax = proposed.abstract_syntax.as_str();
         let Some(service) = Service::of(abstract_syntax) else { return refused(Reason::AbstractSyntaxNotSupported) };
-        if !self.permissions.allow(service) {
+        let peer_may_use = self.permissions.allow(service);
+        let peer_is_provider = self.accepted_roles(abstract_syntax).is_some_and(|roles| roles.scp);
+        let reports = service == Service::Commitment && peer_is_provider;
+        if !peer_may_use && !reports {
             let setting = service.permission();
             tracing::info!(
                 abstract_syntax,
@@ -169,7 +174,6 @@ impl Terms<'_> {
             );
             return refused(Reason::UserRejection);
         }
-        let peer_is_provider = self.accepted_roles(abstract_syntax).is_some_and(|roles| roles.scp);
         let Some(transfer_syntax) = choose(service, peer_is_provider, &proposed.transfer_syntaxes) else {
             return refused(Reason::TransferSyntaxesNotSupported);
         };
@@ -178,6 +182,7 @@ impl Terms<'_> {
             service,
             abstract_syntax: abstract_syntax.to_owned(),
             transfer_syntax: transfer_syntax.to_owned(),
+            peer_may_use,
             peer_is_provider,
         };
         let transfer_syntax = transfer_syntax.to_owned();
@@ -189,8 +194,14 @@ impl Terms<'_> {
     fn accepted_roles(&self, abstract_syntax: &str) -> Option<RequestorRoles> {
         let (_, proposed) = self.roles.iter().find(|(class, _)| class == abstract_syntax)?;
         let service = Service::of(abstract_syntax)?;
-        let may_take = service == Service::Storage && self.permissions.allow_retrieval();
-        Some(RequestorRoles { scu: proposed.scu, scp: proposed.scp && may_take })
+        let may_provide = match service {
+            Service::Storage => self.permissions.allow_retrieval(),
+            // Reports on what the node asked a destination to keep. What it did not ask for changes nothing.
+            Service::Commitment => true,
+            Service::Verification | Service::Find(_) | Service::Move(_) | Service::Get(_) => false,
+        };
+        let may_use = self.permissions.allow(service);
+        Some(RequestorRoles { scu: proposed.scu && may_use, scp: proposed.scp && may_provide })
     }
 
     fn roles(&self) -> impl Iterator<Item = UserVariableItem> {

@@ -37,6 +37,8 @@ impl Status {
     pub const NO_SUCH_ACTION: Self = Self(0x0123);
     /// The transaction is known with other instances (PS3.3 C.14.1.1).
     pub const DUPLICATE_TRANSACTION: Self = Self(0x0131);
+    /// There is an object with this SOP Instance UID already (PS3.7 C.5.7).
+    pub const DUPLICATE_INSTANCE: Self = Self(0x0111);
     /// The SOP class is not the one that was negotiated, or is not a storage class.
     pub const SOP_CLASS_NOT_SUPPORTED: Self = Self(0x0122);
     /// The sender may not do this here.
@@ -55,6 +57,11 @@ impl Status {
     /// Success or a warning: the object is durable at the peer.
     pub fn is_stored(self) -> bool {
         matches!(self.0, 0x0000 | 0x0001 | 0x0107 | 0x0116 | 0xB000..=0xBFFF)
+    }
+
+    /// More answers to the same request follow.
+    pub fn is_pending(self) -> bool {
+        matches!(self, Self::PENDING | Self::PENDING_UNSUPPORTED_KEYS)
     }
 
     /// True if the peer lacks resources at the moment, whatever the object: Refused, Out of Resources

@@ -1,12 +1,12 @@
 use super::*;
-use crate::config::{Config, DestinationConfig, Transport};
+use crate::config::{Config, DestinationConfig, DicomDestination, Transport};
 use crate::dicom::elements::{items, text, uid as uid_of};
 use crate::dicom::{AeTitle, Member};
 use crate::engine::pipeline::{ResultKind, ResultReference, testing};
 use crate::engine::volume::{Reason, Rejection};
 use crate::node::archive::testing::{archive, rules, slice, uid};
 use crate::node::archive::{Level, Query};
-use crate::node::queue::{Job, Selection};
+use crate::node::queue::{Confirmation, Job, Selection};
 use crate::node::store::SeriesView;
 use dicom_dictionary_std::tags;
 
@@ -26,7 +26,7 @@ impl Node {
             attempts: 3,
             give_up_after_hours: 1,
             rejection_notes: true,
-            transport: Transport::Dicom { address: "127.0.0.1:104".to_owned(), ae_title: title },
+            transport: Transport::Dicom(DicomDestination::new("127.0.0.1:104".to_owned(), title)),
         };
         let store = archive.index().restarted(rules(&[destination], true)).await;
         let config = Config::load(None, std::iter::empty(), &[]).expect("settings");
@@ -70,7 +70,7 @@ impl Node {
         let now = Timestamp::now();
         let due = self.store.claim_due("pacs", 99, now).await.expect("claim");
         for delivery in &due {
-            self.store.delivered(delivery, now).await.expect("delivered");
+            self.store.delivered(delivery, &Confirmation::default(), now).await.expect("delivered");
         }
         due.iter().map(|delivery| delivery.kind.to_string()).collect()
     }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::job::JobId;
+use crate::config::Fallback;
 use crate::dicom::{SeriesId, Uid};
 use crate::engine::pipeline::ResultKind;
 
@@ -28,6 +29,25 @@ pub struct Delivery {
     /// Since when it is pending, or pending again.
     pub pending_since: Timestamp,
 }
+
+/// What a destination has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Confirmation {
+    /// The other form in which the object was sent, because the destination refuses its class.
+    pub sent_as: Option<Fallback>,
+    /// What is remarkable about it: a warning of the destination, or that it had the object before.
+    pub remark: Option<String>,
+}
+
+impl Confirmation {
+    /// A confirmation with something remarkable.
+    pub fn remarkable(remark: String) -> Self {
+        Self { sent_as: None, remark: Some(remark) }
+    }
+}
+
+/// What became of an attempt to deliver an object.
+pub type DeliveryOutcome = Result<Confirmation, DeliveryFailure>;
 
 /// Why an attempt to deliver an object failed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::backoff::backoff;
-use super::delivery::DeliveryFailure;
+use super::delivery::{Confirmation, DeliveryFailure};
 use super::illegal::IllegalTransition;
 use super::rules::Patience;
 
@@ -28,7 +28,9 @@ const OUTAGE_PAUSE: Duration = Duration::from_secs(30);
 ///            |                           |
 ///            +--- by hand --- Failed <---+ (no attempt or no time left)
 ///
-///  Queued, Retrying, Failed -- dropped: a newer result replaced it --> Dropped -- it is current again --> Queued
+///  Queued, Retrying, Failed -- a newer result replaced it, or a person drops or redirects it --> Dropped
+///  Dropped -- its result is current again --> Queued
+///  Delivered -- the destination does not commit to keep it --> Failed
 /// ```
 #[derive(
     Debug,
@@ -78,7 +80,7 @@ pub enum DeliveryEvent<'a> {
     Claimed,
     /// The destination has confirmed the object.
     #[strum(serialize = "recorded as delivered")]
-    Delivered,
+    Delivered(&'a Confirmation),
     /// The attempt failed.
     #[strum(serialize = "recorded as failed")]
     AttemptFailed(&'a DeliveryFailure),
@@ -94,17 +96,20 @@ pub enum DeliveryEvent<'a> {
     /// It is not to be sent to this destination, for this reason.
     #[strum(serialize = "dropped")]
     Dropped(&'a str),
+    /// The destination says that it does not keep what it had confirmed.
+    #[strum(serialize = "recorded as not kept")]
+    NotKept(&'a str),
 }
 
 impl DeliveryEvent<'_> {
     /// True if the event may have led to this state already: reporting it twice is harmless.
     fn may_have_led_to(self, state: DeliveryState) -> bool {
         match self {
-            Self::Delivered => state == DeliveryState::Delivered,
+            Self::Delivered(_) => state == DeliveryState::Delivered,
             Self::AttemptFailed(_) => matches!(state, DeliveryState::Retrying | DeliveryState::Failed),
             Self::Released => state == DeliveryState::Queued,
             Self::Dropped(_) => state == DeliveryState::Dropped,
-            Self::Claimed | Self::Abandoned | Self::Retried => false,
+            Self::Claimed | Self::Abandoned | Self::Retried | Self::NotKept(_) => false,
         }
     }
 }
@@ -122,6 +127,8 @@ pub struct DeliveryProgress {
     pub pending_since: Timestamp,
     /// What the last failed attempt said, or why it was dropped.
     pub error: Option<String>,
+    /// What the destination has confirmed, and what is remarkable about it.
+    pub confirmation: Confirmation,
 }
 
 impl DeliveryProgress {
@@ -139,7 +146,9 @@ impl DeliveryProgress {
         let due = |state| Self { state, not_before: Timestamp::UNIX_EPOCH, ..self.clone() };
         let next = match (self.state, event) {
             (Queued | Retrying, DeliveryEvent::Claimed) => Self { attempts: self.attempts + 1, ..due(Running) },
-            (Running, DeliveryEvent::Delivered) => due(Delivered),
+            (Running, DeliveryEvent::Delivered(confirmation)) => {
+                Self { confirmation: confirmation.clone(), error: None, ..due(Delivered) }
+            }
             (Running, DeliveryEvent::AttemptFailed(failure)) => self.failed(failure, patience, now),
             (Running, DeliveryEvent::Abandoned) => {
                 let error = Some("a fault of the node".to_owned());
@@ -150,6 +159,7 @@ impl DeliveryProgress {
             (Queued | Retrying | Failed, DeliveryEvent::Dropped(reason)) => {
                 Self { error: Some(reason.to_owned()), ..due(Dropped) }
             }
+            (Delivered, DeliveryEvent::NotKept(reason)) => Self { error: Some(reason.to_owned()), ..due(Failed) },
             (state, event) if event.may_have_led_to(state) => return Ok(None),
             (state, event) => return Err(IllegalTransition { state, event: event.into() }),
         };
@@ -184,7 +194,14 @@ mod tests {
     const PATIENCE: Patience = Patience { attempts: 2, outage: SignedDuration::from_hours(2) };
 
     fn at(state: DeliveryState, attempts: u32) -> DeliveryProgress {
-        DeliveryProgress { state, attempts, not_before: Timestamp::UNIX_EPOCH, pending_since: NOW, error: None }
+        DeliveryProgress {
+            state,
+            attempts,
+            not_before: Timestamp::UNIX_EPOCH,
+            pending_since: NOW,
+            error: None,
+            confirmation: Confirmation::default(),
+        }
     }
 
     fn after(progress: &DeliveryProgress, event: DeliveryEvent<'_>, now: Timestamp) -> DeliveryProgress {
@@ -196,23 +213,25 @@ mod tests {
     #[test]
     fn every_event_in_every_state_is_decided() {
         let refused = DeliveryFailure::Object("refused".to_owned());
+        let confirmation = Confirmation::default();
         let events = [
             DeliveryEvent::Claimed,
-            DeliveryEvent::Delivered,
+            DeliveryEvent::Delivered(&confirmation),
             DeliveryEvent::AttemptFailed(&refused),
             DeliveryEvent::Abandoned,
             DeliveryEvent::Released,
             DeliveryEvent::Retried,
             DeliveryEvent::Dropped("replaced"),
+            DeliveryEvent::NotKept("not there"),
         ];
         let table = [
-            // claimed, delivered, attempt failed, abandoned, released, retried, dropped
-            (DeliveryState::Queued, "running no no no same no dropped"),
-            (DeliveryState::Running, "no delivered retrying retrying queued no no"),
-            (DeliveryState::Delivered, "no same no no no no no"),
-            (DeliveryState::Retrying, "running no same no no no dropped"),
-            (DeliveryState::Failed, "no no same no no queued dropped"),
-            (DeliveryState::Dropped, "no no no no no queued same"),
+            // claimed, delivered, attempt failed, abandoned, released, retried, dropped, not kept
+            (DeliveryState::Queued, "running no no no same no dropped no"),
+            (DeliveryState::Running, "no delivered retrying retrying queued no no no"),
+            (DeliveryState::Delivered, "no same no no no no no failed"),
+            (DeliveryState::Retrying, "running no same no no no dropped no"),
+            (DeliveryState::Failed, "no no same no no queued dropped no"),
+            (DeliveryState::Dropped, "no no no no no queued same no"),
         ];
         assert_eq!(table.map(|(state, _)| state), DeliveryState::VARIANTS);
         for (state, row) in table {

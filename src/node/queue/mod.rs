@@ -7,6 +7,7 @@
 
 mod backoff;
 mod commitment;
+mod commitment_report;
 mod delivery;
 mod delivery_state;
 mod illegal;
@@ -19,7 +20,8 @@ pub use commitment::{
     Commitment, CommitmentId, CommitmentInstance, CommitmentRequest, CommitmentState,
     LONGEST_PAUSE as LONGEST_COMMITMENT_PAUSE, Verdict,
 };
-pub use delivery::{Delivery, DeliveryFailure};
+pub use commitment_report::{CommitmentReport, ReferencedObject};
+pub use delivery::{Confirmation, Delivery, DeliveryFailure, DeliveryOutcome};
 pub use delivery_state::{DeliveryEvent, DeliveryProgress, DeliveryState};
 pub use illegal::IllegalTransition;
 pub use job::{Job, JobId, Selection};

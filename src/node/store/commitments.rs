@@ -132,7 +132,7 @@ impl Store {
             .bind(state.name())
             .bind(not_before.as_millisecond())
             .bind(error)
-            .bind(Timestamp::now().as_millisecond())
+            .bind(self.now().as_millisecond())
             .bind(CommitmentState::Requested.name())
             .execute(&mut *change)
             .await?;

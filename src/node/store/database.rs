@@ -21,6 +21,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "failed deliveries", include_str!("../../../migrations/0004_failed_deliveries.sql")),
     (5, "refusals", include_str!("../../../migrations/0005_refusals.sql")),
     (6, "visibility", include_str!("../../../migrations/0006_visibility.sql")),
+    (7, "deliveries", include_str!("../../../migrations/0007_deliveries.sql")),
     (8, "searching", include_str!("../../../migrations/0008_searching.sql")),
     (9, "commitments", include_str!("../../../migrations/0009_commitments.sql")),
     (11, "identity", include_str!("../../../migrations/0011_identity.sql")),

@@ -10,7 +10,9 @@ use super::progress::Effect;
 use super::rows::Columns;
 use crate::dicom::Uid;
 use crate::engine::pipeline::ResultReference;
-use crate::node::queue::{Delivery, DeliveryEvent, DeliveryFailure, DeliveryProgress, DeliveryState, JobId};
+use crate::node::queue::{
+    Confirmation, Delivery, DeliveryEvent, DeliveryFailure, DeliveryProgress, DeliveryState, JobId,
+};
 
 /// Enqueues the delivery of a result of a job to a destination. A repetition changes nothing.
 pub(super) async fn enqueue(
@@ -91,8 +93,13 @@ impl Store {
     }
 
     /// The destination has confirmed it: Running -> Delivered.
-    pub async fn delivered(&self, delivery: &Delivery, now: Timestamp) -> Result<(), StoreError> {
-        self.end_delivery(delivery, DeliveryEvent::Delivered, now).await.map(drop)
+    pub async fn delivered(
+        &self,
+        delivery: &Delivery,
+        confirmation: &Confirmation,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.end_delivery(delivery, DeliveryEvent::Delivered(confirmation), now).await.map(drop)
     }
 
     /// The attempt failed: Running -> Retrying after a pause, or Failed when no attempt is left, or when the destination

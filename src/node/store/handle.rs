@@ -14,6 +14,7 @@ use super::index::{Filer, fold_descriptions};
 use super::refusals::Refusals;
 use crate::config::StorageConfig;
 use crate::dicom::Uid;
+use crate::node::clock::Clock;
 use crate::node::queue::{Refusal, Rules};
 
 /// The store; cheap to clone.
@@ -25,6 +26,7 @@ pub struct Store {
     pub(super) rules: Arc<Rules>,
     /// Names this run of the node: leases of other runs are void.
     pub(super) run: Arc<str>,
+    pub(super) clock: Arc<Clock>,
     changed: watch::Sender<u64>,
     /// Held as long as the store is open; the system releases it when the process ends, however it ends.
     _lock: Arc<File>,
@@ -45,10 +47,11 @@ impl Store {
             database,
             rules: Arc::new(rules),
             run: run_name(),
+            clock: Arc::new(Clock::start()),
             changed: watch::Sender::new(0),
             _lock: Arc::new(lock),
         };
-        store.requeue_leftovers(Timestamp::now()).await?;
+        store.requeue_leftovers(store.now()).await?;
         Ok(store)
     }
 
@@ -63,6 +66,7 @@ impl Store {
     /// Requeues what former runs of the node left in progress. Only one process can have the store open, so those runs
     /// have ended, and whatever they were doing did not finish.
     async fn requeue_leftovers(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.distrust_future_times(now).await?;
         self.requeue_interrupted_jobs(now).await?;
         self.release_running_deliveries(now).await?;
         self.release_commitments().await

@@ -1,6 +1,6 @@
 //! The series of a study that can be exported. They are read beside a running node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::sqlite::SqliteRow;
 
@@ -36,6 +36,21 @@ impl StoreReader {
                     .fetch_all(&self.database)
                     .await?;
             rows.iter().map(|row| row.uid("study_instance_uid")).collect()
+        })
+        .await
+    }
+
+    /// The instances that it has of a series.
+    pub async fn instances_of(&self, study: &Uid, series: &Uid) -> Result<BTreeSet<Uid>, StoreError> {
+        during("listing the instances of a series", async {
+            let rows = sqlx::query(
+                "SELECT sop_instance_uid FROM instances WHERE study_instance_uid = $1 AND series_instance_uid = $2",
+            )
+            .bind(study.as_str())
+            .bind(series.as_str())
+            .fetch_all(&self.database)
+            .await?;
+            rows.iter().map(|row| row.uid("sop_instance_uid")).collect()
         })
         .await
     }

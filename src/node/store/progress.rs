@@ -7,7 +7,7 @@ use sqlx::Row;
 use super::database::Change;
 use super::error::{Fault, StoreError};
 use super::handle::Store;
-use super::rows::Columns;
+use super::rows::{Columns, confirmation};
 use crate::dicom::Uid;
 use crate::node::queue::{DeliveryEvent, DeliveryProgress, JobEvent, JobId, JobProgress};
 
@@ -91,7 +91,7 @@ impl Store {
     ) -> Result<Effect<DeliveryProgress>, Fault> {
         let name = || format!("the delivery of {sop_instance_uid} to {destination}");
         let row = sqlx::query(
-            "SELECT state, attempts, not_before, created_at, error FROM deliveries \
+            "SELECT state, attempts, not_before, created_at, error, sent_as, remark FROM deliveries \
              WHERE sop_instance_uid = $1 AND destination = $2",
         )
         .bind(sop_instance_uid.as_str())
@@ -105,6 +105,7 @@ impl Store {
             not_before: row.time("not_before")?,
             pending_since: row.time("created_at")?,
             error: row.try_get("error")?,
+            confirmation: confirmation(&row)?,
         };
         let next = found.after(event, self.rules.patience(destination), now).map_err(|source| {
             let (sop_instance_uid, destination) = (sop_instance_uid.clone(), destination.to_owned());
@@ -113,7 +114,7 @@ impl Store {
         let Some(next) = next else { return Ok(Effect::AsBefore(found)) };
         let changed = sqlx::query(
             "UPDATE deliveries SET state = $4, attempts = $5, not_before = $6, created_at = $7, error = $8, \
-             updated_at = $9 WHERE sop_instance_uid = $1 AND destination = $2 AND state = $3",
+             sent_as = $9, remark = $10, updated_at = $11 WHERE sop_instance_uid = $1 AND destination = $2 AND state = $3",
         )
         .bind(sop_instance_uid.as_str())
         .bind(destination)
@@ -123,6 +124,8 @@ impl Store {
         .bind(next.not_before.as_millisecond())
         .bind(next.pending_since.as_millisecond())
         .bind(&next.error)
+        .bind(next.confirmation.sent_as.map(|form| form.to_string()))
+        .bind(&next.confirmation.remark)
         .bind(now.as_millisecond())
         .execute(&mut **change)
         .await?
@@ -135,6 +138,7 @@ impl Store {
             destination,
             attempt = next.attempts,
             error = next.error,
+            remark = next.confirmation.remark,
             "delivery: {} -> {}",
             found.state,
             next.state

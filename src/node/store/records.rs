@@ -192,7 +192,7 @@ impl Store {
         .fetch_all(&mut **change)
         .await?;
         for row in &withdrawn {
-            self.drop_deliveries(change, &row.uid("sop_instance_uid")?, Timestamp::now()).await?;
+            self.drop_deliveries_of(change, &row.uid("sop_instance_uid")?, self.now()).await?;
         }
         sqlx::query("UPDATE jobs SET withdrawn = 1 WHERE study_instance_uid = $1 AND series_instance_uid = $2")
             .bind(series.study_instance_uid.as_str())

@@ -79,7 +79,7 @@ impl Store {
                 let (kind, version) = (result.reference.kind, result.version);
                 tracing::info!(%series.series_instance_uid, sop_instance_uid = %uid, %kind, version, "superseded by a newer version");
             }
-            self.drop_deliveries(change, uid, now).await?;
+            self.drop_deliveries_of(change, uid, now).await?;
         }
         for result in current {
             set_visibility(change, &result.reference.sop_instance_uid, Visibility::Superseded, Visibility::Current)
@@ -147,7 +147,7 @@ impl Store {
         Ok(())
     }
 
-    pub(super) async fn drop_deliveries(&self, change: &mut Change, uid: &Uid, now: Timestamp) -> Result<(), Fault> {
+    pub(super) async fn drop_deliveries_of(&self, change: &mut Change, uid: &Uid, now: Timestamp) -> Result<(), Fault> {
         let pending = [DeliveryState::Queued, DeliveryState::Retrying, DeliveryState::Failed];
         for destination in destinations(change, uid, &pending, None).await? {
             self.change_delivery(change, (uid, &destination), DeliveryEvent::Dropped(REPLACED), now).await?;

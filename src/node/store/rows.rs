@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::error::Fault;
 use crate::dicom::{SeriesId, Uid};
-use crate::node::queue::JobId;
+use crate::node::queue::{Confirmation, JobId};
 
 /// Columns of a row as the types of this program.
 pub(super) trait Columns {
@@ -24,6 +24,9 @@ pub(super) trait Columns {
 
     /// Milliseconds since 1970 as a time.
     fn time(&self, column: &'static str) -> Result<Timestamp, Fault>;
+
+    /// Milliseconds since 1970 as a time, or NULL.
+    fn optional_time(&self, column: &'static str) -> Result<Option<Timestamp>, Fault>;
 
     /// A value by its name.
     fn named<T: FromStr>(&self, column: &'static str) -> Result<T, Fault>;
@@ -55,6 +58,11 @@ impl Columns for SqliteRow {
         Timestamp::from_millisecond(self.try_get(column)?).map_err(|error| Fault::row(column, error))
     }
 
+    fn optional_time(&self, column: &'static str) -> Result<Option<Timestamp>, Fault> {
+        let milliseconds: Option<i64> = self.try_get(column)?;
+        milliseconds.map(|_| self.time(column)).transpose()
+    }
+
     fn named<T: FromStr>(&self, column: &'static str) -> Result<T, Fault> {
         let name: &str = self.try_get(column)?;
         name.parse::<T>().map_err(|_| Fault::row(column, format!("`{name}` is not known to this program")))
@@ -73,6 +81,12 @@ impl Columns for SqliteRow {
         let count: i64 = self.try_get(column)?;
         u64::try_from(count).map_err(|error| Fault::row(column, error))
     }
+}
+
+/// What a destination has, by the columns `sent_as` and `remark`.
+pub(super) fn confirmation(row: &SqliteRow) -> Result<Confirmation, Fault> {
+    let sent_as: Option<&str> = row.try_get("sent_as")?;
+    Ok(Confirmation { sent_as: sent_as.map(|_| row.named("sent_as")).transpose()?, remark: row.try_get("remark")? })
 }
 
 /// A value as JSON for a column.

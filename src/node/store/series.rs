@@ -2,7 +2,6 @@
 
 use dicom_dictionary_std::tags;
 use futures_util::TryStreamExt;
-use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -23,8 +22,6 @@ pub struct UnassembledSeries {
     pub modality: String,
     /// Counts the series' instances as they arrive.
     pub revision: i64,
-    /// When the last one arrived.
-    pub last_received_at: Timestamp,
 }
 
 /// What assembly wants to know of an instance.
@@ -51,7 +48,7 @@ impl Store {
     pub async fn unassembled(&self) -> Result<Vec<UnassembledSeries>, StoreError> {
         during("looking for new instances", async {
             let rows = sqlx::query(
-                "SELECT study_instance_uid, series_instance_uid, modality, revision, last_received_at FROM series \
+                "SELECT study_instance_uid, series_instance_uid, modality, revision FROM series \
                  WHERE assembled_revision < revision AND own_results = 0 ORDER BY last_received_at",
             )
             .fetch_all(self.readers())
@@ -87,7 +84,6 @@ fn unassembled(row: &SqliteRow) -> Result<UnassembledSeries, Fault> {
         series: row.series()?,
         modality: row.try_get("modality")?,
         revision: row.try_get("revision")?,
-        last_received_at: row.time("last_received_at")?,
     })
 }
 

@@ -8,7 +8,7 @@ use super::error::{Fault, StoreError, during};
 use super::handle::Store;
 use super::jobs::result_reference;
 use super::page::{Page, push_page};
-use super::rows::Columns;
+use super::rows::{Columns, confirmation};
 use super::views::{DeliveryView, EarlierResult, JobView, LaterImages, Outcome, SeriesProgress, SeriesView, StudyView};
 use crate::dicom::{SeriesId, Uid};
 use crate::engine::pipeline::{AnalysisSummary, ResultKind, ResultReference};
@@ -248,7 +248,8 @@ impl Store {
 
     async fn deliveries_of(&self, job: &JobId) -> Result<Vec<DeliveryView>, Fault> {
         let rows = sqlx::query(
-            "SELECT d.destination, d.sop_instance_uid, d.state, d.attempts, d.error, d.not_before FROM results r \
+            "SELECT d.destination, d.sop_instance_uid, d.state, d.attempts, d.error, d.not_before, d.sent_as, d.remark, \
+             d.committed_at FROM results r \
              JOIN deliveries d ON d.sop_instance_uid = r.sop_instance_uid \
              WHERE r.job_id = $1 ORDER BY d.destination, r.position",
         )
@@ -285,8 +286,9 @@ fn later(
     Some(LaterImages { version: version.filter(|_| state != SeriesProgress::Receiving), state, explanation })
 }
 
-fn delivery_view(row: &SqliteRow) -> Result<DeliveryView, Fault> {
+pub(super) fn delivery_view(row: &SqliteRow) -> Result<DeliveryView, Fault> {
     let state: DeliveryState = row.named("state")?;
+    let confirmation = confirmation(row)?;
     let due: Option<Timestamp> = if state == DeliveryState::Retrying { Some(row.time("not_before")?) } else { None };
     Ok(DeliveryView {
         destination: row.try_get("destination")?,
@@ -295,6 +297,9 @@ fn delivery_view(row: &SqliteRow) -> Result<DeliveryView, Fault> {
         attempts: row.try_get("attempts")?,
         error: row.try_get("error")?,
         next_attempt_at: due,
+        sent_as: confirmation.sent_as,
+        remark: confirmation.remark,
+        committed_at: row.optional_time("committed_at")?,
     })
 }
 

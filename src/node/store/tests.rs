@@ -1,6 +1,8 @@
+mod dispositions;
 mod opening;
 mod refusals;
 mod refused_objects;
+mod time;
 mod versions;
 mod visibility;
 
@@ -9,14 +11,16 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::config::{DestinationConfig, Transport};
+use crate::config::{DestinationConfig, DicomDestination, Transport};
 use crate::dicom::{AeTitle, Member, SeriesId};
 use crate::engine::analyse::findings::Probability;
 use crate::engine::pipeline::{AnalysisSummary, ResultKind, ResultReference, Stage, testing};
 use crate::engine::volume::{Reason, Rejection};
 use crate::node::archive::Archive;
 use crate::node::archive::testing::{archive, rules, slice, uid};
-use crate::node::queue::{DeliveryFailure, DeliveryState, IllegalTransition, JobId, JobState, Rules, Selection};
+use crate::node::queue::{
+    Confirmation, DeliveryFailure, DeliveryState, IllegalTransition, JobId, JobState, Rules, Selection,
+};
 
 const STUDY: &str = "1.1";
 const SERIES: &str = "1.1.1";
@@ -26,8 +30,8 @@ fn series() -> SeriesId {
 }
 
 fn destination(name: &str, attempts: u32) -> DestinationConfig {
-    let transport =
-        Transport::Dicom { address: "127.0.0.1:104".to_owned(), ae_title: AeTitle::parse("PACS").expect("title") };
+    let title = AeTitle::parse("PACS").expect("title");
+    let transport = Transport::Dicom(DicomDestination::new("127.0.0.1:104".to_owned(), title));
     DestinationConfig { name: name.to_owned(), attempts, give_up_after_hours: 2, rejection_notes: false, transport }
 }
 
@@ -318,7 +322,7 @@ async fn deliveries_retry_with_pauses_and_end_as_failed() {
     let due = store.claim_due("a", 10, at(1)).await.expect("claim");
     assert_eq!(due.iter().map(|one| one.kind.name()).collect::<Vec<_>>(), ["sr", "seg"]);
     assert!(store.claim_due("a", 10, at(1)).await.expect("claim").is_empty());
-    store.delivered(&due[0], at(2)).await.expect("delivered");
+    store.delivered(&due[0], &Confirmation::default(), at(2)).await.expect("delivered");
     let refused = DeliveryFailure::Object("refused".to_owned());
     assert_eq!(store.delivery_failed(&due[1], &refused, at(2)).await.expect("failed"), DeliveryState::Retrying);
     assert_eq!(store.next_delivery_due("a").await.expect("due"), Some(at(7)));

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::shadow::ShadowView;
+use crate::config::Fallback;
 use crate::dicom::{SeriesId, Uid};
 use crate::engine::analyse::findings::{Decision, Probability};
 use crate::engine::pipeline::{self, AnalysisSummary, ResultReference};
@@ -172,6 +173,12 @@ pub struct DeliveryView {
     pub error: Option<String>,
     /// When the next attempt is due, between attempts.
     pub next_attempt_at: Option<Timestamp>,
+    /// The other form in which the object was sent, because the destination refuses its class.
+    pub sent_as: Option<Fallback>,
+    /// What is remarkable about what the destination has: its warning, or that it had the object before.
+    pub remark: Option<String>,
+    /// When the destination committed to keep it.
+    pub committed_at: Option<Timestamp>,
 }
 
 /// A job.

@@ -1,11 +1,9 @@
-//! `/api/v1`: studies, jobs and destinations as JSON, and retries of what has failed.
+//! `/api/v1`: studies, jobs and destinations as JSON, and retries of failed jobs.
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::{Extension, Form, Json};
-use jiff::Timestamp;
-use serde::Deserialize;
+use axum::{Extension, Json};
 use serde_json::json;
 
 use super::listing::{Listing, Parameters};
@@ -47,28 +45,9 @@ pub(super) async fn job(State(web): State<Web>, Path(id): Path<String>) -> HttpR
 /// Queues a failed job again.
 pub(super) async fn retry_job(State(web): State<Web>, Path(id): Path<String>, headers: HeaderMap) -> HttpResult {
     require_same_origin(&headers)?;
-    web.0.store.retry(&JobId::from_text(&id), Timestamp::now()).await?;
+    web.0.store.retry(&JobId::from_text(&id), web.0.store.now()).await?;
     tracing::info!(job = id, "queued again by hand");
     Ok(done(&headers, json!({ "queued": 1 })))
-}
-
-/// Which failed deliveries are meant.
-#[derive(Debug, Deserialize)]
-pub(super) struct FailedDeliveries {
-    /// Name of a destination; all if absent.
-    destination: Option<String>,
-}
-
-/// Queues failed deliveries again.
-pub(super) async fn retry_deliveries(
-    State(web): State<Web>,
-    headers: HeaderMap,
-    Form(failed): Form<FailedDeliveries>,
-) -> HttpResult {
-    require_same_origin(&headers)?;
-    let queued = web.0.store.retry_deliveries(failed.destination.as_deref(), Timestamp::now()).await?;
-    tracing::info!(destination = failed.destination, queued, "failed deliveries queued again by hand");
-    Ok(done(&headers, json!({ "queued": queued })))
 }
 
 /// Refuses what a page of another origin makes a browser send: browsers say where a request comes from
@@ -95,22 +74,21 @@ pub(super) fn done(headers: &HeaderMap, answer: serde_json::Value) -> Response {
 
 pub(super) async fn destinations(State(web): State<Web>) -> HttpResult {
     let counts = web.0.store.counts().await?;
-    let destinations: Vec<_> = web
-        .0
-        .destinations
-        .iter()
-        .map(|destination| {
-            let deliveries = counts.deliveries.get(&destination.name);
-            json!({
-                "name": destination.name,
-                "kind": destination.kind,
-                "address": destination.address,
-                "attempts": destination.attempts,
-                "deliveries": deliveries,
-            })
+    let configured = web.0.destinations.iter().map(|destination| {
+        json!({
+            "name": destination.name,
+            "configured": true,
+            "kind": destination.kind,
+            "address": destination.address,
+            "attempts": destination.attempts,
+            "deliveries": counts.deliveries.get(&destination.name),
         })
-        .collect();
-    Ok(Json(destinations).into_response())
+    });
+    let former = web.stranded(&counts).into_keys().map(|name| {
+        let deliveries = counts.deliveries.get(&name);
+        json!({ "name": name, "configured": false, "deliveries": deliveries })
+    });
+    Ok(Json(configured.chain(former).collect::<Vec<_>>()).into_response())
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use axum::extract::{ConnectInfo, Path, State};
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::{Form, Json};
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::api::{done, require_same_origin};
+use super::locality::{is_local, require_local};
 use super::services::Web;
 use crate::dicom::Uid;
 use crate::node::http::{HttpResult, Problem};
@@ -22,9 +22,9 @@ const MAXIMUM: u32 = 1000;
 
 impl Web {
     /// Studies in conflict, as this caller may see them: values of patient and study are for callers on this machine.
-    pub(super) async fn conflicts(&self, caller: SocketAddr, limit: u32) -> Result<Vec<StudyConflict>, Problem> {
-        let mut conflicts = self.0.store.study_conflicts(limit, Timestamp::now()).await?;
-        if !is_local(caller) {
+    pub(super) async fn conflicts(&self, is_local: bool, limit: u32) -> Result<Vec<StudyConflict>, Problem> {
+        let mut conflicts = self.0.store.study_conflicts(limit, self.0.store.now()).await?;
+        if !is_local {
             for attribute in conflicts.iter_mut().flat_map(|conflict| &mut conflict.differing) {
                 (attribute.stored, attribute.received) = Default::default();
             }
@@ -33,8 +33,12 @@ impl Web {
     }
 }
 
-pub(super) async fn list(State(web): State<Web>, ConnectInfo(caller): ConnectInfo<SocketAddr>) -> HttpResult {
-    Ok(Json(web.conflicts(caller, MAXIMUM).await?).into_response())
+pub(super) async fn list(
+    State(web): State<Web>,
+    ConnectInfo(caller): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> HttpResult {
+    Ok(Json(web.conflicts(is_local(caller, &headers), MAXIMUM).await?).into_response())
 }
 
 /// What to do with the objects that are held for a study.
@@ -65,7 +69,7 @@ pub(super) async fn decide(
     Form(decision): Form<Decision>,
 ) -> HttpResult {
     require_same_origin(&headers)?;
-    require_local(caller)?;
+    require_local(caller, &headers)?;
     let study = Uid::parse(&study).map_err(|error| Problem::BadRequest(error.to_string()))?;
     let by = person(&decision.by, caller);
     let archive = &web.0.archive;
@@ -91,16 +95,4 @@ pub(super) fn person(name: &str, caller: SocketAddr) -> String {
     let name: String = name.trim().chars().filter(|character| !character.is_control()).take(64).collect();
     let from = caller.ip().to_canonical();
     if name.is_empty() { format!("a person at {from}") } else { format!("{name} at {from}") }
-}
-
-fn is_local(caller: SocketAddr) -> bool {
-    caller.ip().to_canonical().is_loopback()
-}
-
-/// Refuses changes of the archive that come from another machine.
-pub(super) fn require_local(caller: SocketAddr) -> Result<(), Problem> {
-    if is_local(caller) {
-        return Ok(());
-    }
-    Err(Problem::Forbidden("what the archive holds is changed only from the machine that the node runs on".to_owned()))
 }

@@ -1,5 +1,6 @@
 //! `/healthz`: the process answers. `/readyz`: the node can receive and analyse exams; if not, it says what is missing.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use axum::Json;
@@ -48,14 +49,37 @@ impl Web {
     /// Checks everything that is needed.
     pub(super) async fn readiness(&self) -> Readiness {
         let archive = self.0.archive.check_space().await.map(|()| "accepts objects");
-        let store = self.0.store.counts().await.map(|_| "answers");
+        let counts = self.0.store.counts().await;
+        let stranded = counts.as_ref().map(|counts| self.stranded(counts)).unwrap_or_default();
+        let store = counts.map(|_| "answers");
         let analysis = self.0.analysis.borrow().clone();
         let checks = vec![
             Check::new("archive", archive),
             Check::new("queue", store),
             Check { warning: warning(&analysis), ..Check::new("analysis", ready_with(analysis.ready.as_ref())) },
+            self.destinations(&stranded),
         ];
         Readiness { ready: checks.iter().all(|check| check.ready), checks }
+    }
+}
+
+impl Web {
+    /// Where results go. That something waits for a destination that left the settings keeps the node from nothing.
+    fn destinations(&self, stranded: &BTreeMap<String, u64>) -> Check {
+        let waiting = stranded.iter().filter(|(_, count)| **count > 0);
+        let named: Vec<String> = waiting.map(|(name, count)| format!("{count} to `{name}`")).collect();
+        let warning = (!named.is_empty()).then(|| {
+            format!(
+                "deliveries wait for destinations that left the settings: {}; name them again, or redirect or drop what \
+                 is due to them (POST /api/v1/deliveries/redirect, /api/v1/deliveries/drop)",
+                named.join(", ")
+            )
+        });
+        let detail = match self.0.destinations.len() {
+            0 => "none configured".to_owned(),
+            count => format!("{count} configured"),
+        };
+        Check { name: "destinations", ready: true, detail, warning }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::node::http::{External, Problem};
 use crate::node::store::{Listed, Page, Start};
 
 /// Most entries of one answer.
-const MAXIMUM: u32 = 1000;
+pub(super) const MAXIMUM: u32 = 1000;
 /// Entries where no number is given.
 const USUAL: u32 = 100;
 

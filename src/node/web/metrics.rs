@@ -17,6 +17,9 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(super) async fn page(State(web): State<Web>) -> HttpResult {
     let counts = web.0.store.counts().await?;
     set(&counts);
+    for (destination, count) in web.stranded(&counts) {
+        gauge!(Gauge::DeliveriesStranded.name(), "destination" => destination).set(count as f64);
+    }
     for (state, count) in web.0.store.commitment_counts().await? {
         gauge!(Gauge::Commitments.name(), "state" => state.name()).set(count as f64);
     }

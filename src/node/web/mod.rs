@@ -3,8 +3,10 @@
 mod api;
 mod conflicts;
 mod dashboard;
+mod deliveries;
 mod health;
 mod listing;
+mod locality;
 mod metrics;
 mod models;
 mod rejections;

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::api::{done, require_same_origin};
-use super::conflicts::{person, require_local};
+use super::conflicts::person;
+use super::locality::require_local;
 use super::services::Web;
 use crate::dicom::{RejectionReason, Uid};
 use crate::node::archive::Scope;
@@ -48,7 +49,7 @@ pub(super) async fn reject(
     Form(rejection): Form<Rejection>,
 ) -> HttpResult {
     require_same_origin(&headers)?;
-    require_local(caller)?;
+    require_local(caller, &headers)?;
     let study = Uid::parse(&study).map_err(|error| Problem::BadRequest(error.to_string()))?;
     let (reason, by) = (rejection.reason, person(&rejection.by, caller));
     let objects = web.0.archive.reject(&rejection.scope(study)?, reason, by).await?;
@@ -76,7 +77,7 @@ pub(super) async fn restore(
     Form(restoration): Form<Restoration>,
 ) -> HttpResult {
     require_same_origin(&headers)?;
-    require_local(caller)?;
+    require_local(caller, &headers)?;
     let study = Uid::parse(&study).map_err(|error| Problem::BadRequest(error.to_string()))?;
     let restored = web.0.archive.restore(&study, &restoration.record, person(&restoration.by, caller)).await?;
     let objects = restored.ok_or_else(|| Problem::NotFound("the study has no such rejection".to_owned()))?;

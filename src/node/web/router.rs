@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 
 use super::services::{Services, Shared, Web};
 use super::viewer::Viewer;
-use super::{api, conflicts, dashboard, health, metrics, models, rejections};
+use super::{api, conflicts, dashboard, deliveries, health, metrics, models, rejections};
 use crate::node::http::{self, LayersError};
 use crate::node::{dicomweb, telemetry};
 
@@ -41,7 +41,10 @@ fn api() -> Router<Web> {
         .route("/jobs", get(api::jobs))
         .route("/jobs/{job}", get(api::job))
         .route("/jobs/{job}/retry", post(api::retry_job))
-        .route("/deliveries/retry", post(api::retry_deliveries))
+        .route("/deliveries", get(deliveries::list))
+        .route("/deliveries/retry", post(deliveries::retry))
+        .route("/deliveries/redirect", post(deliveries::redirect))
+        .route("/deliveries/drop", post(deliveries::drop))
         .route("/models", get(models::list))
         .route("/shadow", get(models::comparisons))
         .route("/destinations", get(api::destinations))

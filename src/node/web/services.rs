@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::viewer::Viewer;
-use crate::config::{DestinationConfig, DestinationKind, HttpConfig, Transport};
+use crate::config::{DestinationConfig, DestinationKind, DicomDestination, HttpConfig, Transport};
 use crate::dicom::bounded::Limits;
 use crate::node::archive::Archive;
 use crate::node::arrivals::StoreEvents;
@@ -56,7 +56,7 @@ pub struct DestinationEntry {
 impl From<&DestinationConfig> for DestinationEntry {
     fn from(config: &DestinationConfig) -> Self {
         let address = match &config.transport {
-            Transport::Dicom { address, ae_title } => format!("{ae_title}@{address}"),
+            Transport::Dicom(DicomDestination { address, ae_title, .. }) => format!("{ae_title}@{address}"),
             Transport::Stow { url, .. } => url.clone(),
         };
         Self { name: config.name.clone(), kind: config.transport.kind(), address, attempts: config.attempts }

@@ -190,7 +190,7 @@ impl Worker {
 
     /// Does one job if one is due, and then returns zero; else how long until the next one is.
     async fn step(&mut self, shutdown: &Shutdown) -> Result<Duration, StoreError> {
-        let now = Timestamp::now();
+        let now = self.store.now();
         if let Some(job) = self.store.claim(now).await? {
             let outcome = self.attempt(&job, shutdown).await;
             self.record(&job, outcome, shutdown).await?;
@@ -207,7 +207,7 @@ impl Worker {
         outcome: Result<AttemptOutcome, WorkerError>,
         shutdown: &Shutdown,
     ) -> Result<(), StoreError> {
-        let now = Timestamp::now();
+        let now = self.store.now();
         match outcome {
             Ok(AttemptOutcome::Ended(summary, objects)) => {
                 // Whatever the reason, the lease must not be kept until it runs out.

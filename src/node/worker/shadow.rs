@@ -157,7 +157,7 @@ impl Shadow {
         }
         running.not_before = None;
         self.announce(model);
-        if !self.store.is_idle(Timestamp::now()).await? {
+        if !self.store.is_idle(self.store.now()).await? {
             return self.until_due().await;
         }
         let Some(case) = self.store.next_shadow_case(model).await? else { return Ok(LONGEST_SLEEP) };
@@ -212,7 +212,7 @@ impl Shadow {
             tracing::warn!(job = %case.job, package = %model.package, error, "the shadow model failed");
         }
         telemetry::count_shadow(if outcome.is_ok() { ShadowEnd::Seen } else { ShadowEnd::Failed });
-        self.store.record_shadow(case, model, &outcome, Timestamp::now()).await?;
+        self.store.record_shadow(case, model, &outcome, self.store.now()).await?;
         Ok(Duration::ZERO)
     }
 
@@ -255,7 +255,7 @@ impl Shadow {
         let mut changes = self.store.changes();
         loop {
             changes.mark_unchanged();
-            match self.store.is_idle(Timestamp::now()).await {
+            match self.store.is_idle(self.store.now()).await {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => return tracing::error!(%error, "the shadow model waits for the queue"),
@@ -271,7 +271,7 @@ impl Shadow {
     /// How long until the next job is due, at most the longest sleep.
     async fn until_due(&self) -> Result<Duration, StoreError> {
         let due = self.store.next_due().await?;
-        let rest = due.and_then(|due| Duration::try_from(due.duration_since(Timestamp::now())).ok());
+        let rest = due.and_then(|due| Duration::try_from(due.duration_since(self.store.now())).ok());
         Ok(rest.unwrap_or(LONGEST_SLEEP).clamp(Duration::from_millis(50), LONGEST_SLEEP))
     }
 }

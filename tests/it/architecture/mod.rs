@@ -36,7 +36,7 @@ const LAYERS: &[&[&str]] = &[
     &["engine::pipeline"],
     &["engine"],
     &["packages"],
-    &["learn", "node::telemetry", "node::memory", "node::shutdown"],
+    &["learn", "node::clock", "node::telemetry", "node::memory", "node::shutdown"],
     &["node::models"],
     &["node::queue"],
     &["node::store"],
@@ -172,6 +172,17 @@ fn engine_knows_no_clock() {
         .filter(|file| ["SystemTime::now", "Timestamp::now", "Zoned::now"].iter().any(|call| code(file).contains(call)))
         .collect();
     assert!(wrong.is_empty(), "the engine's results may not depend on the time of day: {wrong:?}");
+}
+
+#[test]
+fn what_waits_goes_by_the_clock_of_the_store() {
+    let waits = ["assembly", "deliver", "worker"].map(|folder| Path::new(ROOT).join("src/node").join(folder));
+    let wrong: Vec<_> = waits
+        .iter()
+        .flat_map(|folder| sources(folder))
+        .filter(|file| !file.ends_with("tests.rs") && code(file).contains("Timestamp::now"))
+        .collect();
+    assert!(wrong.is_empty(), "the time of day can be set; Store::now() goes on: {wrong:?}");
 }
 
 /// Code without comments and without its unit tests.

@@ -149,7 +149,10 @@ impl Session {
             (Operation::Find, Service::Find(root)) => return self.find(&asked, root, body).await,
             (Operation::Move, Service::Move(root)) => return self.move_to(&asked, root, body).await,
             (Operation::Get, Service::Get(root)) => return self.get(&asked, root, body).await,
-            (Operation::Action, Service::Commitment) => self.commit(&asked, body, reports).await,
+            (Operation::Action, Service::Commitment) if context.peer_may_use => {
+                self.commit(&asked, body, reports).await
+            }
+            (Operation::EventReport, Service::Commitment) => self.take_report(&asked, &body).await,
             _ => Reply::new(Status::UNRECOGNIZED_OPERATION, "the presentation context is not for this operation"),
         };
         self.reply(&asked, &reply).await

@@ -4,12 +4,13 @@
 use std::future::pending;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::super::commitment::{self, REQUEST_ACTION};
 use super::super::conversation::AssociationError;
 use super::super::message::Body;
 use super::super::negotiation::Context;
+use super::super::scu;
 use super::super::service::Service;
 use super::super::status::{Reply, Status};
 use super::provider::Provider;
@@ -35,7 +36,11 @@ pub(super) struct Reports {
 
 impl Reports {
     pub(super) fn of(session: &Session) -> Self {
-        let context = session.contexts.iter().find(|context| context.service == Service::Commitment).cloned();
+        let context = session
+            .contexts
+            .iter()
+            .find(|context| context.service == Service::Commitment && context.peer_may_use)
+            .cloned();
         Self { awaited: context.is_some(), context, requested: Vec::new() }
     }
 
@@ -60,7 +65,7 @@ impl Reports {
     pub(super) async fn end(self, provider: &Provider) {
         for id in &self.requested {
             let store = provider.archive.index();
-            if let Err(error) = store.end_report(id, CommitmentState::Requested, Timestamp::now(), None).await {
+            if let Err(error) = store.end_report(id, CommitmentState::Requested, store.now(), None).await {
                 tracing::error!(%error, "a report of a storage commitment waits");
             }
         }
@@ -68,6 +73,26 @@ impl Reports {
 }
 
 impl Session {
+    /// Takes the report of a destination on what it was asked to keep.
+    pub(super) async fn take_report(&self, asked: &Asked<'_>, body: &Body) -> Reply {
+        let report = match self.data_set(asked, body) {
+            Ok(data_set) => scu::read_report(&data_set),
+            Err(reply) => return reply,
+        };
+        let Some(report) = report else {
+            return Reply::new(Status::MISSING_ATTRIBUTE, "(0008,1195) Transaction UID is missing");
+        };
+        let store = self.provider.archive.index();
+        match store.commitment_reported(&report, store.now()).await {
+            Ok(true) => Reply::new(Status::SUCCESS, ""),
+            Ok(false) => Reply::new(Status::PROCESSING_FAILURE, "the node did not ask for this transaction"),
+            Err(error) => {
+                tracing::error!(%error, "a report of a commitment cannot be recorded");
+                Reply::new(Status::PROCESSING_FAILURE, "the index failed")
+            }
+        }
+    }
+
     /// Records a request durably. The answer promises a report, and nothing else.
     pub(super) async fn commit(&self, asked: &Asked<'_>, body: Body, reports: &mut Reports) -> Reply {
         if asked.command.details.type_id != Some(REQUEST_ACTION) {
@@ -79,8 +104,9 @@ impl Session {
             Err(reply) => return reply,
         };
         let id = CommitmentId { requester: self.calling_ae_title.clone(), transaction_uid };
-        let now = Timestamp::now();
-        match self.provider.archive.index().request_commitment(&id, &instances, now + OPEN, now).await {
+        let store = self.provider.archive.index();
+        let now = store.now();
+        match store.request_commitment(&id, &instances, now + OPEN, now).await {
             Ok(CommitmentRequest::Accepted) => {
                 tracing::info!(
                     requester = id.requester,

@@ -170,12 +170,9 @@ impl Session {
             return Ok(SendOutcome::Unsendable(format!("the peer takes no objects of class {class}")));
         };
         let (context_id, syntax) = (context.id, context.transfer_syntax.clone());
-        let (outgoing, limits) = (object.clone(), self.provider.limits);
-        let encoded = tokio::task::spawn_blocking(move || scu::encode(&outgoing, &syntax, &limits)).await;
-        let bytes = match encoded {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(error)) => return Ok(SendOutcome::Unsendable(error.to_string())),
-            Err(_) => return Ok(SendOutcome::Unsendable("reading it failed".to_owned())),
+        let bytes = match scu::encode_in_background(object, syntax, &self.provider.limits).await {
+            Ok(bytes) => bytes,
+            Err(error) => return Ok(SendOutcome::Unsendable(error.to_string())),
         };
         let request =
             |message_id| Command::store(message_id, object.sop_class_uid.clone(), object.sop_instance_uid.clone());

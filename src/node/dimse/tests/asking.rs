@@ -3,10 +3,10 @@
 use dicom_ul::pdu::RequestorRoles;
 
 use super::super::command::{Command, Details, Operation, Role, SubOperations};
-use super::super::conversation::{Conversation, Incoming};
+use super::super::conversation::Conversation;
 use super::super::encoding;
 use super::super::message::{Body, Message};
-use super::super::requesting::{self, Requested};
+use super::super::requesting::{Proposal, Requested};
 use super::*;
 use crate::dicom::elements::DataSet;
 
@@ -37,9 +37,10 @@ pub(super) struct Answer {
 impl Asking {
     pub(super) async fn associate(node: &Node, class: &str) -> Self {
         let roles = RequestorRoles { scu: true, scp: false };
-        let requested = requesting::associate(&node.peer("PE-NODE"), class, roles).await.expect("an association");
-        let Requested { conversation, context_id, transfer_syntax } = requested;
-        Self { conversation, context_id, transfer_syntax, class: class.to_owned() }
+        let proposals = [Proposal::service(class).with_roles(roles)];
+        let requested = Requested::associate(&node.peer("PE-NODE"), &proposals).await.expect("an association");
+        let (context_id, transfer_syntax) = requested.service(class).expect("the service");
+        Self { conversation: requested.conversation, context_id, transfer_syntax, class: class.to_owned() }
     }
 
     /// Sends a request, without waiting for the answer.
@@ -58,13 +59,7 @@ impl Asking {
 
     /// The next message.
     pub(super) async fn hear(&mut self) -> Message {
-        loop {
-            match self.conversation.next() {
-                Some(Incoming::Message(message)) => return message,
-                Some(Incoming::Release) => panic!("released"),
-                None => self.conversation.take_in().await.expect("a message"),
-            }
-        }
+        self.conversation.message().await.expect("a message")
     }
 
     pub(super) fn read(&self, body: &Body) -> Option<DataSet> {

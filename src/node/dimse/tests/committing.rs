@@ -82,3 +82,23 @@ async fn a_requester_that_leaves_before_the_report_gets_it_when_it_calls_again()
     assert!(silent.is_err() && !matches!(later.conversation.next(), Some(Incoming::Message(_))));
     later.conversation.release().await;
 }
+
+#[tokio::test]
+async fn a_destination_reports_without_a_grant_and_asks_for_nothing() {
+    use super::super::command::Command;
+    use super::super::encoding;
+    use super::super::requesting::{Proposal, Requested};
+    let node = Node::start(&[]).await;
+    let roles = dicom_ul::pdu::RequestorRoles { scu: true, scp: true };
+    let proposals = [Proposal::service(CLASS).with_roles(roles)];
+    let mut destination = Requested::associate(&node.peer("PE-NODE"), &proposals).await.expect("an association");
+    let (context_id, transfer_syntax) = destination.service(CLASS).expect("the service");
+    let data_set = encoding::encode(request("1.2.9", &[]), &transfer_syntax);
+    let mut ask = async |command: fn(u16) -> Command| {
+        destination.conversation.request(context_id, &data_set, command).await.expect("an answer")
+    };
+    let (status, comment) = ask(|message_id| Command::event_report(message_id, 1)).await;
+    assert_eq!((status, comment.as_str()), (Status::PROCESSING_FAILURE, "the node did not ask for this transaction"));
+    let action = |message_id| Command { operation: Operation::Action, ..Command::event_report(message_id, 1) };
+    assert_eq!(ask(action).await.0, Status::UNRECOGNIZED_OPERATION);
+}

@@ -8,7 +8,7 @@ use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry
 
 use super::super::negotiation::UNCOMPRESSED;
 use super::super::query::QueryLevel;
-use super::super::service::{SERVICES, STORAGE_CLASSES, Service};
+use super::super::service::{Root, SERVICES, STORAGE_CLASSES, Service};
 use super::*;
 use crate::dicom::transfer_syntax;
 
@@ -32,8 +32,12 @@ fn services() -> String {
         Service::Commitment => "Storage Commitment Push Model".to_owned(),
     };
     let role = |service: Service| match service {
-        Service::Verification | Service::Storage => ("yes", "yes"),
-        Service::Find(_) | Service::Move(_) | Service::Get(_) | Service::Commitment => ("no", "yes"),
+        Service::Verification
+        | Service::Storage
+        | Service::Commitment
+        | Service::Find(Root::Study)
+        | Service::Move(Root::Study) => ("yes", "yes"),
+        Service::Find(Root::Patient) | Service::Move(Root::Patient) | Service::Get(_) => ("no", "yes"),
     };
     let granted = |service: Service| {
         service.permission().map_or_else(|| "every peer".to_owned(), |permission| format!("peers with `{permission}`"))

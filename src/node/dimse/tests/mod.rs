@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 
 use super::Status;
 use super::scp::{self, Services};
-use super::scu::{self, Outgoing, Peer, SendOutcome};
+use super::scu::{self, Outgoing, Peer, SendOutcome, Source};
 use crate::config::Config;
 use crate::dicom::bounded::Limits;
 use crate::dicom::transfer_syntax::EXPLICIT_VR_BIG_ENDIAN;
@@ -152,7 +152,13 @@ fn write(data_set: InMemDicomObject, transfer_syntax: &str, path: &Path) -> Outg
     let (sop_class_uid, sop_instance_uid) = (uid(tags::SOP_CLASS_UID), uid(tags::SOP_INSTANCE_UID));
     let meta = FileMetaTableBuilder::new().transfer_syntax(transfer_syntax);
     data_set.with_meta(meta).expect("meta").write_to_file(path).expect("write");
-    Outgoing { path: path.to_owned(), sop_class_uid, sop_instance_uid, transfer_syntax_uid: transfer_syntax.to_owned() }
+    let source = Source::File(path.to_owned());
+    Outgoing { source, sop_class_uid, sop_instance_uid, transfer_syntax_uid: transfer_syntax.to_owned() }
+}
+
+fn file_of(object: &Outgoing) -> &Path {
+    let Source::File(path) = &object.source else { panic!("an object in memory") };
+    path
 }
 
 #[tokio::test]
@@ -175,7 +181,7 @@ async fn objects_are_durable_when_acknowledged_and_assembly_hears_of_them() {
     ];
     for (number, syntax) in (1..).zip(syntaxes) {
         let object = write(slice(number), syntax, &node.file(&number.to_string()));
-        assert_eq!(Outgoing::identify(&object.path, &node.limits).expect("identified"), object);
+        assert_eq!(Outgoing::identify(file_of(&object), &node.limits).expect("identified"), object);
         objects.push(object);
     }
     assert_eq!(node.send(&objects).await, vec![SendOutcome::Stored(Status::SUCCESS); 4]);
@@ -210,13 +216,13 @@ async fn a_bad_object_costs_its_own_status_and_the_association_goes_on() {
     let good = write(slice(1), uids::EXPLICIT_VR_LITTLE_ENDIAN, &node.file("good"));
     // Cut, garbled, of another class than announced, without a study, and larger than allowed.
     let whole = write(slice(2), uids::EXPLICIT_VR_LITTLE_ENDIAN, &node.file("cut"));
-    let bytes = std::fs::read(&whole.path).expect("read");
-    std::fs::write(&whole.path, &bytes[..bytes.len() - 100]).expect("write");
+    let bytes = std::fs::read(file_of(&whole)).expect("read");
+    std::fs::write(file_of(&whole), &bytes[..bytes.len() - 100]).expect("write");
     let garbled = write(slice(3), uids::EXPLICIT_VR_LITTLE_ENDIAN, &node.file("garbled"));
-    let mut bytes = std::fs::read(&garbled.path).expect("read");
+    let mut bytes = std::fs::read(file_of(&garbled)).expect("read");
     let data_set = bytes.len() - crate::dicom::bounded::split(&bytes).expect("split").data_set.len();
     bytes[data_set..data_set + 300].fill(0xA5);
-    std::fs::write(&garbled.path, bytes).expect("write");
+    std::fs::write(file_of(&garbled), bytes).expect("write");
     let mut other_class = write(slice(4), uids::EXPLICIT_VR_LITTLE_ENDIAN, &node.file("class"));
     other_class.sop_class_uid = Uid::parse(uids::MR_IMAGE_STORAGE).expect("uid");
     let mut no_study = slice(5);

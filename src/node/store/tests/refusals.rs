@@ -38,7 +38,7 @@ async fn a_delivery_cannot_skip_a_state() {
     analysed(&store).await;
     let due = store.claim_due("a", 1, at(1)).await.expect("claim");
     store.release_delivery(&due[0], at(2)).await.expect("release");
-    let error = store.delivered(&due[0], at(3)).await.expect_err("nobody is sending it");
+    let error = store.delivered(&due[0], &Confirmation::default(), at(3)).await.expect_err("nobody is sending it");
     assert!(matches!(error, StoreError::Delivery { .. }) && error.is_refusal(), "{error}");
     assert_eq!(store.counts().await.expect("counts").deliveries["a"][&DeliveryState::Queued], 2);
 }
@@ -96,7 +96,7 @@ async fn an_unknown_state_of_a_delivery_is_an_error() {
     let errors = [
         store.deliveries(&job.id).await.expect_err("deliveries"),
         store.counts().await.expect_err("counts"),
-        store.delivered(&due[0], at(2)).await.expect_err("delivered"),
+        store.delivered(&due[0], &Confirmation::default(), at(2)).await.expect_err("delivered"),
     ];
     for error in errors {
         assert!(matches!(error, StoreError::Row { column: "state", .. }), "{error}");

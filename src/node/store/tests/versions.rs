@@ -90,7 +90,7 @@ fn decision(series: &SeriesView) -> Option<Decision> {
 async fn a_newer_analysed_version_replaces_the_results_of_the_earlier_one() {
     let node = Node::analysed(Decision::Present).await;
     let delivered = node.store.claim_due("b", 1, at(1002)).await.expect("claim");
-    node.store.delivered(&delivered[0], at(1003)).await.expect("delivered");
+    node.store.delivered(&delivered[0], &Confirmation::default(), at(1003)).await.expect("delivered");
     node.has(1..=4).await;
     let changed = node.finds(&node.claim().await, 2, Decision::Absent).await;
     assert_eq!(changed, Some(ChangedDecision { earlier: Decision::Present, newer: Decision::Absent }));
@@ -164,7 +164,7 @@ async fn a_version_that_waits_runs_or_has_failed_replaces_nothing() {
 async fn what_was_left_out_changes_notes_and_no_result() {
     let node = Node::analysed(Decision::Present).await;
     let delivered = node.store.claim_due("a", 1, at(1002)).await.expect("claim");
-    node.store.delivered(&delivered[0], at(1003)).await.expect("delivered");
+    node.store.delivered(&delivered[0], &Confirmation::default(), at(1003)).await.expect("delivered");
     let before = node.view().await;
     node.has(1..=4).await;
     assert_eq!(node.finds(&node.claim().await, 1, Decision::Present).await, None);

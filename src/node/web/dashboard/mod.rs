@@ -9,13 +9,14 @@ use std::net::SocketAddr;
 
 use axum::Extension;
 use axum::extract::{ConnectInfo, State};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse};
 use dicom_dictionary_std::tags;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use self::card::{Card, Urgency};
 use super::health::Readiness;
+use super::locality::is_local;
 use super::services::Web;
 use crate::dicom::elements;
 use crate::node::archive::{Level, Query};
@@ -32,11 +33,12 @@ const BANNER: &str = "Research use only. Not for diagnosis.";
 pub(super) async fn page(
     State(web): State<Web>,
     ConnectInfo(caller): ConnectInfo<SocketAddr>,
+    request: HeaderMap,
     Extension(external): Extension<External>,
 ) -> HttpResult {
     let readiness = web.readiness().await;
     let studies = web.0.store.studies(STUDIES).await?;
-    let conflicts = web.conflicts(caller, CONFLICTS).await?;
+    let conflicts = web.conflicts(is_local(caller, &request), CONFLICTS).await?;
     let dates = web.dates(&studies).await?;
     let mut cards: Vec<Card<'_>> = studies
         .iter()

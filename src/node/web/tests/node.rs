@@ -203,6 +203,20 @@ async fn what_has_failed_is_tried_again_by_hand_and_not_by_a_page_of_another_ori
     let foreign = post("/api/v1/deliveries/retry").header("sec-fetch-site", "cross-site").send().await.expect("answer");
     assert_eq!(foreign.status(), 403);
     assert_eq!(post("/api/v1/jobs/none/retry").send().await.expect("answer").status(), 404);
+    for (path, form, status) in [
+        ("retry", "destination=nowhere", 404),
+        ("drop", "destination=nowhere", 404),
+        ("drop", "destination=pacs", 200),
+        ("redirect", "from=pacs&to=pacs", 400),
+        ("redirect", "from=pacs&to=nowhere", 404),
+    ] {
+        let answer = post(&format!("/api/v1/deliveries/{path}")).body(form).send().await.expect("answer");
+        assert_eq!(answer.status(), status, "{path} {form}");
+    }
+    let proxied = post("/api/v1/deliveries/drop").header("x-forwarded-for", "10.0.0.7").body("destination=pacs");
+    assert_eq!(proxied.send().await.expect("answer").status(), 403);
+    assert_eq!(json(node.get("/api/v1/deliveries?state=failed")).await, serde_json::json!([]));
+    assert_eq!(node.get("/api/v1/deliveries?state=lost").send().await.expect("answer").status(), 400);
 }
 
 #[tokio::test]
