@@ -31,6 +31,7 @@ mod refusals;
 mod results;
 mod rows;
 mod series;
+mod series_views;
 mod shadow;
 mod studies;
 mod views;
