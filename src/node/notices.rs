@@ -40,7 +40,7 @@ enum NoticeError {
     #[error(transparent)]
     Uid(#[from] UidError),
     #[error("encoding it: {0}")]
-    Encode(#[from] dicom_object::WriteError),
+    Encode(Box<dicom_object::WriteError>),
     #[error("a fault of the program: {0}")]
     Fault(#[from] tokio::task::JoinError),
 }
@@ -144,7 +144,9 @@ impl Notices {
     async fn keep(&self, object: &ResultObject) -> Result<Unfiled, NoticeError> {
         let mut header: DataSet = (*object.object).clone();
         let mut data_set = Vec::new();
-        header.write_dataset_with_ts(&mut data_set, &EXPLICIT_VR_LITTLE_ENDIAN.erased())?;
+        header
+            .write_dataset_with_ts(&mut data_set, &EXPLICIT_VR_LITTLE_ENDIAN.erased())
+            .map_err(|error| NoticeError::Encode(Box::new(error)))?;
         header.remove_element(tags::PIXEL_DATA);
         let received = ReceivedInstance {
             transfer_syntax_uid: Uid::parse(uids::EXPLICIT_VR_LITTLE_ENDIAN)?,
