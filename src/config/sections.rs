@@ -216,6 +216,7 @@ pub struct AnalysisConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "configs/default.toml documents every key")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct ReportConfig {
     pub segment_groups: bool,
     pub single_frame_secondary_capture: bool,

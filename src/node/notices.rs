@@ -41,7 +41,7 @@ enum NoticeError {
     #[error(transparent)]
     Uid(#[from] UidError),
     #[error("encoding it: {0}")]
-    Encode(#[from] dicom_object::WriteError),
+    Encode(Box<dicom_object::WriteError>),
     #[error("reading it again: {0}")]
     Encoded(ReadError),
     #[error("a fault of the program: {0}")]
@@ -146,7 +146,10 @@ impl Notices {
     /// Makes the bytes of an object durable.
     async fn keep(&self, object: &ResultObject) -> Result<Unfiled, NoticeError> {
         let mut data_set = Vec::new();
-        object.object.write_dataset_with_ts(&mut data_set, &EXPLICIT_VR_LITTLE_ENDIAN.erased())?;
+        object
+            .object
+            .write_dataset_with_ts(&mut data_set, &EXPLICIT_VR_LITTLE_ENDIAN.erased())
+            .map_err(|error| NoticeError::Encode(Box::new(error)))?;
         let syntax = uids::EXPLICIT_VR_LITTLE_ENDIAN;
         let (header, pixels) = content::read(&data_set, syntax, &self.limits).map_err(NoticeError::Encoded)?;
         let received = ReceivedInstance {

@@ -9,7 +9,7 @@ use super::database::Change;
 use super::error::{Fault, StoreError, during};
 use super::handle::Store;
 use super::rows::Columns;
-use super::studies::delivery_view;
+use super::series_views::delivery_view;
 use super::views::DeliveryView;
 use crate::dicom::{SeriesId, Uid};
 use crate::engine::pipeline::ResultKind;

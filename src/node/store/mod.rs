@@ -38,6 +38,7 @@ mod requested_commitments;
 mod results;
 mod rows;
 mod series;
+mod series_views;
 mod shadow;
 mod studies;
 mod time;
