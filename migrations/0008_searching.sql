@@ -13,5 +13,6 @@ CREATE INDEX studies_by_accession ON studies (accession_number_folded);
 CREATE INDEX studies_by_description ON studies (description_folded);
 CREATE INDEX series_by_arrival ON series (study_received_at, study_instance_uid);
 CREATE INDEX series_by_modality ON series (modality, study_received_at, study_instance_uid);
-CREATE INDEX instances_by_class ON instances (sop_class_uid, study_instance_uid, series_instance_uid);
+CREATE INDEX instances_by_class ON instances (sop_class_uid, study_instance_uid, series_instance_uid, visibility);
+CREATE INDEX instances_by_visibility ON instances (study_instance_uid, series_instance_uid, visibility);
 CREATE INDEX jobs_by_creation ON jobs (created_at, id);

@@ -105,18 +105,23 @@ async fn another_image_under_a_known_identifier_is_a_failure_that_is_shown_and_c
 #[tokio::test]
 async fn a_changed_patient_is_held_until_a_person_accepts_the_study() {
     let (_folder, archive) = with_slices(2).await;
+    let description = (tags::STUDY_DESCRIPTION, VR::LO, "CT chest");
+    let corrected = [CORRECTED, &[description]].concat();
     for number in 1..=2 {
-        assert_eq!(conflict_of(&archive, slice(STUDY, SERIES, number, CORRECTED)).await, Conflict::Held);
+        assert_eq!(conflict_of(&archive, slice(STUDY, SERIES, number, &corrected)).await, Conflict::Held);
     }
     assert_eq!(patients(&archive).await, ["P-1"], "nothing has changed");
     let [conflict] = &conflicts(&archive).await[..] else { panic!("one study") };
     assert_eq!((conflict.held, conflict.refused, conflict.outstanding), (2, 0, 0));
     let differing = conflict.differing.iter().map(|one| (&*one.attribute, &*one.stored, &*one.received));
-    let expected = [("PatientName", "Doe^Jane", "Roe^Jane"), ("PatientID", "P-1", "P-2")];
+    let expected =
+        [("StudyDescription", "", "CT chest"), ("PatientName", "Doe^Jane", "Roe^Jane"), ("PatientID", "P-1", "P-2")];
     assert_eq!(differing.collect::<Vec<_>>(), expected);
 
     assert_eq!(archive.accept_held(&uid(STUDY), "a person").await.expect("accept"), 2);
     assert_eq!(patients(&archive).await, ["P-2"], "the right patient alone");
+    let query = Query { matching: vec![(description.0, "CT chest".to_owned())], ..Query::default() };
+    assert_eq!(archive.find(Level::Study, &query).await.expect("find").len(), 1, "found by its new description");
     assert!(conflicts(&archive).await.is_empty());
     let unassembled = archive.index().unassembled().await.expect("unassembled");
     assert_eq!(unassembled.len(), 1, "it is analysed again");

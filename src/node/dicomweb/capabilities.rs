@@ -63,7 +63,11 @@ const fn metadata(transaction: &'static str) -> Transaction {
 }
 
 const fn rendered(transaction: &'static str) -> Transaction {
-    get(transaction, &["image/png", "image/jpeg"], &["window", "viewport", "quality", "accept"])
+    get(transaction, &["image/jpeg", "image/png"], &["window", "viewport", "quality", "accept"])
+}
+
+const fn bulk_data(transaction: &'static str) -> Transaction {
+    get(transaction, &["application/octet-stream"], &["accept"])
 }
 
 const STORE: Transaction = Transaction {
@@ -73,23 +77,34 @@ const STORE: Transaction = Transaction {
     parameters: &[],
 };
 
+/// Media types of frames.
+const FRAMES: &[&str] = &["application/octet-stream", "image/jpeg", "image/jls", "image/jp2", "image/jphc"];
+/// Media types of WADO-URI.
+const URI: &[&str] = &["image/jpeg", "image/png", "application/dicom"];
+
 /// Everything that the service offers.
 pub(super) const RESOURCES: &[Resource] = &[
     Resource { path: "studies", methods: &[search("Search for Studies"), STORE] },
     Resource { path: "series", methods: &[search("Search for Series")] },
     Resource { path: "instances", methods: &[search("Search for Instances")] },
-    Resource { path: "studies/{study}", methods: &[objects("Retrieve Study"), STORE] },
-    Resource { path: "studies/{study}/metadata", methods: &[metadata("Retrieve Study Metadata")] },
-    Resource { path: "studies/{study}/thumbnail", methods: &[rendered("Retrieve Study Thumbnail")] },
     Resource { path: "studies/{study}/series", methods: &[search("Search for Series of a Study")] },
     Resource { path: "studies/{study}/instances", methods: &[search("Search for Instances of a Study")] },
-    Resource { path: "studies/{study}/series/{series}", methods: &[objects("Retrieve Series")] },
-    Resource { path: "studies/{study}/series/{series}/metadata", methods: &[metadata("Retrieve Series Metadata")] },
-    Resource { path: "studies/{study}/series/{series}/thumbnail", methods: &[rendered("Retrieve Series Thumbnail")] },
     Resource {
         path: "studies/{study}/series/{series}/instances",
         methods: &[search("Search for Instances of a Series")],
     },
+    Resource { path: "studies/{study}", methods: &[objects("Retrieve Study"), STORE] },
+    Resource { path: "studies/{study}/metadata", methods: &[metadata("Retrieve Study Metadata")] },
+    Resource { path: "studies/{study}/rendered", methods: &[rendered("Retrieve Rendered Study")] },
+    Resource { path: "studies/{study}/thumbnail", methods: &[rendered("Retrieve Study Thumbnail")] },
+    Resource { path: "studies/{study}/bulkdata", methods: &[bulk_data("Retrieve Study Bulk Data")] },
+    Resource { path: "studies/{study}/pixeldata", methods: &[bulk_data("Retrieve Study Pixel Data")] },
+    Resource { path: "studies/{study}/series/{series}", methods: &[objects("Retrieve Series")] },
+    Resource { path: "studies/{study}/series/{series}/metadata", methods: &[metadata("Retrieve Series Metadata")] },
+    Resource { path: "studies/{study}/series/{series}/rendered", methods: &[rendered("Retrieve Rendered Series")] },
+    Resource { path: "studies/{study}/series/{series}/thumbnail", methods: &[rendered("Retrieve Series Thumbnail")] },
+    Resource { path: "studies/{study}/series/{series}/bulkdata", methods: &[bulk_data("Retrieve Series Bulk Data")] },
+    Resource { path: "studies/{study}/series/{series}/pixeldata", methods: &[bulk_data("Retrieve Series Pixel Data")] },
     Resource { path: "studies/{study}/series/{series}/instances/{instance}", methods: &[objects("Retrieve Instance")] },
     Resource {
         path: "studies/{study}/series/{series}/instances/{instance}/metadata",
@@ -104,16 +119,20 @@ pub(super) const RESOURCES: &[Resource] = &[
         methods: &[rendered("Retrieve Instance Thumbnail")],
     },
     Resource {
+        path: "studies/{study}/series/{series}/instances/{instance}/bulkdata",
+        methods: &[bulk_data("Retrieve Instance Bulk Data")],
+    },
+    Resource {
+        path: "studies/{study}/series/{series}/instances/{instance}/pixeldata",
+        methods: &[bulk_data("Retrieve Instance Pixel Data")],
+    },
+    Resource {
         path: "studies/{study}/series/{series}/instances/{instance}/bulkdata/{path}",
-        methods: &[get("Retrieve Bulk Data", &["application/octet-stream"], &["accept"])],
+        methods: &[bulk_data("Retrieve Bulk Data")],
     },
     Resource {
         path: "studies/{study}/series/{series}/instances/{instance}/frames/{list}",
-        methods: &[get(
-            "Retrieve Frames",
-            &["application/octet-stream", "image/jpeg", "image/jls", "image/jp2"],
-            &["accept"],
-        )],
+        methods: &[get("Retrieve Frames", FRAMES, &["accept"])],
     },
     Resource {
         path: "studies/{study}/series/{series}/instances/{instance}/frames/{list}/rendered",
@@ -122,6 +141,10 @@ pub(super) const RESOURCES: &[Resource] = &[
     Resource {
         path: "studies/{study}/series/{series}/instances/{instance}/frames/{list}/thumbnail",
         methods: &[rendered("Retrieve Frame Thumbnail")],
+    },
+    Resource {
+        path: "wado",
+        methods: &[get("WADO-URI", URI, &["requestType", "studyUID", "seriesUID", "objectUID", "contentType"])],
     },
 ];
 

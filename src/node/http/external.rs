@@ -5,7 +5,7 @@
 //! ([RFC 7239](https://www.rfc-editor.org/rfc/rfc7239)) and the customary `X-Forwarded-Proto`, `-Host`, `-Port` and
 //! `-Prefix` are read; of several proxies the first counts, which is the one that the client called.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -84,6 +84,49 @@ impl Addressing {
     }
 }
 
+impl Addressing {
+    /// Who sent the request: the client of a trusted proxy, where one passes it on. A client that such a proxy does not
+    /// name has no address, and must not be taken for a program on the proxy's machine.
+    fn caller(&self, headers: &HeaderMap, peer: SocketAddr) -> SocketAddr {
+        const PASSED_ON: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "via"];
+        if !self.trusts(Some(peer)) || !PASSED_ON.iter().any(|name| headers.contains_key(*name)) {
+            return peer;
+        }
+        let named = clients(headers);
+        // Each proxy adds who called it: from the last one back, the first address that is no proxy of ours is true.
+        let client = named.iter().rev().find(|client| !self.trusts(Some(**client))).or(named.first());
+        // Nobody is on this machine because a header says so.
+        client.copied().filter(|client| !client.ip().to_canonical().is_loopback()).unwrap_or(UNKNOWN)
+    }
+}
+
+/// The address of a client that is not known.
+const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// The clients that proxies name, the first one first.
+fn clients(headers: &HeaderMap) -> Vec<SocketAddr> {
+    let all = |name: HeaderName| {
+        let lists = headers.get_all(name).into_iter().filter_map(|list| list.to_str().ok());
+        lists.flat_map(|list| list.split(',')).collect::<Vec<_>>()
+    };
+    let named = |element: &str| {
+        let mut pairs = element.split(';').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for")).map(|(_, value)| address(value))
+    };
+    let standard: Vec<SocketAddr> = all(header::FORWARDED).into_iter().filter_map(named).collect();
+    if !standard.is_empty() {
+        return standard;
+    }
+    all(HeaderName::from_static("x-forwarded-for")).into_iter().map(address).collect()
+}
+
+/// An address with or without port and quotes; names and obfuscated identifiers are unknown.
+fn address(text: &str) -> SocketAddr {
+    let text = text.trim().trim_matches('"');
+    let alone = text.trim_start_matches('[').trim_end_matches(']').parse().map(|address: IpAddr| (address, 0).into());
+    text.parse().or(alone).unwrap_or(UNKNOWN)
+}
+
 /// What a proxy says of the request that it passes on.
 #[derive(Debug, Default)]
 struct Forwarded<'a> {
@@ -144,8 +187,8 @@ fn with_port(host: &str, port: Option<u16>, scheme: &str) -> String {
     }
 }
 
-/// Gives a request the address that the client called, and the path that the routes know: without the prefix of a proxy,
-/// doubled slashes, and a slash at the end. Redirects to a path of the node get the prefix.
+/// Gives a request the address that the client called, the client's own address, and the path that the routes know:
+/// without the prefix of a proxy, doubled slashes, and a slash at the end. Redirects to a path of the node get the prefix.
 pub(super) async fn located(State(addressing): State<Addressing>, mut request: Request<Body>, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
     let local = request.extensions().get::<LocalAddress>().map(|LocalAddress(local)| *local);
@@ -159,6 +202,10 @@ pub(super) async fn located(State(addressing): State<Addressing>, mut request: R
         && let Some(Ok(host)) = host.map(HeaderValue::try_from)
     {
         request.headers_mut().insert(header::HOST, host);
+    }
+    if let Some(peer) = peer {
+        let caller = addressing.caller(request.headers(), peer);
+        request.extensions_mut().insert(ConnectInfo(caller));
     }
     request.extensions_mut().insert(external.clone());
     let mut response = next.run(request).await;
@@ -197,18 +244,44 @@ mod tests {
     const PROXY: &str = "10.0.0.1:50000";
     const CLIENT: &str = "192.168.1.7:50000";
 
-    /// The URL of `/dicomweb` for a request with these headers.
-    fn url(public_url: &str, peer: &str, headers: &[(&'static str, &'static str)]) -> String {
+    fn addressing(public_url: &str) -> Addressing {
         let settings = Settings {
             public_url: public_url.to_owned().try_into().expect("URL"),
             trusted_proxies: vec!["10.0.0.0/8".parse().expect("network")],
         };
-        let headers =
-            headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        let address = |text: &str| Some(text.parse().expect("address"));
         Addressing(Arc::new(settings))
-            .of(&headers.collect(), address(peer), address("172.16.0.2:8080"))
-            .url("/dicomweb")
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let header = |(name, value): &(_, _)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+        pairs.iter().map(header).collect()
+    }
+
+    /// The URL of `/dicomweb` for a request with these headers.
+    fn url(public_url: &str, peer: &str, pairs: &[(&'static str, &'static str)]) -> String {
+        let address = |text: &str| Some(text.parse().expect("address"));
+        addressing(public_url).of(&headers(pairs), address(peer), address("172.16.0.2:8080")).url("/dicomweb")
+    }
+
+    #[test]
+    fn who_calls_through_a_trusted_proxy_is_its_client() {
+        for (peer, pairs, expected) in [
+            (PROXY, vec![], PROXY),
+            (PROXY, vec![("x-forwarded-for", "192.168.1.7")], "192.168.1.7:0"),
+            // A client may say what it likes; what a trusted proxy adds comes after it.
+            (PROXY, vec![("x-forwarded-for", "127.0.0.1, 192.168.1.7, 10.0.0.9")], "192.168.1.7:0"),
+            (PROXY, vec![("x-forwarded-for", "10.0.0.3, 10.0.0.9")], "10.0.0.3:0"),
+            (PROXY, vec![("forwarded", "for=\"[2001:db8::1]:4711\";proto=https")], "[2001:db8::1]:4711"),
+            (PROXY, vec![("forwarded", "for=\"[2001:db8::1]\"")], "[2001:db8::1]:0"),
+            (PROXY, vec![("forwarded", "for=_hidden")], "0.0.0.0:0"),
+            (PROXY, vec![("x-forwarded-proto", "https")], "0.0.0.0:0"),
+            (PROXY, vec![("x-forwarded-for", "127.0.0.1")], "0.0.0.0:0"),
+            (PROXY, vec![("x-forwarded-for", "::ffff:127.0.0.1")], "0.0.0.0:0"),
+            (CLIENT, vec![("x-forwarded-for", "127.0.0.1")], CLIENT),
+        ] {
+            let caller = addressing("").caller(&headers(&pairs), peer.parse().expect("address"));
+            assert_eq!(caller.to_string(), expected, "{pairs:?}");
+        }
     }
 
     #[test]

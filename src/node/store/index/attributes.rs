@@ -155,6 +155,19 @@ pub(super) fn is_returned(level: Level, tag: Tag) -> bool {
         || (level >= Level::Instance && INSTANCE_RETURN.contains(&tag))
 }
 
+/// Attributes that no object carries: SQL matches their keys, or they are not matched.
+pub(super) fn is_computed(tag: Tag) -> bool {
+    [
+        tags::MODALITIES_IN_STUDY,
+        tags::SOP_CLASSES_IN_STUDY,
+        tags::INSTANCE_AVAILABILITY,
+        tags::NUMBER_OF_STUDY_RELATED_SERIES,
+        tags::NUMBER_OF_STUDY_RELATED_INSTANCES,
+        tags::NUMBER_OF_SERIES_RELATED_INSTANCES,
+    ]
+    .contains(&tag)
+}
+
 /// The attributes of an object that the index keeps, by level, as DICOM JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct IndexedAttributes {

@@ -4,11 +4,10 @@ use dicom_core::VR;
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_object::{StandardDataDictionary, Tag};
 
-use super::attributes::{is_kept, level_of};
+use super::attributes::{is_computed, is_kept, level_of};
 use super::matching::{self, Ranged};
 use super::narrowing::is_narrowed;
 use super::query::{ItemKeys, Level, Query};
-use super::search::is_computed;
 use crate::dicom::Uid;
 
 /// A key whose value its attribute cannot have. The value may name a patient and is not repeated.

@@ -10,20 +10,15 @@ use super::query::{Level, Query};
 
 type Statement = QueryBuilder<Sqlite>;
 
-/// A statement whose rows hold every match of the query, and as few others as SQL can manage. Its order is that of an
-/// index, so that a search with a limit reads no more rows than it answers. What is not current is left out, but for
-/// instances whose visibility is `also_listed`.
+/// A statement whose rows hold every match of the query, and as few others as SQL can manage. What is not current is
+/// left out, but for instances whose visibility is `also_listed`. Its order is that of an index, so that a search with a
+/// limit reads no more rows than it answers.
 pub(super) fn narrowed(level: Level, query: &Query, also_listed: Option<&'static str>) -> Statement {
     let mut statement = QueryBuilder::new(match level {
-        Level::Study => {
-            "SELECT s.attributes FROM studies s WHERE EXISTS (SELECT 1 FROM instances i \
-             WHERE i.study_instance_uid = s.study_instance_uid AND "
-        }
+        Level::Study => "SELECT s.attributes FROM studies s WHERE 1 = 1",
         Level::Series => {
             "SELECT s.attributes, e.attributes FROM series e \
-             JOIN studies s ON s.study_instance_uid = e.study_instance_uid \
-             WHERE EXISTS (SELECT 1 FROM instances i WHERE i.study_instance_uid = e.study_instance_uid \
-             AND i.series_instance_uid = e.series_instance_uid AND "
+             JOIN studies s ON s.study_instance_uid = e.study_instance_uid WHERE 1 = 1"
         }
         // The series come first, in their order: SQLite would begin with all instances and sort them. One instance by
         // its identifier is found at once.
@@ -31,21 +26,21 @@ pub(super) fn narrowed(level: Level, query: &Query, also_listed: Option<&'static
             "SELECT s.attributes, e.attributes, i.attributes FROM instances i \
              JOIN series e ON e.study_instance_uid = i.study_instance_uid \
              AND e.series_instance_uid = i.series_instance_uid \
-             JOIN studies s ON s.study_instance_uid = i.study_instance_uid WHERE ("
+             JOIN studies s ON s.study_instance_uid = i.study_instance_uid WHERE 1 = 1"
         }
         Level::Instance => {
             "SELECT s.attributes, e.attributes, i.attributes FROM series e CROSS JOIN instances i \
              JOIN studies s ON s.study_instance_uid = e.study_instance_uid \
-             WHERE i.study_instance_uid = e.study_instance_uid AND i.series_instance_uid = e.series_instance_uid AND ("
+             WHERE i.study_instance_uid = e.study_instance_uid AND i.series_instance_uid = e.series_instance_uid"
         }
     });
-    statement.push("(i.visibility = 'current' OR i.visibility = ").push_bind(also_listed).push("))");
     for (tag, pattern) in query.matching.iter().filter(|(_, pattern)| !matching::is_universal(pattern)) {
         if let Some(narrowing) = Narrowing::of(*tag, level) {
             statement.push(" AND ");
             narrowing.push(&mut statement, pattern);
         }
     }
+    push_visibility(&mut statement, level, also_listed);
     statement.push(match level {
         Level::Study => " ORDER BY s.received_at DESC, s.study_instance_uid",
         Level::Series => {
@@ -58,6 +53,23 @@ pub(super) fn narrowed(level: Level, query: &Query, also_listed: Option<&'static
         }
     });
     statement
+}
+
+/// Leaves out what is not listed. It comes after the keys: SQLite compares in the order of the text, and most rows end
+/// at a key.
+fn push_visibility(statement: &mut Statement, level: Level, also_listed: Option<&'static str>) {
+    statement.push(match level {
+        Level::Study => {
+            " AND EXISTS (SELECT 1 FROM instances i WHERE i.study_instance_uid = s.study_instance_uid AND ("
+        }
+        Level::Series => {
+            " AND EXISTS (SELECT 1 FROM instances i WHERE i.study_instance_uid = e.study_instance_uid \
+             AND i.series_instance_uid = e.series_instance_uid AND ("
+        }
+        Level::Instance => " AND (",
+    });
+    statement.push("i.visibility = 'current' OR i.visibility = ").push_bind(also_listed);
+    statement.push(if level == Level::Instance { ")" } else { "))" });
 }
 
 fn has(query: &Query, wanted: Tag) -> bool {
@@ -99,10 +111,10 @@ const fn column(column: &'static str) -> Place {
 /// counts: a study is found by the identifier of a superseded result.
 const fn in_series(column: &'static str) -> Place {
     let before = "EXISTS (SELECT 1 FROM series x WHERE x.study_instance_uid = s.study_instance_uid \
-                  AND x.study_received_at = s.received_at AND EXISTS (SELECT 1 FROM instances v \
-                  WHERE v.study_instance_uid = x.study_instance_uid AND v.series_instance_uid = x.series_instance_uid \
-                  AND v.visibility IN ('current', 'superseded')) AND ";
-    Place { before, column, after: ")" }
+                  AND x.study_received_at = s.received_at AND ";
+    let after = " AND EXISTS (SELECT 1 FROM instances v WHERE v.study_instance_uid = x.study_instance_uid \
+                 AND v.series_instance_uid = x.series_instance_uid AND v.visibility IN ('current', 'superseded')))";
+    Place { before, column, after }
 }
 
 const fn in_instance_of_study(column: &'static str) -> Place {

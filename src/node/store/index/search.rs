@@ -132,19 +132,6 @@ fn matches(level: Level, query: &Query, data_set: &DataSet) -> bool {
         && sequences.into_iter().all(|keys| matching::matches_item(data_set, keys))
 }
 
-/// Attributes that no object carries: SQL matches their keys, or they are not matched.
-pub(super) fn is_computed(tag: Tag) -> bool {
-    [
-        tags::MODALITIES_IN_STUDY,
-        tags::SOP_CLASSES_IN_STUDY,
-        tags::INSTANCE_AVAILABILITY,
-        tags::NUMBER_OF_STUDY_RELATED_SERIES,
-        tags::NUMBER_OF_STUDY_RELATED_INSTANCES,
-        tags::NUMBER_OF_SERIES_RELATED_INSTANCES,
-    ]
-    .contains(&tag)
-}
-
 /// One row's attributes, of its level and of those above.
 fn data_set(level: Level, row: &SqliteRow) -> Result<DataSet, Fault> {
     let mut data_set = attributes::read(row.try_get(0)?);
