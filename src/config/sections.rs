@@ -75,6 +75,7 @@ pub enum UserIdentityConfig {
 }
 
 /// One entry of `dicom.peers`. What it may do beyond sending objects is granted by name.
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own, granted by name")]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerConfig {

@@ -209,7 +209,7 @@ def test_a_corrected_study_leaves_nothing_under_the_old_name(node, exams, pacs):
     assert (record["kind"], len(record["objects"])) == ("correction", len(whole))
 
 
-def test_a_rejection_note_hides_what_it_names_and_can_be_taken_back(node, exams):
+def test_a_rejection_note_hides_what_it_names_and_can_be_revoked(node, exams):
     study = exams[1].name
     objects = slices(exams[1])
     assert push(node, exams[1]).returncode == 0

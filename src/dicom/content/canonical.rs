@@ -23,14 +23,14 @@ pub(super) fn canonical(element: &InMemElement) -> Cow<'_, [u8]> {
         PrimitiveValue::Tags(tags) => {
             Cow::Owned(tags.iter().flat_map(|tag| [tag.0.to_le_bytes(), tag.1.to_le_bytes()].concat()).collect())
         }
-        PrimitiveValue::U16(values) => little_endian(values, |value| value.to_le_bytes()),
-        PrimitiveValue::I16(values) => little_endian(values, |value| value.to_le_bytes()),
-        PrimitiveValue::U32(values) => little_endian(values, |value| value.to_le_bytes()),
-        PrimitiveValue::I32(values) => little_endian(values, |value| value.to_le_bytes()),
-        PrimitiveValue::U64(values) => little_endian(values, |value| value.to_le_bytes()),
-        PrimitiveValue::I64(values) => little_endian(values, |value| value.to_le_bytes()),
-        PrimitiveValue::F32(values) => little_endian(values, |value| value.to_le_bytes()),
-        PrimitiveValue::F64(values) => little_endian(values, |value| value.to_le_bytes()),
+        PrimitiveValue::U16(values) => little_endian(values, u16::to_le_bytes),
+        PrimitiveValue::I16(values) => little_endian(values, i16::to_le_bytes),
+        PrimitiveValue::U32(values) => little_endian(values, u32::to_le_bytes),
+        PrimitiveValue::I32(values) => little_endian(values, i32::to_le_bytes),
+        PrimitiveValue::U64(values) => little_endian(values, u64::to_le_bytes),
+        PrimitiveValue::I64(values) => little_endian(values, i64::to_le_bytes),
+        PrimitiveValue::F32(values) => little_endian(values, f32::to_le_bytes),
+        PrimitiveValue::F64(values) => little_endian(values, f64::to_le_bytes),
         // Bytes, and dates that were parsed.
         other => trimmed(other.to_bytes()),
     }

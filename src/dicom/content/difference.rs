@@ -131,8 +131,9 @@ fn subject(tag: Tag) -> Subject {
         | tags::DEIDENTIFICATION_METHOD
         | Tag(0x0010 | 0x0032 | 0x0038, _)
         | Tag(0x0040, 0x0000..=0x0FFF) => Subject::Patient,
-        tags::IMAGE_COMMENTS => Subject::Description,
-        tags::IMAGE_TYPE | tags::MODALITY | Tag(0x0018 | 0x0020 | 0x0028 | 0x0054 | 0x5200 | 0x7FE0, _) => {
+        tags::IMAGE_TYPE | tags::MODALITY | Tag(0x0018 | 0x0020 | 0x0028 | 0x0054 | 0x5200 | 0x7FE0, _)
+            if tag != tags::IMAGE_COMMENTS =>
+        {
             Subject::Image
         }
         _ => Subject::Description,

@@ -42,12 +42,11 @@ impl CharacterSet {
         match words.as_slice() {
             ["ISO", "IR", "192"] | ["ISO", "2022", "IR", "192"] => Some(Self::Whole(UTF_8)),
             ["ISO", "IR", "6"] | ["ISO", "2022", "IR", "6"] => Some(Self::Undeclared),
-            ["ISO", "2022", "GBK"] => Some(Self::Whole(GBK)),
-            ["ISO", "IR", number] | ["ISO", "2022", "IR", number] | ["ISO", "2022", number] => {
+            ["ISO", "2022", "GBK"] | ["GBK" | "GB2312"] => Some(Self::Whole(GBK)),
+            ["ISO", "2022", "IR", number] | ["ISO", "IR" | "2022", number] => {
                 RightHalf::registered(number).map(Self::Extended)
             }
             ["GB18030"] => Some(Self::Whole(GB18030)),
-            ["GBK" | "GB2312"] => Some(Self::Whole(GBK)),
             // Names that other programs use, such as `utf8` and `latin1`.
             _ => Encoding::for_label(label.trim_matches([' ', '\0']).as_bytes())
                 .filter(|encoding| encoding.is_ascii_compatible())

@@ -73,14 +73,14 @@ fn page(image: &RgbImage) -> std::io::Result<Vec<u8>> {
     let mut offsets = Vec::new();
     for (index, object) in objects.iter().enumerate() {
         offsets.push(document.len());
-        write!(document, "{} 0 obj\n", index + 1)?;
+        writeln!(document, "{} 0 obj", index + 1)?;
         document.extend_from_slice(object);
         document.extend_from_slice(b"\nendobj\n");
     }
     let table = document.len();
     write!(document, "xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1)?;
     for offset in offsets {
-        write!(document, "{offset:010} 00000 n \n")?;
+        writeln!(document, "{offset:010} 00000 n ")?;
     }
     write!(document, "trailer\n<</Size {}/Root 1 0 R>>\nstartxref\n{table}\n%%EOF\n", objects.len() + 1)?;
     Ok(document)

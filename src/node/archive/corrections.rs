@@ -2,18 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use dicom_object::Tag;
-use jiff::Timestamp;
-
 use super::error::ArchiveError;
 use super::handle::{Archive, blocking};
 use super::rewriting;
 use crate::dicom::elements::{self, DataSet};
 use crate::dicom::{Uid, bounded, content};
-use crate::node::store::{
-    BlobName, HeldObject, InstanceId, Origin, ReceivedInstance, Record, RecordedChange, Replacement, Rights, Scope,
-    Unfiled,
-};
+use crate::node::store::{HeldObject, Origin, Record, RecordedChange, Replacement, Scope};
+use dicom_object::Tag;
 
 impl Archive {
     /// Corrects a study if all its stored objects have come again from trusted senders, or say already what the new ones
@@ -118,48 +113,6 @@ impl Archive {
     ) -> Result<(), ArchiveError> {
         let change = RecordedChange::Correction { objects, changes_patient };
         self.record(Record::new(by, study.clone(), change)).await
-    }
-
-    /// Tells the index of a record.
-    pub(super) async fn apply(&self, record: &Record) -> Result<(), ArchiveError> {
-        match &record.change {
-            RecordedChange::Correction { objects, changes_patient } => {
-                let mut corrected = Vec::with_capacity(objects.len());
-                for object in objects {
-                    corrected.push(self.described(object.to, record).await?);
-                }
-                Ok(self.index.correct(record, &corrected, *changes_patient).await?)
-            }
-            RecordedChange::Rejection { reason, objects, .. } => {
-                Ok(self.index.reject(record, objects, reason.voids_results()).await?)
-            }
-            RecordedChange::Restoration { objects, .. } => Ok(self.index.restore(record, objects).await?),
-        }
-    }
-
-    /// What the index keeps of an object that lies in a file.
-    async fn described(&self, blob: BlobName, record: &Record) -> Result<Unfiled, ArchiveError> {
-        let (path, limits) = (self.blobs.path(blob), self.limits);
-        let (origin, at): (Origin, Timestamp) = (Origin::Correction { by: record.by.clone() }, record.at);
-        blocking(move || {
-            let unreadable = |error: bounded::ReadError| ArchiveError::Unfit(error.to_string());
-            let bytes = bytes::Bytes::from(bounded::read(&path, &limits).map_err(unreadable)?);
-            let parts = bounded::split(&bytes).map_err(unreadable)?;
-            let (header, pixels) =
-                content::read(parts.data_set, &parts.transfer_syntax_uid, &limits).map_err(unreadable)?;
-            let id = InstanceId::of(&header)?;
-            let transfer_syntax_uid =
-                Uid::parse(&parts.transfer_syntax_uid).map_err(|error| ArchiveError::Unfit(error.to_string()))?;
-            let data_set = bytes.slice_ref(parts.data_set);
-            let instance =
-                ReceivedInstance { transfer_syntax_uid, data_set, header, pixels, origin, rights: Rights::default() };
-            let described = Unfiled::of(id, &instance, at);
-            if described.blob() != blob {
-                return Err(ArchiveError::Unfit("its file is damaged".to_owned()));
-            }
-            Ok(described)
-        })
-        .await
     }
 }
 

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::testing::{archive, limits, open, slice, storage, uid};
 use super::*;
+use crate::dicom::bounded;
 use crate::dicom::content;
 use crate::dicom::elements::text;
 use crate::node::store::{Record, RecordedChange, Replacement, StudyConflict};
@@ -126,7 +127,7 @@ async fn a_changed_patient_is_held_until_a_person_accepts_the_study() {
     let unassembled = archive.index().unassembled().await.expect("unassembled");
     assert_eq!(unassembled.len(), 1, "it is analysed again");
     let instances = archive.instances(&Scope::Study(uid(STUDY))).await.expect("instances");
-    let file = dicom_object::open_file(&instances[0].path).expect("file");
+    let file = bounded::open_header(&instances[0].path, &limits()).expect("file");
     assert_eq!(text(&file, tags::PATIENT_ID).as_deref(), Some("P-2"));
     let records = archive.index().records(&uid(STUDY)).await.expect("records");
     assert_eq!((records.len(), records[0].by.as_str()), (1, "a person"));
@@ -143,7 +144,7 @@ async fn a_person_who_accepts_a_part_of_a_study_corrects_the_whole() {
     assert_eq!(conflicts(&archive).await[0].outstanding, 2);
     assert_eq!(archive.accept_held(&uid(STUDY), "a person").await.expect("accept"), 3);
     for instance in archive.instances(&Scope::Study(uid(STUDY))).await.expect("instances") {
-        let file = dicom_object::open_file(&instance.path).expect("file");
+        let file = bounded::open_header(&instance.path, &limits()).expect("file");
         let values = [tags::PATIENT_ID, tags::PATIENT_NAME].map(|tag| text(&file, tag).unwrap_or_default());
         assert_eq!(values, ["P-2", "Roe^Jane"]);
         let is_third = instance.sop_instance_uid == uid("1.2.3");
@@ -190,7 +191,7 @@ async fn a_stray_slice_that_is_sent_right_is_mended_at_once() {
     archive.store(slice(STUDY, SERIES, 3, CORRECTED)).await.expect("the stray slice");
     assert_eq!(archive.store(trusted(3, &[])).await.expect("sent right"), Stored::Corrected);
     for instance in archive.instances(&Scope::Study(uid(STUDY))).await.expect("instances") {
-        let file = dicom_object::open_file(&instance.path).expect("file");
+        let file = bounded::open_header(&instance.path, &limits()).expect("file");
         assert_eq!(text(&file, tags::PATIENT_ID).as_deref(), Some("P-1"));
     }
 }

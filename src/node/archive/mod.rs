@@ -7,6 +7,7 @@
 //! An object's bytes stay as they were received; its file is named by digest, never by received text.
 
 mod blobs;
+mod changes;
 mod corrections;
 mod error;
 mod handle;

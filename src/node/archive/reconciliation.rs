@@ -4,7 +4,7 @@
 //! damaged is healed by it. Other content is never success, unless the sender is trusted with corrections and pixels and
 //! geometry are equal. An object that says something else of patient or study is held for a person to decide.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
@@ -177,7 +177,7 @@ impl Archive {
 }
 
 /// True if a file still has the bytes that gave it its name.
-fn is_whole(path: &PathBuf, name: BlobName, limits: &bounded::Limits) -> bool {
+fn is_whole(path: &Path, name: BlobName, limits: &bounded::Limits) -> bool {
     let Ok(bytes) = bounded::read(path, limits) else { return false };
     let Ok(parts) = bounded::split(&bytes) else { return false };
     BlobName::of(&hexadecimal(&Sha256::digest(parts.data_set)), &parts.transfer_syntax_uid) == name

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use super::blobs::sync_folder;
 use super::error::ArchiveError;
-use super::handle::{Archive, blocking};
 use crate::node::store::Record;
 
 /// The folder of records.
@@ -38,7 +37,7 @@ impl RecordFiles {
     }
 
     /// All records but those that are known, oldest first.
-    fn read_others(&self, known: &[String]) -> Result<Vec<Record>, ArchiveError> {
+    pub(super) fn read_others(&self, known: &[String]) -> Result<Vec<Record>, ArchiveError> {
         let failed = || ArchiveError::disk("listing the folder", &self.folder);
         let mut paths = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(failed())? {
@@ -54,25 +53,5 @@ impl RecordFiles {
             serde_json::from_slice(&text).map_err(|error| ArchiveError::Record(path, error))
         };
         paths.into_iter().map(read).collect()
-    }
-}
-
-impl Archive {
-    /// Makes a record durable and tells the index of it.
-    pub(super) async fn record(&self, record: Record) -> Result<(), ArchiveError> {
-        let (files, written) = (self.records.clone(), record.clone());
-        blocking(move || files.write(&written)).await?;
-        self.apply(&record).await
-    }
-
-    /// Tells the index of records that it does not know.
-    pub(super) async fn replay(&self) -> Result<(), ArchiveError> {
-        let known = self.index.record_ids().await?;
-        let files = self.records.clone();
-        for record in blocking(move || files.read_others(&known)).await? {
-            tracing::info!(record = record.id, "the index is told of a record that it did not know");
-            self.apply(&record).await?;
-        }
-        Ok(())
     }
 }

@@ -91,7 +91,7 @@ async fn a_note_of_a_sender_without_the_right_or_of_another_patient_is_refused()
 }
 
 #[tokio::test]
-async fn a_rejection_by_hand_can_be_taken_back() {
+async fn a_rejection_by_hand_can_be_revoked() {
     let (_folder, archive) = with_three_slices().await;
     let scope = Scope::Instance(uid("1.1"), uid("1.2"), uid("1.2.2"));
     let by = || "a person".to_owned();

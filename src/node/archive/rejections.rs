@@ -1,4 +1,4 @@
-//! Rejections: objects that are not to be used any more. No bytes are deleted, and each rejection can be taken back.
+//! Rejections: objects that are not to be used any more. No bytes are deleted, and each rejection can be revoked.
 
 use std::collections::BTreeSet;
 
@@ -63,7 +63,7 @@ impl Archive {
         Ok(count)
     }
 
-    /// Takes a rejection back. Returns how many objects it had named; `None` if the study has no such record.
+    /// Revokes a rejection. Returns how many objects it had named; `None` if the study has no such record.
     pub async fn restore(&self, study: &Uid, record: &str, by: String) -> Result<Option<usize>, ArchiveError> {
         let records = self.index.records(study).await?;
         let rejection = records.into_iter().find(|known| known.id == record).map(|known| known.change);

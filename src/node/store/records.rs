@@ -51,7 +51,7 @@ pub enum RecordedChange {
         /// SOP Instance UIDs.
         objects: BTreeSet<Uid>,
     },
-    /// A rejection was taken back.
+    /// A rejection was revoked.
     Restoration {
         /// The record of the rejection.
         rejection: String,

@@ -51,7 +51,7 @@ impl Store {
         Ok(())
     }
 
-    /// Takes a rejection back: the objects are in use again, and their series are assembled again.
+    /// Revokes a rejection: the objects are in use again, and their series are assembled again.
     pub async fn restore(&self, record: &Record, objects: &BTreeSet<Uid>) -> Result<(), StoreError> {
         during("restoring rejected objects", async {
             let mut change = self.database.begin().await?;

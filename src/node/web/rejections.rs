@@ -1,4 +1,4 @@
-//! Rejecting objects by hand, and taking that back. Only a caller on this machine may, until the node knows who its
+//! Rejecting objects by hand, and revoking that. Only a caller on this machine may, until the node knows who its
 //! callers are.
 
 use std::net::SocketAddr;
@@ -59,12 +59,12 @@ pub(super) async fn reject(
     Ok(done(&headers, json!({ "objects": objects })))
 }
 
-/// The rejection that is taken back.
+/// The rejection that is revoked.
 #[derive(Debug, Deserialize)]
 pub(super) struct Restoration {
     /// `id` of its record.
     record: String,
-    /// Who takes it back, for the record.
+    /// Who revokes it, for the record.
     #[serde(default)]
     by: String,
 }

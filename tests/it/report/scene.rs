@@ -34,6 +34,7 @@ const EMBOLUS: [f64; 3] = [-52.0, 12.0, -20.0];
 
 /// What differs from one test to the next.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct Setup {
     /// Directions of rows and columns in the patient.
     pub(super) orientation: [[f64; 3]; 2],

@@ -1,4 +1,4 @@
-//! Whether an instance is listed and retrieved. Nothing is deleted by it, and each step can be taken back.
+//! Whether an instance is listed and retrieved. Nothing is deleted by it, and each step can be revoked.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,0 +1,70 @@
+//! Changes of what the archive lists: each is recorded, then the index is told of it.
+
+use jiff::Timestamp;
+
+use super::error::ArchiveError;
+use super::handle::{Archive, blocking};
+use crate::dicom::{Uid, bounded, content};
+use crate::node::store::{BlobName, InstanceId, Origin, ReceivedInstance, Record, RecordedChange, Rights, Unfiled};
+
+impl Archive {
+    /// Makes a record durable and tells the index of it.
+    pub(super) async fn record(&self, record: Record) -> Result<(), ArchiveError> {
+        let (files, written) = (self.records.clone(), record.clone());
+        blocking(move || files.write(&written)).await?;
+        self.apply(&record).await
+    }
+
+    /// Tells the index of records that it does not know.
+    pub(super) async fn replay(&self) -> Result<(), ArchiveError> {
+        let known = self.index.record_ids().await?;
+        let files = self.records.clone();
+        for record in blocking(move || files.read_others(&known)).await? {
+            tracing::info!(record = record.id, "the index is told of a record that it did not know");
+            self.apply(&record).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the index of a record.
+    pub(super) async fn apply(&self, record: &Record) -> Result<(), ArchiveError> {
+        match &record.change {
+            RecordedChange::Correction { objects, changes_patient } => {
+                let mut corrected = Vec::with_capacity(objects.len());
+                for object in objects {
+                    corrected.push(self.described(object.to, record).await?);
+                }
+                Ok(self.index.correct(record, &corrected, *changes_patient).await?)
+            }
+            RecordedChange::Rejection { reason, objects, .. } => {
+                Ok(self.index.reject(record, objects, reason.voids_results()).await?)
+            }
+            RecordedChange::Restoration { objects, .. } => Ok(self.index.restore(record, objects).await?),
+        }
+    }
+
+    /// What the index keeps of an object that lies in a file.
+    async fn described(&self, blob: BlobName, record: &Record) -> Result<Unfiled, ArchiveError> {
+        let (path, limits) = (self.blobs.path(blob), self.limits);
+        let (origin, at): (Origin, Timestamp) = (Origin::Correction { by: record.by.clone() }, record.at);
+        blocking(move || {
+            let unreadable = |error: bounded::ReadError| ArchiveError::Unfit(error.to_string());
+            let bytes = bytes::Bytes::from(bounded::read(&path, &limits).map_err(unreadable)?);
+            let parts = bounded::split(&bytes).map_err(unreadable)?;
+            let (header, pixels) =
+                content::read(parts.data_set, &parts.transfer_syntax_uid, &limits).map_err(unreadable)?;
+            let id = InstanceId::of(&header)?;
+            let transfer_syntax_uid =
+                Uid::parse(&parts.transfer_syntax_uid).map_err(|error| ArchiveError::Unfit(error.to_string()))?;
+            let data_set = bytes.slice_ref(parts.data_set);
+            let instance =
+                ReceivedInstance { transfer_syntax_uid, data_set, header, pixels, origin, rights: Rights::default() };
+            let described = Unfiled::of(id, &instance, at);
+            if described.blob() != blob {
+                return Err(ArchiveError::Unfit("its file is damaged".to_owned()));
+            }
+            Ok(described)
+        })
+        .await
+    }
+}
