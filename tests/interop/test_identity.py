@@ -99,11 +99,12 @@ def orthanc(folder):
 
 def held_by(url):
     """Patient ID and SOP class of every instance of an Orthanc."""
-    tags = requests.get(f"{url}/instances?expand&requested-tags=PatientID", timeout=20).json()
     found = []
-    for instance in tags:
-        simplified = requests.get(f"{url}/instances/{instance['ID']}/simplified-tags", timeout=20).json()
-        found.append((simplified["PatientID"], simplified["SOPClassUID"]))
+    for instance in requests.get(f"{url}/instances", timeout=20).json():
+        answer = requests.get(f"{url}/instances/{instance}/simplified-tags", timeout=20)
+        # A rejection note may delete it meanwhile.
+        if answer.ok:
+            found.append((answer.json()["PatientID"], answer.json()["SOPClassUID"]))
     return sorted(found)
 
 

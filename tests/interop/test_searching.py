@@ -23,7 +23,7 @@ def image(study, number):
     data_set.SpecificCharacterSet = "ISO_IR 192"
     data_set.SOPClassUID = data_set.file_meta.MediaStorageSOPClassUID = CTImageStorage
     data_set.SOPInstanceUID = data_set.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    data_set.StudyInstanceUID, data_set.SeriesInstanceUID = study, f"{study}.1"
+    data_set.StudyInstanceUID, data_set.SeriesInstanceUID = study, generate_uid(entropy_srcs=[study])
     data_set.PatientName, data_set.PatientID = "Yamada^Tarou=山田^太郎", f"ID<{number}>&"
     data_set.StudyDate, data_set.StudyTime, data_set.AccessionNumber = "20260131", "101530", f"A{number}"
     data_set.StudyID, data_set.ReferringPhysicianName, data_set.PatientBirthDate, data_set.PatientSex = "1", "", "", "O"
@@ -54,10 +54,10 @@ def filled(tmp_path_factory):
     node.stop()
 
 
-def test_a_client_pages_through_the_studies_and_sees_the_newest_first(filled):
+def test_a_client_pages_through_the_studies_and_sees_the_newest_first(filled, caplog):
     client = DICOMwebClient(filled.dicomweb)
-    with pytest.warns(UserWarning):
-        pages = [client.search_for_studies(limit=1, offset=offset) for offset in range(3)]
+    pages = [client.search_for_studies(limit=1, offset=offset) for offset in range(3)]
+    assert caplog.text.count("There are more results") == 2, "not after the last page"
     assert [page[0]["0020000D"]["Value"][0] for page in pages] == STUDIES[::-1]
     assert client.search_for_studies(search_filters={"StudyDescription": "thorax*"}) == []
     assert len(client.search_for_studies(search_filters={"StudyDescription": "Thorax Ü*"})) == 3

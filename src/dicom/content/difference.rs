@@ -9,7 +9,7 @@ use dicom_object::mem::InMemElement;
 use serde::{Deserialize, Serialize};
 
 use super::canonical::{canonical, is_empty};
-use super::{Content, is_added_by_routers, is_encoding};
+use super::digest::{Content, is_added_by_routers, is_encoding};
 use crate::dicom::elements::DataSet;
 
 /// What an attribute speaks of.

@@ -1,6 +1,7 @@
 use dicom_core::value::DataSetSequence;
 use dicom_core::{DataElement, PrimitiveValue, VR};
-use dicom_dictionary_std::uids;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::Tag;
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
 
 use super::*;
