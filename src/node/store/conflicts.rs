@@ -75,7 +75,8 @@ pub struct StudyConflict {
     pub refused: u64,
     /// Stored objects of the study that did not come again.
     pub outstanding: u64,
-    /// The attributes in which they differ: keyword, stored and received values. Both are empty for attributes that are
+    /// The attributes in which they differ, of those that are held if there are any: keyword, stored and received values. Both
+    /// are empty for attributes that are
     /// not kept for searching.
     pub differing: Vec<DifferingAttribute>,
     /// Where the last one came from.
@@ -234,7 +235,8 @@ impl Store {
         let newest = sqlx::query(
             "SELECT c.differing, c.attributes, c.origin FROM conflicts c \
              JOIN instances i ON i.sop_instance_uid = c.sop_instance_uid \
-             WHERE i.study_instance_uid = $1 AND c.state IN ('held', 'refused') ORDER BY c.received_at DESC LIMIT 1",
+             WHERE i.study_instance_uid = $1 AND c.state IN ('held', 'refused') \
+             ORDER BY c.state = 'held' DESC, c.received_at DESC LIMIT 1",
         )
         .bind(study_instance_uid.as_str())
         .fetch_one(self.readers())
