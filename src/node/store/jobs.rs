@@ -174,8 +174,11 @@ async fn insert(
     .await?;
     if let Some(row) = changed {
         restore_results(change, &id).await?;
-        let event =
-            if row.time("created_at")?.as_millisecond() == now.as_millisecond() { "new job" } else { "the instances of this job are the newest again" };
+        let event = if row.time("created_at")?.as_millisecond() == now.as_millisecond() {
+            "new job"
+        } else {
+            "the instances of this job are the newest again"
+        };
         tracing::info!(job = %id, series = %series.series_instance_uid, instances = uids.len(), event);
     }
     Ok(id)
