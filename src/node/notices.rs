@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
 use dicom_dictionary_std::uids;
 use dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN;
 use jiff::tz::TimeZone;
@@ -12,12 +11,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::config::ReportConfig;
 use crate::dicom::bounded::{self, Limits, ReadError};
-use crate::dicom::content;
 use crate::dicom::elements::DataSet;
-use crate::dicom::uid::UidError;
 use crate::dicom::{SeriesId, Uid};
 use crate::engine::report::{self, NoticeSubject, PlainHeader, ReportError, ResultObject};
-use crate::node::archive::{Archive, ArchiveError, Origin, ReceivedInstance, Rights, Scope, StoredInstance, Unfiled};
+use crate::node::archive::{Archive, ArchiveError, Origin, ReceivedInstance, Scope, StoredInstance, Unfiled};
 use crate::node::queue::JobId;
 use crate::node::shutdown::Shutdown;
 use crate::node::store::{DueNotice, DueRejectionNote, Store, StoreError};
@@ -38,8 +35,6 @@ enum NoticeError {
     Header(Uid, ReadError),
     #[error("the archive has no object of it any more")]
     Gone,
-    #[error(transparent)]
-    Uid(#[from] UidError),
     #[error("encoding it: {0}")]
     Encode(Box<dicom_object::WriteError>),
     #[error("reading it again: {0}")]
@@ -151,16 +146,8 @@ impl Notices {
             .write_dataset_with_ts(&mut data_set, &EXPLICIT_VR_LITTLE_ENDIAN.erased())
             .map_err(|error| NoticeError::Encode(Box::new(error)))?;
         let syntax = uids::EXPLICIT_VR_LITTLE_ENDIAN;
-        let (header, pixels) = content::read(&data_set, syntax, &self.limits).map_err(NoticeError::Encoded)?;
-        let received = ReceivedInstance {
-            transfer_syntax_uid: Uid::parse(syntax)?,
-            data_set: Bytes::from(data_set),
-            header,
-            pixels,
-            rights: Rights::default(),
-            origin: Origin::Analysis,
-        };
-        Ok(self.archive.keep(received).await?)
+        let instance = ReceivedInstance::read(syntax, data_set.into(), Origin::Analysis, &self.limits);
+        Ok(self.archive.keep(instance.map_err(NoticeError::Encoded)?).await?)
     }
 }
 

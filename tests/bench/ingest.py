@@ -1,7 +1,6 @@
 """How fast a CT study is taken in, beside Orthanc and DCMTK's storescp in the same run."""
 
 import contextlib
-import json
 import shutil
 import socket
 import statistics
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import requests
 from common import ROOT, write_ct_study, write_table
+
+import conftest
 from conftest import BINARY, Node, free_port
 
 SLICES = 300
@@ -39,19 +40,8 @@ def pe_node(folder):
 @contextlib.contextmanager
 def orthanc(folder):
     """Debian's Orthanc with its defaults and the DICOMweb plugin."""
-    dicom, http = free_port(), free_port()
-    folder.mkdir()
-    configuration = {
-        "Name": "bench", "StorageDirectory": str(folder / "db"), "IndexDirectory": str(folder / "db"), "DicomPort": dicom, "HttpPort": http,
-        "DicomAlwaysAllowStore": True, "Plugins": ["/usr/share/orthanc/plugins"], "RemoteAccessAllowed": False, "AuthenticationEnabled": False,
-    }
-    (folder / "orthanc.json").write_text(json.dumps(configuration))
-    process = subprocess.Popen(["Orthanc", str(folder / "orthanc.json")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for_port(dicom)
-    wait_for_port(http)
-    yield "ORTHANC", dicom, f"http://127.0.0.1:{http}/dicom-web/studies"
-    process.terminate()
-    process.wait()
+    with conftest.orthanc(folder, Plugins=["/usr/share/orthanc/plugins"]) as (url, dicom):
+        yield "ORTHANC", dicom, f"{url}/dicom-web/studies"
 
 
 @contextlib.contextmanager

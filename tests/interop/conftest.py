@@ -195,3 +195,27 @@ def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def orthanc(folder, **settings):
+    """Debian's Orthanc with its defaults and these settings; the URL of its HTTP interface and its DICOM port."""
+    dicom, http = free_port(), free_port()
+    folder.mkdir()
+    configuration = {
+        "StorageDirectory": str(folder / "db"), "IndexDirectory": str(folder / "db"), "DicomAet": "ORTHANC", "DicomPort": dicom,
+        "HttpPort": http, "DicomAlwaysAllowStore": True, "RemoteAccessAllowed": False, "AuthenticationEnabled": False, **settings,
+    }
+    (folder / "orthanc.json").write_text(json.dumps(configuration))
+    with open(folder / "log", "w") as log:
+        process = subprocess.Popen([tool("Orthanc"), str(folder / "orthanc.json")], stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{http}"
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        with contextlib.suppress(requests.ConnectionError):
+            if requests.get(f"{url}/system", timeout=5).ok:
+                break
+        time.sleep(0.1)
+    yield url, dicom
+    process.terminate()
+    process.wait()

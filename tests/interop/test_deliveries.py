@@ -8,7 +8,7 @@ import time
 import pytest
 import requests
 import validate
-from conftest import BINARY, Node, files, free_port, push, tool
+from conftest import BINARY, Node, files, free_port, orthanc, push, tool
 from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
 from pynetdicom.sop_class import (
@@ -196,27 +196,16 @@ def test_warnings_are_noted_and_what_is_not_committed_to_has_failed(delivered):
 
 
 @pytest.fixture
-def orthanc(tmp_path):
-    """Orthanc, which knows the node as a move destination; ports of both."""
-    ports = [free_port() for _ in range(3)]
-    dicom, http, node = ports
-    configuration = {
-        "StorageDirectory": str(tmp_path / "orthanc"), "IndexDirectory": str(tmp_path / "orthanc"),
-        "DicomAet": "ORTHANC", "DicomPort": dicom, "HttpPort": http, "AuthenticationEnabled": False,
-        "DicomModalities": {"node": ["PE-NODE", "127.0.0.1", node]}, "DicomAlwaysAllowMove": True, "DicomAlwaysAllowFind": True,
-    }
-    (tmp_path / "orthanc.json").write_text(json.dumps(configuration))
-    process = subprocess.Popen([tool("Orthanc"), str(tmp_path / "orthanc.json")], stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 20
-    while subprocess.run([tool("echoscu"), "127.0.0.1", str(dicom)], capture_output=True).returncode and time.monotonic() < until:
-        time.sleep(0.1)
-    yield dicom, node
-    process.kill()
-    process.wait()
+def mover(tmp_path):
+    """Orthanc, which knows the node as a move destination; DICOM ports of both."""
+    node = free_port()
+    settings = {"DicomModalities": {"node": ["PE-NODE", "127.0.0.1", node]}, "DicomAlwaysAllowMove": True, "DicomAlwaysAllowFind": True}
+    with orthanc(tmp_path / "orthanc", **settings) as (_, dicom):
+        yield dicom, node
 
 
-def test_the_node_fetches_from_orthanc_what_it_lacks(orthanc, phantoms, tmp_path):
-    dicom, port = orthanc
+def test_the_node_fetches_from_orthanc_what_it_lacks(mover, phantoms, tmp_path):
+    dicom, port = mover
     study = sorted((phantoms / "train").iterdir())[1]
     slices = files(study)
     subprocess.run([tool("dcmsend"), "127.0.0.1", str(dicom), *map(str, slices)], check=True, capture_output=True)

@@ -1,7 +1,5 @@
 """Objects that come again: duplicates, corrections, rejections, with DCMTK, pynetdicom and Orthanc as neighbours."""
 
-import contextlib
-import json
 import subprocess
 import time
 
@@ -11,7 +9,7 @@ import requests
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 from pynetdicom import AE
 
-from conftest import ROOT, Node, absent, files, free_port, push, tool
+from conftest import ROOT, Node, files, orthanc, push, tool
 
 KEY_OBJECTS = "1.2.840.10008.5.1.4.1.1.88.59"
 # Everybody may store; who else may do what is said by title.
@@ -71,32 +69,6 @@ def note(example, objects, title):
     return made
 
 
-@contextlib.contextmanager
-def orthanc(folder):
-    """Debian's Orthanc that heeds rejection notes."""
-    dicom, http = free_port(), free_port()
-    folder.mkdir()
-    configuration = {
-        "Name": "pacs", "StorageDirectory": str(folder / "db"), "IndexDirectory": str(folder / "db"), "DicomPort": dicom, "HttpPort": http,
-        "DicomAet": "ORTHANC", "DicomAlwaysAllowStore": True, "RemoteAccessAllowed": False, "AuthenticationEnabled": False,
-        "LuaScripts": [str(ROOT / "deploy/orthanc/rejection-notes.lua")],
-    }
-    (folder / "orthanc.json").write_text(json.dumps(configuration))
-    binary = tool("Orthanc") or absent("Orthanc")
-    log = open(folder / "log", "w")
-    process = subprocess.Popen([binary, str(folder / "orthanc.json")], stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{http}"
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        with contextlib.suppress(requests.ConnectionError):
-            if requests.get(f"{url}/system", timeout=5).ok:
-                break
-        time.sleep(0.1)
-    yield url, dicom
-    process.terminate()
-    process.wait()
-
-
 def held_by(url):
     """Patient ID and SOP class of every instance of an Orthanc."""
     found = []
@@ -125,7 +97,8 @@ def exams(phantoms):
 
 @pytest.fixture(scope="module")
 def pacs(tmp_path_factory):
-    with orthanc(tmp_path_factory.mktemp("identity") / "orthanc") as running:
+    scripts = [str(ROOT / "deploy/orthanc/rejection-notes.lua")]
+    with orthanc(tmp_path_factory.mktemp("identity") / "orthanc", LuaScripts=scripts) as running:
         yield running
 
 

@@ -54,11 +54,6 @@ impl Difference {
         self
     }
 
-    /// True if nothing but the encoding of the pixels may differ.
-    pub fn is_of_pixels_alone(&self) -> bool {
-        self.tags.iter().eq([&(Subject::Image, tags::PIXEL_DATA)])
-    }
-
     /// True if the pixel data differs.
     pub fn has_pixels(&self) -> bool {
         self.tags.contains(&(Subject::Image, tags::PIXEL_DATA))

@@ -9,7 +9,7 @@ use super::element::{Compose, ascii};
 use super::header::{Document, ObjectIdentity, Reference};
 use super::picture::not_analysed_page;
 use super::plain_header::PlainHeader;
-use super::secondary_capture::with_pixels;
+use super::secondary_capture::{as_capture, with_pixels};
 use super::{ReportError, ResultKind, ResultObject};
 use crate::dicom::Uid;
 use crate::engine::volume::Rejection;
@@ -83,14 +83,7 @@ pub fn notice(header: &PlainHeader<'_>, subject: &NoticeSubject<'_>) -> Result<R
     let description = if subject.has_earlier_result { "PE: later images not analysed" } else { "PE: not analysed" };
     let page = not_analysed_page(&subject.cause.reasons(), subject.has_earlier_result, header.software_version);
     let derivation = format!("No finding was made. {}", subject.cause);
-    let data_set = header
-        .compose(&identity, "OT", description)
-        .with(tags::IMAGE_TYPE, "DERIVED\\SECONDARY")
-        .with(tags::CONVERSION_TYPE, "WSD")
-        .with(tags::BODY_PART_EXAMINED, "CHEST")
-        .with(tags::PATIENT_ORIENTATION, "")
-        .with(tags::BURNED_IN_ANNOTATION, "NO")
-        .with(tags::RECOGNIZABLE_VISUAL_FEATURES, "NO")
+    let data_set = as_capture(header.compose(&identity, "OT", description))
         .with(tags::LOSSY_IMAGE_COMPRESSION, "00")
         .with(tags::DERIVATION_DESCRIPTION, ascii(&derivation, 1024));
     Document { identity, data_set: with_pixels(data_set, &[&page]) }.into_result()

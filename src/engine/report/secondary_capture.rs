@@ -68,18 +68,22 @@ fn common(context: &Context, header: &Header, identity: &ObjectIdentity, slices:
         None => "Summary, window 100/700. The classifier gives no heat map and no key slices",
     };
     let description = format!("{banner}{shown}");
-    let data_set = header
-        .compose(identity, "OT", "PE heat maps")
+    let data_set = as_capture(header.compose(identity, "OT", "PE heat maps"))
+        .with(tags::DERIVATION_DESCRIPTION, description)
+        .with_items(tags::SOURCE_IMAGE_SEQUENCE, source_images.collect())
+        .with_items(tags::REFERENCED_SERIES_SEQUENCE, vec![header.referenced_series(&sources)]);
+    header.with_lossy_compression(data_set)
+}
+
+/// What every page of this node is: no patient is named or can be recognised in it.
+pub(super) fn as_capture(data_set: DataSet) -> DataSet {
+    data_set
         .with(tags::IMAGE_TYPE, "DERIVED\\SECONDARY")
         .with(tags::CONVERSION_TYPE, "WSD")
         .with(tags::BODY_PART_EXAMINED, "CHEST")
         .with(tags::PATIENT_ORIENTATION, "")
         .with(tags::BURNED_IN_ANNOTATION, "NO")
         .with(tags::RECOGNIZABLE_VISUAL_FEATURES, "NO")
-        .with(tags::DERIVATION_DESCRIPTION, description)
-        .with_items(tags::SOURCE_IMAGE_SEQUENCE, source_images.collect())
-        .with_items(tags::REFERENCED_SERIES_SEQUENCE, vec![header.referenced_series(&sources)]);
-    header.with_lossy_compression(data_set)
 }
 
 /// Image pixel module: 8-bit RGB, frame after frame, each with its margins.

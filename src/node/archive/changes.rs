@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::error::ArchiveError;
 use super::handle::{Archive, blocking};
-use crate::dicom::{Uid, bounded, content};
-use crate::node::store::{BlobName, InstanceId, Origin, ReceivedInstance, Record, RecordedChange, Rights, Unfiled};
+use crate::dicom::bounded;
+use crate::node::store::{BlobName, InstanceId, Origin, ReceivedInstance, Record, RecordedChange, Unfiled};
 
 impl Archive {
     /// Makes a record durable and tells the index of it.
@@ -48,18 +48,8 @@ impl Archive {
         let (path, limits) = (self.blobs.path(blob), self.limits);
         let (origin, at): (Origin, Timestamp) = (Origin::Correction { by: record.by.clone() }, record.at);
         blocking(move || {
-            let unreadable = |error: bounded::ReadError| ArchiveError::Unfit(error.to_string());
-            let bytes = bytes::Bytes::from(bounded::read(&path, &limits).map_err(unreadable)?);
-            let parts = bounded::split(&bytes).map_err(unreadable)?;
-            let (header, pixels) =
-                content::read(parts.data_set, &parts.transfer_syntax_uid, &limits).map_err(unreadable)?;
-            let id = InstanceId::of(&header)?;
-            let transfer_syntax_uid =
-                Uid::parse(&parts.transfer_syntax_uid).map_err(|error| ArchiveError::Unfit(error.to_string()))?;
-            let data_set = bytes.slice_ref(parts.data_set);
-            let instance =
-                ReceivedInstance { transfer_syntax_uid, data_set, header, pixels, origin, rights: Rights::default() };
-            let described = Unfiled::of(id, &instance, at);
+            let instance = ReceivedInstance::of_file(&bounded::read(&path, &limits)?.into(), origin, &limits)?;
+            let described = Unfiled::of(InstanceId::of(&instance.header)?, &instance, at);
             if described.blob() != blob {
                 return Err(ArchiveError::Unfit("its file is damaged".to_owned()));
             }

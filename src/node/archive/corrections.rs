@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::error::ArchiveError;
 use super::handle::{Archive, blocking};
 use super::rewriting;
+use super::stored::StoredInstance;
 use crate::dicom::elements::{self, DataSet};
 use crate::dicom::{Uid, bounded, content};
 use crate::node::store::{HeldObject, Origin, Record, RecordedChange, Replacement, Scope};
@@ -53,16 +54,12 @@ impl Archive {
         example: &HeldObject,
         by: &str,
     ) -> Result<Vec<Replacement>, ArchiveError> {
-        let came: BTreeSet<&Uid> = held.iter().map(|held| &held.sop_instance_uid).collect();
         let tags: BTreeSet<Tag> =
             example.differing.iter().copied().filter(|tag| content::is_of_patient(*tag)).collect();
         let (path, limits) = (self.blobs.path(example.blob), self.limits);
         let corrected = blocking(move || Ok(bounded::open_header(&path, &limits)?.into_inner())).await?;
         let mut others = Vec::new();
-        for instance in self.instances(&Scope::Study(study.clone())).await? {
-            if instance.is_result || came.contains(&instance.sop_instance_uid) {
-                continue;
-            }
+        for instance in self.outstanding(study, held).await? {
             let (path, corrected, tags) = (instance.path, corrected.clone(), tags.clone());
             let origin = Origin::Correction { by: by.to_owned() };
             let written =
@@ -90,11 +87,7 @@ impl Archive {
         held: &[HeldObject],
         agrees: impl Fn(&DataSet) -> bool,
     ) -> Result<bool, ArchiveError> {
-        let came: BTreeSet<&Uid> = held.iter().map(|held| &held.sop_instance_uid).collect();
-        for instance in self.instances(&Scope::Study(study.clone())).await? {
-            if instance.is_result || came.contains(&instance.sop_instance_uid) {
-                continue;
-            }
+        for instance in self.outstanding(study, held).await? {
             let (path, limits) = (instance.path, self.limits);
             let header = blocking(move || Ok(bounded::open_header(&path, &limits).ok())).await?;
             if !header.is_some_and(|header| agrees(&header)) {
@@ -102,6 +95,14 @@ impl Archive {
             }
         }
         Ok(true)
+    }
+
+    /// The stored objects of a study that did not come again; results of this node are made anew.
+    async fn outstanding(&self, study: &Uid, held: &[HeldObject]) -> Result<Vec<StoredInstance>, ArchiveError> {
+        let came: BTreeSet<&Uid> = held.iter().map(|held| &held.sop_instance_uid).collect();
+        let mut stored = self.instances(&Scope::Study(study.clone())).await?;
+        stored.retain(|instance| !instance.is_result && !came.contains(&instance.sop_instance_uid));
+        Ok(stored)
     }
 
     async fn correct(

@@ -158,7 +158,7 @@ impl Archive {
     pub async fn is_intact(&self, instance: &StoredInstance) -> Result<bool, ArchiveError> {
         let (path, sha256) = (instance.path.clone(), instance.sha256.clone());
         // A file that cannot be read is as good as gone.
-        blocking(move || Ok(part10::data_set_sha256(&path).is_ok_and(|found| found == sha256))).await
+        blocking(move || Ok(part10::stored(&path).is_ok_and(|found| found.sha256 == sha256))).await
     }
 
     /// Fails with [`ArchiveError::Full`] when the archive accepts nothing any more. Interfaces can check this early.

@@ -38,18 +38,30 @@ pub(super) fn preamble_and_meta(
     Ok(bytes)
 }
 
-/// The digest of the data set in a file of the archive.
-pub(super) fn data_set_sha256(path: &Path) -> Result<String, bounded::ReadError> {
+/// What a file of the archive holds.
+pub(super) struct Stored {
+    /// SHA-256 of its data set, lower-case hexadecimal.
+    pub(super) sha256: String,
+    /// The transfer syntax that it names.
+    pub(super) transfer_syntax_uid: String,
+}
+
+/// Reads a file of the archive, a piece at a time.
+pub(super) fn stored(path: &Path) -> Result<Stored, bounded::ReadError> {
     let mut file = File::open(path)?;
     let mut beginning = Vec::new();
     file.by_ref().take(META_BYTES).read_to_end(&mut beginning)?;
-    let data_set = beginning.len() - bounded::split(&beginning)?.data_set.len();
+    let parts = bounded::split(&beginning)?;
+    let data_set = beginning.len() - parts.data_set.len();
     file.seek(SeekFrom::Start(data_set as u64))?;
     let mut hasher = Sha256::new();
     let mut piece = vec![0; PIECE_BYTES];
     loop {
         match file.read(&mut piece)? {
-            0 => return Ok(hexadecimal(&hasher.finalize())),
+            0 => {
+                let sha256 = hexadecimal(&hasher.finalize());
+                return Ok(Stored { sha256, transfer_syntax_uid: parts.transfer_syntax_uid });
+            }
             read => hasher.update(&piece[..read]),
         }
     }

@@ -4,16 +4,10 @@
 //! damaged is healed by it. Other content is never success, unless the sender is trusted with corrections and pixels and
 //! geometry are equal. An object that says something else of patient or study is held for a person to decide.
 
-use std::path::Path;
-
-use sha2::{Digest, Sha256};
-
 use super::error::{ArchiveError, Conflict};
 use super::handle::{Archive, blocking};
-use super::samples;
-use crate::dicom::bounded;
+use super::{part10, samples};
 use crate::dicom::content::{self, Content, Difference, Subject};
-use crate::dicom::hexadecimal;
 use crate::node::store::{
     BlobName, ConflictState, Filed, KnownObject, ReceivedInstance, Record, RecordedChange, Replacement, Stored, Unfiled,
 };
@@ -145,7 +139,8 @@ impl Archive {
         let (name, same_syntax) = (known.blob, known.transfer_syntax_uid == *object.transfer_syntax_uid());
         let limits = self.limits;
         blocking(move || {
-            let is_whole = is_whole(&listed, name, &limits);
+            let is_whole = part10::stored(&listed)
+                .is_ok_and(|found| BlobName::of(&found.sha256, &found.transfer_syntax_uid) == name);
             if same {
                 return Ok(if is_whole { Comparison::Same } else { Comparison::Heals });
             }
@@ -174,11 +169,4 @@ impl Archive {
         self.index.heal(object).await?;
         Ok(())
     }
-}
-
-/// True if a file still has the bytes that gave it its name.
-fn is_whole(path: &Path, name: BlobName, limits: &bounded::Limits) -> bool {
-    let Ok(bytes) = bounded::read(path, limits) else { return false };
-    let Ok(parts) = bounded::split(&bytes) else { return false };
-    BlobName::of(&hexadecimal(&Sha256::digest(parts.data_set)), &parts.transfer_syntax_uid) == name
 }

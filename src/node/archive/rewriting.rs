@@ -4,16 +4,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use bytes::Bytes;
 use dicom_object::Tag;
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
 
 use super::error::ArchiveError;
-use crate::dicom::Uid;
 use crate::dicom::bounded::{self, Limits};
 use crate::dicom::content::{self, Content, Difference};
 use crate::dicom::elements::DataSet;
-use crate::node::store::{Origin, ReceivedInstance, Rights};
+use crate::node::store::{Origin, ReceivedInstance};
 
 /// The object of a file with those attributes of `corrected` that `tags` names, in its own transfer syntax and character
 /// set. What was written is read again: nothing else may have changed.
@@ -41,14 +39,12 @@ pub(super) fn with_attributes(
     }
     let mut bytes = Vec::new();
     object.write_dataset_with_ts(&mut bytes, syntax).map_err(|error| unfit(&error.to_string()))?;
-    let (header, pixels) = content::read(&bytes, &syntax_uid, limits).map_err(unreadable)?;
-    let written = Content { header: &header, pixels };
+    let instance = ReceivedInstance::read(&syntax_uid, bytes.into(), origin, limits).map_err(unreadable)?;
+    let written = Content { header: &instance.header, pixels: instance.pixels };
     let changed = Difference::between(Content { header: &stored, pixels: stored_pixels }, written).tags();
-    let as_meant = Difference::between(Content { header: corrected, pixels }, written).tags();
+    let as_meant = Difference::between(Content { header: corrected, pixels: instance.pixels }, written).tags();
     if !changed.is_subset(tags) || !as_meant.is_disjoint(tags) {
         return Err(unfit("its text cannot hold the corrected values"));
     }
-    let transfer_syntax_uid = Uid::parse(&syntax_uid).map_err(|error| unfit(&error.to_string()))?;
-    let data_set = Bytes::from(bytes);
-    Ok(ReceivedInstance { transfer_syntax_uid, data_set, header, pixels, origin, rights: Rights::default() })
+    Ok(instance)
 }

@@ -131,20 +131,6 @@ impl Store {
         })
         .await
     }
-
-    /// The series that an object is listed in, if it is.
-    pub async fn series_of_object(&self, sop_instance_uid: &Uid) -> Result<Option<SeriesId>, StoreError> {
-        during("looking up an object", async {
-            let row = sqlx::query(
-                "SELECT study_instance_uid, series_instance_uid FROM instances WHERE sop_instance_uid = $1",
-            )
-            .bind(sop_instance_uid.as_str())
-            .fetch_optional(self.readers())
-            .await?;
-            row.map(|row| row.series()).transpose()
-        })
-        .await
-    }
 }
 
 /// False if the record is known.

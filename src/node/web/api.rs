@@ -23,7 +23,7 @@ pub(super) async fn studies(
 }
 
 pub(super) async fn study(State(web): State<Web>, Path(uid): Path<String>) -> HttpResult {
-    let uid = Uid::parse(&uid).map_err(|error| Problem::BadRequest(error.to_string()))?;
+    let uid = identifier(&uid)?;
     let study = web.0.store.study(&uid).await?;
     study.map(|study| Json(study).into_response()).ok_or_else(|| Problem::NotFound(format!("there is no study {uid}")))
 }
@@ -48,6 +48,11 @@ pub(super) async fn retry_job(State(web): State<Web>, Path(id): Path<String>, he
     web.0.store.retry(&JobId::from_text(&id), web.0.store.now()).await?;
     tracing::info!(job = id, "queued again by hand");
     Ok(done(&headers, json!({ "queued": 1 })))
+}
+
+/// An identifier in an address.
+pub(super) fn identifier(text: &str) -> Result<Uid, Problem> {
+    Uid::parse(text).map_err(|error| Problem::BadRequest(error.to_string()))
 }
 
 /// Refuses what a page of another origin makes a browser send: browsers say where a request comes from

@@ -10,10 +10,9 @@ use axum::{Form, Json};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::api::{done, require_same_origin};
-use super::locality::{is_local, require_local};
+use super::api::{done, identifier};
+use super::locality::{LocalCaller, is_local};
 use super::services::Web;
-use crate::dicom::Uid;
 use crate::node::http::{HttpResult, Problem};
 use crate::node::store::StudyConflict;
 
@@ -64,13 +63,11 @@ pub(super) struct Decision {
 pub(super) async fn decide(
     State(web): State<Web>,
     Path(study): Path<String>,
-    ConnectInfo(caller): ConnectInfo<SocketAddr>,
+    LocalCaller(caller): LocalCaller,
     headers: HeaderMap,
     Form(decision): Form<Decision>,
 ) -> HttpResult {
-    require_same_origin(&headers)?;
-    require_local(caller, &headers)?;
-    let study = Uid::parse(&study).map_err(|error| Problem::BadRequest(error.to_string()))?;
+    let study = identifier(&study)?;
     let by = person(&decision.by, caller);
     let archive = &web.0.archive;
     let objects = match decision.decision {
@@ -86,7 +83,7 @@ pub(super) async fn decide(
 
 /// The corrections of a study, oldest first.
 pub(super) async fn records(State(web): State<Web>, Path(study): Path<String>) -> HttpResult {
-    let study = Uid::parse(&study).map_err(|error| Problem::BadRequest(error.to_string()))?;
+    let study = identifier(&study)?;
     Ok(Json(web.0.store.records(&study).await?).into_response())
 }
 

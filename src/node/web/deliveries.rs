@@ -2,9 +2,8 @@
 //! that left the settings.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
-use axum::extract::{ConnectInfo, Query, State};
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::{Form, Json};
@@ -13,7 +12,7 @@ use serde_json::json;
 
 use super::api::{done, require_same_origin};
 use super::listing::MAXIMUM;
-use super::locality::require_local;
+use super::locality::LocalCaller;
 use super::services::Web;
 use crate::node::http::{HttpResult, Problem};
 use crate::node::queue::DeliveryState;
@@ -68,12 +67,10 @@ pub(super) struct Taken {
 /// Drops what is due to a destination or has failed there.
 pub(super) async fn drop(
     State(web): State<Web>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    _: LocalCaller,
     headers: HeaderMap,
     Form(Taken { destination }): Form<Taken>,
 ) -> HttpResult {
-    require_local(peer, &headers)?;
-    require_same_origin(&headers)?;
     web.require_known(&destination).await?;
     let dropped = web.0.store.drop_deliveries(&destination, web.0.store.now()).await?;
     tracing::warn!(destination, dropped, "deliveries dropped by hand");
@@ -92,12 +89,10 @@ pub(super) struct Redirection {
 /// Redirects what is due to a destination or has failed there.
 pub(super) async fn redirect(
     State(web): State<Web>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    _: LocalCaller,
     headers: HeaderMap,
     Form(Redirection { from, to }): Form<Redirection>,
 ) -> HttpResult {
-    require_local(peer, &headers)?;
-    require_same_origin(&headers)?;
     if from == to {
         return Err(Problem::BadRequest("`from` and `to` are the same destination".to_owned()));
     }

@@ -3,9 +3,28 @@
 
 use std::net::SocketAddr;
 
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 
+use super::api::require_same_origin;
 use crate::node::http::Problem;
+
+/// A caller that may change what the node holds: on this machine, and no page of another origin. Whoever handles such a
+/// request takes this, so that none is answered without the check.
+pub(super) struct LocalCaller(pub(super) SocketAddr);
+
+impl<State: Send + Sync> FromRequestParts<State> for LocalCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
+        require_same_origin(&parts.headers)?;
+        let caller = ConnectInfo::<SocketAddr>::from_request_parts(parts, state).await;
+        let ConnectInfo(caller) = caller.map_err(|_| Problem::Failed("find out who calls"))?;
+        require_local(caller, &parts.headers)?;
+        Ok(Self(caller))
+    }
+}
 
 /// True of a caller on this machine.
 pub(super) fn is_local(caller: SocketAddr, headers: &HeaderMap) -> bool {
@@ -14,7 +33,7 @@ pub(super) fn is_local(caller: SocketAddr, headers: &HeaderMap) -> bool {
 }
 
 /// Refuses a caller on another machine.
-pub(super) fn require_local(caller: SocketAddr, headers: &HeaderMap) -> Result<(), Problem> {
+fn require_local(caller: SocketAddr, headers: &HeaderMap) -> Result<(), Problem> {
     if is_local(caller, headers) {
         return Ok(());
     }

@@ -1,17 +1,15 @@
 //! Rejecting objects by hand, and revoking that. Only a caller on this machine may, until the node knows who its
 //! callers are.
 
-use std::net::SocketAddr;
-
 use axum::Form;
-use axum::extract::{ConnectInfo, Path, State};
+use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::api::{done, require_same_origin};
+use super::api::{done, identifier};
 use super::conflicts::person;
-use super::locality::require_local;
+use super::locality::LocalCaller;
 use super::services::Web;
 use crate::dicom::{RejectionReason, Uid};
 use crate::node::archive::Scope;
@@ -44,13 +42,11 @@ impl Rejection {
 pub(super) async fn reject(
     State(web): State<Web>,
     Path(study): Path<String>,
-    ConnectInfo(caller): ConnectInfo<SocketAddr>,
+    LocalCaller(caller): LocalCaller,
     headers: HeaderMap,
     Form(rejection): Form<Rejection>,
 ) -> HttpResult {
-    require_same_origin(&headers)?;
-    require_local(caller, &headers)?;
-    let study = Uid::parse(&study).map_err(|error| Problem::BadRequest(error.to_string()))?;
+    let study = identifier(&study)?;
     let (reason, by) = (rejection.reason, person(&rejection.by, caller));
     let objects = web.0.archive.reject(&rejection.scope(study)?, reason, by).await?;
     if objects == 0 {
@@ -72,13 +68,11 @@ pub(super) struct Restoration {
 pub(super) async fn restore(
     State(web): State<Web>,
     Path(study): Path<String>,
-    ConnectInfo(caller): ConnectInfo<SocketAddr>,
+    LocalCaller(caller): LocalCaller,
     headers: HeaderMap,
     Form(restoration): Form<Restoration>,
 ) -> HttpResult {
-    require_same_origin(&headers)?;
-    require_local(caller, &headers)?;
-    let study = Uid::parse(&study).map_err(|error| Problem::BadRequest(error.to_string()))?;
+    let study = identifier(&study)?;
     let restored = web.0.archive.restore(&study, &restoration.record, person(&restoration.by, caller)).await?;
     let objects = restored.ok_or_else(|| Problem::NotFound("the study has no such rejection".to_owned()))?;
     Ok(done(&headers, json!({ "objects": objects })))

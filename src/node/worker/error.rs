@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use super::process::ProcessError;
 use crate::dicom::Uid;
 use crate::dicom::bounded::ReadError;
-use crate::dicom::uid::UidError;
 use crate::node::archive::ArchiveError;
 use crate::node::store::StoreError;
 
@@ -67,9 +66,6 @@ pub enum ResultFault {
     /// It cannot be read within the limits.
     #[error(transparent)]
     Unreadable(#[from] ReadError),
-    /// Its transfer syntax is no UID.
-    #[error(transparent)]
-    TransferSyntax(#[from] UidError),
     /// Reading it was cut short.
     #[error(transparent)]
     Interrupted(tokio::task::JoinError),

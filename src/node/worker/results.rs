@@ -2,15 +2,11 @@
 
 use std::path::Path;
 
-use bytes::Bytes;
-
 use super::error::{ResultFault, WorkerError};
-use crate::dicom::Uid;
 use crate::dicom::bounded::{self, Limits};
-use crate::dicom::content;
 use crate::dicom::elements;
 use crate::engine::pipeline::ResultReference;
-use crate::node::archive::{Archive, Origin, ReceivedInstance, Rights, Unfiled};
+use crate::node::archive::{Archive, Origin, ReceivedInstance, Unfiled};
 
 use dicom_dictionary_std::tags;
 
@@ -45,18 +41,9 @@ pub(super) async fn keep(
 }
 
 fn read(path: &Path, expected: &ResultReference, limits: &Limits) -> Result<ReceivedInstance, ResultFault> {
-    let bytes = Bytes::from(bounded::read(path, limits)?);
-    let parts = bounded::split(&bytes)?;
-    let (header, pixels) = content::read(parts.data_set, &parts.transfer_syntax_uid, limits)?;
-    if elements::uid(&header, tags::SOP_INSTANCE_UID).as_ref() != Some(&expected.sop_instance_uid) {
+    let instance = ReceivedInstance::of_file(&bounded::read(path, limits)?.into(), Origin::Analysis, limits)?;
+    if elements::uid(&instance.header, tags::SOP_INSTANCE_UID).as_ref() != Some(&expected.sop_instance_uid) {
         return Err(ResultFault::OtherObject(expected.sop_instance_uid.clone()));
     }
-    Ok(ReceivedInstance {
-        transfer_syntax_uid: Uid::parse(&parts.transfer_syntax_uid)?,
-        data_set: bytes.slice_ref(parts.data_set),
-        header,
-        pixels,
-        rights: Rights::default(),
-        origin: Origin::Analysis,
-    })
+    Ok(instance)
 }

@@ -4,7 +4,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use tokio::sync::{mpsc, oneshot};
 
-use super::instance::{Filed, KnownObject, Origin};
+use super::instance::{Filed, KnownObject, Origin, is_of_analysis};
 use super::unfiled::Unfiled;
 use super::visibility::Visibility;
 use crate::dicom::content::ContentDigest;
@@ -104,14 +104,13 @@ pub(in crate::node::store) async fn file(change: &mut Change, entry: &Unfiled) -
 
 fn known(row: &SqliteRow) -> Result<KnownObject, Fault> {
     let content: Option<&str> = row.try_get("content")?;
-    let origin: &str = row.try_get("origin")?;
     Ok(KnownObject {
         series: row.series()?,
         blob: row.named("blob")?,
         transfer_syntax_uid: row.uid("transfer_syntax_uid")?,
         content: content.map(ContentDigest::from_text),
         is_rejected: row.named::<Visibility>("visibility")? == Visibility::Rejected,
-        is_result: origin == Origin::Analysis.to_string(),
+        is_result: is_of_analysis(row.try_get("origin")?),
     })
 }
 

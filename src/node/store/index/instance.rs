@@ -6,7 +6,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::blob_name::BlobName;
-use crate::dicom::content::{ContentDigest, PixelDigest};
+use crate::dicom::bounded::{self, Limits, ReadError};
+use crate::dicom::content::{self, ContentDigest, PixelDigest};
 use crate::dicom::elements::DataSet;
 use crate::dicom::{SeriesId, Uid};
 
@@ -25,6 +26,28 @@ pub struct ReceivedInstance {
     pub origin: Origin,
     /// What its sender may do beyond storing.
     pub rights: Rights,
+}
+
+impl ReceivedInstance {
+    /// An object of the node's own, or one that it has: a data set with its transfer syntax, without rights. It passes the
+    /// same scan as one that is sent.
+    pub fn read(
+        transfer_syntax_uid: &str,
+        data_set: Bytes,
+        origin: Origin,
+        limits: &Limits,
+    ) -> Result<Self, ReadError> {
+        let (header, pixels) = content::read(&data_set, transfer_syntax_uid, limits)?;
+        let transfer_syntax_uid =
+            Uid::parse(transfer_syntax_uid).map_err(|error| ReadError::Unreadable(error.to_string()))?;
+        Ok(Self { transfer_syntax_uid, data_set, header, pixels, origin, rights: Rights::default() })
+    }
+
+    /// As [`Self::read`], from the bytes of a DICOM file.
+    pub fn of_file(bytes: &Bytes, origin: Origin, limits: &Limits) -> Result<Self, ReadError> {
+        let parts = bounded::split(bytes)?;
+        Self::read(&parts.transfer_syntax_uid, bytes.slice_ref(parts.data_set), origin, limits)
+    }
 }
 
 /// What a sender may do beyond storing objects: nothing, unless a setting says so.
@@ -60,12 +83,20 @@ pub enum Origin {
     },
 }
 
+/// The origin of results, as the index writes it.
+const ANALYSIS: &str = "analysis";
+
+/// True of the origin of results of this node, as the index writes it.
+pub(super) fn is_of_analysis(origin: &str) -> bool {
+    origin == ANALYSIS
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dimse { calling_ae, address } => write!(formatter, "C-STORE from {calling_ae} at {address}"),
             Self::Stow { address } => write!(formatter, "STOW-RS from {address}"),
-            Self::Analysis => formatter.write_str("analysis"),
+            Self::Analysis => formatter.write_str(ANALYSIS),
             Self::Correction { by } => write!(formatter, "correction by {by}"),
         }
     }

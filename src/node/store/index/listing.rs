@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::blob_name::BlobName;
-use super::instance::{Filed, IndexedInstance, Origin, Scope};
+use super::instance::{Filed, IndexedInstance, Scope, is_of_analysis};
 use super::unfiled::Unfiled;
 use super::visibility::also_listed;
 use crate::node::store::error::{Fault, StoreError, during};
@@ -119,6 +119,6 @@ fn indexed_instance(row: &SqliteRow) -> Result<IndexedInstance, Fault> {
         sha256: row.try_get("sha256")?,
         received_at: row.time("received_at")?,
         blob: row.named("blob")?,
-        is_result: row.try_get::<&str, _>("origin")? == Origin::Analysis.to_string(),
+        is_result: is_of_analysis(row.try_get("origin")?),
     })
 }
