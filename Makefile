@@ -65,11 +65,11 @@ rust-tests: tools peers onnxruntime
 # The program as the integration tests have it: `cargo build` would compile it once more, without what only tests need.
 interop: tools peers onnxruntime
 	cargo test --test it --no-run
-	$(PE_NODE_PYTHON) -m pytest --numprocesses=3 --dist=loadscope tests/interop
+	$(PE_NODE_PYTHON) -m pytest --numprocesses=3 --dist=loadscope --ignore=tests/interop/viewer tests/interop
 
 viewer: build peers
-	@tests/viewer/install.sh
-	PE_NODE_BINARY=$(CURDIR)/target/release/pe-node $(PE_NODE_PYTHON) -m pytest tests/viewer
+	@tests/interop/viewer/install.sh
+	PE_NODE_BINARY=$(CURDIR)/target/release/pe-node $(PE_NODE_PYTHON) -m pytest tests/interop/viewer
 
 evidence: build peers viewer
 	$(PE_NODE_PYTHON) tests/bench/run.py

@@ -58,6 +58,25 @@ def write_table(name, title, columns, rows, notes=()):
     print("\n".join(lines))
 
 
+def curl(urls, accept, runs, patience=300):
+    """Milliseconds and bytes of GET requests by curl, which costs less than the servers: all URLs over one connection, in
+    turn, `runs` times. One pair a run; None where a run takes longer than `patience` seconds."""
+    results = []
+    for _ in range(runs):
+        options = "".join(f'url = "{url}"\noutput = "/dev/null"\n' for url in [urls[0], *urls])
+        command = ["curl", "--silent", "--fail", "--globoff", "--header", f"Accept: {accept}", "--write-out", "%{time_total} %{size_download}\n", "--config", "-"]
+        try:
+            done = subprocess.run(command, input=options, capture_output=True, text=True, timeout=patience)
+        except subprocess.TimeoutExpired:
+            results.append(None)
+            break
+        assert done.returncode == 0, (done.returncode, urls[0])
+        # The first request opens the connection.
+        _, *pairs = [line.split() for line in done.stdout.splitlines()]
+        results.append((1000 * sum(float(seconds) for seconds, _ in pairs), sum(int(size) for _, size in pairs)))
+    return results
+
+
 def write_ct_study(folder, slices=300, size=512):
     """A CT series of noise as scanners send it: 300 slices of 512 x 512 are 158 MB."""
     folder.mkdir(parents=True)

@@ -6,7 +6,10 @@ import sys
 MEASUREMENTS = (
     "ingest",
     "qido",
+    "retrieve",
     "latency",
+    "interoperability",
+    "result_objects",
     "durability",
     "accuracy",
     "whole_lung",

@@ -282,6 +282,9 @@ HEAPS = {
 }
 
 
+FORMS = {**LOSSLESS, **LOSSY, **HEAPS}
+
+
 def table(path):
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
@@ -305,11 +308,24 @@ def renamed(images, name):
     return copies
 
 
-def coded(folder, target, command):
-    """The files of a folder, written anew by a program of DCMTK."""
-    target.mkdir(parents=True)
-    for path in sorted(folder.iterdir()):
-        subprocess.run([*command, str(path), str(target / path.name)], check=True, capture_output=True)
+def write_form(images, name, folder):
+    """Writes an exam in a form as a study of its own; its Series Instance UID."""
+    images = renamed(images, name)
+    if name not in CODED:
+        return write(FORMS[name](images), folder)
+    plain = folder.with_name(f"{folder.name} plain")
+    uid = write(images, plain)
+    folder.mkdir()
+    for path in sorted(plain.iterdir()):
+        subprocess.run([*CODED[name], str(path), str(folder / path.name)], check=True, capture_output=True)
+    shutil.rmtree(plain)
+    return uid
+
+
+def images_of(cohort, row):
+    """The images of an exam of a cohort, from the feet to the head."""
+    paths = (cohort / "train" / row["study_instance_uid"] / row["series_instance_uid"]).iterdir()
+    return sorted((pydicom.dcmread(path) for path in paths), key=lambda image: float(image.ImagePositionPatient[2]))
 
 
 def make():
@@ -318,15 +334,10 @@ def make():
     subprocess.run([str(BINARY), "phantom", "--out", str(WORK / "cohort"), "--exams", str(EXAMS), "--seed", "9014", "--preset", "light"], check=True, cwd=ROOT)
     series = {}
     for row in table(WORK / "cohort" / "truth" / "exams.csv"):
-        paths = (WORK / "cohort" / "train" / row["study_instance_uid"] / row["series_instance_uid"]).iterdir()
-        images = sorted((pydicom.dcmread(path) for path in paths), key=lambda image: float(image.ImagePositionPatient[2]))
+        images = images_of(WORK / "cohort", row)
         heaps = HEAPS if int(row["exam"]) < HEAP_EXAMS else {}
-        for name, form in {**LOSSLESS, **LOSSY, **heaps}.items():
-            series[write(form(renamed(images, name)), WORK / "forms" / row["exam"] / name)] = (name, row["exam"])
-        for name, command in CODED.items():
-            uid = write(renamed(images, name), WORK / "plain" / row["exam"] / name)
-            coded(WORK / "plain" / row["exam"] / name, WORK / "forms" / row["exam"] / name, command)
-            series[uid] = (name, row["exam"])
+        for name in [*LOSSLESS, *CODED, *LOSSY, *heaps]:
+            series[write_form(images, name, WORK / "forms" / row["exam"] / name)] = (name, row["exam"])
     return series
 
 

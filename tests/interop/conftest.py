@@ -34,6 +34,18 @@ if "PE_NODE__MODELS__DIRECTORY" not in os.environ:
     os.environ["PE_NODE__MODELS__DIRECTORY"] = str(models())
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "peers(peer, *services): the other software of a test, and the services of the node that it uses")
+
+
+def pytest_collection_modifyitems(items):
+    """What a test shows of peers goes into reports that pytest writes, from which the matrix of peers and services is made."""
+    for item in items:
+        item.user_properties += [
+            ("peers", f"{mark.args[0]}: {service}") for mark in item.iter_markers("peers") for service in mark.args[1:]
+        ]
+
+
 def absent(what):
     """A missing peer or data set is a skip on a developer's machine and a failure in CI."""
     message = f"{what} is absent"

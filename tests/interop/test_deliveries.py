@@ -155,6 +155,7 @@ def delivered(phantoms, tmp_path_factory):
         one.server.shutdown()
 
 
+@pytest.mark.peers("DCMTK storescp", "C-STORE SCU")
 def test_a_refused_class_is_a_failed_delivery_with_its_reason(delivered):
     *_, folder, by = delivered
     for kind, uid in (("sr", SR_3D), ("sc", SC_MULTI)):
@@ -165,6 +166,7 @@ def test_a_refused_class_is_a_failed_delivery_with_its_reason(delivered):
     assert len(list((folder / "strict").iterdir())) == 2
 
 
+@pytest.mark.peers("pynetdicom", "C-STORE SCU")
 def test_another_form_goes_to_who_refuses_the_class_and_is_valid(delivered, tmp_path):
     _, study, pacs, _, by = delivered
     assert (by["picky", "sr"]["state"], by["picky", "sr"]["sent_as"]) == ("delivered", "enhanced-sr")
@@ -178,6 +180,7 @@ def test_another_form_goes_to_who_refuses_the_class_and_is_valid(delivered, tmp_
     assert validate.validate(tmp_path, study) == 0
 
 
+@pytest.mark.peers("pynetdicom", "C-FIND SCU")
 def test_a_duplicate_that_the_destination_lists_is_delivered(delivered):
     *_, by = delivered
     for kind in ("sr", "sc", "seg", "kos"):
@@ -186,6 +189,7 @@ def test_a_duplicate_that_the_destination_lists_is_delivered(delivered):
         assert one["committed_at"], one
 
 
+@pytest.mark.peers("pynetdicom", "storage commitment SCU")
 def test_warnings_are_noted_and_what_is_not_committed_to_has_failed(delivered):
     *_, by = delivered
     for kind in ("sr", "sc", "seg"):
@@ -204,6 +208,8 @@ def mover(tmp_path):
         yield dicom, node
 
 
+@pytest.mark.peers("Orthanc", "C-FIND SCU", "C-MOVE SCU")
+@pytest.mark.peers("DCMTK dcmsend", "C-STORE SCP")
 def test_the_node_fetches_from_orthanc_what_it_lacks(mover, phantoms, tmp_path):
     dicom, port = mover
     study = sorted((phantoms / "train").iterdir())[1]

@@ -73,6 +73,7 @@ def url(node, image):
     return f"{node.dicomweb}/studies/{study}/series/{series}/instances/{instance}"
 
 
+@pytest.mark.peers("dicomweb-client", "STOW-RS", "WADO-RS", "rendered images")
 def test_what_dicomweb_client_stores_comes_back_in_every_form(served):
     client = DICOMwebClient(url=served.dicomweb)
     sent = list(images())
@@ -92,6 +93,8 @@ def test_what_dicomweb_client_stores_comes_back_in_every_form(served):
     assert Image.open(io.BytesIO(picture)).format == "JPEG"
 
 
+@pytest.mark.peers("dicomweb-client", "frames")
+@pytest.mark.peers("HTTP clients", "WADO-URI")
 def test_stored_frames_are_passed_on_and_decoded_as_asked(served):
     [image] = images(1)
     pixels = image.PixelData
@@ -112,6 +115,7 @@ def test_stored_frames_are_passed_on_and_decoded_as_asked(served):
     assert pydicom.dcmread(io.BytesIO(answer.content)).PixelData == pixels
 
 
+@pytest.mark.peers("HTTP clients", "STOW-RS")
 def test_a_compressed_body_is_stored_whatever_answer_is_accepted(served):
     [image] = images(1)
     answer = stow(served, encoded(image), **{"Content-Encoding": "gzip", "Accept": "text/html"})
@@ -121,6 +125,15 @@ def test_a_compressed_body_is_stored_whatever_answer_is_accepted(served):
     assert (again.status_code, again.content) == (304, b"")
 
 
+@pytest.mark.peers("HTTP clients", "STOW-RS")
+def test_who_sends_a_large_body_in_vain_hears_why(served):
+    content_type = 'multipart/related; type="application/dicom"'
+    answer = requests.post(f"{served.dicomweb}/studies", data=bytes(30_000_000), headers={"Content-Type": content_type}, timeout=30)
+    assert (answer.status_code, "boundary" in answer.text) == (400, True)
+    assert "a STOW-RS request is refused" in (served.folder / "node.log").read_text()
+
+
+@pytest.mark.peers("pydicom", "STOW-RS metadata and bulk data")
 def test_metadata_and_bulk_data_make_the_object_that_pydicom_described(served):
     [image] = images(1)
     described = {}
@@ -140,6 +153,7 @@ def test_metadata_and_bulk_data_make_the_object_that_pydicom_described(served):
     assert back == image
 
 
+@pytest.mark.peers("pydicom", "metadata")
 def test_sequences_of_unknown_representation_are_what_pydicom_reads(served):
     [image] = images(1)
     file = encoded(image)
@@ -156,6 +170,8 @@ def test_sequences_of_unknown_representation_are_what_pydicom_reads(served):
     assert back[0x0009, 0x1001].value[0].CodeValue == "T-1"
 
 
+@pytest.mark.peers("pynetdicom", "C-STORE SCP")
+@pytest.mark.peers("HTTP clients", "STOW-RS")
 def test_both_interfaces_accept_the_same_transfer_syntaxes(served):
     [image] = images(1)
     for syntax, accepted in [(HTJ2K_LOSSLESS, True), (JPEGExtended12Bit, False)]:

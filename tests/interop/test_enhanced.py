@@ -55,6 +55,9 @@ def test_a_converted_exam_has_the_result_of_its_single_images(predicted):
         assert converted[column] == single[column]
 
 
+@pytest.mark.peers("dciodvfy", "result objects")
+@pytest.mark.peers("highdicom", "result objects")
+@pytest.mark.peers("DCMTK dsrdump", "result objects")
 def test_results_of_frames_pass_every_validator(predicted):
     folder, _, converted, _ = predicted
     results = folder / "out" / converted["series_instance_uid"]
@@ -81,6 +84,7 @@ def test_results_name_the_frames_of_the_slices(predicted):
     assert places and all(one.ReferencedSOPClassUID == LEGACY_CONVERTED and len(frames_of(one)) == 1 for one in places)
 
 
+@pytest.mark.peers("highdicom", "C-STORE SCP", "STOW-RS")
 def test_a_node_analyses_enhanced_ct_by_c_store_and_by_stow(node, phantoms, tmp_path):
     images = [pydicom.dcmread(path) for path in files(sorted((phantoms / "train").iterdir())[0])]
     pushed = conversion(images)

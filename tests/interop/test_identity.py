@@ -119,6 +119,8 @@ rejection_notes = true
     running.stop()
 
 
+@pytest.mark.peers("DCMTK dcmsend", "C-STORE SCP")
+@pytest.mark.peers("pynetdicom", "C-STORE SCP")
 def test_a_study_that_comes_again_through_a_router_is_a_success(node, exams, tmp_path):
     assert push(node, exams[0]).returncode == 0
     implicit = tmp_path / "implicit"
@@ -133,6 +135,7 @@ def test_a_study_that_comes_again_through_a_router_is_a_success(node, exams, tmp
     assert requests.get(f"{node.url}/api/v1/conflicts", timeout=10).json() == []
 
 
+@pytest.mark.peers("pynetdicom", "C-STORE SCP", "corrections")
 def test_another_patient_is_a_failure_that_is_held_until_a_person_decides(node, exams):
     study = exams[0].name
     node.wait(study)
@@ -149,6 +152,8 @@ def test_another_patient_is_a_failure_that_is_held_until_a_person_decides(node, 
     assert studies(node.dicomweb, PatientID="CORRECTED") == []
 
 
+@pytest.mark.peers("pynetdicom", "corrections")
+@pytest.mark.peers("Orthanc", "C-STORE SCU", "rejection notes")
 def test_a_corrected_study_leaves_nothing_under_the_old_name(node, exams, pacs):
     orthanc_url, _ = pacs
     study = exams[0].name
@@ -183,6 +188,7 @@ def test_a_corrected_study_leaves_nothing_under_the_old_name(node, exams, pacs):
     assert (record["kind"], len(record["objects"])) == ("correction", len(whole))
 
 
+@pytest.mark.peers("pynetdicom", "rejection notes")
 def test_a_rejection_note_hides_what_it_names_and_can_be_revoked(node, exams):
     study = exams[1].name
     objects = slices(exams[1])

@@ -102,6 +102,8 @@ def association(node, *contexts, title="ANYBODY", **options):
     made.release()
 
 
+@pytest.mark.peers("DCMTK storescu", "C-STORE SCP")
+@pytest.mark.peers("DCMTK findscu", "C-FIND SCP")
 @pytest.mark.parametrize("model, level", [("-S", "STUDY"), ("-P", "PATIENT"), ("-P", "STUDY"), ("-S", "SERIES"), ("-S", "IMAGE")])
 def test_findscu_finds_what_was_stored_at_each_level(node, tmp_path, model, level):
     asked = [f"QueryRetrieveLevel={level}", "PatientID=P-*", "PatientName", "StudyInstanceUID", "StudyDate=20240101-20241231"]
@@ -116,6 +118,8 @@ def test_findscu_finds_what_was_stored_at_each_level(node, tmp_path, model, leve
         assert answer.RetrieveAETitle == "PE-NODE" and "PatientSex" not in answer
 
 
+@pytest.mark.peers("DCMTK movescu", "C-MOVE SCP")
+@pytest.mark.peers("DCMTK storescp", "C-STORE SCU")
 def test_movescu_moves_to_a_third_entity_that_the_settings_name(node, tmp_path):
     received = tmp_path / "received"
     received.mkdir()
@@ -137,6 +141,7 @@ def test_movescu_moves_to_a_third_entity_that_the_settings_name(node, tmp_path):
     assert "MoveDestinationUnknown" in refused.stdout + refused.stderr
 
 
+@pytest.mark.peers("DCMTK getscu", "C-GET SCP")
 def test_getscu_gets_the_stored_bytes_over_its_own_association(node, tmp_path):
     asked = ["-k", "QueryRetrieveLevel=SERIES", "-k", f"StudyInstanceUID={STUDY}", "-k", f"SeriesInstanceUID={SERIES}"]
     run("getscu", node, "-S", "-aec", "PE-NODE", "-od", str(tmp_path), *asked)
@@ -145,6 +150,7 @@ def test_getscu_gets_the_stored_bytes_over_its_own_association(node, tmp_path):
     assert all(image.PixelData == slice_of(1).PixelData and image.PatientName == NAME for image in got)
 
 
+@pytest.mark.peers("pynetdicom", "C-GET SCP")
 def test_pynetdicom_gets_what_it_has_a_role_for_and_hears_what_failed(node):
     got = []
     handlers = [(evt.EVT_C_STORE, lambda event: got.append(event.dataset.InstanceNumber) or 0x0000)]
@@ -201,6 +207,7 @@ def ask(made, request):
     return made.send_n_action(request, 1, StorageCommitmentPushModel, StorageCommitmentPushModelInstance)[0].Status
 
 
+@pytest.mark.peers("pynetdicom", "storage commitment SCP")
 def test_a_requester_that_waits_is_told_over_its_own_association(node):
     reports, transaction = Reports(), uid()
     with association(node, StorageCommitmentPushModel, evt_handlers=reports.handlers) as made:
@@ -213,6 +220,7 @@ def test_a_requester_that_waits_is_told_over_its_own_association(node):
     assert (failed.ReferencedSOPInstanceUID, failed.FailureReason) == (f"{SERIES}.9", 0x0112)
 
 
+@pytest.mark.peers("pynetdicom", "storage commitment SCP")
 def test_a_requester_that_leaves_is_called_where_the_settings_say_that_it_listens(node):
     reports = Reports()
     listener = AE(ae_title="MODALITY")
@@ -228,6 +236,7 @@ def test_a_requester_that_leaves_is_called_where_the_settings_say_that_it_listen
     assert event_type == 1 and len(report.ReferencedSOPSequence) == 3
 
 
+@pytest.mark.peers("pynetdicom", "C-STORE SCP")
 def test_swapped_and_duplicate_elements_are_stored_as_they_came_by_both_interfaces(node, tmp_path, monkeypatch):
     monkeypatch.setattr(_config, "STORE_SEND_CHUNKED_DATASET", True)
     for interface in ("C-STORE", "STOW-RS"):

@@ -28,6 +28,7 @@ def reasons(state):
     return {reason for series in state["series"] for reason in series["reasons"]}
 
 
+@pytest.mark.peers("DCMTK dcmsend", "C-STORE SCP")
 def test_dcmsend_pushes_a_real_slab_and_every_reason_is_true(node, data):
     sent = push(node, data / LIDC1)
     assert sent.returncode == 0, sent.stdout + sent.stderr
@@ -39,6 +40,7 @@ def test_dcmsend_pushes_a_real_slab_and_every_reason_is_true(node, data):
     assert series["results"] == []
 
 
+@pytest.mark.peers("pynetdicom", "C-STORE SCP")
 def test_pynetdicom_pushes_a_whole_chest_and_every_reason_is_true(node, data):
     from pynetdicom import AE
     from pynetdicom.sop_class import CTImageStorage
@@ -60,6 +62,7 @@ def test_pynetdicom_pushes_a_whole_chest_and_every_reason_is_true(node, data):
     assert not {"not-a-chest", "wrong-modality", "missing-slices", "bad-geometry", "unreadable"} & set(series["reasons"])
 
 
+@pytest.mark.peers("dicomweb-client", "STOW-RS", "QIDO-RS", "WADO-RS", "metadata", "frames")
 def test_dicomweb_client_stores_a_real_series_and_reads_it_back_unchanged(node, data):
     from dicomweb_client.api import DICOMwebClient
 

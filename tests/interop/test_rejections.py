@@ -138,6 +138,7 @@ def test_a_truncated_file_is_refused_with_its_reason(node, data):
     assert failure["00081197"]["Value"][0] in range(0xC000, 0xD000)
 
 
+@pytest.mark.peers("DCMTK echoscu", "C-ECHO SCP")
 @pytest.mark.parametrize("name", ["bomb.dcm", "deep.dcm"])
 def test_hostile_files_are_refused_at_both_interfaces_and_the_node_goes_on(node, data, name):
     hostile = data / "hostile" / name
@@ -163,6 +164,7 @@ def test_predict_lists_a_hostile_file_with_its_reason(data, tmp_path, name):
     assert "hostile" in text or "truncated" in text, text + done.stderr
 
 
+@pytest.mark.peers("HTTP clients", "STOW-RS")
 def test_good_parts_of_a_request_are_stored_beside_a_bad_one(node, data):
     good = files(data / "lidc0001_dicom")[0].read_bytes()
     answer = raw_stow(node, [good, good[:1000], b"not DICOM at all"])

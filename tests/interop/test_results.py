@@ -89,6 +89,9 @@ def lung_volume(report, side):
     raise AssertionError(f"no volume of the {side} lung")
 
 
+@pytest.mark.peers("dciodvfy", "result objects")
+@pytest.mark.peers("highdicom", "result objects")
+@pytest.mark.peers("DCMTK dsrdump", "result objects")
 def test_every_object_passes_every_validator(pushed, tmp_path):
     for study, (_, objects, sources) in analysed(pushed).items():
         folder = tmp_path / study
@@ -113,6 +116,7 @@ def test_results_carry_the_patient_and_study_of_their_source(pushed):
             assert one.SeriesInstanceUID != source.SeriesInstanceUID
 
 
+@pytest.mark.peers("highdicom", "result objects")
 def test_segments_lie_on_the_side_they_name(pushed):
     orientations = set()
     for _, (_, objects, sources) in analysed(pushed).items():

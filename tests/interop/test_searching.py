@@ -54,6 +54,7 @@ def filled(tmp_path_factory):
     node.stop()
 
 
+@pytest.mark.peers("dicomweb-client", "QIDO-RS")
 def test_a_client_pages_through_the_studies_and_sees_the_newest_first(filled, caplog):
     client = DICOMwebClient(filled.dicomweb)
     pages = [client.search_for_studies(limit=1, offset=offset) for offset in range(3)]
@@ -78,6 +79,7 @@ def values(element):
     return [value.text or "" for value in element.findall(f"{NATIVE}Value")]
 
 
+@pytest.mark.peers("pydicom", "QIDO-RS", "metadata")
 @pytest.mark.parametrize("path", ["studies/{study}/metadata", "instances?StudyInstanceUID={study}&includefield=all"])
 def test_xml_says_what_pydicom_reads(filled, path):
     accept = {"Accept": 'multipart/related; type="application/dicom+xml"'}
@@ -100,6 +102,7 @@ def test_xml_says_what_pydicom_reads(filled, path):
         assert requests.get(uri, timeout=10, headers={"Accept": "application/octet-stream"}).content == expected.PixelData
 
 
+@pytest.mark.peers("HTTP clients", "QIDO-RS")
 def test_what_is_not_done_is_said_in_a_warning_and_mistakes_are_refused(filled):
     answer = requests.get(f"{filled.dicomweb}/studies?orderby=-StudyDate&Rows=64&limit=2&includefield=Foo", timeout=10)
     assert len(answer.json()) == 2 and answer.headers["Warning"].count("299 pe-node") == 4
@@ -107,6 +110,7 @@ def test_what_is_not_done_is_said_in_a_warning_and_mistakes_are_refused(filled):
         assert requests.get(f"{filled.dicomweb}/studies?{mistake}", timeout=10).status_code == 400, mistake
 
 
+@pytest.mark.peers("HTTP clients", "QIDO-RS")
 def test_every_url_of_an_answer_works_from_outside(filled):
     """A proxy in five lines: TLS outside is claimed, the prefix is removed, the host is its own."""
     forwarded = {"Forwarded": "for=192.0.2.1;proto=https;host=pacs.example", "X-Forwarded-Prefix": "/ai"}
@@ -130,6 +134,7 @@ def test_lists_of_the_api_are_paged_by_links(filled):
     assert requests.get(f"{filled.url}/api/v1/studies?page=2", timeout=10).status_code == 400
 
 
+@pytest.mark.peers("HTTP clients", "capabilities")
 def test_capabilities_are_wadl(filled):
     answer = requests.options(f"{filled.dicomweb}/", timeout=10)
     wadl = "{http://wadl.dev.java.net/2009/02}"

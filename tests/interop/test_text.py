@@ -110,6 +110,7 @@ def decoded(value):
     return [str(one) for one in values if str(one)]
 
 
+@pytest.mark.peers("pydicom", "QIDO-RS", "metadata")
 def test_query_and_metadata_tell_what_pydicom_decodes(stored, objects):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -140,6 +141,7 @@ def test_stored_bytes_stay_as_they_are(stored, objects):
         assert one.get_item("PatientName").value in answer.content
 
 
+@pytest.mark.peers("pydicom", "result objects")
 def test_results_tell_the_names_of_their_source(tmp_path):
     subprocess.run(
         [str(BINARY), "phantom", "--out", str(tmp_path), "--exams", "1", "--seed", "977", "--preset", "tiny"],

@@ -123,6 +123,7 @@ def test_a_stray_slice_and_a_localizer_replace_nothing(site, tmp_path):
     valid(tmp_path, page)
 
 
+@pytest.mark.peers("DCMTK storescp", "C-STORE SCU", "rejection notes")
 def test_a_replaced_result_is_named_and_rejected_at_its_destination(site, tmp_path):
     node, received, exams = site
     images, study, first = analysable(node, exams)

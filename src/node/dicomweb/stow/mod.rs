@@ -11,12 +11,15 @@ mod upload;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse;
-use futures_util::StreamExt;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use self::coding::{Coding, Gzip};
 use self::envelope::{DICOM_JSON, Envelope};
@@ -29,6 +32,9 @@ use crate::dicom::bounded::Limits;
 use crate::node::archive::Archive;
 use crate::node::arrivals::StoreEvents;
 use crate::node::http::{HttpResult, Problem};
+
+/// How long the rest of a refused request is read, so that its sender can hear why.
+const REST: Duration = Duration::from_secs(60);
 
 /// The service.
 #[derive(Clone)]
@@ -47,6 +53,20 @@ impl Stow {
 
     /// Serves one request from `address`.
     pub(super) async fn store(&self, request: &Request, address: SocketAddr, body: Body) -> HttpResult {
+        let mut pieces = pin!(paced(body.into_data_stream(), PACE).fuse());
+        let answer = self.answer(request, address, pieces.as_mut()).await;
+        if let Err(problem) = &answer {
+            tracing::warn!(%address, %problem, "a STOW-RS request is refused");
+        }
+        // Clients read the answer only when they have sent everything, but for those that wait to be told to go on.
+        if answer.is_ok() || request.header(header::EXPECT).is_none() {
+            let rest = async { while let Some(Ok(_)) = pieces.next().await {} };
+            let _ = timeout(REST, rest).await;
+        }
+        answer
+    }
+
+    async fn answer(&self, request: &Request, address: SocketAddr, pieces: impl Pieces) -> HttpResult {
         let Envelope { form, boundary } = Envelope::of(request)?;
         let coding = Coding::of(request, self.intake.object_bytes())?;
         let parser = Parser::new(&boundary).map_err(|error| Problem::BadRequest(error.to_string()))?;
@@ -54,7 +74,7 @@ impl Stow {
             Problem::Overloaded(format!("{} uploads are being received, as many as http.maximum_uploads", self.maximum))
         })?;
         let mut upload = Upload::new(self.intake.clone(), form, parser, request.address.study.clone(), address);
-        let received = receive(&mut upload, coding, body).await;
+        let received = receive(&mut upload, coding, pieces).await;
         let (mut outcomes, complete) = upload.finish().await;
         let stored = outcomes.iter().any(PartOutcome::is_stored);
         match received.and(complete.map_err(|error| Problem::BadRequest(error.to_string()))) {
@@ -74,19 +94,16 @@ impl Stow {
     }
 }
 
-async fn receive(upload: &mut Upload, mut coding: Coding, body: Body) -> Result<(), Problem> {
-    let mut pieces = pin!(paced(body.into_data_stream(), PACE));
+/// The body of a request.
+trait Pieces: Stream<Item = Result<Bytes, Problem>> + Unpin {}
+
+impl<S: Stream<Item = Result<Bytes, Problem>> + Unpin> Pieces for S {}
+
+async fn receive(upload: &mut Upload, mut coding: Coding, mut pieces: impl Pieces) -> Result<(), Problem> {
     while let Some(piece) = pieces.next().await {
-        let taken = match &mut coding {
-            Coding::Identity => push(upload, &piece?).await,
-            Coding::Gzip(gzip) => expand(upload, gzip, &piece?).await,
-        };
-        if let Err(problem) = taken {
-            if matches!(problem, Problem::TooLarge(_)) {
-                // Clients read the answer, which says what is stored, only when they have sent everything.
-                while let Some(Ok(_)) = pieces.next().await {}
-            }
-            return Err(problem);
+        match &mut coding {
+            Coding::Identity => push(upload, &piece?).await?,
+            Coding::Gzip(gzip) => expand(upload, gzip, &piece?).await?,
         }
     }
     match &mut coding {

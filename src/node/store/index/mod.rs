@@ -3,6 +3,7 @@
 pub(super) mod attributes;
 mod blob_name;
 mod checking;
+mod counting;
 mod descriptions;
 mod filing;
 mod instance;

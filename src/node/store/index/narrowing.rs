@@ -7,6 +7,7 @@ use sqlx::{QueryBuilder, Sqlite};
 
 use super::matching;
 use super::query::{Level, Query};
+use super::visibility::push_listed;
 
 type Statement = QueryBuilder<Sqlite>;
 
@@ -59,17 +60,17 @@ pub(super) fn narrowed(level: Level, query: &Query, also_listed: Option<&'static
 /// at a key.
 fn push_visibility(statement: &mut Statement, level: Level, also_listed: Option<&'static str>) {
     statement.push(match level {
-        Level::Study => {
-            " AND EXISTS (SELECT 1 FROM instances i WHERE i.study_instance_uid = s.study_instance_uid AND ("
-        }
+        Level::Study => " AND EXISTS (SELECT 1 FROM instances i WHERE i.study_instance_uid = s.study_instance_uid AND ",
         Level::Series => {
             " AND EXISTS (SELECT 1 FROM instances i WHERE i.study_instance_uid = e.study_instance_uid \
-             AND i.series_instance_uid = e.series_instance_uid AND ("
+             AND i.series_instance_uid = e.series_instance_uid AND "
         }
-        Level::Instance => " AND (",
+        Level::Instance => " AND ",
     });
-    statement.push("i.visibility = 'current' OR i.visibility = ").push_bind(also_listed);
-    statement.push(if level == Level::Instance { ")" } else { "))" });
+    push_listed(statement, also_listed);
+    if level != Level::Instance {
+        statement.push(")");
+    }
 }
 
 fn has(query: &Query, wanted: Tag) -> bool {

@@ -1,6 +1,7 @@
 //! Whether an instance is listed and retrieved. Nothing is deleted by it, and each step can be revoked.
 
 use serde::{Deserialize, Serialize};
+use sqlx::{QueryBuilder, Sqlite};
 
 use crate::dicom::Uid;
 use crate::node::store::database::Change;
@@ -47,6 +48,11 @@ impl Visibility {
 /// What a search lists besides what is current, as a bound value: NULL, which equals nothing, or superseded results.
 pub(in crate::node::store) fn also_listed(list_superseded: bool) -> Option<&'static str> {
     list_superseded.then(|| Visibility::Superseded.name())
+}
+
+/// The condition that the instance `i` is listed.
+pub(super) fn push_listed(statement: &mut QueryBuilder<Sqlite>, also_listed: Option<&'static str>) {
+    statement.push("(i.visibility = 'current' OR i.visibility = ").push_bind(also_listed).push(")");
 }
 
 /// Changes the visibility of an instance from one to another. Returns whether it was the one.

@@ -2,7 +2,7 @@
 # Installs what the viewer tests need: OHIF's official build into target/ohif, Playwright into target/venv, and, as root on
 # Debian, Chromium and npm.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 
 playwright=1.65.2
 

@@ -4,21 +4,16 @@ import io
 import re
 import shutil
 import subprocess
-import sys
 from datetime import date, timedelta
 from itertools import combinations
-from pathlib import Path
 
 import numpy
 import pydicom
 import pytest
 import requests
+from conftest import BINARY, ROOT, Node, push
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "interop"))
-
-from conftest import BINARY, Node, push  # noqa: E402
 
 SCREENSHOTS = ROOT / "target" / "viewer"
 FLAGS = [
@@ -164,12 +159,14 @@ def is_written(page, box):
     return ((green > 150) & (blue < 90)).mean() > 0.05
 
 
+@pytest.mark.peers("OHIF", "CT images")
 def test_the_images_are_shown_in_grey(page):
     count = pixels(page, "grey")
     page.screenshot(path=SCREENSHOTS / "ct.png")
     assert count["coloured"] == 0
 
 
+@pytest.mark.peers("OHIF", "list of series")
 def test_the_list_of_series_names_results_and_has_no_warning(page):
     thumbnails = page.locator('[data-cy="study-browser-thumbnail"], [data-cy="study-browser-thumbnail-no-image"]')
     thumbnails.filter(has_text="PE key slices").first.wait_for()
@@ -181,6 +178,7 @@ def test_the_list_of_series_names_results_and_has_no_warning(page):
         assert line.locator("svg").count() == 2, line.inner_html()
 
 
+@pytest.mark.peers("OHIF", "heat maps (SC)")
 def test_the_heat_maps_are_shown_in_colour_and_clear_of_what_the_viewer_writes(page):
     open_series(page, "heat map")
     pixels(page, "coloured")
@@ -195,6 +193,7 @@ def test_the_heat_maps_are_shown_in_colour_and_clear_of_what_the_viewer_writes(p
     assert all(box["y"] >= last for box in below), (last, below)
 
 
+@pytest.mark.peers("OHIF", "key slices (KOS)")
 def test_the_key_slices_are_a_stack_of_the_source_images(page):
     open_series(page, "key slices")
     page.locator('[data-cy="viewport-overlay-bottom-right"]').get_by_text(re.compile(r"\(1/5\)")).wait_for()
@@ -202,6 +201,7 @@ def test_the_key_slices_are_a_stack_of_the_source_images(page):
     page.screenshot(path=SCREENSHOTS / "key-slices.png")
 
 
+@pytest.mark.peers("OHIF", "report (SR)")
 def test_the_report_names_exam_and_slices_and_no_label_lies_on_another(page, study):
     _, _, series = study
     open_series(page, "PE analysis")
@@ -229,6 +229,7 @@ def test_the_report_names_exam_and_slices_and_no_label_lies_on_another(page, stu
     pixels(page, "grey")
 
 
+@pytest.mark.peers("OHIF", "lungs (SEG)")
 def test_the_lungs_are_laid_over_the_images(page):
     open_series(page, "lung")
     page.get_by_text("Do you want to open this Segmentation?").wait_for()
@@ -254,6 +255,7 @@ def test_the_viewer_comes_with_the_types_that_browsers_need(study):
         assert requests.get(f"{node.url}/viewer/{name}", timeout=30).headers["Content-Type"] == content_type
 
 
+@pytest.mark.peers("OHIF", "worklist")
 def test_the_list_of_many_studies_begins_with_the_newest(study, browser):
     node, *_ = study
     page = opened(browser, f"{node.url}/viewer")
