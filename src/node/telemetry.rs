@@ -133,7 +133,7 @@ pub enum Gauge {
     /// What the archive holds, results included, by kind (study, series, instance)
     #[strum(serialize = "pe_node_archived")]
     Archived,
-    /// Objects that came under the identifier of another one, by state (held, refused, replaced)
+    /// Objects that came under the identifier of another one, or name another patient than their study, by state (held, refused, replaced, stray)
     #[strum(serialize = "pe_node_conflicts")]
     Conflicts,
     /// Series whose instances may still arrive

@@ -6,7 +6,7 @@ use dicom_core::{DataElement, PrimitiveValue};
 use dicom_dictionary_std::tags;
 
 use super::correction_testing::*;
-use super::testing::{received, slice, uid};
+use super::testing::{archive, received, slice, uid};
 use super::*;
 use crate::dicom::RejectionReason::{PatientSafety, Quality};
 use crate::dicom::elements::DataSet;
@@ -106,6 +106,37 @@ async fn a_correction_leaves_rejected_slices_hidden_and_corrects_them_too() {
         archive.restore(&uid(STUDY), &record, "a person".to_owned()).await.expect("restored");
         assert_eq!(said(&archive, tags::PATIENT_ID).await, ["P-2", "P-2", "P-2"], "it is not of the old patient");
     }
+}
+
+#[tokio::test]
+async fn objects_of_another_patient_than_their_study_are_shown_until_they_are_mended() {
+    let (_folder, archive) = with_slices(2).await;
+    archive.store(slice(STUDY, SERIES, 3, OTHER)).await.expect("the stray slice");
+    let [conflict] = &conflicts(&archive).await[..] else { panic!("one study") };
+    assert_eq!((conflict.strays, conflict.held, conflict.refused), (1, 0, 0), "{conflict:?}");
+    let [differing] = &conflict.differing[..] else { panic!("one attribute") };
+    assert_eq!((&*differing.attribute, &*differing.stored, &*differing.received), ("PatientID", "P-1", "P-3"));
+    archive.store(trusted(3, &[])).await.expect("sent right");
+    assert!(conflicts(&archive).await.is_empty());
+    archive.store(slice(STUDY, "1.3", 1, &[(tags::PATIENT_ID, VR::LO, "")])).await.expect("it names nobody");
+    assert!(conflicts(&archive).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_study_takes_the_patient_of_what_is_left_when_its_first_object_was_wrong() {
+    let (_folder, archive) = archive().await;
+    archive.store(slice(STUDY, SERIES, 1, OTHER)).await.expect("the wrong one came first");
+    for number in 2..=3 {
+        archive.store(slice(STUDY, SERIES, number, &[])).await.expect("store");
+    }
+    assert_eq!(conflicts(&archive).await[0].strays, 2);
+    let other_series = crate::dicom::SeriesId::new(uid(STUDY), uid(SERIES));
+    assert_eq!(archive.index().doubts(&other_series).await.expect("doubts").strays, 2);
+    reject(&archive, 1, Quality).await;
+    assert_eq!(patients(&archive).await, ["P-1"]);
+    assert!(conflicts(&archive).await.is_empty());
+    assert_eq!(archive.store(slice(STUDY, SERIES, 1, &[])).await.expect("sent right"), Stored::Corrected);
+    assert_eq!(said(&archive, tags::PATIENT_ID).await, ["P-1", "P-1", "P-1"]);
 }
 
 #[tokio::test]

@@ -138,8 +138,8 @@ impl Shared {
         if let Some(remaining) = remaining(wait(self.quiet, sender, spacing(&members))) {
             return Ok(remaining);
         }
-        let taken = self.store.taken_identifiers(&series.series).await?;
-        let selection = selection::select(&series.modality, &members, taken);
+        let doubts = self.store.doubts(&series.series).await?;
+        let selection = selection::select(&series.modality, &members, doubts);
         self.store.decide(&series.series, series.revision, &selection, self.store.now()).await?;
         Ok(Duration::MAX)
     }

@@ -3,13 +3,11 @@
 use crate::dicom::{Member, ObjectKind};
 use crate::engine::volume::{Reason, Rejection};
 use crate::node::queue::Selection;
-use crate::node::store::SeriesMember;
+use crate::node::store::{SeriesDoubts, SeriesMember};
 
 /// What is to become of a series. A series with CT slices is analysed with all that is in it: whoever reads it says what
 /// was left out. Other images are rejected, and their sender can see why. Objects that are no images are ignored.
-///
-/// `taken` images of it were refused, since objects of other series have their identifiers: what came is not the series.
-pub(super) fn select(modality: &str, members: &[SeriesMember], taken: u64) -> Selection {
+pub(super) fn select(modality: &str, members: &[SeriesMember], doubts: SeriesDoubts) -> Selection {
     let of_kind = |wanted: ObjectKind| -> Vec<&SeriesMember> {
         members.iter().filter(|member| ObjectKind::of(&member.sop_class_uid) == wanted).collect()
     };
@@ -17,14 +15,13 @@ pub(super) fn select(modality: &str, members: &[SeriesMember], taken: u64) -> Se
     let others = of_kind(ObjectKind::OtherImage);
     let only_localizers = ct.iter().all(|member| is_localizer(member));
     match (only_localizers, ct.is_empty(), others.is_empty()) {
-        (false, ..) if taken > 0 => {
-            let explanation = format!(
-                "{taken} images of this series were refused: their SOP Instance UIDs belong to objects of another series"
-            );
-            let rejection = Rejection { reason: Reason::MissingSlices, explanation };
-            Selection::Reject(identities(&members.iter().collect::<Vec<_>>()), vec![rejection])
+        (false, ..) => {
+            let all = identities(&members.iter().collect::<Vec<_>>());
+            match doubtful(members, doubts) {
+                Some(rejection) => Selection::Reject(all, vec![rejection]),
+                None => Selection::Analyse(all),
+            }
         }
-        (false, ..) => Selection::Analyse(identities(&members.iter().collect::<Vec<_>>())),
         (true, false, _) => {
             let explanation = format!("all {} images are localizers; no slice remains", ct.len());
             Selection::Reject(identities(&ct), vec![Rejection { reason: Reason::TooFewSlices, explanation }])
@@ -36,6 +33,24 @@ pub(super) fn select(modality: &str, members: &[SeriesMember], taken: u64) -> Se
         }
         (true, true, true) => Selection::Ignore,
     }
+}
+
+/// Why nobody should rely on a series. Where some images alone name another patient, whoever reads the series says which.
+fn doubtful(members: &[SeriesMember], doubts: SeriesDoubts) -> Option<Rejection> {
+    if doubts.strays >= members.len() as u64 {
+        return Some(Rejection::new(
+            Reason::MixedPatients,
+            "the images name another patient than the other series of their study: send the wrong ones again, under the right \
+             patient, or reject them",
+        ));
+    }
+    (doubts.taken > 0).then(|| {
+        let taken = doubts.taken;
+        Rejection::new(
+            Reason::MissingSlices,
+            format!("{taken} images of this series were refused: their SOP Instance UIDs belong to objects of another series"),
+        )
+    })
 }
 
 /// Image Type value 3 ([PS3.3 C.8.2.1.1.1](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.8.2.html)).
@@ -73,21 +88,35 @@ mod tests {
             member(2, uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE, "VOLUME"),
             member(3, uids::SECONDARY_CAPTURE_IMAGE_STORAGE, ""),
         ];
-        let Selection::Analyse(selected) = select("CT", &members, 0) else { panic!("not analysed") };
+        let Selection::Analyse(selected) = select("CT", &members, SeriesDoubts::default()) else {
+            panic!("not analysed")
+        };
         assert_eq!(selected.iter().map(|(uid, _)| uid.as_str()).collect::<Vec<_>>(), ["1.2.1", "1.2.2", "1.2.3"]);
     }
 
     #[test]
     fn a_series_whose_images_have_the_identifiers_of_others_is_not_taken_for_whole() {
         let members = [member(1, uids::CT_IMAGE_STORAGE, "AXIAL")];
-        let Selection::Reject(_, rejections) = select("CT", &members, 61) else { panic!("not rejected") };
+        let Selection::Reject(_, rejections) = select("CT", &members, SeriesDoubts { taken: 61, strays: 0 }) else {
+            panic!("not rejected")
+        };
         assert_eq!(rejections[0].reason, Reason::MissingSlices);
         assert!(rejections[0].explanation.starts_with("61 images"), "{}", rejections[0].explanation);
     }
 
     #[test]
+    fn a_series_of_another_patient_than_its_study_is_not_analysed() {
+        let members = [1, 2].map(|number| member(number, uids::CT_IMAGE_STORAGE, "AXIAL"));
+        let with = |strays| select("CT", &members, SeriesDoubts { taken: 0, strays });
+        let Selection::Reject(_, rejections) = with(2) else { panic!("not rejected") };
+        assert_eq!(rejections[0].reason, Reason::MixedPatients);
+        assert!(matches!(with(1), Selection::Analyse(_)), "the reading says which image it is");
+    }
+
+    #[test]
     fn other_images_are_rejected_with_the_reason() {
-        let reason = |modality: &str, members: &[SeriesMember]| match select(modality, members, 0) {
+        let reason = |modality: &str, members: &[SeriesMember]| match select(modality, members, SeriesDoubts::default())
+        {
             Selection::Reject(_, rejections) => rejections[0].reason,
             other => panic!("{other:?}"),
         };
@@ -111,7 +140,11 @@ mod tests {
             uids::ENCAPSULATED_PDF_STORAGE,
             uids::RT_STRUCTURE_SET_STORAGE,
         ] {
-            assert_eq!(select("OT", &[member(1, sop_class_uid, "")], 0), Selection::Ignore, "{sop_class_uid}");
+            assert_eq!(
+                select("OT", &[member(1, sop_class_uid, "")], SeriesDoubts::default()),
+                Selection::Ignore,
+                "{sop_class_uid}"
+            );
         }
     }
 }

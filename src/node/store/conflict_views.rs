@@ -31,7 +31,9 @@ pub struct StudyConflict {
     pub proposals: Vec<ProposedCorrection>,
     /// Objects that were refused, because their pixels, place or address differ from those of the stored objects.
     pub refused: u64,
-    /// The attributes in which the last refused one differs.
+    /// Listed objects that name another patient than their study: send them right, or reject them.
+    pub strays: u64,
+    /// The attributes in which the last stray or refused one differs.
     pub differing: Vec<DifferingAttribute>,
     /// Where the last one came from.
     pub origin: String,
@@ -75,9 +77,10 @@ impl Store {
         during("listing conflicts", async {
             let rows = sqlx::query(
                 "SELECT i.study_instance_uid, SUM(c.state = 'held') AS held, SUM(c.state = 'refused') AS refused, \
-                 MIN(c.received_at) AS first_at, MAX(c.received_at) AS last_at \
+                 SUM(c.state = 'stray') AS strays, MIN(c.received_at) AS first_at, MAX(c.received_at) AS last_at \
                  FROM conflicts c JOIN instances i ON i.sop_instance_uid = c.sop_instance_uid \
                  WHERE c.state = 'held' OR (c.state = 'refused' AND c.received_at > $2) \
+                 OR (c.state = 'stray' AND i.visibility = 'current') \
                  GROUP BY i.study_instance_uid ORDER BY MAX(c.received_at) DESC, i.study_instance_uid LIMIT $1",
             )
             .bind(limit)
@@ -95,7 +98,7 @@ impl Store {
 
     async fn study_conflict(&self, row: &SqliteRow) -> Result<StudyConflict, Fault> {
         let study_instance_uid = row.uid("study_instance_uid")?;
-        let (held, refused) = (row.count("held")?, row.count("refused")?);
+        let (held, refused, strays) = (row.count("held")?, row.count("refused")?, row.count("strays")?);
         let mut proposals = Vec::new();
         if held > 0 {
             let stored = self.current_objects(&study_instance_uid).await?;
@@ -105,20 +108,23 @@ impl Store {
         let newest = sqlx::query(
             "SELECT c.differing, c.attributes, c.stored, c.origin FROM conflicts c \
              JOIN instances i ON i.sop_instance_uid = c.sop_instance_uid \
-             WHERE i.study_instance_uid = $1 AND c.state IN ('held', 'refused') \
-             ORDER BY c.state = 'refused' DESC, c.received_at DESC LIMIT 1",
+             WHERE i.study_instance_uid = $1 AND (c.state IN ('held', 'refused') \
+             OR (c.state = 'stray' AND i.visibility = 'current')) \
+             ORDER BY c.state = 'stray' DESC, c.state = 'refused' DESC, c.received_at DESC LIMIT 1",
         )
         .bind(study_instance_uid.as_str())
         .fetch_one(self.readers())
         .await?;
         let [stored, received] =
             [attributes::read(newest.try_get("stored")?), attributes::read(newest.try_get("attributes")?)];
-        let differing = if refused > 0 { differing(tags(&newest)?, &[&stored], &received) } else { Vec::new() };
+        let differing =
+            if refused + strays > 0 { differing(tags(&newest)?, &[&stored], &received) } else { Vec::new() };
         Ok(StudyConflict {
             study_instance_uid,
             held,
             proposals,
             refused,
+            strays,
             differing,
             origin: newest.try_get("origin")?,
             first_at: row.time("first_at")?,

@@ -39,6 +39,18 @@ pub enum ConflictState {
     Refused,
     /// It was listed, until a correction took its place.
     Replaced,
+    /// It is listed, and names another patient than its study.
+    Stray,
+}
+
+/// What speaks against a series as it was received.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SeriesDoubts {
+    /// Objects of it that were held or refused because an object of another series has their identifier, and that did not
+    /// come into it since: what came is not the series.
+    pub taken: u64,
+    /// Listed objects of it that name another patient than their study.
+    pub strays: u64,
 }
 
 /// An object that is held.
@@ -141,20 +153,22 @@ impl Store {
         rows.iter().map(held).collect()
     }
 
-    /// How many objects of a series were held or refused because an object of another series has their identifier, and
-    /// did not come into it since.
-    pub async fn taken_identifiers(&self, series: &SeriesId) -> Result<u64, StoreError> {
-        during("looking for objects that a series lacks", async {
+    /// What speaks against a series.
+    pub async fn doubts(&self, series: &SeriesId) -> Result<SeriesDoubts, StoreError> {
+        during("looking for conflicts of a series", async {
             let row = sqlx::query(
-                "SELECT COUNT(DISTINCT sop_instance_uid) AS objects FROM conflicts WHERE study_instance_uid = $1 \
+                "SELECT (SELECT COUNT(DISTINCT sop_instance_uid) FROM conflicts WHERE study_instance_uid = $1 \
                  AND series_instance_uid = $2 AND state IN ('held', 'refused') AND sop_instance_uid NOT IN \
-                 (SELECT sop_instance_uid FROM instances WHERE study_instance_uid = $1 AND series_instance_uid = $2)",
+                 (SELECT sop_instance_uid FROM instances WHERE study_instance_uid = $1 AND series_instance_uid = $2)) AS taken, \
+                 (SELECT COUNT(*) FROM conflicts c JOIN instances i ON i.sop_instance_uid = c.sop_instance_uid \
+                 WHERE c.study_instance_uid = $1 AND c.series_instance_uid = $2 AND c.state = 'stray' \
+                 AND i.visibility = 'current') AS strays",
             )
             .bind(series.study_instance_uid.as_str())
             .bind(series.series_instance_uid.as_str())
             .fetch_one(self.readers())
             .await?;
-            row.count("objects")
+            Ok(SeriesDoubts { taken: row.count("taken")?, strays: row.count("strays")? })
         })
         .await
     }

@@ -48,7 +48,7 @@ mod views;
 
 pub use attempts::ChangedDecision;
 pub use conflict_views::{DifferingAttribute, ProposedCorrection, StudyConflict};
-pub use conflicts::{ConflictState, Differing, HeldObject};
+pub use conflicts::{ConflictState, Differing, HeldObject, SeriesDoubts};
 pub use counts::Counts;
 pub use dispositions::{DeliveryEntry, DeliveryFilter};
 pub use error::StoreError;

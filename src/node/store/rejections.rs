@@ -7,7 +7,7 @@ use sqlx::Row;
 use super::database::Change;
 use super::error::{Fault, StoreError, during};
 use super::handle::Store;
-use super::index::{Visibility, attributes, set_visibility};
+use super::index::{Visibility, attributes, set_visibility, settle_study};
 use super::records::{Record, insert};
 use super::rows::Columns;
 use crate::dicom::elements::DataSet;
@@ -38,6 +38,7 @@ impl Store {
                     self.withdraw_results_of(&mut change, &series).await?;
                 }
             }
+            settle_study(&mut change, &record.study_instance_uid).await?;
             change.commit().await?;
             Ok(rejected)
         })

@@ -44,18 +44,19 @@ impl Store {
     pub async fn studies(&self, page: impl Into<Page<SeriesProgress>>) -> Result<Vec<StudyView>, StoreError> {
         let page = page.into();
         during("listing studies", async {
+            // `EXISTS` makes an offset count instances: SQLite 3.51 joins them.
             let mut statement = QueryBuilder::new(
-                "SELECT s.study_instance_uid, s.received_at FROM studies s WHERE EXISTS (SELECT 1 FROM instances i \
-                     WHERE i.study_instance_uid = s.study_instance_uid AND i.visibility = 'current')",
+                "SELECT s.study_instance_uid, s.received_at FROM studies s WHERE 1 = (SELECT 1 FROM instances i \
+                     WHERE i.study_instance_uid = s.study_instance_uid AND i.visibility = 'current' LIMIT 1)",
             );
             match page.state {
                 None => {}
                 Some(SeriesProgress::Receiving) => {
-                    statement.push(concat!(" AND EXISTS (SELECT 1 ", series_of_images!(), " AND j.id IS NULL)"));
+                    statement.push(concat!(" AND 1 = (SELECT 1 ", series_of_images!(), " AND j.id IS NULL LIMIT 1)"));
                 }
                 Some(SeriesProgress::Job(state)) => {
-                    statement.push(concat!(" AND EXISTS (SELECT 1 ", series_of_images!(), " AND j.state = "));
-                    statement.push_bind(state.name()).push(")");
+                    statement.push(concat!(" AND 1 = (SELECT 1 ", series_of_images!(), " AND j.state = "));
+                    statement.push_bind(state.name()).push(" LIMIT 1)");
                 }
             }
             push_page(&mut statement, &page, "s.received_at", "s.study_instance_uid");

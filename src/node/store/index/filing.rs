@@ -5,6 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use tokio::sync::{mpsc, oneshot};
 
 use super::instance::{Filed, KnownObject, Origin, is_of_analysis};
+use super::strays;
 use super::unfiled::Unfiled;
 use super::visibility::{Visibility, set_visibility};
 use crate::dicom::content::ContentDigest;
@@ -87,8 +88,14 @@ async fn commit(database: &Database, entries: &[Unfiled]) -> Result<Vec<Filed>, 
 /// it is the first of a series.
 pub(in crate::node::store) async fn file(change: &mut Change, entry: &Unfiled) -> Result<Filed, Fault> {
     if insert_instance(change, entry).await? {
-        if upsert_series(change, entry).await? == 1 {
+        let (revision, patient_id) = upsert_series(change, entry).await?;
+        if revision == 1 {
             insert_study(change, entry).await?;
+        }
+        if entry.origin != Origin::Analysis
+            && patient_id.is_some_and(|of_study| contradict(&of_study, &entry.study.patient_id_folded))
+        {
+            strays::note(change, entry).await?;
         }
         return Ok(Filed::New);
     }
@@ -100,6 +107,11 @@ pub(in crate::node::store) async fn file(change: &mut Change, entry: &Unfiled) -
     .fetch_one(&mut **change)
     .await?;
     Ok(Filed::Known(Box::new(known(&row)?)))
+}
+
+/// True of two Patient IDs that are given and differ.
+fn contradict(first: &str, second: &str) -> bool {
+    !first.is_empty() && !second.is_empty() && first != second
 }
 
 fn known(row: &SqliteRow) -> Result<KnownObject, Fault> {
@@ -121,27 +133,28 @@ async fn insert_study(change: &mut Change, entry: &Unfiled) -> Result<(), Fault>
          ON CONFLICT (study_instance_uid) DO NOTHING",
     )
     .bind(entry.id.series.study_instance_uid.as_str())
-    .bind(&entry.patient_id_folded)
-    .bind(&entry.patient_name_folded)
-    .bind(&entry.accession_number_folded)
-    .bind(&entry.study_description_folded)
-    .bind(&entry.study_date)
+    .bind(&entry.study.patient_id_folded)
+    .bind(&entry.study.patient_name_folded)
+    .bind(&entry.study.accession_number_folded)
+    .bind(&entry.study.description_folded)
+    .bind(&entry.study.date)
     .bind(entry.received_at.as_millisecond())
-    .bind(&entry.attributes.study)
+    .bind(&entry.study.attributes)
     .execute(&mut **change)
     .await?;
     Ok(())
 }
 
-/// Returns the revision of the series: 1 if this is its first instance.
-async fn upsert_series(change: &mut Change, entry: &Unfiled) -> Result<i64, Fault> {
-    sqlx::query_scalar(
+/// Returns the revision of the series, 1 if this is its first instance, and the patient that its study has, if it is known.
+async fn upsert_series(change: &mut Change, entry: &Unfiled) -> Result<(i64, Option<String>), Fault> {
+    sqlx::query_as(
         "INSERT INTO series (study_instance_uid, series_instance_uid, modality, series_number, own_results, \
          last_received_at, revision, assembled_revision, attributes, description_folded, study_received_at) \
          VALUES ($1, $2, $3, $4, $5, $6, 1, 0, $7, $8, \
          COALESCE((SELECT received_at FROM studies WHERE study_instance_uid = $1), $6)) \
          ON CONFLICT (study_instance_uid, series_instance_uid) DO UPDATE SET \
-         last_received_at = excluded.last_received_at, revision = series.revision + 1 RETURNING revision",
+         last_received_at = excluded.last_received_at, revision = series.revision + 1 RETURNING revision, \
+         (SELECT patient_id_folded FROM studies WHERE study_instance_uid = $1)",
     )
     .bind(entry.id.series.study_instance_uid.as_str())
     .bind(entry.id.series.series_instance_uid.as_str())
@@ -268,18 +281,6 @@ async fn replace_series(change: &mut Change, entry: &Unfiled) -> Result<(), Faul
 }
 
 async fn replace_study(change: &mut Change, entry: &Unfiled) -> Result<(), Fault> {
-    sqlx::query(
-        "UPDATE studies SET patient_id_folded = $2, patient_name_folded = $3, accession_number_folded = $4, \
-         study_date = $5, attributes = $6, description_folded = $7 WHERE study_instance_uid = $1",
-    )
-    .bind(entry.id.series.study_instance_uid.as_str())
-    .bind(&entry.patient_id_folded)
-    .bind(&entry.patient_name_folded)
-    .bind(&entry.accession_number_folded)
-    .bind(&entry.study_date)
-    .bind(&entry.attributes.study)
-    .bind(&entry.study_description_folded)
-    .execute(&mut **change)
-    .await?;
-    Ok(())
+    let study = &entry.id.series.study_instance_uid;
+    strays::replace_attributes(change, study, &entry.study).await
 }

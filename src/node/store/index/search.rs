@@ -27,17 +27,17 @@ impl Store {
     async fn search(&self, level: Level, query: &Query) -> Result<Vec<DataSet>, Fault> {
         let limit = query.limit.map_or(usize::MAX, |limit| limit as usize);
         let mut statement = narrowed(level, query, also_listed(self.rules.list_superseded));
+        let every_row_matches = keys(level, query).next().is_none() && sequences(level, query).next().is_none();
         let mut to_skip = query.offset;
-        if keys(level, query).next().is_none() && sequences(level, query).next().is_none() {
-            // Every row is a match.
-            statement.push(" LIMIT -1 OFFSET ").push_bind(to_skip);
-            to_skip = 0;
-        }
         let mut rows = statement.build().fetch(self.readers());
         let mut found = Vec::new();
         while found.len() < limit
             && let Some(row) = rows.try_next().await?
         {
+            if every_row_matches && to_skip > 0 {
+                to_skip -= 1;
+                continue;
+            }
             let data_set = data_set(level, &row)?;
             if !matches(level, query, &data_set) {
                 continue;

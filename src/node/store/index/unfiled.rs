@@ -26,13 +26,36 @@ pub struct Unfiled {
     pub(super) modality: String,
     pub(super) series_number: Option<i64>,
     pub(super) instance_number: Option<i64>,
+    pub(super) series_description_folded: String,
+    pub(super) study: StudyRow,
+    pub(super) attributes: IndexedAttributes,
+}
+
+/// What the index keeps of a study: its attributes as DICOM JSON, and those in lower case that searches compare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::node::store) struct StudyRow {
     pub(super) patient_id_folded: String,
     pub(super) patient_name_folded: String,
     pub(super) accession_number_folded: String,
-    pub(super) study_description_folded: String,
-    pub(super) series_description_folded: String,
-    pub(super) study_date: String,
-    pub(super) attributes: IndexedAttributes,
+    pub(super) description_folded: String,
+    pub(super) date: String,
+    pub(super) attributes: String,
+}
+
+impl StudyRow {
+    /// Of attributes that the index wrote.
+    pub(in crate::node::store) fn of(attributes: &str) -> Self {
+        let study = attributes::read(attributes);
+        let text = |tag| elements::text(&study, tag).unwrap_or_default();
+        Self {
+            patient_id_folded: text(tags::PATIENT_ID).to_lowercase(),
+            patient_name_folded: text(tags::PATIENT_NAME).to_lowercase(),
+            accession_number_folded: text(tags::ACCESSION_NUMBER).to_lowercase(),
+            description_folded: text(tags::STUDY_DESCRIPTION).to_lowercase(),
+            date: text(tags::STUDY_DATE).replace('.', ""),
+            attributes: attributes.to_owned(),
+        }
+    }
 }
 
 /// The four identifiers without which nothing can be filed.
@@ -74,8 +97,6 @@ impl Unfiled {
         let header = &received.header;
         let content = Content { header, pixels: received.pixels }.digest();
         let attributes = IndexedAttributes::of(header);
-        let study = attributes::read(&attributes.study);
-        let text = |tag| elements::text(&study, tag).unwrap_or_default();
         Self {
             blob,
             sha256,
@@ -87,12 +108,8 @@ impl Unfiled {
             modality: elements::text(header, tags::MODALITY).unwrap_or_default(),
             series_number: elements::integer(header, tags::SERIES_NUMBER),
             instance_number: elements::integer(header, tags::INSTANCE_NUMBER),
-            patient_id_folded: text(tags::PATIENT_ID).to_lowercase(),
-            patient_name_folded: text(tags::PATIENT_NAME).to_lowercase(),
-            accession_number_folded: text(tags::ACCESSION_NUMBER).to_lowercase(),
-            study_description_folded: text(tags::STUDY_DESCRIPTION).to_lowercase(),
             series_description_folded: attributes::folded(&attributes.series, tags::SERIES_DESCRIPTION),
-            study_date: text(tags::STUDY_DATE).replace('.', ""),
+            study: StudyRow::of(&attributes.study),
             attributes,
             id,
         }

@@ -95,3 +95,22 @@ async fn a_study_without_a_visible_instance_is_not_listed() {
     assert_eq!(listed(store).await, [0; 5]);
     assert!(store.studies(9).await.expect("studies").is_empty());
 }
+
+#[tokio::test]
+async fn pages_count_studies_and_not_their_instances() {
+    let (_folder, archive, store) = opened().await;
+    for study in 1..=3 {
+        let (study, series) = (format!("1.{study}"), format!("1.{study}.1"));
+        for number in 1..=3 {
+            archive.store(slice(&study, &series, number, &[])).await.expect("store");
+        }
+    }
+    for skipped in 0..=3 {
+        let page = Page { limit: 10, start: Start::Skipping(skipped), state: None };
+        let studies = store.studies(page).await.expect("studies");
+        assert_eq!(studies.len(), 3 - skipped as usize, "after {skipped}");
+        let query = Query { offset: skipped, ..Query::default() };
+        let found = store.find(Level::Study, &query).await.expect("found");
+        assert_eq!(found.len(), 3 - skipped as usize, "after {skipped}");
+    }
+}

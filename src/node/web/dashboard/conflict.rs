@@ -17,9 +17,9 @@ pub(super) fn list(conflicts: &[StudyConflict]) -> Markup {
 fn card(conflict: &StudyConflict) -> Markup {
     let study = &conflict.study_instance_uid;
     html! {
-        article.card.alarm[conflict.held > 0].warn[conflict.held == 0] {
+        article.card.alarm[is_open(conflict)].warn[!is_open(conflict)] {
             div {
-                p.verdict.alarm[conflict.held > 0].warn[conflict.held == 0] { (headline(conflict)) }
+                p.verdict.alarm[is_open(conflict)].warn[!is_open(conflict)] { (headline(conflict)) }
                 p.identity.quiet { "Study " a href=(format!("api/v1/studies/{study}")) { (study) } }
                 @if conflict.proposals.len() > 1 {
                     p { "What came contradicts itself: correct the study as one of these has it, or keep what is stored." }
@@ -30,8 +30,14 @@ fn card(conflict: &StudyConflict) -> Markup {
                         button name="decision" value="refuse" { "Keep what is stored" }
                     }
                 }
+                @if conflict.refused + conflict.strays > 0 { (table(&conflict.differing)) }
+                @if conflict.strays > 0 {
+                    p {
+                        "Stored are the study's values, received those of the objects. Have the wrong ones sent again under the "
+                        "right patient, or reject them. A series that names another patient than its study is not analysed."
+                    }
+                }
                 @if conflict.refused > 0 {
-                    (table(&conflict.differing))
                     p {
                         "Other images came under identifiers that are in use. The stored ones stand. If those are wrong, "
                         "reject them and have the right ones sent again."
@@ -41,6 +47,11 @@ fn card(conflict: &StudyConflict) -> Markup {
             }
         }
     }
+}
+
+/// True if somebody has to do something.
+fn is_open(conflict: &StudyConflict) -> bool {
+    conflict.held + conflict.strays > 0
 }
 
 fn proposed(conflict: &StudyConflict, proposal: &ProposedCorrection) -> Markup {
@@ -68,11 +79,13 @@ fn table(differing: &[DifferingAttribute]) -> Markup {
 }
 
 fn headline(conflict: &StudyConflict) -> String {
-    match (conflict.held, conflict.refused) {
-        (0, refused) => format!("{} refused: the identifier is that of another object", objects(refused)),
-        (held, 0) => format!("{} held: patient or study differ", objects(held)),
-        (held, refused) => format!("{} held, {} refused", objects(held), objects(refused)),
-    }
+    let parts = [
+        (conflict.held, "held: patient or study differ"),
+        (conflict.strays, "of another patient than their study"),
+        (conflict.refused, "refused: the identifier is that of another object"),
+    ];
+    let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+    parts.map(|(count, what)| format!("{} {what}", objects(count))).collect::<Vec<_>>().join("; ")
 }
 
 fn advice(proposal: &ProposedCorrection) -> String {
