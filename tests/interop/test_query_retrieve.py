@@ -167,6 +167,15 @@ def test_pynetdicom_gets_what_it_has_a_role_for_and_hears_what_failed(node):
     assert list(failed.FailedSOPInstanceUIDList) == identifier.SOPInstanceUID
 
 
+@pytest.mark.peers("DCMTK echoscu", "C-ECHO SCP")
+def test_the_log_names_a_caller_that_is_refused_and_why(node):
+    run("echoscu", node, "-aet", "SCANNER", "-aec", "PE-NODE")
+    refused = subprocess.run([tool("echoscu"), "-aet", "SCANNER", "-aec", "WRONG", "127.0.0.1", str(node.port)], capture_output=True)
+    assert refused.returncode != 0
+    [line] = [line for line in (node.folder / "node.log").read_text().splitlines() if "an association is refused" in line]
+    assert 'calling="SCANNER"' in line and 'called="WRONG"' in line and "called AE title" in line, line
+
+
 def test_nothing_is_granted_unasked(tmp_path):
     plain = Node(tmp_path / "plain").start()
     try:

@@ -47,7 +47,6 @@ impl Viewer {
     pub(super) fn router(self) -> Router {
         Router::new()
             .route(ROOT, get(enter))
-            .route("/viewer/", get(index))
             .route("/viewer/{*path}", get(file))
             .with_state(self)
     }
@@ -70,16 +69,12 @@ impl Viewer {
     }
 }
 
-/// Links of other systems name the study at the viewer's own address: `/viewer?StudyInstanceUIDs=1.2.3`.
-async fn enter(RawQuery(query): RawQuery) -> Redirect {
+/// The list of studies. Links of other systems name the study at the same address: `/viewer?StudyInstanceUIDs=1.2.3`.
+async fn enter(State(viewer): State<Viewer>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     match query.filter(|query| query.contains("StudyInstanceUID")) {
-        Some(query) => Redirect::temporary(&format!("{ROOT}/viewer?{query}")),
-        None => Redirect::temporary("/viewer/"),
+        Some(query) => Redirect::temporary(&format!("{ROOT}/viewer?{query}")).into_response(),
+        None => viewer.serve(INDEX, &headers).await,
     }
-}
-
-async fn index(State(viewer): State<Viewer>, headers: HeaderMap) -> Response {
-    viewer.serve(INDEX, &headers).await
 }
 
 async fn file(State(viewer): State<Viewer>, Path(path): Path<String>, headers: HeaderMap) -> Response {

@@ -330,6 +330,10 @@ async fn a_viewer_is_served_with_its_own_settings_and_its_addresses_lead_to_its_
     );
     assert!(page.headers()["content-security-policy"].to_str().expect("text").contains("worker-src"));
     assert_eq!(page.text().await.expect("text"), "<script src=\"/viewer/app.js\">");
+    for list in ["/viewer", "/viewer/"] {
+        let page = get(list).await.expect("no circle of redirections");
+        assert_eq!(page.text().await.expect("text"), "<script src=\"/viewer/app.js\">", "{list}");
+    }
     let settings = get("/viewer/app-config.js").await.expect("answer").text().await.expect("text");
     assert!(settings.contains("const VIEWER = '/viewer'"), "{settings}");
     let bundle = get("/viewer/app.bundle.0f6159c501addfe9.js").await.expect("answer");
