@@ -11,7 +11,6 @@ mod scanned;
 use std::io::Read;
 use std::path::Path;
 
-use dicom_core::Tag;
 use dicom_object::{FileDicomObject, InMemDicomObject};
 
 use super::elements::DataSet;
@@ -30,23 +29,13 @@ pub fn data_set(bytes: &[u8], transfer_syntax_uid: &str, limits: &Limits) -> Res
 /// As [`data_set`], but what is returned ends before Pixel Data (7FE0,0010) and its float kinds; the pre-scan still
 /// covers all bytes.
 pub fn header(bytes: &[u8], transfer_syntax_uid: &str, limits: &Limits) -> Result<DataSet, ReadError> {
-    Ok(header_and_pixel_data(bytes, transfer_syntax_uid, limits)?.0)
+    Scanned::new(bytes, transfer_syntax_uid, limits, Extent::Whole)?.parse(Part::Header)
 }
 
 /// As [`header`], but the pre-scan ends before Pixel Data as well: what an object says of itself whose pixels are damaged
 /// or cut off.
 pub fn leading_header(bytes: &[u8], transfer_syntax_uid: &str, limits: &Limits) -> Result<DataSet, ReadError> {
     Scanned::new(bytes, transfer_syntax_uid, limits, Extent::BeforePixelData)?.parse(Part::Header)
-}
-
-/// As [`header`], with the tag that the header ends before: Pixel Data or one of its float kinds, if there is one.
-pub fn header_and_pixel_data(
-    bytes: &[u8],
-    transfer_syntax_uid: &str,
-    limits: &Limits,
-) -> Result<(DataSet, Option<Tag>), ReadError> {
-    let scanned = Scanned::new(bytes, transfer_syntax_uid, limits, Extent::Whole)?;
-    Ok((scanned.parse(Part::Header)?, scanned.layout.pixel_data_tag))
 }
 
 /// Reads a DICOM file (PS3.10), with or without the preamble. A data set that stands alone is read too, its transfer

@@ -5,6 +5,8 @@ use dicom_object::FileMetaTableBuilder;
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
 use rand::{RngExt, SeedableRng};
 
+use dicom_core::Tag;
+
 use super::*;
 use crate::dicom::elements;
 use crate::dicom::transfer_syntax::EXPLICIT_VR_BIG_ENDIAN;

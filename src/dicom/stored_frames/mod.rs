@@ -66,6 +66,17 @@ impl StoredImage {
     }
 }
 
+/// The header of a file (PS3.10) and the tag of the element with its pixels, if it has any. No more is read of a large
+/// object.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn header_and_tag(path: &Path, limits: &Limits) -> Result<(DataSet, Option<Tag>), ReadError> {
+    let file = HeaderFile::open(path, limits)?;
+    let tag = pixel_data::tag(&file)?;
+    Ok((file.object.into_inner(), tag))
+}
+
 impl StoredFrames {
     /// Looks for the pixels of so many frames behind the header of a file.
     pub(in crate::dicom) fn locate(file: &HeaderFile, count: usize, limits: &Limits) -> Result<Self, ReadError> {

@@ -46,10 +46,9 @@ impl PixelData {
         let missing = || ReadError::Unreadable("the object has no Pixel Data (7FE0,0010)".to_owned());
         let bytes = file.bytes.open()?;
         let end = bytes.len()?;
-        let mut position = file.pixel_data.ok_or_else(missing)?;
         let mut extended = Vec::new();
-        loop {
-            let element = element(&bytes, position, end, file.encoding)?;
+        let mut elements = Elements::of(file, &bytes, end);
+        while let Some(element) = elements.next().transpose()? {
             match element.tag {
                 tags::PIXEL_DATA if element.length == UNDEFINED => {
                     let (basic, fragments) = fragments(&bytes, element.value, limits)?;
@@ -62,11 +61,61 @@ impl PixelData {
                 tags::EXTENDED_OFFSET_TABLE if u64::from(element.length) == 8 * frames as u64 => {
                     extended = numbers(&bytes, &element)?;
                 }
-                Tag(0x7FE0, number) if number < tags::PIXEL_DATA.1 && element.length != UNDEFINED => {}
-                _ => return Err(missing()),
+                _ => {}
             }
-            position = element.value + u64::from(element.length);
         }
+        Err(missing())
+    }
+}
+
+/// The tag of the element that holds the pixels of a file, if it has any.
+pub(super) fn tag(file: &HeaderFile) -> Result<Option<Tag>, ReadError> {
+    let bytes = file.bytes.open()?;
+    let end = bytes.len()?;
+    let last = Elements::of(file, &bytes, end).last().transpose()?.filter(|element| holds_pixels(element.tag));
+    match last {
+        Some(Element { length, value, .. }) if length != UNDEFINED && value + u64::from(length) > end => {
+            Err(ReadError::Truncated(format!("Pixel Data has {length} bytes, of which {} are there", end - value)))
+        }
+        last => Ok(last.map(|element| element.tag)),
+    }
+}
+
+fn holds_pixels(tag: Tag) -> bool {
+    matches!(tag, tags::PIXEL_DATA | tags::FLOAT_PIXEL_DATA | tags::DOUBLE_FLOAT_PIXEL_DATA)
+}
+
+/// The elements of group 7FE0, up to the one with the pixels.
+struct Elements<'a> {
+    bytes: &'a OpenBytes<'a>,
+    /// Where the next one begins.
+    position: Option<u64>,
+    end: u64,
+    encoding: Encoding,
+}
+
+impl<'a> Elements<'a> {
+    fn of(file: &HeaderFile, bytes: &'a OpenBytes<'a>, end: u64) -> Self {
+        Self { bytes, position: file.pixel_data, end, encoding: file.encoding }
+    }
+}
+
+impl Iterator for Elements<'_> {
+    type Item = Result<Element, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let position = self.position.take().filter(|position| *position < self.end)?;
+        let element = match element(self.bytes, position, self.end, self.encoding) {
+            Ok(element) => element,
+            Err(error) => return Some(Err(error)),
+        };
+        if element.tag.group() != 0x7FE0 {
+            return None;
+        }
+        if !holds_pixels(element.tag) && element.length != UNDEFINED {
+            self.position = Some(element.value + u64::from(element.length));
+        }
+        Some(Ok(element))
     }
 }
 

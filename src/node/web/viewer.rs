@@ -45,10 +45,7 @@ impl Viewer {
     }
 
     pub(super) fn router(self) -> Router {
-        Router::new()
-            .route(ROOT, get(enter))
-            .route("/viewer/{*path}", get(file))
-            .with_state(self)
+        Router::new().route(ROOT, get(enter)).route("/viewer/{*path}", get(file)).with_state(self)
     }
 
     async fn serve(&self, path: &str, headers: &HeaderMap) -> Response {

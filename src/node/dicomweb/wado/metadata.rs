@@ -14,7 +14,8 @@ use super::super::notation::{Described, Notation};
 use super::super::request::Request;
 use super::super::validators::Validators;
 use super::Wado;
-use crate::dicom::bounded::{self, Limits, ReadError};
+use crate::dicom::bounded::{Limits, ReadError};
+use crate::dicom::stored_frames;
 use crate::node::archive::StoredInstance;
 use crate::node::http::HttpResult;
 
@@ -44,9 +45,7 @@ pub(in super::super) async fn retrieve(State(wado): State<Wado>, request: Reques
 /// An archived object up to its Pixel Data, with a reference to that. What follows it (signatures, padding, private
 /// groups) is left out: it describes the bytes of the file.
 fn describe(instance: &StoredInstance, base: &str, limits: &Limits) -> Result<Described, ReadError> {
-    let file = bounded::read(&instance.path, limits)?;
-    let parts = bounded::split(&file)?;
-    let (header, pixel_data) = bounded::header_and_pixel_data(parts.data_set, &parts.transfer_syntax_uid, limits)?;
+    let (header, pixel_data) = stored_frames::header_and_tag(&instance.path, limits)?;
     let location = super::url(base, instance);
     let url = format!("{location}/bulkdata");
     let mut object = json::object(&header, BulkData::At(&url));
