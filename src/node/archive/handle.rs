@@ -1,5 +1,6 @@
 //! Keeping objects durably and finding them again.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ use crate::dicom::RejectionNote;
 use crate::dicom::bounded::{self, Limits, ReadError};
 use crate::dicom::elements::DataSet;
 use crate::node::queue::{Refusal, RefusalCause};
-use crate::node::store::{Filed, InstanceId, Level, Query, ReceivedInstance, Scope, Store, Stored, Unfiled};
+use crate::node::store::{BlobName, Filed, InstanceId, Level, Query, ReceivedInstance, Scope, Store, Stored, Unfiled};
 
 /// The archive; cheap to clone.
 #[derive(Clone)]
@@ -152,6 +153,11 @@ impl Archive {
             received_at: instance.received_at,
         });
         Ok(stored.collect())
+    }
+
+    /// The file of an object, whether it is listed or not.
+    pub fn path(&self, blob: BlobName) -> PathBuf {
+        self.blobs.path(blob)
     }
 
     /// True if the bytes of an instance are those that were received.

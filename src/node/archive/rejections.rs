@@ -52,10 +52,12 @@ impl Archive {
         self.record_rejection(study, note.reason, Some(sop_instance_uid.clone()), objects, origin.to_string()).await
     }
 
-    /// Rejects all objects of a study, a series or an instance. Returns how many there are.
+    /// Rejects all objects of a study, a series or an instance. Returns how many there are. Of a study these are the received
+    /// ones: the node's own results of it are withdrawn with them.
     pub async fn reject(&self, scope: &Scope, reason: RejectionReason, by: String) -> Result<usize, ArchiveError> {
-        let objects: BTreeSet<Uid> =
-            self.instances(scope).await?.into_iter().map(|instance| instance.sop_instance_uid).collect();
+        let is_study = matches!(scope, Scope::Study(_));
+        let rejected = self.instances(scope).await?.into_iter().filter(|one| !(is_study && one.is_result));
+        let objects: BTreeSet<Uid> = rejected.map(|instance| instance.sop_instance_uid).collect();
         let count = objects.len();
         if count > 0 {
             self.record_rejection(scope.study().clone(), reason, None, objects, by).await?;

@@ -33,6 +33,7 @@ mod progress;
 mod reader;
 mod records;
 mod refusals;
+mod rejection_notes;
 mod rejections;
 mod requested_commitments;
 mod results;
@@ -43,6 +44,7 @@ mod shadow;
 mod studies;
 mod time;
 mod views;
+mod voiding;
 
 pub use attempts::ChangedDecision;
 pub use conflicts::{ConflictState, DifferingAttribute, HeldObject, StudyConflict};
@@ -55,13 +57,16 @@ pub use index::{
     BlobName, Filed, IndexedInstance, InstanceId, InvalidKey, ItemKeys, KnownObject, Level, MissingIdentifier, Origin,
     Query, ReceivedInstance, Rights, Scope, Stored, Unfiled, Visibility, keyword, searchable,
 };
-pub use notices::{CurrentResult, DueNotice, DueRejectionNote};
+pub use notices::DueNotice;
 pub use page::{Cursor, CursorError, Listed, Page, Start};
 pub use reader::StoreReader;
 pub use records::{Record, RecordedChange, Replacement};
+pub use rejection_notes::DueRejectionNote;
 pub use series::{SeriesMember, UnassembledSeries};
 pub use shadow::{Comparison, ShadowCase, ShadowView};
-pub use views::{DeliveryView, EarlierResult, JobView, LaterImages, Outcome, SeriesProgress, SeriesView, StudyView};
+pub use views::{
+    DeliveryView, EarlierResult, JobView, LaterImages, Outcome, SeriesProgress, SeriesView, StudyView, VoidResult,
+};
 
 #[cfg(test)]
 mod tests;

@@ -42,6 +42,7 @@ impl Store {
                     self.withdraw_results_of(&mut change, &series).await?;
                 }
             }
+            self.settle_objects(&mut change, objects, self.now()).await?;
             change.commit().await?;
             Ok(rejected)
         })
@@ -64,6 +65,7 @@ impl Store {
             for series in series_of(&mut change, objects).await? {
                 assemble_again(&mut change, &series).await?;
             }
+            self.settle_objects(&mut change, objects, self.now()).await?;
             Ok(change.commit().await?)
         })
         .await?;
