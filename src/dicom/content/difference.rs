@@ -77,7 +77,9 @@ impl Difference {
             let differs = match (present(stored, tag), present(received, tag)) {
                 (None, None) => false,
                 (Some(first), Some(second)) => self.values_differ(first, second, named),
-                (Some(_), None) | (None, Some(_)) => subject(named) > Subject::Description,
+                (Some(element), None) | (None, Some(element)) => {
+                    subject(named) > Subject::Description && !says_nothing(element)
+                }
             };
             if differs {
                 self.tags.insert((subject(named), named));
@@ -107,6 +109,22 @@ fn present(data_set: &DataSet, tag: Tag) -> Option<&InMemElement> {
 /// True of an attribute that says whose object it is.
 pub fn is_of_patient(tag: Tag) -> bool {
     subject(tag) == Subject::Patient
+}
+
+/// True of an attribute that all objects of a study share, and not those of a series alone: the steps of a procedure and
+/// their requests (group 0040) are those of a series.
+pub fn is_of_study(tag: Tag) -> bool {
+    is_of_patient(tag) && tag.group() != 0x0040
+}
+
+/// What an object says of patient, study and order.
+pub fn of_patient(header: &DataSet) -> DataSet {
+    DataSet::from_element_iter(header.iter().filter(|element| is_of_patient(element.tag())).cloned())
+}
+
+/// True of a value that says what the absence of the attribute says: not compressed with loss (PS3.3 C.7.6.1.1.5).
+fn says_nothing(element: &InMemElement) -> bool {
+    element.tag() == tags::LOSSY_IMAGE_COMPRESSION && &*canonical(element) == b"00"
 }
 
 fn subject(tag: Tag) -> Subject {

@@ -1,5 +1,6 @@
 //! The content of an object, and its digest.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use dicom_core::header::Header;
@@ -53,6 +54,14 @@ impl Content<'_> {
     }
 }
 
+/// A digest of what a data set says in some attributes; one that is empty is one that is missing.
+pub fn digest_of(header: &DataSet, tags: &BTreeSet<Tag>) -> String {
+    let some = header.iter().filter(|element| tags.contains(&element.tag())).cloned();
+    let mut hasher = Sha256::new();
+    absorb(&mut hasher, &DataSet::from_element_iter(some));
+    hexadecimal(&hasher.finalize())
+}
+
 /// Adds the attributes of a data set, those of its sequences included. Each is preceded by its tag and its length, so
 /// that no two data sets run into each other.
 fn absorb(hasher: &mut Sha256, data_set: &DataSet) {
@@ -84,11 +93,16 @@ pub(super) fn is_encoding(tag: Tag) -> bool {
 }
 
 /// Attributes by which a router or an archive says that an object passed through it
-/// ([PS3.3 C.12.1](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.12.html)).
+/// ([PS3.3 C.12.1](https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.12.html)), and those that answers
+/// to queries count.
 pub(super) fn is_added_by_routers(tag: Tag) -> bool {
     matches!(
         tag,
-        tags::CONTRIBUTING_EQUIPMENT_SEQUENCE
+        Tag(0x0020, 0x1200..=0x1209)
+            | tags::QUERY_RETRIEVE_LEVEL
+            | tags::MODALITIES_IN_STUDY
+            | tags::SOP_CLASSES_IN_STUDY
+            | tags::CONTRIBUTING_EQUIPMENT_SEQUENCE
             | tags::ORIGINAL_ATTRIBUTES_SEQUENCE
             | tags::INSTANCE_AVAILABILITY
             | tags::RETRIEVE_AE_TITLE

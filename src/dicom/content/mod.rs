@@ -10,8 +10,8 @@ use std::path::Path;
 
 use super::bounded::{Extent, HeaderFile, Limits, OpenBytes, Part, ReadError, Scanned};
 use super::elements::DataSet;
-pub use difference::{Difference, Subject, is_of_patient};
-pub use digest::{Content, ContentDigest};
+pub use difference::{Difference, Subject, is_of_patient, is_of_study, of_patient};
+pub use digest::{Content, ContentDigest, digest_of};
 pub use pixels::PixelDigest;
 
 /// Scans a data set as [`bounded::header`](super::bounded::header) does; returns its header and the digest of its pixels.

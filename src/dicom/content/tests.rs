@@ -69,6 +69,29 @@ fn the_same_object_in_every_encoding_has_the_same_content() {
 }
 
 #[test]
+fn what_may_be_written_in_several_ways_is_the_same() {
+    let written = |position, name, time| {
+        image([
+            DataElement::new(tags::IMAGE_POSITION_PATIENT, VR::DS, position),
+            DataElement::new(tags::PATIENT_NAME, VR::PN, name),
+            DataElement::new(tags::STUDY_TIME, VR::TM, time),
+        ])
+    };
+    let plain = written("1.5\\2\\-0", "Doe^Jane", "101500");
+    for other in [
+        written("1.50\\2.000000\\0", "Doe^Jane^^^", "101500.000"),
+        written("+1.5e0\\ 2 \\0.0", "Doe^Jane==", "101500."),
+    ] {
+        assert_eq!(difference(&plain, &other), Difference::default());
+        assert_eq!(digest(&plain, uids::EXPLICIT_VR_LITTLE_ENDIAN), digest(&other, uids::IMPLICIT_VR_LITTLE_ENDIAN));
+    }
+    let mut counted = plain.clone();
+    counted.put(DataElement::new(tags::NUMBER_OF_STUDY_RELATED_INSTANCES, VR::IS, "300"));
+    counted.put(DataElement::new(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, "00"));
+    assert_eq!(difference(&plain, &counted), Difference::default(), "what an answer to a query adds");
+}
+
+#[test]
 fn any_other_value_is_another_content() {
     let object = image([]);
     let explicit = digest(&object, uids::EXPLICIT_VR_LITTLE_ENDIAN);

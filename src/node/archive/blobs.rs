@@ -138,7 +138,11 @@ impl Blobs {
     /// Removes a blob that nothing refers to and nobody was told of.
     pub(super) fn remove(&self, name: BlobName) -> Result<(), ArchiveError> {
         let path = self.path(name);
-        fs::remove_file(&path).map_err(ArchiveError::disk("removing the file", &path))
+        match fs::remove_file(&path) {
+            // The same bytes came twice at a time, and were judged twice.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done.map_err(ArchiveError::disk("removing the file", &path)),
+        }
     }
 
     /// Puts a blob that nothing refers to out of the way, without losing it.

@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use super::error::ArchiveError;
 use super::handle::{Archive, blocking};
 use crate::dicom::bounded;
-use crate::node::store::{BlobName, InstanceId, Origin, ReceivedInstance, Record, RecordedChange, Unfiled};
+use crate::node::store::{
+    BlobName, CorrectionExtent, InstanceId, Origin, ReceivedInstance, Record, RecordedChange, Unfiled,
+};
 
 impl Archive {
     /// Makes a record durable and tells the index of it.
@@ -15,11 +17,15 @@ impl Archive {
         self.apply(&record).await
     }
 
+    /// The records that the index does not know, oldest first.
+    pub(super) async fn unapplied(&self) -> Result<Vec<Record>, ArchiveError> {
+        let (files, known) = (self.records.clone(), self.index.record_ids().await?);
+        blocking(move || files.read_others(&known)).await
+    }
+
     /// Tells the index of records that it does not know.
     pub(super) async fn replay(&self) -> Result<(), ArchiveError> {
-        let known = self.index.record_ids().await?;
-        let files = self.records.clone();
-        for record in blocking(move || files.read_others(&known)).await? {
+        for record in self.unapplied().await? {
             tracing::info!(record = record.id, "the index is told of a record that it did not know");
             self.apply(&record).await?;
         }
@@ -29,17 +35,20 @@ impl Archive {
     /// Tells the index of a record.
     pub(super) async fn apply(&self, record: &Record) -> Result<(), ArchiveError> {
         match &record.change {
-            RecordedChange::Correction { objects, changes_patient } => {
+            RecordedChange::Correction { objects, changes_patient, replaces_rejected } => {
                 let mut corrected = Vec::with_capacity(objects.len());
                 for object in objects {
                     corrected.push(self.described(object.to, record).await?);
                 }
-                Ok(self.index.correct(record, &corrected, *changes_patient).await?)
+                let extent = CorrectionExtent { of_study: *changes_patient, shows: *replaces_rejected };
+                Ok(self.index.correct(record, &corrected, extent).await?)
             }
             RecordedChange::Rejection { reason, objects, .. } => {
                 Ok(self.index.reject(record, objects, reason.voids_results()).await?)
             }
-            RecordedChange::Restoration { objects, .. } => Ok(self.index.restore(record, objects).await?),
+            RecordedChange::Restoration { rejection, objects } => {
+                Ok(self.index.restore(record, rejection, objects).await?)
+            }
         }
     }
 

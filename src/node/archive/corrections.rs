@@ -2,75 +2,95 @@
 
 use std::collections::BTreeSet;
 
-use super::error::ArchiveError;
+use super::error::{ArchiveError, DecisionError};
 use super::handle::{Archive, blocking};
 use super::rewriting;
 use super::stored::StoredInstance;
-use crate::dicom::elements::{self, DataSet};
-use crate::dicom::{Uid, bounded, content};
-use crate::node::store::{HeldObject, Origin, Record, RecordedChange, Replacement, Scope};
-use dicom_object::Tag;
+use crate::dicom::elements::DataSet;
+use crate::dicom::{SeriesId, Uid, bounded};
+use crate::node::store::{BlobName, Origin, Proposal, Record, RecordedChange, Replacement, Scope};
+
+/// What became of a study whose proposal was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// Objects that were corrected.
+    pub corrected: usize,
+    /// Objects that stay as they are: they said something else than those that came again.
+    pub left: usize,
+}
 
 impl Archive {
-    /// Corrects a study if all its stored objects have come again from trusted senders, or say already what the new ones
-    /// say. Returns whether it was corrected.
-    pub(super) async fn correct_if_complete(&self, study: &Uid) -> Result<bool, ArchiveError> {
-        let held: Vec<HeldObject> =
-            self.index.held_objects(study).await?.into_iter().filter(|held| held.trusted).collect();
-        let Some(first) = held.first() else { return Ok(false) };
-        let corrected: BTreeSet<Tag> = held.iter().flat_map(|held| held.differing.iter().copied()).collect();
-        let agrees = |header: &DataSet| {
-            corrected.iter().all(|tag| elements::texts(header, *tag) == elements::texts(&first.attributes, *tag))
-        };
-        if !held.iter().all(|held| agrees(&held.attributes)) || !self.others_agree(study, &held, agrees).await? {
+    /// Corrects a study if all its stored objects have come again from trusted senders with what the object in `blob` says,
+    /// or say it already. Returns whether it was corrected.
+    pub(super) async fn correct_if_complete(&self, study: &Uid, blob: BlobName) -> Result<bool, ArchiveError> {
+        let notes = self.rejection_notes(study).await?;
+        let outstanding = self.index.first_outstanding(study, notes.len() + 1).await?;
+        let first = outstanding.into_iter().find(|instance| !notes.contains(&instance.sop_instance_uid));
+        let mut held = self.index.held_objects(study).await?;
+        held.retain(|object| object.trusted);
+        let is_first_to_agree = |proposal: &Proposal| proposal.objects.iter().any(|object| object.blob == blob);
+        let Some(proposal) = Proposal::all(held).into_iter().find(is_first_to_agree) else { return Ok(false) };
+        if let Some(first) = first
+            && !self.says(&proposal, &self.stored(first)).await?
+        {
             return Ok(false);
         }
-        let by = first.origin.clone();
-        self.correct(study, replacements(&held), changes_patient(&held), by).await?;
+        if proposal.is_contradictory() || !self.others_agree(study, &proposal).await? {
+            return Ok(false);
+        }
+        let mut objects = replacements(&proposal);
+        let by = proposal.objects.first().map(|object| object.origin.clone()).unwrap_or_default();
+        for hidden in self.hidden(study, &proposal).await? {
+            // What is hidden and cannot be written stays as it is.
+            if let Ok(Some(replacement)) = self.rewritten(&hidden, &proposal, &by).await {
+                objects.push(replacement);
+            }
+        }
+        self.correct(study, &proposal, objects, by).await?;
         Ok(true)
     }
 
-    /// Accepts what is held for a study, whoever sent it. Stored objects that did not come again are corrected like those
-    /// that did: the study stays whole. Returns how many objects were corrected.
+    /// Accepts what is proposed for a study, whoever sent it. Stored objects that did not come again are corrected like
+    /// those that did, if they said the same before: the study stays whole. Those that said something else are left.
+    ///
+    /// `id` names one of several proposals. The result is `None` if nothing is held.
     ///
     /// # Errors
-    /// [`ArchiveError::Unfit`]: a stored object cannot be written with the new values. Nothing has changed.
-    pub async fn accept_held(&self, study: &Uid, by: &str) -> Result<usize, ArchiveError> {
-        let _judging = self.judging.lock().await;
-        let held = self.index.held_objects(study).await?;
-        let Some(example) = held.last() else { return Ok(0) };
-        let mut replacements = replacements(&held);
-        replacements.extend(self.correct_others(study, &held, example, by).await?);
-        let corrected = replacements.len();
-        self.correct(study, replacements, changes_patient(&held), by.to_owned()).await?;
-        Ok(corrected)
-    }
-
-    /// Writes the stored objects that did not come again as `example` has it.
-    async fn correct_others(
+    /// [`DecisionError::Unclear`]: what is accepted? [`ArchiveError::Unfit`]: a stored object cannot be
+    /// written with the new values. Nothing has changed.
+    pub async fn accept_held(
         &self,
         study: &Uid,
-        held: &[HeldObject],
-        example: &HeldObject,
+        id: Option<&str>,
         by: &str,
-    ) -> Result<Vec<Replacement>, ArchiveError> {
-        let tags: BTreeSet<Tag> =
-            example.differing.iter().copied().filter(|tag| content::is_of_patient(*tag)).collect();
-        let (path, limits) = (self.blobs.path(example.blob), self.limits);
-        let corrected = blocking(move || Ok(bounded::open_header(&path, &limits)?.into_inner())).await?;
-        let mut others = Vec::new();
-        for instance in self.outstanding(study, held).await? {
-            let (path, corrected, tags) = (instance.path, corrected.clone(), tags.clone());
-            let origin = Origin::Correction { by: by.to_owned() };
-            let written =
-                blocking(move || rewriting::with_attributes(&path, &corrected, &tags, origin, &limits)).await?;
-            let kept = self.keep(written).await?;
-            let from = instance.blob;
-            if kept.blob() != from {
-                others.push(Replacement { sop_instance_uid: instance.sop_instance_uid, from, to: kept.blob() });
+    ) -> Result<Option<Accepted>, DecisionError> {
+        let _judging = self.judging.lock().await;
+        let proposals = Proposal::all(self.index.held_objects(study).await.map_err(ArchiveError::from)?);
+        if proposals.is_empty() {
+            return Ok(None);
+        }
+        let proposal = chosen(proposals, id)?;
+        let mut objects = replacements(&proposal);
+        let mut left = 0;
+        for instance in self.outstanding(study, &proposal).await? {
+            let header = self.header(&instance).await?;
+            if proposal.agrees(&header) {
+                continue;
+            }
+            if proposal.is_of_replaced(&header) {
+                objects.extend(self.rewritten(&instance, &proposal, by).await?);
+            } else {
+                left += 1;
             }
         }
-        Ok(others)
+        for hidden in self.hidden(study, &proposal).await? {
+            if let Ok(Some(replacement)) = self.rewritten(&hidden, &proposal, by).await {
+                objects.push(replacement);
+            }
+        }
+        let corrected = objects.len();
+        self.correct(study, &proposal, objects, by.to_owned()).await?;
+        Ok(Some(Accepted { corrected, left }))
     }
 
     /// Refuses what is held for a study: the stored objects stand. Returns how many objects were held.
@@ -79,54 +99,128 @@ impl Archive {
         Ok(self.index.refuse_held(study).await?)
     }
 
+    /// Writes a stored object that did not come again as it is proposed; `None` if it said something else than those that
+    /// came, or says it already.
+    async fn rewritten(
+        &self,
+        instance: &StoredInstance,
+        proposal: &Proposal,
+        by: &str,
+    ) -> Result<Option<Replacement>, ArchiveError> {
+        let header = self.header(instance).await?;
+        if proposal.agrees(&header) || !proposal.is_of_replaced(&header) {
+            return Ok(None);
+        }
+        let series = SeriesId::new(instance.study_instance_uid.clone(), instance.series_instance_uid.clone());
+        let Some((example, tags)) = proposal.example_for(&series) else { return Ok(None) };
+        let (example, path, limits) = (self.blobs.path(example.blob), instance.path.clone(), self.limits);
+        let origin = Origin::Correction { by: by.to_owned() };
+        let written = blocking(move || {
+            let corrected = bounded::open_header(&example, &limits)?.into_inner();
+            rewriting::with_attributes(&path, &corrected, &tags, origin, &limits)
+        })
+        .await?;
+        let kept = self.keep(written).await?;
+        let (sop_instance_uid, from) = (instance.sop_instance_uid.clone(), instance.blob);
+        Ok((kept.blob() != from).then(|| Replacement { sop_instance_uid, from, to: kept.blob() }))
+    }
+
     /// True if the stored objects that did not come again agree with those that did. The first that does not ends the
     /// search.
-    async fn others_agree(
-        &self,
-        study: &Uid,
-        held: &[HeldObject],
-        agrees: impl Fn(&DataSet) -> bool,
-    ) -> Result<bool, ArchiveError> {
-        for instance in self.outstanding(study, held).await? {
-            let (path, limits) = (instance.path, self.limits);
-            let header = blocking(move || Ok(bounded::open_header(&path, &limits).ok())).await?;
-            if !header.is_some_and(|header| agrees(&header)) {
+    async fn others_agree(&self, study: &Uid, proposal: &Proposal) -> Result<bool, ArchiveError> {
+        for instance in self.outstanding(study, proposal).await? {
+            if !self.says(proposal, &instance).await? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// The stored objects of a study that did not come again; results of this node are made anew.
-    async fn outstanding(&self, study: &Uid, held: &[HeldObject]) -> Result<Vec<StoredInstance>, ArchiveError> {
-        let came: BTreeSet<&Uid> = held.iter().map(|held| &held.sop_instance_uid).collect();
+    /// True if a stored object says already what is proposed. One that cannot be read says nothing.
+    async fn says(&self, proposal: &Proposal, instance: &StoredInstance) -> Result<bool, ArchiveError> {
+        match self.header(instance).await {
+            Ok(header) => Ok(proposal.agrees(&header)),
+            Err(ArchiveError::Unfit(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn header(&self, instance: &StoredInstance) -> Result<DataSet, ArchiveError> {
+        let (path, limits) = (instance.path.clone(), self.limits);
+        blocking(move || Ok(bounded::open_header(&path, &limits)?.into_inner())).await
+    }
+
+    /// The stored objects of a study that did not come again. Results of this node are made anew, and rejection notes are
+    /// withdrawn.
+    async fn outstanding(&self, study: &Uid, proposal: &Proposal) -> Result<Vec<StoredInstance>, ArchiveError> {
+        let notes = self.rejection_notes(study).await?;
         let mut stored = self.instances(&Scope::Study(study.clone())).await?;
-        stored.retain(|instance| !instance.is_result && !came.contains(&instance.sop_instance_uid));
-        Ok(stored)
+        stored.retain(|instance| !notes.contains(&instance.sop_instance_uid));
+        Ok(others(stored, proposal))
+    }
+
+    /// The rejected objects of a study that did not come again.
+    async fn hidden(&self, study: &Uid, proposal: &Proposal) -> Result<Vec<StoredInstance>, ArchiveError> {
+        let hidden = self.index.rejected_instances(study).await?;
+        Ok(others(hidden.into_iter().map(|instance| self.stored(instance)).collect(), proposal))
+    }
+
+    /// The rejection notes that took effect in a study.
+    async fn rejection_notes(&self, study: &Uid) -> Result<BTreeSet<Uid>, ArchiveError> {
+        let records = self.index.records(study).await?;
+        let note = |record: Record| match record.change {
+            RecordedChange::Rejection { note, .. } => note,
+            RecordedChange::Correction { .. } | RecordedChange::Restoration { .. } => None,
+        };
+        Ok(records.into_iter().filter_map(note).collect())
     }
 
     async fn correct(
         &self,
         study: &Uid,
+        proposal: &Proposal,
         objects: Vec<Replacement>,
-        changes_patient: bool,
         by: String,
     ) -> Result<(), ArchiveError> {
-        let change = RecordedChange::Correction { objects, changes_patient };
+        let changes_patient = proposal.changes_patient();
+        let change = RecordedChange::Correction { objects, changes_patient, replaces_rejected: false };
         self.record(Record::new(by, study.clone(), change)).await
     }
 }
 
-fn replacements(held: &[HeldObject]) -> Vec<Replacement> {
-    let replacement = |held: &HeldObject| Replacement {
-        sop_instance_uid: held.sop_instance_uid.clone(),
-        from: held.listed,
-        to: held.blob,
+/// The proposal that a person means.
+fn chosen(mut proposals: Vec<Proposal>, id: Option<&str>) -> Result<Proposal, DecisionError> {
+    let proposal = match id {
+        None if proposals.len() > 1 => {
+            return Err(DecisionError::Unclear(
+                "what is held for the study contradicts itself; name one of its proposals",
+            ));
+        }
+        None => proposals.pop(),
+        Some(id) => proposals.into_iter().find(|proposal| proposal.id == id),
     };
-    held.iter().map(replacement).collect()
+    let proposal = proposal.ok_or(DecisionError::Unclear(
+        "nothing of this name is proposed for the study; more may have come since, look again",
+    ))?;
+    if proposal.is_contradictory() {
+        return Err(DecisionError::Unclear(
+            "objects of one series contradict each other; refuse them and have the study sent again",
+        ));
+    }
+    Ok(proposal)
 }
 
-/// True if patient or study change, and not descriptions alone.
-fn changes_patient(held: &[HeldObject]) -> bool {
-    held.iter().any(|held| held.differing.iter().any(|tag| content::is_of_patient(*tag)))
+fn others(mut stored: Vec<StoredInstance>, proposal: &Proposal) -> Vec<StoredInstance> {
+    let came: BTreeSet<&Uid> = proposal.objects.iter().map(|object| &object.sop_instance_uid).collect();
+    stored.retain(|instance| !instance.is_result && !came.contains(&instance.sop_instance_uid));
+    stored
+}
+
+fn replacements(proposal: &Proposal) -> Vec<Replacement> {
+    let replacement = |object: &crate::node::store::HeldObject| Replacement {
+        sop_instance_uid: object.sop_instance_uid.clone(),
+        from: object.listed,
+        to: object.blob,
+    };
+    proposal.objects.iter().map(replacement).collect()
 }

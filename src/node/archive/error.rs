@@ -64,6 +64,17 @@ pub enum ArchiveError {
     Closed,
 }
 
+/// Why what a person decided was not done. Nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum DecisionError {
+    /// It is not clear what the decision is about.
+    #[error("{0}")]
+    Unclear(&'static str),
+    /// The archive did not do it.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+}
+
 impl ArchiveError {
     /// An error of the disk; running out of space is told apart.
     pub(super) fn disk(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {

@@ -17,7 +17,10 @@ use crate::dicom::RejectionNote;
 use crate::dicom::bounded::{self, Limits, ReadError};
 use crate::dicom::elements::DataSet;
 use crate::node::queue::{Refusal, RefusalCause};
-use crate::node::store::{BlobName, Filed, InstanceId, Level, Query, ReceivedInstance, Scope, Store, Stored, Unfiled};
+use crate::node::store::{
+    BlobName, Filed, IndexedInstance, InstanceId, Level, Query, ReceivedInstance, Record, RecordedChange, Scope, Store,
+    Stored, Unfiled,
+};
 
 /// The archive; cheap to clone.
 #[derive(Clone)]
@@ -108,7 +111,7 @@ impl Archive {
         Ok(self.keep_as(id, instance).await?.0)
     }
 
-    async fn keep_as(
+    pub(super) async fn keep_as(
         &self,
         id: InstanceId,
         instance: ReceivedInstance,
@@ -139,8 +142,12 @@ impl Archive {
 
     /// The instances of a scope, in order of series and instance number; empty if there is nothing.
     pub async fn instances(&self, scope: &Scope) -> Result<Vec<StoredInstance>, ArchiveError> {
-        let instances = self.index.instances(scope).await?;
-        let stored = instances.into_iter().map(|instance| StoredInstance {
+        Ok(self.index.instances(scope).await?.into_iter().map(|instance| self.stored(instance)).collect())
+    }
+
+    /// An instance of the index with the file of its bytes.
+    pub(super) fn stored(&self, instance: IndexedInstance) -> StoredInstance {
+        StoredInstance {
             path: self.blobs.path(instance.blob),
             study_instance_uid: instance.study_instance_uid,
             series_instance_uid: instance.series_instance_uid,
@@ -151,8 +158,7 @@ impl Archive {
             blob: instance.blob,
             is_result: instance.is_result,
             received_at: instance.received_at,
-        });
-        Ok(stored.collect())
+        }
     }
 
     /// The file of an object, whether it is listed or not.
@@ -185,10 +191,12 @@ impl Archive {
         self.index.close().await;
     }
 
-    /// Removes drafts, which were never acknowledged; reports files that are gone. Files that the index does not know are
-    /// set aside and kept: they were never acknowledged either, unless the index is not the one they were filed in.
+    /// Removes drafts, which were never acknowledged; reports files that are gone. Files that neither the index knows nor
+    /// a record that it is yet to be told of are set aside and kept: they were never acknowledged either, unless the index is not the one they were filed in.
     async fn repair(&self) -> Result<(), ArchiveError> {
-        let referenced = self.index.blobs().await?;
+        let mut referenced = self.index.blobs().await?;
+        referenced.extend(self.unapplied().await?.iter().flat_map(corrected_blobs));
+        referenced.sort_unstable();
         let blobs = Arc::clone(&self.blobs);
         blocking(move || {
             let drafts = blobs.remove_drafts()?;
@@ -215,6 +223,14 @@ impl Archive {
             Ok(())
         })
         .await
+    }
+}
+
+/// The files of the objects that a record lists.
+fn corrected_blobs(record: &Record) -> Vec<BlobName> {
+    match &record.change {
+        RecordedChange::Correction { objects, .. } => objects.iter().map(|object| object.to).collect(),
+        RecordedChange::Rejection { .. } | RecordedChange::Restoration { .. } => Vec::new(),
     }
 }
 

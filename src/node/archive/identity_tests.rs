@@ -5,29 +5,15 @@ use std::path::Path;
 use bytes::Bytes;
 use dicom_core::VR;
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::Tag;
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
-use jiff::Timestamp;
 
-use super::testing::{archive, limits, open, slice, storage, uid};
+use super::correction_testing::*;
+use super::testing::{limits, open, slice, storage, uid};
 use super::*;
 use crate::dicom::bounded;
 use crate::dicom::content;
 use crate::dicom::elements::text;
-use crate::node::store::{Record, RecordedChange, Replacement, StudyConflict};
-
-const STUDY: &str = "1.1";
-const SERIES: &str = "1.2";
-
-const CORRECTING: Rights = Rights { may_correct: true, may_reject: false };
-
-type Texts<'a> = &'a [(Tag, VR, &'a str)];
-
-const CORRECTED: Texts = &[(tags::PATIENT_ID, VR::LO, "P-2"), (tags::PATIENT_NAME, VR::PN, "Roe^Jane")];
-
-fn trusted(number: u16, more: Texts) -> ReceivedInstance {
-    ReceivedInstance { rights: CORRECTING, ..slice(STUDY, SERIES, number, more) }
-}
+use crate::node::store::{Record, RecordedChange, Replacement};
 
 /// The same object as another sender would encode it.
 fn encoded_as(object: &ReceivedInstance, transfer_syntax_uid: &str) -> ReceivedInstance {
@@ -37,36 +23,6 @@ fn encoded_as(object: &ReceivedInstance, transfer_syntax_uid: &str) -> ReceivedI
     let (header, pixels) = content::read(&bytes, transfer_syntax_uid, &limits()).expect("read");
     let transfer_syntax_uid = uid(transfer_syntax_uid);
     ReceivedInstance { transfer_syntax_uid, data_set: Bytes::from(bytes), header, pixels, ..object.clone() }
-}
-
-async fn with_slices(count: u16) -> (tempfile::TempDir, Archive) {
-    let (folder, archive) = archive().await;
-    for number in 1..=count {
-        archive.store(slice(STUDY, SERIES, number, &[])).await.expect("store");
-    }
-    (folder, archive)
-}
-
-async fn conflict_of(archive: &Archive, object: ReceivedInstance) -> Conflict {
-    match archive.store(object).await {
-        Err(ArchiveError::Conflict(conflict)) => conflict,
-        other => panic!("{other:?}"),
-    }
-}
-
-async fn conflicts(archive: &Archive) -> Vec<StudyConflict> {
-    archive.index().study_conflicts(9, Timestamp::now()).await.expect("conflicts")
-}
-
-/// Patient IDs by which a search finds the study.
-async fn patients(archive: &Archive) -> Vec<String> {
-    let mut found = Vec::new();
-    for patient in ["P-1", "P-2"] {
-        let query = Query { matching: vec![(tags::PATIENT_ID, patient.to_owned())], ..Query::default() };
-        let answers = archive.find(Level::Study, &query).await.expect("find");
-        found.extend(answers.iter().filter_map(|answer| text(answer, tags::PATIENT_ID)));
-    }
-    found
 }
 
 fn files(folder: &Path) -> usize {
@@ -115,13 +71,14 @@ async fn a_changed_patient_is_held_until_a_person_accepts_the_study() {
     let moved = slice(STUDY, SERIES, 2, &[(tags::IMAGE_POSITION_PATIENT, VR::DS, "0\\0\\99")]);
     assert_eq!(conflict_of(&archive, moved).await, Conflict::Image, "shown after what a person decides on");
     let [conflict] = &conflicts(&archive).await[..] else { panic!("one study") };
-    assert_eq!((conflict.held, conflict.refused, conflict.outstanding), (2, 1, 0));
-    let differing = conflict.differing.iter().map(|one| (&*one.attribute, &*one.stored, &*one.received));
+    let [proposal] = &conflict.proposals[..] else { panic!("one proposal") };
+    assert_eq!((conflict.held, conflict.refused, proposal.held, proposal.outstanding), (2, 1, 2, 0));
+    let differing = proposal.differing.iter().map(|one| (&*one.attribute, &*one.stored, &*one.received));
     let expected =
         [("StudyDescription", "", "CT chest"), ("PatientName", "Doe^Jane", "Roe^Jane"), ("PatientID", "P-1", "P-2")];
     assert_eq!(differing.collect::<Vec<_>>(), expected);
 
-    assert_eq!(archive.accept_held(&uid(STUDY), "a person").await.expect("accept"), 2);
+    assert_eq!(accept(&archive, None).await, Some(Accepted { corrected: 2, left: 0 }));
     assert_eq!(patients(&archive).await, ["P-2"], "the right patient alone");
     let query = Query { matching: vec![(description.0, "CT chest".to_owned())], ..Query::default() };
     assert_eq!(archive.find(Level::Study, &query).await.expect("find").len(), 1, "found by its new description");
@@ -143,8 +100,8 @@ async fn a_person_who_accepts_a_part_of_a_study_corrects_the_whole() {
     let others: Texts = &[(tags::INSTITUTION_NAME, VR::LO, "Hospital")];
     archive.store(encoded_as(&slice(STUDY, SERIES, 3, others), uids::IMPLICIT_VR_LITTLE_ENDIAN)).await.expect("store");
     conflict_of(&archive, slice(STUDY, SERIES, 1, CORRECTED)).await;
-    assert_eq!(conflicts(&archive).await[0].outstanding, 2);
-    assert_eq!(archive.accept_held(&uid(STUDY), "a person").await.expect("accept"), 3);
+    assert_eq!(conflicts(&archive).await[0].proposals[0].outstanding, 2);
+    assert_eq!(accept(&archive, None).await, Some(Accepted { corrected: 3, left: 0 }));
     for instance in archive.instances(&Scope::Study(uid(STUDY))).await.expect("instances") {
         let file = bounded::open_header(&instance.path, &limits()).expect("file");
         let values = [tags::PATIENT_ID, tags::PATIENT_NAME].map(|tag| text(&file, tag).unwrap_or_default());
@@ -161,7 +118,7 @@ async fn a_person_can_refuse_what_is_held() {
     let (_folder, archive) = with_slices(1).await;
     conflict_of(&archive, slice(STUDY, SERIES, 1, CORRECTED)).await;
     assert_eq!(archive.refuse_held(&uid(STUDY)).await.expect("refuse"), 1);
-    assert_eq!(archive.accept_held(&uid(STUDY), "a person").await.expect("accept"), 0);
+    assert_eq!(accept(&archive, None).await, None);
     assert_eq!(patients(&archive).await, ["P-1"]);
 }
 
@@ -172,7 +129,7 @@ async fn a_trusted_correction_takes_effect_when_the_whole_study_has_come_again()
     assert_eq!(archive.store(trusted(2, CORRECTED)).await.expect("store"), Stored::Held);
     assert_eq!(archive.store(trusted(2, CORRECTED)).await.expect("again"), Stored::Held);
     assert_eq!(patients(&archive).await, ["P-1"]);
-    assert_eq!(conflicts(&archive).await[0].outstanding, 1);
+    assert_eq!(conflicts(&archive).await[0].proposals[0].outstanding, 1);
     assert_eq!(archive.store(trusted(3, CORRECTED)).await.expect("store"), Stored::Corrected);
     assert_eq!(patients(&archive).await, ["P-2"]);
     assert_eq!(archive.store(trusted(1, CORRECTED)).await.expect("store"), Stored::Already);
@@ -217,10 +174,12 @@ async fn a_damaged_object_is_healed_by_sending_it_again() {
 #[tokio::test]
 async fn a_record_that_the_index_does_not_know_is_applied_at_the_next_start() {
     let (folder, archive) = with_slices(1).await;
-    conflict_of(&archive, slice(STUDY, SERIES, 1, CORRECTED)).await;
-    let held = archive.index().held_objects(&uid(STUDY)).await.expect("held").remove(0);
-    let replacement = Replacement { sop_instance_uid: held.sop_instance_uid, from: held.listed, to: held.blob };
-    let change = RecordedChange::Correction { objects: vec![replacement], changes_patient: true };
+    let stored = archive.instances(&Scope::Study(uid(STUDY))).await.expect("instances").remove(0);
+    // As an object that did not come again is written: no row of the index knows its file.
+    let written = archive.keep(slice(STUDY, SERIES, 1, CORRECTED)).await.expect("kept");
+    let replacement = Replacement { sop_instance_uid: stored.sop_instance_uid, from: stored.blob, to: written.blob() };
+    let change =
+        RecordedChange::Correction { objects: vec![replacement], changes_patient: true, replaces_rejected: false };
     let record = Record::new("a person".to_owned(), uid(STUDY), change);
     archive.records.write(&record).expect("written, and then the node died");
     archive.close().await;

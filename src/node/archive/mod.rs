@@ -24,11 +24,16 @@ pub use crate::node::store::{
     InstanceId, InvalidKey, ItemKeys, Level, Origin, Query, ReceivedInstance, Rights, Scope, Stored, Unfiled, keyword,
     searchable,
 };
-pub use error::{ArchiveError, Conflict};
+pub use corrections::Accepted;
+pub use error::{ArchiveError, Conflict, DecisionError};
 pub use handle::Archive;
 pub use reader::ArchiveReader;
 pub use stored::StoredInstance;
 
+#[cfg(test)]
+mod correction_testing;
+#[cfg(test)]
+mod correction_tests;
 #[cfg(test)]
 mod identity_tests;
 #[cfg(test)]

@@ -4,12 +4,18 @@
 //! damaged is healed by it. Other content is never success, unless the sender is trusted with corrections and pixels and
 //! geometry are equal. An object that says something else of patient or study is held for a person to decide.
 
+use std::collections::BTreeSet;
+
+use dicom_object::Tag;
+
 use super::error::{ArchiveError, Conflict};
 use super::handle::{Archive, blocking};
 use super::{part10, samples};
 use crate::dicom::content::{self, Content, Difference, Subject};
+use crate::dicom::elements::DataSet;
 use crate::node::store::{
-    BlobName, ConflictState, Filed, KnownObject, ReceivedInstance, Record, RecordedChange, Replacement, Stored, Unfiled,
+    BlobName, ConflictState, Differing, Filed, InstanceId, KnownObject, Level, ReceivedInstance, Record,
+    RecordedChange, Replacement, Stored, Unfiled,
 };
 
 /// How an object compares with the one that is listed.
@@ -17,15 +23,16 @@ enum Comparison {
     Same,
     /// The same, but the listed one is damaged.
     Heals,
-    Differs(Difference),
+    Differs(Box<Differing>),
     /// The listed one is damaged, so nobody knows.
-    Unknown,
+    Unknown(Box<Differing>),
 }
 
 impl Archive {
     /// Judges an object, whose bytes are durable, against the one that is listed under its identifier.
     pub(super) async fn reconcile(&self, object: &Unfiled, instance: ReceivedInstance) -> Result<Stored, ArchiveError> {
         let _judging = self.judging.lock().await;
+        let instance = self.kept_still(object, instance).await?;
         // What is listed may have changed while this waited.
         let known = match self.index.file(object.clone()).await? {
             Filed::New => return Ok(Stored::New),
@@ -42,32 +49,42 @@ impl Archive {
                 self.heal(&known, object).await?;
                 Ok(Stored::Already)
             }
-            Comparison::Unknown => Err(self.refuse(object, &Difference::default(), Conflict::Damaged).await?),
-            Comparison::Differs(difference) => self.differs(&known, object, &difference, may_correct).await,
+            Comparison::Unknown(differing) => Err(self.refuse(object, &differing, Conflict::Damaged).await?),
+            Comparison::Differs(differing) => self.differs(&known, object, &differing, may_correct).await,
         }
+    }
+
+    /// Keeps the bytes of an object again if those that came with another association were judged, and removed, meanwhile.
+    async fn kept_still(&self, object: &Unfiled, instance: ReceivedInstance) -> Result<ReceivedInstance, ArchiveError> {
+        if self.blobs.path(object.blob()).exists() {
+            return Ok(instance);
+        }
+        let id = InstanceId::of(&instance.header)?;
+        Ok(self.keep_as(id, instance).await?.1)
     }
 
     async fn differs(
         &self,
         known: &KnownObject,
         object: &Unfiled,
-        difference: &Difference,
+        differing: &Differing,
         may_correct: bool,
     ) -> Result<Stored, ArchiveError> {
-        let conflict = match difference.subject() {
+        let conflict = match differing.difference.subject() {
             _ if known.is_result => Conflict::Result,
             Some(Subject::Address) => Conflict::Address,
             Some(Subject::Image) => Conflict::Image,
             Some(Subject::Patient | Subject::Description) | None => Conflict::Held,
         };
-        if matches!(conflict, Conflict::Image | Conflict::Held) && known.is_rejected {
-            self.replace_rejected(known, object, difference).await?;
+        let is_candidate = known.is_rejected && matches!(conflict, Conflict::Image | Conflict::Held);
+        if is_candidate && let Some(changes_patient) = self.fits_study(known, differing).await? {
+            self.replace_rejected(known, object, differing, changes_patient).await?;
             return Ok(Stored::Corrected);
         }
         if conflict != Conflict::Held {
-            return Err(self.refuse(object, difference, conflict).await?);
+            return Err(self.refuse(object, differing, conflict).await?);
         }
-        self.index.note_conflict(object, difference, ConflictState::Held, may_correct).await?;
+        self.index.note_conflict(object, differing, ConflictState::Held, may_correct).await?;
         tracing::warn!(
             sop_instance_uid = %object.sop_instance_uid(),
             study_instance_uid = %known.series.study_instance_uid,
@@ -78,11 +95,28 @@ impl Archive {
         if !may_correct {
             return Err(Conflict::Held.into());
         }
-        Ok(if self.correct_if_complete(&known.series.study_instance_uid).await? {
-            Stored::Corrected
-        } else {
-            Stored::Held
-        })
+        let study = &known.series.study_instance_uid;
+        Ok(if self.correct_if_complete(study, object.blob()).await? { Stored::Corrected } else { Stored::Held })
+    }
+
+    /// Whether an object may take the place of a rejected one: it says of patient and study what the study says, or nothing
+    /// else of the study is listed, and the study changes with it. `Some(true)`: the study changes.
+    async fn fits_study(&self, known: &KnownObject, differing: &Differing) -> Result<Option<bool>, ArchiveError> {
+        let study = &known.series.study_instance_uid;
+        let questioned: BTreeSet<Tag> =
+            differing.difference.tags().into_iter().filter(|tag| content::is_of_study(*tag)).collect();
+        if questioned.is_empty() {
+            return Ok(Some(false));
+        }
+        if self.index.first_outstanding(study, 1).await?.is_empty() && self.index.held_objects(study).await?.is_empty()
+        {
+            return Ok(Some(true));
+        }
+        let Some(of_study) = self.index.study_attributes(study).await? else { return Ok(Some(true)) };
+        let compared: BTreeSet<Tag> =
+            questioned.into_iter().filter(|tag| Level::Study.attributes().contains(tag)).collect();
+        let agrees = content::digest_of(&of_study, &compared) == content::digest_of(&differing.received, &compared);
+        Ok(agrees.then_some(false))
     }
 
     /// Lists an object in the place of one that was rejected.
@@ -90,13 +124,14 @@ impl Archive {
         &self,
         known: &KnownObject,
         object: &Unfiled,
-        difference: &Difference,
+        differing: &Differing,
+        changes_patient: bool,
     ) -> Result<(), ArchiveError> {
-        self.index.note_conflict(object, difference, ConflictState::Held, false).await?;
+        self.index.note_conflict(object, differing, ConflictState::Held, false).await?;
         let replacement =
             Replacement { sop_instance_uid: object.sop_instance_uid().clone(), from: known.blob, to: object.blob() };
-        let changes_patient = difference.tags().into_iter().any(content::is_of_patient);
-        let change = RecordedChange::Correction { objects: vec![replacement], changes_patient };
+        let change =
+            RecordedChange::Correction { objects: vec![replacement], changes_patient, replaces_rejected: true };
         let study = known.series.study_instance_uid.clone();
         self.record(Record::new(object.origin().to_string(), study, change)).await
     }
@@ -105,10 +140,10 @@ impl Archive {
     async fn refuse(
         &self,
         object: &Unfiled,
-        difference: &Difference,
+        differing: &Differing,
         conflict: Conflict,
     ) -> Result<ArchiveError, ArchiveError> {
-        self.index.note_conflict(object, difference, ConflictState::Refused, false).await?;
+        self.index.note_conflict(object, differing, ConflictState::Refused, false).await?;
         self.discard(object).await?;
         tracing::warn!(
             sop_instance_uid = %object.sop_instance_uid(),
@@ -144,16 +179,28 @@ impl Archive {
             if same {
                 return Ok(if is_whole { Comparison::Same } else { Comparison::Heals });
             }
-            let Ok((header, pixels)) = content::open(&listed, &limits) else { return Ok(Comparison::Unknown) };
+            let received_says = content::of_patient(&sent.header);
+            let unknown = Differing {
+                difference: Difference::default(),
+                stored: DataSet::new_empty(),
+                received: received_says.clone(),
+            };
+            let Ok((header, pixels)) = content::open(&listed, &limits) else {
+                return Ok(Comparison::Unknown(Box::new(unknown)));
+            };
             if !is_whole {
-                return Ok(Comparison::Unknown);
+                return Ok(Comparison::Unknown(Box::new(unknown)));
             }
             let stored = Content { header: &header, pixels };
             let mut difference = Difference::between(stored, Content { header: &sent.header, pixels: sent.pixels });
             if difference.has_pixels() && !same_syntax && samples::are_equal(&listed, &received, &limits) {
                 difference = difference.with_equal_pixels();
             }
-            Ok(if difference.subject().is_none() { Comparison::Same } else { Comparison::Differs(difference) })
+            if difference.subject().is_none() {
+                return Ok(Comparison::Same);
+            }
+            let stored = content::of_patient(&header);
+            Ok(Comparison::Differs(Box::new(Differing { difference, stored, received: received_says })))
         })
         .await
     }

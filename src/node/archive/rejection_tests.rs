@@ -115,3 +115,45 @@ async fn another_image_takes_the_place_of_a_rejected_one() {
     assert_eq!(archive.store(moved()).await.expect("sent right"), Stored::Corrected);
     assert_eq!(shown(&archive).await.len(), 3);
 }
+
+#[tokio::test]
+async fn an_object_is_in_use_again_when_no_rejection_names_it_any_more() {
+    let (_folder, archive) = with_three_slices().await;
+    let one = Scope::Instance(uid("1.1"), uid("1.2"), uid("1.2.2"));
+    let by = || "a person".to_owned();
+    archive.reject(&one, RejectionReason::Quality, by()).await.expect("reject");
+    archive.store(note("113037", "P-1", REJECTING)).await.expect("a second rejection");
+    let records = archive.index().records(&uid("1.1")).await.expect("records");
+    archive.restore(&uid("1.1"), &records[0].id, by()).await.expect("restore");
+    assert_eq!(shown(&archive).await.len(), 2, "the other one stands");
+    archive.restore(&uid("1.1"), &records[1].id, by()).await.expect("restore");
+    assert_eq!(shown(&archive).await.len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_rejected_before_it_comes_is_hidden_when_it_comes() {
+    let (_folder, archive) = archive().await;
+    archive.store(slice("1.1", "1.2", 1, &[])).await.expect("store");
+    archive.store(note("113037", "P-1", REJECTING)).await.expect("store");
+    archive.store(slice("1.1", "1.2", 2, &[])).await.expect("store");
+    assert_eq!(shown(&archive).await, ["1.2.1"]);
+}
+
+#[tokio::test]
+async fn a_note_hides_nothing_of_another_study_or_series() {
+    let (_folder, archive) = archive().await;
+    archive.store(slice("1.1", "1.2", 1, &[])).await.expect("store");
+    let elsewhere = [(tags::SOP_INSTANCE_UID, VR::UI, "1.2.2")];
+    for (study, series) in [("7.1", "7.2"), ("1.1", "1.3")] {
+        let (_folder, archive) = super::testing::archive().await;
+        archive.store(slice("1.1", "1.2", 1, &[])).await.expect("store");
+        archive.store(slice(study, series, 9, &elsewhere)).await.expect("store");
+        let refused = archive.store(note("113037", "P-1", REJECTING)).await;
+        assert!(matches!(refused, Err(ArchiveError::Unfit(_))), "{study} {series}");
+    }
+    // The object came first under another study.
+    archive.store(note("113037", "P-1", REJECTING)).await.expect("it is not here yet");
+    archive.store(slice("7.1", "7.2", 9, &elsewhere)).await.expect("store");
+    let stored = archive.instances(&Scope::Study(uid("7.1"))).await.expect("instances");
+    assert_eq!(stored.len(), 1, "the note names it in a study that it is not of");
+}

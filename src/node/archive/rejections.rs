@@ -26,9 +26,16 @@ impl Archive {
             return Err(ArchiveError::Unfit("the note names objects of another study".to_owned()));
         }
         let Some(study) = study else { return Ok(()) };
+        for (series, object) in &note.objects {
+            if self.index.series_of_object(object).await?.is_some_and(|stored| stored != *series) {
+                return Err(ArchiveError::Unfit(format!(
+                    "the note names {object} in another series or study than its own"
+                )));
+            }
+        }
         let patient = elements::text(header, tags::PATIENT_ID).unwrap_or_default();
-        let stored = self.index.patient_id(&study).await?;
-        if stored.is_some_and(|stored| stored != patient) {
+        let stored = self.index.study_attributes(&study).await?;
+        if stored.is_some_and(|stored| elements::text(&stored, tags::PATIENT_ID).unwrap_or_default() != patient) {
             return Err(ArchiveError::Unfit("the note names another patient than the study has".to_owned()));
         }
         Ok(())
@@ -52,12 +59,14 @@ impl Archive {
         self.record_rejection(study, note.reason, Some(sop_instance_uid.clone()), objects, origin.to_string()).await
     }
 
-    /// Rejects all objects of a study, a series or an instance. Returns how many there are. Of a study these are the received
-    /// ones: the node's own results of it are withdrawn with them.
+    /// Rejects all objects of a study, a series or an instance. Returns how many there are. Results of this node are
+    /// rejected by their own identifiers alone: with their images they are withdrawn.
     pub async fn reject(&self, scope: &Scope, reason: RejectionReason, by: String) -> Result<usize, ArchiveError> {
-        let is_study = matches!(scope, Scope::Study(_));
-        let rejected = self.instances(scope).await?.into_iter().filter(|one| !(is_study && one.is_result));
-        let objects: BTreeSet<Uid> = rejected.map(|instance| instance.sop_instance_uid).collect();
+        let mut instances = self.instances(scope).await?;
+        if matches!(scope, Scope::Study(_)) {
+            instances.retain(|instance| !instance.is_result);
+        }
+        let objects: BTreeSet<Uid> = instances.into_iter().map(|instance| instance.sop_instance_uid).collect();
         let count = objects.len();
         if count > 0 {
             self.record_rejection(scope.study().clone(), reason, None, objects, by).await?;

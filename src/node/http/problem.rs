@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::dicom::bounded::ReadError;
-use crate::node::archive::ArchiveError;
+use crate::node::archive::{ArchiveError, DecisionError};
 use crate::node::store::StoreError;
 
 /// Why a request fails, with a sentence for the person who reads it.
@@ -19,7 +19,7 @@ pub(crate) enum Problem {
     /// The client may not ask for this.
     #[error("{0}")]
     Forbidden(String),
-    /// The job or delivery is not in the state that the request needs.
+    /// The job, the delivery or what is held is not in the state that the request needs.
     #[error("{0}")]
     Conflict(String),
     /// There is no such object.
@@ -138,6 +138,15 @@ impl IntoResponse for Problem {
             _ => {}
         }
         response
+    }
+}
+
+impl From<DecisionError> for Problem {
+    fn from(error: DecisionError) -> Self {
+        match error {
+            DecisionError::Unclear(_) => Self::Conflict(error.to_string()),
+            DecisionError::Archive(error) => error.into(),
+        }
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (8, "searching", include_str!("../../../migrations/0008_searching.sql")),
     (9, "commitments", include_str!("../../../migrations/0009_commitments.sql")),
     (11, "identity", include_str!("../../../migrations/0011_identity.sql")),
-    (12, "listing", include_str!("../../../migrations/0012_listing.sql")),
+    (12, "identities", include_str!("../../../migrations/0012_identities.sql")),
     (13, "issues", include_str!("../../../migrations/0013_issues.sql")),
 ];
 

@@ -17,6 +17,7 @@
 mod attempts;
 mod backup;
 mod commitments;
+mod conflict_views;
 mod conflicts;
 mod counts;
 mod database;
@@ -30,6 +31,7 @@ mod jobs;
 mod notices;
 mod page;
 mod progress;
+mod proposals;
 mod reader;
 mod records;
 mod refusals;
@@ -47,18 +49,21 @@ mod views;
 mod voiding;
 
 pub use attempts::ChangedDecision;
-pub use conflicts::{ConflictState, DifferingAttribute, HeldObject, StudyConflict};
+pub use conflict_views::{DifferingAttribute, ProposedCorrection, StudyConflict};
+pub use conflicts::{ConflictState, Differing, HeldObject};
 pub use counts::Counts;
 pub use dispositions::{DeliveryEntry, DeliveryFilter};
 pub use error::StoreError;
 pub use handle::Store;
 pub use holdings::HeldSeries;
 pub use index::{
-    BlobName, Filed, IndexedInstance, InstanceId, InvalidKey, ItemKeys, KnownObject, Level, MissingIdentifier, Origin,
-    Query, ReceivedInstance, Rights, Scope, Stored, Unfiled, Visibility, keyword, searchable,
+    BlobName, CorrectionExtent, Filed, IndexedInstance, InstanceId, InvalidKey, ItemKeys, KnownObject, Level,
+    MissingIdentifier, Origin, Query, ReceivedInstance, Rights, Scope, Stored, Unfiled, Visibility, keyword,
+    searchable,
 };
 pub use notices::DueNotice;
 pub use page::{Cursor, CursorError, Listed, Page, Start};
+pub use proposals::Proposal;
 pub use reader::StoreReader;
 pub use records::{Record, RecordedChange, Replacement};
 pub use rejection_notes::DueRejectionNote;

@@ -10,7 +10,7 @@ use sqlx::Row;
 use super::database::Change;
 use super::error::{Fault, StoreError, during};
 use super::handle::Store;
-use super::index::{BlobName, Unfiled, replace};
+use super::index::{BlobName, CorrectionExtent, Unfiled, Visibility, replace, set_visibility};
 use super::rows::{Columns, to_json};
 use crate::dicom::{RejectionReason, SeriesId, Uid};
 
@@ -41,6 +41,9 @@ pub enum RecordedChange {
         objects: Vec<Replacement>,
         /// Patient or study changed: the results of the study are withdrawn.
         changes_patient: bool,
+        /// They took the place of rejected ones, and are listed. Otherwise what is hidden stays hidden.
+        #[serde(default)]
+        replaces_rejected: bool,
     },
     /// Objects are not to be used any more.
     Rejection {
@@ -81,21 +84,28 @@ impl Record {
 }
 
 impl Store {
-    /// Lists corrected objects in the place of those that they correct, in one transaction: the study, its series and
-    /// their objects have the new attributes, the series are assembled again, and the results of the study are withdrawn
-    /// if its patient or study changed. What was listed stays in the history. A record that is known changes nothing.
+    /// Lists corrected objects in the place of those that they correct, in one transaction: their series and objects have
+    /// the new attributes, and the series are assembled again. If its patient or study changed, the study has the new
+    /// attributes as well, its results are withdrawn, and so are rejection notes, which name the old patient. What was
+    /// listed stays in the history. A record that is known changes nothing.
     ///
     /// `objects` are those of the record; all belong to its study.
-    pub async fn correct(&self, record: &Record, objects: &[Unfiled], changes_patient: bool) -> Result<(), StoreError> {
+    pub async fn correct(
+        &self,
+        record: &Record,
+        objects: &[Unfiled],
+        extent: CorrectionExtent,
+    ) -> Result<(), StoreError> {
         during("correcting a study", async {
             let mut change = self.database.begin().await?;
             if !insert(&mut change, record).await? {
                 return Ok(());
             }
             for object in objects {
-                replace(&mut change, object).await?;
+                replace(&mut change, object, extent).await?;
             }
-            if changes_patient {
+            if extent.of_study {
+                withdraw_notes(&mut change, &record.study_instance_uid).await?;
                 self.withdraw_results(&mut change, &record.study_instance_uid).await?;
             }
             Ok(change.commit().await?)
@@ -131,6 +141,21 @@ impl Store {
         })
         .await
     }
+}
+
+/// Withdraws the rejection notes of a study. What they reject stays rejected: the records say so.
+async fn withdraw_notes(change: &mut Change, study: &Uid) -> Result<(), Fault> {
+    let rejections = sqlx::query("SELECT record FROM records WHERE study_instance_uid = $1 AND kind = 'rejection'")
+        .bind(study.as_str())
+        .fetch_all(&mut **change)
+        .await?;
+    for row in &rejections {
+        let Record { change: RecordedChange::Rejection { note: Some(note), .. }, .. } = row.json("record")? else {
+            continue;
+        };
+        set_visibility(change, &note, Visibility::Current, Visibility::Withdrawn).await?;
+    }
+    Ok(())
 }
 
 /// False if the record is known.

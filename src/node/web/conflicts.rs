@@ -24,7 +24,11 @@ impl Web {
     pub(super) async fn conflicts(&self, is_local: bool, limit: u32) -> Result<Vec<StudyConflict>, Problem> {
         let mut conflicts = self.0.store.study_conflicts(limit, self.0.store.now()).await?;
         if !is_local {
-            for attribute in conflicts.iter_mut().flat_map(|conflict| &mut conflict.differing) {
+            let all = conflicts.iter_mut().flat_map(|conflict| {
+                let StudyConflict { proposals, differing, .. } = conflict;
+                proposals.iter_mut().flat_map(|one| &mut one.differing).chain(differing)
+            });
+            for attribute in all {
                 (attribute.stored, attribute.received) = Default::default();
             }
         }
@@ -54,6 +58,9 @@ enum Verdict {
 #[derive(Debug, Deserialize)]
 pub(super) struct Decision {
     decision: Verdict,
+    /// The proposal that is accepted; it may be left out where there is one alone.
+    #[serde(default)]
+    proposal: String,
     /// Who decides, for the record.
     #[serde(default)]
     by: String,
@@ -70,15 +77,19 @@ pub(super) async fn decide(
     let study = identifier(&study)?;
     let by = person(&decision.by, caller);
     let archive = &web.0.archive;
-    let objects = match decision.decision {
-        Verdict::Accept => archive.accept_held(&study, &by).await? as u64,
-        Verdict::Refuse => archive.refuse_held(&study).await?,
+    let (objects, left) = match decision.decision {
+        Verdict::Accept => {
+            let id = Some(decision.proposal.trim()).filter(|id| !id.is_empty());
+            let accepted = archive.accept_held(&study, id, &by).await?;
+            accepted.map_or((0, 0), |accepted| (accepted.corrected as u64, accepted.left as u64))
+        }
+        Verdict::Refuse => (archive.refuse_held(&study).await?, 0),
     };
     if objects == 0 {
         return Err(Problem::NotFound(format!("nothing is held for the study {study}")));
     }
-    tracing::info!(%study, objects, decision = ?decision.decision, "decided on held objects by hand");
-    Ok(done(&headers, json!({ "objects": objects })))
+    tracing::info!(%study, objects, left, decision = ?decision.decision, "decided on held objects by hand");
+    Ok(done(&headers, json!({ "objects": objects, "left": left })))
 }
 
 /// The corrections of a study, oldest first.

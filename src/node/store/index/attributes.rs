@@ -194,6 +194,17 @@ impl IndexedAttributes {
     }
 }
 
+/// All attributes of a data set as DICOM JSON; those that cannot be written are left out.
+pub(in crate::node::store) fn written(data_set: &DataSet) -> String {
+    let mut object = JsonObject::new();
+    for element in data_set {
+        if let Ok(json) = dicom_json::to_string(&unpadded(element)) {
+            object.push(element.tag(), &json);
+        }
+    }
+    object.finish()
+}
+
 /// A JSON object written piece by piece, since its members are JSON already.
 struct JsonObject(String);
 

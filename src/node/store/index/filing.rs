@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::instance::{Filed, KnownObject, Origin, is_of_analysis};
 use super::unfiled::Unfiled;
-use super::visibility::Visibility;
+use super::visibility::{Visibility, set_visibility};
 use crate::dicom::content::ContentDigest;
 use crate::node::store::database::{Change, Database};
 use crate::node::store::error::{Fault, StoreError, during};
@@ -156,12 +156,14 @@ async fn upsert_series(change: &mut Change, entry: &Unfiled) -> Result<i64, Faul
     .map_err(Fault::from)
 }
 
-/// False if there is an instance with this identifier already.
+/// False if there is an instance with this identifier already. One that was rejected before it came is hidden.
 async fn insert_instance(change: &mut Change, entry: &Unfiled) -> Result<bool, Fault> {
     let inserted = sqlx::query(
         "INSERT INTO instances (sop_instance_uid, study_instance_uid, series_instance_uid, sop_class_uid, \
-         transfer_syntax_uid, sha256, blob, bytes, instance_number, origin, received_at, attributes, content) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (sop_instance_uid) DO NOTHING",
+         transfer_syntax_uid, sha256, blob, bytes, instance_number, origin, received_at, attributes, content, \
+         visibility) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, CASE WHEN EXISTS (SELECT 1 FROM \
+         standing_rejections WHERE sop_instance_uid = $1 AND study_instance_uid = $2) THEN 'rejected' ELSE 'current' END) \
+         ON CONFLICT (sop_instance_uid) DO NOTHING",
     )
     .bind(entry.id.sop_instance_uid.as_str())
     .bind(entry.id.series.study_instance_uid.as_str())
@@ -181,8 +183,21 @@ async fn insert_instance(change: &mut Change, entry: &Unfiled) -> Result<bool, F
     Ok(inserted.rows_affected() == 1)
 }
 
+/// What a correction changes beside objects and series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CorrectionExtent {
+    /// The study says what the objects say.
+    pub of_study: bool,
+    /// The objects are listed, also those in whose place rejected ones stood.
+    pub shows: bool,
+}
+
 /// Lists an object in the place of the one that has its identifier. That one stays in the history.
-pub(in crate::node::store) async fn replace(change: &mut Change, entry: &Unfiled) -> Result<(), Fault> {
+pub(in crate::node::store) async fn replace(
+    change: &mut Change,
+    entry: &Unfiled,
+    extent: CorrectionExtent,
+) -> Result<(), Fault> {
     let sop_instance_uid = entry.id.sop_instance_uid.as_str();
     sqlx::query(
         "INSERT INTO conflicts (sop_instance_uid, sha256, study_instance_uid, series_instance_uid, transfer_syntax_uid, \
@@ -200,13 +215,14 @@ pub(in crate::node::store) async fn replace(change: &mut Change, entry: &Unfiled
         .bind(entry.blob.to_text())
         .execute(&mut **change)
         .await?;
-    sqlx::query("UPDATE conflicts SET state = 'replaced' WHERE sop_instance_uid = $1 AND state = 'held'")
+    // Others that were held for it proposed something else.
+    sqlx::query("UPDATE conflicts SET state = 'refused' WHERE sop_instance_uid = $1 AND state = 'held'")
         .bind(sop_instance_uid)
         .execute(&mut **change)
         .await?;
     sqlx::query(
         "UPDATE instances SET transfer_syntax_uid = $2, sha256 = $3, blob = $4, bytes = $5, instance_number = $6, \
-         origin = $7, received_at = $8, attributes = $9, content = $10, visibility = 'current' WHERE sop_instance_uid = $1",
+         origin = $7, received_at = $8, attributes = $9, content = $10 WHERE sop_instance_uid = $1",
     )
     .bind(sop_instance_uid)
     .bind(entry.transfer_syntax_uid.as_str())
@@ -220,6 +236,21 @@ pub(in crate::node::store) async fn replace(change: &mut Change, entry: &Unfiled
     .bind(entry.content.as_str())
     .execute(&mut **change)
     .await?;
+    if extent.shows {
+        sqlx::query("DELETE FROM standing_rejections WHERE sop_instance_uid = $1")
+            .bind(sop_instance_uid)
+            .execute(&mut **change)
+            .await?;
+        set_visibility(change, &entry.id.sop_instance_uid, Visibility::Rejected, Visibility::Current).await?;
+    }
+    replace_series(change, entry).await?;
+    if extent.of_study {
+        replace_study(change, entry).await?;
+    }
+    Ok(())
+}
+
+async fn replace_series(change: &mut Change, entry: &Unfiled) -> Result<(), Fault> {
     sqlx::query(
         "UPDATE series SET modality = $3, series_number = $4, attributes = $5, last_received_at = $6, \
          description_folded = $7, revision = revision + 1 WHERE study_instance_uid = $1 AND series_instance_uid = $2",
@@ -233,6 +264,10 @@ pub(in crate::node::store) async fn replace(change: &mut Change, entry: &Unfiled
     .bind(&entry.series_description_folded)
     .execute(&mut **change)
     .await?;
+    Ok(())
+}
+
+async fn replace_study(change: &mut Change, entry: &Unfiled) -> Result<(), Fault> {
     sqlx::query(
         "UPDATE studies SET patient_id_folded = $2, patient_name_folded = $3, accession_number_folded = $4, \
          study_date = $5, attributes = $6, description_folded = $7 WHERE study_instance_uid = $1",

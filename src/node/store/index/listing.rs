@@ -7,7 +7,8 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 use super::blob_name::BlobName;
 use super::instance::{Filed, IndexedInstance, Scope, is_of_analysis};
 use super::unfiled::Unfiled;
-use super::visibility::also_listed;
+use super::visibility::{Visibility, also_listed};
+use crate::dicom::Uid;
 use crate::node::store::error::{Fault, StoreError, during};
 use crate::node::store::handle::Store;
 use crate::node::store::rows::Columns;
@@ -19,10 +20,35 @@ impl Store {
     }
 
     /// The instances of a scope that can be retrieved, in order of series and instance number; empty if there is nothing.
-    /// A superseded result is found by its own identifier alone.
     pub async fn instances(&self, scope: &Scope) -> Result<Vec<IndexedInstance>, StoreError> {
         during("listing instances of the index", async {
-            let rows = listed(scope).build().fetch_all(self.readers()).await?;
+            // A superseded result is asked for by its own identifier alone.
+            let superseded = also_listed(matches!(scope, Scope::Instance(..)));
+            let rows = listed(scope, Visibility::Current.name(), superseded).build().fetch_all(self.readers()).await?;
+            rows.iter().map(indexed_instance).collect()
+        })
+        .await
+    }
+
+    /// The instances of a study that rejections hide.
+    pub async fn rejected_instances(&self, study: &Uid) -> Result<Vec<IndexedInstance>, StoreError> {
+        during("listing rejected instances", async {
+            let scope = Scope::Study(study.clone());
+            let rows = listed(&scope, Visibility::Rejected.name(), None).build().fetch_all(self.readers()).await?;
+            rows.iter().map(indexed_instance).collect()
+        })
+        .await
+    }
+
+    /// The first instances of a study that are listed and were neither made here nor held from a trusted sender.
+    pub async fn first_outstanding(&self, study: &Uid, limit: usize) -> Result<Vec<IndexedInstance>, StoreError> {
+        during("looking for objects that did not come again", async {
+            let mut statement = in_scope(&Scope::Study(study.clone()), Visibility::Current.name(), None);
+            statement.push(
+                " AND i.origin <> 'analysis' AND NOT EXISTS (SELECT 1 FROM conflicts c \
+                 WHERE c.sop_instance_uid = i.sop_instance_uid AND c.state = 'held' AND c.trusted = 1) LIMIT ",
+            );
+            let rows = statement.push_bind(limit as i64).build().fetch_all(self.readers()).await?;
             rows.iter().map(indexed_instance).collect()
         })
         .await
@@ -81,7 +107,17 @@ impl Store {
     }
 }
 
-fn listed(scope: &Scope) -> QueryBuilder<Sqlite> {
+/// The instances of a scope with a visibility, and those that are `also` asked for.
+fn listed(scope: &Scope, visibility: &'static str, also: Option<&'static str>) -> QueryBuilder<Sqlite> {
+    let mut statement = in_scope(scope, visibility, also);
+    statement.push(
+        " ORDER BY COALESCE(e.series_number, 2147483648), i.series_instance_uid, \
+         COALESCE(i.instance_number, 2147483648), i.sop_instance_uid",
+    );
+    statement
+}
+
+fn in_scope(scope: &Scope, visibility: &'static str, also: Option<&'static str>) -> QueryBuilder<Sqlite> {
     let mut statement = QueryBuilder::new(
         "SELECT i.study_instance_uid, i.series_instance_uid, i.sop_instance_uid, i.sop_class_uid, \
          i.transfer_syntax_uid, i.sha256, i.blob, i.origin, i.received_at FROM instances i JOIN series e ON \
@@ -93,19 +129,15 @@ fn listed(scope: &Scope) -> QueryBuilder<Sqlite> {
         Scope::Series(study, series) => (study, Some(series), None),
         Scope::Instance(study, series, instance) => (study, Some(series), Some(instance)),
     };
-    let superseded = also_listed(instance.is_some());
     statement.push_bind(study.to_string());
-    statement.push(" AND (i.visibility = 'current' OR i.visibility = ").push_bind(superseded).push(")");
+    statement.push(" AND (i.visibility = ").push_bind(visibility);
+    statement.push(" OR i.visibility = ").push_bind(also).push(")");
     if let Some(series) = series {
         statement.push(" AND i.series_instance_uid = ").push_bind(series.to_string());
     }
     if let Some(instance) = instance {
         statement.push(" AND i.sop_instance_uid = ").push_bind(instance.to_string());
     }
-    statement.push(
-        " ORDER BY COALESCE(e.series_number, 2147483648), i.series_instance_uid, \
-         COALESCE(i.instance_number, 2147483648), i.sop_instance_uid",
-    );
     statement
 }
 

@@ -20,6 +20,7 @@ pub use attributes::searchable;
 pub use blob_name::BlobName;
 pub use checking::{InvalidKey, keyword};
 pub(super) use descriptions::fold_descriptions;
+pub use filing::CorrectionExtent;
 pub(super) use filing::{Filer, file, replace};
 pub use instance::{Filed, IndexedInstance, KnownObject, Origin, ReceivedInstance, Rights, Scope, Stored};
 pub use query::{ItemKeys, Level, Query};

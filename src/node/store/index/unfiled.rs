@@ -138,11 +138,6 @@ impl Unfiled {
         self.received_at
     }
 
-    /// Its attributes of patient and study, as the index writes them.
-    pub fn study_attributes(&self) -> &str {
-        &self.attributes.study
-    }
-
     /// The name of the file with its bytes.
     pub fn blob(&self) -> BlobName {
         self.blob

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::node::store::StudyConflict;
+use crate::node::store::{DifferingAttribute, ProposedCorrection, StudyConflict};
 
 /// All studies in conflict, with a heading; nothing if there are none.
 pub(super) fn list(conflicts: &[StudyConflict]) -> Markup {
@@ -20,22 +20,47 @@ fn card(conflict: &StudyConflict) -> Markup {
         article.card.alarm[conflict.held > 0].warn[conflict.held == 0] {
             div {
                 p.verdict.alarm[conflict.held > 0].warn[conflict.held == 0] { (headline(conflict)) }
-                table.differing {
-                    thead { tr { th { "Attribute" } th { "Stored" } th { "Received" } } }
-                    tbody {
-                        @for attribute in &conflict.differing {
-                            tr { th { (attribute.attribute) } td { (attribute.stored) } td { (attribute.received) } }
-                        }
+                p.identity.quiet { "Study " a href=(format!("api/v1/studies/{study}")) { (study) } }
+                @if conflict.proposals.len() > 1 {
+                    p { "What came contradicts itself: correct the study as one of these has it, or keep what is stored." }
+                }
+                @for proposal in &conflict.proposals { (proposed(conflict, proposal)) }
+                @if conflict.held > 0 {
+                    form.actions method="post" action=(format!("api/v1/studies/{study}/conflict")) {
+                        button name="decision" value="refuse" { "Keep what is stored" }
+                    }
+                }
+                @if conflict.refused > 0 {
+                    (table(&conflict.differing))
+                    p {
+                        "Other images came under identifiers that are in use. The stored ones stand. If those are wrong, "
+                        "reject them and have the right ones sent again."
                     }
                 }
                 p.identity { "Last " (conflict.origin) ", " (conflict.last_at.strftime("%Y-%m-%d %H:%M")) " UTC" }
-                p.identity.quiet { "Study " a href=(format!("api/v1/studies/{study}")) { (study) } }
-                p { (advice(conflict)) }
-                @if conflict.held > 0 {
-                    form.actions method="post" action=(format!("api/v1/studies/{study}/conflict")) {
-                        button name="decision" value="accept" { "Correct the study" }
-                        button name="decision" value="refuse" { "Keep what is stored" }
-                    }
+            }
+        }
+    }
+}
+
+fn proposed(conflict: &StudyConflict, proposal: &ProposedCorrection) -> Markup {
+    html! {
+        (table(&proposal.differing))
+        p { (advice(proposal)) }
+        form.actions method="post" action=(format!("api/v1/studies/{}/conflict", conflict.study_instance_uid)) {
+            input type="hidden" name="proposal" value=(proposal.id);
+            button name="decision" value="accept" { "Correct the study" }
+        }
+    }
+}
+
+fn table(differing: &[DifferingAttribute]) -> Markup {
+    html! {
+        table.differing {
+            thead { tr { th { "Attribute" } th { "Stored" } th { "Received" } } }
+            tbody {
+                @for attribute in differing {
+                    tr { th { (attribute.attribute) } td { (attribute.stored) } td { (attribute.received) } }
                 }
             }
         }
@@ -50,16 +75,13 @@ fn headline(conflict: &StudyConflict) -> String {
     }
 }
 
-fn advice(conflict: &StudyConflict) -> String {
-    match (conflict.held, conflict.outstanding) {
-        (0, _) => {
-            "Other images came under identifiers that are in use. The stored ones stand. If those are wrong, reject \
-                   them and have the right ones sent again."
-                .to_owned()
-        }
-        (_, 0) => "Every object of the study came again. Correct the study, or keep what is stored.".to_owned(),
-        (_, outstanding) => format!(
-            "{} of the study did not come again. Have the whole study sent, then correct it; or keep what is stored.",
+fn advice(proposal: &ProposedCorrection) -> String {
+    match proposal.outstanding {
+        0 => format!("{}: every object of the study.", objects(proposal.held)),
+        outstanding => format!(
+            "{} came so, {} of the study did not. Have the whole study sent, then correct it. Objects that did not come are \
+             written anew if they said the same as those that came.",
+            objects(proposal.held),
             objects(outstanding)
         ),
     }
