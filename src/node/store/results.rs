@@ -218,13 +218,14 @@ impl Store {
             "SELECT DISTINCT d.sop_instance_uid, i.visibility FROM deliveries d \
              JOIN results r ON r.job_id = d.job_id AND r.sop_instance_uid = d.sop_instance_uid \
              JOIN instances i ON i.sop_instance_uid = d.sop_instance_uid \
-             WHERE d.destination = $1 AND d.state IN ($2, $3) AND r.kind <> $4 AND i.visibility <> $5",
+             WHERE d.destination = $1 AND d.state IN ($2, $3, $6) AND r.kind <> $4 AND i.visibility <> $5",
         )
         .bind(destination)
         .bind(DeliveryState::Queued.name())
         .bind(DeliveryState::Retrying.name())
         .bind(ResultKind::RejectionNote.name())
         .bind(Visibility::Current.name())
+        .bind(DeliveryState::Failed.name())
         .fetch_all(&mut **change)
         .await?;
         for row in rows {
