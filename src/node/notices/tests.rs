@@ -146,7 +146,7 @@ async fn a_study_of_which_something_was_analysed_gets_no_page_for_the_rest_of_it
 #[tokio::test]
 async fn an_exam_that_waits_too_long_is_told_as_overdue() {
     let node = Node::new(true).await;
-    node.job("1.1", 3).await;
+    let job = node.job("1.1", 3).await;
     let overdue = Some(SignedDuration::from_mins(30));
     let (now, later) = (Timestamp::now(), Timestamp::now() + SignedDuration::from_mins(31));
     assert!(node.store.due_notices(overdue, now).await.expect("due").is_empty());
@@ -156,6 +156,15 @@ async fn an_exam_that_waits_too_long_is_told_as_overdue() {
     node.notices.tell_not_analysed(&due[0], later).await.expect("told");
     assert!(node.store.due_notices(overdue, later).await.expect("due").is_empty());
     assert_eq!(Node::kinds(&node.series("1.1").await), ["notice"]);
+    // Its images are rejected during the analysis: what it finds is dropped, although a page of it was shown.
+    reject_objects(&node, Scope::Instance(uid("1"), uid("1.1"), uid("1.1.2")), RejectionReason::PatientSafety).await;
+    node.analyse(&job, "2.25.1").await;
+    assert!(node.series("1.1").await.results.is_empty());
+    assert!(
+        node.store.claim(Timestamp::now()).await.expect("claim").is_none(),
+        "its images are not those of the series"
+    );
+    assert!(node.store.is_idle(Timestamp::now()).await.expect("idle"));
 }
 
 /// The titles of the notes that are due, with how many results each names; they are recorded.

@@ -63,7 +63,7 @@ impl Store {
     ) -> Result<Vec<DueNotice>, StoreError> {
         during("looking for exams that were not analysed", async {
             let rows = sqlx::query(concat!(
-                "WITH found AS (SELECT j.study_instance_uid, j.series_instance_uid FROM jobs j WHERE ",
+                "WITH found AS NOT MATERIALIZED (SELECT j.study_instance_uid, j.series_instance_uid FROM jobs j WHERE ",
                 has_result!(),
                 ") SELECT n.id, n.study_instance_uid, n.series_instance_uid, n.instances, n.state, n.summary, n.issue, \
                  n.created_at, n.updated_at, \

@@ -53,20 +53,27 @@ struct VersionResult {
     version: u32,
     demonstration: bool,
     reference: ResultReference,
-    /// Of the issue that the job is at.
-    is_of_issue: bool,
-    /// `None` of an object that the index does not list.
-    visibility: Option<Visibility>,
-    /// A destination was told not to use it.
-    is_told: bool,
+    standing: Standing,
     /// Of a page "not analysed": it says that an earlier result stays as it is.
     beside_result: bool,
 }
 
+/// Whether a result stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// The job is at another issue of its results.
+    Former,
+    /// It was withdrawn or rejected.
+    Void,
+    /// A destination was told not to use it: it stands, and its next issue is needed.
+    Told,
+    /// It can count.
+    Stands,
+}
+
 impl VersionResult {
-    /// True of what was neither withdrawn nor rejected.
     fn stands(&self) -> bool {
-        self.is_of_issue && matches!(self.visibility, None | Some(Visibility::Current | Visibility::Superseded))
+        matches!(self.standing, Standing::Told | Standing::Stands)
     }
 
     fn is_finding(&self) -> bool {
@@ -126,7 +133,7 @@ impl Store {
         }
         let study_has_result = has_result_elsewhere(change, series).await?;
         let mut current = current(&results, newest.version, analysed, study_has_result);
-        if let Some(told) = current.iter().position(|one| !one.is_finding() && one.is_told) {
+        if let Some(told) = current.iter().position(|one| !one.is_finding() && one.standing == Standing::Told) {
             next_issue(change, &current.remove(told).job).await?;
         }
         let kept: BTreeSet<&Uid> = current.iter().map(|result| &result.reference.sop_instance_uid).collect();
@@ -283,7 +290,7 @@ fn current(
     analysed: Option<u32>,
     study_has_result: bool,
 ) -> Vec<&VersionResult> {
-    let findings = findings_of(results, analysed).filter(|result| result.stands() && !result.is_told);
+    let findings = findings_of(results, analysed).filter(|result| result.standing == Standing::Stands);
     // Without objects, what was found stands in the API alone.
     let has_result = analysed.is_some() && report_of(results, analysed).is_none_or(VersionResult::stands);
     let notice = results
@@ -298,7 +305,9 @@ fn current(
 
 /// What a version found, in its issue.
 fn findings_of(results: &[VersionResult], version: Option<u32>) -> impl Iterator<Item = &VersionResult> {
-    results.iter().filter(move |one| Some(one.version) == version && one.is_of_issue && one.is_finding())
+    results
+        .iter()
+        .filter(move |one| Some(one.version) == version && one.standing != Standing::Former && one.is_finding())
 }
 
 /// The report of a version, or its first object if it has none: what was found stands as long as this does.
@@ -310,7 +319,7 @@ fn report_of(results: &[VersionResult], version: Option<u32>) -> Option<&Version
 /// The job of a version whose result stands, if a destination was told not to use a part of it.
 fn told_of(results: &[VersionResult], version: Option<u32>) -> Option<JobId> {
     report_of(results, version).filter(|report| report.stands())?;
-    findings_of(results, version).find(|one| one.stands() && one.is_told).map(|one| one.job.clone())
+    findings_of(results, version).find(|one| one.standing == Standing::Told).map(|one| one.job.clone())
 }
 
 /// Moves a job to an issue that none of its series had yet.
@@ -394,19 +403,28 @@ async fn results_of_versions(change: &mut Change, series: &SeriesId) -> Result<V
     .await?;
     let result = |row: &SqliteRow| {
         let summary: Option<AnalysisSummary> = row.optional_json("summary")?;
-        let visibility: Option<&str> = row.try_get("visibility")?;
         Ok(VersionResult {
             job: row.job_id("id")?,
             version: row.try_get("version")?,
             demonstration: summary.is_some_and(|summary| summary.is_demonstration()),
             reference: result_reference(row)?,
-            is_of_issue: row.try_get("is_of_issue")?,
-            visibility: visibility.map(|_| row.named("visibility")).transpose()?,
-            is_told: row.try_get("is_told")?,
+            standing: standing(row)?,
             beside_result: row.try_get("beside_result")?,
         })
     };
     rows.iter().map(result).collect()
+}
+
+/// Whether a result stands, by the columns `is_of_issue`, `visibility` (NULL of an object that is not listed) and `is_told`.
+fn standing(row: &SqliteRow) -> Result<Standing, Fault> {
+    let is_listed = row.try_get::<Option<&str>, _>("visibility")?.is_some();
+    let visibility = if is_listed { row.named("visibility")? } else { Visibility::Current };
+    Ok(match (row.try_get("is_of_issue")?, visibility) {
+        (false, _) => Standing::Former,
+        (true, Visibility::Withdrawn | Visibility::Rejected) => Standing::Void,
+        (true, _) if row.try_get("is_told")? => Standing::Told,
+        (true, _) => Standing::Stands,
+    })
 }
 
 /// The destinations of deliveries of an object in one of these states, with what the deliveries say.
