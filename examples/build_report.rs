@@ -48,6 +48,7 @@ pub(crate) fn write_report(out: &Path, config: &Config) -> Result<Vec<PathBuf>, 
         // gives the same objects, byte for byte.
         instance_set_digest: "a digest over the instances of the series",
         version: 1,
+        issue: 0,
         time: &ZonedDateTime::now(),
         predecessor: None,
         software_version: env!("CARGO_PKG_VERSION"),

@@ -174,7 +174,11 @@ pub mod dcm {
     ];
     /// Of Interest: title of a key object selection.
     pub const OF_INTEREST: Concept = Concept::new("113000", "DCM", "Of Interest");
-    /// Rejected for Quality Reasons: title of a rejection note.
+    /// Title of a rejection note.
+    pub const DATA_RETENTION_POLICY_EXPIRED: Concept = Concept::new("113039", "DCM", "Data Retention Policy Expired");
+    /// Title of a rejection note.
+    pub const REJECTED_FOR_PATIENT_SAFETY_REASONS: Concept =
+        Concept::new("113037", "DCM", "Rejected for Patient Safety Reasons");
     /// Title of a rejection note.
     pub const INCORRECT_MODALITY_WORKLIST_ENTRY: Concept =
         Concept::new("113038", "DCM", "Incorrect Modality Worklist Entry");

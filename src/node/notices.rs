@@ -1,7 +1,8 @@
-//! Notices: a page for an exam that was not analysed, and rejection notes of results that newer ones replaced. What is due is
+//! Notices: a page for an exam that was not analysed, and rejection notes of results that do not stand any more. What is due is
 //! read from the store after each change, so that nothing is forgotten by a restart, and each is recorded in one transaction.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use dicom_dictionary_std::uids;
@@ -14,7 +15,7 @@ use crate::dicom::bounded::{self, Limits, ReadError};
 use crate::dicom::elements::DataSet;
 use crate::dicom::{SeriesId, Uid};
 use crate::engine::report::{self, NoticeSubject, PlainHeader, ReportError, ResultObject};
-use crate::node::archive::{Archive, ArchiveError, Origin, ReceivedInstance, Scope, StoredInstance, Unfiled};
+use crate::node::archive::{Archive, ArchiveError, Origin, ReceivedInstance, Scope, Unfiled};
 use crate::node::queue::JobId;
 use crate::node::shutdown::Shutdown;
 use crate::node::store::{DueNotice, DueRejectionNote, Store, StoreError};
@@ -100,12 +101,14 @@ impl Notices {
         let SeriesId { study_instance_uid, series_instance_uid } = due.series.clone();
         let stored = self.archive.instances(&Scope::Series(study_instance_uid, series_instance_uid)).await?;
         let image = stored.into_iter().find(|instance| due.instances.contains(&instance.sop_instance_uid));
-        let header = self.header(image.ok_or(NoticeError::Gone)?).await?;
+        let image = image.ok_or(NoticeError::Gone)?;
+        let header = self.header(image.path, image.sop_instance_uid).await?;
         let (settings, case) = (self.settings.clone(), due.clone());
         let made = tokio::task::spawn_blocking(move || {
             let header = plain(&header, &settings, case.since)?;
-            let has_earlier_result = case.has_earlier_result;
-            report::notice(&header, &NoticeSubject { job: case.job.as_str(), cause: &case.cause, has_earlier_result })
+            let DueNotice { job, cause, since, has_earlier_result, issue, .. } = &case;
+            let (job, has_earlier_result, since, issue) = (job.as_str(), *has_earlier_result, *since, *issue);
+            report::notice(&header, &NoticeSubject { job, cause, has_earlier_result, since, issue })
         });
         let object = made.await??;
         let unfiled = self.keep(&object).await?;
@@ -113,27 +116,20 @@ impl Notices {
     }
 
     async fn reject(&self, due: &DueRejectionNote, now: Timestamp) -> Result<(), NoticeError> {
-        let current = &due.current.reference;
-        let scope = Scope::Instance(
-            due.series.study_instance_uid.clone(),
-            current.series_instance_uid.clone(),
-            current.sop_instance_uid.clone(),
-        );
-        let stored = self.archive.instances(&scope).await?.into_iter().next().ok_or(NoticeError::Gone)?;
-        let header = self.header(stored).await?;
+        let header = self.header(self.archive.path(due.source), due.series.series_instance_uid.clone()).await?;
         let object = {
-            let header = plain(&header, &self.settings, due.current.made_at)?;
-            report::rejection_note(&header, &due.replaced, due.reason, due.current.job.as_str())?
+            let header = plain(&header, &self.settings, due.at)?;
+            report::rejection_note(&header, &due.rejected, due.cause, &[&due.occasion, &due.destination])?
         };
         let unfiled = self.keep(&object).await?;
         Ok(self.store.record_rejection_note(due, &unfiled, &object.reference(), now).await?)
     }
 
-    async fn header(&self, stored: StoredInstance) -> Result<DataSet, NoticeError> {
+    /// The header of an object in a file; `of` names it in an error.
+    async fn header(&self, path: PathBuf, of: Uid) -> Result<DataSet, NoticeError> {
         let limits = self.limits;
         let read = tokio::task::spawn_blocking(move || {
-            let object = bounded::open_header(&stored.path, &limits);
-            object.map_err(|error| NoticeError::Header(stored.sop_instance_uid, error))
+            bounded::open_header(&path, &limits).map_err(|error| NoticeError::Header(of, error))
         });
         Ok(read.await??.into_inner())
     }

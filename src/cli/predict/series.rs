@@ -44,6 +44,7 @@ pub(super) fn analyse(
         settings: &config.report,
         instance_set_digest: &digest(&series.files)?,
         version: 1,
+        issue: 0,
         predecessor: None,
         time: &ZonedDateTime::now(),
         software_version: env!("CARGO_PKG_VERSION"),

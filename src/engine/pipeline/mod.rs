@@ -65,6 +65,8 @@ pub struct ReportOptions<'a> {
     pub instance_set_digest: &'a str,
     /// Which analysis of the series this is, from 1.
     pub version: u32,
+    /// Which issue of the results it is, from 0: each has identifiers of its own.
+    pub issue: u32,
     /// The earlier report on the same series with fewer instances, which this one replaces.
     pub predecessor: Option<&'a ResultReference>,
     /// Every date and time in the results: when the job was created.
@@ -161,6 +163,7 @@ pub fn report(outcome: &mut SeriesOutcome, options: &ReportOptions) -> Result<Op
         settings: options.settings,
         instance_set_digest: options.instance_set_digest,
         version: options.version,
+        issue: options.issue,
         predecessor: options.predecessor,
         time: options.time,
         software_version: options.software_version,

@@ -22,6 +22,8 @@ pub struct Context<'a> {
     pub instance_set_digest: &'a str,
     /// Which analysis of the series this is, from 1: the job's version.
     pub version: u32,
+    /// Which issue of these results it is, from 0: each has identifiers of its own.
+    pub issue: u32,
     /// The earlier report on the same series with fewer instances, which this one replaces.
     pub predecessor: Option<&'a ResultReference>,
     /// When the job was created; every date and time of the results comes from it.

@@ -130,11 +130,12 @@ impl<'a> Header<'a> {
         })
     }
 
-    /// An identifier that is a function of the source series, its instances, the models and `part` alone.
+    /// An identifier that is a function of the source series, its instances, the models, the issue and `part` alone.
     pub(super) fn derived_uid(&self, kind: ResultKind, part: &str) -> Uid {
         let models = self.context.findings.models.each().map(|model| model.sha256.as_str());
         let source = [self.source_series.as_str(), self.context.instance_set_digest];
-        Uid::derived(source.into_iter().chain(models).chain([kind.name(), part]))
+        let issue = (self.context.issue > 0).then(|| format!("issue {}", self.context.issue));
+        Uid::derived(source.into_iter().chain(models).chain([kind.name(), part]).chain(issue.as_deref()))
     }
 
     /// The identity of the only object of a kind.

@@ -40,7 +40,7 @@ pub use notice::{NotAnalysed, NoticeSubject, notice};
 pub use object::ResultObject;
 pub use picture::{Pictures, evidence_colour, first_heat_map};
 pub use plain_header::PlainHeader;
-pub use rejection_note::{ReplacedResult, rejection_note};
+pub use rejection_note::{NoteCause, RejectedResult, rejection_note};
 
 /// The results of one analysis.
 #[derive(Debug, Clone)]

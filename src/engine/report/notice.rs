@@ -4,6 +4,7 @@
 use std::fmt;
 
 use dicom_dictionary_std::{tags, uids};
+use jiff::Timestamp;
 
 use super::element::{Compose, ascii};
 use super::header::{Document, ObjectIdentity, Reference};
@@ -64,6 +65,11 @@ pub struct NoticeSubject<'a> {
     pub cause: &'a NotAnalysed,
     /// True if earlier images of the series were analysed, and their result counts.
     pub has_earlier_result: bool,
+    /// When the exam became due the page, and which issue of the page it is: a page that a destination was told not to use
+    /// is made anew.
+    pub since: Timestamp,
+    /// From 0.
+    pub issue: u32,
 }
 
 /// The page as a Secondary Capture.
@@ -72,7 +78,9 @@ pub struct NoticeSubject<'a> {
 /// The header lacks an attribute that every result needs.
 pub fn notice(header: &PlainHeader<'_>, subject: &NoticeSubject<'_>) -> Result<ResultObject, ReportError> {
     let derived = |part| {
-        let source = [header.series.as_str(), subject.job, subject.cause.name()];
+        let (since, issue) = (subject.since.as_millisecond().to_string(), subject.issue.to_string());
+        let beside = if subject.has_earlier_result { "later images" } else { "exam" };
+        let source = [header.series.as_str(), subject.job, subject.cause.name(), beside, &since, &issue];
         Uid::derived(source.into_iter().chain([ResultKind::Notice.name(), part]))
     };
     let identity = ObjectIdentity {

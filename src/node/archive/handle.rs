@@ -1,5 +1,6 @@
 //! Keeping objects durably and finding them again.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -158,6 +159,11 @@ impl Archive {
             is_result: instance.is_result,
             received_at: instance.received_at,
         }
+    }
+
+    /// The file of an object, whether it is listed or not.
+    pub fn path(&self, blob: BlobName) -> PathBuf {
+        self.blobs.path(blob)
     }
 
     /// True if the bytes of an instance are those that were received.

@@ -88,6 +88,10 @@ impl DicomSender {
         let mut postponed = Vec::new();
         let mut sending = Sending::new(&self.peer, &outgoing, &self.limits);
         for place in 0..objects.len() {
+            if !answers.is_due(place).await {
+                sending.skip();
+                continue;
+            }
             let Some(outcome) = sending.next().await else { break };
             match outcome {
                 SendOutcome::ClassRefused(_) | SendOutcome::Refused(Status::DUPLICATE_INSTANCE, _) => {
@@ -100,6 +104,7 @@ impl DicomSender {
         for (place, outcome) in postponed {
             let object = &objects[place];
             let outcome = match outcome {
+                SendOutcome::ClassRefused(_) if !answers.is_due(place).await => continue,
                 SendOutcome::ClassRefused(reason) => self.send_in_other_form(object, reason).await,
                 outcome => self.settled(&Shipment::from(object), &outcome).await,
             };

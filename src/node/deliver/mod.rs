@@ -164,6 +164,9 @@ impl Loop {
         }
         let mut objects = Vec::new();
         for (place, delivery) in due.iter().enumerate() {
+            if !recorder.is_still_due(place).await {
+                continue;
+            }
             match self.find(delivery).await {
                 Ok(object) => {
                     recorder.sends(place);

@@ -33,6 +33,19 @@ impl<'a> Recorder<'a> {
         self.places.push(place);
     }
 
+    /// Whether a claimed delivery is still to be made. If the queue does not answer it is not made now; it is returned to
+    /// the queue with what has no outcome.
+    pub(super) async fn is_still_due(&self, place: usize) -> bool {
+        let delivery = &self.due[place];
+        match self.store.is_still_due(delivery).await {
+            Ok(is_due) => is_due,
+            Err(error) => {
+                tracing::error!(destination = delivery.destination, %error, "an object is not sent before the queue answers");
+                false
+            }
+        }
+    }
+
     /// Records an outcome, however often the queue fails: what is not recorded would count as being sent until the next
     /// start.
     pub(super) async fn record(&mut self, place: usize, outcome: &DeliveryOutcome) {
@@ -80,6 +93,10 @@ impl<'a> Recorder<'a> {
 }
 
 impl Answers for Recorder<'_> {
+    async fn is_due(&mut self, place: usize) -> bool {
+        self.is_still_due(self.places[place]).await
+    }
+
     async fn note(&mut self, place: usize, outcome: DeliveryOutcome) {
         self.record(self.places[place], &outcome).await;
     }

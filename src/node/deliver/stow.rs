@@ -9,20 +9,28 @@ use crate::node::dicomweb::client::{ClientError, StowClient, Verdict};
 use crate::node::dimse::Status;
 use crate::node::queue::{Confirmation, DeliveryFailure, DeliveryOutcome};
 
-/// All objects in one request. If the service refuses that request because of its content, each is sent alone: a
+/// All objects that are still due in one request. If the service refuses that request because of its content, each is sent alone: a
 /// refused object costs the others no attempt.
 pub(super) async fn send(client: &StowClient, objects: &[StoredInstance], answers: &mut impl Answers) {
-    match store(client, objects).await {
+    let mut due = Vec::new();
+    for (place, object) in objects.iter().enumerate() {
+        if answers.is_due(place).await {
+            due.push((place, object));
+        }
+    }
+    let together: Vec<&StoredInstance> = due.iter().map(|(_, object)| *object).collect();
+    if together.is_empty() {
+        return;
+    }
+    match store(client, &together).await {
         Ok(verdicts) => {
-            for (place, verdict) in verdicts.into_iter().enumerate() {
+            for ((place, _), verdict) in due.into_iter().zip(verdicts) {
                 answers.note(place, outcome(verdict)).await;
             }
         }
-        Err(error) if error.is_about_the_objects() && objects.len() > 1 => {
-            send_one_by_one(client, objects, answers).await;
-        }
+        Err(error) if error.is_about_the_objects() && due.len() > 1 => send_one_by_one(client, &due, answers).await,
         Err(error) => {
-            for place in 0..objects.len() {
+            for (place, _) in due {
                 answers.note(place, Err(failure(&error))).await;
             }
         }
@@ -30,15 +38,18 @@ pub(super) async fn send(client: &StowClient, objects: &[StoredInstance], answer
 }
 
 /// As with associations: a service that cuts off two requests in a row is at fault itself, and the rest is not sent.
-async fn send_one_by_one(client: &StowClient, objects: &[StoredInstance], answers: &mut impl Answers) {
+async fn send_one_by_one(client: &StowClient, objects: &[(usize, &StoredInstance)], answers: &mut impl Answers) {
     let mut cut_before = false;
     let mut given_up: Option<DeliveryFailure> = None;
-    for (place, object) in objects.iter().enumerate() {
+    for (place, object) in objects.iter().copied() {
         if let Some(failure) = &given_up {
             answers.note(place, Err(failure.clone())).await;
             continue;
         }
-        let outcome = match store(client, std::slice::from_ref(object)).await {
+        if !answers.is_due(place).await {
+            continue;
+        }
+        let outcome = match store(client, &[object]).await {
             Ok(verdicts) => {
                 cut_before = false;
                 verdicts.into_iter().next().map_or_else(|| outcome(Verdict::NotNamed), outcome)
@@ -64,7 +75,7 @@ fn failure(error: &ClientError) -> DeliveryFailure {
     }
 }
 
-async fn store(client: &StowClient, objects: &[StoredInstance]) -> Result<Vec<Verdict>, ClientError> {
+async fn store(client: &StowClient, objects: &[&StoredInstance]) -> Result<Vec<Verdict>, ClientError> {
     let files: Vec<PathBuf> = objects.iter().map(|object| object.path.clone()).collect();
     let instances: Vec<Uid> = objects.iter().map(|object| object.sop_instance_uid.clone()).collect();
     client.store(&files, &instances).await

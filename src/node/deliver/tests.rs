@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{Config, DicomDestination, Transport};
-use crate::dicom::SeriesId;
+use crate::dicom::{RejectionReason, SeriesId};
 use crate::engine::pipeline::{ResultKind, ResultReference, testing};
 use crate::node::archive::testing::{archive, rules, slice, uid};
 use crate::node::arrivals::Unheard;
@@ -184,6 +184,44 @@ async fn an_answer_is_recorded_before_the_next_object_goes() {
     assert_eq!(received.instances(&Scope::Study(uid(STUDY))).await.expect("instances").len(), 1);
 }
 
+/// A patient was corrected while a slow destination took the first result.
+#[tokio::test]
+async fn what_is_withdrawn_while_another_object_is_sent_does_not_go() {
+    let (_received, received, address) = receiver().await;
+    let stow = answering(move |_| (200, String::new())).await;
+    let stow = DestinationConfig {
+        transport: Transport::Stow { url: stow, authorization: String::new() },
+        ..destination("stow", "", "X", 3)
+    };
+    for destination in [destination("pacs", &address, "PE-NODE", 3), stow] {
+        let (_folder, archive) = archive().await;
+        archive.store(slice(STUDY, "1.1.1", 1, &[])).await.expect("store");
+        for number in 1..=2 {
+            archive.store(slice(STUDY, RESULTS, number, &[])).await.expect("store");
+        }
+        let (services, _) = analysed(archive.clone(), std::slice::from_ref(&destination)).await;
+        let store = &services.store;
+        let due = store.claim_due(&destination.name, BATCH, store.now()).await.expect("claim");
+        assert_eq!(due.len(), 2);
+        let each = Deliveries::new(std::slice::from_ref(&destination), &services).expect("senders").loops.remove(0);
+        let mut objects = Vec::new();
+        let shutdown = Shutdown::new();
+        let mut recorder = Recorder::new(store, &due, &shutdown);
+        for (place, delivery) in due.iter().enumerate() {
+            objects.push(each.find(delivery).await.expect("found"));
+            recorder.sends(place);
+        }
+        archive
+            .reject(&Scope::Series(uid(STUDY), uid(RESULTS)), RejectionReason::PatientSafety, "a person".to_owned())
+            .await
+            .expect("reject");
+        each.sender.send(&objects, &mut recorder).await;
+        recorder.release_rest().await;
+        assert!(received.instances(&Scope::Study(uid(STUDY))).await.expect("instances").is_empty());
+        assert!(store.claim_due(&destination.name, BATCH, store.now()).await.expect("claim").is_empty());
+    }
+}
+
 /// Three objects of an archive; the second holds the marker.
 async fn objects() -> (tempfile::TempDir, Vec<StoredInstance>) {
     let (folder, archive) = archive().await;
@@ -197,6 +235,10 @@ async fn objects() -> (tempfile::TempDir, Vec<StoredInstance>) {
 }
 
 impl answers::Answers for Vec<DeliveryOutcome> {
+    async fn is_due(&mut self, _: usize) -> bool {
+        true
+    }
+
     async fn note(&mut self, place: usize, outcome: DeliveryOutcome) {
         assert_eq!(place, self.len(), "in order");
         self.push(outcome);

@@ -55,6 +55,8 @@ pub struct Job {
     pub instances_sha256: String,
     /// Which job of its series it is, from 1.
     pub version: u32,
+    /// Which issue of its results it makes, from 0; each has identifiers of its own.
+    pub issue: u32,
     /// Attempts begun, this one included.
     pub attempts: u32,
     /// What of the series had been refused when the job was made.

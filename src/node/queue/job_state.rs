@@ -28,7 +28,7 @@ const INTERRUPTIONS: u32 = 50;
 ///            ^                                                          |------> Rejected
 ///            |        (new) -> Rejected (not for this node)             +------> Failed (no attempt left)
 ///            |
-///            +---- a person retries what failed, or has a job in any final state analysed again
+///            +---- a person retries what failed, or the results of a job are needed under another issue
 /// ```
 #[derive(
     Debug,
@@ -96,7 +96,7 @@ pub enum JobEvent<'a> {
     /// A person asks for further attempts at what has failed.
     #[strum(serialize = "retried")]
     Retried,
-    /// A person asks for another analysis of what has ended, for instance in spite of its quality.
+    /// Another analysis of what has ended is wanted: its results are needed under another issue.
     #[strum(serialize = "analysed again")]
     AnalysedAgain,
 }

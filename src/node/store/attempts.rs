@@ -1,15 +1,15 @@
 //! How an attempt at a job ends. The rules say what the job becomes; a repetition changes nothing.
 
 use jiff::Timestamp;
+use sqlx::Row;
 
 use super::database::Change;
 use super::error::{Fault, StoreError, during};
 use super::handle::Store;
-use super::index::{Filed, Unfiled, file};
-use super::jobs::drop_if_withdrawn;
+use super::index::{BlobName, Filed, Unfiled, file};
 use super::progress::Effect;
 use super::rows::{Columns, to_json};
-use crate::dicom::SeriesId;
+use crate::dicom::{SeriesId, Uid};
 use crate::engine::analyse::findings::Decision;
 use crate::engine::pipeline::{AnalysisSummary, Ending, ResultReference};
 use crate::node::queue::{Job, JobEvent, JobId, JobProgress, JobState};
@@ -26,11 +26,11 @@ pub struct ChangedDecision {
 impl Store {
     /// Records a finished analysis: Running -> Analysed or Rejected, together with the results, whose bytes are durable
     /// already, and with the deliveries to each destination. Results of earlier versions are superseded by it. Returns
-    /// whether the decision is another one than theirs.
+    /// whether the decision is another one than theirs. Where another object has the identifier of a result, the job is
+    /// queued again, for the next issue of its results.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`]: another object has the identifier of a result. The job keeps its lease after any error
-    /// but [`StoreError::LeaseVoid`] and [`StoreError::Job`]: end the attempt as a failed or a postponed one.
+    /// The job keeps its lease after any error but [`StoreError::LeaseVoid`] and [`StoreError::Job`]: end the attempt as a failed or a postponed one.
     pub async fn finish(
         &self,
         job: &Job,
@@ -46,10 +46,15 @@ impl Store {
             let mut change = self.database.begin().await?;
             let mut changed = None;
             if let Effect::Changed(_) = self.change_job(&mut change, &job.id, event, now).await?
-                && !drop_if_withdrawn(&mut change, &job.id).await?
+                && !self.drop_if_withdrawn(&mut change, &job.id, now).await?
             {
-                changed = changed_decision(&mut change, job, summary).await?;
-                insert_results(&mut change, job, summary, objects).await?;
+                if let Some(taken) = taken(&mut change, objects).await? {
+                    let reason = format!("another object has the identifier {taken} of a result");
+                    self.issue_again(&mut change, &job.id, &reason, now).await?;
+                } else {
+                    changed = changed_decision(&mut change, job, summary).await?;
+                    insert_results(&mut change, job, summary, objects).await?;
+                }
                 self.settle(&mut change, &job.series, now).await?;
             }
             change.commit().await?;
@@ -182,12 +187,33 @@ async fn insert_results(
     Ok(())
 }
 
-/// Lists an object of this node's own.
+/// The first identifier of these objects that another object has: one with other content. The same content may have come
+/// from outside, under another encoding: a destination sent it back.
+async fn taken(change: &mut Change, objects: &[Unfiled]) -> Result<Option<Uid>, Fault> {
+    for object in objects {
+        let row = sqlx::query("SELECT blob, content FROM instances WHERE sop_instance_uid = $1")
+            .bind(object.sop_instance_uid().as_str())
+            .fetch_optional(&mut **change)
+            .await?;
+        let Some(row) = row else { continue };
+        let content: Option<&str> = row.try_get("content")?;
+        if row.named::<BlobName>("blob")? != object.blob() && content != Some(object.content().as_str()) {
+            return Ok(Some(object.sop_instance_uid().clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// Lists an object of this node's own. One with the same content that came from outside is the node's own from now on.
 ///
 /// # Errors
 /// [`StoreError::Conflict`]: another object has its identifier.
 pub(super) async fn file_own(change: &mut Change, job: &JobId, object: &Unfiled) -> Result<(), Fault> {
     match file(change, object).await? {
+        Filed::Known(known) if known.content.as_ref() == Some(object.content()) && !known.is_result => {
+            tracing::info!(%job, sop_instance_uid = %object.sop_instance_uid(), "a result that came back is the node's own");
+            adopt(change, object).await
+        }
         Filed::Known(known) if known.blob != object.blob() => {
             let sop_instance_uid = object.sop_instance_uid().clone();
             Err(StoreError::Conflict { job: job.clone(), sop_instance_uid }.into())
@@ -196,7 +222,23 @@ pub(super) async fn file_own(change: &mut Change, job: &JobId, object: &Unfiled)
     }
 }
 
-/// Lists a result of a job of a series. A repetition changes nothing.
+/// Lists an object that came from outside as the node's own.
+async fn adopt(change: &mut Change, object: &Unfiled) -> Result<(), Fault> {
+    let origin = object.origin().to_string();
+    sqlx::query("UPDATE instances SET origin = $2 WHERE sop_instance_uid = $1")
+        .bind(object.sop_instance_uid().as_str())
+        .bind(origin)
+        .execute(&mut **change)
+        .await?;
+    sqlx::query("UPDATE series SET own_results = 1 WHERE study_instance_uid = $1 AND series_instance_uid = $2")
+        .bind(object.series().study_instance_uid.as_str())
+        .bind(object.series().series_instance_uid.as_str())
+        .execute(&mut **change)
+        .await?;
+    Ok(())
+}
+
+/// Lists a result of a job of a series, in the issue that the job is at. A repetition changes nothing.
 pub(super) async fn insert_result(
     change: &mut Change,
     (job, series): (&JobId, &SeriesId),
@@ -204,8 +246,9 @@ pub(super) async fn insert_result(
     result: &ResultReference,
 ) -> Result<(), Fault> {
     sqlx::query(
-        "INSERT INTO results (job_id, position, kind, study_instance_uid, series_instance_uid, sop_instance_uid) \
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (job_id, sop_instance_uid) DO NOTHING",
+        "INSERT INTO results (job_id, position, kind, study_instance_uid, series_instance_uid, sop_instance_uid, issue) \
+         VALUES ($1, $2, $3, $4, $5, $6, (SELECT issue FROM jobs WHERE id = $1)) \
+         ON CONFLICT (job_id, sop_instance_uid) DO NOTHING",
     )
     .bind(job.as_str())
     .bind(position)
@@ -227,7 +270,7 @@ async fn changed_decision(
     let row = sqlx::query(
         "SELECT e.summary FROM jobs e JOIN jobs j ON j.study_instance_uid = e.study_instance_uid \
          AND j.series_instance_uid = e.series_instance_uid AND j.version > e.version \
-         WHERE j.id = $1 AND e.state = $2 ORDER BY e.version DESC LIMIT 1",
+         WHERE j.id = $1 AND e.state = $2 AND e.withdrawn = 0 AND e.summary IS NOT NULL ORDER BY e.version DESC LIMIT 1",
     )
     .bind(job.id.as_str())
     .bind(JobState::Analysed.name())

@@ -26,6 +26,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (9, "commitments", include_str!("../../../migrations/0009_commitments.sql")),
     (11, "identity", include_str!("../../../migrations/0011_identity.sql")),
     (12, "identities", include_str!("../../../migrations/0012_identities.sql")),
+    (13, "issues", include_str!("../../../migrations/0013_issues.sql")),
 ];
 
 /// The version that this program's tables have.

@@ -6,10 +6,11 @@ use sqlx::sqlite::SqliteRow;
 use super::database::Change;
 use super::error::{Fault, StoreError, during};
 use super::handle::Store;
+use super::index::Visibility;
 use super::progress::Effect;
 use super::rows::Columns;
 use crate::dicom::Uid;
-use crate::engine::pipeline::ResultReference;
+use crate::engine::pipeline::{ResultKind, ResultReference};
 use crate::node::queue::{
     Confirmation, Delivery, DeliveryEvent, DeliveryFailure, DeliveryProgress, DeliveryState, JobId,
 };
@@ -88,6 +89,27 @@ impl Store {
             .fetch_optional(self.readers())
             .await?;
             due.map(|row: SqliteRow| row.time("not_before")).transpose()
+        })
+        .await
+    }
+
+    /// True if a delivery that was claimed is still to be made: its object may have been withdrawn, rejected or replaced
+    /// since.
+    pub async fn is_still_due(&self, delivery: &Delivery) -> Result<bool, StoreError> {
+        during("looking at a delivery", async {
+            let due: i64 = sqlx::query_scalar(
+                "SELECT COUNT(*) FROM deliveries d LEFT JOIN instances i ON i.sop_instance_uid = d.sop_instance_uid \
+                 WHERE d.sop_instance_uid = $1 AND d.destination = $2 AND d.state = $3 \
+                 AND (i.visibility IS NULL OR i.visibility = $4 OR $5)",
+            )
+            .bind(delivery.sop_instance_uid.as_str())
+            .bind(&delivery.destination)
+            .bind(DeliveryState::Running.name())
+            .bind(Visibility::Current.name())
+            .bind(delivery.kind == ResultKind::RejectionNote)
+            .fetch_one(self.readers())
+            .await?;
+            Ok(due > 0)
         })
         .await
     }

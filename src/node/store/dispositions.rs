@@ -80,7 +80,8 @@ impl Store {
     }
 
     /// Redirects what is due to a destination or has failed there: it is dropped there, and queued for the other one
-    /// unless that has or gets it anyway. Returns how many.
+    /// unless that has or gets it anyway. What does not count any more is dropped alone. Returns how many are due at the
+    /// other one by it.
     ///
     /// # Errors
     /// [`StoreError::Unknown`]: the settings do not name the other destination.
@@ -90,10 +91,12 @@ impl Store {
         }
         let redirected = during("redirecting deliveries", async {
             let mut change = self.database.begin().await?;
-            let pending = pending(&mut change, from).await?;
             let reason = format!("redirected to {to}");
+            self.drop_replaced(&mut change, from, now).await?;
+            let pending = pending(&mut change, from).await?;
+            let mut redirected = 0;
             for instance in &pending {
-                sqlx::query(
+                let added = sqlx::query(
                     "INSERT INTO deliveries (sop_instance_uid, destination, job_id, state, attempts, not_before, \
                      created_at, updated_at) SELECT sop_instance_uid, $3, job_id, $4, 0, 0, $5, $5 FROM deliveries \
                      WHERE sop_instance_uid = $1 AND destination = $2 \
@@ -105,15 +108,37 @@ impl Store {
                 .bind(DeliveryState::Queued.name())
                 .bind(now.as_millisecond())
                 .execute(&mut *change)
-                .await?;
+                .await?
+                .rows_affected();
+                redirected += added + self.queue_again(&mut change, instance, to, now).await?;
                 self.change_delivery(&mut change, (instance, from), DeliveryEvent::Dropped(&reason), now).await?;
             }
             change.commit().await?;
-            Ok(pending.len() as u64)
+            Ok(redirected)
         })
         .await?;
         self.announce();
         Ok(redirected)
+    }
+
+    /// Queues the delivery of an object again, if it has failed or was dropped. Returns how many it were: one or none.
+    async fn queue_again(
+        &self,
+        change: &mut Change,
+        instance: &Uid,
+        destination: &str,
+        now: Timestamp,
+    ) -> Result<u64, Fault> {
+        let row = sqlx::query("SELECT state FROM deliveries WHERE sop_instance_uid = $1 AND destination = $2")
+            .bind(instance.as_str())
+            .bind(destination)
+            .fetch_one(&mut **change)
+            .await?;
+        if !matches!(row.named("state")?, DeliveryState::Failed | DeliveryState::Dropped) {
+            return Ok(0);
+        }
+        self.change_delivery(change, (instance, destination), DeliveryEvent::Retried, now).await?;
+        Ok(1)
     }
 }
 

@@ -88,9 +88,9 @@ impl Store {
     async fn lease_next(&self, change: &mut Change, now: Timestamp) -> Result<Option<Job>, Fault> {
         drop_outdated(change).await?;
         let row = sqlx::query(
-            "SELECT id, study_instance_uid, series_instance_uid, instances, instances_sha256, version, refused, created_at \
-             FROM jobs \
-             WHERE state = $1 AND not_before <= $2 ORDER BY created_at, id LIMIT 1",
+            "SELECT id, study_instance_uid, series_instance_uid, instances, instances_sha256, version, issue, refused, \
+             created_at FROM jobs \
+             WHERE state = $1 AND not_before <= $2 AND withdrawn = 0 ORDER BY created_at, id LIMIT 1",
         )
         .bind(JobState::Queued.name())
         .bind(now.as_millisecond())
@@ -105,6 +105,7 @@ impl Store {
             instances: row.json("instances")?,
             instances_sha256: row.try_get("instances_sha256")?,
             version: row.try_get("version")?,
+            issue: row.try_get("issue")?,
             refused: row.optional_json("refused")?.unwrap_or_default(),
             created_at: row.time("created_at")?,
             attempts: progress.attempts,
@@ -116,10 +117,12 @@ impl Store {
     /// When the next queued job is due, if there is one.
     pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         during("looking for the next job", async {
-            let due = sqlx::query("SELECT not_before FROM jobs WHERE state = $1 ORDER BY not_before LIMIT 1")
-                .bind(JobState::Queued.name())
-                .fetch_optional(self.readers())
-                .await?;
+            let due = sqlx::query(
+                "SELECT not_before FROM jobs WHERE state = $1 AND withdrawn = 0 ORDER BY not_before LIMIT 1",
+            )
+            .bind(JobState::Queued.name())
+            .fetch_optional(self.readers())
+            .await?;
             due.map(|row: SqliteRow| row.time("not_before")).transpose()
         })
         .await
@@ -128,13 +131,14 @@ impl Store {
     /// True if nothing is to be analysed at this time and nothing is being analysed.
     pub async fn is_idle(&self, now: Timestamp) -> Result<bool, StoreError> {
         during("looking for work", async {
-            let busy: i64 =
-                sqlx::query_scalar("SELECT COUNT(*) FROM jobs WHERE state = $1 OR (state = $2 AND not_before <= $3)")
-                    .bind(JobState::Running.name())
-                    .bind(JobState::Queued.name())
-                    .bind(now.as_millisecond())
-                    .fetch_one(self.readers())
-                    .await?;
+            let busy: i64 = sqlx::query_scalar(
+                "SELECT COUNT(*) FROM jobs WHERE state = $1 OR (state = $2 AND not_before <= $3 AND withdrawn = 0)",
+            )
+            .bind(JobState::Running.name())
+            .bind(JobState::Queued.name())
+            .bind(now.as_millisecond())
+            .fetch_one(self.readers())
+            .await?;
             Ok(busy == 0)
         })
         .await
@@ -155,8 +159,10 @@ async fn insert(
     let uids: Vec<&Uid> = members.iter().map(|(uid, _)| uid).collect();
     let changed = sqlx::query(
         "INSERT INTO jobs (id, study_instance_uid, series_instance_uid, instances_sha256, instances, version, state, \
-         attempts, interruptions, not_before, summary, refused, created_at, updated_at) \
-         SELECT $1, $2, $3, $4, $5, 1 + COALESCE(MAX(version), 0), $6, 0, 0, 0, $7, $8, $9, $9 FROM jobs \
+         attempts, interruptions, not_before, summary, refused, created_at, updated_at, issue) \
+         SELECT $1, $2, $3, $4, $5, 1 + COALESCE(MAX(version), 0), $6, 0, 0, 0, $7, $8, $9, $9, \
+         COALESCE((SELECT n.issue FROM jobs n WHERE n.study_instance_uid = $2 AND n.series_instance_uid = $3 \
+         ORDER BY n.version DESC LIMIT 1), 0) FROM jobs \
          WHERE study_instance_uid = $2 AND series_instance_uid = $3 ON CONFLICT (id) DO UPDATE \
          SET version = excluded.version, withdrawn = 0 \
          WHERE jobs.version + 1 < excluded.version OR jobs.withdrawn = 1 RETURNING created_at",
@@ -196,18 +202,32 @@ async fn restore_results(change: &mut Change, id: &JobId) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Drops a job that has just ended, if its images were corrected or rejected meanwhile: its results would be those of
-/// another patient, or of images that must not be used.
-pub(super) async fn drop_if_withdrawn(change: &mut Change, id: &JobId) -> Result<bool, Fault> {
-    let dropped = sqlx::query("DELETE FROM jobs WHERE id = $1 AND withdrawn = 1")
+impl Store {
+    /// Drops what a job that has just ended found, if its images were corrected or rejected meanwhile: its results would be
+    /// those of another patient, or of images that must not be used. A job of which something was shown before waits, in
+    /// case its series has these images again.
+    pub(super) async fn drop_if_withdrawn(
+        &self,
+        change: &mut Change,
+        id: &JobId,
+        now: Timestamp,
+    ) -> Result<bool, Fault> {
+        let row = sqlx::query(
+            "SELECT EXISTS (SELECT 1 FROM results r WHERE r.job_id = jobs.id) AS shown FROM jobs \
+             WHERE id = $1 AND withdrawn = 1",
+        )
         .bind(id.as_str())
-        .execute(&mut **change)
-        .await?
-        .rows_affected();
-    if dropped == 1 {
+        .fetch_optional(&mut **change)
+        .await?;
+        let Some(row) = row else { return Ok(false) };
+        if row.try_get("shown")? {
+            self.change_job(change, id, JobEvent::AnalysedAgain, now).await?;
+        } else {
+            sqlx::query("DELETE FROM jobs WHERE id = $1").bind(id.as_str()).execute(&mut **change).await?;
+        }
         tracing::info!(job = %id, "its results are dropped: its images were corrected or rejected during the analysis");
+        Ok(true)
     }
-    Ok(dropped == 1)
 }
 
 /// Drops the queued jobs that are outdated, but for those of which something was shown already.
@@ -231,7 +251,8 @@ async fn predecessor(change: &mut Change, series: &SeriesId, job: &JobId) -> Res
         "SELECT r.kind, r.series_instance_uid, r.sop_instance_uid FROM results r JOIN jobs j ON j.id = r.job_id \
          LEFT JOIN instances i ON i.sop_instance_uid = r.sop_instance_uid \
          WHERE j.study_instance_uid = $1 AND j.series_instance_uid = $2 AND r.kind = $3 AND j.id <> $4 \
-         AND (i.visibility IS NULL OR i.visibility <> 'withdrawn') ORDER BY j.version DESC LIMIT 1",
+         AND (i.visibility IS NULL OR i.visibility IN ('current', 'superseded')) \
+         ORDER BY j.version DESC, r.issue DESC LIMIT 1",
     )
     .bind(series.study_instance_uid.as_str())
     .bind(series.series_instance_uid.as_str())

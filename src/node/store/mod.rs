@@ -35,6 +35,7 @@ mod proposals;
 mod reader;
 mod records;
 mod refusals;
+mod rejection_notes;
 mod rejections;
 mod requested_commitments;
 mod results;
@@ -45,6 +46,7 @@ mod shadow;
 mod studies;
 mod time;
 mod views;
+mod voiding;
 
 pub use attempts::ChangedDecision;
 pub use conflict_views::{DifferingAttribute, ProposedCorrection, StudyConflict};
@@ -59,14 +61,17 @@ pub use index::{
     MissingIdentifier, Origin, Query, ReceivedInstance, Rights, Scope, Stored, Unfiled, Visibility, keyword,
     searchable,
 };
-pub use notices::{CurrentResult, DueNotice, DueRejectionNote};
+pub use notices::DueNotice;
 pub use page::{Cursor, CursorError, Listed, Page, Start};
 pub use proposals::Proposal;
 pub use reader::StoreReader;
 pub use records::{Record, RecordedChange, Replacement};
+pub use rejection_notes::DueRejectionNote;
 pub use series::{SeriesMember, UnassembledSeries};
 pub use shadow::{Comparison, ShadowCase, ShadowView};
-pub use views::{DeliveryView, EarlierResult, JobView, LaterImages, Outcome, SeriesProgress, SeriesView, StudyView};
+pub use views::{
+    DeliveryView, EarlierResult, JobView, LaterImages, Outcome, SeriesProgress, SeriesView, StudyView, VoidResult,
+};
 
 #[cfg(test)]
 mod tests;

@@ -39,6 +39,7 @@ impl Store {
                 }
             }
             settle_study(&mut change, &record.study_instance_uid).await?;
+            self.settle_objects(&mut change, objects, self.now()).await?;
             change.commit().await?;
             Ok(rejected)
         })
@@ -62,6 +63,7 @@ impl Store {
             for series in series_of(&mut change, objects).await? {
                 assemble_again(&mut change, &series).await?;
             }
+            self.settle_objects(&mut change, objects, self.now()).await?;
             Ok(change.commit().await?)
         })
         .await?;

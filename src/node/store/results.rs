@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use strum::VariantArray;
 
 use super::database::Change;
 use super::deliveries;
@@ -15,10 +17,29 @@ use super::jobs::result_reference;
 use super::rows::Columns;
 use crate::dicom::{SeriesId, Uid};
 use crate::engine::pipeline::{AnalysisSummary, ResultKind, ResultReference};
-use crate::node::queue::{DeliveryEvent, DeliveryState, JobId, JobState};
+use crate::node::queue::{DeliveryEvent, DeliveryState, JobEvent, JobId, JobState};
 
-/// Why a delivery is dropped; by this it is known when the result is current again.
-const REPLACED: &str = "a newer version replaced this result";
+/// The visibility of what a job `j` found: that of its report, or of its first object if it made none. NULL if the index
+/// lists no object of it.
+macro_rules! visibility_of_result {
+    () => {
+        "(SELECT x.visibility FROM results v JOIN instances x ON x.sop_instance_uid = v.sop_instance_uid \
+         WHERE v.job_id = j.id AND v.issue = j.issue AND v.position < 1000 ORDER BY v.kind <> 'sr', v.position LIMIT 1)"
+    };
+}
+pub(super) use visibility_of_result;
+
+/// The condition that a job `j` has a result that counts.
+macro_rules! has_result {
+    () => {
+        concat!(
+            "j.state = 'analysed' AND j.withdrawn = 0 AND COALESCE(",
+            visibility_of_result!(),
+            ", 'current') = 'current'"
+        )
+    };
+}
+pub(super) use has_result;
 
 /// The version of a series that was made last, with its state.
 struct NewestVersion {
@@ -26,12 +47,47 @@ struct NewestVersion {
     state: JobState,
 }
 
-/// A result of a version of a series.
+/// A result of a version of a series, of whatever issue.
 struct VersionResult {
     job: JobId,
     version: u32,
     demonstration: bool,
     reference: ResultReference,
+    standing: Standing,
+    /// Of a page "not analysed": it says that an earlier result stays as it is.
+    beside_result: bool,
+}
+
+/// Whether a result stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// The job is at another issue of its results.
+    Former,
+    /// It was withdrawn or rejected.
+    Void,
+    /// A destination was told not to use it: it stands, and its next issue is needed.
+    Told,
+    /// It can count.
+    Stands,
+}
+
+impl VersionResult {
+    fn stands(&self) -> bool {
+        matches!(self.standing, Standing::Told | Standing::Stands)
+    }
+
+    fn is_finding(&self) -> bool {
+        self.reference.kind.is_finding()
+    }
+}
+
+/// Why the delivery of a result is dropped; by these it is known when the result is current again.
+fn reason_to_drop(visibility: Visibility) -> &'static str {
+    match visibility {
+        Visibility::Withdrawn => "this result was withdrawn",
+        Visibility::Rejected => "this result was rejected",
+        Visibility::Superseded | Visibility::Current => "a newer version replaced this result",
+    }
 }
 
 impl Store {
@@ -66,9 +122,20 @@ impl Store {
 
     async fn settle_series(&self, change: &mut Change, series: &SeriesId, now: Timestamp) -> Result<(), Fault> {
         let Some(newest) = newest_version(change, series).await? else { return Ok(()) };
-        let results = results_of_versions(change, series).await?;
+        let mut results = results_of_versions(change, series).await?;
+        let mut analysed = newest_analysed_version(change, series).await?;
+        // What a destination was told not to use is no result any more: until its next issue is there, the earlier result
+        // stays.
+        while let Some(job) = told_of(&results, analysed) {
+            self.issue_again(change, &job, "a destination was told not to use its results", now).await?;
+            results = results_of_versions(change, series).await?;
+            analysed = newest_analysed_version(change, series).await?;
+        }
         let study_has_result = has_result_elsewhere(change, series).await?;
-        let current = current(&results, newest.version, study_has_result);
+        let mut current = current(&results, newest.version, analysed, study_has_result);
+        if let Some(told) = current.iter().position(|one| !one.is_finding() && one.standing == Standing::Told) {
+            next_issue(change, &current.remove(told).job).await?;
+        }
         let kept: BTreeSet<&Uid> = current.iter().map(|result| &result.reference.sop_instance_uid).collect();
         for result in &results {
             let uid = &result.reference.sop_instance_uid;
@@ -94,6 +161,49 @@ impl Store {
         Ok(())
     }
 
+    /// Has a job that was analysed analysed again, for the next issue of its results: under identifiers of their own.
+    pub(super) async fn issue_again(
+        &self,
+        change: &mut Change,
+        job: &JobId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        self.change_job(change, job, JobEvent::AnalysedAgain, now).await?;
+        sqlx::query("UPDATE jobs SET summary = NULL WHERE id = $1").bind(job.as_str()).execute(&mut **change).await?;
+        next_issue(change, job).await?;
+        tracing::warn!(%job, reason, "the results are made again, with new identifiers");
+        Ok(())
+    }
+
+    /// As [`Self::settle`], of the series that were received and those that were analysed of which these are objects and
+    /// results.
+    pub(super) async fn settle_objects(
+        &self,
+        change: &mut Change,
+        objects: &BTreeSet<Uid>,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        let mut series = BTreeSet::new();
+        for object in objects {
+            let rows = sqlx::query(
+                "SELECT study_instance_uid, series_instance_uid FROM instances WHERE sop_instance_uid = $1 \
+                 AND origin <> 'analysis' UNION SELECT j.study_instance_uid, j.series_instance_uid FROM results r \
+                 JOIN jobs j ON j.id = r.job_id WHERE r.sop_instance_uid = $1",
+            )
+            .bind(object.as_str())
+            .fetch_all(&mut **change)
+            .await?;
+            for row in &rows {
+                series.insert(row.series()?);
+            }
+        }
+        for series in &series {
+            self.settle(change, series, now).await?;
+        }
+        Ok(())
+    }
+
     /// As [`Self::settle`], of the series of a job.
     pub(super) async fn settle_job(&self, change: &mut Change, id: &JobId, now: Timestamp) -> Result<(), Fault> {
         let row = sqlx::query("SELECT study_instance_uid, series_instance_uid FROM jobs WHERE id = $1")
@@ -112,27 +222,28 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), Fault> {
         let rows = sqlx::query(
-            "SELECT DISTINCT d.sop_instance_uid FROM deliveries d \
+            "SELECT DISTINCT d.sop_instance_uid, i.visibility FROM deliveries d \
              JOIN results r ON r.job_id = d.job_id AND r.sop_instance_uid = d.sop_instance_uid \
              JOIN instances i ON i.sop_instance_uid = d.sop_instance_uid \
-             WHERE d.destination = $1 AND d.state IN ($2, $3) AND r.kind <> $4 AND i.visibility <> $5",
+             WHERE d.destination = $1 AND d.state IN ($2, $3, $6) AND r.kind <> $4 AND i.visibility <> $5",
         )
         .bind(destination)
         .bind(DeliveryState::Queued.name())
         .bind(DeliveryState::Retrying.name())
         .bind(ResultKind::RejectionNote.name())
         .bind(Visibility::Current.name())
+        .bind(DeliveryState::Failed.name())
         .fetch_all(&mut **change)
         .await?;
         for row in rows {
-            let uid = row.uid("sop_instance_uid")?;
-            self.change_delivery(change, (&uid, destination), DeliveryEvent::Dropped(REPLACED), now).await?;
+            let (uid, reason) = (row.uid("sop_instance_uid")?, reason_to_drop(row.named("visibility")?));
+            self.change_delivery(change, (&uid, destination), DeliveryEvent::Dropped(reason), now).await?;
         }
         Ok(())
     }
 
-    /// Enqueues the deliveries of a current result that there are none of yet, and those that were dropped when it was
-    /// replaced.
+    /// Enqueues the deliveries of a current result that there are none of yet, and those that were dropped when it was not
+    /// current.
     async fn deliver(&self, change: &mut Change, result: &VersionResult, now: Timestamp) -> Result<(), Fault> {
         if result.demonstration && !self.rules.deliver_demonstrations {
             return Ok(());
@@ -141,32 +252,86 @@ impl Store {
         for destination in self.rules.destinations.keys() {
             deliveries::enqueue(change, &result.job, &result.reference, destination, now).await?;
         }
-        for destination in destinations(change, uid, &[DeliveryState::Dropped], Some(REPLACED)).await? {
-            self.change_delivery(change, (uid, &destination), DeliveryEvent::Retried, now).await?;
+        for (destination, reason) in destinations(change, uid, &[DeliveryState::Dropped]).await? {
+            if Visibility::VARIANTS.iter().any(|visibility| reason.as_deref() == Some(reason_to_drop(*visibility))) {
+                self.change_delivery(change, (uid, &destination), DeliveryEvent::Retried, now).await?;
+            }
         }
         Ok(())
     }
 
+    /// Drops what is due of a result that is not current any more, or has failed.
     pub(super) async fn drop_deliveries_of(&self, change: &mut Change, uid: &Uid, now: Timestamp) -> Result<(), Fault> {
-        let pending = [DeliveryState::Queued, DeliveryState::Retrying, DeliveryState::Failed];
-        for destination in destinations(change, uid, &pending, None).await? {
-            self.change_delivery(change, (uid, &destination), DeliveryEvent::Dropped(REPLACED), now).await?;
+        let pending =
+            destinations(change, uid, &[DeliveryState::Queued, DeliveryState::Retrying, DeliveryState::Failed]);
+        let pending = pending.await?;
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let row = sqlx::query("SELECT visibility FROM instances WHERE sop_instance_uid = $1")
+            .bind(uid.as_str())
+            .fetch_optional(&mut **change)
+            .await?;
+        let visibility = row.map(|row| row.named("visibility")).transpose()?;
+        let reason = reason_to_drop(visibility.unwrap_or(Visibility::Superseded));
+        for (destination, _) in pending {
+            self.change_delivery(change, (uid, &destination), DeliveryEvent::Dropped(reason), now).await?;
         }
         Ok(())
     }
 }
 
-/// The results that count: those of the newest version that has findings, and the last notice of the newest version, if that
-/// has none. Where another series of the study has a result, a series without one needs no notice.
-fn current(results: &[VersionResult], newest: u32, study_has_result: bool) -> Vec<&VersionResult> {
-    let is_finding = |result: &&VersionResult| result.reference.kind.is_finding();
-    let found = results.iter().filter(is_finding).map(|result| result.version).max();
-    let findings = results.iter().filter(is_finding).filter(|result| Some(result.version) == found);
+/// The results that count: those of the newest version that was analysed, as far as they were neither withdrawn nor
+/// rejected, and the last notice of the newest version, if that has none. An earlier version never takes the place of one
+/// that does not stand any more. Where another series of the study has a result, a series without one needs no notice.
+fn current(
+    results: &[VersionResult],
+    newest: u32,
+    analysed: Option<u32>,
+    study_has_result: bool,
+) -> Vec<&VersionResult> {
+    let findings = findings_of(results, analysed).filter(|result| result.standing == Standing::Stands);
+    // Without objects, what was found stands in the API alone.
+    let has_result = analysed.is_some() && report_of(results, analysed).is_none_or(VersionResult::stands);
     let notice = results
         .iter()
-        .rfind(|result| result.reference.kind == ResultKind::Notice && result.version == newest)
-        .filter(|_| if found.is_some() { found != Some(newest) } else { !study_has_result });
+        .rfind(|result| {
+            let is_notice = result.reference.kind == ResultKind::Notice && result.stands();
+            is_notice && result.version == newest && result.beside_result == has_result
+        })
+        .filter(|_| if has_result { analysed != Some(newest) } else { !study_has_result });
     findings.chain(notice).collect()
+}
+
+/// What a version found, in its issue.
+fn findings_of(results: &[VersionResult], version: Option<u32>) -> impl Iterator<Item = &VersionResult> {
+    results
+        .iter()
+        .filter(move |one| Some(one.version) == version && one.standing != Standing::Former && one.is_finding())
+}
+
+/// The report of a version, or its first object if it has none: what was found stands as long as this does.
+fn report_of(results: &[VersionResult], version: Option<u32>) -> Option<&VersionResult> {
+    let report = findings_of(results, version).find(|one| one.reference.kind == ResultKind::Sr);
+    report.or_else(|| findings_of(results, version).next())
+}
+
+/// The job of a version whose result stands, if a destination was told not to use a part of it.
+fn told_of(results: &[VersionResult], version: Option<u32>) -> Option<JobId> {
+    report_of(results, version).filter(|report| report.stands())?;
+    findings_of(results, version).find(|one| one.standing == Standing::Told).map(|one| one.job.clone())
+}
+
+/// Moves a job to an issue that none of its series had yet.
+async fn next_issue(change: &mut Change, job: &JobId) -> Result<(), Fault> {
+    sqlx::query(
+        "UPDATE jobs SET issue = 1 + (SELECT MAX(o.issue) FROM jobs o WHERE o.study_instance_uid = jobs.study_instance_uid \
+         AND o.series_instance_uid = jobs.series_instance_uid) WHERE id = $1",
+    )
+    .bind(job.as_str())
+    .execute(&mut **change)
+    .await?;
+    Ok(())
 }
 
 /// The other series of a study that have notices.
@@ -183,17 +348,32 @@ async fn series_with_notices(change: &mut Change, series: &SeriesId) -> Result<V
     rows.iter().map(Columns::series).collect()
 }
 
-/// True if another series of the study was analysed.
+/// True if another series of the study has a result that stands.
 async fn has_result_elsewhere(change: &mut Change, series: &SeriesId) -> Result<bool, Fault> {
-    let found = sqlx::query(
-        "SELECT 1 FROM jobs WHERE study_instance_uid = $1 AND series_instance_uid <> $2 AND state = $3 LIMIT 1",
+    let statement = concat!(
+        "SELECT 1 FROM jobs j WHERE j.study_instance_uid = $1 AND j.series_instance_uid <> $2 AND ",
+        has_result!(),
+        " LIMIT 1"
+    );
+    let found = sqlx::query(statement)
+        .bind(series.study_instance_uid.as_str())
+        .bind(series.series_instance_uid.as_str())
+        .fetch_optional(&mut **change)
+        .await?;
+    Ok(found.is_some())
+}
+
+/// The newest version of a series that was analysed, whatever became of its results.
+async fn newest_analysed_version(change: &mut Change, series: &SeriesId) -> Result<Option<u32>, Fault> {
+    let version = sqlx::query_scalar(
+        "SELECT MAX(version) FROM jobs WHERE study_instance_uid = $1 AND series_instance_uid = $2 AND state = $3",
     )
     .bind(series.study_instance_uid.as_str())
     .bind(series.series_instance_uid.as_str())
     .bind(JobState::Analysed.name())
-    .fetch_optional(&mut **change)
+    .fetch_one(&mut **change)
     .await?;
-    Ok(found.is_some())
+    Ok(version)
 }
 
 async fn newest_version(change: &mut Change, series: &SeriesId) -> Result<Option<NewestVersion>, Fault> {
@@ -208,49 +388,61 @@ async fn newest_version(change: &mut Change, series: &SeriesId) -> Result<Option
     row.map(|row| Ok(NewestVersion { version: row.try_get("version")?, state: row.named("state")? })).transpose()
 }
 
-/// The results of all versions, in the order of versions and of their making. What was withdrawn or rejected is none any more.
+/// The results of all versions, in the order of versions and of their making.
 async fn results_of_versions(change: &mut Change, series: &SeriesId) -> Result<Vec<VersionResult>, Fault> {
     let rows = sqlx::query(
-        "SELECT j.id, j.version, j.summary, r.kind, r.series_instance_uid, r.sop_instance_uid \
+        "SELECT j.id, j.version, j.summary, r.kind, r.series_instance_uid, r.sop_instance_uid, r.beside_result, \
+         r.issue = j.issue AS is_of_issue, i.visibility, \
+         EXISTS (SELECT 1 FROM rejection_notes n WHERE n.sop_instance_uid = r.sop_instance_uid) AS is_told \
          FROM results r JOIN jobs j ON j.id = r.job_id LEFT JOIN instances i ON i.sop_instance_uid = r.sop_instance_uid \
-         WHERE j.study_instance_uid = $1 AND j.series_instance_uid = $2 \
-         AND (i.visibility IS NULL OR i.visibility IN ('current', 'superseded')) ORDER BY j.version, r.position",
+         WHERE j.study_instance_uid = $1 AND j.series_instance_uid = $2 ORDER BY j.version, r.position",
     )
     .bind(series.study_instance_uid.as_str())
     .bind(series.series_instance_uid.as_str())
     .fetch_all(&mut **change)
     .await?;
-    let result = |row: &sqlx::sqlite::SqliteRow| {
+    let result = |row: &SqliteRow| {
         let summary: Option<AnalysisSummary> = row.optional_json("summary")?;
         Ok(VersionResult {
             job: row.job_id("id")?,
             version: row.try_get("version")?,
             demonstration: summary.is_some_and(|summary| summary.is_demonstration()),
             reference: result_reference(row)?,
+            standing: standing(row)?,
+            beside_result: row.try_get("beside_result")?,
         })
     };
     rows.iter().map(result).collect()
 }
 
-/// The destinations of deliveries of an object in one of these states, for this reason if one is given.
+/// Whether a result stands, by the columns `is_of_issue`, `visibility` (NULL of an object that is not listed) and `is_told`.
+fn standing(row: &SqliteRow) -> Result<Standing, Fault> {
+    let is_listed = row.try_get::<Option<&str>, _>("visibility")?.is_some();
+    let visibility = if is_listed { row.named("visibility")? } else { Visibility::Current };
+    Ok(match (row.try_get("is_of_issue")?, visibility) {
+        (false, _) => Standing::Former,
+        (true, Visibility::Withdrawn | Visibility::Rejected) => Standing::Void,
+        (true, _) if row.try_get("is_told")? => Standing::Told,
+        (true, _) => Standing::Stands,
+    })
+}
+
+/// The destinations of deliveries of an object in one of these states, with what the deliveries say.
 async fn destinations(
     change: &mut Change,
     uid: &Uid,
     states: &[DeliveryState],
-    reason: Option<&str>,
-) -> Result<Vec<String>, Fault> {
+) -> Result<Vec<(String, Option<String>)>, Fault> {
     let rows = sqlx::query(
-        "SELECT destination, state FROM deliveries WHERE sop_instance_uid = $1 AND (error = $2 OR $2 IS NULL) \
-         ORDER BY destination",
+        "SELECT destination, state, error FROM deliveries WHERE sop_instance_uid = $1 ORDER BY destination",
     )
     .bind(uid.as_str())
-    .bind(reason)
     .fetch_all(&mut **change)
     .await?;
     let mut found = Vec::new();
     for row in &rows {
         if states.contains(&row.named("state")?) {
-            found.push(row.try_get("destination")?);
+            found.push((row.try_get("destination")?, row.try_get("error")?));
         }
     }
     Ok(found)

@@ -6,9 +6,11 @@ use sqlx::sqlite::SqliteRow;
 
 use super::error::Fault;
 use super::handle::Store;
+use super::index::Visibility;
 use super::jobs::result_reference;
+use super::results::visibility_of_result;
 use super::rows::{Columns, confirmation};
-use super::views::{DeliveryView, EarlierResult, LaterImages, Outcome, SeriesProgress, SeriesView};
+use super::views::{DeliveryView, EarlierResult, LaterImages, Outcome, SeriesProgress, SeriesView, VoidResult};
 use crate::dicom::{SeriesId, Uid};
 use crate::engine::pipeline::{AnalysisSummary, ResultKind, ResultReference};
 use crate::node::queue::{DeliveryState, JobId, JobState};
@@ -28,7 +30,12 @@ impl Store {
         let ended: Option<AnalysisSummary> = row.optional_json("summary")?;
         let not_analysed = ended.filter(|summary| summary.analysed().is_none());
         let mut analysed = self.analysed_versions(&series).await?.into_iter();
-        let result = analysed.next();
+        // An earlier version does not take the place of one whose result does not stand any more.
+        let (result, void) = match analysed.next() {
+            Some(version) if version.visibility == Visibility::Current => (Some(version), None),
+            Some(version) => (None, Some(self.void_result(&series, &version).await?)),
+            None => (None, None),
+        };
         let result_version = result.as_ref().map(|result| result.version);
         let newer = newest.as_ref().filter(|_| result_version != version);
         let (results, deliveries) = self.current_results(result.as_ref().map(|result| &result.job), newer).await?;
@@ -40,6 +47,7 @@ impl Store {
             instances: row.count("instances")?,
             state,
             version,
+            void,
             outcome: Outcome { result: result.map(|result| result.summary), not_analysed },
             shadow: match &newest {
                 Some(newest) => self.shadows(newest).await?,
@@ -63,13 +71,13 @@ impl Store {
     ) -> Result<(Vec<ResultReference>, Vec<DeliveryView>), Fault> {
         let (mut results, mut deliveries) = (Vec::new(), Vec::new());
         if let Some(job) = analysed {
-            (results, deliveries) = (self.results(job).await?, self.deliveries_of(job).await?);
+            (results, deliveries) = (self.results(job, &[Visibility::Current]).await?, self.deliveries_of(job).await?);
         }
         if let Some(job) = newer {
             results.extend(self.notice(job).await?);
             deliveries.extend(self.deliveries_of(job).await?);
-            deliveries.retain(|delivery| results.iter().any(|one| one.sop_instance_uid == delivery.sop_instance_uid));
         }
+        deliveries.retain(|delivery| results.iter().any(|one| one.sop_instance_uid == delivery.sop_instance_uid));
         Ok((results, deliveries))
     }
 
@@ -80,8 +88,9 @@ impl Store {
         versions: &[AnalysedVersion],
     ) -> Result<Vec<EarlierResult>, Fault> {
         let mut earlier: Vec<EarlierResult> = Vec::new();
-        for AnalysedVersion { job, version, summary } in versions {
-            let results = self.results(job).await?;
+        let stand = |one: &&AnalysedVersion| matches!(one.visibility, Visibility::Current | Visibility::Superseded);
+        for AnalysedVersion { job, version, summary, .. } in versions.iter().filter(stand) {
+            let results = self.results(job, &[Visibility::Current, Visibility::Superseded]).await?;
             let mut known = std::iter::once(current).chain(earlier.iter().map(|one| one.results.as_slice()));
             let mut findings = results.iter().filter(|result| result.kind.is_finding());
             let is_known = known.any(|known| findings.clone().all(|result| known.contains(result)));
@@ -101,41 +110,64 @@ impl Store {
         Ok(earlier)
     }
 
-    /// The versions of a series that were analysed, newest first. One that is analysed again still has its result, one whose
-    /// results were withdrawn has none.
+    /// The versions of a series that were analysed, newest first. One that is analysed again still has its result.
     async fn analysed_versions(&self, series: &SeriesId) -> Result<Vec<AnalysedVersion>, Fault> {
-        let rows = sqlx::query(
-            "SELECT id, version, summary FROM jobs WHERE study_instance_uid = $1 AND series_instance_uid = $2 \
-             AND summary IS NOT NULL AND NOT EXISTS (SELECT 1 FROM results r JOIN instances i \
-             ON i.sop_instance_uid = r.sop_instance_uid WHERE r.job_id = jobs.id AND i.visibility = 'withdrawn') \
-             ORDER BY version DESC",
-        )
+        let rows = sqlx::query(concat!(
+            "SELECT j.id, j.version, j.summary, CASE WHEN j.withdrawn = 1 THEN 'withdrawn' ELSE COALESCE(",
+            visibility_of_result!(),
+            ", 'current') END AS visibility FROM jobs j WHERE j.study_instance_uid = $1 AND j.series_instance_uid = $2 \
+             AND j.summary IS NOT NULL ORDER BY j.version DESC"
+        ))
         .bind(series.study_instance_uid.as_str())
         .bind(series.series_instance_uid.as_str())
         .fetch_all(self.readers())
         .await?;
         let version = |row: &SqliteRow| {
             let (job, version, summary) = (row.job_id("id")?, row.try_get("version")?, row.json("summary")?);
-            Ok(AnalysedVersion { job, version, summary })
+            Ok(AnalysedVersion { job, version, summary, visibility: row.named("visibility")? })
         };
         let versions: Result<Vec<AnalysedVersion>, Fault> = rows.iter().map(version).collect();
         Ok(versions?.into_iter().filter(|version| version.summary.analysed().is_some()).collect())
     }
 
-    async fn results(&self, job: &JobId) -> Result<Vec<ResultReference>, Fault> {
+    /// What is said in place of a result that does not stand any more.
+    async fn void_result(&self, series: &SeriesId, version: &AnalysedVersion) -> Result<VoidResult, Fault> {
+        let rejected = self.results(&version.job, &[version.visibility]).await?;
+        let reason = match rejected.iter().find(|one| one.kind.is_finding()) {
+            Some(result) => self
+                .voiding_record(series, &result.sop_instance_uid, version.visibility)
+                .await?
+                .map(|one| one.note_cause()),
+            None => None,
+        };
+        Ok(VoidResult { version: version.version, state: version.visibility, reason })
+    }
+
+    /// What a job made in its issue, as far as it has one of these visibilities or is not in the index.
+    async fn results(&self, job: &JobId, visibilities: &[Visibility]) -> Result<Vec<ResultReference>, Fault> {
         let rows = sqlx::query(
-            "SELECT kind, series_instance_uid, sop_instance_uid FROM results WHERE job_id = $1 ORDER BY position",
+            "SELECT r.kind, r.series_instance_uid, r.sop_instance_uid, i.visibility FROM results r \
+             JOIN jobs j ON j.id = r.job_id AND j.issue = r.issue \
+             LEFT JOIN instances i ON i.sop_instance_uid = r.sop_instance_uid WHERE r.job_id = $1 ORDER BY r.position",
         )
         .bind(job.as_str())
         .fetch_all(self.readers())
         .await?;
-        rows.iter().map(result_reference).collect()
+        let mut results = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let is_listed = row.try_get::<Option<&str>, _>("visibility")?.is_some();
+            if !is_listed || visibilities.contains(&row.named("visibility")?) {
+                results.push(result_reference(row)?);
+            }
+        }
+        Ok(results)
     }
 
     /// The notice that a job was not analysed, while it counts.
     async fn notice(&self, job: &JobId) -> Result<Option<ResultReference>, Fault> {
         let row = sqlx::query(
             "SELECT r.kind, r.series_instance_uid, r.sop_instance_uid FROM results r \
+             JOIN jobs j ON j.id = r.job_id AND j.issue = r.issue \
              JOIN instances i ON i.sop_instance_uid = r.sop_instance_uid AND i.visibility = 'current' \
              WHERE r.job_id = $1 AND r.kind = $2 ORDER BY r.position DESC LIMIT 1",
         )
@@ -151,6 +183,7 @@ impl Store {
         let rows = sqlx::query(
             "SELECT d.destination, d.sop_instance_uid, d.state, d.attempts, d.error, d.not_before, d.sent_as, d.remark, \
              d.committed_at FROM results r \
+             JOIN jobs j ON j.id = r.job_id AND j.issue = r.issue \
              JOIN deliveries d ON d.sop_instance_uid = r.sop_instance_uid \
              WHERE r.job_id = $1 ORDER BY d.destination, r.position",
         )
@@ -166,6 +199,7 @@ struct AnalysedVersion {
     job: JobId,
     version: u32,
     summary: AnalysisSummary,
+    visibility: Visibility,
 }
 
 /// What a version says that has no result, unless it was analysed.

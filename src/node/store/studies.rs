@@ -6,6 +6,7 @@ use sqlx::{QueryBuilder, Row};
 use super::error::{Fault, StoreError, during};
 use super::handle::Store;
 use super::page::{Page, push_page};
+use super::results::visibility_of_result;
 use super::rows::Columns;
 use super::views::{DeliveryView, JobView, SeriesProgress, SeriesView, StudyView};
 use crate::dicom::Uid;
@@ -21,6 +22,17 @@ macro_rules! series_of_images {
          AND n.series_instance_uid = e.series_instance_uid) \
          WHERE e.study_instance_uid = s.study_instance_uid AND e.own_results = 0 \
          AND (j.id IS NOT NULL OR e.assembled_revision < e.revision)"
+    };
+}
+
+/// Jobs, each with whether its result was withdrawn or rejected.
+macro_rules! jobs {
+    () => {
+        concat!(
+            "SELECT j.*, j.withdrawn = 1 OR COALESCE(",
+            visibility_of_result!(),
+            ", 'current') IN ('withdrawn', 'rejected') AS is_void FROM jobs j"
+        )
     };
 }
 
@@ -74,7 +86,7 @@ impl Store {
     pub async fn jobs(&self, page: impl Into<Page<JobState>>) -> Result<Vec<JobView>, StoreError> {
         let page = page.into();
         during("listing jobs", async {
-            let mut statement = QueryBuilder::new("SELECT * FROM jobs WHERE 1 = 1");
+            let mut statement = QueryBuilder::new(concat!(jobs!(), " WHERE 1 = 1"));
             if let Some(state) = page.state {
                 statement.push(" AND state = ").push_bind(state.name());
             }
@@ -88,7 +100,7 @@ impl Store {
     /// One job; `None` if there is no such job.
     pub async fn job(&self, id: &JobId) -> Result<Option<JobView>, StoreError> {
         during("looking up a job", async {
-            let row = sqlx::query("SELECT * FROM jobs WHERE id = $1")
+            let row = sqlx::query(concat!(jobs!(), " WHERE j.id = $1"))
                 .bind(id.as_str())
                 .fetch_optional(self.readers())
                 .await?;
@@ -146,6 +158,6 @@ fn job_view(row: &SqliteRow) -> Result<JobView, Fault> {
         error: row.try_get("error")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
-        summary: row.optional_json("summary")?,
+        summary: if row.try_get("is_void")? { None } else { row.optional_json("summary")? },
     })
 }

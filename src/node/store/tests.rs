@@ -1,4 +1,5 @@
 mod dispositions;
+mod issues;
 mod opening;
 mod refusals;
 mod refused_objects;

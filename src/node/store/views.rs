@@ -4,13 +4,16 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
+use super::index::Visibility;
 use super::shadow::ShadowView;
 use crate::config::Fallback;
 use crate::dicom::{SeriesId, Uid};
 use crate::engine::analyse::findings::{Decision, Probability};
 use crate::engine::pipeline::{self, AnalysisSummary, ResultReference};
+use crate::engine::report::NoteCause;
 use crate::node::queue::{DeliveryState, JobId, JobState};
 
 /// A study and all its series of images.
@@ -82,6 +85,8 @@ pub struct SeriesView {
     pub results: Vec<ResultReference>,
     /// Their deliveries, one entry per destination and object.
     pub deliveries: Vec<DeliveryView>,
+    /// What became of the result of the newest version that was analysed, if it does not stand any more.
+    pub void: Option<VoidResult>,
     /// What is newer than the result and has none.
     pub later: Option<LaterImages>,
     /// Results that were replaced, newest first.
@@ -123,6 +128,36 @@ impl Outcome {
 impl Serialize for Outcome {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         pipeline::answer_with_reasons_of(self.summary(), self.not_analysed.as_ref(), serializer)
+    }
+}
+
+/// A result that was withdrawn or rejected and that no newer one replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VoidResult {
+    /// Its version.
+    pub version: u32,
+    /// What it is now.
+    pub state: Visibility,
+    /// Why, as far as records say.
+    pub reason: Option<NoteCause>,
+}
+
+impl fmt::Display for VoidResult {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reason {
+            Some(reason) => write!(formatter, "{}: {reason}", self.state),
+            None => self.state.fmt(formatter),
+        }
+    }
+}
+
+impl Serialize for VoidResult {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("VoidResult", 3)?;
+        fields.serialize_field("version", &self.version)?;
+        fields.serialize_field("state", &self.state)?;
+        fields.serialize_field("explanation", &self.to_string())?;
+        fields.end()
     }
 }
 
@@ -201,6 +236,6 @@ pub struct JobView {
     pub created_at: Timestamp,
     /// When its state last changed.
     pub updated_at: Timestamp,
-    /// The outcome of the analysis, once it ended.
+    /// The outcome of the analysis, once it ended; `None` of one whose result was withdrawn or rejected.
     pub summary: Option<AnalysisSummary>,
 }

@@ -122,6 +122,7 @@ fn make(
         settings: &settings.report,
         instance_set_digest: &digest,
         version: wanted.version,
+        issue: wanted.issue,
         predecessor: wanted.predecessor.as_ref(),
         time: &wanted.time.to_zoned_datetime(TimeZone::system()),
         software_version: env!("CARGO_PKG_VERSION"),

@@ -259,6 +259,7 @@ impl Worker {
                 output: output.clone(),
                 instances: members,
                 version: job.version,
+                issue: job.issue,
                 predecessor: job.predecessor.clone(),
                 time: job.created_at,
             }),

@@ -64,6 +64,8 @@ pub struct ReportRequest {
     pub instances: Vec<Member>,
     /// Which analysis of the series this is, from 1.
     pub version: u32,
+    /// Which issue of the results, from 0; each has identifiers of its own.
+    pub issue: u32,
     /// The report that the series has now, if it has one.
     pub predecessor: Option<ResultReference>,
     /// When the job was made.

@@ -148,6 +148,7 @@ impl Scene {
             settings: &self.settings,
             instance_set_digest: "5ce9e",
             version: 1,
+            issue: 0,
             predecessor: None,
             time: &self.time,
             software_version: "0.1.0",

@@ -75,6 +75,11 @@ impl<'a> Sending<'a> {
         }
     }
 
+    /// Leaves out the next object: it is not to be sent after all.
+    pub fn skip(&mut self) {
+        self.next += 1;
+    }
+
     fn give_up(&mut self, error: &ScuError) -> String {
         self.given_up.insert(error.to_string()).clone()
     }

@@ -33,6 +33,27 @@ async fn what_is_due_to_a_destination_that_left_the_settings_is_redirected() {
 }
 
 #[tokio::test]
+async fn what_is_redirected_to_where_it_had_failed_or_was_dropped_is_due_there_again() {
+    let (_folder, _archive, store) = opened().await;
+    analyse(&store, 1..=3, 1).await;
+    let job = store.claim(at(0)).await.expect("claim").expect("due");
+    store.finish(&job, &summary(false), &[], at(0)).await.expect("finish");
+    let due = store.claim_due("b", 10, at(1)).await.expect("claim");
+    let down = DeliveryFailure::Destination("no route".to_owned());
+    assert_eq!(store.delivery_failed(&due[0], &down, at(9000)).await.expect("failed"), DeliveryState::Failed);
+    store.release_delivery(&due[1], at(9000)).await.expect("release");
+    assert_eq!(store.redirect_deliveries("a", "b", at(9001)).await.expect("redirected"), 1, "the other one is due");
+    assert_eq!(store.claim_due("b", 10, at(9002)).await.expect("claim").len(), 2);
+    // Back again: both were dropped there.
+    assert_eq!(store.redirect_deliveries("b", "a", at(9003)).await.expect("redirected"), 0, "they are on their way");
+    for delivery in &due {
+        store.release_delivery(delivery, at(9004)).await.expect("release");
+    }
+    assert_eq!(store.redirect_deliveries("b", "a", at(9005)).await.expect("redirected"), 2);
+    assert_eq!(store.claim_due("a", 10, at(9006)).await.expect("claim").len(), 2);
+}
+
+#[tokio::test]
 async fn what_is_due_to_a_destination_is_dropped_and_stays_listed() {
     let (_folder, _archive, store) = after_a_renaming().await;
     assert_eq!(store.drop_deliveries("old", at(1)).await.expect("dropped"), 2);

@@ -68,7 +68,7 @@ async fn a_data_folder_of_an_earlier_version_opens_and_is_copied_first() {
         assert_eq!(missing, 0, "{column}");
     }
 
-    let copy = connect(&folder.path().join("index.sqlite.before-0012")).await;
+    let copy = connect(&folder.path().join("index.sqlite.before-0013")).await;
     let version: i64 =
         sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&copy).await.expect("version");
     let dead: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM deliveries WHERE state = 'dead-letter'")

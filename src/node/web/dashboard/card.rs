@@ -20,7 +20,7 @@ pub(super) enum Urgency {
     Finding,
     /// Done, without one.
     Done,
-    /// Not usable, with its reasons.
+    /// Not usable, with its reasons; or its result was withdrawn or rejected.
     Rejected,
 }
 
@@ -31,7 +31,7 @@ impl Urgency {
         (Self::Running, "In progress"),
         (Self::Finding, "Embolism present or undetermined"),
         (Self::Done, "Embolism absent"),
-        (Self::Rejected, "Not analysed"),
+        (Self::Rejected, "Not analysed, or result withdrawn"),
     ];
 }
 
@@ -63,6 +63,9 @@ impl<'a> Card<'a> {
                         }
                     }
                     @if let Some(later) = &self.series.later { p.alarm { (later) } }
+                    @if let (Some(void), false) = (&self.series.void, self.is_analysed()) {
+                        p.alarm { "Result of version " (void.version) " " (void) }
+                    }
                     @if let Some(probability) = self.probability() {
                         meter.(class) min="0" max="1" value=(probability.value())
                             aria-label=(format!("Probability of embolism {:.2} %", probability.percent())) {}
@@ -119,6 +122,10 @@ impl<'a> Card<'a> {
         self.summary().map(|summary| summary.left_out.as_slice()).filter(|left_out| !left_out.is_empty())
     }
 
+    fn is_analysed(&self) -> bool {
+        self.series.state == SeriesProgress::Job(JobState::Analysed)
+    }
+
     fn is_done(&self) -> bool {
         matches!(self.series.state, SeriesProgress::Job(JobState::Analysed | JobState::Rejected))
     }
@@ -141,7 +148,10 @@ impl<'a> Card<'a> {
                 ("alarm", format!("Analysis failed after {} attempts", self.series.attempts))
             }
             (None, SeriesProgress::Job(JobState::Rejected)) => ("warn", "Not analysed".to_owned()),
-            (None, SeriesProgress::Job(JobState::Analysed)) => ("warn", headline(Decision::Undetermined, None)),
+            (None, SeriesProgress::Job(JobState::Analysed)) => {
+                let void = self.series.void.as_ref().map(|void| format!("Result {void}"));
+                ("warn", void.unwrap_or_else(|| headline(Decision::Undetermined, None)))
+            }
         }
     }
 
@@ -286,6 +296,7 @@ fn urgency(series: &SeriesView) -> Urgency {
     match series.state {
         SeriesProgress::Receiving | SeriesProgress::Job(JobState::Queued | JobState::Running) => Urgency::Running,
         SeriesProgress::Job(JobState::Rejected) => Urgency::Rejected,
+        SeriesProgress::Job(JobState::Analysed) if series.void.is_some() => Urgency::Rejected,
         SeriesProgress::Job(JobState::Analysed) if decision.is_none() => Urgency::Finding,
         SeriesProgress::Job(JobState::Analysed | JobState::Failed) => Urgency::Done,
     }
