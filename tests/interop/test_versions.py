@@ -73,6 +73,14 @@ def objects(received, study):
     return {one.SOPInstanceUID: one for one in found if one.StudyInstanceUID == study}
 
 
+def standing(received, study):
+    """What a destination that honours rejection notes has of a study: once rejected, an object does not come back."""
+    notes = [one for one in objects(received, study).values() if one.get("Modality") == "KO" and one.ConceptNameCodeSequence[0].CodeValue != "113000"]
+    evidence = [item for note in notes for item in note.CurrentRequestedProcedureEvidenceSequence]
+    named = {one.ReferencedSOPInstanceUID for item in evidence for series in item.ReferencedSeriesSequence for one in series.ReferencedSOPSequence}
+    return set(objects(received, study)) - named - {note.SOPInstanceUID for note in notes}
+
+
 def valid(folder, data_set):
     """Saves an object and passes it through the validators."""
     path = folder / f"{data_set.SOPInstanceUID}.dcm"
@@ -148,3 +156,16 @@ def test_a_replaced_result_is_named_and_rejected_at_its_destination(site, tmp_pa
     named = {one.ReferencedSOPInstanceUID for series in evidence.ReferencedSeriesSequence for one in series.ReferencedSOPSequence}
     assert named == {result["sop_instance_uid"] for result in first["results"]}
     valid(tmp_path, note)
+    # The late slice is rejected: the series is what it was before, and the destination was told not to use the results that it
+    # had then. It gets them under new identifiers, and nothing else counts there.
+    late = images[-1]
+    rejection = {"reason": "patient-safety", "series": late.SeriesInstanceUID, "instance": late.SOPInstanceUID, "by": "a person"}
+    assert requests.post(f"{node.url}/api/v1/studies/{study}/reject", data=rejection, timeout=10).status_code == 200
+    third = version(node, study, 3)
+    assert (third["state"], third["void"]) == ("analysed", None)
+    new = {result["sop_instance_uid"] for result in third["results"]}
+    until(lambda: standing(received, study) == new)
+    for note in objects(received, study).values():
+        if note.get("SeriesDescription") == "PE: rejected results":
+            assert note.ConceptNameCodeSequence[0].CodeValue == "113037"
+            valid(tmp_path, note)
