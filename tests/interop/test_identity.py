@@ -143,12 +143,16 @@ def test_another_patient_is_a_failure_that_is_held_until_a_person_decides(node, 
     assert answers == [(0xC100, "held: patient or study differ from the stored object")]
     [conflict] = requests.get(f"{node.url}/api/v1/conflicts", timeout=10).json()
     assert (conflict["study_instance_uid"], conflict["held"]) == (study, 1)
-    assert {"attribute": "PatientID", "stored": slices(exams[0])[0].PatientID, "received": "CORRECTED"} in conflict["differing"]
+    [proposal] = conflict["proposals"]
+    assert {"attribute": "PatientID", "stored": slices(exams[0])[0].PatientID, "received": "CORRECTED"} in proposal["differing"]
+    assert (proposal["held"], proposal["outstanding"]) == (1, len(slices(exams[0])) - 1)
     page = requests.get(node.url, timeout=10).text
     assert "1 object held" in page and "CORRECTED" in page
     assert 'pe_node_conflicts{state="held"} 1' in requests.get(f"{node.url}/metrics", timeout=10).text
     decide = f"{node.url}/api/v1/studies/{study}/conflict"
-    assert requests.post(decide, data={"decision": "refuse"}, timeout=10).json() == {"objects": 1}
+    unclear = requests.post(decide, data={"decision": "accept", "proposal": "another"}, timeout=10)
+    assert unclear.status_code == 409, unclear.text
+    assert requests.post(decide, data={"decision": "refuse"}, timeout=10).json() == {"objects": 1, "left": 0}
     assert studies(node.dicomweb, PatientID="CORRECTED") == []
 
 
