@@ -8,7 +8,9 @@ use super::rewriting;
 use super::stored::StoredInstance;
 use crate::dicom::elements::DataSet;
 use crate::dicom::{SeriesId, Uid, bounded};
-use crate::node::store::{BlobName, Origin, Proposal, Record, RecordedChange, Replacement, Scope};
+use crate::node::store::{
+    BlobName, Differing, HeldObject, Origin, Proposal, Record, RecordedChange, Replacement, Scope,
+};
 
 /// What became of a study whose proposal was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,32 +22,33 @@ pub struct Accepted {
 }
 
 impl Archive {
-    /// Corrects a study if all its stored objects have come again from trusted senders with what the object in `blob` says,
-    /// or say it already. Returns whether it was corrected.
-    pub(super) async fn correct_if_complete(&self, study: &Uid, blob: BlobName) -> Result<bool, ArchiveError> {
+    /// Corrects a study if all its stored objects have come again from trusted senders with what `object` says, or say it
+    /// already. Returns whether it was corrected.
+    pub(super) async fn correct_if_complete(
+        &self,
+        study: &Uid,
+        object: BlobName,
+        differing: &Differing,
+    ) -> Result<bool, ArchiveError> {
+        // One look at a stored object that did not come again spares reading all that did, for each one that comes.
         let notes = self.rejection_notes(study).await?;
         let outstanding = self.index.first_outstanding(study, notes.len() + 1).await?;
         let first = outstanding.into_iter().find(|instance| !notes.contains(&instance.sop_instance_uid));
-        let mut held = self.index.held_objects(study).await?;
-        held.retain(|object| object.trusted);
-        let is_first_to_agree = |proposal: &Proposal| proposal.objects.iter().any(|object| object.blob == blob);
-        let Some(proposal) = Proposal::all(held).into_iter().find(is_first_to_agree) else { return Ok(false) };
         if let Some(first) = first
-            && !self.says(&proposal, &self.stored(first)).await?
+            && !self.says(&self.stored(first), |header| differing.agrees(header)).await?
         {
             return Ok(false);
         }
+        let mut held = self.index.held_objects(study).await?;
+        held.retain(|object| object.trusted);
+        let is_of_object = |proposal: &Proposal| proposal.objects.iter().any(|held| held.blob == object);
+        let Some(proposal) = Proposal::all(held).into_iter().find(is_of_object) else { return Ok(false) };
         if proposal.is_contradictory() || !self.others_agree(study, &proposal).await? {
             return Ok(false);
         }
         let mut objects = replacements(&proposal);
         let by = proposal.objects.first().map(|object| object.origin.clone()).unwrap_or_default();
-        for hidden in self.hidden(study, &proposal).await? {
-            // What is hidden and cannot be written stays as it is.
-            if let Ok(Some(replacement)) = self.rewritten(&hidden, &proposal, &by).await {
-                objects.push(replacement);
-            }
-        }
+        objects.extend(self.hidden_rewritten(study, &proposal, &by).await?);
         self.correct(study, &proposal, objects, by).await?;
         Ok(true)
     }
@@ -83,11 +86,7 @@ impl Archive {
                 left += 1;
             }
         }
-        for hidden in self.hidden(study, &proposal).await? {
-            if let Ok(Some(replacement)) = self.rewritten(&hidden, &proposal, by).await {
-                objects.push(replacement);
-            }
-        }
+        objects.extend(self.hidden_rewritten(study, &proposal, by).await?);
         let corrected = objects.len();
         self.correct(study, &proposal, objects, by.to_owned()).await?;
         Ok(Some(Accepted { corrected, left }))
@@ -129,7 +128,7 @@ impl Archive {
     /// search.
     async fn others_agree(&self, study: &Uid, proposal: &Proposal) -> Result<bool, ArchiveError> {
         for instance in self.outstanding(study, proposal).await? {
-            if !self.says(proposal, &instance).await? {
+            if !self.says(&instance, |header| proposal.agrees(header)).await? {
                 return Ok(false);
             }
         }
@@ -137,9 +136,9 @@ impl Archive {
     }
 
     /// True if a stored object says already what is proposed. One that cannot be read says nothing.
-    async fn says(&self, proposal: &Proposal, instance: &StoredInstance) -> Result<bool, ArchiveError> {
+    async fn says(&self, instance: &StoredInstance, agrees: impl Fn(&DataSet) -> bool) -> Result<bool, ArchiveError> {
         match self.header(instance).await {
-            Ok(header) => Ok(proposal.agrees(&header)),
+            Ok(header) => Ok(agrees(&header)),
             Err(ArchiveError::Unfit(_)) => Ok(false),
             Err(error) => Err(error),
         }
@@ -159,10 +158,28 @@ impl Archive {
         Ok(others(stored, proposal))
     }
 
-    /// The rejected objects of a study that did not come again.
-    async fn hidden(&self, study: &Uid, proposal: &Proposal) -> Result<Vec<StoredInstance>, ArchiveError> {
+    /// The rejected objects of a study that did not come again, as it is proposed. One that cannot be written stays as it
+    /// is, since nobody sees it.
+    async fn hidden_rewritten(
+        &self,
+        study: &Uid,
+        proposal: &Proposal,
+        by: &str,
+    ) -> Result<Vec<Replacement>, ArchiveError> {
         let hidden = self.index.rejected_instances(study).await?;
-        Ok(others(hidden.into_iter().map(|instance| self.stored(instance)).collect(), proposal))
+        let hidden = hidden.into_iter().map(|instance| self.stored(instance)).collect();
+        let mut objects = Vec::new();
+        for instance in others(hidden, proposal) {
+            match self.rewritten(&instance, proposal, by).await {
+                Ok(replacement) => objects.extend(replacement),
+                Err(error @ ArchiveError::Unfit(_)) => {
+                    let sop_instance_uid = &instance.sop_instance_uid;
+                    tracing::warn!(%error, %sop_instance_uid, "a rejected object keeps its old patient");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(objects)
     }
 
     /// The rejection notes that took effect in a study.
@@ -217,7 +234,7 @@ fn others(mut stored: Vec<StoredInstance>, proposal: &Proposal) -> Vec<StoredIns
 }
 
 fn replacements(proposal: &Proposal) -> Vec<Replacement> {
-    let replacement = |object: &crate::node::store::HeldObject| Replacement {
+    let replacement = |object: &HeldObject| Replacement {
         sop_instance_uid: object.sop_instance_uid.clone(),
         from: object.listed,
         to: object.blob,

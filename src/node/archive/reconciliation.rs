@@ -96,15 +96,15 @@ impl Archive {
             return Err(Conflict::Held.into());
         }
         let study = &known.series.study_instance_uid;
-        Ok(if self.correct_if_complete(study, object.blob()).await? { Stored::Corrected } else { Stored::Held })
+        let corrected = self.correct_if_complete(study, object.blob(), differing).await?;
+        Ok(if corrected { Stored::Corrected } else { Stored::Held })
     }
 
     /// Whether an object may take the place of a rejected one: it says of patient and study what the study says, or nothing
     /// else of the study is listed, and the study changes with it. `Some(true)`: the study changes.
     async fn fits_study(&self, known: &KnownObject, differing: &Differing) -> Result<Option<bool>, ArchiveError> {
         let study = &known.series.study_instance_uid;
-        let questioned: BTreeSet<Tag> =
-            differing.difference.tags().into_iter().filter(|tag| content::is_of_study(*tag)).collect();
+        let questioned = differing.study_tags();
         if questioned.is_empty() {
             return Ok(Some(false));
         }

@@ -1,6 +1,8 @@
 //! Objects that came under the identifier of another object with other content. Those that correct patient or study are
 //! held until the study is corrected or a person decides; the others are refused, and a row says so.
 
+use std::collections::BTreeSet;
+
 use dicom_object::Tag;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,7 +13,7 @@ use super::error::{Fault, StoreError, during};
 use super::handle::Store;
 use super::index::{BlobName, Unfiled, attributes};
 use super::rows::{Columns, to_json};
-use crate::dicom::content::{Difference, Subject};
+use crate::dicom::content::{self, Difference, Subject};
 use crate::dicom::elements::DataSet;
 use crate::dicom::{SeriesId, Uid};
 
@@ -87,6 +89,19 @@ pub struct Differing {
     pub stored: DataSet,
     /// What the other one says of them.
     pub received: DataSet,
+}
+
+impl Differing {
+    /// The attributes in which they differ that all objects of a study share.
+    pub fn study_tags(&self) -> BTreeSet<Tag> {
+        self.difference.tags().into_iter().filter(|tag| content::is_of_study(*tag)).collect()
+    }
+
+    /// True if another object says in these what the received one says.
+    pub fn agrees(&self, header: &DataSet) -> bool {
+        let tags = self.study_tags();
+        content::digest_of(header, &tags) == content::digest_of(&self.received, &tags)
+    }
 }
 
 impl Store {
