@@ -196,6 +196,16 @@ def push(node, folder):
     return done
 
 
+def until(condition, what="not in time", seconds=60):
+    """What a condition says once it says something."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(what)
+
+
 def files(folder):
     """All DICOM files below a folder."""
     found = (path for path in Path(folder).rglob("*") if path.is_file() and path.suffix in (".dcm", ""))

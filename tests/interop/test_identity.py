@@ -1,7 +1,6 @@
 """Objects that come again: duplicates, corrections, rejections, with DCMTK, pynetdicom and Orthanc as neighbours."""
 
 import subprocess
-import time
 
 import pydicom
 import pytest
@@ -9,7 +8,7 @@ import requests
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 from pynetdicom import AE
 
-from conftest import ROOT, Node, files, orthanc, push, tool
+from conftest import ROOT, Node, files, orthanc, push, tool, until
 
 KEY_OBJECTS = "1.2.840.10008.5.1.4.1.1.88.59"
 # Everybody may store; who else may do what is said by title.
@@ -78,16 +77,6 @@ def held_by(url):
         if answer.ok:
             found.append((answer.json()["PatientID"], answer.json()["SOPClassUID"]))
     return sorted(found)
-
-
-def until(condition, what, seconds=60):
-    """Waits for something to be true."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return
-        time.sleep(0.2)
-    raise AssertionError(what)
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,11 @@
 """Orthanc as a neighbour that sends, asks and fetches, by DIMSE and as a client of DICOMweb, and that takes results by STOW-RS."""
 
 import json
-import time
 
 import pydicom
 import pytest
 import requests
-from conftest import Node, files, free_port, orthanc, push
+from conftest import Node, files, free_port, orthanc, push, until
 
 PLUGINS = ["/usr/share/orthanc/plugins/libOrthancDicomWeb.so"]
 
@@ -54,16 +53,6 @@ def held(call, parent):
     for one in call("GET", f"/studies/{parent}/instances"):
         content = requests.get(f"{call.url}/instances/{one['ID']}/file", timeout=60).content
         yield pydicom.dcmread(pydicom.filebase.DicomBytesIO(content))
-
-
-def until(condition, what):
-    """What a condition says once it says something."""
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(what)
 
 
 @pytest.mark.peers("Orthanc", "C-ECHO SCP", "C-STORE SCP", "storage commitment SCP", "C-FIND SCP", "C-MOVE SCP")

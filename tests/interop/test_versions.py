@@ -1,12 +1,11 @@
 """Versions of a result at a destination (DCMTK's storescp): what is replaced, what stays, what is told of it."""
 
 import subprocess
-import time
 
 import pydicom
 import pytest
 import requests
-from conftest import Node, files, free_port, tool
+from conftest import Node, files, free_port, tool, until
 from pydicom.uid import generate_uid
 from pynetdicom import AE
 from validate import dciodvfy, pydicom_reads
@@ -45,16 +44,6 @@ def store_all(node, images):
     statuses = [association.send_c_store(image).Status for image in images]
     association.release()
     return statuses
-
-
-def until(condition, timeout=60):
-    """What a condition says once it says something."""
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.1)
-    raise AssertionError("not in time")
 
 
 def version(node, study, number):

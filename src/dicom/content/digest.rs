@@ -6,6 +6,7 @@ use std::fmt;
 use dicom_core::header::Header;
 use dicom_dictionary_std::tags;
 use dicom_object::Tag;
+use dicom_object::mem::InMemElement;
 use sha2::{Digest, Sha256};
 
 use super::canonical::{canonical, is_empty};
@@ -48,7 +49,7 @@ impl Content<'_> {
     /// The digest that is recorded when an object is received.
     pub fn digest(&self) -> ContentDigest {
         let mut hasher = Sha256::new();
-        absorb(&mut hasher, self.header);
+        absorb(&mut hasher, self.header.iter());
         hasher.update(self.pixels.as_bytes());
         ContentDigest(hexadecimal(&hasher.finalize()))
     }
@@ -56,16 +57,15 @@ impl Content<'_> {
 
 /// A digest of what a data set says in some attributes; one that is empty is one that is missing.
 pub fn digest_of(header: &DataSet, tags: &BTreeSet<Tag>) -> String {
-    let some = header.iter().filter(|element| tags.contains(&element.tag())).cloned();
     let mut hasher = Sha256::new();
-    absorb(&mut hasher, &DataSet::from_element_iter(some));
+    absorb(&mut hasher, header.iter().filter(|element| tags.contains(&element.tag())));
     hexadecimal(&hasher.finalize())
 }
 
-/// Adds the attributes of a data set, those of its sequences included. Each is preceded by its tag and its length, so
+/// Adds attributes of a data set, in order of their tags, those of their sequences included. Each is preceded by its tag and its length, so
 /// that no two data sets run into each other.
-fn absorb(hasher: &mut Sha256, data_set: &DataSet) {
-    for element in data_set {
+fn absorb<'a>(hasher: &mut Sha256, elements: impl Iterator<Item = &'a InMemElement>) {
+    for element in elements {
         let tag = element.tag();
         if is_encoding(tag) || is_added_by_routers(tag) || is_empty(element) {
             continue;
@@ -75,7 +75,7 @@ fn absorb(hasher: &mut Sha256, data_set: &DataSet) {
         if let Some(items) = element.items() {
             hasher.update((items.len() as u64).to_le_bytes());
             for item in items {
-                absorb(hasher, item);
+                absorb(hasher, item.iter());
                 hasher.update([0xFF; 4]);
             }
         } else {

@@ -21,6 +21,16 @@ pub struct Accepted {
     pub left: usize,
 }
 
+/// What becomes of a stored object that did not come again.
+enum Rest {
+    /// It says already what is proposed.
+    Agrees,
+    /// It was written as it is proposed.
+    Written(Replacement),
+    /// It said something else than those that came.
+    Other,
+}
+
 impl Archive {
     /// Corrects a study if all its stored objects have come again from trusted senders with what `object` says, or say it
     /// already. Returns whether it was corrected.
@@ -76,14 +86,10 @@ impl Archive {
         let mut objects = replacements(&proposal);
         let mut left = 0;
         for instance in self.outstanding(study, &proposal).await? {
-            let header = self.header(&instance).await?;
-            if proposal.agrees(&header) {
-                continue;
-            }
-            if proposal.is_of_replaced(&header) {
-                objects.extend(self.rewritten(&instance, &proposal, by).await?);
-            } else {
-                left += 1;
+            match self.rewrite(&instance, &proposal, by).await? {
+                Rest::Agrees => {}
+                Rest::Written(replacement) => objects.push(replacement),
+                Rest::Other => left += 1,
             }
         }
         objects.extend(self.hidden_rewritten(study, &proposal, by).await?);
@@ -98,20 +104,15 @@ impl Archive {
         Ok(self.index.refuse_held(study).await?)
     }
 
-    /// Writes a stored object that did not come again as it is proposed; `None` if it said something else than those that
-    /// came, or says it already.
-    async fn rewritten(
-        &self,
-        instance: &StoredInstance,
-        proposal: &Proposal,
-        by: &str,
-    ) -> Result<Option<Replacement>, ArchiveError> {
+    /// Writes a stored object that did not come again as it is proposed, if it said the same as those that came.
+    async fn rewrite(&self, instance: &StoredInstance, proposal: &Proposal, by: &str) -> Result<Rest, ArchiveError> {
         let header = self.header(instance).await?;
-        if proposal.agrees(&header) || !proposal.is_of_replaced(&header) {
-            return Ok(None);
+        if proposal.agrees(&header) {
+            return Ok(Rest::Agrees);
         }
         let series = SeriesId::new(instance.study_instance_uid.clone(), instance.series_instance_uid.clone());
-        let Some((example, tags)) = proposal.example_for(&series) else { return Ok(None) };
+        let example = proposal.example_for(&series).filter(|_| proposal.is_of_replaced(&header));
+        let Some((example, tags)) = example else { return Ok(Rest::Other) };
         let (example, path, limits) = (self.blobs.path(example.blob), instance.path.clone(), self.limits);
         let origin = Origin::Correction { by: by.to_owned() };
         let written = blocking(move || {
@@ -120,8 +121,8 @@ impl Archive {
         })
         .await?;
         let kept = self.keep(written).await?;
-        let (sop_instance_uid, from) = (instance.sop_instance_uid.clone(), instance.blob);
-        Ok((kept.blob() != from).then(|| Replacement { sop_instance_uid, from, to: kept.blob() }))
+        let (sop_instance_uid, from, to) = (instance.sop_instance_uid.clone(), instance.blob, kept.blob());
+        Ok(if from == to { Rest::Agrees } else { Rest::Written(Replacement { sop_instance_uid, from, to }) })
     }
 
     /// True if the stored objects that did not come again agree with those that did. The first that does not ends the
@@ -170,8 +171,9 @@ impl Archive {
         let hidden = hidden.into_iter().map(|instance| self.stored(instance)).collect();
         let mut objects = Vec::new();
         for instance in others(hidden, proposal) {
-            match self.rewritten(&instance, proposal, by).await {
-                Ok(replacement) => objects.extend(replacement),
+            match self.rewrite(&instance, proposal, by).await {
+                Ok(Rest::Written(replacement)) => objects.push(replacement),
+                Ok(Rest::Agrees | Rest::Other) => {}
                 Err(error @ ArchiveError::Unfit(_)) => {
                     let sop_instance_uid = &instance.sop_instance_uid;
                     tracing::warn!(%error, %sop_instance_uid, "a rejected object keeps its old patient");

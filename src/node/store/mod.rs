@@ -57,15 +57,14 @@ pub use error::StoreError;
 pub use handle::Store;
 pub use holdings::HeldSeries;
 pub use index::{
-    BlobName, CorrectionExtent, Filed, IndexedInstance, InstanceId, InvalidKey, ItemKeys, KnownObject, Level,
-    MissingIdentifier, Origin, Query, ReceivedInstance, Rights, Scope, Stored, Unfiled, Visibility, keyword,
-    searchable,
+    BlobName, Filed, IndexedInstance, InstanceId, InvalidKey, ItemKeys, KnownObject, Level, MissingIdentifier, Origin,
+    Query, ReceivedInstance, Rights, Scope, Stored, Unfiled, Visibility, keyword, searchable,
 };
 pub use notices::DueNotice;
 pub use page::{Cursor, CursorError, Listed, Page, Start};
 pub use proposals::Proposal;
 pub use reader::StoreReader;
-pub use records::{Record, RecordedChange, Replacement};
+pub use records::{CorrectionExtent, Record, RecordedChange, Replacement};
 pub use rejection_notes::DueRejectionNote;
 pub use series::{SeriesMember, UnassembledSeries};
 pub use shadow::{Comparison, ShadowCase, ShadowView};

@@ -20,6 +20,8 @@ pub struct Proposal {
     pub objects: Vec<HeldObject>,
     /// The attributes of patient and study in question.
     pub tags: BTreeSet<Tag>,
+    /// Digests of what the stored objects said that came again.
+    replaced: BTreeSet<String>,
 }
 
 impl Proposal {
@@ -37,6 +39,7 @@ impl Proposal {
         }
         let proposal = |(id, objects): (String, BTreeMap<Uid, HeldObject>)| Self {
             id,
+            replaced: objects.values().map(|object| digest_of(&object.stored, &tags)).collect(),
             objects: objects.into_values().collect(),
             tags: tags.clone(),
         };
@@ -50,8 +53,7 @@ impl Proposal {
 
     /// True if an object says of patient and study what one of those said that came again.
     pub fn is_of_replaced(&self, header: &DataSet) -> bool {
-        let says = digest_of(header, &self.tags);
-        self.objects.iter().any(|object| digest_of(&object.stored, &self.tags) == says)
+        self.replaced.contains(&digest_of(header, &self.tags))
     }
 
     /// True if objects of one series contradict each other in what only a series has in common.

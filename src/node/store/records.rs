@@ -10,7 +10,7 @@ use sqlx::Row;
 use super::database::Change;
 use super::error::{Fault, StoreError, during};
 use super::handle::Store;
-use super::index::{BlobName, CorrectionExtent, Unfiled, Visibility, replace, set_visibility};
+use super::index::{BlobName, Unfiled, Visibility, replace, replace_study, set_visibility};
 use super::rows::{Columns, to_json};
 use crate::dicom::{RejectionReason, SeriesId, Uid};
 
@@ -74,6 +74,15 @@ pub struct Replacement {
     pub to: BlobName,
 }
 
+/// What a correction changes beside objects and series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CorrectionExtent {
+    /// The study says what the objects say.
+    pub of_study: bool,
+    /// The objects are listed, also those in whose place rejected ones stood.
+    pub shows: bool,
+}
+
 impl Record {
     /// A record of now.
     pub fn new(by: String, study_instance_uid: Uid, change: RecordedChange) -> Self {
@@ -102,9 +111,13 @@ impl Store {
                 return Ok(());
             }
             for object in objects {
-                replace(&mut change, object, extent).await?;
+                replace(&mut change, object, extent.shows).await?;
             }
             if extent.of_study {
+                // The objects agree in what they say of the study.
+                if let Some(last) = objects.last() {
+                    replace_study(&mut change, last).await?;
+                }
                 withdraw_notes(&mut change, &record.study_instance_uid).await?;
                 self.withdraw_results(&mut change, &record.study_instance_uid).await?;
             }

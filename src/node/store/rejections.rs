@@ -7,7 +7,7 @@ use sqlx::Row;
 use super::database::Change;
 use super::error::{Fault, StoreError, during};
 use super::handle::Store;
-use super::index::{Visibility, attributes, set_visibility, settle_study};
+use super::index::{Visibility, assemble_again, attributes, set_visibility, settle_study};
 use super::records::{Record, insert};
 use super::rows::Columns;
 use crate::dicom::elements::DataSet;
@@ -164,15 +164,6 @@ async fn series_of(change: &mut Change, objects: &BTreeSet<Uid>) -> Result<Vec<S
     found.sort_unstable();
     found.dedup();
     Ok(found)
-}
-
-async fn assemble_again(change: &mut Change, series: &SeriesId) -> Result<(), Fault> {
-    sqlx::query("UPDATE series SET revision = revision + 1 WHERE study_instance_uid = $1 AND series_instance_uid = $2")
-        .bind(series.study_instance_uid.as_str())
-        .bind(series.series_instance_uid.as_str())
-        .execute(&mut **change)
-        .await?;
-    Ok(())
 }
 
 /// True if nothing of a series is in use.

@@ -162,7 +162,7 @@ async fn upsert_series(change: &mut Change, entry: &Unfiled) -> Result<(i64, Opt
     .bind(entry.series_number)
     .bind(i64::from(entry.origin == Origin::Analysis))
     .bind(entry.received_at.as_millisecond())
-    .bind(&entry.attributes.series)
+    .bind(&entry.series_attributes)
     .bind(&entry.series_description_folded)
     .fetch_one(&mut **change)
     .await
@@ -189,28 +189,16 @@ async fn insert_instance(change: &mut Change, entry: &Unfiled) -> Result<bool, F
     .bind(entry.instance_number)
     .bind(entry.origin.to_string())
     .bind(entry.received_at.as_millisecond())
-    .bind(&entry.attributes.instance)
+    .bind(&entry.instance_attributes)
     .bind(entry.content.as_str())
     .execute(&mut **change)
     .await?;
     Ok(inserted.rows_affected() == 1)
 }
 
-/// What a correction changes beside objects and series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CorrectionExtent {
-    /// The study says what the objects say.
-    pub of_study: bool,
-    /// The objects are listed, also those in whose place rejected ones stood.
-    pub shows: bool,
-}
-
-/// Lists an object in the place of the one that has its identifier. That one stays in the history.
-pub(in crate::node::store) async fn replace(
-    change: &mut Change,
-    entry: &Unfiled,
-    extent: CorrectionExtent,
-) -> Result<(), Fault> {
+/// Lists an object in the place of the one that has its identifier; one in whose place a rejected one stood, if `shows`.
+/// That one stays in the history.
+pub(in crate::node::store) async fn replace(change: &mut Change, entry: &Unfiled, shows: bool) -> Result<(), Fault> {
     let sop_instance_uid = entry.id.sop_instance_uid.as_str();
     sqlx::query(
         "INSERT INTO conflicts (sop_instance_uid, sha256, study_instance_uid, series_instance_uid, transfer_syntax_uid, \
@@ -245,22 +233,18 @@ pub(in crate::node::store) async fn replace(
     .bind(entry.instance_number)
     .bind(entry.origin.to_string())
     .bind(entry.received_at.as_millisecond())
-    .bind(&entry.attributes.instance)
+    .bind(&entry.instance_attributes)
     .bind(entry.content.as_str())
     .execute(&mut **change)
     .await?;
-    if extent.shows {
+    if shows {
         sqlx::query("DELETE FROM standing_rejections WHERE sop_instance_uid = $1")
             .bind(sop_instance_uid)
             .execute(&mut **change)
             .await?;
         set_visibility(change, &entry.id.sop_instance_uid, Visibility::Rejected, Visibility::Current).await?;
     }
-    replace_series(change, entry).await?;
-    if extent.of_study {
-        replace_study(change, entry).await?;
-    }
-    Ok(())
+    replace_series(change, entry).await
 }
 
 async fn replace_series(change: &mut Change, entry: &Unfiled) -> Result<(), Fault> {
@@ -272,7 +256,7 @@ async fn replace_series(change: &mut Change, entry: &Unfiled) -> Result<(), Faul
     .bind(entry.id.series.series_instance_uid.as_str())
     .bind(&entry.modality)
     .bind(entry.series_number)
-    .bind(&entry.attributes.series)
+    .bind(&entry.series_attributes)
     .bind(entry.received_at.as_millisecond())
     .bind(&entry.series_description_folded)
     .execute(&mut **change)
@@ -280,7 +264,8 @@ async fn replace_series(change: &mut Change, entry: &Unfiled) -> Result<(), Faul
     Ok(())
 }
 
-async fn replace_study(change: &mut Change, entry: &Unfiled) -> Result<(), Fault> {
+/// Has a study say what an object of it says.
+pub(in crate::node::store) async fn replace_study(change: &mut Change, entry: &Unfiled) -> Result<(), Fault> {
     let study = &entry.id.series.study_instance_uid;
     strays::replace_attributes(change, study, &entry.study).await
 }

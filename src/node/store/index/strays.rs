@@ -1,15 +1,18 @@
 //! Objects that name another patient than their study does. They are kept, and shown until they are sent right, rejected, or
 //! found to be right themselves.
 
+use std::collections::BTreeSet;
+
 use dicom_dictionary_std::tags;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
+use super::reassembly::assemble_again;
 use super::unfiled::{StudyRow, Unfiled};
 use crate::dicom::Uid;
 use crate::node::store::database::Change;
 use crate::node::store::error::Fault;
-use crate::node::store::rows::to_json;
+use crate::node::store::rows::{Columns, to_json};
 
 /// Notes that an object that was filed names another patient than its study.
 pub(super) async fn note(change: &mut Change, entry: &Unfiled) -> Result<(), Fault> {
@@ -52,21 +55,19 @@ pub(super) async fn replace_attributes(change: &mut Change, study: &Uid, row: &S
     .bind(&row.description_folded)
     .execute(&mut **change)
     .await?;
+    let mut series = BTreeSet::new();
     for stray in strays(change, study).await? {
         if StudyRow::of(stray.try_get("attributes")?).patient_id_folded == row.patient_id_folded {
-            sqlx::query(
-                "UPDATE series SET revision = revision + 1 WHERE study_instance_uid = $1 AND series_instance_uid = $2",
-            )
-            .bind(study.as_str())
-            .bind(stray.try_get::<&str, _>("series_instance_uid")?)
-            .execute(&mut **change)
-            .await?;
+            series.insert(stray.series()?);
             sqlx::query("DELETE FROM conflicts WHERE sop_instance_uid = $1 AND blob = $2")
                 .bind(stray.try_get::<&str, _>("sop_instance_uid")?)
                 .bind(stray.try_get::<&str, _>("blob")?)
                 .execute(&mut **change)
                 .await?;
         }
+    }
+    for series in &series {
+        assemble_again(change, series).await?;
     }
     Ok(())
 }
@@ -98,7 +99,7 @@ pub(in crate::node::store) async fn settle_study(change: &mut Change, study: &Ui
 /// The strays of a study that are listed.
 async fn strays(change: &mut Change, study: &Uid) -> Result<Vec<SqliteRow>, Fault> {
     let rows = sqlx::query(
-        "SELECT c.sop_instance_uid, c.series_instance_uid, c.blob, c.attributes FROM conflicts c \
+        "SELECT c.sop_instance_uid, c.study_instance_uid, c.series_instance_uid, c.blob, c.attributes FROM conflicts c \
          JOIN instances i ON i.sop_instance_uid = c.sop_instance_uid AND i.blob = c.blob \
          WHERE c.study_instance_uid = $1 AND c.state = 'stray' AND i.visibility = 'current'",
     )

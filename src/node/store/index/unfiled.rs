@@ -28,7 +28,8 @@ pub struct Unfiled {
     pub(super) instance_number: Option<i64>,
     pub(super) series_description_folded: String,
     pub(super) study: StudyRow,
-    pub(super) attributes: IndexedAttributes,
+    pub(super) series_attributes: String,
+    pub(super) instance_attributes: String,
 }
 
 /// What the index keeps of a study: its attributes as DICOM JSON, and those in lower case that searches compare.
@@ -44,8 +45,8 @@ pub(in crate::node::store) struct StudyRow {
 
 impl StudyRow {
     /// Of attributes that the index wrote.
-    pub(in crate::node::store) fn of(attributes: &str) -> Self {
-        let study = attributes::read(attributes);
+    pub(in crate::node::store) fn of(attributes: String) -> Self {
+        let study = attributes::read(&attributes);
         let text = |tag| elements::text(&study, tag).unwrap_or_default();
         Self {
             patient_id_folded: text(tags::PATIENT_ID).to_lowercase(),
@@ -53,7 +54,7 @@ impl StudyRow {
             accession_number_folded: text(tags::ACCESSION_NUMBER).to_lowercase(),
             description_folded: text(tags::STUDY_DESCRIPTION).to_lowercase(),
             date: text(tags::STUDY_DATE).replace('.', ""),
-            attributes: attributes.to_owned(),
+            attributes,
         }
     }
 }
@@ -96,7 +97,7 @@ impl Unfiled {
         let blob = BlobName::of(&sha256, received.transfer_syntax_uid.as_str());
         let header = &received.header;
         let content = Content { header, pixels: received.pixels }.digest();
-        let attributes = IndexedAttributes::of(header);
+        let IndexedAttributes { study, series, instance } = IndexedAttributes::of(header);
         Self {
             blob,
             sha256,
@@ -108,9 +109,10 @@ impl Unfiled {
             modality: elements::text(header, tags::MODALITY).unwrap_or_default(),
             series_number: elements::integer(header, tags::SERIES_NUMBER),
             instance_number: elements::integer(header, tags::INSTANCE_NUMBER),
-            series_description_folded: attributes::folded(&attributes.series, tags::SERIES_DESCRIPTION),
-            study: StudyRow::of(&attributes.study),
-            attributes,
+            series_description_folded: attributes::folded(&series, tags::SERIES_DESCRIPTION),
+            study: StudyRow::of(study),
+            series_attributes: series,
+            instance_attributes: instance,
             id,
         }
     }
