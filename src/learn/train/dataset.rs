@@ -9,7 +9,7 @@ use ndarray::Array4;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use super::configuration::Supervision;
+use super::configuration::{Negatives, Supervision};
 use super::crops::{self, Prepared};
 use super::labels::{Split, TargetLabels};
 use super::loss::UNLABELLED;
@@ -37,9 +37,9 @@ pub(crate) struct PreparedExam {
     pub(crate) targets: TargetLabels,
     /// Prepared slices.
     pub(crate) slices: usize,
-    /// Source slices whose label is used.
+    /// Source slices whose label in the table is used.
     pub(crate) labelled_source_slices: usize,
-    /// Prepared slices that carry a label.
+    /// Prepared slices of which it is known whether they show an embolus.
     pub(crate) labelled_slices: usize,
     /// Prepared slices with embolism.
     pub(crate) positive_slices: usize,
@@ -84,6 +84,10 @@ impl PreparedExam {
         } else if usage.split != Split::Test {
             source = supervision::used_slice_labels(&exam.series, source, usage.supervision, usage.seed);
         }
+        let labelled_source_slices = source.iter().flatten().count();
+        if usage.supervision.negatives == Negatives::Free && !exam.embolism() {
+            source.fill(Some(false));
+        }
         let slice_labels = on_prepared(&source, value);
         let count = |wanted: fn(u8) -> bool| slice_labels.iter().filter(|label| wanted(**label)).count();
         let sources = ExamSources { crop: &prepared.sources_sha256, slice_labels: &slice_labels };
@@ -97,13 +101,20 @@ impl PreparedExam {
             embolism: exam.embolism(),
             targets: exam.targets,
             slices: value.slices,
-            labelled_source_slices: source.iter().flatten().count(),
+            labelled_source_slices,
             labelled_slices: count(|label| label != UNLABELLED),
             positive_slices: count(|label| label == 1),
             synthetic: value.synthetic,
             sources_sha256,
             slice_labels,
         })
+    }
+}
+
+impl PreparedExam {
+    /// Whether slices that show an embolus are known, so that these can stand for an exam with embolism.
+    pub(crate) fn shows_emboli(&self) -> bool {
+        self.positive_slices > 0
     }
 }
 
@@ -249,7 +260,7 @@ pub(crate) mod testing {
             slices: 20,
             labelled_source_slices: labelled_slices,
             labelled_slices,
-            positive_slices: 0,
+            positive_slices: if embolism { labelled_slices } else { 0 },
             synthetic: true,
             sources_sha256: String::new(),
             slice_labels: vec![UNLABELLED; 20],

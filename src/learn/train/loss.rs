@@ -56,15 +56,15 @@ fn weighted(logits: Tensor<1>, labels: &[u8], weights: Vec<f32>) -> Option<Tenso
     Some((cross_entropies(logits, &targets) * weights).sum())
 }
 
-/// Labels of the exams of a batch: 1, 0, or [`UNLABELLED`].
+/// Labels of an exam in a batch: 1, 0, or [`UNLABELLED`].
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ExamLabels {
-    /// Exams.
-    pub(crate) exams: usize,
-    /// For each exam, a label for each of its logits, embolism first.
+    /// A label for each of its logits, embolism first.
     pub(crate) targets: Vec<u8>,
-    /// For each exam, a label for each of its slices, the same number of all.
+    /// A label for each of its slices; exams may have different numbers of them.
     pub(crate) slices: Vec<u8>,
+    /// The exam's own label has the weight of the slices, too, as where no slice carries a label.
+    pub(crate) by_exam_label: bool,
 }
 
 /// How much each term counts.
@@ -78,32 +78,40 @@ pub(crate) struct Weights {
     pub(crate) target: f64,
 }
 
-impl ExamLabels {
-    fn known(labels: &[u8]) -> usize {
-        labels.iter().filter(|label| **label != UNLABELLED).count()
+fn known(labels: &[u8]) -> usize {
+    labels.iter().filter(|label| **label != UNLABELLED).count()
+}
+
+/// Labels of all exams with the weights that they have in the loss.
+#[derive(Default)]
+struct WeightedLabels {
+    targets: Vec<u8>,
+    target_weights: Vec<f32>,
+    slices: Vec<u8>,
+    slice_weights: Vec<f32>,
+}
+
+impl WeightedLabels {
+    fn new(exams: &[ExamLabels], weights: Weights) -> Self {
+        let mut all = Self::default();
+        exams.iter().for_each(|exam| all.add(exam, weights, exams.len()));
+        all
     }
 
-    /// Labels of each exam: targets and slices.
-    fn each(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let (targets, slices) = (self.targets.len() / self.exams, self.slices.len() / self.exams);
-        (0..self.exams)
-            .map(move |exam| (&self.targets[exam * targets..][..targets], &self.slices[exam * slices..][..slices]))
-    }
-
-    /// Weights of the logits of all exams, and of those of all slices.
-    fn weights(&self, weights: Weights) -> (Vec<f32>, Vec<f32>) {
-        let share = |weight: f64, count: usize| (weight / (count.max(1) * self.exams) as f64) as f32;
+    fn add(&mut self, exam: &ExamLabels, weights: Weights, exams: usize) {
+        let share = |weight: f64, count: usize| (weight / (count.max(1) * exams) as f64) as f32;
         let of_known = |label: &u8, weight: f32| if *label == UNLABELLED { 0.0 } else { weight };
-        let (mut of_targets, mut of_slices) = (Vec::new(), Vec::new());
-        for (targets, slices) in self.each() {
-            let labelled = Self::known(slices);
-            let exam = if labelled > 0 { weights.exam } else { weights.exam + weights.slice };
-            of_targets.push(of_known(&targets[0], share(exam, 1)));
-            let further = share(weights.target, Self::known(&targets[1..]));
-            of_targets.extend(targets[1..].iter().map(|label| of_known(label, further)));
-            of_slices.extend(slices.iter().map(|label| of_known(label, share(weights.slice, labelled))));
-        }
-        (of_targets, of_slices)
+        let labelled = known(&exam.slices);
+        let (main, further) = exam.targets.split_at(1);
+        let alone = labelled == 0 || exam.by_exam_label;
+        let of_main = share(if alone { weights.exam + weights.slice } else { weights.exam }, 1);
+        let of_further = share(weights.target, known(further));
+        let of_slice = share(weights.slice, labelled);
+        self.target_weights.extend(main.iter().map(|label| of_known(label, of_main)));
+        self.target_weights.extend(further.iter().map(|label| of_known(label, of_further)));
+        self.slice_weights.extend(exam.slices.iter().map(|label| of_known(label, of_slice)));
+        self.targets.extend_from_slice(&exam.targets);
+        self.slices.extend_from_slice(&exam.slices);
     }
 }
 
@@ -111,25 +119,26 @@ impl ExamLabels {
 /// targets)` (the first two are those of Hu et al. 2025). An exam without a labelled slice puts both weights on its own
 /// label, and so counts as much as another; without a known further target that term is 0.
 ///
-/// `exams` are logits `[E, T]`, `slices` those of all slices of all exams, `[E * D]`.
-pub(crate) fn embolism(exams: Tensor<2>, slices: Tensor<1>, labels: &ExamLabels, weights: Weights) -> Terms {
+/// `exams` are logits `[E, T]`, `slices` those of all slices of all exams, one after another.
+pub(crate) fn embolism(exams: Tensor<2>, slices: Tensor<1>, labels: &[ExamLabels], weights: Weights) -> Terms {
     let [count, targets] = exams.dims();
-    let (of_targets, of_slices) = labels.weights(weights);
+    let WeightedLabels { targets: of_exams, target_weights, slices: of_slices, slice_weights } =
+        WeightedLabels::new(labels, weights);
     let only = |main: bool| {
         let weight = |(place, weight): (usize, &f32)| if (place % targets == 0) == main { *weight } else { 0.0 };
-        of_targets.iter().enumerate().map(weight).collect()
+        target_weights.iter().enumerate().map(weight).collect()
     };
     let exams = exams.reshape([count * targets]);
     Terms::new([
-        ("exam", weighted(exams.clone(), &labels.targets, only(true))),
-        ("slice", weighted(slices, &labels.slices, of_slices)),
-        ("target", weighted(exams, &labels.targets, only(false))),
+        ("exam", weighted(exams.clone(), &of_exams, only(true))),
+        ("slice", weighted(slices, &of_slices, slice_weights)),
+        ("target", weighted(exams, &of_exams, only(false))),
     ])
 }
 
 /// `weight * mean BCE` of the logits that carry a label; `None` without any.
 pub(crate) fn labelled(logits: Tensor<1>, labels: &[u8], weight: f64) -> Option<Tensor<1>> {
-    let count = ExamLabels::known(labels).max(1);
+    let count = known(labels).max(1);
     let weight = |label: &u8| if *label == UNLABELLED { 0.0 } else { (weight / count as f64) as f32 };
     weighted(logits, labels, labels.iter().map(weight).collect())
 }
@@ -190,18 +199,21 @@ mod tests {
         (1.0 + (-logit).exp()).ln() + (1.0 - target) * logit
     }
 
-    /// Loss of exams with their logits and labels.
+    /// Loss of exams: logits and labels of each exam's targets, and of its slices.
     fn loss(exams: &[(&[f32], &[u8])], slices: &[(&[f32], &[u8])], weights: Weights) -> f32 {
-        let joined = |parts: &[(&[f32], &[u8])]| -> (Vec<f32>, Vec<u8>) {
-            (
-                parts.iter().flat_map(|part| part.0.to_vec()).collect(),
-                parts.iter().flat_map(|part| part.1.to_vec()).collect(),
-            )
-        };
-        let ((logits, targets), (slice_logits, slices)) = (joined(exams), joined(slices));
-        let labels = ExamLabels { exams: exams.len(), targets, slices };
+        let joined = |parts: &[(&[f32], &[u8])]| parts.iter().flat_map(|part| part.0.to_vec()).collect::<Vec<f32>>();
+        let labels: Vec<ExamLabels> = exams
+            .iter()
+            .zip(slices)
+            .map(|(exam, slices)| ExamLabels {
+                targets: exam.1.to_vec(),
+                slices: slices.1.to_vec(),
+                by_exam_label: false,
+            })
+            .collect();
+        let logits = joined(exams);
         let logits = tensor(&logits).reshape([exams.len(), logits.len() / exams.len()]);
-        embolism(logits, tensor(&slice_logits), &labels, weights).total().expect("labels").into_scalar()
+        embolism(logits, tensor(&joined(slices)), &labels, weights).total().expect("labels").into_scalar()
     }
 
     const PUBLISHED: Weights = Weights { exam: 0.05, slice: 0.95, target: 0.0 };
@@ -220,9 +232,19 @@ mod tests {
     }
 
     #[test]
+    fn an_exam_label_can_count_as_much_as_where_no_slice_is_labelled() {
+        let labels = [ExamLabels { targets: vec![0], slices: vec![0, 0], by_exam_label: true }];
+        let terms = embolism(tensor(&[0.5]).reshape([1, 1]), tensor(&[1.0, -2.0]), &labels, PUBLISHED).values();
+        let [(_, exam), (_, slice)] = terms[..] else { panic!("two terms: {terms:?}") };
+        let of_slices = 0.95 * f32::midpoint(entropy(1.0, 0.0), entropy(-2.0, 0.0));
+        assert!((exam - f64::from(entropy(0.5, 0.0))).abs() < 1e-6, "{exam}");
+        assert!((slice - f64::from(of_slices)).abs() < 1e-6, "{slice}");
+    }
+
+    #[test]
     fn the_loss_of_an_exam_does_not_depend_on_the_exams_in_its_batch() {
         let labelled = (&[0.5][..], &[1][..], &[2.0, -1.0][..], &[1, 0][..]);
-        let unlabelled = (&[-1.0][..], &[1][..], &[2.0, -1.0][..], &[UNLABELLED; 2][..]);
+        let unlabelled = (&[-1.0][..], &[1][..], &[2.0, -1.0, 0.5][..], &[UNLABELLED; 3][..]);
         let alone = |(exam, label, slices, labels)| loss(&[(exam, label)], &[(slices, labels)], PUBLISHED);
         let together = loss(
             &[(labelled.0, labelled.1), (unlabelled.0, unlabelled.1)],
@@ -245,7 +267,7 @@ mod tests {
 
     #[test]
     fn the_terms_add_up_to_the_loss() {
-        let labels = ExamLabels { exams: 1, targets: vec![1, 0], slices: vec![1, 0] };
+        let labels = [ExamLabels { targets: vec![1, 0], slices: vec![1, 0], by_exam_label: false }];
         let weights = Weights { exam: 0.05, slice: 0.95, target: 0.1 };
         let terms = embolism(tensor(&[0.5, 1.0]).reshape([1, 2]), tensor(&[1.0, -2.0]), &labels, weights);
         let names: Vec<&str> = terms.values().iter().map(|(name, _)| *name).collect();

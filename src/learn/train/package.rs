@@ -286,7 +286,7 @@ fn counts<'a>(fits: impl Iterator<Item = &'a Splits> + Clone) -> BTreeMap<String
             add("exams", data.exams.len());
             add("positive_exams", data.exams.iter().filter(|exam| exam.embolism).count());
             add("slices", data.exams.iter().map(|exam| exam.slices).sum());
-            add("labelled_slices", data.exams.iter().map(|exam| exam.labelled_slices).sum());
+            add("labelled_slices", data.exams.iter().map(|exam| exam.labelled_source_slices).sum());
             add("positive_slices", data.exams.iter().map(|exam| exam.positive_slices).sum());
         }
     }

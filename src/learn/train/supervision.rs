@@ -66,11 +66,12 @@ fn generator(seed: u64, purpose: &str) -> ChaCha8Rng {
 
 #[cfg(test)]
 mod tests {
+    use super::super::configuration::Negatives;
     use super::super::labels::testing::exam;
     use super::*;
 
     fn share(labelled_exams: f64, labelled_slices: f64) -> Supervision {
-        Supervision { labelled_exams, labelled_slices }
+        Supervision { labelled_exams, labelled_slices, negatives: Negatives::Free }
     }
 
     fn exams() -> (Vec<Exam>, Vec<Place>) {

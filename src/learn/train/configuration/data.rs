@@ -61,6 +61,18 @@ pub struct Supervision {
     pub labelled_exams: f64,
     /// Share of the labelled slices that are used in each of these exams.
     pub labelled_slices: f64,
+    /// What is known of the slices of an exam without embolism.
+    pub negatives: Negatives,
+}
+
+/// What is known of the slices of an exam without embolism.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Negatives {
+    /// None of them shows an embolus: the exam label says so, and no slice label is needed.
+    Free,
+    /// Only what slice labels say.
+    Labelled,
 }
 
 impl Data {

@@ -21,8 +21,10 @@ pub struct Fit {
     pub maximum_minutes: f64,
     /// Exams in one batch.
     pub exams_per_step: usize,
-    /// Slices drawn of each exam.
+    /// Slices drawn of an exam some of whose slices can stand for it; 0 to see every exam whole.
     pub slices_per_exam: usize,
+    /// Slices of an exam that is seen whole, in equal distances; 0 for all.
+    pub depth: usize,
     /// Neighbouring slices drawn together.
     pub run_length: usize,
     /// Batches, of each device, whose gradients are averaged to one step.
@@ -128,7 +130,6 @@ impl Fit {
             ("fit.epochs", self.epochs),
             ("fit.passes", self.passes),
             ("fit.exams_per_step", self.exams_per_step),
-            ("fit.slices_per_exam", self.slices_per_exam),
             ("fit.run_length", self.run_length),
             ("fit.accumulate", self.accumulate),
             ("fit.validation_stride", self.validation_stride),
@@ -141,6 +142,11 @@ impl Fit {
             ));
         }
         for (key, value) in [
+            ("fit.learning_rate", self.learning_rate),
+            ("fit.final_learning_rate", self.final_learning_rate),
+            ("fit.weight_decay", self.weight_decay),
+            ("fit.patch_learning_rate", self.patch_learning_rate),
+            ("fit.head_learning_rate", self.head_learning_rate),
             ("fit.exam_weight", self.exam_weight),
             ("fit.slice_weight", self.slice_weight),
             ("fit.mask_weight", self.mask_weight),

@@ -1,9 +1,8 @@
-//! Which exams a step sees, and which of their slices.
+//! Which exams a step sees.
 
 use std::collections::BTreeMap;
 
-use rand::RngExt;
-use rand::seq::{IndexedRandom, SliceRandom};
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::learn::train::configuration::Fit;
@@ -15,7 +14,7 @@ use crate::learn::train::dataset::PreparedExam;
 pub(super) fn exams(exams: &[PreparedExam], settings: &Fit, random: &mut ChaCha8Rng) -> Vec<usize> {
     let kind = |exam: &PreparedExam| Kind {
         positive: settings.positive_share > 0.0 && exam.embolism,
-        labelled: settings.labelled_share > 0.0 && exam.labelled_slices > 0,
+        labelled: settings.labelled_share > 0.0 && (exam.shows_emboli() || !exam.embolism && exam.labelled_slices > 0),
     };
     let mut rounds: BTreeMap<Kind, Round> = BTreeMap::new();
     for (index, exam) in exams.iter().enumerate() {
@@ -89,33 +88,11 @@ impl Due {
     }
 }
 
-/// Runs of neighbouring slices: a share of them around slices with embolism, where the exam has any, the rest anywhere.
-pub(super) fn slices(labels: &[u8], settings: &Fit, random: &mut ChaCha8Rng) -> Vec<usize> {
-    let positives: Vec<usize> = (0..labels.len()).filter(|slice| labels[*slice] == 1).collect();
-    let runs = settings.slices_per_exam / settings.run_length;
-    let latest = labels.len().saturating_sub(settings.run_length);
-    let wanted = settings.positive_runs * runs as f64;
-    // The fraction of a run is drawn at random: with one run and a share of a half, every other one on average.
-    let around = wanted as usize + usize::from(wanted.fract() > 0.0 && random.random_bool(wanted.fract()));
-    (0..runs)
-        .flat_map(|run| {
-            let first = match positives.choose(random) {
-                Some(slice) if run < around => {
-                    slice.saturating_sub(random.random_range(0..settings.run_length)).min(latest)
-                }
-                _ => random.random_range(0..=latest),
-            };
-            (first..first + settings.run_length).map(|slice| slice.min(labels.len() - 1))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::learn::train::dataset::testing::prepared_exam;
     use crate::learn::train::fit::task::random_at;
-    use crate::learn::train::loss::UNLABELLED;
 
     fn settings(labelled_share: f64) -> Fit {
         let overrides = ["fit.slices_per_exam=8", "fit.run_length=4", "fit.positive_share=0.5"];
@@ -156,25 +133,5 @@ mod tests {
         drawn.sort_unstable();
         assert_eq!(drawn, [0, 1, 2, 3, 4]);
         assert!(exams(&[], &settings(0.5), &mut random_at(1, 0, 0)).is_empty());
-    }
-
-    #[test]
-    fn a_positive_exam_shows_a_positive_slice_in_every_draw() {
-        let mut labels = vec![0; 60];
-        labels[41] = 1;
-        for step in 0..50 {
-            let drawn = slices(&labels, &settings(0.0), &mut random_at(1, 0, step));
-            assert_eq!(drawn.len(), 8);
-            assert!(drawn.contains(&41) && drawn.iter().all(|slice| *slice < 60));
-        }
-        let of_one = |positive_runs: f64| {
-            let one = Fit { slices_per_exam: 1, run_length: 1, positive_runs, ..settings(0.0) };
-            (0..200).filter(|step| slices(&labels, &one, &mut random_at(1, 0, *step)) == [41]).count()
-        };
-        assert_eq!(of_one(1.0), 200);
-        // Every other one is drawn from all sixty slices.
-        assert!((80..125).contains(&of_one(0.5)), "{}", of_one(0.5));
-        assert!(of_one(0.0) < 12);
-        assert_eq!(slices(&[UNLABELLED; 2], &settings(0.0), &mut random_at(1, 0, 0)), [0, 1, 1, 1, 0, 1, 1, 1]);
     }
 }

@@ -1,32 +1,36 @@
-//! Fitting encoder and head together, to runs of slices drawn from each exam.
+//! Fitting encoder and head together, to bags of slices of each exam.
+
+use std::sync::mpsc::sync_channel;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use super::bags::{Bag, Bags};
 use super::draw;
 use super::task::{Task, begun, fork, require_numbers};
 use crate::engine::models::target::Target;
 use crate::learn::train::TrainError;
 use crate::learn::train::augmentation::Variation;
-use crate::learn::train::configuration::{CELL, TrainConfiguration};
-use crate::learn::train::dataset::Dataset;
+use crate::learn::train::configuration::{CELL, Fit, TrainConfiguration};
+use crate::learn::train::dataset::{Dataset, PreparedExam};
 use crate::learn::train::files;
 use crate::learn::train::labels::TargetLabels;
 use crate::learn::train::loss::{self, ExamLabels, Terms, UNLABELLED, Weights};
 use crate::learn::train::metrics::{Scored, auroc};
-use crate::learn::train::network::{EmbolismNetwork, Encoded, Encoder, Head};
+use crate::learn::train::network::{EmbolismNetwork, Encoded, Encoder, ExamReading, Head};
 
 /// Slices that enter the encoder at once outside training.
 const BATCH: usize = 16;
+/// Batches of them that are read ahead.
+const AHEAD: usize = 4;
 
 /// What a fit of the embolism classifier needs.
 pub(crate) struct EmbolismTask<'a> {
     pub(crate) configuration: &'a TrainConfiguration,
     pub(crate) training: &'a Dataset,
     pub(crate) validation: &'a Dataset,
-    /// Slice targets of each training exam.
-    pub(crate) targets: Vec<Vec<u8>>,
+    bags: Bags<'a>,
     /// Initial weights, where there is a file of them or the encoder was trained on patches.
     pub(crate) start: Option<Start>,
 }
@@ -38,10 +42,11 @@ pub(crate) struct Start {
     pub(crate) digest: String,
 }
 
-/// Slices of some exams, the same number of each, row by row.
+/// The bags of some exams, slice by slice.
 pub(crate) struct EmbolismBatch {
     images: Vec<f32>,
-    labels: ExamLabels,
+    /// Of each exam, and of each slice of its bag.
+    labels: Vec<ExamLabels>,
     /// Evidence cells that an embolus touches; empty where masks are not used.
     cells: Vec<u8>,
 }
@@ -49,8 +54,7 @@ pub(crate) struct EmbolismBatch {
 /// What is drawn from one exam.
 struct Drawn {
     images: Vec<f32>,
-    targets: Vec<u8>,
-    slices: Vec<u8>,
+    labels: ExamLabels,
     cells: Vec<u8>,
 }
 
@@ -62,26 +66,25 @@ impl<'a> EmbolismTask<'a> {
         training: &'a Dataset,
         validation: &'a Dataset,
     ) -> Result<Self, TrainError> {
-        let targets = (0..training.exams.len()).map(|exam| training.slice_labels(exam).to_vec()).collect();
-        Ok(Self { configuration, training, validation, targets, start: from_file(configuration)? })
+        let bags = Bags::new(&training.exams, &configuration.fit);
+        Ok(Self { configuration, training, validation, bags, start: from_file(configuration)? })
     }
 }
 
 impl EmbolismTask<'_> {
-    /// Draws slices of an exam and varies them.
+    /// Draws the bag of an exam and varies its slices.
     fn draw(&self, exam: usize, mut random: ChaCha8Rng) -> Result<Drawn, TrainError> {
-        let (data, labels) = (self.training, &self.targets[exam]);
+        let (data, of_exam) = (self.training, &self.training.exams[exam]);
         let (size, settings) = (data.size(), &self.configuration.augmentation);
         let variation = Variation::draw(&mut random, settings, size, self.configuration.input.spacing_mm);
-        let slices = draw::slices(labels, &self.configuration.fit, &mut random);
+        let Bag { slices, label, by_exam_label } = self.bags.draw(of_exam, &mut random);
         let images = data.batch(exam, &slices, |image| variation.image(&image, size, &mut random))?;
-        require_numbers(&images, &data.exams[exam].series)?;
-        Ok(Drawn {
-            images,
-            targets: target_labels(data.exams[exam].targets, &self.configuration.head.targets, variation.flips()),
-            cells: self.cells(exam, &slices, &variation)?,
-            slices: slices.iter().map(|slice| labels[*slice]).collect(),
-        })
+        require_numbers(&images, &of_exam.series)?;
+        let mut targets = target_labels(of_exam.targets, &self.configuration.head.targets, variation.flips());
+        targets[0] = label;
+        let of_slices = slices.iter().map(|slice| of_exam.slice_labels[*slice]).collect();
+        let labels = ExamLabels { targets, slices: of_slices, by_exam_label };
+        Ok(Drawn { images, labels, cells: self.cells(exam, &slices, &variation)? })
     }
 
     /// Evidence cells of the drawn slices that an embolus touches, where masks are used.
@@ -129,41 +132,40 @@ impl Task for EmbolismTask<'_> {
         let drawn: Result<Vec<Drawn>, TrainError> =
             seeds.into_par_iter().map(|(exam, random)| self.draw(exam, random)).collect();
         let drawn = drawn?;
-        let joined = |of: fn(&Drawn) -> &[u8]| drawn.iter().map(of).collect::<Vec<_>>().concat();
         Ok(EmbolismBatch {
             images: drawn.iter().map(|exam| exam.images.as_slice()).collect::<Vec<_>>().concat(),
-            labels: ExamLabels {
-                exams: drawn.len(),
-                targets: joined(|exam| &exam.targets),
-                slices: joined(|exam| &exam.slices),
-            },
-            cells: joined(|exam| &exam.cells),
+            cells: drawn.iter().map(|exam| exam.cells.as_slice()).collect::<Vec<_>>().concat(),
+            labels: drawn.into_iter().map(|exam| exam.labels).collect(),
         })
     }
 
     fn slices(&self, batch: &EmbolismBatch) -> usize {
-        batch.labels.slices.len()
+        batch.labels.iter().map(|exam| exam.slices.len()).sum()
     }
 
     fn loss(&self, network: &EmbolismNetwork, batch: EmbolismBatch, device: &Device) -> Terms {
+        let all = self.slices(&batch);
         let EmbolismBatch { images, labels, cells } = batch;
         let [rows, columns] = self.training.size();
-        let shape = [labels.slices.len(), self.training.channels(), rows, columns];
+        let shape = [all, self.training.channels(), rows, columns];
         let images = Tensor::<4>::from_data(TensorData::new(images, shape), device);
         let Encoded { features, evidence } = network.encoder.forward(images);
-        let each = labels.slices.len() / labels.exams;
-        let (exams, slices) = (0..labels.exams)
-            .map(|exam| network.head.forward(features.clone().narrow(0, exam * each, each)))
-            .map(|reading| (reading.exam.unsqueeze::<2>(), reading.slices))
+        let mut first = 0;
+        let (exams, slices) = labels
+            .iter()
+            .map(|exam| {
+                let of_exam = features.clone().narrow(0, first, exam.slices.len());
+                first += exam.slices.len();
+                let reading = network.head.forward(of_exam);
+                (reading.exam.unsqueeze::<2>(), reading.slices)
+            })
             .unzip();
         let fit = &self.configuration.fit;
-        let weights = Weights { exam: fit.exam_weight, slice: fit.slice_weight, target: fit.target_weight };
-        let of_labels = loss::embolism(Tensor::cat(exams, 0), Tensor::cat(slices, 0), &labels, weights);
+        let of_labels = loss::embolism(Tensor::cat(exams, 0), Tensor::cat(slices, 0), &labels, weights(fit));
         if cells.is_empty() {
             return of_labels;
         }
-        let of_slice = cells.len() / labels.slices.len();
-        let of_cells = loss::evidence(evidence.reshape([cells.len()]), &cells, of_slice);
+        let of_cells = loss::evidence(evidence.reshape([cells.len()]), &cells, cells.len() / all);
         of_labels.with("mask", of_cells.map(|term| term.mul_scalar(fit.mask_weight)))
     }
 
@@ -172,23 +174,58 @@ impl Task for EmbolismTask<'_> {
     }
 
     fn validate(&self, network: &EmbolismNetwork, device: &Device) -> Result<Vec<(&'static str, f64)>, TrainError> {
-        let stride = self.configuration.fit.validation_stride;
-        let (mut exams, mut slices) = (Vec::new(), Vec::new());
-        for exam in 0..self.validation.exams.len() {
-            let some: Vec<usize> = (0..self.validation.exams[exam].slices).step_by(stride).collect();
-            let features = encode(&network.encoder, self.validation, exam, &some, device)?;
-            let reading = network.head.forward(features);
-            let positive = self.validation.exams[exam].embolism;
-            exams.push(Scored { score: f64::from(reading.embolism().into_scalar::<f32>()), positive });
-            let targets = self.validation.slice_labels(exam);
-            slices.extend(scored_slices(reading.slices, some.iter().map(|slice| targets[*slice])));
-        }
-        let by_chance = 0.5;
-        Ok(vec![
-            ("exam_auroc", auroc(&exams).unwrap_or(by_chance)),
-            ("slice_auroc", auroc(&slices).unwrap_or(by_chance)),
-        ])
+        let (stride, data) = (self.configuration.fit.validation_stride, self.validation);
+        let some = |exam: usize| Stack { exam, slices: (0..data.exams[exam].slices).step_by(stride).collect() };
+        let stacks: Vec<Stack> = (0..data.exams.len()).map(some).collect();
+        let mut read = Validated::default();
+        encode(&network.encoder, data, &stacks, device, |stack, features| {
+            let of_exam = &data.exams[stack.exam];
+            read.add(of_exam, stack, network.head.forward(features), &self.configuration.head.targets);
+        })?;
+        Ok(read.metrics(weights(&self.configuration.fit)))
     }
+}
+
+/// What the network gave for validation exams.
+#[derive(Default)]
+struct Validated {
+    exams: Vec<Scored>,
+    slices: Vec<Scored>,
+    exam_logits: Vec<Tensor<2>>,
+    slice_logits: Vec<Tensor<1>>,
+    labels: Vec<ExamLabels>,
+}
+
+impl Validated {
+    fn add(&mut self, exam: &PreparedExam, stack: &Stack, reading: ExamReading, targets: &[Target]) {
+        let of_slices: Vec<u8> = stack.slices.iter().map(|slice| exam.slice_labels[*slice]).collect();
+        let logit = reading.embolism().into_scalar::<f32>();
+        self.exams.push(Scored { score: f64::from(logit), positive: exam.embolism });
+        self.slices.extend(scored_slices(reading.slices.clone(), of_slices.iter().copied()));
+        self.exam_logits.push(reading.exam.unsqueeze());
+        self.slice_logits.push(reading.slices);
+        let targets = target_labels(exam.targets, targets, false);
+        self.labels.push(ExamLabels { targets, slices: of_slices, by_exam_label: false });
+    }
+
+    /// The loss is that of training, of stacks that are seen whole but for the stride.
+    fn metrics(self, weights: Weights) -> Vec<(&'static str, f64)> {
+        let by_chance = 0.5;
+        let mut metrics = vec![
+            ("exam_auroc", auroc(&self.exams).unwrap_or(by_chance)),
+            ("slice_auroc", auroc(&self.slices).unwrap_or(by_chance)),
+        ];
+        if !self.labels.is_empty() {
+            let (exams, slices) = (Tensor::cat(self.exam_logits, 0), Tensor::cat(self.slice_logits, 0));
+            let terms = loss::embolism(exams, slices, &self.labels, weights);
+            metrics.push(("validation_loss", terms.values().iter().map(|(_, term)| term).sum()));
+        }
+        metrics
+    }
+}
+
+fn weights(fit: &Fit) -> Weights {
+    Weights { exam: fit.exam_weight, slice: fit.slice_weight, target: fit.target_weight }
 }
 
 /// Labels of an exam, target by target; those of its mirror image where it is flipped.
@@ -230,24 +267,43 @@ pub(crate) fn scored_slices(logits: Tensor<1>, targets: impl Iterator<Item = u8>
         .collect()
 }
 
-/// Features `[n, F]` of some slices of an exam, without gradients.
-pub(crate) fn encode(
+/// Slices of an exam that are read together.
+pub(crate) struct Stack {
+    pub(crate) exam: usize,
+    pub(crate) slices: Vec<usize>,
+}
+
+/// Gives the features `[n, F]` of every stack to `read`, without gradients. A thread reads the slices ahead.
+pub(crate) fn encode<R>(
     encoder: &Encoder,
     data: &Dataset,
-    exam: usize,
-    slices: &[usize],
+    stacks: &[Stack],
     device: &Device,
-) -> Result<Tensor<2>, TrainError> {
+    mut read: impl FnMut(&Stack, Tensor<2>) -> R,
+) -> Result<Vec<R>, TrainError> {
     let [rows, columns] = data.size();
-    let features: Result<Vec<Tensor<2>>, TrainError> = slices
-        .chunks(BATCH)
-        .map(|some| {
-            let shape = [some.len(), data.channels(), rows, columns];
-            let images = TensorData::new(data.batch(exam, some, |image| image)?, shape);
-            Ok(encoder.forward(Tensor::<4>::from_data(images, device)).features)
-        })
-        .collect();
-    Ok(Tensor::cat(features?, 0))
+    std::thread::scope(|scope| {
+        let (sender, loaded) = sync_channel::<Result<TensorData, TrainError>>(AHEAD);
+        scope.spawn(move || {
+            let parts = stacks.iter().flat_map(|stack| stack.slices.chunks(BATCH).map(|some| (stack.exam, some)));
+            for (exam, some) in parts {
+                let shape = [some.len(), data.channels(), rows, columns];
+                let images = data.batch(exam, some, |image| image).map(|pixels| TensorData::new(pixels, shape));
+                let failed = images.is_err();
+                if sender.send(images).is_err() || failed {
+                    return;
+                }
+            }
+        });
+        let features = |images| Ok(encoder.forward(Tensor::<4>::from_data(images?, device)).features);
+        let encoded = |stack: &Stack| -> Result<R, TrainError> {
+            // The thread sends every part of every stack, or an error and nothing more.
+            let parts = loaded.iter().take(stack.slices.len().div_ceil(BATCH)).map(features);
+            let parts: Vec<Tensor<2>> = parts.collect::<Result<_, TrainError>>()?;
+            Ok(read(stack, Tensor::cat(parts, 0)))
+        };
+        stacks.iter().map(encoded).collect()
+    })
 }
 
 #[cfg(test)]

@@ -4,19 +4,21 @@
 //! their distance. So it is fitted once more on the encoder's features of all slices.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::draw;
-use super::embolism::{encode, target_labels};
+use super::embolism::{Stack, encode, target_labels};
 use super::task::{Task, begun, random_at};
 use crate::learn::train::TrainError;
 use crate::learn::train::configuration::{Fit, TrainConfiguration};
-use crate::learn::train::dataset::Dataset;
+use crate::learn::train::dataset::{Dataset, PreparedExam};
 use crate::learn::train::loss::{self, ExamLabels, Terms, Weights};
 use crate::learn::train::metrics::{Scored, auroc};
-use crate::learn::train::network::{EmbolismNetwork, Encoder, Head};
+use crate::learn::train::network::{EmbolismNetwork, Head};
 use crate::learn::train::progress;
+
+/// Exams in one step.
+const OF_STEP: usize = 16;
 
 /// Features of whole exams.
 pub(crate) struct HeadTask {
@@ -24,6 +26,9 @@ pub(crate) struct HeadTask {
     /// Digest of the network that it is a part of.
     network_digest: String,
     weights: Weights,
+    /// How training exams are drawn.
+    drawing: Fit,
+    exams: Vec<PreparedExam>,
     training: Vec<ExamFeatures>,
     validation: Vec<ExamFeatures>,
 }
@@ -47,24 +52,23 @@ impl HeadTask {
         device: &Device,
     ) -> Result<Self, TrainError> {
         // The head is trained on exam labels: which exams have slice labels does not matter.
-        let all_alike = Fit { labelled_share: 0.0, ..configuration.fit.clone() };
-        let mut chosen = draw::exams(&training.exams, &all_alike, &mut random_at(configuration.fit.seed, 0, 0));
-        let mut seen = std::collections::BTreeSet::new();
-        chosen.retain(|exam| seen.insert(*exam));
-        chosen.truncate(configuration.fit.head_exams);
+        let drawing = Fit { labelled_share: 0.0, ..configuration.fit.clone() };
+        let chosen = chosen(&training.exams, &drawing);
         let all: Vec<usize> = (0..validation.exams.len()).collect();
         let encoder = network.encoder.clone().folded();
         let bar = progress::bar((chosen.len() + all.len()) as u64, "features");
         let encoded = |data: &Dataset, exams: &[usize]| -> Result<Vec<ExamFeatures>, TrainError> {
-            exams
-                .iter()
-                .map(|exam| {
-                    bar.inc(1);
-                    let targets = target_labels(data.exams[*exam].targets, &configuration.head.targets, false);
-                    features(&encoder, data, *exam, targets, device)
-                })
-                .collect()
+            let whole = |exam: &usize| Stack { exam: *exam, slices: (0..data.exams[*exam].slices).collect() };
+            let stacks: Vec<Stack> = exams.iter().map(whole).collect();
+            encode(&encoder, data, &stacks, device, |stack, features| {
+                bar.inc(1);
+                let exam = &data.exams[stack.exam];
+                let targets = target_labels(exam.targets, &configuration.head.targets, false);
+                let values = features.into_data().iter::<f32>().collect();
+                ExamFeatures { values, slices: stack.slices.len(), positive: exam.embolism, targets }
+            })
         };
+        let exams = chosen.iter().map(|exam| training.exams[*exam].clone()).collect();
         let (training, validation) = (encoded(training, &chosen)?, encoded(validation, &all)?);
         bar.finish_and_clear();
         let weights = Weights { exam: 1.0, slice: 0.0, target: configuration.fit.target_weight };
@@ -72,22 +76,19 @@ impl HeadTask {
             start: network.head.clone(),
             network_digest: network_digest.to_owned(),
             weights,
+            drawing,
+            exams,
             training,
             validation,
         })
     }
 }
 
-fn features(
-    encoder: &Encoder,
-    data: &Dataset,
-    exam: usize,
-    targets: Vec<u8>,
-    device: &Device,
-) -> Result<ExamFeatures, TrainError> {
-    let slices: Vec<usize> = (0..data.exams[exam].slices).collect();
-    let values = encode(encoder, data, exam, &slices, device)?.into_data().iter::<f32>().collect();
-    Ok(ExamFeatures { values, slices: slices.len(), positive: data.exams[exam].embolism, targets })
+/// The training exams whose stacks are read: all of them, or as many as the settings say, in the order of the draws.
+fn chosen(exams: &[PreparedExam], settings: &Fit) -> Vec<usize> {
+    let mut seen = std::collections::BTreeSet::new();
+    let drawn = draw::exams(exams, settings, &mut random_at(settings.seed, 0, 0)).into_iter().chain(0..exams.len());
+    drawn.filter(|exam| seen.insert(*exam)).take(settings.head_exams).collect()
 }
 
 fn tensor(exam: &ExamFeatures, device: &Device) -> Tensor<2> {
@@ -104,9 +105,7 @@ impl Task for HeadTask {
     }
 
     fn plan(&self, random: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
-        let mut exams: Vec<usize> = (0..self.training.len()).collect();
-        exams.shuffle(random);
-        exams.chunks(16).map(<[usize]>::to_vec).collect()
+        draw::exams(&self.exams, &self.drawing, random).chunks(OF_STEP).map(<[usize]>::to_vec).collect()
     }
 
     fn load(&self, exams: &[usize], _random: &mut ChaCha8Rng) -> Result<Vec<ExamFeatures>, TrainError> {
@@ -119,8 +118,8 @@ impl Task for HeadTask {
 
     fn loss(&self, head: &Head, batch: Vec<ExamFeatures>, device: &Device) -> Terms {
         let logits = batch.iter().map(|exam| head.forward(tensor(exam, device)).exam.unsqueeze::<2>()).collect();
-        let targets = batch.iter().flat_map(|exam| exam.targets.clone()).collect();
-        let labels = ExamLabels { exams: batch.len(), targets, slices: Vec::new() };
+        let label = |exam: ExamFeatures| ExamLabels { targets: exam.targets, ..ExamLabels::default() };
+        let labels: Vec<ExamLabels> = batch.into_iter().map(label).collect();
         loss::embolism(Tensor::cat(logits, 0), Tensor::zeros([0], device), &labels, self.weights)
     }
 

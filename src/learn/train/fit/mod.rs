@@ -5,6 +5,7 @@
 //! resume. Everything drawn depends on the seed, the epoch and the batch alone, so a resumed fit continues with the
 //! batches an unbroken one would have seen. A loader thread keeps batches ready.
 
+mod bags;
 mod checkpoint;
 mod clock;
 mod devices;

@@ -41,7 +41,8 @@ impl PatchTask<'_> {
 
     /// One patch, around an embolus if `around` is set and the exam has one: image and cells.
     fn patch(&self, exam: usize, around: bool, random: &mut ChaCha8Rng) -> Result<(Vec<f32>, Vec<u8>), TrainError> {
-        let (data, targets, side) = (self.0.training, &self.0.targets[exam], self.settings().patch_size);
+        let (data, side) = (self.0.training, self.settings().patch_size);
+        let targets = data.slice_labels(exam);
         let size = data.size();
         let variation =
             Variation::draw(random, &self.0.configuration.augmentation, size, self.0.configuration.input.spacing_mm);

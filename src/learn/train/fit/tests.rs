@@ -42,8 +42,9 @@ impl Toy {
 
     fn terms(&self, network: &Linear, exams: &[usize], misled: bool, device: &Device) -> Terms {
         let numbers: Vec<f32> = exams.iter().flat_map(|exam| self.exams[*exam].0).collect();
-        let targets = exams.iter().map(|exam| self.exams[*exam].1 ^ u8::from(misled)).collect();
-        let labels = ExamLabels { exams: exams.len(), targets, slices: Vec::new() };
+        let label = |exam: &usize| self.exams[*exam].1 ^ u8::from(misled);
+        let labels: Vec<ExamLabels> =
+            exams.iter().map(|exam| ExamLabels { targets: vec![label(exam)], ..ExamLabels::default() }).collect();
         let logits = network.forward(Tensor::<2>::from_data(TensorData::new(numbers, [exams.len(), 3]), device));
         let weights = Weights { exam: 1.0, slice: 0.0, target: 0.0 };
         loss::embolism(logits, Tensor::zeros([0], device), &labels, weights)

@@ -20,6 +20,6 @@ mod weights;
 
 pub(crate) use embolism::EmbolismNetwork;
 pub(crate) use encoder::{Encoded, Encoder};
-pub(crate) use head::Head;
+pub(crate) use head::{ExamReading, Head};
 pub(crate) use lungs::LungNetwork;
 pub use weights::WeightsError;

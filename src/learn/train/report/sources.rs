@@ -49,7 +49,7 @@ pub(crate) fn counts(datasets: &[(Split, Dataset)]) -> Vec<Vec<String>> {
             data.exams.len(),
             sum(|exam| usize::from(exam.embolism)),
             sum(|exam| exam.slices),
-            sum(|exam| exam.labelled_slices),
+            sum(|exam| exam.labelled_source_slices),
             sum(|exam| exam.positive_slices),
         ];
         std::iter::once(split.name().to_owned()).chain(counts.map(|count| count.to_string())).collect()
