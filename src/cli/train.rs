@@ -9,7 +9,9 @@ use strum::IntoEnumIterator as _;
 
 use super::CliError;
 use crate::config::Config;
-use crate::learn::train::{self, ExternalValidation, Shard, Step, TrainConfiguration, TrainError, TrainingContext};
+use crate::learn::train::{
+    self, ExternalValidation, Portion, Shard, Step, TrainConfiguration, TrainError, TrainingContext,
+};
 
 /// The steps by their names; `boxes` is the former name of `crops`.
 fn steps() -> impl TypedValueParser<Value = Step> {
@@ -34,8 +36,21 @@ pub(super) struct Arguments {
     /// Do only the exams whose place in the table, divided by N, leaves I; steps volumes, slices, lungs and crops
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
+    /// Do only the fit of this fold, from 0; step fit with data.folds
+    #[arg(long, value_name = "K", conflicts_with = "shard")]
+    fold: Option<usize>,
     #[command(flatten)]
     external: ExternalArguments,
+}
+
+impl Arguments {
+    fn portion(&self) -> Portion {
+        match (self.shard, self.fold) {
+            (Some(shard), _) => Portion::Shard(shard),
+            (None, Some(fold)) => Portion::Fold(fold),
+            (None, None) => Portion::All,
+        }
+    }
 }
 
 /// External validation: `evaluate` on studies of another site, with the analysis that the node runs and without any
@@ -87,7 +102,7 @@ pub(super) fn run(arguments: &Arguments, commit: &'static str) -> Result<ExitCod
     let configuration = TrainConfiguration::load(arguments.config.as_deref(), &arguments.overrides)?;
     let lines = match arguments.external.request(arguments.step)? {
         Some(request) => train::validate_externally(&configuration, &context, &request),
-        None => train::run(arguments.step, &configuration, &context, arguments.shard.unwrap_or(Shard::ALL)),
+        None => train::run(arguments.step, &configuration, &context, arguments.portion()),
     };
     let lines = lines.map_err(|error| match error {
         TrainError::Configuration(error) => CliError::from(error),

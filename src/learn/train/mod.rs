@@ -60,4 +60,4 @@ pub use evaluate::{ExternalValidation, validate_externally};
 pub use network::WeightsError;
 pub use stage::{Shard, ShardError};
 pub use step::Step;
-pub use steps::run;
+pub use steps::{Portion, run};

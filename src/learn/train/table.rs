@@ -22,6 +22,12 @@ pub(crate) fn flexible_reader(path: &Path) -> Result<csv::Reader<File>, TrainErr
     Ok(csv::ReaderBuilder::new().flexible(true).from_reader(file))
 }
 
+/// A reader of a table whose first row may be a header or not, and whose rows may be of different lengths.
+pub(crate) fn headless_reader(path: &Path) -> Result<csv::Reader<File>, TrainError> {
+    let file = File::open(path).map_err(TrainError::file("opening", path))?;
+    Ok(csv::ReaderBuilder::new().flexible(true).has_headers(false).from_reader(file))
+}
+
 /// An error of the table's syntax, with its line.
 pub(crate) fn error(path: &Path, error: &csv::Error) -> TrainError {
     TrainError::table(path, error.position().map(csv::Position::line), error.to_string())

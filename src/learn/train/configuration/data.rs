@@ -18,6 +18,12 @@ pub struct Data {
     pub test_root: PathBuf,
     /// Table of labels in each cohort's folder.
     pub labels: PathBuf,
+    /// List of exams that are left out; empty for none.
+    pub exclude: PathBuf,
+    /// Table of what each exam is used for; empty to draw it.
+    pub splits: PathBuf,
+    /// Seed of that draw.
+    pub split_seed: u64,
     /// Number of folds; fewer than 2 for one fit.
     pub folds: usize,
     /// Share of patients for validation.
@@ -83,7 +89,16 @@ impl Data {
             return Err(SettingError::new(both, "folds validate on each other; set one of them"));
         }
         share("data.validation_fraction", self.validation_fraction)?;
-        share("data.test_fraction", self.test_fraction)
+        share("data.test_fraction", self.test_fraction)?;
+        let apart = self.validation_fraction + self.test_fraction;
+        if self.splits.as_os_str().is_empty() && apart >= 1.0 {
+            let both = format!(
+                "data.validation_fraction = {} and data.test_fraction = {}",
+                self.validation_fraction, self.test_fraction
+            );
+            return Err(SettingError::new(both, "together less than 1 was expected, or no exam is left to train on"));
+        }
+        Ok(())
     }
 }
 

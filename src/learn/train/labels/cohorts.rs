@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::exam::{Cohort, Exam, Exclusion, SliceLabel};
+use super::exclusion_list::ExclusionList;
 use super::patients::tell_apart;
 use super::row_error::RowProblem;
 use super::table::{self, LabelledExam};
@@ -31,6 +32,9 @@ pub(crate) fn read(data: &Data) -> Result<Labels, TrainError> {
         if cohort == Cohort::Main || !root.as_os_str().is_empty() {
             labels.read_cohort(data, root, cohort)?;
         }
+    }
+    if !data.exclude.as_os_str().is_empty() {
+        labels.leave_out(&data.exclude)?;
     }
     if labels.exams.is_empty() {
         let reason =
@@ -69,6 +73,27 @@ impl Labels {
         let shown = exams.iter_mut().map(|exam| (&mut exam.patient, exam.study.as_str()));
         self.notes.extend(tell_apart(shown).map(|said| format!("{}: {said}", root.display())));
         self.add(exams.into_iter().zip(slices));
+        Ok(())
+    }
+
+    /// Leaves out the exams that a list names.
+    fn leave_out(&mut self, path: &Path) -> Result<(), TrainError> {
+        let list = ExclusionList::read(path)?;
+        let without = list.without_exam(&self.exams);
+        let (named, rest): (Vec<Exam>, Vec<Exam>) =
+            std::mem::take(&mut self.exams).into_iter().partition(|exam| list.names(exam));
+        self.exams = rest;
+        let series: BTreeSet<&str> = named.iter().map(|exam| exam.series.as_str()).collect();
+        self.slices.retain(|slice| !series.contains(slice.series.as_str()));
+        self.notes.push(format!(
+            "{}: {} rows, {} exams left out; {without} rows name no exam of the tables",
+            path.display(),
+            list.rows(),
+            named.len()
+        ));
+        for exam in &named {
+            self.exclude(&exam.series, format!("it is on the list {}", path.display()));
+        }
         Ok(())
     }
 

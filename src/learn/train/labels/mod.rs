@@ -5,9 +5,11 @@
 
 mod cohorts;
 mod exam;
+mod exclusion_list;
 mod patients;
 mod row_error;
 mod split;
+mod split_table;
 mod table;
 mod targets;
 
@@ -18,5 +20,6 @@ pub(crate) use exam::{Exam, Exclusion, SliceLabel};
 pub(crate) use patients::tell_apart;
 pub(crate) use row_error::RowError;
 pub(crate) use split::{Place, Split, assign_places};
+pub(crate) use split_table::SplitTable;
 pub(crate) use table::Further;
 pub(crate) use targets::TargetLabels;

@@ -102,7 +102,7 @@ impl<'de> Deserialize<'de> for Place {
 
 /// Splits patients, those with and without embolism separately, so both are in each split. Exams of cohorts given for
 /// validation or test are used for that.
-pub(crate) fn assign_places(exams: &[Exam], data: &Data, seed: u64) -> Vec<Place> {
+pub(crate) fn assign_places(exams: &[Exam], data: &Data) -> Vec<Place> {
     let separate = |root: &std::path::Path| !root.as_os_str().is_empty();
     let validation = if separate(&data.validation_root) { 0.0 } else { data.validation_fraction };
     let test = if separate(&data.test_root) { 0.0 } else { data.test_fraction };
@@ -110,7 +110,7 @@ pub(crate) fn assign_places(exams: &[Exam], data: &Data, seed: u64) -> Vec<Place
     for exam in exams.iter().filter(|exam| exam.cohort == Cohort::Main) {
         *patients.entry(&exam.patient).or_default() |= exam.embolism();
     }
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut random = ChaCha8Rng::seed_from_u64(data.split_seed);
     let mut places = BTreeMap::new();
     for wanted in [true, false] {
         let mut group: Vec<&str> =
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn no_patient_is_in_two_splits_and_both_classes_are_in_each() {
         let exams = exams();
-        let places = assign_places(&exams, &data(0), 3);
+        let places = assign_places(&exams, &data(0));
         for pair in places.chunks(2) {
             assert_eq!(pair[0], pair[1]);
         }
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn every_exam_outside_the_test_validates_exactly_one_fold() {
         let exams = exams();
-        let places = assign_places(&exams, &data(4), 3);
+        let places = assign_places(&exams, &data(4));
         for (pair, place) in places.chunks(2).zip(places.iter().step_by(2)) {
             assert_eq!(pair[0], pair[1]);
             let splits: Vec<Split> = (0..4).map(|fit| place.split(fit)).collect();

@@ -22,8 +22,15 @@ pub(super) fn datasets(experiment: &Experiment<'_>) -> Result<Vec<(Split, Datase
     let labels = slices::folder(configuration);
     let mut exams = Vec::with_capacity(crops.len());
     for made in &crops {
-        let Some(Assigned { place, slice_labels }) = assignments.get(&made.exam.series).copied() else {
-            return Err(TrainError::StepMissing { path: experiment.splits(), step: Step::Labels });
+        let series = &made.exam.series;
+        let Some(Assigned { place, slice_labels }) = assignments.get(series).copied() else {
+            let table = &configuration.data.splits;
+            if table.as_os_str().is_empty() {
+                return Err(TrainError::StepMissing { path: experiment.splits(), step: Step::Labels });
+            }
+            let reason = format!("{} does not say what it is used for", table.display());
+            exclusions.push(Exclusion::new("labels", series, reason));
+            continue;
         };
         let (supervision, seed) = (configuration.supervision, configuration.fit.seed);
         let usage = Use { split: place.split(experiment.number), slice_labels, supervision, seed };

@@ -39,11 +39,22 @@ fn require_both_classes(data: &Dataset, what: &str) -> Result<(), TrainError> {
 
 /// Fits the weights of the experiment: once, or once per fold.
 pub(super) fn fit_weights(experiment: &Experiment<'_>) -> Result<Vec<String>, TrainError> {
-    let line = |fit: &Experiment<'_>| {
-        let parameters = fit_one(fit)?;
-        Ok(format!("fit: {parameters} weights, checkpoints in {}", fit.folder.display()))
-    };
-    experiment.fits().iter().map(line).collect()
+    experiment.fits().iter().map(fit_line).collect()
+}
+
+/// Fits the weights of one fold, so that several machines or devices can share the folds.
+pub(super) fn fit_fold(experiment: &Experiment<'_>, fold: usize) -> Result<Vec<String>, TrainError> {
+    let folds = experiment.configuration.data.folds;
+    let fits = experiment.fits();
+    let fit = fits.get(fold).filter(|_| folds >= 2).ok_or_else(|| {
+        TrainError::Exams(format!("fold {fold} was named, but data.folds = {folds}; folds count from 0"))
+    })?;
+    Ok(vec![fit_line(fit)?])
+}
+
+fn fit_line(fit: &Experiment<'_>) -> Result<String, TrainError> {
+    let parameters = fit_one(fit)?;
+    Ok(format!("fit: {parameters} weights, checkpoints in {}", fit.folder.display()))
 }
 
 fn fit_one(experiment: &Experiment<'_>) -> Result<usize, TrainError> {
@@ -145,7 +156,7 @@ struct ExamSources<'a> {
 }
 
 impl Fitted {
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn of<'a>(configuration: &TrainConfiguration, datasets: &'a Splits) -> Self {
         let seen = datasets.iter().filter(|(split, _)| *split != Split::Test);
@@ -245,7 +256,7 @@ mod tests {
         let fitted = Fitted::of(&configuration, &[]);
         assert_eq!(
             (fitted.version, fitted.sha256.as_str()),
-            (1, "878fabe6c6e3b66b6580408f4af05e76907cf81149c3d413d3a3be9cc8294627")
+            (2, "5e98be393d43e9b62b28b042dbf5b88a61ad713f8123a8bec50e673399c3ee62")
         );
     }
 }

@@ -9,4 +9,4 @@ mod running;
 
 #[cfg(test)]
 pub(super) use datasets::testing;
-pub use running::run;
+pub use running::{Portion, run};

@@ -9,7 +9,7 @@ use super::experiment::Experiment;
 use crate::learn::train::TrainError;
 use crate::learn::train::configuration::TrainConfiguration;
 use crate::learn::train::crops::{Crops, Prepared};
-use crate::learn::train::labels::{self, Exam, Exclusion, Labels, Place};
+use crate::learn::train::labels::{self, Exam, Exclusion, Labels, Place, SplitTable};
 use crate::learn::train::lungs::Lungs;
 use crate::learn::train::slices::{Joined, Slices};
 use crate::learn::train::stage::{self, Made, Merged, Shard, Stage};
@@ -50,7 +50,7 @@ pub(super) fn read_labels(experiment: &Experiment<'_>) -> Result<Vec<String>, Tr
     table::write(&experiment.slices(), &labels.slices)?;
     table::write(&experiment.excluded_labels(), &labels.exclusions)?;
     table::write(&experiment.exams(), &labels.exams)?;
-    let assignments = assign(configuration, &labels);
+    let assignments = assign(configuration, &labels)?;
     table::write(&experiment.splits(), &assignments)?;
     let count = |wanted: fn(&Exam) -> usize| labels.exams.iter().map(wanted).sum::<usize>();
     let used = assignments.iter().filter(|assignment| assignment.slice_labels_used).count();
@@ -66,16 +66,25 @@ pub(super) fn read_labels(experiment: &Experiment<'_>) -> Result<Vec<String>, Tr
     Ok(std::iter::once(summary).chain(labels.notes.into_iter().map(|note| format!("labels: {note}"))).collect())
 }
 
-fn assign(configuration: &TrainConfiguration, labels: &Labels) -> Vec<Assignment> {
+/// What each exam is used for, drawn or as the table of the configuration says. An exam that the table does not name is
+/// not used.
+fn assign(configuration: &TrainConfiguration, labels: &Labels) -> Result<Vec<Assignment>, TrainError> {
+    let data = &configuration.data;
+    let places: Vec<Option<Place>> = if data.splits.as_os_str().is_empty() {
+        labels::assign_places(&labels.exams, data).into_iter().map(Some).collect()
+    } else {
+        SplitTable::read(&data.splits, data.folds)?.places(&labels.exams)?
+    };
+    let used = labels.exams.iter().zip(places).filter_map(|(exam, place)| Some((exam.clone(), place?)));
+    let (exams, places): (Vec<Exam>, Vec<Place>) = used.unzip();
     let seed = configuration.fit.seed;
-    let places = labels::assign_places(&labels.exams, &configuration.data, seed);
-    let kept = supervision::exams_with_slice_labels(&labels.exams, &places, configuration.supervision, seed);
+    let kept = supervision::exams_with_slice_labels(&exams, &places, configuration.supervision, seed);
     let assignment = |(exam, place): (&Exam, &Place)| Assignment {
         series: exam.series.clone(),
         place: *place,
         slice_labels_used: kept.contains(exam.series.as_str()),
     };
-    labels.exams.iter().zip(&places).map(assignment).collect()
+    Ok(exams.iter().zip(&places).map(assignment).collect())
 }
 
 /// All labelled exams.

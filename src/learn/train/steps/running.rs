@@ -7,20 +7,38 @@ use crate::learn::train::stage::Shard;
 use crate::learn::train::step::Step;
 use crate::learn::train::{TrainError, TrainingContext};
 
-/// Runs one step or all, of all exams or those of a shard. Returns lines that state what was done.
+/// Which part of a step's work a run does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Portion {
+    /// All of it.
+    All,
+    /// The exams of a shard; `volumes`, `slices`, `lungs` and `crops`.
+    Shard(Shard),
+    /// The fit of a fold, from 0; `fit`.
+    Fold(usize),
+}
+
+/// Runs one step or all. Returns lines that state what was done.
 ///
 /// # Errors
-/// A shard of a step that has none, or an error of a step.
+/// A portion that the step does not have, or an error of a step.
 pub fn run(
     step: Step,
     configuration: &TrainConfiguration,
     context: &TrainingContext,
-    shard: Shard,
+    portion: Portion,
 ) -> Result<Vec<String>, TrainError> {
-    if shard != Shard::ALL && !step.has_shards() {
-        let problem = "a shard was named; only the steps volumes, slices, lungs and crops have shards";
-        return Err(TrainError::Exams(problem.to_owned()));
-    }
+    let shard = match portion {
+        Portion::Shard(shard) if step.has_shards() => shard,
+        Portion::Shard(_) => {
+            let problem = "a shard was named; only the steps volumes, slices, lungs and crops have shards";
+            return Err(TrainError::Exams(problem.to_owned()));
+        }
+        Portion::Fold(_) if step != Step::Fit => {
+            return Err(TrainError::Exams("a fold was named; only the step fit has folds".to_owned()));
+        }
+        _ => Shard::ALL,
+    };
     let experiment = Experiment::new(configuration, context);
     match step {
         Step::Labels => preparing::read_labels(&experiment),
@@ -28,13 +46,16 @@ pub fn run(
         Step::Slices => preparing::slices(&experiment, shard),
         Step::Lungs => preparing::lungs(&experiment, shard),
         Step::Crops => preparing::crops(&experiment, shard),
-        Step::Fit => fitting::fit_weights(&experiment),
+        Step::Fit => match portion {
+            Portion::Fold(fold) => fitting::fit_fold(&experiment, fold),
+            _ => fitting::fit_weights(&experiment),
+        },
         Step::Evaluate => evaluating::evaluate_weights(&experiment),
         Step::Export => evaluating::export_package(&experiment),
         Step::All => {
             let mut lines = Vec::new();
             for step in Step::order() {
-                lines.extend(run(step, configuration, context, Shard::ALL)?);
+                lines.extend(run(step, configuration, context, Portion::All)?);
             }
             Ok(lines)
         }

@@ -11,7 +11,7 @@ use ndarray::Array4;
 use super::dataset::{Dataset, PreparedExam};
 use super::evaluate::{Evaluation, Prediction, TargetPrediction};
 use super::labels::{Cohort, Exam, Split};
-use super::{Shard, Step, TrainConfiguration, TrainError, TrainingContext, files, generator, steps, table};
+use super::{Portion, Step, TrainConfiguration, TrainError, TrainingContext, files, generator, steps, table};
 use crate::engine::models::manifest::{IntendedUse, Kind};
 use crate::engine::models::networks;
 use crate::engine::models::package::Package;
@@ -24,6 +24,7 @@ use crate::engine::volume::{LEFT_LUNG, LungMask, RIGHT_LUNG, Volume, nifti, read
 mod fitting;
 mod packages;
 mod preparing;
+mod splitting;
 
 /// A few more than the node requires of a series.
 const SLICES: usize = 36;
@@ -160,7 +161,7 @@ fn run(step: Step, configuration: &TrainConfiguration) -> Result<Vec<String>, Tr
 
 /// As [`run`], for a test that holds the generator.
 fn run_alone(step: Step, configuration: &TrainConfiguration) -> Result<Vec<String>, TrainError> {
-    super::run(step, configuration, &TrainingContext::of_environment(), Shard::ALL)
+    super::run(step, configuration, &TrainingContext::of_environment(), Portion::All)
 }
 
 fn prepare(configuration: &TrainConfiguration) -> Result<Vec<String>, TrainError> {

@@ -21,7 +21,7 @@ fn corrected_labels_reach_a_training_that_was_prepared_before() {
     let trial = Trial::new(6, Labelled::All, &[]);
     let configuration = trial.configuration(&[]);
     let counts = || -> Vec<(bool, usize)> {
-        prepared_exams(&configuration).iter().map(|exam| (exam.embolism, exam.labelled_slices)).collect()
+        prepared_exams(&configuration).iter().map(|exam| (exam.embolism, exam.labelled_source_slices)).collect()
     };
     let before = counts();
     assert!(before.iter().any(|(embolism, _)| *embolism) && before.iter().all(|(_, labelled)| *labelled > 0));
@@ -180,7 +180,16 @@ fn slice_labels_are_counted_on_source_slices_and_tests_keep_theirs() {
     assert_eq!((labelled("train"), labelled("validation")), (vec![SLICES / 4; 6], vec![SLICES / 4; 4]));
     assert_eq!(labelled("test"), [SLICES; 6]);
     let nothing = trial.configuration(&["supervision.labelled_exams=0", "work.experiment=none"]);
-    assert!(prepared_exams(&nothing).iter().all(|exam| exam.split.name() == "test" || exam.labelled_slices == 0));
+    let unlabelled = prepared_exams(&nothing);
+    assert!(unlabelled.iter().all(|exam| exam.split.name() == "test" || exam.labelled_source_slices == 0));
+    let train = |exams: Vec<PreparedExam>, embolism: bool| -> Vec<usize> {
+        let of_split = exams.into_iter().filter(|exam| exam.split.name() == "train" && exam.embolism == embolism);
+        of_split.map(|exam| exam.labelled_slices).collect()
+    };
+    assert_eq!(train(unlabelled.clone(), true), [0; 6]);
+    assert!(train(unlabelled, false).iter().all(|known| *known > 30), "the exam label says it of every slice");
+    let strict = ["supervision.labelled_exams=0", "supervision.negatives=labelled", "work.experiment=strict"];
+    assert_eq!(train(prepared_exams(&trial.configuration(&strict)), false), [0; 6]);
 }
 
 #[test]
@@ -219,13 +228,16 @@ fn shards_of_each_step_make_what_one_run_makes() {
     let context = TrainingContext::of_environment();
     for step in &PREPARING[1..] {
         for shard in ["2/3", "0/3", "1/3"] {
-            crate::learn::train::run(*step, &apart, &context, shard.parse().expect("shard")).expect("done");
+            crate::learn::train::run(*step, &apart, &context, Portion::Shard(shard.parse().expect("shard")))
+                .expect("done");
         }
     }
     let datasets = steps::testing::datasets_of(&apart, &context).expect("exams");
     let exams: Vec<PreparedExam> = datasets.into_iter().flat_map(|(_, data)| data.exams).collect();
     assert_eq!(exams, whole);
-    assert!(crate::learn::train::run(Step::Fit, &apart, &context, "0/3".parse().expect("shard")).is_err());
+    assert!(
+        crate::learn::train::run(Step::Fit, &apart, &context, Portion::Shard("0/3".parse().expect("shard"))).is_err()
+    );
 }
 
 #[test]
