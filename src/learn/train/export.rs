@@ -45,7 +45,7 @@ pub(crate) fn embolism(
         (reading.slices, reading.exam, reading.attention)
     };
     let features = network.encoder.features();
-    let blank_features = |slices| Tensor::<2>::zeros([slices, features], &Device::default());
+    let blank_features = |slices| Tensor::<2>::zeros([slices, features], &Device::flex());
     let of_encoder = Names { input: "slices", outputs: &["features", "evidence"] };
     let of_head = Names { input: "features", outputs: &["slice_logits", "exam_logit", "attention"] };
     Ok([
@@ -55,7 +55,7 @@ pub(crate) fn embolism(
 }
 
 fn blank_slices(slices: usize, channels: usize, [rows, columns]: [usize; 2]) -> Tensor<4> {
-    Tensor::zeros([slices, channels, rows, columns], &Device::default())
+    Tensor::zeros([slices, channels, rows, columns], &Device::flex())
 }
 
 /// Tracing is a state of the whole process: one at a time.

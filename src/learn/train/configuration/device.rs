@@ -7,28 +7,42 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::checks::SettingError;
 
-/// `fit.device`: `auto`, `cpu` or `cuda:N`.
+/// `fit.device`: `auto`, `cpu`, `cuda:N` or `vulkan:N`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum FitDevice {
-    /// Whichever the program was built for.
+    /// A GPU that the program was built for, where there is one; otherwise the CPU.
     #[default]
     Auto,
     /// The CPU.
     Cpu,
-    /// The CUDA device of this number.
-    Cuda(usize),
+    /// The GPU of this number.
+    Gpu(GpuInterface, usize),
+}
+
+/// How the program speaks to a GPU. Each numbers the GPUs from 0, its own way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum GpuInterface {
+    /// NVIDIA's; feature `cuda`.
+    Cuda,
+    /// That of any manufacturer; feature `vulkan`.
+    Vulkan,
 }
 
 impl FromStr for FitDevice {
     type Err = SettingError;
 
     fn from_str(text: &str) -> Result<Self, SettingError> {
-        let cuda = || text.strip_prefix("cuda:")?.parse().ok().map(Self::Cuda);
+        let gpu = || {
+            let (interface, number) = text.split_once(':')?;
+            Some(Self::Gpu(interface.parse().ok()?, number.parse().ok()?))
+        };
         match text {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
-            _ => cuda().ok_or_else(|| {
-                SettingError::new(format!("fit.device = {text:?}"), "\"auto\", \"cpu\" or \"cuda:N\" was expected")
+            _ => gpu().ok_or_else(|| {
+                let expected = "\"auto\", \"cpu\", \"cuda:N\" or \"vulkan:N\" was expected";
+                SettingError::new(format!("fit.device = {text:?}"), expected)
             }),
         }
     }
@@ -39,7 +53,7 @@ impl fmt::Display for FitDevice {
         match self {
             Self::Auto => formatter.write_str("auto"),
             Self::Cpu => formatter.write_str("cpu"),
-            Self::Cuda(number) => write!(formatter, "cuda:{number}"),
+            Self::Gpu(interface, number) => write!(formatter, "{interface}:{number}"),
         }
     }
 }

@@ -11,9 +11,9 @@ use super::device::FitDevice;
 pub struct Fit {
     /// Seed of everything that is drawn.
     pub seed: u64,
-    /// `auto`, `cpu` or `cuda:N`.
+    /// `auto`, `cpu`, `cuda:N` or `vulkan:N`.
     pub device: FitDevice,
-    /// Numbers of the CUDA devices that train together, each on its own batches; empty for `device` alone.
+    /// Numbers of the GPUs that train together, each on its own batches; empty for `device` alone.
     pub devices: Vec<usize>,
     /// Passes over the training exams.
     pub epochs: usize,

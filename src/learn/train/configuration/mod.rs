@@ -10,7 +10,7 @@ mod training;
 
 pub use checks::SettingError;
 pub(super) use data::{Data, LungSource, Negatives, Supervision};
-pub(super) use device::FitDevice;
+pub(super) use device::{FitDevice, GpuInterface};
 pub(super) use evaluation::CalibrationMethod;
 pub(super) use fit::{Augmentation, Fit};
 pub(super) use network::{

@@ -116,7 +116,8 @@ impl Task for EmbolismTask<'_> {
     fn network(&self, device: &Device) -> EmbolismNetwork {
         match &self.start {
             Some(start) => begun(&start.network, device),
-            None => network(self.configuration, device),
+            // Drawn on the CPU: a fit begins with the same weights on every device.
+            None => begun(&network(self.configuration, &Device::flex()), device),
         }
     }
 

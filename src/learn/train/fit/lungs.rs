@@ -6,7 +6,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::task::{Task, fork, require_numbers};
+use super::task::{Task, begun, fork, require_numbers};
 use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG};
 use crate::learn::train::TrainError;
 use crate::learn::train::augmentation::Variation;
@@ -53,7 +53,8 @@ impl Task for LungTask<'_> {
     type Batch = LungBatch;
 
     fn network(&self, device: &Device) -> LungNetwork {
-        LungNetwork::new(&self.configuration.lung_network, self.training.channels(), device)
+        let drawn = LungNetwork::new(&self.configuration.lung_network, self.training.channels(), &Device::flex());
+        begun(&drawn, device)
     }
 
     fn plan(&self, random: &mut ChaCha8Rng) -> Vec<Vec<usize>> {

@@ -27,4 +27,4 @@ pub(crate) use checkpoint::Checkpoints;
 pub(crate) use devices::Devices;
 pub(crate) use optimiser::Optimiser;
 pub(crate) use part::FitPart;
-pub(crate) use training_loop::{device, is_done, run};
+pub(crate) use training_loop::{is_done, run};

@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn gradients_are_clipped_by_their_joint_norm() {
-        let device = Device::default().autodiff();
+        let device = Device::flex().autodiff();
         let layer: Linear = LinearConfig::new(3, 2).init(&device);
         let input = Tensor::<2>::ones([4, 3], &device) * 100.0;
         let gradients = layer.forward(input).sum().backward();

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use burn::module::Module;
-use burn::tensor::Device;
 
 use super::checkpoint::{Checkpoints, Progress};
 use super::clock::Clock;
@@ -72,11 +71,6 @@ fn begin<T: Task>(
         checkpoints.save(network, optimiser, &progress)?;
     }
     Ok(progress)
-}
-
-/// The device that keeps the weights.
-pub(crate) fn device(settings: &Fit) -> Result<Device, TrainError> {
-    Devices::new(settings).map(|devices| devices.main().clone())
 }
 
 /// Whether the epoch that has ended gave the best metric, which the progress then keeps. Of equal metrics the first

@@ -1,5 +1,7 @@
 //! From weights to metrics, and to a package.
 
+use burn::tensor::Device;
+
 use super::datasets::datasets;
 use super::experiment::Experiment;
 use super::fitting::{best_embolism, best_lungs, require_same_fit};
@@ -14,7 +16,7 @@ use crate::learn::train::package::{self, Networks};
 use crate::learn::train::report::{self, Case, Course, Report};
 use crate::learn::train::step::Step;
 use crate::learn::train::table;
-use crate::learn::train::{TrainError, fit, volumes};
+use crate::learn::train::{TrainError, volumes};
 
 pub(super) fn evaluate_weights(experiment: &Experiment<'_>) -> Result<Vec<String>, TrainError> {
     let Experiment { configuration, context, .. } = *experiment;
@@ -49,7 +51,8 @@ pub(super) fn evaluate_weights(experiment: &Experiment<'_>) -> Result<Vec<String
 /// Exports the best weights of a fit.
 fn exported(fit: &Experiment<'_>) -> Result<ExportedFit, TrainError> {
     let Experiment { configuration, context, .. } = *fit;
-    let device = fit::device(&configuration.fit)?;
+    // Evaluated is what ONNX Runtime runs. No GPU is needed for that, whatever the weights were fitted on.
+    let device = Device::flex();
     let datasets = datasets(fit)?;
     require_same_fit(fit, &datasets)?;
     let networks = match configuration.kind {

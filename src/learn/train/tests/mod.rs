@@ -22,6 +22,8 @@ use crate::engine::volume::preparation::Preparer;
 use crate::engine::volume::{LEFT_LUNG, LungMask, RIGHT_LUNG, Volume, nifti, read_series, testing};
 
 mod fitting;
+#[cfg(feature = "vulkan")]
+mod gpu;
 mod packages;
 mod preparing;
 mod splitting;
