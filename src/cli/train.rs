@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
 use strum::IntoEnumIterator as _;
 
 use super::CliError;
@@ -23,16 +23,53 @@ fn steps() -> impl TypedValueParser<Value = Step> {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Arguments {
-    /// Step to run: labels, volumes, slices, lungs, crops, fit, evaluate, export, or all
-    #[arg(value_name = "STEP", value_parser = steps())]
-    step: Step,
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    steps: StepArguments,
+}
+
+/// What is no step.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say what a training would use and take (exams, exclusions, images, disk, memory, hours), from a trial on some exams
+    Plan(ConfigurationArguments),
+    /// Compare fits: one table, and plots in comparison.html
+    Compare {
+        /// Folders of experiments, WORK/EXPERIMENT
+        #[arg(required = true, value_name = "RUN")]
+        runs: Vec<PathBuf>,
+        /// Folder for comparison.html and comparison.csv
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ConfigurationArguments {
     /// Configuration file; only what differs from configs/train.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Override one setting, for instance --set fit.epochs=5
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
+}
+
+impl ConfigurationArguments {
+    fn load(&self) -> Result<TrainConfiguration, CliError> {
+        Ok(TrainConfiguration::load(self.config.as_deref(), &self.overrides)?)
+    }
+}
+
+#[derive(Debug, Args)]
+struct StepArguments {
+    /// Step to run: labels, volumes, slices, lungs, crops, fit, evaluate, export, or all
+    #[arg(value_name = "STEP", value_parser = steps(), required = true)]
+    step: Option<Step>,
+    #[command(flatten)]
+    configuration: ConfigurationArguments,
     /// Do only the exams whose place in the table, divided by N, leaves I; steps volumes, slices, lungs and crops
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
@@ -43,7 +80,17 @@ pub(super) struct Arguments {
     external: ExternalArguments,
 }
 
-impl Arguments {
+impl StepArguments {
+    fn run(&self, context: &TrainingContext) -> Result<Vec<String>, CliError> {
+        let Some(step) = self.step else { return Err(CliError::Usage("a step is needed".to_owned())) };
+        let configuration = self.configuration.load()?;
+        let done = match self.external.request(step)? {
+            Some(request) => train::validate_externally(&configuration, context, &request),
+            None => train::run(step, &configuration, context, self.portion()),
+        };
+        done.map_err(failed)
+    }
+
     fn portion(&self) -> Portion {
         match (self.shard, self.fold) {
             (Some(shard), _) => Portion::Shard(shard),
@@ -99,17 +146,20 @@ pub(super) fn run(arguments: &Arguments, commit: &'static str) -> Result<ExitCod
     let Config { log, models, onnxruntime, quality, .. } = Config::load(None, std::env::vars(), &[])?;
     crate::node::telemetry::start_logging(&log).map_err(|error| CliError::Usage(error.to_string()))?;
     let context = TrainingContext { models, onnxruntime, quality, commit };
-    let configuration = TrainConfiguration::load(arguments.config.as_deref(), &arguments.overrides)?;
-    let lines = match arguments.external.request(arguments.step)? {
-        Some(request) => train::validate_externally(&configuration, &context, &request),
-        None => train::run(arguments.step, &configuration, &context, arguments.portion()),
+    let lines = match &arguments.command {
+        Some(Command::Plan(configuration)) => train::plan(&configuration.load()?, &context).map_err(failed),
+        Some(Command::Compare { runs, out }) => train::compare(runs, out).map_err(failed),
+        None => arguments.steps.run(&context),
     };
-    let lines = lines.map_err(|error| match error {
-        TrainError::Configuration(error) => CliError::from(error),
-        error => CliError::failed(&error),
-    })?;
-    for line in lines {
+    for line in lines? {
         println!("{line}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn failed(error: TrainError) -> CliError {
+    match error {
+        TrainError::Configuration(error) => CliError::from(error),
+        error => CliError::failed(&error),
+    }
 }

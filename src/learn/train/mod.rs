@@ -58,6 +58,7 @@ pub use context::TrainingContext;
 pub use error::TrainError;
 pub use evaluate::{ExternalValidation, validate_externally};
 pub use network::WeightsError;
+pub use report::compare;
 pub use stage::{Shard, ShardError};
 pub use step::Step;
-pub use steps::{Portion, run};
+pub use steps::{Portion, plan, run};

@@ -50,3 +50,12 @@ pub(crate) fn write<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), TrainEr
     let bytes = writer.into_inner().map_err(|problem| TrainError::table(path, None, problem.to_string()))?;
     files::write_whole(path, &bytes)
 }
+
+/// Writes rows of cells below the names of their columns.
+pub(crate) fn write_cells(path: &Path, columns: &[&str], rows: &[Vec<String>]) -> Result<(), TrainError> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let written = writer.write_record(columns).and_then(|()| rows.iter().try_for_each(|row| writer.write_record(row)));
+    written.map_err(|problem| error(path, &problem))?;
+    let bytes = writer.into_inner().map_err(|problem| TrainError::table(path, None, problem.to_string()))?;
+    files::write_whole(path, &bytes)
+}

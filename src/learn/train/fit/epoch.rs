@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Device;
-use indicatif::ProgressBar;
 use rayon::prelude::*;
 
 use super::clock::Clock;
@@ -22,6 +21,7 @@ use super::log::EpochLine;
 use super::optimiser::Optimiser;
 use super::task::{Task, random_at};
 use crate::learn::train::TrainError;
+use crate::learn::train::progress::Progress;
 
 /// Fewest batches that are loaded ahead of the device.
 const AHEAD: usize = 2;
@@ -83,13 +83,12 @@ pub(super) fn run<T: Task>(
     optimiser: &mut Optimiser<T::Network>,
     epoch: usize,
     devices: &Devices,
-    bar: &ProgressBar,
+    bar: &Progress,
 ) -> Result<(T::Network, EpochLine), TrainError> {
     let (settings, started) = (clock.settings, Instant::now());
     let plan = task.plan(&mut random_at(settings.seed, epoch, u32::MAX as usize));
     let steps: Vec<&[Vec<usize>]> = plan.chunks(settings.accumulate * devices.count()).collect();
-    bar.set_length((settings.epochs * plan.len()) as u64);
-    bar.set_position((epoch * plan.len()) as u64);
+    bar.resume((epoch * plan.len()) as u64, (settings.epochs * plan.len()) as u64);
     let mut tally = Tally::default();
     std::thread::scope(|scope| {
         let loaded = loader(scope, task, &steps, settings.seed, epoch);

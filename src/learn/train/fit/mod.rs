@@ -25,6 +25,7 @@ mod training_loop;
 
 pub(crate) use checkpoint::Checkpoints;
 pub(crate) use devices::Devices;
+pub(crate) use log::EpochLine;
 pub(crate) use optimiser::Optimiser;
 pub(crate) use part::FitPart;
 pub(crate) use training_loop::{is_done, run};

@@ -76,6 +76,15 @@ impl Labels {
         Ok(())
     }
 
+    /// The same of some series alone.
+    pub(crate) fn only(&self, wanted: impl Fn(&str) -> bool) -> Self {
+        Self {
+            exams: self.exams.iter().filter(|exam| wanted(&exam.series)).cloned().collect(),
+            slices: self.slices.iter().filter(|slice| wanted(&slice.series)).cloned().collect(),
+            ..Self::default()
+        }
+    }
+
     /// Leaves out the exams that a list names.
     fn leave_out(&mut self, path: &Path) -> Result<(), TrainError> {
         let list = ExclusionList::read(path)?;

@@ -4,6 +4,7 @@
 
 mod cases;
 mod charts;
+mod comparison;
 mod course;
 mod curves;
 mod groups;
@@ -13,6 +14,7 @@ mod page;
 mod sources;
 
 pub(crate) use cases::{Case, Picture, worst};
+pub use comparison::compare;
 pub(crate) use course::Course;
 pub(crate) use groups::Attributes;
 pub(crate) use page::Report;

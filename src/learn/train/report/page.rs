@@ -14,7 +14,7 @@ use crate::learn::train::evaluate::{Evaluation, Prediction, scored};
 use crate::learn::train::labels::{Exclusion, Split};
 use crate::learn::train::metrics::Scored;
 
-const STYLE: &str = include_str!("style.css");
+pub(super) const STYLE: &str = include_str!("style.css");
 
 /// The contents of a report.
 pub(crate) struct Report<'a> {

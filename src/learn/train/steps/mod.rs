@@ -3,10 +3,13 @@
 mod datasets;
 mod evaluating;
 mod experiment;
+mod fingerprint;
 mod fitting;
+mod planning;
 mod preparing;
 mod running;
 
 #[cfg(test)]
 pub(super) use datasets::testing;
+pub use planning::plan;
 pub use running::{Portion, run};

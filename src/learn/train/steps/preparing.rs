@@ -10,7 +10,7 @@ use crate::learn::train::TrainError;
 use crate::learn::train::configuration::TrainConfiguration;
 use crate::learn::train::crops::{Crops, Prepared};
 use crate::learn::train::labels::{self, Exam, Exclusion, Labels, Place, SplitTable};
-use crate::learn::train::lungs::Lungs;
+use crate::learn::train::lungs::{FoundLungs, Lungs};
 use crate::learn::train::slices::{Joined, Slices};
 use crate::learn::train::stage::{self, Made, Merged, Shard, Stage};
 use crate::learn::train::step::Step;
@@ -21,9 +21,9 @@ use crate::learn::train::volumes::{StoredVolume, Volumes};
 /// What an experiment uses an exam for; a row of `splits.csv`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Assignment {
-    series: String,
-    place: Place,
-    slice_labels_used: bool,
+    pub(super) series: String,
+    pub(super) place: Place,
+    pub(super) slice_labels_used: bool,
 }
 
 /// The same without its key.
@@ -47,11 +47,8 @@ impl Assignment {
 pub(super) fn read_labels(experiment: &Experiment<'_>) -> Result<Vec<String>, TrainError> {
     let configuration = experiment.configuration;
     let labels = labels::read(&configuration.data)?;
-    table::write(&experiment.slices(), &labels.slices)?;
-    table::write(&experiment.excluded_labels(), &labels.exclusions)?;
-    table::write(&experiment.exams(), &labels.exams)?;
-    let assignments = assign(configuration, &labels)?;
-    table::write(&experiment.splits(), &assignments)?;
+    let assignments = assign(configuration, &labels.exams)?;
+    keep(experiment, &labels, &assignments)?;
     let count = |wanted: fn(&Exam) -> usize| labels.exams.iter().map(wanted).sum::<usize>();
     let used = assignments.iter().filter(|assignment| assignment.slice_labels_used).count();
     let summary = format!(
@@ -66,16 +63,24 @@ pub(super) fn read_labels(experiment: &Experiment<'_>) -> Result<Vec<String>, Tr
     Ok(std::iter::once(summary).chain(labels.notes.into_iter().map(|note| format!("labels: {note}"))).collect())
 }
 
+/// Writes the tables that the other steps read.
+pub(super) fn keep(experiment: &Experiment<'_>, labels: &Labels, assignments: &[Assignment]) -> Result<(), TrainError> {
+    table::write(&experiment.slices(), &labels.slices)?;
+    table::write(&experiment.excluded_labels(), &labels.exclusions)?;
+    table::write(&experiment.exams(), &labels.exams)?;
+    table::write(&experiment.splits(), assignments)
+}
+
 /// What each exam is used for, drawn or as the table of the configuration says. An exam that the table does not name is
 /// not used.
-fn assign(configuration: &TrainConfiguration, labels: &Labels) -> Result<Vec<Assignment>, TrainError> {
+pub(super) fn assign(configuration: &TrainConfiguration, all: &[Exam]) -> Result<Vec<Assignment>, TrainError> {
     let data = &configuration.data;
     let places: Vec<Option<Place>> = if data.splits.as_os_str().is_empty() {
-        labels::assign_places(&labels.exams, data).into_iter().map(Some).collect()
+        labels::assign_places(all, data).into_iter().map(Some).collect()
     } else {
-        SplitTable::read(&data.splits, data.folds)?.places(&labels.exams)?
+        SplitTable::read(&data.splits, data.folds)?.places(all)?
     };
-    let used = labels.exams.iter().zip(places).filter_map(|(exam, place)| Some((exam.clone(), place?)));
+    let used = all.iter().zip(places).filter_map(|(exam, place)| Some((exam.clone(), place?)));
     let (exams, places): (Vec<Exam>, Vec<Place>) = used.unzip();
     let seed = configuration.fit.seed;
     let kept = supervision::exams_with_slice_labels(&exams, &places, configuration.supervision, seed);
@@ -111,8 +116,8 @@ pub(super) fn lungs(experiment: &Experiment<'_>, shard: Shard) -> Result<Vec<Str
 
 pub(super) fn crops(experiment: &Experiment<'_>, shard: Shard) -> Result<Vec<String>, TrainError> {
     let lungs = Lungs::new(experiment.configuration, experiment.context)?;
-    let found = stage::merge(&lungs, stored(experiment)?.made)?;
-    let mut lines = take(&Crops::new(experiment.configuration, &lungs), found.made, shard, "prepared")?;
+    let found = found(experiment, &lungs)?;
+    let mut lines = take(&Crops::new(experiment.configuration, &lungs), found, shard, "prepared")?;
     lines.extend(unused_folders(&experiment.configuration.work.dir));
     Ok(lines)
 }
@@ -146,6 +151,11 @@ fn stored(experiment: &Experiment<'_>) -> Result<Merged<StoredVolume>, TrainErro
 
 fn joining(experiment: &Experiment<'_>) -> Result<Slices, TrainError> {
     Ok(Slices::new(experiment.configuration, table::read(&experiment.slices(), Step::Labels)?))
+}
+
+/// The exams whose lungs were looked for.
+pub(super) fn found(experiment: &Experiment<'_>, lungs: &Lungs<'_>) -> Result<Vec<Made<FoundLungs>>, TrainError> {
+    Ok(stage::merge(lungs, stored(experiment)?.made)?.made)
 }
 
 /// The prepared exams, and what the steps left out.
