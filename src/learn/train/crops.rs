@@ -1,16 +1,17 @@
 //! Step `crops`: crops the images of each exam and prepares them for a network.
 //!
-//! Images come from [`Preparer`], which also prepares the images that are served. Its values are kept bit for bit, so
-//! no fit decodes or resamples again. The files of one preparation lie in a folder named after its digest, so a changed
+//! Images come from [`Preparer`], which also prepares the images that are served. Its values are kept bit for bit, unless
+//! half precision is asked for, so no fit decodes or resamples again. The files of one preparation lie in a folder named after its digest, so a changed
 //! configuration never uses old images.
 
 use std::path::{Path, PathBuf};
 
+use half::f16;
 use ndarray::ArrayView3;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use super::configuration::TrainConfiguration;
+use super::configuration::{PixelFormat, TrainConfiguration};
 use super::files::{self, FileState};
 use super::labels::Exam;
 use super::lungs::{FoundLungs, Lungs, nearest};
@@ -36,6 +37,9 @@ pub(crate) struct Prepared {
     pub(crate) acquisition: Acquisition,
     /// The prepared grid.
     geometry: Geometry,
+    /// How the pixels of the images are kept.
+    #[serde(default)]
+    pixels: PixelFormat,
 }
 
 impl Prepared {
@@ -65,6 +69,9 @@ struct CropSettings<'a> {
     input: &'a Preparation,
     /// Name of the folder of the lung masks, which says where they come from.
     lung_masks: &'a str,
+    /// Where it is not the usual one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pixels: Option<PixelFormat>,
 }
 
 /// The step.
@@ -74,7 +81,7 @@ pub(crate) struct Crops<'a> {
     lungs: &'a Lungs<'a>,
 }
 
-/// Path of an exam's images: 32-bit floating point numbers, little-endian, `[D, H, W]`.
+/// Path of an exam's images: floating point numbers of the [`PixelFormat`], little-endian, `[D, H, W]`.
 pub(crate) fn images_path(folder: &Path, series: &str) -> PathBuf {
     stage::path(folder, series, "images")
 }
@@ -98,7 +105,9 @@ fn emboli_truth(exam: &Exam) -> PathBuf {
 impl<'a> Crops<'a> {
     pub(crate) fn new(configuration: &'a TrainConfiguration, lungs: &'a Lungs<'a>) -> Self {
         let lung_masks = lungs.folder().file_name().unwrap_or_default().to_string_lossy();
-        let sources = CropSettings { kind: configuration.kind, input: &configuration.input, lung_masks: &lung_masks };
+        let pixels = Some(configuration.work.pixels).filter(|pixels| *pixels != PixelFormat::default());
+        let sources =
+            CropSettings { kind: configuration.kind, input: &configuration.input, lung_masks: &lung_masks, pixels };
         let digest = Provenance { made: "folder of crops", version: 1, sources }.sha256();
         Self { configuration, folder: configuration.work.dir.join(format!("crops-{}", &digest[..12])), lungs }
     }
@@ -144,7 +153,8 @@ impl Stage for Crops<'_> {
             Err(error) => return Ok(Outcome::Excluded(error.to_string())),
         };
         let images = preparer.images(0..preparer.slices());
-        files::write_whole(&images_path(&self.folder, series), bytes_of(images.view()))?;
+        let pixels = self.configuration.work.pixels;
+        files::write_whole(&images_path(&self.folder, series), &bytes_of(images.view(), pixels))?;
         if self.configuration.kind == Kind::LungSegmentation {
             files::write_whole(&classes_path(&self.folder, series), &classes_on(&mask, &volume, &preparer))?;
         }
@@ -162,6 +172,7 @@ impl Stage for Crops<'_> {
             synthetic: input.value.volume.synthetic,
             acquisition: input.value.volume.acquisition.clone(),
             geometry: preparer.geometry().clone(),
+            pixels,
         }))
     }
 
@@ -184,8 +195,11 @@ impl Stage for Crops<'_> {
     }
 }
 
-fn bytes_of(images: ArrayView3<'_, f32>) -> &[u8] {
-    images.to_slice().map_or(&[], bytemuck::cast_slice)
+fn bytes_of(images: ArrayView3<'_, f32>, pixels: PixelFormat) -> Vec<u8> {
+    match pixels {
+        PixelFormat::F32 => images.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        PixelFormat::F16 => images.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect(),
+    }
 }
 
 fn classes_on(mask: &LungMask, volume: &Volume, preparer: &Preparer<'_>) -> Vec<u8> {

@@ -5,11 +5,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytemuck::Pod;
+use half::f16;
 use ndarray::Array4;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use super::configuration::{Negatives, Supervision};
+use super::configuration::{Negatives, PixelFormat, Supervision, TrainConfiguration};
 use super::crops::{self, Prepared};
 use super::labels::{Split, TargetLabels};
 use super::loss::UNLABELLED;
@@ -152,13 +153,15 @@ pub(crate) struct Dataset {
     folder: PathBuf,
     size: [usize; 2],
     neighbours: usize,
+    pixels: PixelFormat,
     pub(crate) exams: Vec<PreparedExam>,
 }
 
 impl Dataset {
-    /// Exams whose images lie in `folder`, prepared as `input` says.
-    pub(crate) fn new(folder: PathBuf, input: &Preparation, exams: Vec<PreparedExam>) -> Self {
-        Self { folder, size: input.size, neighbours: input.neighbours, exams }
+    /// Exams whose images lie in `folder`, prepared as the configuration says.
+    pub(crate) fn new(folder: PathBuf, configuration: &TrainConfiguration, exams: Vec<PreparedExam>) -> Self {
+        let Preparation { size, neighbours, .. } = configuration.input;
+        Self { folder, size, neighbours, pixels: configuration.work.pixels, exams }
     }
 
     /// Rows and columns of a prepared slice.
@@ -173,7 +176,15 @@ impl Dataset {
 
     /// Reads the given slices of an exam, as they were prepared.
     pub(crate) fn images(&self, exam: usize, slices: &[usize]) -> Result<Vec<Vec<f32>>, TrainError> {
-        self.read(&crops::images_path(&self.folder, &self.exams[exam].series), slices)
+        let path = crops::images_path(&self.folder, &self.exams[exam].series);
+        match self.pixels {
+            PixelFormat::F32 => self.read(&path, slices),
+            PixelFormat::F16 => {
+                let halves: Vec<Vec<u16>> = self.read(&path, slices)?;
+                let wide = |half: u16| f16::from_bits(half).to_f32();
+                Ok(halves.into_iter().map(|image| image.into_iter().map(wide).collect()).collect())
+            }
+        }
     }
 
     /// Label of each prepared slice of an exam: 1, 0, or [`UNLABELLED`].

@@ -56,6 +56,19 @@ pub struct Work {
     pub dir: PathBuf,
     /// Name of the experiment.
     pub experiment: String,
+    /// How the pixels of prepared images are kept.
+    pub pixels: PixelFormat,
+}
+
+/// How the pixels of prepared images are kept on disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PixelFormat {
+    /// Bit for bit as they are served.
+    #[default]
+    F32,
+    /// Half the space; intensities between 0 and 1 are rounded to 0.0005 at most.
+    F16,
 }
 
 /// Which slice labels are used: the others are treated as unlabelled. Counted on source slices, before any sampling;

@@ -9,7 +9,7 @@ mod network;
 mod training;
 
 pub use checks::SettingError;
-pub(super) use data::{Data, LungSource, Negatives, Supervision};
+pub(super) use data::{Data, LungSource, Negatives, PixelFormat, Supervision};
 pub(super) use device::{FitDevice, GpuInterface};
 pub(super) use evaluation::CalibrationMethod;
 pub(super) use fit::{Augmentation, Fit};

@@ -42,7 +42,7 @@ pub(super) fn datasets(experiment: &Experiment<'_>) -> Result<Vec<(Split, Datase
     table::write(&experiment.prepared(), &exams)?;
     let of = |split| {
         let some = exams.iter().filter(|exam| exam.split == split).cloned().collect();
-        Dataset::new(stage.folder().to_owned(), &configuration.input, some)
+        Dataset::new(stage.folder().to_owned(), configuration, some)
     };
     let all = [Split::Train, Split::Validation, Split::Test].map(|split| (split, of(split)));
     Ok(all.into_iter().filter(|(_, data)| !data.exams.is_empty()).collect())

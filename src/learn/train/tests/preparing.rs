@@ -248,3 +248,22 @@ fn folders_of_crops_that_an_earlier_version_left_are_named() {
     let last = lines.last().expect("a line");
     assert!(last.contains("boxes-0123456789ab") && last.contains("can be deleted"), "{lines:?}");
 }
+
+#[test]
+fn images_in_half_precision_take_half_the_space_and_are_nearly_the_same() {
+    let trial = Trial::new(6, Labelled::All, &[]);
+    let images = |settings: &[&str]| {
+        let configuration = trial.configuration(settings);
+        prepare(&configuration).expect("prepared");
+        let datasets = steps::testing::datasets_of(&configuration, &TrainingContext::of_environment()).expect("exams");
+        datasets[0].1.images(0, &[3, 17]).expect("images").concat()
+    };
+    let (whole, half) = (images(&[]), images(&["work.pixels=f16"]));
+    let furthest = whole.iter().zip(&half).map(|(whole, half)| (whole - half).abs()).fold(0.0, f32::max);
+    assert!(furthest > 0.0 && furthest < 0.0003, "{furthest}");
+    let folders = std::fs::read_dir(trial.path("work")).expect("work").map(|entry| entry.expect("entry").path());
+    let mut sizes: Vec<u64> =
+        folders.filter_map(|path| Some(path.join("1.3.0.images").metadata().ok()?.len())).collect();
+    sizes.sort_unstable();
+    assert!(sizes.len() == 2 && sizes[1] == 2 * sizes[0], "{sizes:?}");
+}
