@@ -6,7 +6,7 @@
 //! data-parallel fit that does not exchange statistics.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
@@ -32,11 +32,16 @@ struct Loaded<B> {
     share: f64,
 }
 
-/// The result of training on a batch.
-struct BatchResult {
-    gradients: GradientsParams,
+/// What training on a batch gave besides its gradients.
+struct Trained {
     terms: Vec<(&'static str, f64)>,
     slices: usize,
+}
+
+/// What a device has trained on in a step.
+struct Share<M: Module> {
+    gradients: GradientsAccumulator<M>,
+    batches: Vec<Trained>,
 }
 
 /// Sums over the batches of an epoch.
@@ -52,6 +57,14 @@ struct Tally {
 }
 
 impl Tally {
+    fn add(&mut self, trained: Trained) {
+        self.batches += 1;
+        self.slices += trained.slices;
+        for (name, term) in trained.terms {
+            *self.terms.entry(name.to_owned()).or_default() += term;
+        }
+    }
+
     fn loss(&self) -> f64 {
         self.terms.values().sum::<f64>() / self.steps.max(1) as f64
     }
@@ -94,30 +107,35 @@ pub(super) fn run<T: Task>(
         let loaded = loader(scope, task, &steps, settings.seed, epoch);
         let workers: Vec<Worker<T>> = devices.others().map(|device| Worker::start(scope, task, device)).collect();
         for (number, step) in steps.iter().enumerate() {
-            let mut gradients = GradientsAccumulator::new();
+            let mut share = Share::new();
             for round in step.chunks(devices.count()) {
                 let asked = Instant::now();
                 let batches = take(&loaded, round.len())?;
                 tally.waited += asked.elapsed();
-                let Some(together) = train_together(task, &network, batches, &devices.training(), &workers) else {
-                    // A worker has panicked; the end of the scope reports why.
-                    return Ok(());
-                };
-                for trained in together {
-                    let value: f64 = trained.terms.iter().map(|(_, term)| term).sum();
-                    if !value.is_finite() {
-                        return Err(TrainError::Diverged { epoch: epoch + 1, step: number + 1 });
-                    }
-                    tally.batches += 1;
-                    tally.slices += trained.slices;
-                    for (name, term) in trained.terms {
-                        *tally.terms.entry(name.to_owned()).or_default() += term;
-                    }
-                    gradients.accumulate(&network, trained.gradients);
+                let mut batches = batches.into_iter();
+                let first = batches.next();
+                workers.iter().zip(batches).for_each(|(worker, batch)| worker.ask(&network, batch));
+                if let Some(batch) = first {
+                    share.train(task, &network, batch, &devices.training());
                 }
             }
+            let busy = workers.iter().take(step.len().saturating_sub(1));
+            let Some(others) = busy.map(Worker::share).collect::<Option<Vec<_>>>() else {
+                // A worker has panicked; the end of the scope reports why.
+                return Ok(());
+            };
+            for (mut gradients, batches) in others.into_iter().map(|other| (other.gradients, other.batches)) {
+                // Gradients are plain tensors, without a history of their own. They come once for all batches of a step.
+                let there = gradients.grads().to_device(devices.main(), &network);
+                share.gradients.accumulate(&network, there);
+                share.batches.extend(batches);
+            }
+            if share.batches.iter().any(|trained| !trained.loss().is_finite()) {
+                return Err(TrainError::Diverged { epoch: epoch + 1, step: number + 1 });
+            }
+            share.batches.drain(..).for_each(|trained| tally.add(trained));
             let epochs = epoch as f64 + (number + 1) as f64 / steps.len() as f64;
-            network = optimiser.step(network.clone(), gradients.grads(), clock.done(epochs));
+            network = optimiser.step(network.clone(), share.gradients.grads(), clock.done(epochs));
             if !optimiser.gradient_norm().is_finite() {
                 return Err(TrainError::Diverged { epoch: epoch + 1, step: number + 1 });
             }
@@ -172,62 +190,70 @@ fn take<B>(loaded: &Receiver<Result<Loaded<B>, TrainError>>, count: usize) -> Re
     loaded.iter().take(count).collect()
 }
 
-/// Loss and gradients of a batch, times its share of the step.
-fn train<T: Task>(task: &T, network: &T::Network, loaded: Loaded<T::Batch>, device: &Device) -> BatchResult {
-    let slices = task.slices(&loaded.batch);
-    let terms = task.loss(network, loaded.batch, device);
-    let values = terms.values().into_iter().map(|(name, value)| (name, value * loaded.share)).collect();
-    let gradients =
-        terms.total().map(|loss| GradientsParams::from_grads(loss.mul_scalar(loaded.share).backward(), network));
-    BatchResult { gradients: gradients.unwrap_or_default(), terms: values, slices }
+impl Trained {
+    fn loss(&self) -> f64 {
+        self.terms.iter().map(|(_, term)| term).sum()
+    }
 }
 
-/// Trains on a batch on each device at once, the first here; `None` if one has panicked. The gradients lie on the first
-/// device.
-fn train_together<T: Task>(
-    task: &T,
-    network: &T::Network,
-    batches: Vec<Loaded<T::Batch>>,
-    device: &Device,
-    workers: &[Worker<T>],
-) -> Option<Vec<BatchResult>> {
-    let mut batches = batches.into_iter();
-    let first = batches.next();
-    let busy: Vec<&Worker<T>> = workers.iter().zip(batches).map(|(worker, batch)| worker.ask(network, batch)).collect();
-    let here = first.map(|batch| train(task, network, batch, device));
-    let there = busy.into_iter().map(|worker| {
-        let trained = worker.trained.recv().ok()?;
-        // Gradients are plain tensors, without a history of their own.
-        let gradients = trained.gradients.to_device(&device.clone().without_autodiff(), network);
-        Some(BatchResult { gradients, ..trained })
-    });
-    here.map(Some).into_iter().chain(there).collect()
+impl<M: Module> Share<M> {
+    fn new() -> Self {
+        Self { gradients: GradientsAccumulator::new(), batches: Vec::new() }
+    }
+
+    /// Adds the gradients of a batch, times its share of the step.
+    fn train<T: Task<Network = M>>(&mut self, task: &T, network: &M, loaded: Loaded<T::Batch>, device: &Device) {
+        let slices = task.slices(&loaded.batch);
+        let terms = task.loss(network, loaded.batch, device);
+        let values = terms.values().into_iter().map(|(name, value)| (name, value * loaded.share)).collect();
+        self.batches.push(Trained { terms: values, slices });
+        if let Some(loss) = terms.total() {
+            let gradients = GradientsParams::from_grads(loss.mul_scalar(loaded.share).backward(), network);
+            self.gradients.accumulate(network, gradients);
+        }
+    }
 }
 
 /// A further device, with a thread of its own for the whole epoch: running statistics of batch normalisation are kept
 /// by thread and averaged over them.
 struct Worker<T: Task> {
-    batches: Sender<(T::Network, Loaded<T::Batch>)>,
-    trained: Receiver<BatchResult>,
+    asked: SyncSender<Asked<T>>,
+    shares: Receiver<Share<T::Network>>,
+}
+
+/// What a worker is asked for.
+enum Asked<T: Task> {
+    /// To train on a batch.
+    Batch(Box<T::Network>, Loaded<T::Batch>),
+    /// For its share of the step.
+    Share,
 }
 
 impl<T: Task> Worker<T> {
     fn start<'scope>(scope: &'scope Scope<'scope, '_>, task: &'scope T, device: Device) -> Self {
-        let (batches, asked) = channel::<(T::Network, Loaded<T::Batch>)>();
-        let (answer, trained): (SyncSender<BatchResult>, _) = sync_channel(1);
+        let (asked, asking) = sync_channel::<Asked<T>>(1);
+        let (sender, shares) = sync_channel(1);
         scope.spawn(move || {
-            for (network, loaded) in asked {
-                if answer.send(train(task, &network.fork(&device), loaded, &device)).is_err() {
-                    return;
+            let mut share = Share::new();
+            for asked in asking {
+                match asked {
+                    Asked::Batch(network, loaded) => share.train(task, &network.fork(&device), loaded, &device),
+                    Asked::Share if sender.send(std::mem::replace(&mut share, Share::new())).is_err() => return,
+                    Asked::Share => {}
                 }
             }
         });
-        Self { batches, trained }
+        Self { asked, shares }
     }
 
-    fn ask(&self, network: &T::Network, batch: Loaded<T::Batch>) -> &Self {
-        // A worker that has ended does not answer either.
-        let _ = self.batches.send((network.clone(), batch));
-        self
+    /// Waits where the worker is a batch behind. A worker that has ended gives no share either.
+    fn ask(&self, network: &T::Network, batch: Loaded<T::Batch>) {
+        let _ = self.asked.send(Asked::Batch(Box::new(network.clone()), batch));
+    }
+
+    /// `None` if the worker has panicked.
+    fn share(&self) -> Option<Share<T::Network>> {
+        self.asked.send(Asked::Share).ok()?;
+        self.shares.recv().ok()
     }
 }

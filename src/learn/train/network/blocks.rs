@@ -138,8 +138,9 @@ pub(crate) fn resized(input: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
     let of_columns: Vec<Vec<f32>> = (0..size[1]).map(|column| shares(column, columns, size[1])).collect();
     // Multiplied from the right: the same matrix with its axes exchanged.
     let of_columns = (0..columns).flat_map(|column| of_columns.iter().map(move |shares| shares[column])).collect();
-    let wide = input.matmul(constant(of_columns, [1, 1, columns, size[1]]));
-    constant(of_rows, [1, 1, size[0], rows]).matmul(wide)
+    // Rows first: burn transposes a product whose first factor has a single row, which the exporter does not support.
+    let tall = constant(of_rows, [1, 1, size[0], rows]).matmul(input);
+    tall.matmul(constant(of_columns, [1, 1, columns, size[1]]))
 }
 
 /// What each of `before` places contributes to one of `after` places when a line of values is interpolated linearly:

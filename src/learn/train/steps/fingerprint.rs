@@ -56,7 +56,8 @@ impl Fingerprint {
             sorted.sort_by(f64::total_cmp);
             let [first, middle, last] = [0, sorted.len() / 2, sorted.len().saturating_sub(1)];
             let at = |place: usize| sorted.get(place).copied().unwrap_or_default();
-            format!("{:.4} ({:.4} to {:.4})", at(middle), at(first), at(last))
+            let [first, middle, last] = [first, middle, last].map(|place| (100.0 * at(place)).round() / 100.0);
+            format!("{middle} ({first} to {last})")
         };
         let percentiles: Vec<String> =
             PERCENTILES.iter().map(|percent| format!("{} HU at {percent} %", self.percentile(*percent))).collect();

@@ -81,7 +81,7 @@ impl Counts {
             let name = split.name();
             format!("plan: {name}{of_fit}: {exams} exams, {positive} with embolism, slice labels of {labelled} used")
         };
-        let excluded = |row: Vec<String>| format!("plan: left out: {}", row.join(", "));
+        let excluded = |row: Vec<String>| format!("plan: {} exams left out: {}", row[2], row[1]);
         let notes = labels.notes.iter().map(|note| format!("plan: {note}"));
         let reasons = by_reason(&labels.exclusions).into_iter().map(excluded);
         self.splits.iter().map(split).chain(reasons).chain(notes).collect()

@@ -25,6 +25,7 @@ mod fitting;
 #[cfg(feature = "vulkan")]
 mod gpu;
 mod packages;
+mod planning;
 mod preparing;
 mod splitting;
 
