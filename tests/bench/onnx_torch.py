@@ -76,6 +76,7 @@ OPERATORS = {
     "Exp": lambda _attributes, values: values.exp(),
     "Gather": gather,
     "Log": lambda _attributes, values: values.log(),
+    "MatMul": lambda _attributes, left, right: left @ right,
     "Mul": lambda _attributes, left, right: left * right,
     "ReduceSum": reduce_sum,
     "Relu": lambda _attributes, values: values.relu(),
