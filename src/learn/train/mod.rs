@@ -34,6 +34,7 @@ mod files;
 mod fit;
 #[cfg(test)]
 mod generator;
+mod insertion;
 mod labels;
 mod loss;
 mod lungs;
