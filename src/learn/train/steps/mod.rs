@@ -5,8 +5,10 @@ mod evaluating;
 mod experiment;
 mod fitting;
 mod preparing;
+mod recalibrating;
 mod running;
 
 #[cfg(test)]
 pub(super) use datasets::testing;
+pub use recalibrating::recalibrate;
 pub use running::run;
