@@ -155,7 +155,7 @@ fn decisions(manifest: &Manifest, split: Split) -> String {
         Some(format!("| {truth} | {} |\n", cells?.join(" | ")))
     };
     let rows: Option<String> = COUNTS.iter().map(row).collect();
-    let head: Vec<String> = ANSWERS.iter().map(|answer| format!("called {answer}")).collect();
+    let head = ANSWERS.map(|answer| answer.to_string());
     let table = |rows| format!("\n| truth | {} |\n|---|---|---|---|\n{rows}", head.join(" | "));
     rows.map_or_else(String::new, table)
 }

@@ -64,26 +64,16 @@ fn refitted(
             exams.len() - positive
         )));
     }
-    let (mut calibration, mut notes, mut probabilities) = (Vec::new(), Vec::new(), Vec::new());
     let members = before.len();
-    for (member, before) in before.iter().enumerate() {
-        let logit =
-            |exam: &LocalExam| exam.logits.iter().find(|(of, _)| *of == member).map_or(f64::NAN, |(_, logit)| *logit);
-        let scored = |exam: &LocalExam| Scored { score: logit(exam), positive: exam.positive };
-        let logits: Vec<Scored> = exams.iter().map(scored).collect();
-        let fitted = calibration::fit(rule.method, &logits, "exams").at(rule.criterion.prevalence(), &logits);
-        let said = named(member, members, fitted.said);
-        if !fitted.calibrated {
-            return Err(TrainError::Exams(format!("{said}; nothing was written")));
-        }
-        notes.push(said);
-        let by_patient: Vec<(&str, Scored)> =
-            exams.iter().map(|exam| exam.patient.as_str()).zip(logits.iter().copied()).collect();
-        probabilities.push(cross_fitted(&rule, &by_patient, &fitted.map));
-        let TargetCalibration { temperature, bias, isotonic } = fitted.map;
-        calibration.push(Calibration { temperature, bias, isotonic, exam_fitted: true, ..before.clone() });
-    }
-    let of_all = |place: usize| mean(&probabilities.iter().map(|of_member| of_member[place]).collect::<Vec<_>>());
+    let fitted = before
+        .iter()
+        .enumerate()
+        .map(|(member, before)| {
+            OfMember::new(&rule, exams, member, before)
+                .map_err(|said| TrainError::Exams(format!("{}; nothing was written", named(member, members, said))))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let of_all = |place: usize| mean(&fitted.iter().map(|member| member.probabilities[place]).collect::<Vec<_>>());
     let scored: ByPatient<Scored> = exams
         .iter()
         .enumerate()
@@ -99,12 +89,42 @@ fn refitted(
         .map(|exam| (exam.patient.as_str(), Validated { logits: &exam.logits, positive: exam.positive }))
         .collect();
     let expected = Expected::of(&rule, &validated, resampling);
-    notes.push(reached::expected_said(expected));
+    let said = fitted.iter().enumerate().map(|(member, of)| named(member, members, of.said.clone()));
+    let notes = said.chain([reached::expected_said(expected)]).collect();
     let measured = Measured { point: &point, prevalence: settings.criterion.prevalence(), resampling };
     let found = measured.of_exams(&scored).into_iter();
     let metrics = found.map(|(name, metric)| (format!("{}.{name}", Split::Validation.name()), metric));
     let metrics = metrics.chain(reached::metrics(expected)).collect();
+    let calibration = fitted.into_iter().map(|member| member.calibration).collect();
     Ok(Evaluation { metrics, calibration, operating_point: Some(point), networks_sha256: Vec::new(), notes })
+}
+
+/// What was fitted of one member.
+struct OfMember {
+    calibration: Calibration,
+    /// Of each exam, by a map that was fitted without it.
+    probabilities: Vec<f64>,
+    /// How it was found, in words.
+    said: String,
+}
+
+impl OfMember {
+    /// The error says why there is no calibration.
+    fn new(rule: &Rule, exams: &[LocalExam], member: usize, before: &Calibration) -> Result<Self, String> {
+        let logit = |exam: &LocalExam| exam.logits.iter().find(|(of, _)| *of == member).map(|(_, logit)| *logit);
+        let scored = |exam: &LocalExam| Scored { score: logit(exam).unwrap_or(f64::NAN), positive: exam.positive };
+        let logits: Vec<Scored> = exams.iter().map(scored).collect();
+        let fitted = calibration::fit(rule.method, &logits, "exams").at(rule.criterion.prevalence(), &logits);
+        if !fitted.calibrated {
+            return Err(fitted.said);
+        }
+        let by_patient: Vec<(&str, Scored)> =
+            exams.iter().map(|exam| exam.patient.as_str()).zip(logits.iter().copied()).collect();
+        let probabilities = cross_fitted(rule, &by_patient, &fitted.map);
+        let TargetCalibration { temperature, bias, isotonic } = fitted.map;
+        let calibration = Calibration { temperature, bias, isotonic, exam_fitted: true, ..before.clone() };
+        Ok(Self { calibration, probabilities, said: fitted.said })
+    }
 }
 
 #[cfg(test)]
