@@ -54,7 +54,7 @@ def main():
             "Simulated scores, no images: exams without embolism are standard normal, those with it as the column says. 200 validations for each row; reached on 4,000 new exams of each class. Mean ± standard deviation; error: root mean square distance from what was wanted.",
             "Before: between the last exam that must be called and the next one. Now: Harrell-Davis quantile of the log odds, on cross-fitted probabilities where there are several networks, as `pe-node train evaluate` computes it.",
             "Expected: chosen on resampled patients, measured on the others, as `evaluate` states it for the operating point, with its 95 % interval.",
-            "Five networks: each validates a fifth of the exams and is differently sure of itself; the mean of all answers new exams, so what is reached there is not what the single networks were asked for.",
+            "Five networks: each validates a fifth of the exams and is differently sure of itself; the mean of all answers new exams. It is better than a single network, so it reaches more than was wanted and than is expected. `evaluate` therefore measures it on the test exams; `recalibrate` chooses the threshold on the mean itself.",
         ],
     )
 

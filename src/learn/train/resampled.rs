@@ -126,6 +126,7 @@ mod tests {
         assert!((0.0..0.048).contains(&low) && (0.08..0.11).contains(&high), "{low} to {high}");
         let [low, _] = Resampled::new(0.01, draws, &[0.01; 9]).expect("draws").interval();
         assert!(low.abs() < 1e-12, "a calibration error is not below 0");
-        assert_eq!(Resampled::new(1.0, vec![1.0; 50], &[1.0; 9]).expect("draws").interval(), [1.0, 1.0]);
+        let certain = Resampled::new(1.0, vec![1.0; 50], &[1.0; 9]).expect("draws").interval();
+        assert!(certain.iter().all(|end| (end - 1.0).abs() < 1e-12), "{certain:?}");
     }
 }

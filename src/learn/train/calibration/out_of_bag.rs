@@ -4,7 +4,7 @@ use super::operating_point::{Rule, threshold};
 use super::{FEW, Platt, Scored, map_at};
 use crate::engine::models::manifest::{Metric, TargetCalibration};
 use crate::learn::train::bootstrap::{ByPatient, Resampling};
-use crate::learn::train::metrics::{Confusion, mean};
+use crate::learn::train::metrics::{Confusion, mean, wilson_interval};
 use crate::learn::train::resampled::quantile;
 
 /// A validation exam before calibration.
@@ -30,7 +30,8 @@ impl Expected {
     /// (Efron and Tibshirani 1997, doi 10.1080/01621459.1997.10474007). `None` with fewer than 20 exams of a class.
     ///
     /// Intervals are of 95 %: how much the share changes among all exams with the threshold that a draw chose. What is
-    /// measured on the patients that were not drawn would vary more, because they are fewer.
+    /// measured on the patients that were not drawn would vary more, because they are fewer. Few exams take few values of a
+    /// share near 1, so an interval is at least Wilson's.
     pub(crate) fn of(rule: &Rule, exams: &ByPatient<Validated<'_>>, resampling: Resampling) -> Option<Self> {
         let all = exams.exams();
         let positives = all.iter().filter(|one| one.positive).count();
@@ -44,8 +45,8 @@ impl Expected {
         });
         let draws: Vec<(Rates, Rates)> = draws.into_iter().flatten().collect();
         Some(Self {
-            sensitivity: expected(&draws, |rates| rates.sensitivity)?,
-            specificity: expected(&draws, |rates| rates.specificity)?,
+            sensitivity: expected(&draws, exams.patients_with(|one| one.positive), |rates| rates.sensitivity)?,
+            specificity: expected(&draws, exams.patients_with(|one| !one.positive), |rates| rates.specificity)?,
         })
     }
 }
@@ -66,14 +67,15 @@ impl Rates {
     }
 }
 
-/// Mean over the patients that were not drawn, and the interval of all exams moved there.
-fn expected(draws: &[(Rates, Rates)], of: fn(&Rates) -> Option<f64>) -> Option<Metric> {
+/// Mean over the patients that were not drawn, and the interval of all exams moved there. `patients` have such an exam.
+fn expected(draws: &[(Rates, Rates)], patients: usize, of: fn(&Rates) -> Option<f64>) -> Option<Metric> {
     let value = mean(&draws.iter().filter_map(|(rest, _)| of(rest)).collect::<Vec<_>>())?;
     let mut all: Vec<f64> = draws.iter().filter_map(|(_, all)| of(all)).collect();
     all.sort_by(f64::total_cmp);
     let moved = value - mean(&all)?;
-    let interval = [0.025, 0.975].map(|share| (quantile(&all, share) + moved).clamp(0.0, 1.0));
-    Some(Metric { value, interval: Some(interval) })
+    let [low, high] = [0.025, 0.975].map(|share| (quantile(&all, share) + moved).clamp(0.0, 1.0));
+    let [least, greatest] = wilson_interval(value, patients)?;
+    Some(Metric { value, interval: Some([low.min(least), high.max(greatest)]) })
 }
 
 /// The map of each member and the threshold, by these exams.

@@ -42,7 +42,7 @@ pub(super) fn said(
         notes.push(format!("operating point: not checked on {model}, because there are no test exams of both classes"));
         return notes;
     };
-    let mut reached = format!(
+    let reached = format!(
         "operating point, reached by {model} on the test exams: sensitivity {}, specificity {}",
         number(sensitivity),
         number(specificity)
@@ -52,7 +52,7 @@ pub(super) fn said(
         Criterion::Specificity { wanted, .. } => Some(("specificity", wanted, specificity)),
         Criterion::Cost { .. } => None,
     };
-    if let Some((name, wanted, found)) = compared {
+    let wanted = compared.map(|(name, wanted, found)| {
         let verdict = match found.interval {
             None => ", but there are too few exams to compare",
             Some([low, high]) if (low..=high).contains(&wanted) => ", which these exams do not contradict",
@@ -60,9 +60,9 @@ pub(super) fn said(
                 ": the threshold does not hold; choose it again on exams of the site with `pe-node train recalibrate`"
             }
         };
-        reached.push_str(&format!("; wanted was a {name} of {wanted}{verdict}"));
-    }
-    notes.push(reached);
+        format!("; wanted was a {name} of {wanted}{verdict}")
+    });
+    notes.push(reached + &wanted.unwrap_or_default());
     notes
 }
 
