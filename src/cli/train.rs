@@ -1,6 +1,6 @@
 //! `pe-node train`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -45,6 +45,50 @@ enum Command {
         #[arg(long, value_name = "DIR", default_value = ".")]
         out: PathBuf,
     },
+    /// Fit calibration and operating point of a package to exams of a site, and write it as another version
+    Recalibrate(RecalibrateArguments),
+}
+
+#[derive(Debug, Args)]
+struct RecalibrateArguments {
+    /// Table of labels, as for evaluate
+    #[arg(long, value_name = "CSV")]
+    labels: PathBuf,
+    /// Folder with the studies that --labels names, nested in any way
+    #[arg(long, value_name = "DIR")]
+    images: PathBuf,
+    /// Package to recalibrate on them; the one that the configuration exports if none is named
+    #[arg(long, value_name = "DIR")]
+    package: Option<PathBuf>,
+    /// Version of the package that is written beside the other
+    #[arg(long, value_name = "VERSION")]
+    version: semver::Version,
+    /// Analyse series that quality checks reject too
+    #[arg(long)]
+    ignore_quality: bool,
+    #[command(flatten)]
+    configuration: ConfigurationArguments,
+}
+
+impl RecalibrateArguments {
+    fn run(&self, context: &TrainingContext) -> Result<Vec<String>, CliError> {
+        let request = ExternalValidation {
+            labels: self.labels.clone(),
+            images: existing(&self.images)?,
+            package: self.package.clone(),
+            out: None,
+            ignore_quality: self.ignore_quality,
+        };
+        let configuration = self.configuration.load()?;
+        train::recalibrate(&configuration, context, &request, &self.version).map_err(failed)
+    }
+}
+
+fn existing(folder: &Path) -> Result<PathBuf, CliError> {
+    if folder.exists() {
+        return Ok(folder.to_owned());
+    }
+    Err(CliError::Usage(format!("{}: there is no such folder", folder.display())))
 }
 
 #[derive(Debug, Args)]
@@ -129,12 +173,9 @@ impl ExternalArguments {
         if step != Step::Evaluate {
             return Err(CliError::Usage("--labels is for the step evaluate only".to_owned()));
         }
-        if !images.exists() {
-            return Err(CliError::Usage(format!("{}: there is no such folder", images.display())));
-        }
         Ok(Some(ExternalValidation {
             labels: labels.clone(),
-            images: images.clone(),
+            images: existing(images)?,
             package: self.package.clone(),
             out: self.out.clone(),
             ignore_quality: self.ignore_quality,
@@ -149,6 +190,7 @@ pub(super) fn run(arguments: &Arguments, commit: &'static str) -> Result<ExitCod
     let lines = match &arguments.command {
         Some(Command::Plan(configuration)) => train::plan(&configuration.load()?, &context).map_err(failed),
         Some(Command::Compare { runs, out }) => train::compare(runs, out).map_err(failed),
+        Some(Command::Recalibrate(arguments)) => arguments.run(&context),
         None => arguments.steps.run(&context),
     };
     for line in lines? {

@@ -156,11 +156,12 @@ def measure(name):
     auroc, count = slice_auroc(folder, analysed)
     found.append((f"slice AUROC over {count} slices", f"{auroc:.3f}"))
     negatives = [exam for exam in analysed if not positive(exam)]
-    found.append(("specificity at the operating point", f"{sum(exam['decision'] != 'present' for exam in negatives)}/{len(negatives)}"))
+    for what, decision in (("called present (false alarms)", "present"), ("undetermined", "undetermined")):
+        found.append((f"exams without embolism {what}", f"{sum(exam['decision'] == decision for exam in negatives)}/{len(negatives)}"))
     for level in LEVELS:
         group = [exam for exam in analysed if positive(exam) and exam["most_proximal_level"] == level]
         if group:
-            found.append((f"sensitivity, most proximal embolus {level}", f"{sum(exam['decision'] == 'present' for exam in group)}/{len(group)}"))
+            found.append((f"exams with embolism called present, most proximal embolus {level}", f"{sum(exam['decision'] == 'present' for exam in group)}/{len(group)}"))
     hits, chances = pointing(folder, analysed)
     if hits:
         found.append((f"maximum of the heat map within {NEAR_MM:.0f} mm of an embolus, true positives", f"{sum(hits)}/{len(hits)} = {numpy.mean(hits):.2f} (chance {numpy.mean(chances):.3f})"))
@@ -186,6 +187,7 @@ def main():
         [
             "Phantoms alone: nothing here says how the models do on patients.",
             "What is hard: an embolus in a segmental or smaller artery is a few cells of soft tissue among veins, nodes and consolidations; exams with nothing larger are recognised less often (segmental) or not at all (subsegmental).",
+            "An undetermined exam is neither present nor absent. Sensitivity and specificity in the model card are at the threshold instead, where every exam lies on one side (docs/evaluation.md).",
             f"Bootstrap over exams, {BOOTSTRAPS} samples. Chance: share of the heat map's cells that lie as near to an embolus.",
         ],
     )

@@ -17,6 +17,7 @@ MEASUREMENTS = (
     "gradcam",
     "training_speed",
     "networks",
+    "operating_point",
     "third_party",
     "learning_curve",
 )

@@ -82,6 +82,10 @@ fn a_package_is_evaluated_on_studies_that_carry_labels_and_masks_alone() {
     let positive = analysed.iter().filter(|exam| exam["pe"] == "1").count();
     assert_eq!(metric("test.positive_exams"), Some(positive as f64));
     assert!(positive == 0 || metric("test.clots").is_some_and(|clots| clots >= positive as f64), "{evaluation}");
+    assert!(predictions.iter().all(|row| row["logit"].parse::<f64>().is_ok()), "{predictions:?}");
+    let few = run(&[&["train", "recalibrate"], &evaluate[2..], &["--version", "1.0.1"]].concat());
+    let said = String::from_utf8_lossy(&few.stderr);
+    assert!(!few.status.success() && said.contains("until there are 20 of each"), "{said}");
     let report = fs::read_to_string(out.join("report.html")).expect("a report");
     assert!(report.contains("Receiver operating characteristic") && report.contains("slice thickness"));
     assert!(report.contains("<th>Lungs</th><td>fixture-lungs 1.0.0, SHA-256 "), "what found the lungs is said");
@@ -108,6 +112,9 @@ fn what_cannot_be_evaluated_is_said() {
     assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 1, "no table stands where a report may stand");
     assert!(with(&["--package", &lungs]).contains("is not an embolism classifier"));
     assert!(with(&["--package", "nowhere"]).contains("--package"));
+    let recalibrated = run(&["train", "recalibrate", "--labels", &labels, "--images", &images, "--package", &embolism]);
+    assert_eq!(recalibrated.status.code(), Some(2), "{}", String::from_utf8_lossy(&recalibrated.stderr));
+    assert!(String::from_utf8_lossy(&recalibrated.stderr).contains("--version"));
     let misplaced = run(&["train", "fit", "--labels", &labels, "--images", &images]);
     assert_eq!(misplaced.status.code(), Some(2), "{}", String::from_utf8_lossy(&misplaced.stderr));
 }

@@ -14,6 +14,8 @@ use crate::engine::volume::{Geometry, LungMask, Volume, VoxelPoint};
 pub struct Classification {
     /// For pulmonary embolism.
     pub exam: TargetFinding,
+    /// Logit of embolism in the exam of each member, before calibration.
+    pub logits: Vec<f64>,
     /// For the further targets.
     pub targets: Vec<TargetFinding>,
     /// For each slice; `None` if the classifier reads exams as a whole.
@@ -52,6 +54,7 @@ pub fn classify(
     let mut targets = ensemble::targets(manifest, &readings)?;
     Ok(Classification {
         exam: targets.remove(0),
+        logits: readings.iter().map(|reading| f64::from(reading.targets[0])).collect(),
         targets,
         slices: slices.map(|means| on_source_slices(means, &preparer, volume)),
         field: field(&preparer, volume),

@@ -49,6 +49,13 @@ pub struct TargetCalibration {
     pub isotonic: Option<Isotonic>,
 }
 
+impl TargetCalibration {
+    /// The probability of a logit; NaN where the logit is NaN.
+    pub fn probability(&self, logit: f64) -> f64 {
+        linked(logit / self.temperature + self.bias, self.isotonic.as_ref())
+    }
+}
+
 fn one() -> f64 {
     1.0
 }
@@ -63,6 +70,11 @@ impl Calibration {
         linked(logit / self.temperature + self.bias, self.isotonic.as_ref())
     }
 
+    /// The map of embolism alone.
+    pub fn embolism(&self) -> TargetCalibration {
+        TargetCalibration { temperature: self.temperature, bias: self.bias, isotonic: self.isotonic.clone() }
+    }
+
     /// Probability of embolism on a slice, and in a cell of the evidence, whose logits are pooled to the slice's.
     pub fn slice(&self, logit: f64) -> f64 {
         logistic(logit / self.slice_temperature + self.slice_bias)
@@ -70,9 +82,7 @@ impl Calibration {
 
     /// Probability of a further target. One without a calibration of its own gets the plain logistic function.
     pub fn target(&self, target: Target, logit: f64) -> f64 {
-        self.targets
-            .get(&target)
-            .map_or_else(|| logistic(logit), |of| linked(logit / of.temperature + of.bias, of.isotonic.as_ref()))
+        self.targets.get(&target).map_or_else(|| logistic(logit), |of| of.probability(logit))
     }
 }
 

@@ -135,6 +135,11 @@ impl Package {
         Ok(Self { expected: Some(identity.sha256.clone()), ..package })
     }
 
+    /// The folder that it was opened in.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Name and version.
     pub fn id(&self) -> PackageId {
         self.manifest.id()

@@ -104,6 +104,8 @@ pub struct AnalysedSeries {
     pub lungs: LungMask,
     /// What was found.
     pub findings: Findings,
+    /// Logit of embolism of each member of the classifier, before calibration.
+    pub logits: Vec<f64>,
 }
 
 /// A series that was not analysed.
@@ -194,8 +196,8 @@ fn examine(
         rejections.extend(ranges::check(&volume, models.embolism.manifest()));
         let warnings = Rejection::merged(rejections);
         let judged = Judged { lungs: measured, completeness, enhancement, warnings, left_out };
-        let findings = interpret(&volume, &mask, judged, models, options, timings)?;
-        return Ok(Found::Analysed(Box::new(AnalysedSeries { volume, lungs: mask, findings })));
+        let (findings, logits) = interpret(&volume, &mask, judged, models, options, timings)?;
+        return Ok(Found::Analysed(Box::new(AnalysedSeries { volume, lungs: mask, findings, logits })));
     }
     let stage = LungStage {
         volumes: LungVolumes::from(&measured),
@@ -216,7 +218,7 @@ struct Judged {
     left_out: Vec<LeftOut>,
 }
 
-/// Embolism and evidence of a volume with lungs.
+/// Embolism and evidence of a volume with lungs, and the members' logits.
 fn interpret(
     volume: &Volume,
     mask: &LungMask,
@@ -224,7 +226,7 @@ fn interpret(
     models: &mut Models,
     options: &FindOptions,
     timings: &mut Timings,
-) -> Result<Findings, AnalyseError> {
+) -> Result<(Findings, Vec<f64>), AnalyseError> {
     let classification = timings.time(Stage::Embolism, || classify(&mut models.embolism, volume, mask))?;
     let evidence = timings.time(Stage::Evidence, || {
         classification.slices.map(|of_slices| {
@@ -240,7 +242,7 @@ fn interpret(
     let limit = Limit::by_use(intended_use, synthetic, options.allow_demonstration)
         .max(Limit::by_images(&warnings))
         .max(Limit::by_lungs(completeness.limits_decision(&lungs)));
-    Ok(Findings {
+    let findings = Findings {
         probability,
         standard_deviation: classification.exam.standard_deviation,
         decision: decide(probability, classifier.operating_point.as_ref(), limit),
@@ -257,7 +259,8 @@ fn interpret(
         classifier,
         models: models.identities(),
         provider: models.provider().clone(),
-    })
+    };
+    Ok((findings, classification.logits))
 }
 
 impl SeriesOutcome {

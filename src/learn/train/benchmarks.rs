@@ -1,4 +1,6 @@
-//! What `benches/training_step.rs` times; nothing else uses it.
+//! What `benches/training_step.rs` times and `benches/operating_point.rs` simulates; nothing else uses it.
+
+mod operating_points;
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
@@ -9,6 +11,7 @@ use super::configuration::TrainConfiguration;
 use super::fit::Optimiser;
 use super::loss;
 use super::network::Encoder;
+pub use operating_points::{Deployed, SimulatedExam};
 
 /// Slices of a step.
 const SLICES: usize = 32;

@@ -1,5 +1,5 @@
-//! Intervals by resampling patients with all of their exams (Efron 1979, percentile method), and differences of two
-//! models on the same exams.
+//! Intervals by resampling patients with all of their exams (Efron 1979, bias-corrected), and differences of two models on
+//! the same exams.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,12 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::metrics::Scored;
+use super::metrics::{FEWEST, Scored};
+use super::resampled::Resampled;
 use crate::engine::models::manifest::Metric;
+
+/// Most parts of the patients that are left out, one at a time, for the skew of a metric.
+const PARTS: usize = 200;
 
 /// Exams by patient. A patient's exams are alike: intervals that drew them one by one would be too narrow.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +22,24 @@ impl<T: Copy> ByPatient<T> {
     /// All exams.
     pub(crate) fn exams(&self) -> Vec<T> {
         self.0.concat()
+    }
+
+    /// Number of patients with such an exam.
+    pub(crate) fn patients_with(&self, exam: impl Fn(&T) -> bool) -> usize {
+        self.0.iter().filter(|exams| exams.iter().any(&exam)).count()
+    }
+
+    /// Exams of the patients that are chosen, as often as they are.
+    fn of(&self, patients: impl Iterator<Item = usize>) -> Vec<T> {
+        patients.flat_map(|patient| &self.0[patient]).copied().collect()
+    }
+
+    /// What `of` makes of all exams but those of one part of the patients, part by part.
+    fn leaving_out<R>(&self, of: impl Fn(&[T]) -> R) -> Vec<R> {
+        let patients = self.0.len();
+        let parts = patients.min(PARTS);
+        let without = |part: usize| (0..patients).filter(move |patient| patient * parts / patients != part);
+        (0..parts).map(|part| of(&self.of(without(part)))).collect()
     }
 }
 
@@ -43,21 +65,34 @@ pub(crate) struct Resampling {
 
 impl Resampling {
     /// Draws as many patients as there are, with replacement, `count` times. Returns what `of` makes of the exams of
-    /// each draw, in order.
-    pub(crate) fn each<T: Copy + Sync, R: Send>(
+    /// each draw, in order. Nothing with fewer than [`FEWEST`] patients.
+    pub(crate) fn each<T: Copy + Sync, R: Send>(self, exams: &ByPatient<T>, of: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
+        self.drawn(exams.0.len(), |patients| of(&exams.of(patients.iter().copied())))
+    }
+
+    /// As [`Self::each`], with the exams of the patients that were not drawn, too.
+    pub(crate) fn each_with_rest<T: Copy + Sync, R: Send>(
         self,
-        ByPatient(patients): &ByPatient<T>,
-        of: impl Fn(&[T]) -> R + Sync,
+        exams: &ByPatient<T>,
+        of: impl Fn(&[T], &[T]) -> R + Sync,
     ) -> Vec<R> {
+        self.drawn(exams.0.len(), |patients| {
+            let mut rest = vec![true; exams.0.len()];
+            for patient in patients {
+                rest[*patient] = false;
+            }
+            let rest = (0..rest.len()).filter(|patient| rest[*patient]);
+            of(&exams.of(patients.iter().copied()), &exams.of(rest))
+        })
+    }
+
+    fn drawn<R: Send>(self, patients: usize, of: impl Fn(&[usize]) -> R + Sync) -> Vec<R> {
         let draw = |number: usize| {
             let mut random = ChaCha8Rng::seed_from_u64(self.seed);
             random.set_stream(number as u64);
-            let draw = |_| &patients[random.random_range(0..patients.len())];
-            let drawn: Vec<&Vec<T>> = (0..patients.len()).map(draw).collect();
-            of(&drawn.into_iter().flatten().copied().collect::<Vec<_>>())
+            of(&(0..patients).map(|_| random.random_range(0..patients)).collect::<Vec<_>>())
         };
-        // Every draw of a single patient is the same: the interval would have no width.
-        let count = if patients.len() < 2 { 0 } else { self.count };
+        let count = if patients < FEWEST { 0 } else { self.count };
         (0..count).into_par_iter().map(draw).collect()
     }
 
@@ -67,8 +102,8 @@ impl Resampling {
         exams: &ByPatient<T>,
         metric: impl Fn(&[T]) -> Option<f64> + Sync,
     ) -> Option<Metric> {
-        let value = metric(&exams.exams())?;
-        Some(Metric { value, interval: self.interval(self.each(exams, metric)) })
+        let named = |exams: &[T]| metric(exams).map(|value| ("", value)).into_iter().collect();
+        self.metrics(exams, named).pop().map(|(_, metric)| metric)
     }
 
     /// Metrics by name with their intervals: those that are defined on all exams.
@@ -77,34 +112,35 @@ impl Resampling {
         exams: &ByPatient<T>,
         metrics: impl Fn(&[T]) -> Vec<(&'static str, f64)> + Sync,
     ) -> Vec<(&'static str, Metric)> {
-        let draws = self.each(exams, &metrics);
-        let found = |draw: &Vec<(&'static str, f64)>, name| {
-            draw.iter().find(|(other, _)| *other == name).map(|(_, value)| *value)
-        };
-        metrics(&exams.exams())
-            .into_iter()
-            .map(|(name, value)| {
-                let interval = self.interval(draws.iter().map(|draw| found(draw, name)).collect());
+        let named = self.resampled(exams, metrics).into_iter();
+        named
+            .map(|(name, value, resampled)| {
+                let interval = resampled.map(|resampled| resampled.interval());
                 (name, Metric { value, interval })
             })
             .collect()
     }
 
-    /// The 95 % interval of drawn values; `None` where a metric was undefined in more than half of the draws, as with
-    /// one positive exam.
-    fn interval(self, draws: Vec<Option<f64>>) -> Option<[f64; 2]> {
-        let mut values: Vec<f64> = draws.into_iter().flatten().collect();
-        if values.is_empty() || 2 * values.len() < self.count {
-            return None;
-        }
-        values.sort_by(f64::total_cmp);
-        Some([quantile(&values, 0.025), quantile(&values, 0.975)])
+    /// Metrics by name with their resampled values; `None` for those of a metric that is undefined in more than half of
+    /// the draws, as with one positive exam.
+    fn resampled<T: Copy + Sync>(
+        self,
+        exams: &ByPatient<T>,
+        metrics: impl Fn(&[T]) -> Vec<(&'static str, f64)> + Sync,
+    ) -> Vec<(&'static str, f64, Option<Resampled>)> {
+        let draws = self.each(exams, &metrics);
+        let left_out = if draws.is_empty() { Vec::new() } else { exams.leaving_out(&metrics) };
+        let of_name = |all: &[Vec<(&'static str, f64)>], name: &str| -> Vec<f64> {
+            all.iter().flatten().filter(|(other, _)| *other == name).map(|(_, value)| *value).collect()
+        };
+        let resampled = |(name, value): (&'static str, f64)| {
+            let found = of_name(&draws, name);
+            let enough = 2 * found.len() >= draws.len();
+            let resampled = enough.then(|| Resampled::new(value, found, &of_name(&left_out, name))).flatten();
+            (name, value, resampled)
+        };
+        metrics(&exams.exams()).into_iter().map(resampled).collect()
     }
-}
-
-/// The value below which the given share of sorted values lies.
-pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
-    sorted[((share * sorted.len() as f64) as usize).min(sorted.len() - 1)]
 }
 
 /// Scores of two models for one exam.
@@ -136,17 +172,16 @@ pub(crate) fn difference(
         metric(&pairs.iter().map(scored).collect::<Vec<_>>())
     };
     let difference = |pairs: &[Paired]| Some(of(pairs, 0)? - of(pairs, 1)?);
-    let value = difference(&pairs.exams())?;
-    let draws = resampling.each(pairs, difference);
-    let mut values: Vec<f64> = draws.iter().copied().flatten().collect();
-    values.sort_by(f64::total_cmp);
-    let at_least = if values.is_empty() { f64::NEG_INFINITY } else { quantile(&values, 0.05) };
-    Some(Difference { metric: Metric { value, interval: resampling.interval(draws) }, at_least })
+    let named = |pairs: &[Paired]| difference(pairs).map(|value| ("", value)).into_iter().collect();
+    let (_, value, resampled) = resampling.resampled(pairs, named).pop()?;
+    let at_least = resampled.as_ref().map_or(f64::NEG_INFINITY, |resampled| resampled.end(0.05));
+    let interval = resampled.map(|resampled| resampled.interval());
+    Some(Difference { metric: Metric { value, interval }, at_least })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::metrics::auroc;
+    use super::super::metrics::{EQUAL, auroc, calibration_error};
     use super::*;
 
     const RESAMPLING: Resampling = Resampling { count: 400, seed: 1 };
@@ -194,6 +229,39 @@ mod tests {
     }
 
     #[test]
+    fn three_exams_have_no_interval() {
+        let metric = RESAMPLING.metric(&exams(3), auroc).expect("both classes");
+        assert_eq!(metric.interval, None);
+    }
+
+    #[test]
+    fn no_interval_excludes_its_value() {
+        for seed in 0..20 {
+            // Calibrated exams: their calibration error is smaller than that of nearly all resampled ones.
+            let exam = |n: u32| {
+                let score = f64::from((n * 37 + seed * 11) % 100) / 100.0;
+                (n, Scored { score, positive: f64::from(n * 61 % 97) / 97.0 < score })
+            };
+            let exams: ByPatient<Scored> = (0..98).map(exam).collect();
+            let error = |exams: &[Scored]| calibration_error(exams, EQUAL);
+            let Metric { value, interval } = RESAMPLING.metric(&exams, error).expect("defined");
+            let [low, high] = interval.expect("enough exams");
+            assert!(0.0 <= low && low <= value && value <= high && high - low < 0.2, "{value} ({low} to {high})");
+        }
+    }
+
+    #[test]
+    fn who_is_not_drawn_is_the_rest() {
+        let exams: ByPatient<u32> = (0..30).map(|n| (n / 2, n)).collect();
+        let shares = RESAMPLING.each_with_rest(&exams, |drawn, rest| {
+            assert!(rest.iter().all(|exam| !drawn.contains(exam)) && drawn.len() == 30);
+            rest.len() as f64 / 30.0
+        });
+        // (1 - 1/15)^15
+        assert!((shares.iter().sum::<f64>() / 400.0 - 0.355).abs() < 0.02);
+    }
+
+    #[test]
     fn the_interval_of_a_share_is_that_of_the_binomial_distribution() {
         let exams: ByPatient<bool> = (0..400).map(|n| (n, n % 4 == 0)).collect();
         let metric = Resampling { count: 2000, seed: 5 }.metric(&exams, |exams| Some(share(exams))).expect("metric");
@@ -204,11 +272,11 @@ mod tests {
 
     #[test]
     fn a_metric_that_most_draws_lack_has_no_interval() {
-        let rare: ByPatient<Scored> = (0..3).map(|n| (n, Scored { score: f64::from(n), positive: n == 0 })).collect();
+        let rare: ByPatient<Scored> = (0..12).map(|n| (n, Scored { score: f64::from(n), positive: n == 0 })).collect();
         assert_eq!(RESAMPLING.metric(&rare, |_| None), None);
         let only_positives = |drawn: &[Scored]| drawn.iter().filter(|one| one.positive).count().checked_sub(1);
         let metric = RESAMPLING.metric(&rare, |drawn| (only_positives(drawn)? == 0).then_some(1.0));
-        assert_eq!(metric.map(|metric| metric.interval), Some(None), "one positive alone is in 12 of 27 draws");
+        assert_eq!(metric.map(|metric| metric.interval), Some(None), "one positive alone is in 38 % of the draws");
     }
 
     #[test]

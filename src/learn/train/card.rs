@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use super::configuration::TrainConfiguration;
-use super::evaluate::Evaluation;
+use super::evaluate::{ANSWERS, COUNTS, Evaluation};
 use super::labels::Split;
+use crate::engine::models::ModelIdentity;
 use crate::engine::models::manifest::{Calibration, IntendedUse, Kind, Manifest, Metric};
 use crate::engine::models::target::Target;
 
@@ -64,10 +65,57 @@ pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest, eval
     let _ = writeln!(
         card,
         "\nCheckpoint, calibration and operating point were chosen on the validation exams, so validation metrics flatter \
-         the model; test metrics, where there are any, do not. Intervals are of 95 %, by resampling patients.\n\n\
+         the model; test metrics, where there are any, do not. Intervals are of 95 %: Wilson's of shares, bias-corrected \
+         ones over resampled patients of the rest. Sensitivity, specificity and predictive values are at the threshold; a \
+         false alarm is an exam without embolism that is called present, so an undetermined exam is none.\n\n\
          ## Limits\n\n{}",
         limits(manifest)
     );
+    card
+}
+
+/// What a recalibrated package was made of.
+pub(crate) struct Origin<'a> {
+    /// The package before.
+    pub(crate) identity: &'a ModelIdentity,
+    /// SHA-256 of the table of the site's labels.
+    pub(crate) labels_sha256: &'a str,
+}
+
+/// The card of a package whose calibration and operating point were fitted to exams of a site. `earlier` is the card of
+/// the package before.
+pub(crate) fn recalibrated(manifest: &Manifest, evaluation: &Evaluation, origin: &Origin<'_>, earlier: &str) -> String {
+    let Origin { identity, labels_sha256 } = origin;
+    let mut card = format!("# {} {}\n\n{}\n", manifest.name, manifest.version, purpose(manifest));
+    let _ = writeln!(
+        card,
+        "\nThis is {}, SHA-256 `{}`, recalibrated for a site. The networks are the same. Calibration of embolism in the \
+         exam and the operating point were fitted to exams of the site, whose table of labels has the SHA-256 \
+         `{labels_sha256}`; values of slices and further targets are as before. Below, validation exams are those of the \
+         site.\n\n## Use\n\n{}\n\n## Metrics",
+        identity.package,
+        identity.sha256,
+        intended_use(manifest.intended_use)
+    );
+    card.push_str(&metrics(manifest, Split::Validation));
+    card.push_str(&calibration(manifest, evaluation));
+    card.push_str(
+        "\nCalibration and operating point were chosen on the exams that they are measured on here. For the metrics, each \
+         exam was calibrated without itself. Sensitivity and specificity to expect are measured on patients that took no \
+         part in the choice.\n",
+    );
+    if !earlier.is_empty() {
+        let _ = writeln!(
+            card,
+            "\n## Before the recalibration\n\nThe card of {} follows. Its probabilities, decisions and metrics are not those \
+             of this package.\n",
+            identity.package
+        );
+        // Headings of the earlier card lie below this one.
+        for line in earlier.lines() {
+            let _ = writeln!(card, "{}{line}", if line.starts_with('#') { "##" } else { "" });
+        }
+    }
     card
 }
 
@@ -84,13 +132,32 @@ fn metrics(manifest: &Manifest, split: Split) -> String {
         format!("\nOn {exams:.0} {} exams{with}:\n\n| metric | value | 95 % interval |\n|---|---|---|\n", split.name());
     for (name, metric) in &manifest.metrics {
         let Some(name) = name.strip_prefix(split.name()).and_then(|rest| rest.strip_prefix('.')) else { continue };
+        if COUNTS.iter().any(|(_, names)| names.contains(&name)) {
+            // They are a table of their own.
+            continue;
+        }
         let Metric { value, interval } = metric;
         let interval = interval.map_or_else(String::new, |[low, high]| format!("{low:.3} to {high:.3}"));
         let value =
             if value.fract() == 0.0 && interval.is_empty() { format!("{value:.0}") } else { format!("{value:.3}") };
         let _ = writeln!(text, "| {} | {value} | {interval} |", name.replace('_', " "));
     }
+    text.push_str(&decisions(manifest, split));
     text
+}
+
+/// Truth against the three answers.
+fn decisions(manifest: &Manifest, split: Split) -> String {
+    let count = |name: &str| manifest.metrics.get(&format!("{}.{name}", split.name()));
+    let row = |(embolism, names): &(bool, [&str; 3])| {
+        let cells: Option<Vec<String>> = names.iter().map(|name| Some(format!("{:.0}", count(name)?.value))).collect();
+        let truth = if *embolism { "embolism" } else { "no embolism" };
+        Some(format!("| {truth} | {} |\n", cells?.join(" | ")))
+    };
+    let rows: Option<String> = COUNTS.iter().map(row).collect();
+    let head = ANSWERS.map(|answer| answer.to_string());
+    let table = |rows| format!("\n| truth | {} |\n|---|---|---|---|\n{rows}", head.join(" | "));
+    rows.map_or_else(String::new, table)
 }
 
 /// How logits become probabilities and decisions, and what the exams did not allow.

@@ -65,25 +65,18 @@ impl Confusion {
         }
     }
 
-    /// All metrics of the table by name; a metric whose denominator is 0 is left out.
-    pub(crate) fn metrics(&self) -> Vec<(&'static str, f64)> {
+    /// Metrics of the whole table by name; a metric whose denominator is 0 is left out. None is a share of exams.
+    pub(crate) fn agreement(&self) -> Vec<(&'static str, f64)> {
         let [tp, fn_, tn, fp] =
             [self.true_positive, self.false_negative, self.true_negative, self.false_positive].map(|n| n as f64);
         let total = tp + fn_ + tn + fp;
-        let (sensitivity, specificity) = (tp / (tp + fn_), tn / (tn + fp));
-        let accuracy = (tp + tn) / total;
         let by_chance = ((tp + fn_) * (tp + fp) + (tn + fp) * (tn + fn_)) / (total * total);
         let correlation = (tp * tn - fp * fn_) / ((tp + fp) * (tp + fn_) * (tn + fp) * (tn + fn_)).sqrt();
         [
-            ("sensitivity", sensitivity),
-            ("specificity", specificity),
-            ("ppv", tp / (tp + fp)),
-            ("npv", tn / (tn + fn_)),
-            ("accuracy", accuracy),
-            ("balanced_accuracy", f64::midpoint(sensitivity, specificity)),
-            ("f1", 2.0 * tp / (2.0 * tp + fp + fn_)),
-            ("kappa", (accuracy - by_chance) / (1.0 - by_chance)),
-            ("mcc", correlation),
+            ("exam_balanced_accuracy", f64::midpoint(tp / (tp + fn_), tn / (tn + fp))),
+            ("exam_f1", 2.0 * tp / (2.0 * tp + fp + fn_)),
+            ("exam_kappa", ((tp + tn) / total - by_chance) / (1.0 - by_chance)),
+            ("exam_mcc", correlation),
         ]
         .into_iter()
         .filter(|(_, value)| value.is_finite())
@@ -91,31 +84,54 @@ impl Confusion {
     }
 }
 
-/// Expected calibration error over ten bins of equal width (Naeini et al. 2015).
-pub(crate) fn calibration_error(scored: &[Scored]) -> f64 {
-    let bins = 10;
-    (0..bins)
-        .map(|bin| {
-            let inside = scored.iter().filter(|one| ((one.score * f64::from(bins)) as i32).min(bins - 1) == bin);
-            inside.map(|one| one.score - f64::from(u8::from(one.positive))).sum::<f64>().abs()
-        })
-        .sum::<f64>()
-        / scored.len().max(1) as f64
+/// How much exams without and with embolism count.
+pub(crate) type ClassWeights = [f64; 2];
+
+/// All exams count the same.
+pub(crate) const EQUAL: ClassWeights = [1.0, 1.0];
+
+/// Weights by which a share of the exams shows embolism; `None` if a class is missing.
+pub(crate) fn weights_at(scored: &[Scored], share: f64) -> Option<ClassWeights> {
+    let positives = scored.iter().filter(|one| one.positive).count() as f64;
+    let here = positives / scored.len() as f64;
+    (here > 0.0 && here < 1.0).then(|| [(1.0 - share) / (1.0 - here), share / here])
 }
 
-/// Wilson's 95 % interval (1927) of a share; `None` where `all` is 0.
-pub(crate) fn wilson_interval(hits: u64, all: u64) -> Option<[f64; 2]> {
-    let (hits, all, z) = (hits as f64, all as f64, 1.959_964);
-    let share = hits / all;
+fn total(scored: &[Scored], weights: ClassWeights) -> f64 {
+    scored.iter().map(|one| weights[usize::from(one.positive)]).sum()
+}
+
+/// Expected calibration error over ten bins of equal width (Naeini et al. 2015); `None` without exams.
+pub(crate) fn calibration_error(scored: &[Scored], weights: ClassWeights) -> Option<f64> {
+    const BINS: usize = 10;
+    let mut excess = [0.0; BINS];
+    for one in scored {
+        let bin = ((one.score * BINS as f64) as usize).min(BINS - 1);
+        excess[bin] += weights[usize::from(one.positive)] * (one.score - f64::from(u8::from(one.positive)));
+    }
+    let all = total(scored, weights);
+    (all > 0.0).then(|| excess.iter().map(|bin| bin.abs()).sum::<f64>() / all)
+}
+
+/// Fewest patients, and fewest exams of each class that a metric is about, from which an interval is stated. Fewer say
+/// next to nothing, and resampling them says too much.
+pub(crate) const FEWEST: usize = 10;
+
+/// Wilson's 95 % interval (1927) of a share of independent cases; `None` with fewer than [`FEWEST`].
+pub(crate) fn wilson_interval(share: f64, cases: usize) -> Option<[f64; 2]> {
+    let (all, z) = (cases as f64, 1.959_964);
     let centre = (share + z * z / (2.0 * all)) / (1.0 + z * z / all);
     let half = z / (1.0 + z * z / all) * (share * (1.0 - share) / all + z * z / (4.0 * all * all)).sqrt();
-    (all > 0.0).then(|| [(centre - half).max(0.0), (centre + half).min(1.0)])
+    // At 0 and 1 rounding must not exclude the share itself.
+    (cases >= FEWEST).then(|| [(centre - half).clamp(0.0, share), (centre + half).clamp(share, 1.0)])
 }
 
 /// Mean squared distance of probability and truth (Brier 1950); `None` without exams.
-pub(crate) fn brier_score(scored: &[Scored]) -> Option<f64> {
-    let squared = |one: &Scored| (one.score - f64::from(u8::from(one.positive))).powi(2);
-    (!scored.is_empty()).then(|| scored.iter().map(squared).sum::<f64>() / scored.len() as f64)
+pub(crate) fn brier_score(scored: &[Scored], weights: ClassWeights) -> Option<f64> {
+    let squared =
+        |one: &Scored| weights[usize::from(one.positive)] * (one.score - f64::from(u8::from(one.positive))).powi(2);
+    let all = total(scored, weights);
+    (all > 0.0).then(|| scored.iter().map(squared).sum::<f64>() / all)
 }
 
 /// The highest sensitivity of any threshold whose specificity is at least the given one; `None` if a class is missing.
@@ -176,17 +192,17 @@ mod tests {
     #[test]
     fn metrics_of_a_known_table() {
         let some = scored(&[(0.9, true), (0.8, true), (0.2, true), (0.7, false), (0.1, false), (0.3, false)]);
-        let metrics: std::collections::BTreeMap<_, _> = Confusion::at(&some, 0.5).metrics().into_iter().collect();
-        assert!((metrics["sensitivity"] - 2.0 / 3.0).abs() < 1e-12);
-        assert!((metrics["kappa"] - 1.0 / 3.0).abs() < 1e-12);
-        assert!((metrics["mcc"] - 1.0 / 3.0).abs() < 1e-12);
+        let metrics: std::collections::BTreeMap<_, _> = Confusion::at(&some, 0.5).agreement().into_iter().collect();
+        assert!((metrics["exam_balanced_accuracy"] - 2.0 / 3.0).abs() < 1e-12);
+        assert!((metrics["exam_kappa"] - 1.0 / 3.0).abs() < 1e-12);
+        assert!((metrics["exam_mcc"] - 1.0 / 3.0).abs() < 1e-12);
     }
 
     #[test]
     fn a_table_of_one_class_has_no_undefined_metrics() {
-        let metrics = Confusion::at(&scored(&[(0.9, true)]), 0.5).metrics();
+        let metrics = Confusion::at(&scored(&[(0.9, true)]), 0.5).agreement();
         assert!(metrics.iter().all(|(_, value)| value.is_finite()));
-        assert!(!metrics.iter().any(|(name, _)| *name == "specificity"));
+        assert!(!metrics.iter().any(|(name, _)| *name == "exam_balanced_accuracy"));
     }
 
     #[test]
@@ -204,25 +220,31 @@ mod tests {
     #[test]
     fn the_interval_of_a_share_is_wilsons() {
         // 17 of 20, computed by hand from Wilson's formula.
-        let [low, high] = wilson_interval(17, 20).expect("exams");
+        let [low, high] = wilson_interval(17.0 / 20.0, 20).expect("exams");
         assert!((low - 0.6396).abs() < 1e-3 && (high - 0.9476).abs() < 1e-3, "{low} {high}");
-        let [low, high] = wilson_interval(0, 10).expect("exams");
+        let [low, high] = wilson_interval(0.0, 10).expect("exams");
         assert!(low.abs() < 1e-12 && (high - 0.2775).abs() < 1e-3);
-        assert_eq!(wilson_interval(0, 0), None);
+        assert_eq!(wilson_interval(1.0, 3), None, "three exams say nothing");
     }
 
     #[test]
     fn the_brier_score_is_the_mean_squared_distance_from_the_truth() {
-        let score = brier_score(&scored(&[(0.8, true), (0.4, false)])).expect("exams");
+        let score = brier_score(&scored(&[(0.8, true), (0.4, false)]), EQUAL).expect("exams");
         assert!((score - 0.1).abs() < 1e-12, "the mean of 0.04 and 0.16");
-        assert_eq!(brier_score(&[]), None);
+        assert_eq!(brier_score(&[], EQUAL), None);
     }
 
     #[test]
     fn the_calibration_error_weighs_the_distance_of_each_bin_by_its_exams() {
         // Bin 0.2 to 0.3: three exams of 0.25, one positive: off by 1/12. Bin 0.9 to 1: one of 0.95, positive.
         let some = scored(&[(0.25, true), (0.25, false), (0.25, false), (0.95, true)]);
-        assert!((calibration_error(&some) - (3.0 / 12.0 + 0.05) / 4.0).abs() < 1e-12);
+        let error = |weights| calibration_error(&some, weights).expect("exams");
+        assert!((error(EQUAL) - (3.0 / 12.0 + 0.05) / 4.0).abs() < 1e-12);
+        // Two of four are positive. Where one of ten is, negatives count 1.8 and positives 0.2 times.
+        let weights = weights_at(&some, 0.1).expect("both classes");
+        assert!(weights.iter().zip([1.8, 0.2]).all(|(found, expected)| (found - expected).abs() < 1e-12));
+        assert!((error(weights) - ((0.9 - 0.15) + 0.01) / 4.0).abs() < 1e-12);
+        assert_eq!(weights_at(&some[..1], 0.1), None);
     }
 
     #[test]

@@ -134,6 +134,27 @@ pub(crate) fn write(
     write_folder(&experiment.join("package"), &manifest, contents, |_| Ok(()))
 }
 
+/// Writes the networks of a package again under another manifest, card and metrics, beside it, as [`publish`] does.
+/// Returns where.
+pub(crate) fn write_again(
+    package: &Package,
+    manifest: &Manifest,
+    networks: &Contents,
+    card: &str,
+    evaluation: &Evaluation,
+    context: &TrainingContext,
+) -> Result<PathBuf, TrainError> {
+    let folder = package.directory();
+    let scratch = tempfile::tempdir().map_err(TrainError::file("creating a temporary folder for", folder))?;
+    let metrics = evaluation.to_json();
+    let contents = manifest.files.iter().map(|file| file.path.as_str()).zip(networks.files());
+    let contents = contents.chain([("metrics.json", metrics.as_bytes()), ("card.md", card.as_bytes())]);
+    let written = write_folder(scratch.path(), manifest, contents, |_| Ok(()))?;
+    // A package lies in a folder of its version, in a folder of its name.
+    let directory = folder.parent().and_then(Path::parent).unwrap_or(folder);
+    publish(&written, directory, context)
+}
+
 /// Imports a package into a folder of packages as `pe-node models import` does, and returns its place there. The active
 /// package does not change, and no other package of its name and version is replaced.
 pub(crate) fn publish(package: &Path, directory: &Path, context: &TrainingContext) -> Result<PathBuf, TrainError> {

@@ -6,23 +6,73 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::checks::{SettingError, at_least_one, share};
+use super::criterion::{Criterion, CriterionKeys, CriterionName};
 use crate::engine::models::manifest::IntendedUse;
 use crate::engine::models::package_id::{PackageId, PackageName, deserialize_version};
 
 /// How metrics and the operating point are found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "EvaluationKeys", into = "EvaluationKeys")]
 pub struct Evaluation {
     /// From logits to probabilities.
     pub calibration: CalibrationMethod,
     /// Resamplings for intervals.
     pub bootstrap: usize,
-    /// Sensitivity wanted on validation exams.
-    pub sensitivity: f64,
+    /// What the operating point is chosen for.
+    pub criterion: Criterion,
     /// Share of validation exams in the indeterminate band.
     pub indeterminate_share: f64,
     /// Another experiment in the same work folder to compare with; empty for none.
     pub compare_with: String,
+}
+
+/// The section as it is written; `configs/train.toml` explains the keys.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EvaluationKeys {
+    calibration: CalibrationMethod,
+    bootstrap: usize,
+    criterion: CriterionName,
+    sensitivity: f64,
+    specificity: f64,
+    missed_cost: f64,
+    prevalence: f64,
+    indeterminate_share: f64,
+    compare_with: String,
+}
+
+impl TryFrom<EvaluationKeys> for Evaluation {
+    type Error = SettingError;
+
+    fn try_from(keys: EvaluationKeys) -> Result<Self, SettingError> {
+        let EvaluationKeys { criterion, sensitivity, specificity, missed_cost, prevalence, .. } = keys;
+        let criterion = CriterionKeys { criterion, sensitivity, specificity, missed_cost, prevalence };
+        Ok(Self {
+            calibration: keys.calibration,
+            bootstrap: keys.bootstrap,
+            criterion: criterion.try_into()?,
+            indeterminate_share: keys.indeterminate_share,
+            compare_with: keys.compare_with,
+        })
+    }
+}
+
+impl From<Evaluation> for EvaluationKeys {
+    fn from(evaluation: Evaluation) -> Self {
+        let Evaluation { calibration, bootstrap, criterion, indeterminate_share, compare_with } = evaluation;
+        let CriterionKeys { criterion, sensitivity, specificity, missed_cost, prevalence } = criterion.into();
+        Self {
+            calibration,
+            bootstrap,
+            criterion,
+            sensitivity,
+            specificity,
+            missed_cost,
+            prevalence,
+            indeterminate_share,
+            compare_with,
+        }
+    }
 }
 
 /// How logits become probabilities, fitted on validation exams.
@@ -66,8 +116,12 @@ impl Package {
 impl Evaluation {
     pub(super) fn validate(&self) -> Result<(), SettingError> {
         at_least_one(&[("evaluation.bootstrap", self.bootstrap)])?;
-        share("evaluation.sensitivity", self.sensitivity)?;
-        share("evaluation.indeterminate_share", self.indeterminate_share)
+        share("evaluation.indeterminate_share", self.indeterminate_share)?;
+        if matches!(self.criterion, Criterion::Cost { .. }) && self.calibration == CalibrationMethod::None {
+            let problem = "evaluation.criterion = \"cost\" needs calibrated probabilities";
+            return Err(SettingError::new("evaluation.calibration = \"none\"", problem));
+        }
+        Ok(())
     }
 }
 

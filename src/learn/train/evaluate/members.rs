@@ -7,17 +7,17 @@ use crate::engine::analyse::decision::at_operating_point;
 use crate::engine::models::manifest::{Calibration, OperatingPoint};
 use crate::engine::models::networks::ExamLogits;
 use crate::engine::models::target::Target;
-use crate::learn::train::calibration;
+use crate::learn::train::calibration::{self, Rule};
 use crate::learn::train::configuration::CalibrationMethod;
 use crate::learn::train::dataset::PreparedExam;
 use crate::learn::train::labels::Split;
 use crate::learn::train::loss::UNLABELLED;
 use crate::learn::train::metrics::{Scored, standard_deviation};
 
-/// Calibrates one network on its own validation exams: exams, slices, and each further target. Returns notes on how,
-/// too.
+/// Calibrates one network on its own validation exams: exams, slices, and each further target. Embolism in the exam alone
+/// is moved to the site's prevalence, which is not known of slices and further targets. Returns notes on how, too.
 pub(super) fn calibrate(
-    method: CalibrationMethod,
+    rule: &Rule,
     targets: &[Target],
     exams: &[PreparedExam],
     logits: &[ExamLogits],
@@ -33,7 +33,9 @@ pub(super) fn calibrate(
         .zip(logits)
         .flat_map(|(exam, logits)| with_labels(logits.slices.iter().map(|logit| f64::from(*logit)), &exam.slice_labels))
         .collect();
-    let exam = calibration::fit(method, &of_target(0, Target::PulmonaryEmbolism), "exams");
+    let method = rule.method;
+    let embolism = of_target(0, Target::PulmonaryEmbolism);
+    let exam = calibration::fit(method, &embolism, "exams").at(rule.criterion.prevalence(), &embolism);
     // The map of slices and cells has no isotonic form.
     let of_slices = match method {
         CalibrationMethod::None => CalibrationMethod::None,
@@ -60,6 +62,14 @@ pub(super) fn calibrate(
         targets: further,
     };
     (calibration, notes)
+}
+
+/// Patient, logit of embolism and label of each exam.
+pub(super) fn of_embolism<'a>(exams: &'a [PreparedExam], logits: &[ExamLogits]) -> Vec<(&'a str, Scored)> {
+    let scored = |(exam, logits): (&'a PreparedExam, &ExamLogits)| {
+        (exam.patient.as_str(), Scored { score: f64::from(logits.exam[0]), positive: exam.embolism })
+    };
+    exams.iter().zip(logits).map(scored).collect()
 }
 
 /// A sentence about one of several members.
@@ -113,6 +123,15 @@ impl<'a> ExamAnswer<'a> {
             slices: with_labels(slices, &exam.slice_labels).collect(),
             alone,
         }
+    }
+
+    /// The same with another probability of embolism, where one network answered.
+    pub(super) fn with_probability(mut self, probability: f64) -> Self {
+        if let Some((_, _, of_embolism)) = self.targets.first_mut() {
+            *of_embolism = probability;
+        }
+        self.members = vec![probability];
+        self
     }
 
     pub(super) fn split(&self) -> Split {
@@ -176,6 +195,7 @@ mod tests {
 
     use super::super::evaluation::uncalibrated;
     use super::*;
+    use crate::learn::train::configuration::Criterion;
     use crate::learn::train::labels::TargetLabels;
 
     fn exam(number: u32, embolism: bool, left: Option<bool>, slice_labels: &[u8]) -> PreparedExam {
@@ -201,6 +221,10 @@ mod tests {
         ExamLogits { slices: arr1(slices), exam: arr1(&[embolism, left]), attention: arr1(slices) }
     }
 
+    fn rule(method: CalibrationMethod) -> Rule {
+        Rule { method, criterion: Criterion::Sensitivity { wanted: 0.85, prevalence: None }, undetermined: 0.1 }
+    }
+
     const TARGETS: [Target; 2] = [Target::PulmonaryEmbolism, Target::LeftSidedPe];
 
     #[test]
@@ -217,16 +241,16 @@ mod tests {
                 )
             })
             .collect();
-        let (calibration, notes) = calibrate(CalibrationMethod::Temperature, &TARGETS, &exams, &said);
+        let (calibration, notes) = calibrate(&rule(CalibrationMethod::Temperature), &TARGETS, &exams, &said);
         assert!(calibration.targets.contains_key(&Target::LeftSidedPe));
         assert_eq!((calibration.exam_fitted, calibration.slices_fitted), (true, false));
         assert!(notes[0].starts_with("exams:") && notes[0].contains("60 from validation (30 positive)"), "{notes:?}");
         assert!(notes[1].contains("slices: not calibrated"), "{notes:?}");
         assert!(notes[2].contains("left-sided-pe:") && notes[2].contains("40 from validation"), "{notes:?}");
-        let (plain, _) = calibrate(CalibrationMethod::None, &TARGETS, &exams, &said);
+        let (plain, _) = calibrate(&rule(CalibrationMethod::None), &TARGETS, &exams, &said);
         assert_eq!(plain, uncalibrated());
         let one_class: Vec<PreparedExam> = (0..60).map(|n| exam(n, true, None, &[UNLABELLED; 2])).collect();
-        let (unfitted, _) = calibrate(CalibrationMethod::Temperature, &TARGETS, &one_class, &said);
+        let (unfitted, _) = calibrate(&rule(CalibrationMethod::Temperature), &TARGETS, &one_class, &said);
         assert!(!plain.exam_fitted && !unfitted.exam_fitted);
     }
 

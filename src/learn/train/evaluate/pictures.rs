@@ -21,12 +21,11 @@ pub(crate) fn cases(
     fits: &[ExportedFit],
     outcome: &ClassifierEvaluation,
 ) -> Result<Vec<Case>, TrainError> {
-    let Some(point) = &outcome.evaluation.operating_point else { return Ok(Vec::new()) };
     let has = |split: Split| outcome.predictions.iter().any(|one| one.split == split);
     let split = if has(Split::Test) { Split::Test } else { Split::Validation };
     let mut classifiers =
         fits.iter().map(|fit| Classifier::load(&fit.draft, context)).collect::<Result<Vec<_>, _>>()?;
-    worst(&outcome.predictions, split, point.threshold, EACH)
+    worst(&outcome.predictions, split, EACH)
         .into_iter()
         .map(|prediction| {
             // An exam of a fold was answered by its member alone.

@@ -15,7 +15,7 @@ pub(crate) struct Prediction {
     pub(crate) split: Split,
     /// The label.
     pub(crate) embolism: bool,
-    /// Mean of the members' logits, before calibration; empty where a package gave its probability alone.
+    /// Mean of the members' logits, before calibration.
     pub(crate) logit: Option<f64>,
     /// Calibrated; the mean of the members.
     pub(crate) probability: f64,

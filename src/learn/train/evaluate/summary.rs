@@ -2,34 +2,31 @@
 
 use std::collections::BTreeMap;
 
+use super::decisions;
 use super::members::ExamAnswer;
 use super::predictions::{Prediction, TargetPrediction};
-use crate::engine::models::manifest::Metric;
+use crate::engine::models::manifest::{Metric, OperatingPoint};
 use crate::engine::models::target::Target;
 use crate::learn::train::bootstrap::{ByPatient, Resampling};
+use crate::learn::train::configuration::Prevalence;
 use crate::learn::train::labels::Split;
 use crate::learn::train::metrics::{
-    Confusion, Scored, auroc, average_precision, brier_score, calibration_error, mean, sensitivity_at,
-    standard_deviation,
+    Confusion, EQUAL, FEWEST, Scored, auroc, average_precision, brier_score, calibration_error, mean, sensitivity_at,
+    standard_deviation, weights_at,
 };
 
 /// All metrics of validation and test.
-pub(super) fn all(answers: &[ExamAnswer<'_>], threshold: f64, resampling: Resampling) -> BTreeMap<String, Metric> {
+pub(super) fn all(answers: &[ExamAnswer<'_>], measured: Measured<'_>) -> BTreeMap<String, Metric> {
     let mut metrics = BTreeMap::new();
     for split in [Split::Validation, Split::Test] {
         let answers: Vec<&ExamAnswer> = answers.iter().filter(|answer| answer.split() == split).collect();
         if answers.is_empty() {
             continue;
         }
-        let mut insert = |name: String, metric| metrics.insert(format!("{}.{name}", split.name()), metric);
         let exams = answers.iter().map(|answer| (&answer.exam.patient, answer.scored())).collect();
-        for (name, metric) in of_exams(&exams, threshold, resampling) {
-            insert(name, metric);
-        }
         let slices: Vec<Scored> = answers.iter().flat_map(|answer| &answer.slices).copied().collect();
-        for (name, metric) in of_slices(&slices) {
-            insert(name.to_owned(), metric);
-        }
+        let found = measured.of_exams(&exams).into_iter().chain(of_slices(&slices));
+        metrics.extend(found.map(|(name, metric)| (format!("{}.{name}", split.name()), metric)));
     }
     metrics
 }
@@ -42,33 +39,87 @@ fn counts(scored: &[Scored]) -> [f64; 2] {
     [scored.len(), scored.iter().filter(|one| one.positive).count()].map(|count| count as f64)
 }
 
-/// Metrics of exam probabilities at a threshold, with intervals over patients. A metric that these exams do not define,
-/// such as an area where all are positive, is left out.
-pub(super) fn of_exams(exams: &ByPatient<Scored>, threshold: f64, resampling: Resampling) -> Vec<(String, Metric)> {
-    let all = exams.exams();
-    let [count, positive] = counts(&all);
-    let table = Confusion::at(&all, threshold);
-    let counts = [
-        ("exams", count),
-        ("positive_exams", positive),
-        ("true_positives", table.true_positive as f64),
-        ("false_negatives", table.false_negative as f64),
-        ("true_negatives", table.true_negative as f64),
-        ("false_positives", table.false_positive as f64),
-    ];
-    let metrics = resampling.metrics(exams, |exams| {
-        let of_probabilities = [
-            ("auroc", auroc(exams)),
-            ("average_precision", average_precision(exams)),
-            ("sensitivity_at_90_specificity", sensitivity_at(exams, 0.9)),
-            ("brier_score", brier_score(exams)),
-            ("calibration_error", (!exams.is_empty()).then(|| calibration_error(exams))),
+/// Intervals where there are [`FEWEST`] exams of each class.
+fn resampling_of(exams: &[Scored], resampling: Resampling) -> Resampling {
+    let [count, positive] = counts(exams);
+    let enough = positive.min(count - positive) >= FEWEST as f64;
+    Resampling { count: if enough { resampling.count } else { 0 }, ..resampling }
+}
+
+/// By which decisions, and for which site, exams are measured.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Measured<'a> {
+    pub(super) point: &'a OperatingPoint,
+    /// `None`: as many exams show embolism as do.
+    pub(super) prevalence: Option<Prevalence>,
+    pub(super) resampling: Resampling,
+}
+
+impl Measured<'_> {
+    /// Metrics of exam probabilities and decisions, with intervals over patients. A metric that these exams do not
+    /// define, such as an area where all are positive, is left out.
+    pub(super) fn of_exams(&self, exams: &ByPatient<Scored>) -> Vec<(&'static str, Metric)> {
+        let all = exams.exams();
+        let [count, positive] = counts(&all);
+        let of_probabilities =
+            resampling_of(&all, self.resampling).metrics(exams, |exams| self.of_probabilities(exams));
+        let mut metrics = vec![("exams", plain(count)), ("positive_exams", plain(positive))];
+        metrics.extend(of_probabilities);
+        metrics.extend(decisions::metrics(exams, self.point));
+        metrics
+    }
+
+    /// What is not a share of exams, and so has an interval by resampling.
+    fn of_probabilities(&self, exams: &[Scored]) -> Vec<(&'static str, f64)> {
+        let of_order = [
+            ("exam_auroc", auroc(exams)),
+            ("exam_average_precision", average_precision(exams)),
+            ("exam_sensitivity_at_90_specificity", sensitivity_at(exams, 0.9)),
         ];
-        let defined = of_probabilities.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        defined.chain(Confusion::at(exams, threshold).metrics()).collect()
-    });
-    let counts = counts.into_iter().map(|(name, value)| (name.to_owned(), plain(value)));
-    counts.chain(metrics.into_iter().map(|(name, metric)| (format!("exam_{name}"), metric))).collect()
+        let of_probabilities = match self.prevalence {
+            None => vec![
+                ("exam_brier_score", brier_score(exams, EQUAL)),
+                ("exam_calibration_error", calibration_error(exams, EQUAL)),
+            ],
+            Some(site) => self.at_prevalence(exams, site).unwrap_or_default(),
+        };
+        let table = Confusion::at(exams, self.point.threshold).agreement();
+        let defined = of_order.into_iter().chain(of_probabilities).filter_map(|(name, value)| Some((name, value?)));
+        defined.chain(table).collect()
+    }
+
+    /// What changes with the share of exams that show embolism.
+    fn at_prevalence(&self, exams: &[Scored], site: Prevalence) -> Option<Vec<(&'static str, Option<f64>)>> {
+        let weights = weights_at(exams, site.share())?;
+        let table = Confusion::at(exams, self.point.threshold);
+        let share = |hits: u64, hit: usize, others: u64, other: usize| {
+            let (hits, others) = (weights[hit] * hits as f64, weights[other] * others as f64);
+            (hits + others > 0.0).then(|| hits / (hits + others))
+        };
+        Some(vec![
+            ("exam_brier_score_at_prevalence", brier_score(exams, weights)),
+            ("exam_calibration_error_at_prevalence", calibration_error(exams, weights)),
+            ("exam_ppv_at_prevalence", share(table.true_positive, 1, table.false_positive, 0)),
+            ("exam_npv_at_prevalence", share(table.true_negative, 0, table.false_negative, 1)),
+        ])
+    }
+}
+
+/// Which splits have too few exams of a class for intervals, one sentence each.
+pub(super) fn too_few(metrics: &BTreeMap<String, Metric>) -> Vec<String> {
+    let said = |split: Split| {
+        let count = |name: &str| metrics.get(&format!("{}.{name}", split.name())).map(|metric| metric.value);
+        let (all, positive) = (count("exams")?, count("positive_exams")?);
+        (positive.min(all - positive) < FEWEST as f64).then(|| {
+            format!(
+                "{}: {positive:.0} exams with embolism and {:.0} without are too few for intervals, which need {FEWEST} of \
+                 the class that a metric is about",
+                split.name(),
+                all - positive
+            )
+        })
+    };
+    [Split::Validation, Split::Test].into_iter().filter_map(said).collect()
 }
 
 /// Slices of one exam are alike: an interval over slices would be too narrow, and so they have none.
@@ -106,10 +157,15 @@ pub(super) fn of_targets(
 }
 
 fn of_target(exams: &ByPatient<Scored>, resampling: Resampling) -> Vec<(&'static str, Metric)> {
-    let [count, positive] = counts(&exams.exams());
+    let all = exams.exams();
+    let [count, positive] = counts(&all);
+    let resampling = resampling_of(&all, resampling);
     let mut metrics = vec![("exams", plain(count)), ("positive_exams", plain(positive))];
-    let defined: [(_, fn(&[Scored]) -> Option<f64>); 3] =
-        [("auroc", auroc), ("average_precision", average_precision), ("brier_score", brier_score)];
+    let defined: [(_, fn(&[Scored]) -> Option<f64>); 3] = [
+        ("auroc", auroc),
+        ("average_precision", average_precision),
+        ("brier_score", |exams| brier_score(exams, EQUAL)),
+    ];
     metrics.extend(defined.into_iter().filter_map(|(name, metric)| Some((name, resampling.metric(exams, metric)?))));
     metrics
 }
@@ -142,12 +198,17 @@ pub(super) fn of_members(answers: &[ExamAnswer<'_>]) -> BTreeMap<String, Metric>
 mod tests {
     use super::*;
 
+    fn measured(exams: &ByPatient<Scored>, prevalence: Option<Prevalence>) -> Vec<(&'static str, Metric)> {
+        let point = OperatingPoint { threshold: 0.5, indeterminate: [0.4, 0.6], chosen: String::new() };
+        let resampling = Resampling { count: 50, seed: 1 };
+        Measured { point: &point, prevalence, resampling }.of_exams(exams)
+    }
+
     #[test]
     fn all_published_metrics_and_more_are_present_and_undefined_ones_are_left_out() {
         let exam = |n: u32| (n, Scored { score: f64::from(n) / 40.0, positive: n.is_multiple_of(3) || n > 30 });
         let exams: ByPatient<Scored> = (0..40).map(exam).collect();
-        let resampling = Resampling { count: 50, seed: 1 };
-        let found: BTreeMap<String, Metric> = of_exams(&exams, 0.5, resampling).into_iter().collect();
+        let found: BTreeMap<&str, Metric> = measured(&exams, None).into_iter().collect();
         for name in [
             "true_positives",
             "false_negatives",
@@ -167,6 +228,7 @@ mod tests {
             "exam_calibration_error",
             "exam_brier_score",
             "exam_sensitivity_at_90_specificity",
+            "exam_false_alarm_rate",
             "exams",
             "positive_exams",
         ] {
@@ -175,8 +237,23 @@ mod tests {
         let cells =
             ["true_positives", "false_negatives", "true_negatives", "false_positives"].map(|name| found[name].value);
         assert!((cells.iter().sum::<f64>() - 40.0).abs() < 1e-12);
-        let one_class: Vec<(String, Metric)> = of_exams(&[exam(0)].into_iter().collect(), 0.5, resampling);
-        assert!(!one_class.iter().any(|(name, _)| name == "exam_auroc" || name == "exam_specificity"));
+        let one_class = measured(&[exam(0)].into_iter().collect(), None);
+        assert!(!one_class.iter().any(|(name, _)| *name == "exam_auroc" || *name == "exam_specificity"));
         assert!(one_class.iter().all(|(_, metric)| metric.value.is_finite()));
+    }
+
+    #[test]
+    fn at_another_prevalence_predictive_values_and_calibration_are_those_of_the_site() {
+        let exam =
+            |n: u32| (n, Scored { score: f64::from(n % 10) / 10.0, positive: n < 50 && n % 10 > 2 || n % 10 > 7 });
+        let exams: ByPatient<Scored> = (0..100).map(exam).collect();
+        let [here, there] = [None, Prevalence::new(0.1)]
+            .map(|prevalence| -> BTreeMap<&str, Metric> { measured(&exams, prevalence).into_iter().collect() });
+        let [sensitivity, specificity] = ["exam_sensitivity", "exam_specificity"].map(|name| there[name].value);
+        let expected = 0.1 * sensitivity / (0.1 * sensitivity + 0.9 * (1.0 - specificity));
+        assert!((there["exam_ppv_at_prevalence"].value - expected).abs() < 1e-12, "Bayes");
+        assert!(there["exam_npv_at_prevalence"].value > here["exam_npv"].value);
+        assert_eq!(["exam_auroc", "exam_sensitivity", "exam_ppv"].map(|name| there[name] == here[name]), [true; 3]);
+        assert!(!there.contains_key("exam_brier_score") && !here.contains_key("exam_brier_score_at_prevalence"));
     }
 }

@@ -9,6 +9,7 @@ use ndarray::ArrayView2;
 use super::groups::Attributes;
 use super::markup::number;
 use super::metric_tables::MetricTables;
+use crate::engine::analyse::findings::Decision;
 use crate::engine::report::evidence_colour;
 use crate::learn::train::evaluate::Prediction;
 use crate::learn::train::labels::Split;
@@ -73,12 +74,12 @@ pub(crate) struct Case {
     pub(crate) picture: Option<Picture>,
 }
 
-/// Missed emboli with the lowest probabilities, then false alarms with the highest, at most `each` of each kind.
-pub(crate) fn worst(predictions: &[Prediction], split: Split, threshold: f64, each: usize) -> Vec<&Prediction> {
+/// Misses with the lowest probabilities, then false alarms with the highest, at most `each` of each kind. Undetermined
+/// exams are neither.
+pub(crate) fn worst(predictions: &[Prediction], split: Split, each: usize) -> Vec<&Prediction> {
     let of = |embolism: bool| {
-        let wrong = move |one: &&Prediction| {
-            one.split == split && one.embolism == embolism && (one.probability >= threshold) != embolism
-        };
+        let wrong = if embolism { Decision::Absent } else { Decision::Present };
+        let wrong = move |one: &&Prediction| one.split == split && one.embolism == embolism && one.decision == wrong;
         let mut wrong: Vec<&Prediction> = predictions.iter().filter(wrong).collect();
         wrong.sort_by(|a, b| a.probability.total_cmp(&b.probability));
         if !embolism {
@@ -142,11 +143,12 @@ mod tests {
             of(4, false, 0.6),
             of(5, false, 0.2),
             of(6, false, 0.99),
+            Prediction { decision: Decision::Undetermined, ..of(7, false, 0.999) },
         ];
-        let worst = worst(&predictions, Split::Test, 0.5, 2);
+        let worst = worst(&predictions, Split::Test, 2);
         let series: Vec<&str> = worst.iter().map(|one| one.series.as_str()).collect();
         assert_eq!(series, ["2.25.1", "2.25.0", "2.25.6", "2.25.3"]);
-        assert!(super::worst(&predictions, Split::Validation, 0.5, 2).is_empty());
+        assert!(super::worst(&predictions, Split::Validation, 2).is_empty());
     }
 
     #[test]

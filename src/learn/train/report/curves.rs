@@ -1,7 +1,8 @@
 //! The points of curves.
 
-use crate::learn::train::bootstrap::{ByPatient, Resampling, quantile};
+use crate::learn::train::bootstrap::{ByPatient, Resampling};
 use crate::learn::train::metrics::{Confusion, Scored};
+use crate::learn::train::resampled::quantile;
 
 /// Scores by falling value, in groups of equal ones: positives and negatives called at or above each.
 fn calls(scored: &[Scored]) -> Vec<(f64, f64)> {

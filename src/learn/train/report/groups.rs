@@ -77,12 +77,17 @@ fn groups(predictions: &[&Prediction], attributes: &Attributes, name: &str) -> (
     (groups, others)
 }
 
-/// `17 of 20: 0.850 (0.640 to 0.948)`; `-` without exams.
+/// `17 of 20: 0.850 (0.640 to 0.948)`; `-` without exams, no interval with few.
 fn share(hits: u64, all: u64) -> String {
-    match wilson_interval(hits, all) {
-        Some([low, high]) => format!("{hits} of {all}: {:.3} ({low:.3} to {high:.3})", hits as f64 / all as f64),
-        None => "-".to_owned(),
+    if all == 0 {
+        return "-".to_owned();
     }
+    let share = hits as f64 / all as f64;
+    let interval = match wilson_interval(share, all as usize) {
+        Some([low, high]) => format!("{low:.3} to {high:.3}"),
+        None => "too few".to_owned(),
+    };
+    format!("{hits} of {all}: {share:.3} ({interval})")
 }
 
 fn row(group: &Group, threshold: f64) -> Vec<String> {
@@ -158,7 +163,10 @@ mod tests {
             [(0.9, true), (0.2, true), (0.1, false)].map(|(score, positive)| Scored { score, positive }).to_vec();
         let cells = row(&Group { value: "B60".to_owned(), scored }, 0.5);
         assert_eq!(cells[..2], ["B60", "3"]);
-        assert!(cells[2].starts_with("1 of 2: 0.500 (") && cells[3].starts_with("1 of 1: 1.000 ("), "{cells:?}");
+        assert!(
+            cells[2] == "1 of 2: 0.500 (too few)" && share(17, 20) == "17 of 20: 0.850 (0.640 to 0.948)",
+            "{cells:?}"
+        );
         assert_eq!(cells[4], "1.000");
     }
 }

@@ -6,7 +6,7 @@ use super::markup::{interval, number, table};
 use crate::engine::analyse::findings::Decision;
 use crate::engine::models::manifest::Metric;
 use crate::engine::models::target::Target;
-use crate::learn::train::evaluate::{Evaluation, Prediction};
+use crate::learn::train::evaluate::{ANSWERS, COUNTS, Evaluation};
 use crate::learn::train::labels::Split;
 
 /// Names in tables of the metrics in `evaluation.json`, in the order of the page.
@@ -16,10 +16,20 @@ const NAMES: &[(&str, &str)] = &[
     ("exam_sensitivity_at_90_specificity", "Sensitivity at 90 % specificity"),
     ("exam_brier_score", "Brier score"),
     ("exam_calibration_error", "Expected calibration error"),
-    ("exam_sensitivity", "Sensitivity"),
-    ("exam_specificity", "Specificity"),
+    ("exam_sensitivity", "Sensitivity at the threshold"),
+    ("exam_specificity", "Specificity at the threshold"),
     ("exam_ppv", "Positive predictive value"),
     ("exam_npv", "Negative predictive value"),
+    ("exam_found_rate", "Embolism called present"),
+    ("exam_miss_rate", "Embolism called absent (misses)"),
+    ("exam_false_alarm_rate", "No embolism, called present (false alarms)"),
+    ("exam_undetermined_rate", "Undetermined"),
+    ("exam_expected_sensitivity", "Sensitivity to expect on further exams"),
+    ("exam_expected_specificity", "Specificity to expect on further exams"),
+    ("exam_ppv_at_prevalence", "Positive predictive value at the site's prevalence"),
+    ("exam_npv_at_prevalence", "Negative predictive value at the site's prevalence"),
+    ("exam_brier_score_at_prevalence", "Brier score at the site's prevalence"),
+    ("exam_calibration_error_at_prevalence", "Expected calibration error at the site's prevalence"),
     ("exam_accuracy", "Accuracy"),
     ("exam_balanced_accuracy", "Balanced accuracy"),
     ("exam_f1", "F1"),
@@ -72,8 +82,9 @@ impl MetricTables<'_> {
         let split = self.main_split();
         let shown = [
             ("exam_auroc", "AUROC"),
-            ("exam_sensitivity", "Sensitivity at the operating point"),
-            ("exam_specificity", "Specificity at the operating point"),
+            ("exam_sensitivity", "Sensitivity at the threshold"),
+            ("exam_specificity", "Specificity at the threshold"),
+            ("exam_false_alarm_rate", "False alarms among exams without embolism"),
             ("exam_sensitivity_at_90_specificity", "Sensitivity at 90 % specificity"),
             ("exam_calibration_error", "Calibration error"),
             ("dice_left", "Dice, left lung"),
@@ -125,8 +136,8 @@ impl MetricTables<'_> {
             @if self.0.metrics.keys().any(|name| name.starts_with("validation.")) {
                 p.quiet {
                     "Checkpoint, calibration and operating point were chosen on the validation exams, so their metrics "
-                    "flatter the model; those of the test exams do not. Intervals come from resampled patients. Slices of one "
-                    "exam are alike, so their metrics have none."
+                    "flatter the model; those of the test exams do not. Intervals are Wilson's of shares and bias-corrected "
+                    "ones over resampled patients of the rest. Slices of one exam are alike, so their metrics have none."
                 }
             }
             (table(&head("exam probability"), rows(main)))
@@ -137,39 +148,48 @@ impl MetricTables<'_> {
         }
     }
 
-    /// Calls at the operating point, as tables of two by two.
-    pub(super) fn calls(&self, predictions: &[Prediction]) -> Markup {
+    /// Truth against the three answers, split by split.
+    pub(super) fn calls(&self) -> Markup {
         let Some(point) = &self.0.operating_point else { return html! {} };
         let count = |split: Split, name: &str| {
             self.metric(split, name).map_or_else(|| "-".to_owned(), |metric| format!("{:.0}", metric.value))
         };
-        let undetermined = |split: Split| {
-            let of_split = predictions.iter().filter(|one| one.split == split);
-            of_split.filter(|one| one.decision == Decision::Undetermined).count()
-        };
         let [low, high] = point.indeterminate;
+        let class = |embolism: bool, answer: Decision| match answer {
+            Decision::Undetermined => "",
+            Decision::Present | Decision::Absent if embolism == (answer == Decision::Present) => "right",
+            Decision::Present | Decision::Absent => "wrong",
+        };
+        let word = |embolism: bool, answer: Decision| match (answer, embolism) {
+            (Decision::Undetermined, _) => "undetermined",
+            (Decision::Present, true) => "found",
+            (Decision::Present, false) => "false alarms",
+            (Decision::Absent, true) => "missed",
+            (Decision::Absent, false) => "correctly cleared",
+        };
         html! {
             h2 #calls { "Calls at the operating point" }
             p {
                 "Embolism is called from a probability of " (number(point.threshold)) ": " (point.chosen) ". From "
-                (number(low)) " to " (number(high)) " the answer is undetermined; the tables count such exams on the side of "
-                "the threshold on which they lie."
+                (number(low)) " to " (number(high)) " the answer is undetermined: neither present nor absent, neither a false "
+                "alarm nor a miss. Sensitivity, specificity and predictive values count such exams on the side of the "
+                "threshold on which they lie."
             }
             div.side {
-                @for split in SPLITS.into_iter().filter(|split| self.metric(*split, "true_positives").is_some()) {
+                @for split in SPLITS.into_iter().filter(|split| self.metric(*split, COUNTS[0].1[0]).is_some()) {
                     div {
-                        h3 { (self.exams_of(split)) ", " (undetermined(split)) " undetermined" }
+                        h3 { (self.exams_of(split)) }
                         table.confusion {
-                            tr { th { "" } th { "called present" } th { "called absent" } }
-                            tr {
-                                th { "embolism" }
-                                td.right { b { (count(split, "true_positives")) } "found" }
-                                td.wrong { b { (count(split, "false_negatives")) } "missed" }
-                            }
-                            tr {
-                                th { "none" }
-                                td.wrong { b { (count(split, "false_positives")) } "false alarms" }
-                                td.right { b { (count(split, "true_negatives")) } "correctly cleared" }
+                            tr { th { "" } @for answer in ANSWERS { th { (answer) } } }
+                            @for (embolism, names) in COUNTS {
+                                tr {
+                                    th { @if embolism { "embolism" } @else { "none" } }
+                                    @for (name, answer) in names.into_iter().zip(ANSWERS) {
+                                        td class=(class(embolism, answer)) {
+                                            b { (count(split, name)) } (word(embolism, answer))
+                                        }
+                                    }
+                                }
                             }
                         }
                     }

@@ -60,7 +60,7 @@ impl Report<'_> {
                     (tables.all())
                     @if !self.predictions.is_empty() {
                         (self.curves(&tables))
-                        (tables.calls(self.predictions))
+                        (tables.calls())
                         (self.calibration())
                         (groups::tables(&tables, self.predictions, &self.attributes))
                         (cases::figures(&tables, &self.cases, &self.attributes))

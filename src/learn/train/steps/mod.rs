@@ -7,9 +7,11 @@ mod fingerprint;
 mod fitting;
 mod planning;
 mod preparing;
+mod recalibrating;
 mod running;
 
 #[cfg(test)]
 pub(super) use datasets::testing;
 pub use planning::plan;
+pub use recalibrating::recalibrate;
 pub use running::{Portion, run};

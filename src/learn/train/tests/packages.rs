@@ -175,6 +175,9 @@ fn folds_are_evaluated_as_one_ensemble() {
     let evaluation = Evaluation::read(&folder.join("evaluation.json")).expect("metrics");
     assert_eq!((evaluation.calibration.len(), evaluation.networks_sha256.len()), (2, 2));
     assert!(evaluation.notes.iter().any(|note| note.starts_with("member 1: exams")), "{:?}", evaluation.notes);
+    for note in ["too few validation exams of a class", "reached by the mean of 2 networks", "too few for intervals"] {
+        assert!(evaluation.notes.iter().any(|said| said.contains(note)), "{note}: {:?}", evaluation.notes);
+    }
     let predictions: Vec<Prediction> = table::read(&folder.join("predictions.csv"), Step::Evaluate).expect("table");
     for one in &predictions {
         let of_fold = one.split == Split::Validation;
@@ -209,6 +212,11 @@ fn what_was_evaluated_is_what_is_exported() {
     assert_eq!((calibration.exam_fitted, calibration.slices_fitted), (false, false));
     let card = std::fs::read_to_string(trial.path("onnx/trial/0.1.0/card.md")).expect("card");
     assert!(card.contains("Exams are not calibrated"), "{card}");
+    assert!(card.contains("| truth | present | undetermined | absent |\n"), "{card}");
+    let report = std::fs::read_to_string(configuration.experiment().join("report.html")).expect("report");
+    for answer in ["found", "undetermined", "false alarms", "correctly cleared"] {
+        assert!(report.contains(&format!("</b>{answer}</td>")), "{answer}");
+    }
     let path = configuration.experiment().join("evaluation.json");
     let mut evaluation = Evaluation::read(&path).expect("metrics");
     assert!(evaluation.notes[0].contains("evaluation.calibration = \"none\""), "{:?}", evaluation.notes);

@@ -8,14 +8,14 @@ use super::masks::Hits;
 use super::request::{ExternalValidation, file_stem};
 use super::studies::AnalysedStudy;
 use crate::engine::models::ModelIdentity;
-use crate::engine::models::manifest::{IntendedUse, Manifest, Metric};
+use crate::engine::models::manifest::{IntendedUse, Manifest, Metric, OperatingPoint};
 use crate::engine::models::networks::Models;
 use crate::learn::train::TrainError;
 use crate::learn::train::bootstrap::Resampling;
-use crate::learn::train::configuration::TrainConfiguration;
+use crate::learn::train::configuration::{self as settings, TrainConfiguration};
 use crate::learn::train::evaluate::evaluation::Evaluation;
 use crate::learn::train::evaluate::predictions::{Prediction, TargetPrediction, scored};
-use crate::learn::train::evaluate::summary;
+use crate::learn::train::evaluate::summary::{self, Measured};
 use crate::learn::train::files;
 use crate::learn::train::labels::{Exclusion, Split, tell_apart};
 use crate::learn::train::metrics::Scored;
@@ -43,11 +43,23 @@ impl fmt::Display for Part {
     }
 }
 
+/// An exam of the site.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct LocalExam {
+    /// Digest that stands for the patient.
+    pub(super) patient: String,
+    pub(super) positive: bool,
+    /// Each member of the classifier, with its logit before calibration.
+    pub(super) logits: Vec<(usize, f64)>,
+}
+
 /// The results so far.
 pub(super) struct ExternalCohort {
     classifier: Part,
     lungs: Part,
     predictions: Vec<Prediction>,
+    /// Logits of the classifier's members, study by study as the predictions.
+    logits: Vec<Vec<f64>>,
     targets: Vec<TargetPrediction>,
     slices: Vec<Scored>,
     hits: Hits,
@@ -66,6 +78,7 @@ impl ExternalCohort {
             classifier: Part::new(models.embolism.manifest(), models.embolism.identity()),
             lungs: Part::new(models.lungs.manifest(), models.lungs.identity()),
             predictions: Vec::new(),
+            logits: Vec::new(),
             targets: Vec::new(),
             slices: Vec::new(),
             hits: Hits::default(),
@@ -77,8 +90,10 @@ impl ExternalCohort {
         }
     }
 
-    fn threshold(&self) -> f64 {
-        self.classifier.manifest.operating_point.as_ref().map_or(0.5, |point| point.threshold)
+    /// That of the package; studies of a package without one are left out before.
+    fn point(&self) -> OperatingPoint {
+        let none = || OperatingPoint { threshold: 0.5, indeterminate: [0.5, 0.5], chosen: String::new() };
+        self.classifier.manifest.operating_point.clone().unwrap_or_else(none)
     }
 
     /// Whether no study was analysed.
@@ -87,7 +102,7 @@ impl ExternalCohort {
     }
 
     pub(super) fn take(&mut self, study: &LabelledStudy, analysed: AnalysedStudy) {
-        let AnalysedStudy { prediction, targets, picture, acquisition, synthetic, images, truth } = analysed;
+        let AnalysedStudy { prediction, logits, targets, picture, acquisition, synthetic, images, truth } = analysed;
         self.targets.extend(targets);
         self.attributes.add(&prediction.series, "embolus level", study.level.as_str());
         add_acquisition(&mut self.attributes, &prediction.series, &acquisition);
@@ -98,6 +113,7 @@ impl ExternalCohort {
         }
         self.synthetic |= synthetic;
         self.images += images;
+        self.logits.push(logits);
         self.predictions.push(prediction.clone());
         self.pictures.insert(prediction.series.clone(), Case { prediction, picture });
         // No more pictures are kept than are shown.
@@ -105,17 +121,29 @@ impl ExternalCohort {
         self.pictures.retain(|series, _| wanted.contains(series));
     }
 
+    /// Label, patient and the members' logits of every exam, and a note where patients could not be told apart.
+    pub(super) fn exams(mut self) -> (Vec<LocalExam>, Vec<String>) {
+        let notes = tell_apart(self.predictions.iter_mut().map(|one| (&mut one.patient, one.study.as_str())));
+        let exam = |(prediction, logits): (Prediction, Vec<f64>)| LocalExam {
+            patient: prediction.patient,
+            positive: prediction.embolism,
+            logits: logits.into_iter().enumerate().collect(),
+        };
+        (self.predictions.into_iter().zip(self.logits).map(exam).collect(), notes.into_iter().collect())
+    }
+
     /// Series of the exams with the worst predictions, the worst first.
     fn worst(&self) -> Vec<String> {
-        let worst = worst(&self.predictions, Split::Test, self.threshold(), EACH);
+        let worst = worst(&self.predictions, Split::Test, EACH);
         worst.into_iter().map(|one| one.series.clone()).collect()
     }
 
-    fn metrics(&self, resampling: Resampling) -> BTreeMap<String, Metric> {
+    fn metrics(&self, settings: &settings::Evaluation, resampling: Resampling) -> BTreeMap<String, Metric> {
         let exams = scored(&self.predictions, Split::Test);
-        let of_exams = summary::of_exams(&exams, self.threshold(), resampling).into_iter();
+        let point = self.point();
+        let measured = Measured { point: &point, prevalence: settings.criterion.prevalence(), resampling };
+        let of_exams = measured.of_exams(&exams).into_iter();
         let of_slices = summary::of_slices(&self.slices).into_iter().chain(self.hits.metrics());
-        let of_slices = of_slices.map(|(name, metric)| (name.to_owned(), metric));
         let named = of_exams.chain(of_slices).map(|(name, metric)| (format!("test.{name}"), metric));
         named
             .chain(summary::of_targets(&self.targets, &self.predictions, resampling))
@@ -147,8 +175,10 @@ impl ExternalCohort {
         notes.extend(tell_apart(self.predictions.iter_mut().map(|one| (&mut one.patient, one.study.as_str()))));
         let classifier = &self.classifier.manifest;
         let out = request.folder(classifier);
+        let metrics = self.metrics(&configuration.evaluation, resampling);
+        notes.extend(summary::too_few(&metrics));
         let evaluation = Evaluation {
-            metrics: self.metrics(resampling),
+            metrics,
             calibration: classifier.calibration.clone(),
             operating_point: classifier.operating_point.clone(),
             networks_sha256: vec![self.classifier.sha256.clone()],

@@ -63,8 +63,10 @@ impl Hits {
 
     /// The counts as metrics by name; none without emboli.
     pub(super) fn metrics(&self) -> Vec<(&'static str, Metric)> {
-        let share =
-            |hits: u64, all: u64| Metric { value: hits as f64 / all as f64, interval: wilson_interval(hits, all) };
+        let share = |hits: u64, all: u64| {
+            let value = hits as f64 / all as f64;
+            Metric { value, interval: wilson_interval(value, all as usize) }
+        };
         let plain = |value: f64| Metric { value, interval: None };
         if self.exams == 0 {
             return Vec::new();

@@ -10,9 +10,11 @@
 mod cohort;
 mod labels;
 mod masks;
+mod recalibration;
 mod request;
 mod studies;
 mod validation;
 
+pub(crate) use recalibration::{Recalibrated, recalibrated};
 pub use request::ExternalValidation;
 pub use validation::validate_externally;

@@ -16,6 +16,7 @@ use crate::engine::volume::SeriesFiles;
 use crate::learn::train::evaluate::predictions::{Prediction, TargetPrediction};
 use crate::learn::train::files::{LIMITS, patient_of};
 use crate::learn::train::labels::Split;
+use crate::learn::train::metrics::mean;
 use crate::learn::train::report::Picture;
 use crate::learn::train::volumes::Acquisition;
 
@@ -56,6 +57,8 @@ pub(super) enum StudyOutcome {
 /// A study that was analysed.
 pub(super) struct AnalysedStudy {
     pub(super) prediction: Prediction,
+    /// Logits of the classifier's members, before calibration.
+    pub(super) logits: Vec<f64>,
     /// The predictions of the further targets.
     pub(super) targets: Vec<TargetPrediction>,
     /// Its slice of greatest attribution.
@@ -131,7 +134,7 @@ fn answer(study: &LabelledStudy, series: &SeriesFiles, analysed: &AnalysedSeries
         series: series.series_instance_uid.to_string(),
         split: Split::Test,
         embolism,
-        logit: None,
+        logit: mean(&analysed.logits),
         probability,
         standard_deviation: findings.standard_deviation,
         spread: findings.standard_deviation,
@@ -156,6 +159,7 @@ fn answer(study: &LabelledStudy, series: &SeriesFiles, analysed: &AnalysedSeries
     let key = first_heat_map(&analysed.volume, findings);
     Ok(AnalysedStudy {
         prediction,
+        logits: analysed.logits.clone(),
         targets,
         picture: key.zip(caption).and_then(|(image, caption)| Picture::new(&image, caption)),
         acquisition: header.map(|header| Acquisition::of(&header)).unwrap_or_default(),

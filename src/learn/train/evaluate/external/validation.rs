@@ -27,8 +27,21 @@ pub fn validate_externally(
     context: &TrainingContext,
     request: &ExternalValidation,
 ) -> Result<Vec<String>, TrainError> {
+    let mut models = models(configuration, context, &package(configuration, request)?)?;
+    let (cohort, exclusions) = analyse(&mut models, context, request)?;
+    cohort.write(configuration, request, exclusions)
+}
+
+/// Analyses all labelled studies. Returns those that could be analysed, and why the others could not.
+///
+/// # Errors
+/// A table that cannot be read, or no study that could be analysed.
+pub(super) fn analyse(
+    models: &mut Models,
+    context: &TrainingContext,
+    request: &ExternalValidation,
+) -> Result<(ExternalCohort, Vec<Exclusion>), TrainError> {
     let labels::StudyTable { studies: labelled, mut exclusions } = labels::read(&request.labels)?;
-    let mut models = models(configuration, context, request)?;
     let mut grouped: BTreeMap<String, Vec<_>> = BTreeMap::new();
     let grouping = group_by_series(std::slice::from_ref(&request.images), &LIMITS);
     for (path, rejection) in &grouping.unreadable {
@@ -49,11 +62,11 @@ pub fn validate_externally(
         key_slices: 1,
         refused: &[],
     };
-    let mut cohort = ExternalCohort::new(&models);
+    let mut cohort = ExternalCohort::new(models);
     let bar = progress::bar(labelled.len() as u64, "evaluate");
     for study in &labelled {
         let series = grouped.get(&study.study).map_or(&[][..], Vec::as_slice);
-        match studies::analyse(study, series, &mut models, &options) {
+        match studies::analyse(study, series, models, &options) {
             StudyOutcome::Analysed(analysed) => cohort.take(study, *analysed),
             StudyOutcome::LeftOut { step, reason } => exclusions.push(Exclusion::new(step, &study.study, reason)),
         }
@@ -63,7 +76,7 @@ pub fn validate_externally(
     if cohort.is_empty() {
         return Err(nothing_analysed(labelled.len(), &exclusions));
     }
-    cohort.write(configuration, request, exclusions)
+    Ok((cohort, exclusions))
 }
 
 /// The error of a run that analysed nothing, with all reasons, the most frequent first.
@@ -73,12 +86,18 @@ fn nothing_analysed(labelled: usize, exclusions: &[Exclusion]) -> TrainError {
     TrainError::Exams(format!("none of {labelled} labelled studies could be analysed; {}", reasons.join("; ")))
 }
 
-/// The package to evaluate, with the lung package of the training or the node.
-fn models(
+/// A package with the lung package of the training or the node.
+pub(super) fn models(
     configuration: &TrainConfiguration,
     context: &TrainingContext,
-    request: &ExternalValidation,
+    package: &Package,
 ) -> Result<Models, TrainError> {
+    let lungs = context.lung_package(&configuration.data)?;
+    Ok(Models::of(&lungs, package, &context.onnxruntime)?)
+}
+
+/// The package that is named, or the one that the configuration exports.
+pub(super) fn package(configuration: &TrainConfiguration, request: &ExternalValidation) -> Result<Package, TrainError> {
     let exported = || configuration.package.id().folder_in(&configuration.package.directory);
     let folder = request.package.clone().unwrap_or_else(exported);
     if !folder.is_dir() {
@@ -92,8 +111,7 @@ fn models(
         let problem = "the package is not an embolism classifier; name one with --package";
         return Err(TrainError::Exams(format!("{}: {problem}", folder.display())));
     }
-    let lungs = context.lung_package(&configuration.data)?;
-    Ok(Models::of(&lungs, &package, &context.onnxruntime)?)
+    Ok(package)
 }
 
 #[cfg(test)]
