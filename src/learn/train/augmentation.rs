@@ -310,6 +310,7 @@ mod tests {
         flip: 0.0,
         cutout: 0.0,
         cutout_mm: 40.0,
+        insert_emboli: 0,
     };
 
     #[test]

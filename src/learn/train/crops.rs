@@ -8,11 +8,15 @@ use std::path::{Path, PathBuf};
 
 use half::f16;
 use ndarray::ArrayView3;
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::TrainError;
 use super::configuration::{PixelFormat, TrainConfiguration};
 use super::files::{self, FileState};
+use super::insertion::{self, VesselWidth};
 use super::labels::Exam;
 use super::lungs::{FoundLungs, Lungs, nearest};
 use super::provenance::Provenance;
@@ -40,6 +44,23 @@ pub(crate) struct Prepared {
     /// How the pixels of the images are kept.
     #[serde(default)]
     pixels: PixelFormat,
+    /// The same exam with emboli that were put into it, once or more.
+    #[serde(default)]
+    pub(crate) inserted: Vec<InsertedCrop>,
+}
+
+/// An exam without embolism into which emboli were put; its files lie under [`inserted_name`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct InsertedCrop {
+    /// Whether each source slice shows an embolus, lowest first.
+    pub(crate) slice_labels: Vec<bool>,
+    /// The widest vessel that holds one.
+    most_proximal: VesselWidth,
+}
+
+/// What stands for the series in the names of the files of an exam into which emboli were put.
+pub(crate) fn inserted_name(series: &str, number: usize) -> String {
+    format!("{series}.inserted-{number}")
 }
 
 impl Prepared {
@@ -72,6 +93,9 @@ struct CropSettings<'a> {
     /// Where it is not the usual one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pixels: Option<PixelFormat>,
+    /// How often emboli are put into each exam without embolism, where they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    insert_emboli: Option<usize>,
 }
 
 /// The step.
@@ -106,10 +130,39 @@ impl<'a> Crops<'a> {
     pub(crate) fn new(configuration: &'a TrainConfiguration, lungs: &'a Lungs<'a>) -> Self {
         let lung_masks = lungs.folder().file_name().unwrap_or_default().to_string_lossy();
         let pixels = Some(configuration.work.pixels).filter(|pixels| *pixels != PixelFormat::default());
-        let sources =
-            CropSettings { kind: configuration.kind, input: &configuration.input, lung_masks: &lung_masks, pixels };
+        let insert_emboli = Some(configuration.augmentation.insert_emboli).filter(|times| *times > 0);
+        let (kind, input) = (configuration.kind, &configuration.input);
+        let sources = CropSettings { kind, input, lung_masks: &lung_masks, pixels, insert_emboli };
         let digest = Provenance { made: "folder of crops", version: 1, sources }.sha256();
         Self { configuration, folder: configuration.work.dir.join(format!("crops-{}", &digest[..12])), lungs }
+    }
+
+    /// Puts emboli into an exam without embolism, as often as the settings say, and writes images and masks.
+    fn insert(&self, exam: &Exam, volume: &Volume, mask: &LungMask) -> Result<Vec<InsertedCrop>, TrainError> {
+        let mut written = Vec::new();
+        if self.configuration.kind != Kind::EmbolismClassifier || exam.embolism() {
+            return Ok(written);
+        }
+        let [column_mm, row_mm, _] = volume.geometry.spacing;
+        for number in 0..self.configuration.augmentation.insert_emboli {
+            let name = inserted_name(&exam.series, number);
+            let Some(inserted) = insertion::insert(volume, mask, &mut generator(&name)) else { continue };
+            let (slice_labels, most_proximal) = (inserted.slice_labels(column_mm * row_mm), inserted.most_proximal);
+            let marked = inserted.emboli.indexed_iter().filter(|(_, voxel)| **voxel > 0).map(|(place, _)| place);
+            let slices = volume.slices.clone();
+            let other = Volume::new(volume.geometry.clone(), inserted.hounsfield, slices, volume.header.clone());
+            let preparer = Preparer::new(&other, Some(mask), &self.configuration.input)?;
+            let images = preparer.images(0..preparer.slices());
+            let emboli = emboli_on(&other, &preparer, marked, &other.geometry);
+            let written_as = inserted_name(&exam.series, written.len());
+            files::write_whole(
+                &images_path(&self.folder, &written_as),
+                &bytes_of(images.view(), self.configuration.work.pixels),
+            )?;
+            files::write_whole(&emboli_path(&self.folder, &written_as), &emboli)?;
+            written.push(InsertedCrop { slice_labels, most_proximal });
+        }
+        Ok(written)
     }
 
     /// Whether the exam has an embolus mask and the network is trained on it.
@@ -159,7 +212,9 @@ impl Stage for Crops<'_> {
             files::write_whole(&classes_path(&self.folder, series), &classes_on(&mask, &volume, &preparer))?;
         }
         if self.has_emboli(exam) {
-            let emboli = emboli_on(&volume, &preparer, &emboli_truth(exam))?;
+            let (voxels, geometry) = nifti::read(&emboli_truth(exam))?;
+            let marked = voxels.indexed_iter().filter(|(_, value)| **value > 0.5).map(|(place, _)| place);
+            let emboli = emboli_on(&volume, &preparer, marked, &geometry);
             files::write_whole(&emboli_path(&self.folder, series), &emboli)?;
         } else {
             // Weights must not be fitted to a mask that is gone.
@@ -173,6 +228,7 @@ impl Stage for Crops<'_> {
             acquisition: input.value.volume.acquisition.clone(),
             geometry: preparer.geometry().clone(),
             pixels,
+            inserted: if has_lungs { self.insert(exam, &volume, &mask)? } else { Vec::new() },
         }))
     }
 
@@ -206,12 +262,16 @@ fn classes_on(mask: &LungMask, volume: &Volume, preparer: &Preparer<'_>) -> Vec<
     nearest(&mask.0, &volume.geometry, preparer.geometry()).into_raw_vec_and_offset().0
 }
 
-/// An embolus mask on the prepared grid: every prepared pixel that is nearest to a voxel of an embolus.
-fn emboli_on(volume: &Volume, preparer: &Preparer<'_>, path: &Path) -> Result<Vec<u8>, TrainError> {
-    let (voxels, geometry) = nifti::read(path)?;
+/// Marked voxels of a grid on the prepared one: every prepared pixel that is nearest to one of them.
+fn emboli_on(
+    volume: &Volume,
+    preparer: &Preparer<'_>,
+    marked: impl Iterator<Item = (usize, usize, usize)>,
+    geometry: &Geometry,
+) -> Vec<u8> {
     let [columns, rows, slices] = preparer.geometry().size;
     let mut emboli = vec![0; columns * rows * slices];
-    for ((slice, row, column), _) in voxels.indexed_iter().filter(|(_, value)| **value > 0.5) {
+    for (slice, row, column) in marked {
         let place = geometry.to_patient(VoxelPoint { column: column as f64, row: row as f64, slice: slice as f64 });
         let source = volume.geometry.to_voxel(place).slice.round();
         let found = preparer.geometry().to_voxel(place);
@@ -221,7 +281,12 @@ fn emboli_on(volume: &Volume, preparer: &Preparer<'_>, path: &Path) -> Result<Ve
             emboli[(slice * rows + row as usize) * columns + column as usize] = 1;
         }
     }
-    Ok(emboli)
+    emboli
+}
+
+/// A generator of its own for each exam: what is inserted does not depend on which exams there are.
+fn generator(name: &str) -> ChaCha8Rng {
+    ChaCha8Rng::from_seed(Sha256::digest(name).into())
 }
 
 #[cfg(test)]

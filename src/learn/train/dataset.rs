@@ -46,6 +46,9 @@ pub(crate) struct PreparedExam {
     pub(crate) positive_slices: usize,
     /// The images are marked as synthetic: SyntheticData (0008,001C) is YES.
     pub(crate) synthetic: bool,
+    /// Emboli were put into an exam without: it is an augmentation and no further exam.
+    #[serde(default)]
+    pub(crate) inserted: bool,
     /// Digest of what it was prepared from: files, lungs, slice labels. Other sources give another exam.
     pub(crate) sources_sha256: String,
     /// Label of each prepared slice: 1, 0, or [`UNLABELLED`].
@@ -106,6 +109,7 @@ impl PreparedExam {
             labelled_slices: count(|label| label != UNLABELLED),
             positive_slices: count(|label| label == 1),
             synthetic: value.synthetic,
+            inserted: false,
             sources_sha256,
             slice_labels,
         })
@@ -113,6 +117,27 @@ impl PreparedExam {
 }
 
 impl PreparedExam {
+    /// The exams that were made of this one by putting emboli into it.
+    pub(crate) fn with_emboli<'a>(&'a self, prepared: &'a Made<Prepared>) -> impl Iterator<Item = Self> + 'a {
+        prepared.value.inserted.iter().enumerate().map(|(number, inserted)| {
+            let known: Vec<Option<bool>> = inserted.slice_labels.iter().copied().map(Some).collect();
+            let slice_labels = on_prepared(&known, &prepared.value);
+            let sources = ExamSources { crop: &prepared.sources_sha256, slice_labels: &slice_labels };
+            Self {
+                series: crops::inserted_name(&self.series, number),
+                embolism: true,
+                targets: TargetLabels::of_embolism(true),
+                labelled_source_slices: 0,
+                labelled_slices: slice_labels.iter().filter(|label| **label != UNLABELLED).count(),
+                positive_slices: slice_labels.iter().filter(|label| **label == 1).count(),
+                inserted: true,
+                sources_sha256: Provenance { made: "prepared exam", version: 1, sources }.sha256(),
+                slice_labels,
+                ..self.clone()
+            }
+        })
+    }
+
     /// Whether slices that show an embolus are known, so that these can stand for an exam with embolism.
     pub(crate) fn shows_emboli(&self) -> bool {
         self.positive_slices > 0
@@ -273,6 +298,7 @@ pub(crate) mod testing {
             labelled_slices,
             positive_slices: if embolism { labelled_slices } else { 0 },
             synthetic: true,
+            inserted: false,
             sources_sha256: String::new(),
             slice_labels: vec![UNLABELLED; 20],
         }

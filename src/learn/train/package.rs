@@ -9,7 +9,7 @@ use ndarray::{ArrayViewD, Axis};
 
 use super::card;
 use super::configuration::TrainConfiguration;
-use super::dataset::Dataset;
+use super::dataset::{Dataset, PreparedExam};
 use super::evaluate::Evaluation;
 use super::export::{self, Exported};
 use super::exported::{ExportedFit, Splits, any_synthetic};
@@ -304,11 +304,16 @@ fn counts<'a>(fits: impl Iterator<Item = &'a Splits> + Clone) -> BTreeMap<String
             };
             let mut add =
                 |what: &str, count: usize| *counts.entry(format!("{name}_{what}")).or_default() += count as u64;
-            add("exams", data.exams.len());
-            add("positive_exams", data.exams.iter().filter(|exam| exam.embolism).count());
-            add("slices", data.exams.iter().map(|exam| exam.slices).sum());
-            add("labelled_slices", data.exams.iter().map(|exam| exam.labelled_source_slices).sum());
-            add("positive_slices", data.exams.iter().map(|exam| exam.positive_slices).sum());
+            let exams: Vec<&PreparedExam> = data.exams.iter().filter(|exam| !exam.inserted).collect();
+            add("exams", exams.len());
+            add("positive_exams", exams.iter().filter(|exam| exam.embolism).count());
+            add("slices", exams.iter().map(|exam| exam.slices).sum());
+            add("labelled_slices", exams.iter().map(|exam| exam.labelled_source_slices).sum());
+            add("positive_slices", exams.iter().map(|exam| exam.positive_slices).sum());
+            let inserted = data.exams.len() - exams.len();
+            if inserted > 0 {
+                add("exams_with_inserted_emboli", inserted);
+            }
         }
     }
     counts

@@ -107,6 +107,8 @@ pub struct Augmentation {
     pub cutout: f64,
     /// Largest side of it in millimetres.
     pub cutout_mm: f64,
+    /// Exams with emboli that are made of each training exam without, by putting emboli into it; 0 for none.
+    pub insert_emboli: usize,
 }
 
 impl Fit {

@@ -212,6 +212,7 @@ mod tests {
             labelled_slices: 0,
             positive_slices: 0,
             synthetic: true,
+            inserted: false,
             sources_sha256: String::new(),
             slice_labels: slice_labels.to_vec(),
         }

@@ -15,7 +15,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::engine::volume::{LungMask, Volume};
 use thrombus::Painter;
-use vessels::{Vessels, Width};
+pub(crate) use vessels::VesselWidth;
+use vessels::Vessels;
 
 /// Fewest and most thrombi of an exam.
 const THROMBI: std::ops::RangeInclusive<usize> = 1..=5;
@@ -29,8 +30,8 @@ pub(crate) struct Inserted {
     pub(crate) hounsfield: Array3<i16>,
     /// 1 where there is an embolus, on the same grid.
     pub(crate) emboli: Array3<u8>,
-    /// Width of the vessel of the most proximal one.
-    pub(crate) most_proximal: Width,
+    /// VesselWidth of the vessel of the most proximal one.
+    pub(crate) most_proximal: VesselWidth,
 }
 
 impl Inserted {
@@ -47,7 +48,7 @@ pub(crate) fn insert(volume: &Volume, lungs: &LungMask, random: &mut ChaCha8Rng)
     let vessels = Vessels::find(volume, lungs)?;
     let mut painter = Painter::new(volume, &vessels);
     let wanted = random.random_range(THROMBI);
-    let lodged: Vec<Width> = (0..wanted).filter_map(|_| painter.lodge(random)).collect();
+    let lodged: Vec<VesselWidth> = (0..wanted).filter_map(|_| painter.lodge(random)).collect();
     let (hounsfield, emboli) = painter.finish();
     let inserted = Inserted { hounsfield, emboli, most_proximal: lodged.into_iter().min()? };
     let [column_mm, row_mm, _] = volume.geometry.spacing;
@@ -103,7 +104,7 @@ mod tests {
             assert!((1..=labels.len()).contains(&shown), "{shown}");
             seen.insert(inserted.most_proximal);
         }
-        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [Width::Lobar, Width::Segmental]);
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [VesselWidth::Lobar, VesselWidth::Segmental]);
     }
 
     #[test]

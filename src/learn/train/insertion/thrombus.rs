@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::vessels::{Place, Vessels, Width, neighbours};
+use super::vessels::{Place, VesselWidth, Vessels, neighbours};
 use crate::engine::volume::Volume;
 
 /// Hounsfield units of a clot.
@@ -38,8 +38,8 @@ impl<'a> Painter<'a> {
     }
 
     /// Lets a thrombus lodge in a vessel of random width; `None` where none of that width is free.
-    pub(super) fn lodge(&mut self, random: &mut ChaCha8Rng) -> Option<Width> {
-        let width = *Width::ALL.choose(random)?;
+    pub(super) fn lodge(&mut self, random: &mut ChaCha8Rng) -> Option<VesselWidth> {
+        let width = *VesselWidth::ALL.choose(random)?;
         let places: Vec<Place> =
             self.vessels.centres.iter().filter(|(of, _)| *of == width).map(|(_, place)| *place).collect();
         let place = (0..TRIALS).find_map(|_| places.choose(random).filter(|place| self.clotted[**place] == 0.0))?;

@@ -1,6 +1,7 @@
 //! Vessels of the lungs that are filled with contrast, and their centre lines.
 
 use ndarray::{Array3, Axis};
+use serde::{Deserialize, Serialize};
 
 use super::distance;
 use crate::engine::volume::components;
@@ -17,9 +18,9 @@ const LEAST_CONTRAST_ML: f64 = 0.5;
 const LEAST_PIECE_ML: f64 = 0.15;
 
 /// How wide a vessel is, by the level of the arteries that are as wide; the most proximal first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr)]
-#[strum(serialize_all = "lowercase")]
-pub(crate) enum Width {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum VesselWidth {
     /// A radius of 4 mm or more.
     Lobar,
     /// 2 to 4 mm.
@@ -28,7 +29,7 @@ pub(crate) enum Width {
     Subsegmental,
 }
 
-impl Width {
+impl VesselWidth {
     /// From the hila outwards.
     pub(super) const ALL: [Self; 3] = [Self::Lobar, Self::Segmental, Self::Subsegmental];
 
@@ -59,7 +60,7 @@ pub(super) struct Vessels {
     /// Distance of each voxel of a vessel from its wall in millimetres; 0 elsewhere.
     pub(super) radius_mm: Array3<f32>,
     /// Voxels of centre lines by the width of their vessel.
-    pub(super) centres: Vec<(Width, Place)>,
+    pub(super) centres: Vec<(VesselWidth, Place)>,
     /// Hounsfield units of their blood.
     pub(super) blood: f64,
     /// Of slices, rows, columns.
@@ -82,10 +83,10 @@ impl Vessels {
         keep_pieces(&mut vessels, (LEAST_PIECE_ML / voxel_ml).ceil() as usize);
         let radius_mm = distance::inside(&vessels, spacing_mm);
         let centre = |(place, radius): (Place, &f32)| {
-            let width = Width::of(*radius)?;
+            let width = VesselWidth::of(*radius)?;
             neighbours(place, radius_mm.dim()).all(|other| radius_mm[other] <= *radius).then_some((width, place))
         };
-        let centres: Vec<(Width, Place)> = radius_mm.indexed_iter().filter_map(centre).collect();
+        let centres: Vec<(VesselWidth, Place)> = radius_mm.indexed_iter().filter_map(centre).collect();
         (!centres.is_empty()).then_some(Self { centres, radius_mm, blood, spacing_mm })
     }
 }

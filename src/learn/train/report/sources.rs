@@ -44,9 +44,10 @@ pub(crate) fn add_acquisition(attributes: &mut Attributes, series: &str, acquisi
 /// One row per split: exams, with embolism, slices, with a label, of them with embolism.
 pub(crate) fn counts(datasets: &[(Split, Dataset)]) -> Vec<Vec<String>> {
     let row = |(split, data): &(Split, Dataset)| {
-        let sum = |of: fn(&PreparedExam) -> usize| data.exams.iter().map(of).sum::<usize>();
+        let exams: Vec<&PreparedExam> = data.exams.iter().filter(|exam| !exam.inserted).collect();
+        let sum = |of: fn(&PreparedExam) -> usize| exams.iter().map(|exam| of(exam)).sum::<usize>();
         let counts = [
-            data.exams.len(),
+            exams.len(),
             sum(|exam| usize::from(exam.embolism)),
             sum(|exam| exam.slices),
             sum(|exam| exam.labelled_source_slices),

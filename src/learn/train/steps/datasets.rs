@@ -34,7 +34,11 @@ pub(super) fn datasets(experiment: &Experiment<'_>) -> Result<Vec<(Split, Datase
         };
         let (supervision, seed) = (configuration.supervision, configuration.fit.seed);
         let usage = Use { split: place.split(experiment.number), slice_labels, supervision, seed };
-        exams.push(PreparedExam::new(made, &labels, usage)?);
+        let exam = PreparedExam::new(made, &labels, usage)?;
+        if exam.split == Split::Train {
+            exams.extend(exam.with_emboli(made).filter(PreparedExam::shows_emboli));
+        }
+        exams.push(exam);
     }
     let of_labels: Vec<Exclusion> = table::read(&experiment.excluded_labels(), Step::Labels)?;
     exclusions.splice(0..0, of_labels);

@@ -267,3 +267,26 @@ fn images_in_half_precision_take_half_the_space_and_are_nearly_the_same() {
     sizes.sort_unstable();
     assert!(sizes.len() == 2 && sizes[1] == 2 * sizes[0], "{sizes:?}");
 }
+
+#[test]
+fn emboli_are_put_into_training_exams_without_and_counted_apart() {
+    // The vessel of these exams lies between the lungs; the masks of this cohort count it as lung.
+    let trial = Trial::new(8, Labelled::All, &["augmentation.insert_emboli=2", "supervision.labelled_exams=0"]);
+    for exam in 0..8 {
+        let volume = exam_volume(exam % 2 == 1, exam);
+        let lungs = volume.hounsfield.mapv(|value| if value < -900 { 0 } else { LEFT_LUNG });
+        let truth = trial.path("cohort/truth").join(format!("1.3.{exam}/lungs.nii.gz"));
+        nifti::write(&truth, &lungs, &volume.geometry).expect("mask");
+    }
+    let configuration = trial.configuration(&[]);
+    let exams = prepared_exams(&configuration);
+    let inserted: Vec<&PreparedExam> = exams.iter().filter(|exam| exam.inserted).collect();
+    assert!(!inserted.is_empty(), "some emboli were put in");
+    for exam in &inserted {
+        assert!(exam.split.name() == "train" && exam.embolism && exam.shows_emboli(), "{exam:?}");
+        assert!(exam.series.contains(".inserted-") && exam.labelled_source_slices == 0);
+    }
+    let counts = [2, 4, 6].map(|number| exams.iter().filter(|exam| exam.series == format!("1.3.{number}")).count());
+    assert_eq!(counts, [1; 3], "the exam without embolism is still there");
+    run(Step::Fit, &trial.configuration(&["fit.epochs=1", "fit.head_epochs=1"])).expect("fitted");
+}
