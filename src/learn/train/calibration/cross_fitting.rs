@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{FEW, Rule, Scored, map_at};
+use super::fitting::{FEW, map_at};
+use super::operating_point::Rule;
 use crate::engine::models::manifest::TargetCalibration;
+use crate::learn::train::metrics::Scored;
 
 /// Parts into which patients are split.
 const PARTS: usize = 5;
@@ -44,8 +46,7 @@ fn parts<'a>(exams: &[(&'a str, Scored)]) -> HashMap<&'a str, usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::learn::train::calibration::CalibrationMethod;
-    use crate::learn::train::configuration::Criterion;
+    use crate::learn::train::configuration::{CalibrationMethod, Criterion};
 
     const RULE: Rule = Rule {
         method: CalibrationMethod::Temperature,
@@ -65,7 +66,8 @@ mod tests {
         let names: Vec<String> = (0..60).map(|n| format!("{n:02}")).collect();
         let exams = exams(&names);
         let fitted = |exams: &[&(&str, Scored)]| {
-            super::super::map(RULE.method, &exams.iter().map(|(_, one)| *one).collect::<Vec<_>>()).expect("a map")
+            super::super::fitting::map(RULE.method, &exams.iter().map(|(_, one)| *one).collect::<Vec<_>>())
+                .expect("a map")
         };
         let own = fitted(&exams.iter().collect::<Vec<_>>());
         let found = cross_fitted(&RULE, &exams, &own);

@@ -1,7 +1,7 @@
 //! Isotonic calibration (Zadrozny and Elkan 2002, doi 10.1145/775047.775151).
 
-use super::Scored;
 use crate::engine::models::manifest::{Isotonic, TargetCalibration};
+use crate::learn::train::metrics::Scored;
 
 /// Neighbouring logits that share one probability.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,11 +1,11 @@
 //! From a probability to a decision: the threshold, and the band of undetermined exams around it.
 
+use super::fitting::FEW;
 use super::platt::sigmoid;
 use super::quantile::harrell_davis;
-use super::{CalibrationMethod, FEW, Scored};
 use crate::engine::models::manifest::OperatingPoint;
-use crate::learn::train::configuration::{Criterion, Evaluation};
-use crate::learn::train::metrics::Confusion;
+use crate::learn::train::configuration::{CalibrationMethod, Criterion, Evaluation};
+use crate::learn::train::metrics::{Confusion, Scored};
 
 /// How logits become decisions.
 #[derive(Debug, Clone, Copy, PartialEq)]

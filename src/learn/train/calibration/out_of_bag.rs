@@ -1,10 +1,11 @@
 //! What sensitivity and specificity to expect of a threshold that was chosen on few exams.
 
+use super::fitting::{FEW, map_at};
 use super::operating_point::{Rule, threshold};
-use super::{FEW, Platt, Scored, map_at};
+use super::platt::Platt;
 use crate::engine::models::manifest::{Metric, TargetCalibration};
 use crate::learn::train::bootstrap::{ByPatient, Resampling};
-use crate::learn::train::metrics::{Confusion, mean, wilson_interval};
+use crate::learn::train::metrics::{Confusion, Scored, mean, wilson_interval};
 use crate::learn::train::resampled::quantile;
 
 /// A validation exam before calibration.
@@ -110,8 +111,7 @@ fn calibrated(exams: &[Validated<'_>], maps: &[Option<TargetCalibration>]) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::learn::train::calibration::CalibrationMethod;
-    use crate::learn::train::configuration::Criterion;
+    use crate::learn::train::configuration::{CalibrationMethod, Criterion};
 
     /// Of every third exam another network is asked.
     fn logits(count: usize) -> Vec<(usize, f64)> {

@@ -1,7 +1,7 @@
 //! Calibration by temperature and bias (Platt 1999; Guo et al. 2017, arXiv:1706.04599).
 
-use super::Scored;
 use crate::engine::models::manifest::TargetCalibration;
+use crate::learn::train::metrics::Scored;
 
 /// `sigmoid(logit / temperature + bias)`.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,8 +1,8 @@
 //! Probabilities for a site where embolism is rarer or more frequent than among the exams of the calibration.
 
-use super::Scored;
 use crate::engine::models::manifest::{Isotonic, TargetCalibration};
 use crate::learn::train::configuration::Prevalence;
+use crate::learn::train::metrics::Scored;
 
 /// The ratio of prior odds by which the odds of every exam change (Saerens et al. 2002, doi
 /// 10.1162/089976602753284446), as its logarithm.
