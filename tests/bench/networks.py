@@ -1,5 +1,5 @@
 """Every slice encoder at full size: differences between burn and ONNX Runtime, the time of a slice in both, and whether
-`onnx.checker` accepts the export. ResNets with weights from a file of PyTorch are compared with PyTorch."""
+`onnx.checker` accepts the export. ResNets and CoAtNet-0 with weights from a file of PyTorch are compared with PyTorch and timm."""
 
 import json
 import os
@@ -35,6 +35,7 @@ def main():
         networks = measured("parity::networks_of_full_size_are_compared_and_timed", folder)
         for resnet in RESNETS:
             with_pytorch("torch_resnet.py", resnet, folder)
+        with_pytorch("torch_coatnet.py", folder)
         begun = {line["architecture"]: line["difference"] for line in measured("weights::tests::a_file_of_pytorch_is_read_as_pytorch_reads_it", folder)}
         rows = [
             (
@@ -50,7 +51,7 @@ def main():
             )
             for line in networks
         ]
-    columns = ("encoder", "weights", "features", "burn - ONNX Runtime, encoder", "head", "onnx.checker", "burn, ms a slice", "ONNX Runtime, ms a slice", "begun from a .pth, burn - PyTorch")
+    columns = ("encoder", "weights", "features", "burn - ONNX Runtime, encoder", "head", "onnx.checker", "burn, ms a slice", "ONNX Runtime, ms a slice", "begun from a .pth, burn - PyTorch or timm")
     notes = (
         "Slices of 144 x 192 pixels and 3 channels, 4 at once, best of three; weights and normalisation statistics are random.",
         "Differences are the largest of any output, over several numbers of slices.",

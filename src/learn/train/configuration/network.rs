@@ -46,8 +46,8 @@ pub enum Architecture {
     Efficientnet,
     /// Dosovitskiy et al. 2021, with a convolutional stem.
     Vit,
-    /// Convolutions, then attention: Dai et al. 2021.
-    Hybrid,
+    /// Convolutions, then attention: Dai et al. 2021, as timm's `coatnet_0_rw_224`.
+    Coatnet0,
 }
 
 /// Multiples of the published sizes of an architecture.
@@ -108,6 +108,13 @@ impl Multipliers {
     }
 }
 
+impl Architecture {
+    /// Whether weights of others can initialise it.
+    fn is_published(self) -> bool {
+        matches!(self, Self::Resnet18 | Self::Resnet34 | Self::Resnet50 | Self::Coatnet0)
+    }
+}
+
 impl EncoderConfiguration {
     pub(crate) fn multipliers(&self) -> Multipliers {
         Multipliers { width: self.width, depth: self.depth }
@@ -133,12 +140,13 @@ impl EncoderConfiguration {
                 return Err(SettingError::new(format!("{key} = {value}"), problem));
             }
         }
-        let resnet =
-            matches!(self.architecture, Architecture::Resnet18 | Architecture::Resnet34 | Architecture::Resnet50);
-        if !resnet && !self.weights.as_os_str().is_empty() {
+        if !self.architecture.is_published() && !self.weights.as_os_str().is_empty() {
             return Err(SettingError::new(
                 format!("encoder.weights = {:?}", self.weights.display().to_string()),
-                format!("weights from a file are for ResNets; nothing was expected for {:?}", self.architecture),
+                format!(
+                    "weights from a file are for ResNets and coatnet0; nothing was expected for {:?}",
+                    self.architecture
+                ),
             ));
         }
         at_least_one(&self.widths.map(|width| ("encoder.widths", width)))

@@ -37,16 +37,19 @@ impl<'a> Painter<'a> {
         Self { vessels, hounsfield: volume.hounsfield.clone(), clotted }
     }
 
-    /// Lets a thrombus lodge in a vessel of random width; `None` where none of that width is free.
+    /// Lets a thrombus lodge in a vessel, one width as often as another; `None` where no free place was found.
     pub(super) fn lodge(&mut self, random: &mut ChaCha8Rng) -> Option<VesselWidth> {
-        let width = *VesselWidth::ALL.choose(random)?;
-        let places: Vec<Place> =
-            self.vessels.centres.iter().filter(|(of, _)| *of == width).map(|(_, place)| *place).collect();
+        let of_width = |width: VesselWidth| -> Vec<Place> {
+            self.vessels.centres.iter().filter(|(of, _)| *of == width).map(|(_, place)| *place).collect()
+        };
+        let there = VesselWidth::ALL.map(|width| (width, of_width(width)));
+        let there: Vec<&(VesselWidth, Vec<Place>)> = there.iter().filter(|(_, places)| !places.is_empty()).collect();
+        let (width, places) = *there.choose(random)?;
         let place = (0..TRIALS).find_map(|_| places.choose(random).filter(|place| self.clotted[**place] == 0.0))?;
         let [shortest, longest] = width.lengths_mm();
         let bed = self.bed(*place, random.random_range(shortest..longest));
         self.fill(&bed, random);
-        Some(width)
+        Some(*width)
     }
 
     /// The voxels of a vessel within half a length of a place, along the vessel.

@@ -28,6 +28,21 @@ pub(crate) fn depthwise(channels: usize, kernel: usize, device: &Device) -> Conv
         .init(device)
 }
 
+/// A convolution without offset, with a square kernel of odd size, that keeps the size; the channels in `groups`
+/// groups.
+pub(crate) fn plain(channels: [usize; 2], kernel: usize, groups: usize, device: &Device) -> Conv2d {
+    without_offset(channels, kernel, groups).init(device)
+}
+
+fn without_offset(channels: [usize; 2], kernel: usize, groups: usize) -> Conv2dConfig {
+    let margin = kernel / 2;
+    Conv2dConfig::new(channels, [kernel, kernel])
+        .with_padding(PaddingConfig2d::Explicit(margin, margin, margin, margin))
+        .with_groups(groups)
+        .with_bias(false)
+        .with_initializer(Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: false })
+}
+
 /// A convolution whose output is normalised over the batch while it is fitted (Ioffe and Szegedy 2015). Once fitted,
 /// [`Normalised::folded`] makes it a plain convolution of the same values, which is what is exported and served.
 #[derive(Module, Debug)]
@@ -45,14 +60,7 @@ impl Normalised {
     /// The same without the convolution's own offset, which the normalisation removes again; the channels in `groups`
     /// groups.
     pub(crate) fn grouped(channels: [usize; 2], kernel: usize, stride: usize, groups: usize, device: &Device) -> Self {
-        let margin = kernel / 2;
-        let convolution = Conv2dConfig::new(channels, [kernel, kernel])
-            .with_stride([stride, stride])
-            .with_padding(PaddingConfig2d::Explicit(margin, margin, margin, margin))
-            .with_groups(groups)
-            .with_bias(false)
-            .with_initializer(Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: false })
-            .init(device);
+        let convolution = without_offset(channels, kernel, groups).with_stride([stride, stride]).init(device);
         Self { convolution, normalisation: Some(BatchNormConfig::new(channels[1]).init(device)) }
     }
 
@@ -82,6 +90,39 @@ impl Normalised {
         self.convolution.weight = Param::from_tensor(weight);
         self.convolution.bias = Some(Param::from_tensor(offset * factor + normalisation.beta.val()));
         self
+    }
+}
+
+/// A normalisation over the batch that no convolution precedes directly. Once fitted, [`Standardised::folded`] makes it a
+/// factor and an offset for each channel.
+#[derive(Module, Debug)]
+pub(crate) struct Standardised {
+    normalisation: Option<BatchNorm>,
+    factor: Option<Param<Tensor<1>>>,
+    offset: Option<Param<Tensor<1>>>,
+}
+
+impl Standardised {
+    pub(crate) fn new(channels: usize, device: &Device) -> Self {
+        Self { normalisation: Some(BatchNormConfig::new(channels).init(device)), factor: None, offset: None }
+    }
+
+    /// `[N, C, H, W]` to the same shape.
+    pub(crate) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let of_channel = |values: &Param<Tensor<1>>| values.val().reshape([1, -1, 1, 1]);
+        match (&self.normalisation, &self.factor, &self.offset) {
+            (Some(normalisation), _, _) => normalisation.forward(input),
+            (None, Some(factor), Some(offset)) => input * of_channel(factor) + of_channel(offset),
+            _ => input,
+        }
+    }
+
+    pub(crate) fn folded(mut self) -> Self {
+        let Some(normalisation) = self.normalisation.take() else { return self };
+        let variance = normalisation.running_var.value().add_scalar(normalisation.epsilon);
+        let factor = normalisation.gamma.val() / variance.sqrt();
+        let offset = normalisation.beta.val() - normalisation.running_mean.value() * factor.clone();
+        Self { normalisation: None, factor: Some(Param::from_tensor(factor)), offset: Some(Param::from_tensor(offset)) }
     }
 }
 
@@ -138,9 +179,9 @@ pub(crate) fn resized(input: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
     let of_columns: Vec<Vec<f32>> = (0..size[1]).map(|column| shares(column, columns, size[1])).collect();
     // Multiplied from the right: the same matrix with its axes exchanged.
     let of_columns = (0..columns).flat_map(|column| of_columns.iter().map(move |shares| shares[column])).collect();
-    // Rows first: burn transposes a product whose first factor has a single row, which the exporter does not support.
-    let tall = constant(of_rows, [1, 1, size[0], rows]).matmul(input);
-    tall.matmul(constant(of_columns, [1, 1, columns, size[1]]))
+    // Rows first: burn transposes a map of a single row for the other product, which the exporter does not support.
+    let high = constant(of_rows, [1, 1, size[0], rows]).matmul(input);
+    high.matmul(constant(of_columns, [1, 1, columns, size[1]]))
 }
 
 /// What each of `before` places contributes to one of `after` places when a line of values is interpolated linearly:
@@ -155,9 +196,21 @@ pub(crate) fn silu(input: Tensor<4>) -> Tensor<4> {
     input.clone() * sigmoid(input)
 }
 
-/// The Gaussian rectifier in its approximation `x * sigmoid(1.702 x)` (GELU, Hendrycks and Gimpel 2016, section 2).
+/// The Gaussian rectifier: `x` times the normal distribution at `x` (GELU, Hendrycks and Gimpel 2016). The error
+/// function is that of Abramowitz and Stegun 1964, formula 7.1.26, right to 1.5e-7; the exporter supports none.
 pub(crate) fn gelu(input: Tensor<4>) -> Tensor<4> {
-    input.clone() * sigmoid(input.mul_scalar(1.702))
+    const COEFFICIENTS: [f64; 5] = [1.061_405_429, -1.453_152_027, 1.421_413_741, -0.284_496_736, 0.254_829_592];
+    const SCALE: f64 = 0.327_591_1 * std::f64::consts::FRAC_1_SQRT_2;
+    let positive = relu(input.clone());
+    // Not `abs`: at 0 the gradient of this sum is one half, as that of the function.
+    let magnitude = positive.clone().mul_scalar(2.0) - input.clone();
+    let term = magnitude.clone().mul_scalar(SCALE).add_scalar(1.0);
+    // Its inverse; the exporter supports no division of a number.
+    let term = term.clone() / (term.clone() * term);
+    let [first, rest @ ..] = COEFFICIENTS;
+    let sum = rest.into_iter().fold(term.clone().mul_scalar(first), |sum, next| sum.add_scalar(next) * term.clone());
+    let tail = sum * (input.clone() * input).mul_scalar(-0.5).exp();
+    positive - magnitude.mul_scalar(0.5) * tail
 }
 
 /// Logits squeezed into a range whose exponentials are safe; near zero it is the identity.
@@ -185,6 +238,15 @@ mod tests {
             let difference = (resized(input, after) - expected).abs().max().into_scalar::<f32>();
             assert!(difference < 1e-6, "{before:?} to {after:?}: {difference}");
         }
+    }
+
+    #[test]
+    fn the_gaussian_rectifier_is_exact() {
+        let input = Tensor::<1>::from_floats([-9.0, -2.5, -1.0, -0.1, 0.0, 0.3, 1.0, 4.0], &Device::flex());
+        let expected = burn::tensor::activation::gelu(input.clone());
+        let found: Tensor<1> = gelu(input.reshape([1, 8, 1, 1])).reshape([8]);
+        let difference = (found - expected).abs().max().into_scalar::<f32>();
+        assert!(difference < 5e-7, "{difference}");
     }
 
     #[test]

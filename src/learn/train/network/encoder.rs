@@ -34,7 +34,7 @@ impl Encoder {
         size: [usize; 2],
         device: &Device,
     ) -> Self {
-        let backbone = Backbone::new(configuration, channels, device);
+        let backbone = Backbone::new(configuration, channels, size, device);
         let cells = size[0] / CELL * (size[1] / CELL);
         Self { neck: Neck::new(&backbone.channels(), cells, device), backbone }
     }

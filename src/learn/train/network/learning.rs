@@ -67,7 +67,7 @@ fn every_weight_of_every_network_is_trained() {
         ("resnet50", "attention"),
         ("efficientnet", "none"),
         ("vit", "recurrent"),
-        ("hybrid", "attention"),
+        ("coatnet0", "attention"),
     ] {
         let mut settings = vec![
             format!("encoder.architecture={architecture}"),

@@ -15,6 +15,7 @@ mod lungs;
 mod neck;
 #[cfg(test)]
 mod parity;
+mod published;
 mod recurrence;
 mod weights;
 

@@ -22,7 +22,7 @@ use crate::learn::train::{TrainConfiguration, TrainingContext};
 
 /// Largest difference of any output between burn and ONNX Runtime.
 const LIMIT: f32 = 1e-4;
-const ARCHITECTURES: [&str; 7] = ["pyramid", "resnet18", "resnet34", "resnet50", "efficientnet", "vit", "hybrid"];
+const ARCHITECTURES: [&str; 7] = ["pyramid", "resnet18", "resnet34", "resnet50", "efficientnet", "vit", "coatnet0"];
 const SEQUENCES: [&str; 3] = ["attention", "recurrent", "none"];
 
 /// Changes every weight a little, as a mistake would not show at values such as 0 or 1.

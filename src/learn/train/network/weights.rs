@@ -1,4 +1,5 @@
-//! Initial weights from a file: ResNets with torchvision's names, trained on ImageNet for instance.
+//! Initial weights from a file, trained on ImageNet for instance: ResNets with torchvision's or timm's names, CoAtNet-0
+//! with timm's.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,11 +8,8 @@ use burn::store::burn_pack::Tensor as Stored;
 use burn::store::{ModuleSnapshot, ModuleStore, PytorchStore, SafetensorsStore, bridge};
 use burn::tensor::TensorData;
 
-use super::backbone::{Backbone, Resnet};
-
-/// Mean and standard deviation of the colours that torchvision's networks were trained on, each from 0 to 1.
-const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
+use super::backbone::{Backbone, Coatnet};
+use super::published::{self, Published};
 
 /// Initial weights cannot be read from a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,23 +23,26 @@ pub struct WeightsError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum WeightsProblem {
     /// The encoder takes no file.
-    #[error("weights from a file are for ResNets; leave encoder.weights empty for others")]
-    NotForResnets,
+    #[error("weights from a file are for ResNets and coatnet0; leave encoder.weights empty for others")]
+    NotPublished,
     /// The name of the file does not say how to read it.
     #[error("a file that ends in .safetensors, .pth or .pt was expected")]
     Ending,
     /// The file, or a tensor in it, cannot be read.
     #[error("{0}")]
     Unreadable(String),
-    /// The names are not torchvision's.
-    #[error("it holds no `conv1.weight`: torchvision's names of a ResNet were expected")]
-    OtherNames,
+    /// The names are those of another architecture.
+    #[error("it holds no `{0}`: is it a file of this architecture, with timm's or torchvision's names?")]
+    OtherNames(&'static str),
     /// A tensor is missing.
     #[error("it holds no tensor for `{0}`")]
     Missing(&'static str),
     /// The first convolution is not one of three colours.
-    #[error("`conv1.weight` has the shape {0:?}; three colours were expected")]
-    Colours(Vec<usize>),
+    #[error("`{0}` has the shape {1:?}; three colours were expected")]
+    Colours(&'static str, Vec<usize>),
+    /// Biases of distances are not those of a square map.
+    #[error("`{0}` has the shape {1:?}; distances of a square map, for each head, were expected")]
+    Distances(String, Vec<usize>),
     /// A tensor has another shape.
     #[error("{0}; is it a file of this architecture?")]
     OtherShape(String),
@@ -61,18 +62,43 @@ const LISTED: usize = 4;
 /// Sets the backbone's weights to those of a safetensors or PyTorch file.
 ///
 /// # Errors
-/// The file cannot be read, is of another architecture, or the backbone is not a ResNet.
+/// The file cannot be read, is of another architecture, or there are no published weights of the backbone.
 pub(super) fn load(backbone: &mut Backbone, channels: usize, path: &Path) -> Result<(), WeightsError> {
     let failed = |problem| WeightsError { path: path.to_owned(), problem };
-    let Backbone::Resnet(network) = backbone else {
-        return Err(failed(WeightsProblem::NotForResnets));
+    let initialised = match backbone {
+        Backbone::Resnet(network) => prepared(&published::RESNET, channels, path)
+            .and_then(|(named, unused)| apply(network, named).map(|count| (count, unused))),
+        Backbone::Coatnet(network) => prepared(&published::COATNET, channels, path)
+            .and_then(|(named, unused)| Ok((with_distances(named, network)?, unused)))
+            .and_then(|(named, unused)| apply(network, named).map(|count| (count, unused))),
+        _ => Err(WeightsProblem::NotPublished),
     };
-    let (named, unused) = placed(read(path).map_err(failed)?).map_err(failed)?;
-    let named = adapted(named, channels).map_err(failed)?;
-    let tensors = named.len();
-    apply(network, named).map_err(failed)?;
+    let (tensors, unused) = initialised.map_err(failed)?;
     tracing::info!("{}: {tensors} tensors initialise the encoder; not used: {}", path.display(), listed(&unused));
     Ok(())
+}
+
+/// Values by the network's own names.
+type Named = BTreeMap<String, TensorData>;
+
+/// Values for slices of `channels` channels, and the names of the tensors that are not used.
+fn prepared(published: &Published, channels: usize, path: &Path) -> Result<(Named, Vec<String>), WeightsProblem> {
+    let (named, unused) = placed(read(path)?, published)?;
+    Ok((adapted(named, channels, published)?, unused))
+}
+
+/// The biases of distances for the size of image of the network.
+fn with_distances(mut named: Named, network: &Coatnet) -> Result<Named, WeightsProblem> {
+    for (stage, window) in network.windows().into_iter().enumerate() {
+        let start = format!("attention.{stage}.");
+        for (name, biases) in named.iter_mut() {
+            if name.starts_with(&start) && name.ends_with(published::PLACES) {
+                let other = || WeightsProblem::Distances(name.clone(), biases.shape().to_vec());
+                *biases = published::placed(biases, window).ok_or_else(other)?;
+            }
+        }
+    }
+    Ok(named)
 }
 
 fn listed(names: &[String]) -> String {
@@ -100,13 +126,13 @@ fn read(path: &Path) -> Result<BTreeMap<String, Stored>, WeightsProblem> {
 }
 
 /// Values by the network's own names, and the names of the tensors that are not used: the classifier, and counters.
-fn placed(stored: BTreeMap<String, Stored>) -> Result<(BTreeMap<String, TensorData>, Vec<String>), WeightsProblem> {
-    let first =
-        stored.keys().find_map(|name| name.strip_suffix("conv1.weight").filter(|start| !start.contains("layer")));
-    let prefix = first.ok_or(WeightsProblem::OtherNames)?.to_owned();
+fn placed(stored: BTreeMap<String, Stored>, published: &Published) -> Result<(Named, Vec<String>), WeightsProblem> {
+    // A name that ends likewise deeper in the network has a longer start.
+    let starts = stored.keys().filter_map(|name| name.strip_suffix(published.first));
+    let prefix = starts.min_by_key(|start| start.len()).ok_or(WeightsProblem::OtherNames(published.first))?.to_owned();
     let (mut named, mut unused) = (BTreeMap::new(), Vec::new());
     for (name, tensor) in stored {
-        match name.strip_prefix(&prefix).and_then(own_name) {
+        match name.strip_prefix(&prefix).and_then(published.own_name) {
             Some(own) => {
                 let unreadable = |error| WeightsProblem::Unreadable(format!("reading `{name}`: {error}"));
                 let data = bridge::into_data(tensor).map_err(unreadable)?;
@@ -118,64 +144,31 @@ fn placed(stored: BTreeMap<String, Stored>) -> Result<(BTreeMap<String, TensorDa
     Ok((named, unused))
 }
 
-/// The network's own name for a tensor of torchvision.
-fn own_name(name: &str) -> Option<String> {
-    let parts: Vec<&str> = name.split('.').collect();
-    let (place, rest) = match parts.as_slice() {
-        rest @ ["conv1" | "bn1", _] => ("stem".to_owned(), rest),
-        [stage, block, rest @ ..] => {
-            let stage = stage.strip_prefix("layer")?.parse::<usize>().ok()?.checked_sub(1)?;
-            (format!("stages.{stage}.{block}"), rest)
-        }
-        _ => return None,
-    };
-    let (place, layer, parameter) = match rest {
-        ["downsample", "0", parameter] => (format!("{place}.shortcut"), "conv", *parameter),
-        ["downsample", "1", parameter] => (format!("{place}.shortcut"), "bn", *parameter),
-        [layer, parameter] => {
-            let kind = layer.trim_end_matches(|character: char| character.is_ascii_digit());
-            let number = layer[kind.len()..].parse::<usize>().ok()?.checked_sub(1)?;
-            let place = if place == "stem" { place } else { format!("{place}.convolutions.{number}") };
-            (place, kind, *parameter)
-        }
-        _ => return None,
-    };
-    match (layer, parameter) {
-        ("conv", "weight") => Some(format!("{place}.convolution.weight")),
-        ("bn", "weight") => Some(format!("{place}.normalisation.gamma")),
-        ("bn", "bias") => Some(format!("{place}.normalisation.beta")),
-        ("bn", "running_mean" | "running_var") => Some(format!("{place}.normalisation.{parameter}")),
-        _ => None,
-    }
-}
-
 const KERNEL: &str = "stem.convolution.weight";
 const STEM_MEAN: &str = "stem.normalisation.running_mean";
 
 /// The first convolution made to read `channels` grey channels from 0 to 1 in place of three normalised colours: each
 /// reads an equal share of the sum over the colours. A grey image, given to every channel, is then read as the network
 /// read it. The shift of the colours is added to the mean that the normalisation subtracts.
-fn adapted(
-    mut named: BTreeMap<String, TensorData>,
-    channels: usize,
-) -> Result<BTreeMap<String, TensorData>, WeightsProblem> {
+fn adapted(mut named: Named, channels: usize, published: &Published) -> Result<Named, WeightsProblem> {
+    let [mean, deviation] = published.colours;
     let kernel = named.remove(KERNEL).ok_or(WeightsProblem::Missing(KERNEL))?;
     let means = named.remove(STEM_MEAN).ok_or(WeightsProblem::Missing(STEM_MEAN))?;
     let [outputs, 3, rows, columns] = kernel.shape().to_vec()[..] else {
-        return Err(WeightsProblem::Colours(kernel.shape().to_vec()));
+        return Err(WeightsProblem::Colours(published.first, kernel.shape().to_vec()));
     };
     let area = rows * columns;
     let values: Vec<f32> = kernel.iter::<f32>().collect();
     let mut adapted = Vec::with_capacity(outputs * channels * area);
     let mut shifted: Vec<f32> = means.iter::<f32>().collect();
     for (output, colours) in values.chunks(3 * area).enumerate() {
-        let of_colour = |colour: usize, place: usize| colours[colour * area + place] / DEVIATION[colour];
+        let of_colour = |colour: usize, place: usize| colours[colour * area + place] / deviation[colour];
         let grey: Vec<f32> = (0..area)
             .map(|place| (0..3).map(|colour| of_colour(colour, place)).sum::<f32>() / channels as f32)
             .collect();
         adapted.extend(grey.repeat(channels));
         let shift: f32 =
-            (0..3).map(|colour| MEAN[colour] * (0..area).map(|place| of_colour(colour, place)).sum::<f32>()).sum();
+            (0..3).map(|colour| mean[colour] * (0..area).map(|place| of_colour(colour, place)).sum::<f32>()).sum();
         shifted.get_mut(output).into_iter().for_each(|mean| *mean += shift);
     }
     named.insert(KERNEL.to_owned(), TensorData::new(adapted, [outputs, channels, rows, columns]));
@@ -184,7 +177,9 @@ fn adapted(
     Ok(named)
 }
 
-fn apply(network: &mut Resnet, named: BTreeMap<String, TensorData>) -> Result<(), WeightsProblem> {
+/// Sets all of the network's weights; returns their number.
+fn apply<N: ModuleSnapshot>(network: &mut N, named: Named) -> Result<usize, WeightsProblem> {
+    let count = named.len();
     let stored = named.into_iter().map(|(name, data)| bridge::from_data(data, name, None)).collect();
     // Into a copy: a file that does not fit leaves the network unchanged.
     let mut filled = network.clone();
@@ -198,7 +193,7 @@ fn apply(network: &mut Resnet, named: BTreeMap<String, TensorData>) -> Result<()
         return Err(WeightsProblem::OtherArchitecture { lacks: listed(&missing), besides: listed(&result.unused) });
     }
     *network = filled;
-    Ok(())
+    Ok(count)
 }
 
 #[cfg(test)]
@@ -214,7 +209,7 @@ mod tests {
     fn backbone(architecture: Architecture, channels: usize) -> Backbone {
         let configuration = TrainConfiguration::load(None, &[]).expect("defaults").encoder;
         let configuration = EncoderConfiguration { architecture, width: 0.125, ..configuration };
-        Backbone::new(&configuration, channels, &Device::flex())
+        Backbone::new(&configuration, channels, [64, 64], &Device::flex())
     }
 
     /// Names and shapes of a ResNet in torchvision, an eighth as wide, as `state_dict()` lists them.
@@ -300,7 +295,8 @@ mod tests {
                 network.collect(None, None, true).into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
             let mut compared = 0;
             for (index, (name, shape)) in state.iter().enumerate().filter(|(_, (name, _))| name.starts_with("layer")) {
-                let found = bridge::to_data(&tensors[&own_name(name).expect("a place")]).expect("values");
+                let found =
+                    bridge::to_data(&tensors[&(published::RESNET.own_name)(name).expect("a place")]).expect("values");
                 assert_eq!(found.shape().to_vec(), *shape, "{name}");
                 assert!(
                     found
@@ -323,8 +319,9 @@ mod tests {
         let path = file(&folder, &state);
         let device = Device::flex();
         let image = Tensor::<4>::random([1, 1, 32, 32], Distribution::Uniform(0.0, 1.0), &device);
+        let [mean, deviation] = published::RESNET.colours;
         let colours: Vec<Tensor<4>> =
-            (0..3).map(|colour| image.clone().sub_scalar(MEAN[colour]).div_scalar(DEVIATION[colour])).collect();
+            (0..3).map(|colour| image.clone().sub_scalar(mean[colour]).div_scalar(deviation[colour])).collect();
         let tensor = |name: &str| {
             let index = state.iter().position(|(found, _)| found == name).expect("name");
             let count = state[index].1.iter().product();
@@ -380,7 +377,7 @@ mod tests {
         bytes.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect()
     }
 
-    /// A column of `tests/bench/results/networks.md`: ResNets whose weights PyTorch wrote, and their output for an
+    /// A column of `tests/bench/results/networks.md`: networks whose weights PyTorch wrote, and their output for an
     /// image.
     #[test]
     #[ignore = "a measurement: tests/bench/networks.py runs it, with files that PyTorch writes"]
@@ -390,6 +387,7 @@ mod tests {
             (Architecture::Resnet18, "resnet18"),
             (Architecture::Resnet34, "resnet34"),
             (Architecture::Resnet50, "resnet50"),
+            (Architecture::Coatnet0, "coatnet0"),
         ] {
             let mut backbone = Backbone::new(
                 &EncoderConfiguration {
@@ -397,6 +395,7 @@ mod tests {
                     ..TrainConfiguration::load(None, &[]).expect("defaults").encoder
                 },
                 1,
+                [64, 96],
                 &Device::flex(),
             );
             load(&mut backbone, 1, &folder.join(format!("{name}.pth"))).expect("loaded");

@@ -52,7 +52,7 @@ fn residual_networks_are_fitted_on_vulkan_as_on_the_cpu() {
 #[test]
 fn networks_with_attention_are_fitted_on_vulkan_as_on_the_cpu() {
     architecture("vit", "none");
-    architecture("hybrid", "attention");
+    architecture("coatnet0", "attention");
 }
 
 #[test]
@@ -91,6 +91,7 @@ fn operators_give_on_vulkan_what_they_give_on_the_cpu() {
             let mut layer = Conv2dConfig::new([8, 8], kernel)
                 .with_stride([stride, stride])
                 .with_groups(groups)
+                .with_bias(false)
                 .with_padding(PaddingConfig2d::Explicit(margin[0], margin[1], margin[0], margin[1]))
                 .init(device);
             let shape = layer.weight.dims();

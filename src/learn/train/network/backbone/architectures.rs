@@ -3,8 +3,8 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
+use super::coatnet::Coatnet;
 use super::efficientnet::Efficientnet;
-use super::hybrid::Hybrid;
 use super::levels::Levels;
 use super::pyramid::Pyramid;
 use super::resnet::{self, Resnet};
@@ -12,7 +12,7 @@ use super::vit::VisionTransformer;
 use crate::learn::train::configuration::{Architecture, EncoderConfiguration};
 
 /// A backbone. Whatever it is, its feature maps begin at half the input's resolution and every further one halves rows
-/// and columns, rounded up.
+/// and columns.
 #[derive(Module, Debug)]
 pub(crate) enum Backbone {
     /// Three levels of residual blocks: small and fast.
@@ -24,12 +24,17 @@ pub(crate) enum Backbone {
     /// A transformer on the patches of a convolutional stem.
     VisionTransformer(VisionTransformer),
     /// Convolutions where maps are fine, attention where they are coarse.
-    Hybrid(Hybrid),
+    Coatnet(Coatnet),
 }
 
 impl Backbone {
-    /// Fresh weights for slices with `channels` channels.
-    pub(crate) fn new(configuration: &EncoderConfiguration, channels: usize, device: &Device) -> Self {
+    /// Fresh weights for slices with `channels` channels, and `extent` rows and columns.
+    pub(crate) fn new(
+        configuration: &EncoderConfiguration,
+        channels: usize,
+        extent: [usize; 2],
+        device: &Device,
+    ) -> Self {
         let size = configuration.multipliers();
         match configuration.architecture {
             Architecture::Pyramid => {
@@ -40,7 +45,7 @@ impl Backbone {
             Architecture::Resnet50 => Self::Resnet(Resnet::new(&resnet::RESNET_50, size, channels, device)),
             Architecture::Efficientnet => Self::Efficientnet(Efficientnet::new(size, channels, device)),
             Architecture::Vit => Self::VisionTransformer(VisionTransformer::new(size, channels, device)),
-            Architecture::Hybrid => Self::Hybrid(Hybrid::new(size, channels, device)),
+            Architecture::Coatnet0 => Self::Coatnet(Coatnet::new(size, channels, extent, device)),
         }
     }
 
@@ -51,7 +56,7 @@ impl Backbone {
             Self::Resnet(network) => network.forward(slices),
             Self::Efficientnet(network) => network.forward(slices),
             Self::VisionTransformer(network) => network.forward(slices),
-            Self::Hybrid(network) => network.forward(slices),
+            Self::Coatnet(network) => network.forward(slices),
         }
     }
 
@@ -62,7 +67,7 @@ impl Backbone {
             Self::Resnet(network) => network.channels(),
             Self::Efficientnet(network) => network.channels(),
             Self::VisionTransformer(network) => network.channels(),
-            Self::Hybrid(network) => network.channels(),
+            Self::Coatnet(network) => network.channels(),
         }
     }
 
@@ -73,7 +78,7 @@ impl Backbone {
             Self::Resnet(network) => Self::Resnet(network.folded()),
             Self::Efficientnet(network) => Self::Efficientnet(network.folded()),
             Self::VisionTransformer(network) => Self::VisionTransformer(network.folded()),
-            Self::Hybrid(network) => Self::Hybrid(network.folded()),
+            Self::Coatnet(network) => Self::Coatnet(network.folded()),
         }
     }
 }

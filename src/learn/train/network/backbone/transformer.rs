@@ -11,7 +11,8 @@ use crate::learn::train::network::blocks::{bounded, depthwise, gelu, scales};
 const OF_HEAD: usize = 32;
 /// The layer between the two projections of a block is this many times as wide.
 const EXPANSION: usize = 4;
-const EPSILON: f64 = 1e-5;
+/// That of the published transformers.
+const EPSILON: f64 = 1e-6;
 
 /// Attention, then a layer on each cell for itself, each added to its input. A depthwise convolution encodes where
 /// cells lie (Chu et al. 2021, arXiv 2102.10882), so that maps of any size can be read.
@@ -44,7 +45,8 @@ impl Transformer {
     }
 }
 
-fn projection(channels: [usize; 2], device: &Device) -> Conv2d {
+/// A layer on each cell for itself.
+pub(super) fn projection(channels: [usize; 2], device: &Device) -> Conv2d {
     Conv2dConfig::new(channels, [1, 1]).with_initializer(Initializer::XavierUniform { gain: 1.0 }).init(device)
 }
 
@@ -102,13 +104,13 @@ impl Attention {
 }
 
 /// As many heads as divide the channels into parts of [`OF_HEAD`] or somewhat more.
-fn heads(channels: usize) -> usize {
+pub(super) fn heads(channels: usize) -> usize {
     (1..=channels / OF_HEAD).rev().find(|heads| channels.is_multiple_of(*heads)).unwrap_or(1)
 }
 
 /// `[N, heads, rows, columns]` to `[N, heads, columns, rows]`. The exporter does not support transposing: the values
 /// are picked in the new order from each head's row of values.
-fn transposed(input: Tensor<4>) -> Tensor<4> {
+pub(super) fn transposed(input: Tensor<4>) -> Tensor<4> {
     let [count, heads, rows, columns] = input.dims();
     let order: Vec<i64> = (0..rows * columns).map(|place| (place % rows * columns + place / rows) as i64).collect();
     let order = Tensor::<1, Int>::from_data(TensorData::new(order, [rows * columns]), &input.device());
