@@ -256,7 +256,7 @@ mod tests {
         let fitted = Fitted::of(&configuration, &[]);
         assert_eq!(
             (fitted.version, fitted.sha256.as_str()),
-            (2, "5e98be393d43e9b62b28b042dbf5b88a61ad713f8123a8bec50e673399c3ee62")
+            (2, "3f4c499c419657cccd05415704ee6a68213805788adb64052037d66176e1bf2f")
         );
     }
 }
