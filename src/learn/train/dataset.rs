@@ -93,7 +93,6 @@ impl PreparedExam {
             source.fill(Some(false));
         }
         let slice_labels = on_prepared(&source, value);
-        let count = |wanted: fn(u8) -> bool| slice_labels.iter().filter(|label| wanted(**label)).count();
         let sources = ExamSources { crop: &prepared.sources_sha256, slice_labels: &slice_labels };
         let sources_sha256 = Provenance { made: "prepared exam", version: 1, sources }.sha256();
         Ok(Self {
@@ -106,8 +105,8 @@ impl PreparedExam {
             targets: exam.targets,
             slices: value.slices,
             labelled_source_slices,
-            labelled_slices: count(|label| label != UNLABELLED),
-            positive_slices: count(|label| label == 1),
+            labelled_slices: count(&slice_labels, |label| label != UNLABELLED),
+            positive_slices: count(&slice_labels, |label| label == 1),
             synthetic: value.synthetic,
             inserted: false,
             sources_sha256,
@@ -128,8 +127,8 @@ impl PreparedExam {
                 embolism: true,
                 targets: TargetLabels::of_embolism(true),
                 labelled_source_slices: 0,
-                labelled_slices: slice_labels.iter().filter(|label| **label != UNLABELLED).count(),
-                positive_slices: slice_labels.iter().filter(|label| **label == 1).count(),
+                labelled_slices: count(&slice_labels, |label| label != UNLABELLED),
+                positive_slices: count(&slice_labels, |label| label == 1),
                 inserted: true,
                 sources_sha256: Provenance { made: "prepared exam", version: 1, sources }.sha256(),
                 slice_labels,
@@ -142,6 +141,10 @@ impl PreparedExam {
     pub(crate) fn shows_emboli(&self) -> bool {
         self.positive_slices > 0
     }
+}
+
+fn count(labels: &[u8], wanted: fn(u8) -> bool) -> usize {
+    labels.iter().filter(|label| wanted(**label)).count()
 }
 
 /// Labels of source slices on prepared ones: positive if one of its source slices is, unlabelled if all of them are. A

@@ -94,7 +94,9 @@ struct WeightedLabels {
 impl WeightedLabels {
     fn new(exams: &[ExamLabels], weights: Weights) -> Self {
         let mut all = Self::default();
-        exams.iter().for_each(|exam| all.add(exam, weights, exams.len()));
+        for exam in exams {
+            all.add(exam, weights, exams.len());
+        }
         all
     }
 

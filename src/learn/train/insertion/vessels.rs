@@ -87,7 +87,7 @@ impl Vessels {
             neighbours(place, radius_mm.dim()).all(|other| radius_mm[other] <= *radius).then_some((width, place))
         };
         let centres: Vec<(VesselWidth, Place)> = radius_mm.indexed_iter().filter_map(centre).collect();
-        (!centres.is_empty()).then_some(Self { centres, radius_mm, blood, spacing_mm })
+        (!centres.is_empty()).then_some(Self { radius_mm, centres, blood, spacing_mm })
     }
 }
 

@@ -91,7 +91,7 @@ fn prepared(published: &Published, channels: usize, path: &Path) -> Result<(Name
 fn with_distances(mut named: Named, network: &Coatnet) -> Result<Named, WeightsProblem> {
     for (stage, window) in network.windows().into_iter().enumerate() {
         let start = format!("attention.{stage}.");
-        for (name, biases) in named.iter_mut() {
+        for (name, biases) in &mut named {
             if name.starts_with(&start) && name.ends_with(published::PLACES) {
                 let other = || WeightsProblem::Distances(name.clone(), biases.shape().to_vec());
                 *biases = published::placed(biases, window).ok_or_else(other)?;

@@ -1,6 +1,6 @@
 //! Fits on a GPU, or on software that stands in for one, beside the same fits on the CPU.
 //!
-//! `tests/bench/vulkan.py` runs these on SwiftShader, which needs no GPU.
+//! SwiftShader is such software (Debian: chromium-common); with it, matrix products come out wrong, and so do the fits.
 
 use super::*;
 
