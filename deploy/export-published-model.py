@@ -8,19 +8,26 @@
 DIR is not the node's own folder of packages: with two embolism packages there and neither promoted, the node cannot
 choose one and does not start.
 
-The network is that of Hu et al., npj Digital Medicine 8 (2025), doi 10.1038/s41746-025-01594-2: timm's CoAtNet-0 makes
-64 features of each slice; the exam head adds self-attention over the slices to them and reads them by a bidirectional
-LSTM of three layers, whose last step a linear layer brings to the exam's logit. The slice head is not exported: the
-layout has no place for it. Sizes are read from the checkpoint; `--rename` maps layers that have other names there.
+The network is that of Hu et al., npj Digital Medicine 8 (2025), doi 10.1038/s41746-025-01594-2, with the layers and names
+of the authors' public code of September 2025:
 
-Every weight must go to a layer of its name and shape, and ONNX Runtime must answer as PyTorch does. That cannot prove
-what weights do not show: that the authors gave the slices lowest first, that the last step of the LSTM is what the exam
-head reads, that attention comes before the LSTM and adds to the features, how many heads it has and in which order they
-take the features (`--heads`), or how the images were prepared. Compare the probabilities of some exams with those of the
-authors' program before you promote the package.
+    slice -> timm's encoder -> GELU -> linear to 64 features
+    exam  -> GELU -> batch normalisation -> self-attention with 8 heads -> layer normalisation, plus the normalised features
+          -> bidirectional LSTM of 3 layers -> its last time step -> linear to the exam's logit
 
-The package is not calibrated and decides at 0.5, as the authors do, until a site has calibrated it on exams of its own.
-Needs Python with what `tests/bench/requirements.txt` lists (`tests/bench/install.sh` brings it).
+The slice head is not exported: the layout has no place for it. Every weight must go to a layer of its name and shape, and
+ONNX Runtime must answer as PyTorch does. What weights do not show are arguments: the number of heads, the size of the slices
+(`--size`: the authors trained with 256 pixels, and their notebook reads single studies with 384), and how images are
+prepared. A CoAtNet's tables of relative positions belong to one size: at another they are resampled, as timm does when it
+loads weights.
+
+Two things differ from the authors' program. It gives the network every slice of the lungs, the central 512 at most; the
+package has a fixed number, spread evenly over the lungs (`--depth`, 184 as in their training). And the node interpolates
+slices to `--slice-step-mm` before it chooses. So compare the probabilities of some exams with those of the authors' program
+before you promote the package.
+
+The package is not calibrated and decides at 0.5, as the authors do, until a site has calibrated it on exams of its own
+(`pe-node train recalibrate`). Needs Python with what `tests/bench/requirements.txt` lists (`tests/bench/install.sh` brings it).
 """
 
 import argparse
@@ -34,62 +41,104 @@ import onnx
 import onnxruntime
 import timm
 import torch
+from timm.layers import resize_rel_pos_bias_table
 from torch import nn
 
-ENCODER = "coatnet_0_rw_224"
+# Of the authors' options, with timm's names.
+ENCODERS = ("coatnet_0_rw_224", "resnet50", "tf_efficientnetv2_s", "vit_base_patch16_224")
+# Encoders that are built for one size of image.
+OF_ONE_SIZE = ("coatnet", "vit")
 LARGEST_DIFFERENCE = 1e-3
+TABLE = "relative_position_bias_table"
+
+
+class ExamHead(nn.Module):
+    """Features of an exam's slices `[1, D, F]` to its logit `[1, 1]`."""
+
+    def __init__(self, features=64, hidden=64, heads=8, layers=3, bias=True):
+        super().__init__()
+        self.batch_norm = nn.BatchNorm1d(features)
+        self.self_attention = nn.MultiheadAttention(features, heads, batch_first=True)
+        self.layer_norm = nn.LayerNorm(features)
+        self.lstm_layers = nn.LSTM(features, hidden, num_layers=layers, bidirectional=True, batch_first=True)
+        self.classifier = nn.Sequential(nn.Linear(2 * hidden, 1, bias=bias))
+
+    def forward(self, features):
+        normalised = self.batch_norm(nn.functional.gelu(features)[0]).unsqueeze(0)
+        attended, _ = self.self_attention(normalised, normalised, normalised, need_weights=False)
+        steps, _ = self.lstm_layers(self.layer_norm(attended) + normalised)
+        return self.classifier(steps[:, -1])
 
 
 class PublishedNetwork(nn.Module):
     """`[1, D, 3, H, W]` to the exam's logit `[1, 1]`."""
 
-    def __init__(self, size=256, features=64, hidden=64, heads=1, layers=3, encoder=ENCODER):
+    def __init__(self, size=256, encoder=ENCODERS[0], features=64, **head):
         super().__init__()
-        self.encoder = timm.create_model(encoder, pretrained=False, num_classes=features, img_size=size)
-        self.slice_head = nn.Linear(features, 1)
-        self.attention = nn.MultiheadAttention(features, heads, batch_first=True)
-        self.lstm = nn.LSTM(features, hidden, num_layers=layers, bidirectional=True, batch_first=True)
-        self.exam_head = nn.Linear(2 * hidden, 1)
+        at_size = {"img_size": size} if encoder.startswith(OF_ONE_SIZE) else {}
+        self.encoder_stage1 = timm.create_model(encoder, pretrained=False, num_classes=0, **at_size)
+        self.encoder_dense = nn.Sequential(nn.GELU(), nn.Dropout(0.3), nn.Linear(self.encoder_stage1.num_features, features))
+        self.classifier = ExamHead(features, **head)
+        self.aux_classifier = nn.Sequential(nn.GELU(), nn.Dropout(0.3), nn.Linear(features, 1, bias=False))
 
     def forward(self, exam):
-        features = self.encoder(exam[0]).unsqueeze(0)
-        attended, _ = self.attention(features, features, features, need_weights=False)
-        steps, _ = self.lstm(features + attended)
-        return self.exam_head(steps[:, -1])
+        return self.classifier(self.encoder_dense(self.encoder_stage1(exam[0])).unsqueeze(0))
 
 
-def state_of(checkpoint, renames):
+def state_of(checkpoint):
     """The state dict in a checkpoint, by the names that `PublishedNetwork` has."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    for key in ("state_dict", "model_state_dict", "model"):
+    for key in ("model_state_dict", "state_dict"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
-    named = {}
-    for key, tensor in state.items():
-        for prefix in ("module.", "model."):
-            key = key.removeprefix(prefix)
-        for old, new in renames:
-            if key.startswith(old):
-                key = new + key[len(old):]
-                break
-        named[key] = tensor
-    return named
+    # Data-parallel training and earlier versions of the authors' code.
+    named = {key.removeprefix("module."): tensor for key, tensor in state.items()}
+    return {key.replace("encoder_stage1.encoder.", "encoder_stage1.", 1): tensor for key, tensor in named.items()}
 
 
-def build(state, size, heads):
-    """The network with the sizes and weights of a state dict, or the layers at fault."""
-    try:
-        hidden, features = state["lstm.weight_hh_l0"].shape[1], state["lstm.weight_ih_l0"].shape[1]
-    except KeyError as missing:
+def head_sizes(state):
+    """The sizes of the exam head that its weights show."""
+    prefix = "classifier.lstm_layers.weight_"
+    first = [f"{prefix}hh_l0", f"{prefix}ih_l0"]
+    if missing := [key for key in first if key not in state]:
         parts = sorted({key.split(".")[0] for key in state})
-        sys.exit(f"the checkpoint has no {missing}; its layers are {', '.join(parts)}: name them with --rename OLD=NEW")
-    layers = sum(key.startswith("lstm.weight_ih_l") and not key.endswith("_reverse") for key in state)
-    network = PublishedNetwork(size, features, hidden, heads, layers)
-    missing, unexpected = network.load_state_dict(state, strict=False)
-    missing = [key for key in missing if not key.startswith("slice_head.") and not key.endswith("relative_position_index")]
-    if missing or unexpected:
-        sys.exit(f"the checkpoint is of another network: it lacks {missing[:8]} and has {unexpected[:8]} besides; "
-                 "name layers with --rename OLD=NEW, the image size with --size")
+        sys.exit(f"the checkpoint has no {missing[0]}, and so not the published exam head; its parts are {', '.join(parts)}")
+    return {
+        "hidden": state[first[0]].shape[1],
+        "features": state[first[1]].shape[1],
+        "layers": sum(key.startswith(f"{prefix}ih_l") and not key.endswith("_reverse") for key in state),
+        "bias": "classifier.classifier.0.bias" in state,
+    }
+
+
+def resample_tables(state, network):
+    """Tables of relative positions for another size of image; says so."""
+    wanted = {key: tensor.shape for key, tensor in network.state_dict().items() if key.endswith(TABLE)}
+    resampled = [key for key, shape in wanted.items() if key in state and state[key].shape != shape and state[key].shape[1] == shape[1]]
+    for key in resampled:
+        side = (round(wanted[key][0] ** 0.5) + 1) // 2
+        state[key] = resize_rel_pos_bias_table(state[key], (side, side), wanted[key])
+    if resampled:
+        print(f"the checkpoint is of another image size: {len(resampled)} tables of relative positions were resampled", file=sys.stderr)
+
+
+def build(state, size, encoder, heads):
+    """The network with the sizes and weights of a state dict, or the layers at fault."""
+    sizes = head_sizes(state)
+    if heads < 1 or sizes["features"] % heads:
+        sys.exit(f"--heads {heads}: a divisor of the {sizes['features']} features was expected; the authors have 8")
+    network = PublishedNetwork(size, encoder, heads=heads, **sizes)
+    resample_tables(state, network)
+    wanted = {key: tensor.shape for key, tensor in network.state_dict().items()}
+    problems = [f"{key} is missing" for key in wanted if key not in state and not key.startswith("aux_classifier.")]
+    problems += [f"{key} belongs to no layer" for key in state if key not in wanted]
+    problems += [f"{key} has the shape {list(state[key].shape)}, {list(shape)} was expected"
+                 for key, shape in wanted.items() if key in state and state[key].shape != shape]
+    if problems:
+        shown = "\n  ".join(problems[:8])
+        sys.exit(f"the checkpoint is of another network than {encoder} at {size} pixels with the published exam head; "
+                 f"{len(problems)} of its layers do not fit:\n  {shown}\nName another --encoder or --size.")
+    network.load_state_dict(state, strict=False)
     return network.eval()
 
 
@@ -163,24 +212,21 @@ def parse(arguments=None):
     parser.add_argument("--name", default="published-embolism")
     parser.add_argument("--version", default="1.0.0")
     parser.add_argument("--license", default="LicenseRef-authors", help="licence of the weights, as SPDX has it")
-    parser.add_argument("--size", type=int, default=256, help="pixels of a slice, as in training")
-    parser.add_argument("--depth", type=int, default=32, help="slices of an exam, as in training")
-    parser.add_argument("--heads", type=int, default=1, help="heads of the self-attention, which the weights do not show")
+    parser.add_argument("--encoder", default=ENCODERS[0], choices=ENCODERS, help="slice encoder, by timm's name")
+    parser.add_argument("--size", type=int, default=256, help="pixels of a slice: 256 as in training, 384 as in the authors' notebook")
+    parser.add_argument("--depth", type=int, default=184, help="slices of an exam, as in training")
+    parser.add_argument("--heads", type=int, default=8, help="heads of the self-attention, which the weights do not show")
     parser.add_argument("--crop", default="lung-square", choices=["lung-square", "lung-box", "body", "none"])
     parser.add_argument("--spacing-mm", type=float, default=50.0, help="coarsest pixel distance of the lung square")
     parser.add_argument("--slice-step-mm", type=float, default=1.25, help="distance of the slices to choose from")
     parser.add_argument("--colour-mean", type=float, nargs=3, default=[0.0, 0.0, 0.0], metavar="X")
     parser.add_argument("--colour-deviation", type=float, nargs=3, default=[1.0, 1.0, 1.0], metavar="X")
-    parser.add_argument("--rename", action="append", default=[], metavar="OLD=NEW", help="a layer's name and what it is here")
     return parser.parse_args(arguments)
 
 
 def main():
     arguments = parse()
-    renames = [tuple(rename.split("=", 1)) for rename in arguments.rename]
-    if any(len(rename) != 2 for rename in renames):
-        sys.exit("--rename takes OLD=NEW")
-    network = build(state_of(arguments.checkpoint, renames), arguments.size, arguments.heads)
+    network = build(state_of(arguments.checkpoint), arguments.size, arguments.encoder, arguments.heads)
     folder = arguments.out / arguments.name / arguments.version
     if folder.exists():
         sys.exit(f"{folder} exists; name another version, packages do not change")

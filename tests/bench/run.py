@@ -19,6 +19,8 @@ MEASUREMENTS = (
     "networks",
     "operating_point",
     "third_party",
+    "published",
+    "bags",
     "learning_curve",
 )
 

@@ -193,8 +193,8 @@ def published_model():
 class Phantom:
     """A light phantom: Hounsfield units `[slice, row, column]`, lowest first, its grid, and its lungs."""
 
-    def __init__(self, study):
-        node("phantom", "--out", study, "--exams", 1, "--seed", SEED, "--preset", "light")
+    def __init__(self, study, seed=SEED):
+        node("phantom", "--out", study, "--exams", 1, "--seed", seed, "--preset", "light")
         self.images = study / "train"
         images = [pydicom.dcmread(path) for path in self.images.rglob("*.dcm")]
         images.sort(key=lambda image: float(image.ImagePositionPatient[2]))
@@ -223,9 +223,9 @@ class Published:
         self.path = models / "published-embolism/1.0.0/exam.onnx"
         self.network = network_type(phantom.size[0]).eval()
         # Random weights of their usual size say much the same of every exam: greater ones make the answer depend on it.
-        for name, parameter in [*self.network.exam_head.named_parameters(), *self.network.lstm.named_parameters()]:
-            parameter.mul_(4.0 if "_l" in name else 20.0)
-        torch.save(self.network.state_dict(), work / "checkpoint.pth")
+        for name, parameter in self.network.classifier.named_parameters():
+            parameter.mul_(20.0 if name.startswith("classifier.") else 4.0 if name.startswith("lstm") else 1.0)
+        torch.save({"model_state_dict": self.network.state_dict()}, work / "checkpoint.pth")
         done = subprocess.run([sys.executable, script, work / "checkpoint.pth", "--out", models, "--size", str(phantom.size[0]), "--depth", str(DEPTH),
                                "--crop", "none", "--spacing-mm", repr(phantom.spacing), "--slice-step-mm", repr(phantom.step)], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
