@@ -76,13 +76,13 @@ fn operators_give_on_vulkan_what_they_give_on_the_cpu() {
     use burn::nn::{BatchNormConfig, PaddingConfig2d};
     use burn::tensor::activation::{relu, sigmoid};
     use burn::tensor::{Device, Int, Tensor, TensorData};
+    type Operator = Box<dyn Fn(Tensor<4>, &Device) -> Tensor<4>>;
 
     let values = |shape: [usize; 4], seed: usize| {
         let count: usize = shape.iter().product();
         let value = |place: usize| ((place * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0;
         TensorData::new((0..count).map(value).collect::<Vec<f32>>(), shape)
     };
-    type Operator = Box<dyn Fn(Tensor<4>, &Device) -> Tensor<4>>;
     let given =
         move |shape: [usize; 4], seed: usize, device: &Device| Tensor::<4>::from_data(values(shape, seed), device);
     let convolved = move |kernel: [usize; 2], stride: usize, groups: usize| -> Operator {
