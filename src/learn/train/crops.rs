@@ -1,24 +1,23 @@
 //! Step `crops`: crops the images of each exam and prepares them for a network.
 //!
 //! Images come from [`Preparer`], which also prepares the images that are served. Its values are kept bit for bit, unless
-//! half precision is asked for, so no fit decodes or resamples again. The files of one preparation lie in a folder named after its digest, so a changed
-//! configuration never uses old images.
+//! half precision is asked for, so no fit decodes or resamples again. The files of one preparation lie in a folder named
+//! after its digest, so a changed configuration never uses old images.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use half::f16;
 use ndarray::ArrayView3;
-use rand::SeedableRng as _;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use super::TrainError;
 use super::configuration::{PixelFormat, TrainConfiguration};
 use super::files::{self, FileState};
-use super::insertion::{self, VesselWidth};
+use super::insertion::{self, VesselWidth, Vessels};
 use super::labels::Exam;
 use super::lungs::{FoundLungs, Lungs, nearest};
+use super::named_draws::generator;
 use super::provenance::Provenance;
 use super::stage::{self, Made, Outcome, Stage};
 use super::step::Step;
@@ -140,29 +139,34 @@ impl<'a> Crops<'a> {
     /// Puts emboli into an exam without embolism, as often as the settings say, and writes images and masks.
     fn insert(&self, exam: &Exam, volume: &Volume, mask: &LungMask) -> Result<Vec<InsertedCrop>, TrainError> {
         let mut written = Vec::new();
-        if self.configuration.kind != Kind::EmbolismClassifier || exam.embolism() {
+        let times = self.configuration.augmentation.insert_emboli;
+        if times == 0 || self.configuration.kind != Kind::EmbolismClassifier || exam.embolism() {
             return Ok(written);
         }
+        let Some(vessels) = Vessels::find(volume, mask) else { return Ok(written) };
         let [column_mm, row_mm, _] = volume.geometry.spacing;
-        for number in 0..self.configuration.augmentation.insert_emboli {
+        for number in 0..times {
             let name = inserted_name(&exam.series, number);
-            let Some(inserted) = insertion::insert(volume, mask, &mut generator(&name)) else { continue };
+            let Some(inserted) = insertion::insert(volume, &vessels, &mut generator(&name)) else { continue };
             let (slice_labels, most_proximal) = (inserted.slice_labels(column_mm * row_mm), inserted.most_proximal);
             let marked = inserted.emboli.indexed_iter().filter(|(_, voxel)| **voxel > 0).map(|(place, _)| place);
             let slices = volume.slices.clone();
             let other = Volume::new(volume.geometry.clone(), inserted.hounsfield, slices, volume.header.clone());
             let preparer = Preparer::new(&other, Some(mask), &self.configuration.input)?;
-            let images = preparer.images(0..preparer.slices());
             let emboli = emboli_on(&other, &preparer, marked, &other.geometry);
             let written_as = inserted_name(&exam.series, written.len());
-            files::write_whole(
-                &images_path(&self.folder, &written_as),
-                &bytes_of(images.view(), self.configuration.work.pixels),
-            )?;
+            self.write_images(&written_as, &preparer)?;
             files::write_whole(&emboli_path(&self.folder, &written_as), &emboli)?;
             written.push(InsertedCrop { slice_labels, most_proximal });
         }
         Ok(written)
+    }
+
+    /// Writes all prepared slices; `name` is the series, or stands for it.
+    fn write_images(&self, name: &str, preparer: &Preparer<'_>) -> Result<(), TrainError> {
+        let images = preparer.images(0..preparer.slices());
+        let bytes = bytes_of(images.view(), self.configuration.work.pixels);
+        files::write_whole(&images_path(&self.folder, name), &bytes)
     }
 
     /// Whether the exam has an embolus mask and the network is trained on it.
@@ -205,9 +209,7 @@ impl Stage for Crops<'_> {
             Ok(preparer) => preparer,
             Err(error) => return Ok(Outcome::Excluded(error.to_string())),
         };
-        let images = preparer.images(0..preparer.slices());
-        let pixels = self.configuration.work.pixels;
-        files::write_whole(&images_path(&self.folder, series), &bytes_of(images.view(), pixels))?;
+        self.write_images(series, &preparer)?;
         if self.configuration.kind == Kind::LungSegmentation {
             files::write_whole(&classes_path(&self.folder, series), &classes_on(&mask, &volume, &preparer))?;
         }
@@ -227,7 +229,7 @@ impl Stage for Crops<'_> {
             synthetic: input.value.volume.synthetic,
             acquisition: input.value.volume.acquisition.clone(),
             geometry: preparer.geometry().clone(),
-            pixels,
+            pixels: self.configuration.work.pixels,
             inserted: if has_lungs { self.insert(exam, &volume, &mask)? } else { Vec::new() },
         }))
     }
@@ -251,10 +253,12 @@ impl Stage for Crops<'_> {
     }
 }
 
-fn bytes_of(images: ArrayView3<'_, f32>, pixels: PixelFormat) -> Vec<u8> {
+fn bytes_of(images: ArrayView3<'_, f32>, pixels: PixelFormat) -> Cow<'_, [u8]> {
     match pixels {
-        PixelFormat::F32 => images.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        PixelFormat::F16 => images.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect(),
+        PixelFormat::F32 => images.to_slice().map_or(&[][..], bytemuck::cast_slice).into(),
+        PixelFormat::F16 => {
+            images.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect::<Vec<u8>>().into()
+        }
     }
 }
 
@@ -282,11 +286,6 @@ fn emboli_on(
         }
     }
     emboli
-}
-
-/// A generator of its own for each exam: what is inserted does not depend on which exams there are.
-fn generator(name: &str) -> ChaCha8Rng {
-    ChaCha8Rng::from_seed(Sha256::digest(name).into())
 }
 
 #[cfg(test)]

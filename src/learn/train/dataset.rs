@@ -92,10 +92,7 @@ impl PreparedExam {
         if usage.supervision.negatives == Negatives::Free && !exam.embolism() {
             source.fill(Some(false));
         }
-        let slice_labels = on_prepared(&source, value);
-        let sources = ExamSources { crop: &prepared.sources_sha256, slice_labels: &slice_labels };
-        let sources_sha256 = Provenance { made: "prepared exam", version: 1, sources }.sha256();
-        Ok(Self {
+        let unlabelled = Self {
             study: exam.study.clone(),
             series: exam.series.clone(),
             patient: exam.patient.clone(),
@@ -105,35 +102,43 @@ impl PreparedExam {
             targets: exam.targets,
             slices: value.slices,
             labelled_source_slices,
-            labelled_slices: count(&slice_labels, |label| label != UNLABELLED),
-            positive_slices: count(&slice_labels, |label| label == 1),
+            labelled_slices: 0,
+            positive_slices: 0,
             synthetic: value.synthetic,
             inserted: false,
-            sources_sha256,
-            slice_labels,
-        })
+            sources_sha256: String::new(),
+            slice_labels: Vec::new(),
+        };
+        Ok(unlabelled.labelled(prepared, &source))
     }
-}
 
-impl PreparedExam {
+    /// The same with labels of its source slices, `None` for those that are unlabelled.
+    fn labelled(self, prepared: &Made<Prepared>, source: &[Option<bool>]) -> Self {
+        let slice_labels = on_prepared(source, &prepared.value);
+        let count = |wanted: fn(u8) -> bool| slice_labels.iter().filter(|label| wanted(**label)).count();
+        let sources = ExamSources { crop: &prepared.sources_sha256, slice_labels: &slice_labels };
+        Self {
+            labelled_slices: count(|label| label != UNLABELLED),
+            positive_slices: count(|label| label == 1),
+            sources_sha256: Provenance { made: "prepared exam", version: 1, sources }.sha256(),
+            slice_labels,
+            ..self
+        }
+    }
+
     /// The exams that were made of this one by putting emboli into it.
     pub(crate) fn with_emboli<'a>(&'a self, prepared: &'a Made<Prepared>) -> impl Iterator<Item = Self> + 'a {
         prepared.value.inserted.iter().enumerate().map(|(number, inserted)| {
             let known: Vec<Option<bool>> = inserted.slice_labels.iter().copied().map(Some).collect();
-            let slice_labels = on_prepared(&known, &prepared.value);
-            let sources = ExamSources { crop: &prepared.sources_sha256, slice_labels: &slice_labels };
-            Self {
+            let inserted = Self {
                 series: crops::inserted_name(&self.series, number),
                 embolism: true,
                 targets: TargetLabels::of_embolism(true),
                 labelled_source_slices: 0,
-                labelled_slices: count(&slice_labels, |label| label != UNLABELLED),
-                positive_slices: count(&slice_labels, |label| label == 1),
                 inserted: true,
-                sources_sha256: Provenance { made: "prepared exam", version: 1, sources }.sha256(),
-                slice_labels,
                 ..self.clone()
-            }
+            };
+            inserted.labelled(prepared, &known)
         })
     }
 
@@ -141,10 +146,6 @@ impl PreparedExam {
     pub(crate) fn shows_emboli(&self) -> bool {
         self.positive_slices > 0
     }
-}
-
-fn count(labels: &[u8], wanted: fn(u8) -> bool) -> usize {
-    labels.iter().filter(|label| wanted(**label)).count()
 }
 
 /// Labels of source slices on prepared ones: positive if one of its source slices is, unlabelled if all of them are. A

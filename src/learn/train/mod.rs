@@ -39,6 +39,7 @@ mod labels;
 mod loss;
 mod lungs;
 mod metrics;
+mod named_draws;
 mod network;
 mod package;
 mod progress;

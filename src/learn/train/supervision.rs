@@ -6,13 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
-use sha2::{Digest, Sha256};
 
 use super::configuration::Supervision;
 use super::labels::{Exam, Place, Split};
+use super::named_draws::generator;
 
 /// Series of the exams whose slice labels are used. Exams with and without embolism, and those of each place, are drawn
 /// separately; at least one of each group that has labels, unless the share is 0. Test exams keep theirs.
@@ -32,7 +30,7 @@ pub(crate) fn exams_with_slice_labels<'a>(
         }
     }
     for (group, series) in groups.values_mut().enumerate() {
-        series.shuffle(&mut generator(seed, &format!("exams of group {group}")));
+        series.shuffle(&mut generator(&format!("{seed} exams of group {group}")));
         kept.extend(&series[..number(series.len(), supervision.labelled_exams)]);
     }
     kept
@@ -46,7 +44,7 @@ pub(crate) fn used_slice_labels(
     seed: u64,
 ) -> Vec<Option<bool>> {
     let mut labelled: Vec<usize> = (0..labels.len()).filter(|slice| labels[*slice].is_some()).collect();
-    labelled.shuffle(&mut generator(seed, series));
+    labelled.shuffle(&mut generator(&format!("{seed} {series}")));
     for slice in &labelled[number(labelled.len(), supervision.labelled_slices)..] {
         labels[*slice] = None;
     }
@@ -57,11 +55,6 @@ pub(crate) fn used_slice_labels(
 fn number(all: usize, share: f64) -> usize {
     let rounded = (share * all as f64).round() as usize;
     if share > 0.0 { rounded.max(1).min(all) } else { 0 }
-}
-
-/// A generator of its own for each purpose.
-fn generator(seed: u64, purpose: &str) -> ChaCha8Rng {
-    ChaCha8Rng::from_seed(Sha256::digest(format!("{seed} {purpose}")).into())
 }
 
 #[cfg(test)]

@@ -47,8 +47,7 @@ pub(crate) fn write<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), TrainEr
     for row in rows {
         writer.serialize(row).map_err(|problem| error(path, &problem))?;
     }
-    let bytes = writer.into_inner().map_err(|problem| TrainError::table(path, None, problem.to_string()))?;
-    files::write_whole(path, &bytes)
+    finish(path, writer)
 }
 
 /// Writes rows of cells below the names of their columns.
@@ -56,6 +55,10 @@ pub(crate) fn write_cells(path: &Path, columns: &[&str], rows: &[Vec<String>]) -
     let mut writer = csv::Writer::from_writer(Vec::new());
     let written = writer.write_record(columns).and_then(|()| rows.iter().try_for_each(|row| writer.write_record(row)));
     written.map_err(|problem| error(path, &problem))?;
+    finish(path, writer)
+}
+
+fn finish(path: &Path, writer: csv::Writer<Vec<u8>>) -> Result<(), TrainError> {
     let bytes = writer.into_inner().map_err(|problem| TrainError::table(path, None, problem.to_string()))?;
     files::write_whole(path, &bytes)
 }

@@ -52,13 +52,15 @@ impl<'a> Bags<'a> {
         } else {
             runs(&exam.slice_labels, self.settings, random)
         };
-        let known: Vec<u8> = slices.iter().map(|slice| exam.slice_labels[*slice]).collect();
-        let label = match known.iter().max() {
-            _ if by_exam_label => u8::from(exam.embolism),
-            _ if !exam.embolism => 0,
-            _ if known.contains(&1) => 1,
-            Some(0) => 0,
-            _ => UNLABELLED,
+        let known = |label: u8| slices.iter().any(|slice| exam.slice_labels[*slice] == label);
+        let label = if by_exam_label || !exam.embolism {
+            u8::from(exam.embolism)
+        } else if known(1) {
+            1
+        } else if known(UNLABELLED) {
+            UNLABELLED
+        } else {
+            0
         };
         Bag { slices, label, by_exam_label }
     }

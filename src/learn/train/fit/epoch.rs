@@ -238,8 +238,11 @@ impl<T: Task> Worker<T> {
             for asked in asking {
                 match asked {
                     Asked::Batch(network, loaded) => share.train(task, &network.fork(&device), loaded, &device),
-                    Asked::Share if sender.send(std::mem::replace(&mut share, Share::new())).is_err() => return,
-                    Asked::Share => {}
+                    Asked::Share => {
+                        if sender.send(std::mem::replace(&mut share, Share::new())).is_err() {
+                            return;
+                        }
+                    }
                 }
             }
         });

@@ -13,10 +13,9 @@ use ndarray::Array3;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::engine::volume::{LungMask, Volume};
+use crate::engine::volume::Volume;
 use thrombus::Painter;
-pub(crate) use vessels::VesselWidth;
-use vessels::Vessels;
+pub(crate) use vessels::{VesselWidth, Vessels};
 
 /// Fewest and most thrombi of an exam.
 const THROMBI: std::ops::RangeInclusive<usize> = 1..=5;
@@ -30,7 +29,7 @@ pub(crate) struct Inserted {
     pub(crate) hounsfield: Array3<i16>,
     /// 1 where there is an embolus, on the same grid.
     pub(crate) emboli: Array3<u8>,
-    /// VesselWidth of the vessel of the most proximal one.
+    /// Width of the vessel of the most proximal one.
     pub(crate) most_proximal: VesselWidth,
 }
 
@@ -42,11 +41,9 @@ impl Inserted {
     }
 }
 
-/// Puts some emboli into the vessels of an exam without embolism. `None` where no vessel in the lungs is filled with
-/// contrast, or no embolus would be visible.
-pub(crate) fn insert(volume: &Volume, lungs: &LungMask, random: &mut ChaCha8Rng) -> Option<Inserted> {
-    let vessels = Vessels::find(volume, lungs)?;
-    let mut painter = Painter::new(volume, &vessels);
+/// Puts some emboli into the vessels of an exam without embolism. `None` where none would be visible.
+pub(crate) fn insert(volume: &Volume, vessels: &Vessels, random: &mut ChaCha8Rng) -> Option<Inserted> {
+    let mut painter = Painter::new(volume, vessels);
     let wanted = random.random_range(THROMBI);
     let lodged: Vec<VesselWidth> = (0..wanted).filter_map(|_| painter.lodge(random)).collect();
     let (hounsfield, emboli) = painter.finish();
@@ -60,7 +57,7 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
-    use crate::engine::volume::{LEFT_LUNG, RIGHT_LUNG, testing};
+    use crate::engine::volume::{LEFT_LUNG, LungMask, RIGHT_LUNG, testing};
 
     /// Two lungs, each with a wide vessel that rises obliquely and narrow ones beside it, or with none.
     fn exam(contrast: bool) -> (Volume, LungMask) {
@@ -87,9 +84,10 @@ mod tests {
     #[test]
     fn emboli_lie_within_vessels_and_darken_nothing_else() {
         let (volume, lungs) = exam(true);
+        let vessels = Vessels::find(&volume, &lungs).expect("vessels");
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..12 {
-            let inserted = insert(&volume, &lungs, &mut ChaCha8Rng::seed_from_u64(seed)).expect("vessels");
+            let inserted = insert(&volume, &vessels, &mut ChaCha8Rng::seed_from_u64(seed)).expect("visible emboli");
             let mut marked = 0;
             for ((place, after), before) in inserted.hounsfield.indexed_iter().zip(&volume.hounsfield) {
                 let embolus = inserted.emboli[place] > 0;
@@ -110,7 +108,8 @@ mod tests {
     #[test]
     fn one_seed_makes_one_exam_and_another_seed_another() {
         let (volume, lungs) = exam(true);
-        let emboli = |seed| insert(&volume, &lungs, &mut ChaCha8Rng::seed_from_u64(seed)).expect("vessels").emboli;
+        let vessels = Vessels::find(&volume, &lungs).expect("vessels");
+        let emboli = |seed| insert(&volume, &vessels, &mut ChaCha8Rng::seed_from_u64(seed)).expect("visible").emboli;
         assert_eq!(emboli(1), emboli(1));
         assert_ne!(emboli(1), emboli(2));
     }
@@ -118,6 +117,6 @@ mod tests {
     #[test]
     fn an_exam_without_contrast_gets_none() {
         let (volume, lungs) = exam(false);
-        assert!(insert(&volume, &lungs, &mut ChaCha8Rng::seed_from_u64(1)).is_none());
+        assert!(Vessels::find(&volume, &lungs).is_none());
     }
 }

@@ -56,7 +56,7 @@ impl VesselWidth {
 pub(super) type Place = (usize, usize, usize);
 
 /// Vessels of the lungs.
-pub(super) struct Vessels {
+pub(crate) struct Vessels {
     /// Distance of each voxel of a vessel from its wall in millimetres; 0 elsewhere.
     pub(super) radius_mm: Array3<f32>,
     /// Voxels of centre lines by the width of their vessel.
@@ -69,7 +69,7 @@ pub(super) struct Vessels {
 
 impl Vessels {
     /// `None` where the lungs hold no contrast.
-    pub(super) fn find(volume: &Volume, LungMask(lungs): &LungMask) -> Option<Self> {
+    pub(crate) fn find(volume: &Volume, LungMask(lungs): &LungMask) -> Option<Self> {
         let [column_mm, row_mm, slice_mm] = volume.geometry.spacing;
         let spacing_mm = [slice_mm, row_mm, column_mm];
         let voxel_ml = column_mm * row_mm * slice_mm / 1000.0;

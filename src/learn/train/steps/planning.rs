@@ -13,7 +13,7 @@ use super::preparing::{self, Assignment};
 use super::{evaluating, fitting};
 use crate::learn::train::configuration::TrainConfiguration;
 use crate::learn::train::crops::Crops;
-use crate::learn::train::fit::{Checkpoints, FitPart};
+use crate::learn::train::fit::{Checkpoints, EpochLine, FitPart};
 use crate::learn::train::labels::{self, Exam, Labels, Place, Split};
 use crate::learn::train::lungs::Lungs;
 use crate::learn::train::report::by_reason;
@@ -226,7 +226,7 @@ impl FitSeconds {
             let folder = experiment.checkpoints(part);
             let progress = if folder.is_dir() { Checkpoints::new(&folder)?.progress()? } else { None };
             let Some(progress) = progress.filter(|progress| progress.epoch > 0) else { continue };
-            let training: Vec<f64> = progress.log.iter().map(crate::learn::train::fit::EpochLine::seconds).collect();
+            let training: Vec<f64> = progress.log.iter().map(EpochLine::seconds).collect();
             let validating = progress.seconds - training.iter().sum::<f64>();
             found.epochs[place] = training.last().copied().unwrap_or_default();
             found.validations[place] = validating.max(0.0) / progress.epoch as f64;
