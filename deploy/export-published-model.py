@@ -18,8 +18,8 @@ of the authors' public code of September 2025:
 The slice head is not exported: the layout has no place for it. Every weight must go to a layer of its name and shape, and
 ONNX Runtime must answer as PyTorch does. What weights do not show are arguments: the number of heads, the size of the slices
 (`--size`: the authors trained with 256 pixels, and their notebook reads single studies with 384), and how images are
-prepared. A CoAtNet's tables of relative positions belong to one size: at another they are resampled, as timm does when it
-loads weights.
+prepared. A CoAtNet's tables of relative positions and a ViT's positions belong to one size: for another they are
+resampled, as timm does when it loads weights.
 
 Two things differ from the authors' program. It gives the network every slice of the lungs, the central 512 at most; the
 package has a fixed number, spread evenly over the lungs (`--depth`, 184 as in their training). And the node interpolates
@@ -33,6 +33,7 @@ The package is not calibrated and decides at 0.5, as the authors do, until a sit
 import argparse
 import hashlib
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -41,7 +42,7 @@ import onnx
 import onnxruntime
 import timm
 import torch
-from timm.layers import resize_rel_pos_bias_table
+from timm.layers import resample_abs_pos_embed, resize_rel_pos_bias_table
 from torch import nn
 
 # Of the authors' options, with timm's names.
@@ -49,7 +50,7 @@ ENCODERS = ("coatnet_0_rw_224", "resnet50", "tf_efficientnetv2_s", "vit_base_pat
 # Encoders that are built for one size of image.
 OF_ONE_SIZE = ("coatnet", "vit")
 LARGEST_DIFFERENCE = 1e-3
-TABLE = "relative_position_bias_table"
+RELATIVE, ABSOLUTE = "relative_position_bias_table", "pos_embed"
 
 
 class ExamHead(nn.Module):
@@ -111,15 +112,31 @@ def head_sizes(state):
     }
 
 
-def resample_tables(state, network):
-    """Tables of relative positions for another size of image; says so."""
-    wanted = {key: tensor.shape for key, tensor in network.state_dict().items() if key.endswith(TABLE)}
-    resampled = [key for key, shape in wanted.items() if key in state and state[key].shape != shape and state[key].shape[1] == shape[1]]
-    for key in resampled:
-        side = (round(wanted[key][0] ** 0.5) + 1) // 2
-        state[key] = resize_rel_pos_bias_table(state[key], (side, side), wanted[key])
-    if resampled:
-        print(f"the checkpoint is of another image size: {len(resampled)} tables of relative positions were resampled", file=sys.stderr)
+def side(key, positions):
+    """Edge of the square map whose positions a tensor holds: differences of places `[(2 n - 1)^2, heads]`, or one more than
+    places `[1, 1 + n^2, channels]`. `None` if it holds those of no square map."""
+    places = positions.shape[0] if key.endswith(RELATIVE) else positions.shape[1] - 1 if positions.dim() == 3 else 0
+    root = math.isqrt(places)
+    if places == 0 or root * root != places:
+        return None
+    return (root + 1) // 2 if key.endswith(RELATIVE) else root
+
+
+def resample_positions(state, network, size):
+    """Positions of the encoder for this size of image in place of another; says which."""
+    sizes = set()
+    for key, wanted in network.state_dict().items():
+        there = state.get(key)
+        if not key.endswith((RELATIVE, ABSOLUTE)) or there is None or there.shape == wanted.shape:
+            continue
+        before, after = side(key, there), side(key, wanted)
+        if before is None or there.shape[-1] != wanted.shape[-1]:
+            continue
+        state[key] = (resize_rel_pos_bias_table(there, (after, after), wanted.shape) if key.endswith(RELATIVE)
+                      else resample_abs_pos_embed(there, [after, after], num_prefix_tokens=1))
+        sizes.add(size * before // after)
+    if sizes:
+        print(f"the checkpoint is of {', '.join(map(str, sorted(sizes)))} pixels: its positions were resampled to {size}", file=sys.stderr)
 
 
 def build(state, size, encoder, heads):
@@ -128,7 +145,7 @@ def build(state, size, encoder, heads):
     if heads < 1 or sizes["features"] % heads:
         sys.exit(f"--heads {heads}: a divisor of the {sizes['features']} features was expected; the authors have 8")
     network = PublishedNetwork(size, encoder, heads=heads, **sizes)
-    resample_tables(state, network)
+    resample_positions(state, network, size)
     wanted = {key: tensor.shape for key, tensor in network.state_dict().items()}
     problems = [f"{key} is missing" for key in wanted if key not in state and not key.startswith("aux_classifier.")]
     problems += [f"{key} belongs to no layer" for key in state if key not in wanted]
@@ -205,6 +222,31 @@ seed = 0
 """
 
 
+def card(arguments):
+    return f"""# {arguments.name} {arguments.version}
+
+Estimates the probability of pulmonary embolism in a CT pulmonary angiogram, for the exam alone: it has no slice evidence and
+no heat map.
+
+## Use
+
+Research. The probability is not calibrated, and the decision is at 0.5, until a site has calibrated it on exams of its own
+(`pe-node train recalibrate`).
+
+## Training
+
+By the authors of doi 10.1038/s41746-025-01594-2 on RSPECT (their checkpoint, {arguments.encoder}). Their published figures
+are of their program. They were not measured with this package.
+
+## Where it differs from the authors' program
+
+- It reads {arguments.depth} slices, spread evenly over the lungs. The authors' program reads all, the central 512 at most.
+- The node interpolates slices to {arguments.slice_step_mm} mm before it chooses.
+- The lungs are those that the node's own lung package finds.
+- Slices have {arguments.size} pixels, and the self-attention has {arguments.heads} heads: the weights do not show either.
+"""
+
+
 def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("checkpoint", type=Path)
@@ -238,6 +280,7 @@ def main():
     sha256 = lambda path: hashlib.sha256(path.read_bytes()).hexdigest()
     text = manifest(arguments, sha256(work / "exam.onnx"), sha256(arguments.checkpoint))
     (work / "model.toml").write_text(text)
+    (work / "card.md").write_text(card(arguments))
     work.rename(folder)
     print(f"{folder}: ONNX Runtime differs from PyTorch by at most {difference:.1e}; import it with "
           f"`pe-node models import {folder}`, then promote it")

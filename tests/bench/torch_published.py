@@ -28,7 +28,10 @@ LARGEST_DIFFERENCE = 1e-5
 def prepared(phantom, size):
     """`[1, D, 3, size, size]` of a phantom, lowest slice first."""
     chosen = numpy.rint(numpy.linspace(0, len(phantom.stack) - 1, DEPTH)).astype(int)
-    slices = torch.tensor((phantom.stack[chosen].clip(-250.0, 450.0) + 250.0) / 700.0).float()
+    stack = phantom.stack[chosen]
+    # The node keeps whole Hounsfield units; half ones are rounded away from 0.
+    hounsfield = numpy.trunc(stack + numpy.copysign(0.5, stack))
+    slices = torch.tensor((hounsfield.clip(-250.0, 450.0) + 250.0) / 700.0).float()
     margin = (size - slices.shape[-1]) // 2
     slices = torch.nn.functional.pad(slices, (margin, margin, margin, margin))
     return slices[None, :, None].expand(1, DEPTH, 3, size, size)
@@ -114,7 +117,8 @@ def measured(size, phantoms, work):
             rows.append([f"{size}", f"phantom {seed}", f"{own:.6f}", f"{found:.6f}", f"{abs(found - own):.0e}", f"{upside_down:.6f}"])
     probabilities = [float(row[2]) for row in rows]
     assert max(probabilities) - min(probabilities) > 0.05, probabilities
-    assert all(abs(float(row[2]) - float(row[5])) > 1e-3 for row in rows), "an exam upside down is another one"
+    print(*rows, sep="\n", flush=True)
+    assert all(abs(float(row[2]) - float(row[5])) > 10 * LARGEST_DIFFERENCE for row in rows), "an exam upside down is another one"
     return rows, state
 
 
@@ -128,6 +132,7 @@ def main():
     write_table("published-model", "The published classifier in the node", ["pixels", "exam", "PyTorch", "`pe-node predict`", "difference", "upside down"], rows, [
         f"Random weights in the authors' layers and names ({len(parts[0][1])} tensors; the normalisation of the features follows the first exam, weights of "
         "the exam head are amplified, so that the answer depends on the exam). They say nothing about embolism.",
+        "The node keeps whole Hounsfield units, and PyTorch is given the same: half units of two of the phantoms change an answer by up to 0.0002.",
         f"The checkpoint went through `deploy/export-published-model.py` and `pe-node models verify`; {DEPTH} slices of light phantoms.",
         *[f"Refused, {name}: {told}" for name, told in refused],
     ])

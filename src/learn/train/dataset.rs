@@ -226,13 +226,19 @@ impl Dataset {
         self.read(&crops::classes_path(&self.folder, &self.exams[exam].series), slices)
     }
 
-    /// Reads the embolus masks of the given slices of an exam; `None` for a positive exam without masks.
-    pub(crate) fn emboli(&self, exam: usize, slices: &[usize]) -> Result<Option<Vec<Vec<u8>>>, TrainError> {
-        let path = crops::emboli_path(&self.folder, &self.exams[exam].series);
-        if !self.exams[exam].embolism {
-            return Ok(Some(vec![vec![0; self.size[0] * self.size[1]]; slices.len()]));
-        }
-        if path.is_file() { self.read(&path, slices).map(Some) } else { Ok(None) }
+    /// Reads the embolus masks of the given slices of an exam. `None` for a slice whose label is not used: its mask would
+    /// give the label away. `None`, too, for all slices of an exam with embolism that has no masks.
+    pub(crate) fn emboli(&self, exam: usize, slices: &[usize]) -> Result<Vec<Option<Vec<u8>>>, TrainError> {
+        let of_exam = &self.exams[exam];
+        let path = crops::emboli_path(&self.folder, &of_exam.series);
+        let has_masks = of_exam.embolism && path.is_file();
+        let mask = |slice: &usize| match of_exam.slice_labels[*slice] {
+            UNLABELLED => Ok(None),
+            _ if !of_exam.embolism => Ok(Some(vec![0; self.size[0] * self.size[1]])),
+            _ if has_masks => self.read(&path, &[*slice]).map(|masks| masks.into_iter().next()),
+            _ => Ok(None),
+        };
+        slices.iter().map(mask).collect()
     }
 
     /// Reads slices of a file that holds nothing but pixels.

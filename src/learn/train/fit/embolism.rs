@@ -93,10 +93,10 @@ impl EmbolismTask<'_> {
         if self.configuration.fit.mask_weight == 0.0 {
             return Ok(Vec::new());
         }
-        let Some(masks) = self.training.emboli(exam, slices)? else {
-            return Ok(vec![UNLABELLED; slices.len() * size[0] * size[1] / (CELL * CELL)]);
-        };
-        Ok(masks.iter().flat_map(|mask| touched(&variation.mask(mask, size), size)).collect())
+        let unknown = || vec![UNLABELLED; size[0] * size[1] / (CELL * CELL)];
+        let known = |mask: Vec<u8>| touched(&variation.mask(&mask, size), size);
+        let masks = self.training.emboli(exam, slices)?;
+        Ok(masks.into_iter().flat_map(|mask| mask.map_or_else(unknown, known)).collect())
     }
 }
 

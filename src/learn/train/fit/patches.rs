@@ -51,7 +51,7 @@ impl PatchTask<'_> {
             Some(slice) if around => *slice,
             _ => random.random_range(0..targets.len()),
         };
-        let mask = data.emboli(exam, &[slice])?.map(|mask| variation.mask(&mask.concat(), size));
+        let mask = data.emboli(exam, &[slice])?.pop().flatten().map(|mask| variation.mask(&mask, size));
         let marked: Vec<usize> =
             mask.iter().flatten().enumerate().filter(|(_, pixel)| **pixel > 0).map(|(at, _)| at).collect();
         let origin = match marked.choose(random) {

@@ -57,6 +57,28 @@ fn masks_that_were_corrected_or_removed_are_read_again() {
 }
 
 #[test]
+fn masks_of_slices_whose_labels_are_not_used_stay_unknown() {
+    let trial = Trial::new(6, Labelled::All, &["fit.mask_weight=0.5"]);
+    let known = |settings: &[&str]| {
+        let configuration = trial.configuration(settings);
+        prepare(&configuration).expect("prepared");
+        let datasets = steps::testing::datasets_of(&configuration, &TrainingContext::of_environment()).expect("exams");
+        let (_, training) = datasets.into_iter().find(|(split, _)| *split == Split::Train).expect("training exams");
+        let of_exam = |exam: usize| {
+            let all: Vec<usize> = (0..training.exams[exam].slices).collect();
+            training.emboli(exam, &all).expect("masks").iter().filter(|mask| mask.is_some()).count()
+        };
+        let of_class = |embolism: bool| -> usize {
+            (0..training.exams.len()).filter(|exam| training.exams[*exam].embolism == embolism).map(of_exam).sum()
+        };
+        (of_class(true), of_class(false))
+    };
+    let [all, none] = ["supervision.labelled_exams=1", "supervision.labelled_exams=0"].map(|share| known(&[share]));
+    assert!(all.0 > 0 && all.1 > 0, "{all:?}");
+    assert_eq!(none, (0, all.1), "exams without embolism need no slice labels");
+}
+
+#[test]
 fn an_exam_without_lungs_is_left_out_only_where_they_are_needed() {
     let trial = Trial::new(6, Labelled::All, &[]);
     let volume = exam_volume(false, 2);
