@@ -152,9 +152,9 @@ def build(state, size, encoder, heads):
     problems += [f"{key} has the shape {list(state[key].shape)}, {list(shape)} was expected"
                  for key, shape in wanted.items() if key in state and state[key].shape != shape]
     if problems:
-        shown = "\n  ".join(problems[:8])
+        shown = ";\n  ".join(problems[:8])
         sys.exit(f"the checkpoint is of another network than {encoder} at {size} pixels with the published exam head; "
-                 f"{len(problems)} of its layers do not fit:\n  {shown}\nName another --encoder or --size.")
+                 f"{len(problems)} of its layers do not fit:\n  {shown}.\nName another --encoder or --size.")
     network.load_state_dict(state, strict=False)
     return network.eval()
 

@@ -64,7 +64,7 @@ def refusals(state, work):
         torch.save(changed, work / "wrong.pth")
         done = export(work / "wrong.pth", work / "wrong", "--size", SIZES[0], *arguments)
         assert done.returncode != 0, name
-        return [name, " ".join(done.stderr.split("\n")[-4:]).strip()]
+        return [name, " ".join(done.stderr.strip().split("\n")[-3:])]
 
     without = {key: tensor for key, tensor in state.items() if key != "classifier.layer_norm.weight"}
     shape = {**state, "classifier.self_attention.out_proj.weight": torch.zeros(32, 32)}
