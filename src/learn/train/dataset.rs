@@ -231,14 +231,21 @@ impl Dataset {
     pub(crate) fn emboli(&self, exam: usize, slices: &[usize]) -> Result<Vec<Option<Vec<u8>>>, TrainError> {
         let of_exam = &self.exams[exam];
         let path = crops::emboli_path(&self.folder, &of_exam.series);
-        let has_masks = of_exam.embolism && path.is_file();
+        let has_masks = self.has_masks(exam);
         let mask = |slice: &usize| match of_exam.slice_labels[*slice] {
             UNLABELLED => Ok(None),
-            _ if !of_exam.embolism => Ok(Some(vec![0; self.size[0] * self.size[1]])),
-            _ if has_masks => self.read(&path, &[*slice]).map(|masks| masks.into_iter().next()),
-            _ => Ok(None),
+            _ if !has_masks => Ok(None),
+            _ if of_exam.embolism => self.read(&path, &[*slice]).map(|masks| masks.into_iter().next()),
+            _ => Ok(Some(vec![0; self.size[0] * self.size[1]])),
         };
         slices.iter().map(mask).collect()
+    }
+
+    /// Whether the masks of an exam's labelled slices are known: an exam without embolism needs no file of them.
+    pub(crate) fn has_masks(&self, exam: usize) -> bool {
+        let of_exam = &self.exams[exam];
+        let there = || crops::emboli_path(&self.folder, &of_exam.series).is_file();
+        of_exam.labelled_slices > 0 && (!of_exam.embolism || there())
     }
 
     /// Reads slices of a file that holds nothing but pixels.

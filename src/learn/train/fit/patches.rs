@@ -16,6 +16,7 @@ use super::task::{Task, fork, require_numbers};
 use crate::learn::train::TrainError;
 use crate::learn::train::augmentation::{Variation, Window};
 use crate::learn::train::configuration::{CELL, Fit};
+use crate::learn::train::dataset::PreparedExam;
 use crate::learn::train::loss::{self, Terms, UNLABELLED};
 use crate::learn::train::network::EmbolismNetwork;
 
@@ -24,8 +25,13 @@ const PASSES: usize = 8;
 /// Patches drawn of an exam in a step: around an embolus where there is one, and anywhere.
 const OF_EXAM: usize = 2;
 
-/// What a fit to patches needs: the same exams, targets and validation as the fit to slices.
-pub(crate) struct PatchTask<'a>(pub(crate) &'a EmbolismTask<'a>);
+/// What a fit to patches needs: the same exams, targets and validation as the fit to slices, and which of the exams
+/// have masks. Of others no patch says anything.
+pub(crate) struct PatchTask<'a> {
+    whole: &'a EmbolismTask<'a>,
+    /// Their places among the training exams.
+    with_masks: Vec<usize>,
+}
 
 /// Patches and the cells of the attribution map that an embolus touches, row by row.
 pub(crate) struct PatchBatch {
@@ -34,18 +40,27 @@ pub(crate) struct PatchBatch {
     patches: usize,
 }
 
-impl PatchTask<'_> {
+impl<'a> PatchTask<'a> {
+    pub(crate) fn new(whole: &'a EmbolismTask<'a>) -> Self {
+        let with_masks = (0..whole.training.exams.len()).filter(|exam| whole.training.has_masks(*exam)).collect();
+        Self { whole, with_masks }
+    }
+
     fn settings(&self) -> &Fit {
-        &self.0.configuration.fit
+        &self.whole.configuration.fit
     }
 
     /// One patch, around an embolus if `around` is set and the exam has one: image and cells.
     fn patch(&self, exam: usize, around: bool, random: &mut ChaCha8Rng) -> Result<(Vec<f32>, Vec<u8>), TrainError> {
-        let (data, side) = (self.0.training, self.settings().patch_size);
+        let (data, side) = (self.whole.training, self.settings().patch_size);
         let targets = data.slice_labels(exam);
         let size = data.size();
-        let variation =
-            Variation::draw(random, &self.0.configuration.augmentation, size, self.0.configuration.input.spacing_mm);
+        let variation = Variation::draw(
+            random,
+            &self.whole.configuration.augmentation,
+            size,
+            self.whole.configuration.input.spacing_mm,
+        );
         let positives: Vec<usize> = (0..targets.len()).filter(|slice| targets[*slice] == 1).collect();
         let slice = match positives.choose(random) {
             Some(slice) if around => *slice,
@@ -82,12 +97,16 @@ impl Task for PatchTask<'_> {
     type Batch = PatchBatch;
 
     fn network(&self, device: &Device) -> EmbolismNetwork {
-        self.0.network(device)
+        self.whole.network(device)
     }
 
     fn plan(&self, random: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
-        let order: Vec<usize> =
-            (0..PASSES).flat_map(|_| draw::exams(&self.0.training.exams, self.settings(), random)).collect();
+        let exams: Vec<PreparedExam> =
+            self.with_masks.iter().map(|exam| self.whole.training.exams[*exam].clone()).collect();
+        let order: Vec<usize> = (0..PASSES)
+            .flat_map(|_| draw::exams(&exams, self.settings(), random))
+            .map(|drawn| self.with_masks[drawn])
+            .collect();
         order.chunks(self.settings().patches_per_step.div_ceil(OF_EXAM)).map(<[usize]>::to_vec).collect()
     }
 
@@ -109,7 +128,7 @@ impl Task for PatchTask<'_> {
 
     fn loss(&self, network: &EmbolismNetwork, batch: PatchBatch, device: &Device) -> Terms {
         let side = self.settings().patch_size;
-        let shape = [batch.patches, self.0.training.channels(), side, side];
+        let shape = [batch.patches, self.whole.training.channels(), side, side];
         let images = Tensor::<4>::from_data(TensorData::new(batch.images, shape), device);
         let encoded = network.encoder.forward(images);
         let evidence = encoded.evidence.reshape([batch.cells.len()]);
@@ -124,7 +143,7 @@ impl Task for PatchTask<'_> {
     }
 
     fn validate(&self, network: &EmbolismNetwork, device: &Device) -> Result<Vec<(&'static str, f64)>, TrainError> {
-        self.0.validate(network, device)
+        self.whole.validate(network, device)
     }
 }
 

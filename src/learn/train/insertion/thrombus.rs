@@ -17,7 +17,7 @@ const LUNG: f64 = -850.0;
 /// A thrombus does not grow into vessels this much wider than the one in which it lodges.
 const WIDER: f32 = 1.5;
 /// Size of the lumps, as a share of the radius of the vessel.
-const LUMPS: std::ops::Range<f32> = 0.55..1.15;
+const LUMPS: std::ops::Range<f32> = 0.6..1.3;
 /// How far the edge of a lump is blurred, in millimetres.
 const EDGE_MM: f32 = 0.4;
 /// Places drawn before a width is given up.

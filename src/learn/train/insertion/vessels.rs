@@ -1,6 +1,6 @@
 //! Vessels of the lungs that are filled with contrast, and their centre lines.
 
-use ndarray::{Array3, Axis};
+use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
 use super::distance;
@@ -12,6 +12,8 @@ use crate::engine::volume::{BACKGROUND, LungMask, Volume};
 const CONTRAST: i16 = 130;
 /// What counts as a vessel, as a share of the brightest tenth of the contrast.
 const OF_BRIGHTEST: f64 = 0.55;
+/// Half the width of gaps of the lungs that count as theirs, in millimetres.
+const HILUM_MM: f32 = 9.0;
 /// Least volume of contrast in the lungs in millilitres.
 const LEAST_CONTRAST_ML: f64 = 0.5;
 /// Least volume of a connected piece in millilitres; smaller ones are calcifications and noise.
@@ -45,9 +47,9 @@ impl VesselWidth {
     /// Shortest and longest thrombus in millimetres.
     pub(super) fn lengths_mm(self) -> [f32; 2] {
         match self {
-            Self::Lobar => [15.0, 40.0],
-            Self::Segmental => [10.0, 25.0],
-            Self::Subsegmental => [6.0, 14.0],
+            Self::Lobar => [15.0, 60.0],
+            Self::Segmental => [10.0, 35.0],
+            Self::Subsegmental => [6.0, 16.0],
         }
     }
 }
@@ -73,7 +75,7 @@ impl Vessels {
         let [column_mm, row_mm, slice_mm] = volume.geometry.spacing;
         let spacing_mm = [slice_mm, row_mm, column_mm];
         let voxel_ml = column_mm * row_mm * slice_mm / 1000.0;
-        let within = within(lungs);
+        let within = within(lungs, spacing_mm);
         let bright = volume.hounsfield.iter().zip(&within).filter(|(value, within)| **within && **value > CONTRAST);
         let fewest = (LEAST_CONTRAST_ML / voxel_ml).ceil() as usize;
         let blood = brightest_tenth(bright.map(|(value, _)| f64::from(*value)), fewest)?;
@@ -91,13 +93,13 @@ impl Vessels {
     }
 }
 
-/// The lungs with what they surround on a slice.
-fn within(lungs: &Array3<u8>) -> Array3<bool> {
+/// The lungs with what lies between their parts: vessels, and the hila where these enter. The heart and the aorta lie in
+/// wider gaps.
+fn within(lungs: &Array3<u8>, spacing_mm: [f64; 3]) -> Array3<bool> {
+    let outside = distance::inside(&lungs.mapv(|class| class == BACKGROUND), spacing_mm);
+    let depth = distance::inside(&outside.mapv(|distance| distance <= HILUM_MM), spacing_mm);
     let mut within = lungs.mapv(|class| class != BACKGROUND);
-    for mut slice in within.axis_iter_mut(Axis(0)) {
-        let filled = components::filled(slice.view());
-        slice.assign(&filled);
-    }
+    within.zip_mut_with(&depth, |within, depth| *within |= *depth > HILUM_MM);
     within
 }
 

@@ -188,7 +188,7 @@ impl Fitted {
 /// on some slices with an unfitted head is too uncertain to choose by.
 fn fit_patches(experiment: &Experiment<'_>, task: &EmbolismTask<'_>, devices: &Devices) -> Result<Start, TrainError> {
     let folder = experiment.checkpoints(FitPart::Patches);
-    fit::run(&PatchTask(task), &fit::patches::settings(&experiment.configuration.fit), &folder, devices)?;
+    fit::run(&PatchTask::new(task), &fit::patches::settings(&experiment.configuration.fit), &folder, devices)?;
     let checkpoints = Checkpoints::new(&folder)?;
     let network = checkpoints.last(fit::embolism::network(experiment.configuration, devices.main()))?;
     Ok(Start { network, digest: checkpoints.last_digest()? })
