@@ -1,13 +1,12 @@
 //! Fitting encoder and head together, to bags of slices of each exam.
 
-use std::sync::mpsc::sync_channel;
-
 use burn::tensor::{Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::bags::{Bag, Bags};
 use super::draw;
+use super::reading_ahead::ahead;
 use super::task::{Task, begun, fork, require_numbers};
 use crate::engine::models::target::Target;
 use crate::learn::train::TrainError;
@@ -274,7 +273,7 @@ pub(crate) struct Stack {
     pub(crate) slices: Vec<usize>,
 }
 
-/// Gives the features `[n, F]` of every stack to `read`, without gradients. A thread reads the slices ahead.
+/// Gives the features `[n, F]` of every stack to `read`, without gradients. Slices are read ahead.
 pub(crate) fn encode<R>(
     encoder: &Encoder,
     data: &Dataset,
@@ -284,18 +283,12 @@ pub(crate) fn encode<R>(
 ) -> Result<Vec<R>, TrainError> {
     let [rows, columns] = data.size();
     std::thread::scope(|scope| {
-        let (sender, loaded) = sync_channel::<Result<TensorData, TrainError>>(AHEAD);
-        scope.spawn(move || {
-            let parts = stacks.iter().flat_map(|stack| stack.slices.chunks(BATCH).map(|some| (stack.exam, some)));
-            for (exam, some) in parts {
-                let shape = [some.len(), data.channels(), rows, columns];
-                let images = data.batch(exam, some, |image| image).map(|pixels| TensorData::new(pixels, shape));
-                let failed = images.is_err();
-                if sender.send(images).is_err() || failed {
-                    return;
-                }
-            }
+        let parts = stacks.iter().flat_map(|stack| stack.slices.chunks(BATCH).map(|some| (stack.exam, some)));
+        let images = parts.map(move |(exam, some)| {
+            let shape = [some.len(), data.channels(), rows, columns];
+            data.batch(exam, some, |image| image).map(|pixels| TensorData::new(pixels, shape))
         });
+        let loaded = ahead(scope, AHEAD, images);
         let features = |images| Ok(encoder.forward(Tensor::<4>::from_data(images?, device)).features);
         let encoded = |stack: &Stack| -> Result<R, TrainError> {
             // The thread sends every part of every stack, or an error and nothing more.

@@ -19,6 +19,7 @@ use super::clock::Clock;
 use super::devices::Devices;
 use super::log::EpochLine;
 use super::optimiser::Optimiser;
+use super::reading_ahead::ahead;
 use super::task::{Task, random_at};
 use crate::learn::train::TrainError;
 use crate::learn::train::progress::Progress;
@@ -150,8 +151,8 @@ pub(super) fn run<T: Task>(
     Ok((network, line))
 }
 
-/// A thread that reads the batches of all steps in their order, some ahead; it ends with the first that cannot be read,
-/// or when the receiver is gone. Where there are more cores than exams in a batch it reads several at once.
+/// The batches of all steps in their order, read some ahead. Where there are more cores than exams in a batch, several are
+/// read at once.
 fn loader<'scope, T: Task>(
     scope: &'scope Scope<'scope, '_>,
     task: &'scope T,
@@ -166,23 +167,13 @@ fn loader<'scope, T: Task>(
     let batches: Vec<(usize, (&Vec<usize>, f64))> = shares.enumerate().collect();
     let exams = batches.first().map_or(1, |(_, (exams, _))| exams.len().max(1));
     let together = (rayon::current_num_threads() / exams).max(1);
-    let (sender, receiver) = sync_channel(AHEAD.max(together));
     let load = move |(number, (exams, share)): &(usize, (&Vec<usize>, f64))| {
         let batch = task.load(exams, &mut random_at(seed, epoch, *number))?;
         Ok(Loaded { batch, share: *share })
     };
-    scope.spawn(move || {
-        for some in batches.chunks(together) {
-            let loaded: Vec<Result<Loaded<T::Batch>, TrainError>> = some.par_iter().map(load).collect();
-            for loaded in loaded {
-                let failed = loaded.is_err();
-                if sender.send(loaded).is_err() || failed {
-                    return;
-                }
-            }
-        }
-    });
-    receiver
+    let parts: Vec<Vec<_>> = batches.chunks(together).map(<[_]>::to_vec).collect();
+    let read = parts.into_iter().flat_map(move |some| some.par_iter().map(load).collect::<Vec<_>>());
+    ahead(scope, AHEAD.max(together), read)
 }
 
 fn take<B>(loaded: &Receiver<Result<Loaded<B>, TrainError>>, count: usize) -> Result<Vec<Loaded<B>>, TrainError> {

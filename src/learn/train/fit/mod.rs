@@ -18,6 +18,7 @@ pub(crate) mod lungs;
 mod optimiser;
 mod part;
 pub(crate) mod patches;
+mod reading_ahead;
 mod task;
 #[cfg(test)]
 mod tests;

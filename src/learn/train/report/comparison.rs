@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::charts::{Chart, Line};
 use super::course::Course;
 use super::markup;
-use super::page::STYLE;
 use crate::learn::train::evaluate::Evaluation;
 use crate::learn::train::step::Step;
 use crate::learn::train::{TrainError, files, table};
@@ -130,27 +129,17 @@ fn aligned(rows: &[Vec<String>]) -> Vec<String> {
 }
 
 fn html(runs: &[Run], rows: &[Vec<String>]) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                title { "Comparison of experiments" }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                h1 { "Comparison of experiments" }
-                (markup::table(&COLUMNS.map(str::to_owned), rows.to_vec()))
-                div.charts {
-                    @for metric in DECIDING { (chart(runs, metric)) }
-                    (chart(runs, "validation_loss"))
-                    (chart(runs, "loss"))
-                }
-                h2 { "Settings in which they differ" }
-                (differences(runs))
-            }
+    let contents = html! {
+        (markup::table(&COLUMNS.map(str::to_owned), rows.to_vec()))
+        div.charts {
+            @for metric in DECIDING { (chart(runs, metric)) }
+            (chart(runs, "validation_loss"))
+            (chart(runs, "loss"))
         }
-    }
+        h2 { "Settings in which they differ" }
+        (differences(runs))
+    };
+    markup::page("Comparison of experiments", contents)
 }
 
 /// One line per run; nothing where none has the metric.

@@ -1,8 +1,29 @@
-//! Pieces that all parts of the page share.
+//! Pieces that all pages and their parts share.
 
-use maud::{Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::engine::models::manifest::Metric;
+
+const STYLE: &str = include_str!("style.css");
+
+/// A page that needs no other file.
+pub(super) fn page(title: &str, contents: Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { (title) }
+                (contents)
+            }
+        }
+    }
+}
 
 /// A number as the page shows it: counts whole, the rest with three digits.
 pub(super) fn number(value: f64) -> String {

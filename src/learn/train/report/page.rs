@@ -1,6 +1,6 @@
 //! The page as a whole.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::cases::{self, Case};
 use super::charts::{Band, Chart, Line};
@@ -13,8 +13,6 @@ use crate::learn::train::bootstrap::{ByPatient, Resampling};
 use crate::learn::train::evaluate::{Evaluation, Prediction, scored};
 use crate::learn::train::labels::{Exclusion, Split};
 use crate::learn::train::metrics::Scored;
-
-pub(super) const STYLE: &str = include_str!("style.css");
 
 /// The contents of a report.
 pub(crate) struct Report<'a> {
@@ -42,37 +40,25 @@ impl Report<'_> {
     /// The page as HTML.
     pub(crate) fn html(&self) -> String {
         let tables = MetricTables(self.evaluation);
-        let page = html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    title { (self.title) }
-                    style { (PreEscaped(STYLE)) }
-                }
-                body {
-                    h1 { (self.title) }
-                    p.notice { (self.notice) }
-                    (tables.key_metrics())
-                    (self.about())
-                    (self.navigation())
-                    (tables.all())
-                    @if !self.predictions.is_empty() {
-                        (self.curves(&tables))
-                        (tables.calls())
-                        (self.calibration())
-                        (groups::tables(&tables, self.predictions, &self.attributes))
-                        (cases::figures(&tables, &self.cases, &self.attributes))
-                    }
-                    (course::charts(&self.courses))
-                    (self.exams())
-                    h2 #configuration { "Configuration" }
-                    pre { (self.configuration) }
-                }
+        let contents = html! {
+            p.notice { (self.notice) }
+            (tables.key_metrics())
+            (self.about())
+            (self.navigation())
+            (tables.all())
+            @if !self.predictions.is_empty() {
+                (self.curves(&tables))
+                (tables.calls())
+                (self.calibration())
+                (groups::tables(&tables, self.predictions, &self.attributes))
+                (cases::figures(&tables, &self.cases, &self.attributes))
             }
+            (course::charts(&self.courses))
+            (self.exams())
+            h2 #configuration { "Configuration" }
+            pre { (self.configuration) }
         };
-        page.into_string()
+        markup::page(&self.title, contents).into_string()
     }
 
     fn about(&self) -> Markup {
