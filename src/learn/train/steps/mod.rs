@@ -5,6 +5,7 @@ mod evaluating;
 mod experiment;
 mod fingerprint;
 mod fitting;
+mod other_software;
 mod planning;
 mod preparing;
 mod recalibrating;
@@ -12,6 +13,7 @@ mod running;
 
 #[cfg(test)]
 pub(super) use datasets::testing;
+pub use other_software::{evaluate_networks, export_networks};
 pub use planning::plan;
 pub use recalibrating::recalibrate;
 pub use running::{Portion, run};
