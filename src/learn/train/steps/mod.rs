@@ -1,5 +1,6 @@
 //! The steps of `pe-node train`, each from the files of the one before to its own.
 
+mod crop_tables;
 mod datasets;
 mod evaluating;
 mod experiment;
