@@ -120,6 +120,10 @@ struct StepArguments {
     /// Do only the fit of this fold, from 0; step fit with data.folds
     #[arg(long, value_name = "K", conflicts_with = "shard")]
     fold: Option<usize>,
+    /// With evaluate and export: a network that other software trained, in place of a fit. Once for a network over all
+    /// slices of an exam; twice for encoder and head, in this order; with data.folds, for each fold
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["labels", "shard", "fold"])]
+    onnx: Vec<PathBuf>,
     #[command(flatten)]
     external: ExternalArguments,
 }
@@ -128,9 +132,12 @@ impl StepArguments {
     fn run(&self, context: &TrainingContext) -> Result<Vec<String>, CliError> {
         let Some(step) = self.step else { return Err(CliError::Usage("a step is needed".to_owned())) };
         let configuration = self.configuration.load()?;
-        let done = match self.external.request(step)? {
-            Some(request) => train::validate_externally(&configuration, context, &request),
-            None => train::run(step, &configuration, context, self.portion()),
+        let done = match (self.external.request(step)?, &self.onnx[..], step) {
+            (Some(request), ..) => train::validate_externally(&configuration, context, &request),
+            (None, [], _) => train::run(step, &configuration, context, self.portion()),
+            (None, files, Step::Evaluate) => train::evaluate_networks(&configuration, context, files),
+            (None, files, Step::Export) => train::export_networks(&configuration, context, files),
+            _ => return Err(CliError::Usage("--onnx is for the steps evaluate and export only".to_owned())),
         };
         done.map_err(failed)
     }

@@ -208,13 +208,14 @@ pub struct OperatingPoint {
 pub struct Training {
     /// What the training images were, in words: "phantoms" for the bundled packages.
     pub data: String,
-    /// Commit of the program that trained.
+    /// Commit of the program that trained; empty where other software did.
     pub commit: String,
-    /// SHA-256 of the training configuration.
+    /// SHA-256 of the training configuration; empty where other software trained.
     pub configuration_sha256: String,
-    /// SHA-256 of the table of training exams and labels.
+    /// SHA-256 of the table of training exams and labels. Where other software trained, of the exams that calibration
+    /// and metrics were found on.
     pub data_sha256: String,
-    /// Seed of the run.
+    /// Seed of the run; 0 where other software trained.
     pub seed: u64,
     /// Exams, positive exams, slices, labelled slices, positive slices and so on, by name.
     pub counts: BTreeMap<String, u64>,

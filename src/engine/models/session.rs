@@ -245,17 +245,26 @@ impl Runtime {
 impl Network {
     /// The tensor of that name, as the file declares it.
     pub(super) fn declaration(&self, side: Side, name: &str) -> Result<TensorDeclaration, SessionError> {
-        let outlets = match side {
-            Side::Input => self.session.inputs(),
-            Side::Output => self.session.outputs(),
-        };
-        let outlet =
-            outlets.iter().find(|outlet| outlet.name() == name).ok_or_else(|| SessionError::TensorMissing {
+        let outlet = self.outlets(side).iter().find(|outlet| outlet.name() == name).ok_or_else(|| {
+            SessionError::TensorMissing {
                 side,
                 name: name.to_owned(),
-                present: outlets.iter().map(|outlet| format!("`{}`", outlet.name())).collect::<Vec<_>>().join(", "),
-            })?;
+                present: self.names(side).iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+            }
+        })?;
         Ok(declaration(outlet))
+    }
+
+    /// Names of its tensors, in the order of the file.
+    pub(super) fn names(&self, side: Side) -> Vec<String> {
+        self.outlets(side).iter().map(|outlet| outlet.name().to_owned()).collect()
+    }
+
+    fn outlets(&self, side: Side) -> &[Outlet] {
+        match side {
+            Side::Input => self.session.inputs(),
+            Side::Output => self.session.outputs(),
+        }
     }
 
     /// Number of inputs that must be given.

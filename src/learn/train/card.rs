@@ -2,30 +2,23 @@
 
 use std::fmt::Write as _;
 
-use super::configuration::TrainConfiguration;
+use super::configuration::{Fit, TrainConfiguration};
 use super::evaluate::{ANSWERS, COUNTS, Evaluation};
+use super::exported::TrainedBy;
 use super::labels::Split;
 use crate::engine::models::ModelIdentity;
-use crate::engine::models::manifest::{Calibration, IntendedUse, Kind, Manifest, Metric};
+use crate::engine::models::manifest::{Calibration, IntendedUse, Kind, Layout, Manifest, Metric};
 use crate::engine::models::target::Target;
 
 /// The card of a package as Markdown.
 pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest, evaluation: &Evaluation) -> String {
+    let trained_by = TrainedBy::of(manifest);
     let mut card = String::new();
-    let training = &manifest.training;
     let _ = writeln!(card, "# {} {}\n\n{}\n", manifest.name, manifest.version, purpose(manifest));
-    let _ = writeln!(card, "## Use\n\n{}\n", intended_use(manifest.intended_use));
-    let _ = writeln!(
-        card,
-        "## Training\n\nImages: {}. Seed {}, commit {}, configuration SHA-256 `{}`, exam table SHA-256 `{}`.\n",
-        if training.data.is_empty() { "not described" } else { &training.data },
-        training.seed,
-        training.commit,
-        training.configuration_sha256,
-        training.data_sha256,
-    );
-    card.push_str("| count | |\n|---|---|\n");
-    for (name, count) in &training.counts {
+    let _ = writeln!(card, "## Use\n\n{}\n", intended_use(manifest));
+    card.push_str(&training(manifest));
+    card.push_str("\n| count | |\n|---|---|\n");
+    for (name, count) in &manifest.training.counts {
         let _ = writeln!(card, "| {} | {count} |", name.replace('_', " "));
     }
     let input = &manifest.input;
@@ -40,22 +33,8 @@ pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest, eval
         input.slice_step_mm,
         channels(input.channels())
     );
-    if manifest.kind == Kind::EmbolismClassifier {
-        let fit = &configuration.fit;
-        let masks = if fit.mask_weight > 0.0 {
-            format!(
-                " + {} x cells of the attribution map against masks of the emboli, where exams have them",
-                fit.mask_weight
-            )
-        } else {
-            String::new()
-        };
-        let _ = writeln!(
-            card,
-            "\nLoss: {} x exam + {} x labelled slices (Hu et al. 2025){masks}. The attribution map is pooled (log-sum-exp) to the \
-             slice logit; the exam logit reads all slices by attention.",
-            fit.exam_weight, fit.slice_weight
-        );
+    if (manifest.kind, trained_by) == (Kind::EmbolismClassifier, TrainedBy::ThisProgram) {
+        card.push_str(&loss(&configuration.fit));
     }
     card.push_str("\n## Metrics\n");
     for split in [Split::Test, Split::Validation] {
@@ -64,14 +43,54 @@ pub(crate) fn text(configuration: &TrainConfiguration, manifest: &Manifest, eval
     card.push_str(&calibration(manifest, evaluation));
     let _ = writeln!(
         card,
-        "\nCheckpoint, calibration and operating point were chosen on the validation exams, so validation metrics flatter \
-         the model; test metrics, where there are any, do not. Intervals are of 95 %: Wilson's of shares, bias-corrected \
+        "\n{} were chosen on the validation exams, so validation metrics flatter the model; test metrics, where there are \
+         any, do not. Intervals are of 95 %: Wilson's of shares, bias-corrected \
          ones over resampled patients of the rest. Sensitivity, specificity and predictive values are at the threshold; a \
          false alarm is an exam without embolism that is called present, so an undetermined exam is none.\n\n\
          ## Limits\n\n{}",
+        match trained_by {
+            TrainedBy::ThisProgram => "Checkpoint, calibration and operating point",
+            TrainedBy::OtherSoftware => "Calibration and operating point",
+        },
         limits(manifest)
     );
     card
+}
+
+/// What is known of how the weights were found.
+fn training(manifest: &Manifest) -> String {
+    let training = &manifest.training;
+    let images = if training.data.is_empty() { "not described" } else { &training.data };
+    match TrainedBy::of(manifest) {
+        TrainedBy::ThisProgram => format!(
+            "## Training\n\nImages: {images}. Seed {}, commit {}, configuration SHA-256 `{}`, exam table SHA-256 `{}`.\n",
+            training.seed, training.commit, training.configuration_sha256, training.data_sha256,
+        ),
+        TrainedBy::OtherSoftware => format!(
+            "## Training\n\nThe network was trained by other software, not by pe-node. Images, as those who trained it \
+             say: {images}. How it was trained is not known here, nor whether exams that are counted below took part. If \
+             they did, the metrics flatter it.\n\n`pe-node train evaluate` fitted the calibration and chose the operating \
+             point. Prepared exams of that, SHA-256 `{}`:\n",
+            training.data_sha256
+        ),
+    }
+}
+
+/// What was minimised, in a paragraph.
+fn loss(fit: &Fit) -> String {
+    let masks = if fit.mask_weight > 0.0 {
+        format!(
+            " + {} x cells of the attribution map against masks of the emboli, where exams have them",
+            fit.mask_weight
+        )
+    } else {
+        String::new()
+    };
+    format!(
+        "\nLoss: {} x exam + {} x labelled slices (Hu et al. 2025){masks}. The attribution map is pooled (log-sum-exp) to \
+         the slice logit; the exam logit reads all slices by attention.\n",
+        fit.exam_weight, fit.slice_weight
+    )
 }
 
 /// What a recalibrated package was made of.
@@ -95,7 +114,7 @@ pub(crate) fn recalibrated(manifest: &Manifest, evaluation: &Evaluation, origin:
          site.\n\n## Use\n\n{}\n\n## Metrics",
         identity.package,
         identity.sha256,
-        intended_use(manifest.intended_use)
+        intended_use(manifest)
     );
     card.push_str(&metrics(manifest, Split::Validation));
     card.push_str(&calibration(manifest, evaluation));
@@ -181,7 +200,9 @@ fn calibration(manifest: &Manifest, evaluation: &Evaluation) -> String {
     if !manifest.is_calibrated(Target::PulmonaryEmbolism) {
         text.push_str("\nExams are not calibrated: their probabilities are the network's own.\n");
     }
-    if manifest.calibration.iter().any(|calibration| !calibration.slices_fitted) {
+    if manifest.layout == Layout::Exam {
+        text.push_str("\nThe network reads exams as a whole. It gives no values of slices and no heat map.\n");
+    } else if manifest.calibration.iter().any(|calibration| !calibration.slices_fitted) {
         text.push_str("\nSlices are not calibrated: their values are the network's own.\n");
     }
     text
@@ -197,6 +218,9 @@ fn formula(calibration: &Calibration) -> String {
 
 fn purpose(manifest: &Manifest) -> &'static str {
     match manifest.kind {
+        Kind::EmbolismClassifier if manifest.layout == Layout::Exam => {
+            "Estimates the probability of pulmonary embolism in a CT pulmonary angiogram, for the exam."
+        }
         Kind::LungSegmentation => "Finds the left and the right lung in CT of the chest (2D U-Net, slice by slice).",
         Kind::EmbolismClassifier => {
             "Estimates the probability of pulmonary embolism in a CT pulmonary angiogram, for the exam and for each slice, \
@@ -205,21 +229,27 @@ fn purpose(manifest: &Manifest) -> &'static str {
     }
 }
 
-fn intended_use(intended_use: IntendedUse) -> &'static str {
-    match intended_use {
+fn intended_use(manifest: &Manifest) -> &'static str {
+    match manifest.intended_use {
+        IntendedUse::Demonstration if TrainedBy::of(manifest) == TrainedBy::OtherSoftware => {
+            "Demonstration only. **Research use; calibrated and measured on synthetic images.** Its results on images of \
+             patients mean nothing: the node does not deliver them and calls every decision undetermined."
+        }
         IntendedUse::Demonstration => {
             "Demonstration only. **Research use; trained on synthetic images alone.** Its results on images of patients \
              mean nothing: the node does not deliver them and calls every decision undetermined."
         }
         IntendedUse::Research => "Research use only. Not for decisions on patients.",
-        IntendedUse::Clinical => {
-            "Put to clinical use by the site that trained and evaluated it, on its own responsibility."
-        }
+        IntendedUse::Clinical => "Put to clinical use by the site that evaluated it, on its own responsibility.",
     }
 }
 
 fn limits(manifest: &Manifest) -> &'static str {
     match manifest.intended_use {
+        IntendedUse::Demonstration if TrainedBy::of(manifest) == TrainedBy::OtherSoftware => {
+            "Phantoms are simpler than patients. The metrics above say how well the model does on phantoms and nothing about \
+             patients."
+        }
         IntendedUse::Demonstration => {
             "Phantoms are simpler than patients. The metrics above say how well the model does on phantoms of the same \
              generator and nothing about patients. Real images were used neither for training nor for choosing anything."

@@ -8,6 +8,7 @@ use super::step::Step;
 use crate::config::ConfigError;
 use crate::engine::analyse::AnalyseError;
 use crate::engine::models::ModelsError;
+use crate::engine::models::session::SessionError;
 use crate::engine::volume::nifti::NiftiError;
 use crate::engine::volume::preparation::PreparationError;
 use crate::packages::folder::FolderError;
@@ -106,6 +107,16 @@ pub enum TrainError {
         /// Step, from 1.
         step: usize,
     },
+    /// A file is not a network of the layout that was asked for.
+    #[error("{path}: {problem}; {expected} was expected", path = path.display())]
+    Network {
+        /// The file.
+        path: PathBuf,
+        /// What it has.
+        problem: String,
+        /// What the layout needs.
+        expected: String,
+    },
     /// ONNX Runtime and the training program disagree.
     #[error("ONNX Runtime differs from training by {difference:.1e} on {output}, at most {limit:.0e} was expected")]
     Parity {
@@ -116,6 +127,12 @@ pub enum TrainError {
         /// What is allowed.
         limit: f32,
     },
+}
+
+impl From<SessionError> for TrainError {
+    fn from(source: SessionError) -> Self {
+        Self::Models(ModelsError::Runtime(source))
+    }
 }
 
 impl TrainError {

@@ -64,4 +64,4 @@ pub use network::WeightsError;
 pub use report::compare;
 pub use stage::{Shard, ShardError};
 pub use step::Step;
-pub use steps::{Portion, plan, recalibrate, run};
+pub use steps::{Portion, evaluate_networks, export_networks, plan, recalibrate, run};

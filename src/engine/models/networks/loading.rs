@@ -73,6 +73,24 @@ pub(super) enum Extent {
     Any,
 }
 
+/// Names of the tensors of an ONNX file, in its order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorNames {
+    /// What it takes.
+    pub inputs: Vec<String>,
+    /// What it gives.
+    pub outputs: Vec<String>,
+}
+
+/// Loads the bytes of an ONNX file for the names of its tensors.
+///
+/// # Errors
+/// ONNX Runtime cannot load it, or weights lie outside it.
+pub fn tensor_names(onnx: &[u8], runtime: &Runtime) -> Result<TensorNames, SessionError> {
+    let network = runtime.load(onnx)?;
+    Ok(TensorNames { inputs: network.names(Side::Input), outputs: network.names(Side::Output) })
+}
+
 /// Loads the files of one package and says which of them is at fault.
 pub(super) struct Loader<'a> {
     package: &'a Package,

@@ -19,6 +19,7 @@ mod shape;
 pub use embolism::{EmbolismNetwork, Encoded, ExamLogits, Reading, SliceReading};
 pub use error::{Misfit, ModelsError, TensorMisfit};
 pub use limits::{BATCH, WIDEST_CELL_MM};
+pub use loading::{TensorNames, tensor_names};
 pub use lungs::{LungClasses, LungNetwork};
 pub use models::{Models, verify};
 pub use shape::Shape;

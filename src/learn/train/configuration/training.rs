@@ -70,6 +70,18 @@ impl TrainConfiguration {
         toml::to_string_pretty(self).unwrap_or_default()
     }
 
+    /// The same without what concerns a fit, for networks that other software trained.
+    pub(in super::super) fn to_toml_without_fit(&self) -> String {
+        let mut sections = toml::Table::try_from(self).unwrap_or_default();
+        for section in ["encoder", "lung_network", "fit", "augmentation"] {
+            sections.remove(section);
+        }
+        if let Some(head) = sections.get_mut("head").and_then(toml::Value::as_table_mut) {
+            head.retain(|key, _| key == "targets");
+        }
+        toml::to_string_pretty(&sections).unwrap_or_default()
+    }
+
     fn validate(&self) -> Result<(), SettingError> {
         self.data.validate()?;
         self.supervision.validate()?;

@@ -2,13 +2,12 @@
 
 use super::comparison;
 use super::evaluation::{Evaluation, sha256};
-use super::inference::Classifier;
+use super::inference::{Classifier, Logits};
 use super::members::{self, ExamAnswer};
 use super::predictions::{Prediction, TargetPrediction};
 use super::reached;
 use super::summary::{self, Measured};
 use crate::engine::models::manifest::Calibration;
-use crate::engine::models::networks::ExamLogits;
 use crate::engine::models::target::Target;
 use crate::learn::train::bootstrap::{ByPatient, Resampling};
 use crate::learn::train::calibration::{Expected, Rule, Validated, cross_fitted, operating_point};
@@ -88,7 +87,7 @@ struct OfFit<'a> {
     calibration: Calibration,
     /// The fit with the logit of each validation exam.
     logits: Vec<(usize, f64)>,
-    test: Vec<ExamLogits>,
+    test: Vec<Logits>,
     notes: Vec<String>,
 }
 

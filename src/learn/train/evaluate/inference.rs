@@ -1,19 +1,29 @@
 //! Exported networks over prepared exams, in ONNX Runtime: exams in parallel, one session per core.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ndarray::{Array2, Array3, Array4, Axis, concatenate};
+use ndarray::{Array1, Array3, Array4, Axis};
 use rayon::prelude::*;
 
 use crate::engine::models::ModelsError;
-use crate::engine::models::networks::{BATCH, EmbolismNetwork, ExamLogits, LungClasses, LungNetwork};
+use crate::engine::models::networks::{BATCH, EmbolismNetwork, LungClasses, LungNetwork, Reading};
 use crate::engine::models::package::Package;
-use crate::engine::models::session::{Runtime, SessionError};
+use crate::engine::models::session::Runtime;
 use crate::engine::volume::BACKGROUND;
 use crate::learn::train::dataset::Dataset;
 use crate::learn::train::fit::lungs::{Overlap, add_overlaps};
 use crate::learn::train::labels::Split;
 use crate::learn::train::{TrainError, TrainingContext, progress};
+
+/// What one network says of an exam, in logits.
+#[derive(Debug, Clone)]
+pub(super) struct Logits {
+    /// Of the exam, `[T]`: the targets in the order of the manifest, embolism first.
+    pub(super) exam: Array1<f32>,
+    /// Of its D prepared slices, `[D]`; `None` for a network that reads exams as a whole.
+    pub(super) slices: Option<Array1<f32>>,
+}
 
 /// A classifier on all cores.
 pub(super) struct Classifier(Vec<EmbolismNetwork>);
@@ -25,15 +35,18 @@ impl Classifier {
     }
 
     /// Raw logits of whole exams, in their order.
-    pub(super) fn logits(&mut self, data: &Dataset) -> Result<Vec<ExamLogits>, TrainError> {
-        side_by_side(&mut self.0, data.exams.len(), |network, exam| logits_of(network, data, exam))
+    pub(super) fn logits(&mut self, data: &Dataset) -> Result<Vec<Logits>, TrainError> {
+        let logits = |network: &mut EmbolismNetwork, exam| {
+            let Reading { targets, slices } = read(network, data, exam)?;
+            Ok(Logits { exam: targets, slices: slices.map(|slices| slices.logits) })
+        };
+        side_by_side(&mut self.0, data.exams.len(), logits)
     }
 
-    /// Evidence logits of one exam, `[D, h, w]`.
-    pub(super) fn evidence(&mut self, data: &Dataset, exam: usize) -> Result<Array3<f32>, TrainError> {
-        let Some(network) = self.0.first_mut() else { return Ok(Array3::zeros((0, 0, 0))) };
-        let (_, evidence) = encode(network, data, exam)?;
-        Ok(evidence)
+    /// Evidence logits of one exam, `[D, h, w]`; `None` for a network that reads exams as a whole.
+    pub(super) fn evidence(&mut self, data: &Dataset, exam: usize) -> Result<Option<Array3<f32>>, TrainError> {
+        let Some(network) = self.0.first_mut() else { return Ok(None) };
+        Ok(read(network, data, exam)?.slices.map(|slices| slices.evidence))
     }
 }
 
@@ -92,24 +105,11 @@ fn side_by_side<N: Send, T: Send>(
     Ok(all.into_iter().map(|(_, one)| one).collect())
 }
 
-fn logits_of(network: &mut EmbolismNetwork, data: &Dataset, exam: usize) -> Result<ExamLogits, TrainError> {
-    let (features, _) = encode(network, data, exam)?;
-    network.read(&features.view()).map_err(failed)
-}
-
-/// Features `[D, F]` and evidence `[D, h, w]` of all slices of an exam.
-fn encode(
-    network: &mut EmbolismNetwork,
-    data: &Dataset,
-    exam: usize,
-) -> Result<(Array2<f32>, Array3<f32>), TrainError> {
-    let slices: Vec<usize> = (0..data.exams[exam].slices).collect();
-    let encode = |some: &[usize]| network.encode(&data.served_batch(exam, some)?.view()).map_err(failed);
-    let encoded = slices.chunks(BATCH).map(encode).collect::<Result<Vec<_>, _>>()?;
-    let features: Vec<_> = encoded.iter().map(|batch| batch.features.view()).collect();
-    let evidence: Vec<_> = encoded.iter().map(|batch| batch.evidence.view()).collect();
-    let shapes = |error: ndarray::ShapeError| TrainError::Export(error.to_string());
-    Ok((concatenate(Axis(0), &features).map_err(shapes)?, concatenate(Axis(0), &evidence).map_err(shapes)?))
+/// The reading of all slices of an exam, as the node reads them. A package under evaluation holds a single network.
+fn read(network: &mut EmbolismNetwork, data: &Dataset, exam: usize) -> Result<Reading, TrainError> {
+    let batch = |range: Range<usize>| data.served_batch(exam, &range.collect::<Vec<_>>());
+    let readings = network.read_exam(data.exams[exam].slices, batch)?;
+    readings.into_iter().next().ok_or_else(|| TrainError::Exams("the package holds no network".to_owned()))
 }
 
 fn overlaps_of(network: &mut LungNetwork, data: &Dataset, exam: usize) -> Result<[Overlap; 2], TrainError> {
@@ -117,7 +117,7 @@ fn overlaps_of(network: &mut LungNetwork, data: &Dataset, exam: usize) -> Result
     let classes = network.classes().clone();
     let mut overlaps = [Overlap::default(); 2];
     for some in slices.chunks(BATCH) {
-        let logits = network.logits(&data.served_batch(exam, some)?.view()).map_err(failed)?;
+        let logits = network.logits(&data.served_batch(exam, some)?.view())?;
         let found = lung_labels(&logits, &classes).into_iter().map(usize::from);
         add_overlaps(&mut overlaps, found, &data.masks(exam, some)?.concat());
     }
@@ -130,10 +130,6 @@ fn lung_labels(logits: &Array4<f32>, classes: &LungClasses) -> Array3<u8> {
         (side, margin) if margin > 0.0 => side,
         _ => BACKGROUND,
     })
-}
-
-fn failed(source: SessionError) -> TrainError {
-    TrainError::Models(ModelsError::Runtime(source))
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use ndarray::Array1;
+
+use super::inference::Logits;
 use super::predictions::{Prediction, TargetPrediction};
 use crate::engine::analyse::decision::at_operating_point;
 use crate::engine::models::manifest::{Calibration, OperatingPoint};
-use crate::engine::models::networks::ExamLogits;
 use crate::engine::models::target::Target;
 use crate::learn::train::calibration::{self, Rule};
 use crate::learn::train::configuration::CalibrationMethod;
@@ -20,10 +22,10 @@ pub(super) fn calibrate(
     rule: &Rule,
     targets: &[Target],
     exams: &[PreparedExam],
-    logits: &[ExamLogits],
+    logits: &[Logits],
 ) -> (Calibration, Vec<String>) {
     let of_target = |index: usize, target: Target| -> Vec<Scored> {
-        let scored = |(exam, logits): (&PreparedExam, &ExamLogits)| {
+        let scored = |(exam, logits): (&PreparedExam, &Logits)| {
             Some(Scored { score: f64::from(logits.exam[index]), positive: exam.targets.of(target)? })
         };
         exams.iter().zip(logits).filter_map(scored).collect()
@@ -31,8 +33,10 @@ pub(super) fn calibrate(
     let slices: Vec<Scored> = exams
         .iter()
         .zip(logits)
-        .flat_map(|(exam, logits)| with_labels(logits.slices.iter().map(|logit| f64::from(*logit)), &exam.slice_labels))
+        .filter_map(|(exam, logits)| Some((exam, logits.slices.as_ref()?)))
+        .flat_map(|(exam, slices)| with_labels(slices.iter().map(|logit| f64::from(*logit)), &exam.slice_labels))
         .collect();
+    let reads_slices = logits.first().is_none_or(|logits| logits.slices.is_some());
     let method = rule.method;
     let embolism = of_target(0, Target::PulmonaryEmbolism);
     let exam = calibration::fit(method, &embolism, "exams").at(rule.criterion.prevalence(), &embolism);
@@ -42,7 +46,8 @@ pub(super) fn calibrate(
         CalibrationMethod::Temperature | CalibrationMethod::Isotonic => CalibrationMethod::Temperature,
     };
     let slice = calibration::fit(of_slices, &slices, "slices");
-    let mut notes = vec![exam.said, slice.said];
+    let of_slices = if reads_slices { slice.said } else { "slices: the network reads exams as a whole".to_owned() };
+    let mut notes = vec![exam.said, of_slices];
     let mut further = BTreeMap::new();
     for (index, target) in targets.iter().enumerate().skip(1) {
         let fitted = calibration::fit(method, &of_target(index, *target), target.name());
@@ -65,8 +70,8 @@ pub(super) fn calibrate(
 }
 
 /// Patient, logit of embolism and label of each exam.
-pub(super) fn of_embolism<'a>(exams: &'a [PreparedExam], logits: &[ExamLogits]) -> Vec<(&'a str, Scored)> {
-    let scored = |(exam, logits): (&'a PreparedExam, &ExamLogits)| {
+pub(super) fn of_embolism<'a>(exams: &'a [PreparedExam], logits: &[Logits]) -> Vec<(&'a str, Scored)> {
+    let scored = |(exam, logits): (&'a PreparedExam, &Logits)| {
         (exam.patient.as_str(), Scored { score: f64::from(logits.exam[0]), positive: exam.embolism })
     };
     exams.iter().zip(logits).map(scored).collect()
@@ -85,7 +90,7 @@ pub(super) struct ExamAnswer<'a> {
     pub(super) targets: Vec<(Target, f64, f64)>,
     /// Probabilities of embolism, one per member.
     pub(super) members: Vec<f64>,
-    /// Mean calibrated probability of each labelled slice, with its label.
+    /// Mean calibrated probability of each labelled slice, with its label; none of networks that read exams as a whole.
     pub(super) slices: Vec<Scored>,
     /// The member that answered alone although there are others.
     alone: Option<usize>,
@@ -98,11 +103,11 @@ impl<'a> ExamAnswer<'a> {
         exam: &'a PreparedExam,
         targets: &[Target],
         calibration: &[Calibration],
-        logits: &[&ExamLogits],
+        logits: &[&Logits],
         alone: Option<usize>,
     ) -> Self {
         let members = || calibration.iter().zip(logits);
-        let mean = |of: &dyn Fn(&Calibration, &ExamLogits) -> f64| {
+        let mean = |of: &dyn Fn(&Calibration, &Logits) -> f64| {
             members().map(|(calibration, logits)| of(calibration, logits)).sum::<f64>() / logits.len() as f64
         };
         let probability = |calibration: &Calibration, index: usize, target: Target, logit: f64| match index {
@@ -110,12 +115,17 @@ impl<'a> ExamAnswer<'a> {
             _ => calibration.target(target, logit),
         };
         let of_target = |(index, target): (usize, &Target)| {
-            let logit = |logits: &ExamLogits| f64::from(logits.exam[index]);
+            let logit = |logits: &Logits| f64::from(logits.exam[index]);
             let said = mean(&|calibration, logits| probability(calibration, index, *target, logit(logits)));
             (*target, mean(&|_, logits| logit(logits)), said)
         };
-        let slices = (0..exam.slices)
-            .map(|slice| mean(&|calibration, logits| calibration.slice(f64::from(logits.slices[slice]))));
+        let of_slices: Option<Vec<&Array1<f32>>> = logits.iter().map(|logits| logits.slices.as_ref()).collect();
+        let of_slice = |slices: &[&Array1<f32>], slice: usize| {
+            let members = calibration.iter().zip(slices);
+            let said = members.map(|(calibration, slices)| calibration.slice(f64::from(slices[slice])));
+            said.sum::<f64>() / slices.len() as f64
+        };
+        let slices = of_slices.iter().flat_map(|slices| (0..exam.slices).map(move |slice| of_slice(slices, slice)));
         Self {
             exam,
             targets: targets.iter().enumerate().map(of_target).collect(),
@@ -218,8 +228,8 @@ mod tests {
         }
     }
 
-    fn logits(embolism: f32, left: f32, slices: &[f32]) -> ExamLogits {
-        ExamLogits { slices: arr1(slices), exam: arr1(&[embolism, left]), attention: arr1(slices) }
+    fn logits(embolism: f32, left: f32, slices: &[f32]) -> Logits {
+        Logits { slices: Some(arr1(slices)), exam: arr1(&[embolism, left]) }
     }
 
     fn rule(method: CalibrationMethod) -> Rule {
@@ -232,7 +242,7 @@ mod tests {
     fn every_target_is_calibrated_on_the_exams_that_have_its_label() {
         let exams: Vec<PreparedExam> =
             (0..60).map(|n| exam(n, n % 2 == 0, (n % 3 > 0).then_some(n % 4 == 0), &[UNLABELLED; 2])).collect();
-        let said: Vec<ExamLogits> = (0..60_u32)
+        let said: Vec<Logits> = (0..60_u32)
             .map(|n| {
                 let noise = (n % 5) as f32 - 2.0;
                 logits(

@@ -38,9 +38,9 @@ pub(crate) fn cases(
                     let count = members.len() as f32;
                     let mut evidence: Option<Array3<f32>> = None;
                     for (member, classifier) in answered {
-                        let found =
-                            calibrated(classifier.evidence(data, exam)?, &outcome.evaluation.calibration[member]);
-                        let found = found / count;
+                        // A network that reads exams as a whole shows nothing.
+                        let Some(found) = classifier.evidence(data, exam)? else { continue };
+                        let found = calibrated(found, &outcome.evaluation.calibration[member]) / count;
                         evidence = Some(match evidence {
                             Some(sum) => sum + found,
                             None => found,

@@ -2,11 +2,12 @@
 
 use super::experiment::Experiment;
 use super::preparing::{self, Assigned, Assignment};
-use crate::learn::train::crops::Crops;
+use crate::learn::train::configuration::TrainConfiguration;
+use crate::learn::train::crops::{Crops, Prepared};
 use crate::learn::train::dataset::{Dataset, PreparedExam, Use};
 use crate::learn::train::labels::{Exclusion, Split};
 use crate::learn::train::lungs::Lungs;
-use crate::learn::train::stage::Stage as _;
+use crate::learn::train::stage::{Made, Stage as _};
 use crate::learn::train::step::Step;
 use crate::learn::train::table;
 use crate::learn::train::{TrainError, slices};
@@ -19,11 +20,10 @@ pub(super) fn datasets(experiment: &Experiment<'_>) -> Result<Vec<(Split, Datase
     let stage = Crops::new(configuration, &lungs);
     let (crops, mut exclusions) = preparing::prepared(experiment, &lungs)?;
     let assignments = Assignment::read(&experiment.splits())?;
-    let labels = slices::folder(configuration);
     let mut exams = Vec::with_capacity(crops.len());
     for made in &crops {
         let series = &made.exam.series;
-        let Some(Assigned { place, slice_labels }) = assignments.get(series).copied() else {
+        let Some(assigned) = assignments.get(series).copied() else {
             let table = &configuration.data.splits;
             if table.as_os_str().is_empty() {
                 return Err(TrainError::StepMissing { path: experiment.splits(), step: Step::Labels });
@@ -32,13 +32,7 @@ pub(super) fn datasets(experiment: &Experiment<'_>) -> Result<Vec<(Split, Datase
             exclusions.push(Exclusion::new("labels", series, reason));
             continue;
         };
-        let (supervision, seed) = (configuration.supervision, configuration.fit.seed);
-        let usage = Use { split: place.split(experiment.number), slice_labels, supervision, seed };
-        let exam = PreparedExam::new(made, &labels, usage)?;
-        if exam.split == Split::Train {
-            exams.extend(exam.with_emboli(made).filter(PreparedExam::shows_emboli));
-        }
-        exams.push(exam);
+        exams.extend(seen(configuration, made, assigned, experiment.number)?);
     }
     let of_labels: Vec<Exclusion> = table::read(&experiment.excluded_labels(), Step::Labels)?;
     exclusions.splice(0..0, of_labels);
@@ -52,6 +46,25 @@ pub(super) fn datasets(experiment: &Experiment<'_>) -> Result<Vec<(Split, Datase
     Ok(all.into_iter().filter(|(_, data)| !data.exams.is_empty()).collect())
 }
 
+/// An exam as the fit of a number sees it: where it is trained on it, after the exams that were made of it by putting
+/// emboli into it.
+pub(super) fn seen(
+    configuration: &TrainConfiguration,
+    made: &Made<Prepared>,
+    Assigned { place, slice_labels }: Assigned,
+    fit: usize,
+) -> Result<Vec<PreparedExam>, TrainError> {
+    let (supervision, seed) = (configuration.supervision, configuration.fit.seed);
+    let usage = Use { split: place.split(fit), slice_labels, supervision, seed };
+    let exam = PreparedExam::new(made, &slices::folder(configuration), usage)?;
+    let mut exams = Vec::new();
+    if exam.split == Split::Train {
+        exams.extend(exam.with_emboli(made).filter(PreparedExam::shows_emboli));
+    }
+    exams.push(exam);
+    Ok(exams)
+}
+
 pub(super) fn split(datasets: &[(Split, Dataset)], wanted: Split) -> Result<&Dataset, TrainError> {
     let found = datasets.iter().find(|(split, _)| *split == wanted);
     found.map(|(_, data)| data).ok_or_else(|| {
@@ -63,7 +76,6 @@ pub(super) fn split(datasets: &[(Split, Dataset)], wanted: Split) -> Result<&Dat
 pub(in super::super) mod testing {
     use super::*;
     use crate::learn::train::TrainingContext;
-    use crate::learn::train::configuration::TrainConfiguration;
 
     /// Prepared exams of the experiment's first fit.
     pub(in super::super::super) fn datasets_of(

@@ -9,7 +9,7 @@ use crate::engine::models::manifest::Kind;
 use crate::learn::train::bootstrap::Resampling;
 use crate::learn::train::dataset::{Dataset, PreparedExam};
 use crate::learn::train::evaluate::{self, Evaluation, Prediction};
-use crate::learn::train::exported::{ExportedFit, any_synthetic};
+use crate::learn::train::exported::{ExportedFit, TrainedBy, any_synthetic};
 use crate::learn::train::files;
 use crate::learn::train::labels::Split;
 use crate::learn::train::package::{self, Networks};
@@ -18,15 +18,25 @@ use crate::learn::train::step::Step;
 use crate::learn::train::table;
 use crate::learn::train::{TrainError, volumes};
 
+/// Evaluates the weights that were fitted.
 pub(super) fn evaluate_weights(experiment: &Experiment<'_>) -> Result<Vec<String>, TrainError> {
-    let Experiment { configuration, context, .. } = *experiment;
     let fits = experiment.fits().iter().map(exported).collect::<Result<Vec<_>, _>>()?;
-    let evaluation = match (configuration.kind, &fits[..]) {
+    evaluate(experiment, &fits, TrainedBy::ThisProgram)
+}
+
+/// Evaluates networks: calibration, operating point, metrics and report, in the folder of the experiment.
+pub(super) fn evaluate(
+    experiment: &Experiment<'_>,
+    fits: &[ExportedFit],
+    trained_by: TrainedBy,
+) -> Result<Vec<String>, TrainError> {
+    let Experiment { configuration, context, .. } = *experiment;
+    let evaluation = match (configuration.kind, fits) {
         (Kind::LungSegmentation, [fit]) => {
             let of_fit = |(split, _): &&(Split, Dataset)| *split != Split::Train;
             let datasets: Vec<_> = fit.datasets.iter().filter(of_fit).cloned().collect();
             let evaluation = evaluate::lungs(configuration, context, &fit.draft, &datasets)?;
-            write_report(experiment, &fits, &evaluation, (&[], Vec::new()))?;
+            write_report(experiment, (fits, trained_by), &evaluation, (&[], Vec::new()))?;
             evaluation
         }
         (Kind::LungSegmentation, _) => {
@@ -40,7 +50,7 @@ pub(super) fn evaluate_weights(experiment: &Experiment<'_>) -> Result<Vec<String
                 table::write(&experiment.folder.join("targets.csv"), &outcome.targets)?;
             }
             let cases = evaluate::cases(context, fits, &outcome)?;
-            write_report(experiment, fits, &outcome.evaluation, (&outcome.predictions, cases))?;
+            write_report(experiment, (fits, trained_by), &outcome.evaluation, (&outcome.predictions, cases))?;
             outcome.evaluation
         }
     };
@@ -66,7 +76,7 @@ fn exported(fit: &Experiment<'_>) -> Result<ExportedFit, TrainError> {
 /// The experiment on one page.
 fn write_report(
     experiment: &Experiment<'_>,
-    fits: &[ExportedFit],
+    (fits, trained_by): (&[ExportedFit], TrainedBy),
     evaluation: &Evaluation,
     (predictions, cases): (&[Prediction], Vec<Case>),
 ) -> Result<(), TrainError> {
@@ -86,9 +96,10 @@ fn write_report(
     let synthetic = fits.iter().any(|fit| any_synthetic(&fit.datasets));
     let report = Report {
         title: format!("Experiment {}", configuration.work.experiment),
-        notice: package::notice(configuration, synthetic),
+        notice: package::notice(configuration, trained_by, synthetic),
         about: vec![
             ("Images", configuration.package.data.clone()),
+            ("Trained by", trained_by.to_string()),
             ("Networks, SHA-256", evaluation.networks_sha256.join(", ")),
             ("Table of exams, SHA-256", exams),
             ("Program", format!("{} {}", env!("CARGO_PKG_VERSION"), experiment.context.commit)),
@@ -97,14 +108,19 @@ fn write_report(
         predictions,
         attributes: report::attributes(&prepared, volumes::acquired(configuration)?)?,
         cases,
-        courses: folders
-            .iter()
-            .enumerate()
-            .flat_map(|(number, fit)| Course::read(&fit.folder, &name(number)))
-            .collect(),
+        courses: match trained_by {
+            TrainedBy::ThisProgram => {
+                let named = folders.iter().enumerate();
+                named.flat_map(|(number, fit)| Course::read(&fit.folder, &name(number))).collect()
+            }
+            TrainedBy::OtherSoftware => Vec::new(),
+        },
         counts: counts.collect(),
         exclusions: table::read(&folders[0].excluded(), Step::Fit)?,
-        configuration: configuration.to_toml(),
+        configuration: match trained_by {
+            TrainedBy::ThisProgram => configuration.to_toml(),
+            TrainedBy::OtherSoftware => configuration.to_toml_without_fit(),
+        },
         resampling: Resampling { count: configuration.evaluation.bootstrap, seed: configuration.fit.seed },
     };
     files::write_whole(&experiment.folder.join("report.html"), report.html().as_bytes())
@@ -117,15 +133,25 @@ fn table_digest(experiment: &Experiment<'_>) -> Result<String, TrainError> {
     Ok(files::digest(&exams))
 }
 
+/// Makes a package of the weights that were fitted and evaluated.
 pub(super) fn export_package(experiment: &Experiment<'_>) -> Result<Vec<String>, TrainError> {
-    let configuration = experiment.configuration;
-    let evaluation = Evaluation::read(&experiment.evaluation())?;
     let open = |fit: &Experiment<'_>| -> Result<ExportedFit, TrainError> {
         let datasets = datasets(fit)?;
         require_same_fit(fit, &datasets)?;
         Ok(ExportedFit { draft: package::open_draft(&fit.folder)?, datasets })
     };
     let fits = experiment.fits().iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    export(experiment, &fits, (TrainedBy::ThisProgram, &table_digest(experiment)?))
+}
+
+/// Makes a package of networks that were evaluated.
+pub(super) fn export(
+    experiment: &Experiment<'_>,
+    fits: &[ExportedFit],
+    training: (TrainedBy, &str),
+) -> Result<Vec<String>, TrainError> {
+    let configuration = experiment.configuration;
+    let evaluation = Evaluation::read(&experiment.evaluation())?;
     let networks: Vec<String> = fits.iter().map(|fit| evaluate::sha256(&fit.draft)).collect::<Result<_, _>>()?;
     if networks != evaluation.networks_sha256 {
         return Err(TrainError::Exams(format!(
@@ -134,8 +160,7 @@ pub(super) fn export_package(experiment: &Experiment<'_>) -> Result<Vec<String>,
             experiment.folder.display()
         )));
     }
-    let exams = table_digest(experiment)?;
-    let written = package::write(configuration, experiment.context, &experiment.folder, &fits, &evaluation, &exams)?;
+    let written = package::write(configuration, experiment.context, &experiment.folder, fits, &evaluation, training)?;
     let folder = package::publish(&written, &configuration.package.directory, experiment.context)?;
     Ok(vec![format!("export: {}", folder.display())])
 }

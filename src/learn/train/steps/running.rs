@@ -1,7 +1,7 @@
 //! One step, or all of them.
 
 use super::experiment::Experiment;
-use super::{evaluating, fitting, preparing};
+use super::{crop_tables, evaluating, fitting, preparing};
 use crate::learn::train::configuration::TrainConfiguration;
 use crate::learn::train::stage::Shard;
 use crate::learn::train::step::Step;
@@ -45,7 +45,13 @@ pub fn run(
         Step::Volumes => preparing::volumes(&experiment, shard),
         Step::Slices => preparing::slices(&experiment, shard),
         Step::Lungs => preparing::lungs(&experiment, shard),
-        Step::Crops => preparing::crops(&experiment, shard),
+        Step::Crops => {
+            let mut lines = preparing::crops(&experiment, shard)?;
+            if shard == Shard::ALL {
+                lines.extend(crop_tables::write(&experiment)?);
+            }
+            Ok(lines)
+        }
         Step::Fit => match portion {
             Portion::Fold(fold) => fitting::fit_fold(&experiment, fold),
             _ => fitting::fit_weights(&experiment),

@@ -24,6 +24,7 @@ use crate::engine::volume::{LEFT_LUNG, LungMask, RIGHT_LUNG, Volume, nifti, read
 mod fitting;
 #[cfg(feature = "vulkan")]
 mod gpu;
+mod other_software;
 mod packages;
 mod planning;
 mod preparing;

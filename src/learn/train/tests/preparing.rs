@@ -79,6 +79,42 @@ fn masks_of_slices_whose_labels_are_not_used_stay_unknown() {
 }
 
 #[test]
+fn tables_of_crops_hold_for_other_software_what_a_fit_sees() {
+    use std::collections::BTreeMap;
+    let rows = |path: PathBuf| -> Vec<BTreeMap<String, String>> {
+        table::reader(&path).expect("table").deserialize().map(|row| row.expect("row")).collect()
+    };
+    let trial = Trial::new(6, Labelled::All, &["data.folds=2", "supervision.labelled_exams=0.5", "work.pixels=f16"]);
+    let configuration = trial.configuration(&[]);
+    let said = run(Step::Labels, &configuration)
+        .and_then(|_| run(Step::Volumes, &configuration))
+        .and_then(|_| run(Step::Lungs, &configuration).and_then(|_| run(Step::Crops, &configuration)));
+    let said = said.expect("without the step slices");
+    assert!(said.iter().any(|line| line.contains("no tables for other software: 6 of 6 exams lack the step `slices`")));
+    let exams = prepared_exams(&configuration);
+    let crops = rows(configuration.experiment().join("crops.csv"));
+    let slices = rows(configuration.experiment().join("crop-slices.csv"));
+    assert_eq!(crops.len(), 6);
+    for crop in &crops {
+        let exam = exams.iter().find(|exam| exam.series == crop["series"]).expect("a prepared exam");
+        assert_eq!(crop["embolism"], u8::from(exam.embolism).to_string());
+        assert!(crop["place"].starts_with("fold-"), "{crop:?}");
+        let shape = ["slices", "rows", "columns"].map(|name| crop[name].parse::<u64>().expect("a number"));
+        assert_eq!(shape, [exam.slices as u64, 64, 80]);
+        let images = configuration.work.dir.join(&crop["images"]).metadata().expect("images");
+        assert_eq!((images.len(), crop["pixels"].as_str()), (2 * shape.iter().product::<u64>(), "f16"));
+        assert_eq!(configuration.work.dir.join(&crop["emboli"]).is_file(), exam.embolism);
+        let labels = exam.slice_labels.iter().map(|label| match label {
+            255 => String::new(),
+            label => label.to_string(),
+        });
+        let found = slices.iter().filter(|row| row["series"] == exam.series).map(|row| row["embolism"].clone());
+        assert!(labels.eq(found), "{crop:?}");
+    }
+    assert!(slices.iter().any(|row| row["embolism"].is_empty()) && slices.iter().any(|row| row["embolism"] == "1"));
+}
+
+#[test]
 fn an_exam_without_lungs_is_left_out_only_where_they_are_needed() {
     let trial = Trial::new(6, Labelled::All, &[]);
     let volume = exam_volume(false, 2);
