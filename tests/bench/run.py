@@ -20,6 +20,7 @@ MEASUREMENTS = (
     "operating_point",
     "third_party",
     "published",
+    "foreign_network",
     "bags",
     "learning_curve",
 )
