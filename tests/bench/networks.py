@@ -1,5 +1,5 @@
 """Every slice encoder at full size: differences between burn and ONNX Runtime, the time of a slice in both, and whether
-`onnx.checker` accepts the export. ResNets and CoAtNet-0 with weights from a file of PyTorch are compared with PyTorch and timm."""
+`onnx.checker` accepts the export."""
 
 import json
 import os
@@ -8,9 +8,7 @@ import tempfile
 from pathlib import Path
 
 import onnx
-from common import ROOT, with_pytorch, write_table
-
-RESNETS = ("resnet18", "resnet34", "resnet50")
+from common import ROOT, write_table
 
 
 def measured(test, folder):
@@ -33,10 +31,6 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         networks = measured("parity::networks_of_full_size_are_compared_and_timed", folder)
-        for resnet in RESNETS:
-            with_pytorch("torch_resnet.py", resnet, folder)
-        with_pytorch("torch_coatnet.py", folder)
-        begun = {line["architecture"]: line["difference"] for line in measured("weights::tests::a_file_of_pytorch_is_read_as_pytorch_reads_it", folder)}
         rows = [
             (
                 line["architecture"],
@@ -47,15 +41,13 @@ def main():
                 checked(line["files"]),
                 f"{line['burn_ms']:.0f}",
                 f"{line['onnxruntime_ms']:.0f}",
-                f"{begun[line['architecture']]:.0e}" if line["architecture"] in begun else "",
             )
             for line in networks
         ]
-    columns = ("encoder", "weights", "features", "burn - ONNX Runtime, encoder", "head", "onnx.checker", "burn, ms a slice", "ONNX Runtime, ms a slice", "begun from a .pth, burn - PyTorch or timm")
+    columns = ("encoder", "weights", "features", "burn - ONNX Runtime, encoder", "head", "onnx.checker", "burn, ms a slice", "ONNX Runtime, ms a slice")
     notes = (
         "Slices of 144 x 192 pixels and 3 channels, 4 at once, best of three; weights and normalisation statistics are random.",
         "Differences are the largest of any output, over several numbers of slices.",
-        "The last column: the coarsest feature map of a grey image, as a share of its largest value.",
     )
     write_table("networks", "Slice encoders", columns, rows, notes)
 

@@ -17,6 +17,7 @@ MEASUREMENTS = (
     "gradcam",
     "training_speed",
     "networks",
+    "timm_weights",
     "operating_point",
     "third_party",
     "published",

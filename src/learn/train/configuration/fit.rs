@@ -176,12 +176,13 @@ impl Fit {
     }
 
     /// Patches lie within slices whose shorter side has `smallest` pixels.
-    pub(super) fn validate_patches(&self, smallest: usize) -> Result<(), SettingError> {
-        if self.patch_epochs > 0 && (!self.patch_size.is_multiple_of(8) || !(16..=smallest).contains(&self.patch_size))
+    pub(super) fn validate_patches(&self, multiple: usize, smallest: usize) -> Result<(), SettingError> {
+        if self.patch_epochs > 0
+            && (!self.patch_size.is_multiple_of(multiple) || !(16..=smallest).contains(&self.patch_size))
         {
             return Err(SettingError::new(
                 format!("fit.patch_size = {}", self.patch_size),
-                format!("a multiple of 8 from 16 to {smallest} was expected"),
+                format!("a multiple of {multiple} from 16 to {smallest} was expected"),
             ));
         }
         Ok(())

@@ -16,6 +16,6 @@ pub(super) use device::{FitDevice, GpuInterface};
 pub(super) use evaluation::{CalibrationMethod, Evaluation};
 pub(super) use fit::{Augmentation, Fit};
 pub(super) use network::{
-    Architecture, CELL, EncoderConfiguration, HeadConfiguration, LungConfiguration, Multipliers, SequenceKind,
+    Architecture, CELL, EncoderConfiguration, HeadConfiguration, LungConfiguration, Multipliers, PATCH, SequenceKind,
 };
 pub use training::TrainConfiguration;

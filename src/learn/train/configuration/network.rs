@@ -11,6 +11,8 @@ use crate::engine::volume::preparation::Preparation;
 
 /// Pixels along the side of an evidence cell, whatever the encoder.
 pub(in super::super) const CELL: usize = 2;
+/// Pixels along the side of a patch of the vision transformer.
+pub(in super::super) const PATCH: usize = 16;
 
 /// Slice encoder of the embolism classifier.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,10 +44,12 @@ pub enum Architecture {
     Resnet34,
     /// The same, with bottlenecks.
     Resnet50,
-    /// Tan and Le 2019.
-    Efficientnet,
-    /// Dosovitskiy et al. 2021, with a convolutional stem.
-    Vit,
+    /// Tan and Le 2021, as timm's `tf_efficientnetv2_s`.
+    #[serde(rename = "efficientnetv2_s")]
+    Efficientnetv2S,
+    /// Dosovitskiy et al. 2021, as timm's `vit_base_patch16_224`, with convolutions beside it for fine maps.
+    #[serde(rename = "vit_base_patch16")]
+    VitBasePatch16,
     /// Convolutions, then attention: Dai et al. 2021, as timm's `coatnet_0_rw_224`.
     Coatnet0,
 }
@@ -109,9 +113,12 @@ impl Multipliers {
 }
 
 impl Architecture {
-    /// Whether weights of others can initialise it.
-    fn is_published(self) -> bool {
-        matches!(self, Self::Resnet18 | Self::Resnet34 | Self::Resnet50 | Self::Coatnet0)
+    /// Rows and columns of its input are multiples of this.
+    pub(super) fn multiple(self) -> usize {
+        match self {
+            Self::VitBasePatch16 => PATCH,
+            _ => 8,
+        }
     }
 }
 
@@ -122,7 +129,7 @@ impl EncoderConfiguration {
 
     /// Slices are prepared as `input` says.
     pub(super) fn validate(&self, input: &Preparation) -> Result<(), SettingError> {
-        multiples_of(8, input.size)?;
+        multiples_of(self.architecture.multiple(), input.size)?;
         let widest = WIDEST_CELL_MM / CELL as f64;
         if input.spacing_mm > widest {
             return Err(SettingError::new(
@@ -140,13 +147,10 @@ impl EncoderConfiguration {
                 return Err(SettingError::new(format!("{key} = {value}"), problem));
             }
         }
-        if !self.architecture.is_published() && !self.weights.as_os_str().is_empty() {
+        if self.architecture == Architecture::Pyramid && !self.weights.as_os_str().is_empty() {
             return Err(SettingError::new(
                 format!("encoder.weights = {:?}", self.weights.display().to_string()),
-                format!(
-                    "weights from a file are for ResNets and coatnet0; nothing was expected for {:?}",
-                    self.architecture
-                ),
+                "there are no published weights of the pyramid; nothing was expected",
             ));
         }
         at_least_one(&self.widths.map(|width| ("encoder.widths", width)))
@@ -214,9 +218,16 @@ mod tests {
             TrainConfiguration::load(None, &settings).expect_err("refused").to_string()
         };
         assert!(problem(&["encoder.width=0.5"]).contains("encoder.blocks"));
-        assert!(problem(&["encoder.weights=file.pth"]).contains("ResNets"));
+        assert!(problem(&["encoder.weights=file.pth"]).contains("pyramid"));
         assert!(problem(&["encoder.architecture=resnet18", "encoder.depth=0"]).contains("encoder.depth"));
         assert!(problem(&["encoder.architecture=resnet19"]).contains("resnet18"));
+        assert!(problem(&["encoder.architecture=vit"]).contains("vit_base_patch16"), "the name of earlier versions");
+        let vit = "encoder.architecture=vit_base_patch16";
+        assert!(problem(&[vit, "input.size=[144, 200]"]).contains("multiples of 16"));
+        assert!(
+            problem(&[vit, "fit.mask_weight=0.5", "fit.patch_epochs=1", "fit.patch_size=40"])
+                .contains("a multiple of 16")
+        );
         assert!(problem(&["head.sequence=recurrent", "head.steps=0"]).contains("head.steps"));
         assert!(problem(&["input.spacing_mm=2.6"]).contains("at most 2.5 was expected"), "no node would accept it");
     }

@@ -86,7 +86,8 @@ impl TrainConfiguration {
         self.data.validate()?;
         self.supervision.validate()?;
         self.fit.validate()?;
-        self.fit.validate_patches(self.input.size.iter().copied().min().unwrap_or_default())?;
+        let smallest = self.input.size.iter().copied().min().unwrap_or_default();
+        self.fit.validate_patches(self.encoder.architecture.multiple(), smallest)?;
         self.augmentation.validate()?;
         self.evaluation.validate()?;
         self.head.validate()?;

@@ -9,6 +9,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 /// Largest magnitude of a logit before its exponential: a sum of a million such terms is far from the end of `f32`.
 const LOGIT_BOUND: f64 = 20.0;
 
+/// What TensorFlow's batch normalisation adds to variances.
+const TENSORFLOW_EPSILON: f64 = 1e-3;
+
 /// A convolution with a square kernel of odd size that keeps the size (stride 1) or halves it (stride 2).
 pub(crate) fn convolution(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Conv2d {
     let margin = kernel / 2;
@@ -16,15 +19,6 @@ pub(crate) fn convolution(channels: [usize; 2], kernel: usize, stride: usize, de
         .with_stride([stride, stride])
         .with_padding(PaddingConfig2d::Explicit(margin, margin, margin, margin))
         .with_initializer(Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: false })
-        .init(device)
-}
-
-/// Each channel convolved for itself, with a square kernel of odd size.
-pub(crate) fn depthwise(channels: usize, kernel: usize, device: &Device) -> Conv2d {
-    let margin = kernel / 2;
-    Conv2dConfig::new([channels, channels], [kernel, kernel])
-        .with_padding(PaddingConfig2d::Explicit(margin, margin, margin, margin))
-        .with_groups(channels)
         .init(device)
 }
 
@@ -62,6 +56,23 @@ impl Normalised {
     pub(crate) fn grouped(channels: [usize; 2], kernel: usize, stride: usize, groups: usize, device: &Device) -> Self {
         let convolution = without_offset(channels, kernel, groups).with_stride([stride, stride]).init(device);
         Self { convolution, normalisation: Some(BatchNormConfig::new(channels[1]).init(device)) }
+    }
+
+    /// As networks that TensorFlow trained have it: the margin of an even map is one cell below and to the right alone where
+    /// the convolution halves it, and the normalisation adds more to its variances.
+    pub(crate) fn of_tensorflow(
+        channels: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        groups: usize,
+        device: &Device,
+    ) -> Self {
+        let convolution = without_offset(channels, kernel, groups)
+            .with_stride([stride, stride])
+            .with_padding(PaddingConfig2d::Same)
+            .init(device);
+        let normalisation = BatchNormConfig::new(channels[1]).with_epsilon(TENSORFLOW_EPSILON).init(device);
+        Self { convolution, normalisation: Some(normalisation) }
     }
 
     /// Number of output channels.

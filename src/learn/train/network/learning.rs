@@ -65,8 +65,8 @@ fn every_weight_of_every_network_is_trained() {
         ("pyramid", "none"),
         ("resnet18", "recurrent"),
         ("resnet50", "attention"),
-        ("efficientnet", "none"),
-        ("vit", "recurrent"),
+        ("efficientnetv2_s", "none"),
+        ("vit_base_patch16", "recurrent"),
         ("coatnet0", "attention"),
     ] {
         let mut settings = vec![

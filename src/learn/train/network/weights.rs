@@ -1,5 +1,4 @@
-//! Initial weights from a file, trained on ImageNet for instance: ResNets with torchvision's or timm's names, CoAtNet-0
-//! with timm's.
+//! Initial weights from a file, trained on ImageNet for instance: with timm's names, and torchvision's for ResNets.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +7,7 @@ use burn::store::burn_pack::Tensor as Stored;
 use burn::store::{ModuleSnapshot, ModuleStore, PytorchStore, SafetensorsStore, bridge};
 use burn::tensor::TensorData;
 
-use super::backbone::{Backbone, Coatnet};
+use super::backbone::Backbone;
 use super::published::{self, Published};
 
 /// Initial weights cannot be read from a file.
@@ -23,7 +22,7 @@ pub struct WeightsError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum WeightsProblem {
     /// The encoder takes no file.
-    #[error("weights from a file are for ResNets and coatnet0; leave encoder.weights empty for others")]
+    #[error("there are no published weights of this architecture; leave encoder.weights empty")]
     NotPublished,
     /// The name of the file does not say how to read it.
     #[error("a file that ends in .safetensors, .pth or .pt was expected")]
@@ -32,8 +31,13 @@ enum WeightsProblem {
     #[error("{0}")]
     Unreadable(String),
     /// The names are those of another architecture.
-    #[error("it holds no `{0}`: is it a file of this architecture, with timm's or torchvision's names?")]
-    OtherNames(&'static str),
+    #[error("it holds no `{first}`: is it a file of {name}, with timm's or torchvision's names?")]
+    OtherNames {
+        /// A tensor that every file has.
+        first: &'static str,
+        /// What others call the architecture.
+        name: &'static str,
+    },
     /// A tensor is missing.
     #[error("it holds no tensor for `{0}`")]
     Missing(&'static str),
@@ -43,6 +47,9 @@ enum WeightsProblem {
     /// Biases of distances are not those of a square map.
     #[error("`{0}` has the shape {1:?}; distances of a square map, for each head, were expected")]
     Distances(String, Vec<usize>),
+    /// Embeddings of places are not those of a square image.
+    #[error("`pos_embed` has the shape {0:?}; a class token and the places of a square map were expected")]
+    Places(Vec<usize>),
     /// A tensor has another shape.
     #[error("{0}; is it a file of this architecture?")]
     OtherShape(String),
@@ -66,12 +73,19 @@ const LISTED: usize = 4;
 pub(super) fn load(backbone: &mut Backbone, channels: usize, path: &Path) -> Result<(), WeightsError> {
     let failed = |problem| WeightsError { path: path.to_owned(), problem };
     let initialised = match backbone {
-        Backbone::Resnet(network) => prepared(&published::RESNET, channels, path)
-            .and_then(|(named, unused)| apply(network, named).map(|count| (count, unused))),
-        Backbone::Coatnet(network) => prepared(&published::COATNET, channels, path)
-            .and_then(|(named, unused)| Ok((with_distances(named, network)?, unused)))
-            .and_then(|(named, unused)| apply(network, named).map(|count| (count, unused))),
-        _ => Err(WeightsProblem::NotPublished),
+        Backbone::Pyramid(_) => Err(WeightsProblem::NotPublished),
+        Backbone::Resnet(network) => begin(network, &published::RESNET, channels, path, Ok),
+        Backbone::Efficientnet(network) => begin(network, &published::EFFICIENTNET, channels, path, Ok),
+        Backbone::VisionTransformer(network) => {
+            let window = network.transformer.window();
+            let placed = |named| with_places(named, window);
+            begin(&mut network.transformer, &published::VIT, channels, path, placed)
+        }
+        Backbone::Coatnet(network) => {
+            let windows = network.windows();
+            let placed = |named| with_distances(named, &windows);
+            begin(network, &published::COATNET, channels, path, placed)
+        }
     };
     let (tensors, unused) = initialised.map_err(failed)?;
     tracing::info!("{}: {tensors} tensors initialise the encoder; not used: {}", path.display(), listed(&unused));
@@ -81,23 +95,46 @@ pub(super) fn load(backbone: &mut Backbone, channels: usize, path: &Path) -> Res
 /// Values by the network's own names.
 type Named = BTreeMap<String, TensorData>;
 
-/// Values for slices of `channels` channels, and the names of the tensors that are not used.
-fn prepared(published: &Published, channels: usize, path: &Path) -> Result<(Named, Vec<String>), WeightsProblem> {
+/// Sets the network's weights to those of a file for slices of `channels` channels. `sized` fits values to the size of
+/// image. Returns the number of tensors, and the names of those that are not used.
+fn begin<N: ModuleSnapshot>(
+    network: &mut N,
+    published: &Published,
+    channels: usize,
+    path: &Path,
+    sized: impl FnOnce(Named) -> Result<Named, WeightsProblem>,
+) -> Result<(usize, Vec<String>), WeightsProblem> {
     let (named, unused) = placed(read(path)?, published)?;
-    Ok((adapted(named, channels, published)?, unused))
+    Ok((apply(network, sized(adapted(named, channels, published)?)?)?, unused))
 }
 
-/// The biases of distances for the size of image of the network.
-fn with_distances(mut named: Named, network: &Coatnet) -> Result<Named, WeightsProblem> {
-    for (stage, window) in network.windows().into_iter().enumerate() {
+/// The biases of distances for the size of image of a CoAtNet.
+fn with_distances(mut named: Named, windows: &[[usize; 2]]) -> Result<Named, WeightsProblem> {
+    for (stage, window) in windows.iter().enumerate() {
         let start = format!("attention.{stage}.");
         for (name, biases) in &mut named {
             if name.starts_with(&start) && name.ends_with(published::PLACES) {
                 let other = || WeightsProblem::Distances(name.clone(), biases.shape().to_vec());
-                *biases = published::placed(biases, window).ok_or_else(other)?;
+                *biases = published::distances(biases, *window).ok_or_else(other)?;
             }
         }
     }
+    Ok(named)
+}
+
+/// The embeddings of places for the size of image of a vision transformer, the class token with them. Its layers are
+/// convolutions here.
+fn with_places(mut named: Named, window: [usize; 2]) -> Result<Named, WeightsProblem> {
+    let mut take = |name| named.remove(name).ok_or(WeightsProblem::Missing(name));
+    let (class, places) = (take(published::CLASS)?, take(published::PLACES)?);
+    let other = || WeightsProblem::Places(places.shape().to_vec());
+    let placed = published::places(&class, &places, window).ok_or_else(other)?;
+    for values in named.values_mut() {
+        if let [outputs, inputs] = values.shape().to_vec()[..] {
+            *values = TensorData::new(values.iter::<f32>().collect::<Vec<f32>>(), [outputs, inputs, 1, 1]);
+        }
+    }
+    named.insert(published::PLACES.to_owned(), placed);
     Ok(named)
 }
 
@@ -129,7 +166,8 @@ fn read(path: &Path) -> Result<BTreeMap<String, Stored>, WeightsProblem> {
 fn placed(stored: BTreeMap<String, Stored>, published: &Published) -> Result<(Named, Vec<String>), WeightsProblem> {
     // A name that ends likewise deeper in the network has a longer start.
     let starts = stored.keys().filter_map(|name| name.strip_suffix(published.first));
-    let prefix = starts.min_by_key(|start| start.len()).ok_or(WeightsProblem::OtherNames(published.first))?.to_owned();
+    let other = WeightsProblem::OtherNames { first: published.first, name: published.name };
+    let prefix = starts.min_by_key(|start| start.len()).ok_or(other)?.to_owned();
     let (mut named, mut unused) = (BTreeMap::new(), Vec::new());
     for (name, tensor) in stored {
         match name.strip_prefix(&prefix).and_then(published.own_name) {
@@ -144,36 +182,34 @@ fn placed(stored: BTreeMap<String, Stored>, published: &Published) -> Result<(Na
     Ok((named, unused))
 }
 
-const KERNEL: &str = "stem.convolution.weight";
-const STEM_MEAN: &str = "stem.normalisation.running_mean";
-
 /// The first convolution made to read `channels` grey channels from 0 to 1 in place of three normalised colours: each
 /// reads an equal share of the sum over the colours. A grey image, given to every channel, is then read as the network
-/// read it. The shift of the colours is added to the mean that the normalisation subtracts.
+/// read it. The shift of the colours is added to what is subtracted from or added to its output.
 fn adapted(mut named: Named, channels: usize, published: &Published) -> Result<Named, WeightsProblem> {
     let [mean, deviation] = published.colours;
-    let kernel = named.remove(KERNEL).ok_or(WeightsProblem::Missing(KERNEL))?;
-    let means = named.remove(STEM_MEAN).ok_or(WeightsProblem::Missing(STEM_MEAN))?;
+    let (shift, sign) = published.shift;
+    let mut take = |name| named.remove(name).ok_or(WeightsProblem::Missing(name));
+    let (kernel, offsets) = (take(published.kernel)?, take(shift)?);
     let [outputs, 3, rows, columns] = kernel.shape().to_vec()[..] else {
         return Err(WeightsProblem::Colours(published.first, kernel.shape().to_vec()));
     };
     let area = rows * columns;
     let values: Vec<f32> = kernel.iter::<f32>().collect();
     let mut adapted = Vec::with_capacity(outputs * channels * area);
-    let mut shifted: Vec<f32> = means.iter::<f32>().collect();
+    let mut shifted: Vec<f32> = offsets.iter::<f32>().collect();
     for (output, colours) in values.chunks(3 * area).enumerate() {
         let of_colour = |colour: usize, place: usize| colours[colour * area + place] / deviation[colour];
         let grey: Vec<f32> = (0..area)
             .map(|place| (0..3).map(|colour| of_colour(colour, place)).sum::<f32>() / channels as f32)
             .collect();
         adapted.extend(grey.repeat(channels));
-        let shift: f32 =
+        let of_output: f32 =
             (0..3).map(|colour| mean[colour] * (0..area).map(|place| of_colour(colour, place)).sum::<f32>()).sum();
-        shifted.get_mut(output).into_iter().for_each(|mean| *mean += shift);
+        shifted.get_mut(output).into_iter().for_each(|offset| *offset += sign * of_output);
     }
-    named.insert(KERNEL.to_owned(), TensorData::new(adapted, [outputs, channels, rows, columns]));
+    named.insert(published.kernel.to_owned(), TensorData::new(adapted, [outputs, channels, rows, columns]));
     let count = shifted.len();
-    named.insert(STEM_MEAN.to_owned(), TensorData::new(shifted, [count]));
+    named.insert(shift.to_owned(), TensorData::new(shifted, [count]));
     Ok(named)
 }
 
@@ -359,7 +395,7 @@ mod tests {
         assert!(other.contains("another architecture") && other.contains("stages.0.2"), "{other}");
         let other = problem(Architecture::Resnet50, &path);
         assert!(other.contains("architecture"), "{other}");
-        assert!(problem(Architecture::Vit, &path).contains("for ResNets"));
+        assert!(problem(Architecture::Pyramid, &path).contains("no published weights"));
         write(&path, &[("weight".to_owned(), vec![2, 2])]);
         assert!(problem(Architecture::Resnet18, &path).contains("conv1.weight"));
         for (name, bytes) in [("cut.safetensors", &b"abc"[..]), ("cut.pth", b"abc"), ("weights.bin", b"")] {
@@ -377,10 +413,9 @@ mod tests {
         bytes.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect()
     }
 
-    /// A column of `tests/bench/results/networks.md`: networks whose weights PyTorch wrote, and their output for an
-    /// image.
+    /// The table of `tests/bench/results/timm.md`: networks whose weights timm wrote, and its output for an image.
     #[test]
-    #[ignore = "a measurement: tests/bench/networks.py runs it, with files that PyTorch writes"]
+    #[ignore = "a measurement: tests/bench/timm_weights.py runs it, with files that PyTorch writes"]
     fn a_file_of_pytorch_is_read_as_pytorch_reads_it() {
         let folder = std::path::PathBuf::from(std::env::var_os("PE_NODE_NETWORKS").expect("a folder of files"));
         for (architecture, name) in [
@@ -388,6 +423,8 @@ mod tests {
             (Architecture::Resnet34, "resnet34"),
             (Architecture::Resnet50, "resnet50"),
             (Architecture::Coatnet0, "coatnet0"),
+            (Architecture::Efficientnetv2S, "efficientnetv2_s"),
+            (Architecture::VitBasePatch16, "vit_base_patch16"),
         ] {
             let mut backbone = Backbone::new(
                 &EncoderConfiguration {

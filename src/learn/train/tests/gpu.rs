@@ -51,13 +51,13 @@ fn residual_networks_are_fitted_on_vulkan_as_on_the_cpu() {
 
 #[test]
 fn networks_with_attention_are_fitted_on_vulkan_as_on_the_cpu() {
-    architecture("vit", "none");
+    architecture("vit_base_patch16", "none");
     architecture("coatnet0", "attention");
 }
 
 #[test]
 fn efficient_networks_are_fitted_on_vulkan_as_on_the_cpu() {
-    architecture("efficientnet", "none");
+    architecture("efficientnetv2_s", "none");
 }
 
 #[test]

@@ -19,9 +19,9 @@ pub(crate) enum Backbone {
     Pyramid(Pyramid),
     /// ResNet-18, 34 or 50.
     Resnet(Resnet),
-    /// EfficientNet.
+    /// EfficientNetV2-S.
     Efficientnet(Efficientnet),
-    /// A transformer on the patches of a convolutional stem.
+    /// ViT-B/16, and convolutions beside it.
     VisionTransformer(VisionTransformer),
     /// Convolutions where maps are fine, attention where they are coarse.
     Coatnet(Coatnet),
@@ -43,8 +43,10 @@ impl Backbone {
             Architecture::Resnet18 => Self::Resnet(Resnet::new(&resnet::RESNET_18, size, channels, device)),
             Architecture::Resnet34 => Self::Resnet(Resnet::new(&resnet::RESNET_34, size, channels, device)),
             Architecture::Resnet50 => Self::Resnet(Resnet::new(&resnet::RESNET_50, size, channels, device)),
-            Architecture::Efficientnet => Self::Efficientnet(Efficientnet::new(size, channels, device)),
-            Architecture::Vit => Self::VisionTransformer(VisionTransformer::new(size, channels, device)),
+            Architecture::Efficientnetv2S => Self::Efficientnet(Efficientnet::new(size, channels, device)),
+            Architecture::VitBasePatch16 => {
+                Self::VisionTransformer(VisionTransformer::new(size, channels, extent, device))
+            }
             Architecture::Coatnet0 => Self::Coatnet(Coatnet::new(size, channels, extent, device)),
         }
     }

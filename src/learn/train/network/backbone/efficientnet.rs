@@ -1,73 +1,79 @@
-//! EfficientNet (Tan and Le 2019, arXiv 1905.11946); at multipliers of 1 it is B0 without its classifier.
+//! EfficientNetV2-S (Tan and Le 2021, arXiv 2104.00298) as timm has it in `tf_efficientnetv2_s`, without its classifier.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::inverted::{Inverted, Shape};
+use super::inverted::{Fused, Inverted, Shape};
 use super::levels::Levels;
 use crate::learn::train::configuration::Multipliers;
 use crate::learn::train::network::blocks::{Normalised, all_folded, silu, through};
 
-const STEM: usize = 32;
-/// Expansion, channels, blocks, stride of the first block, kernel of each stage (table 1).
-const STAGES: [(usize, usize, usize, usize, usize); 7] = [
-    (1, 16, 1, 1, 3),
-    (6, 24, 2, 2, 3),
-    (6, 40, 2, 2, 5),
-    (6, 80, 3, 2, 3),
-    (6, 112, 3, 1, 5),
-    (6, 192, 4, 2, 5),
-    (6, 320, 1, 1, 3),
-];
+const STEM: usize = 24;
+/// Channels of the last layer.
+const LAST: usize = 1280;
+/// Expansion, channels, blocks, stride of the first block of each stage of fused blocks, and of the others (table 4).
+const FUSED: [(usize, usize, usize, usize); 3] = [(1, 24, 2, 1), (4, 48, 4, 2), (4, 64, 4, 2)];
+const INVERTED: [(usize, usize, usize, usize); 3] = [(4, 128, 6, 2), (6, 160, 9, 1), (6, 256, 15, 2)];
 
 /// An EfficientNet without its classifier.
 #[derive(Module, Debug)]
 pub(crate) struct Efficientnet {
     stem: Normalised,
-    /// Blocks at the stem's resolution.
-    finest: Vec<Inverted>,
-    /// Blocks at each coarser resolution.
-    coarser: Vec<Vec<Inverted>>,
+    /// Stages at half, quarter and eighth of the resolution.
+    fused: Vec<Vec<Fused>>,
+    /// Two stages at a sixteenth, one at a 32nd.
+    inverted: Vec<Vec<Inverted>>,
+    last: Normalised,
 }
 
 impl Efficientnet {
     pub(super) fn new(size: Multipliers, channels: usize, device: &Device) -> Self {
         let stem = size.channels(STEM);
         let mut inputs = stem;
-        let (mut finest, mut coarser) = (Vec::new(), Vec::<Vec<Inverted>>::new());
-        for (expansion, width, blocks, stride, kernel) in STAGES {
+        let mut shapes = |(expansion, width, blocks, stride)| -> Vec<Shape> {
             let outputs = size.channels(width);
-            for block in 0..size.blocks(blocks) {
-                let stride = if block == 0 { stride } else { 1 };
-                if stride > 1 {
-                    coarser.push(Vec::new());
-                }
-                let shape = Shape { channels: [inputs, outputs], expansion, kernel, stride };
-                coarser.last_mut().unwrap_or(&mut finest).push(Inverted::new(shape, device));
-                inputs = outputs;
-            }
+            let shape = |block| Shape {
+                channels: [std::mem::replace(&mut inputs, outputs), outputs],
+                expansion,
+                stride: if block == 0 { stride } else { 1 },
+            };
+            (0..size.blocks(blocks)).map(shape).collect()
+        };
+        let fused =
+            FUSED.map(|stage| shapes(stage).into_iter().map(|shape| Fused::new(shape, device)).collect()).into();
+        let inverted =
+            INVERTED.map(|stage| shapes(stage).into_iter().map(|shape| Inverted::new(shape, device)).collect()).into();
+        Self {
+            stem: Normalised::of_tensorflow([channels, stem], 3, 2, 1, device),
+            fused,
+            inverted,
+            last: Normalised::of_tensorflow([inputs, size.channels(LAST)], 1, 1, 1, device),
         }
-        Self { stem: Normalised::grouped([channels, stem], 3, 2, 1, device), finest, coarser }
     }
 
     pub(super) fn channels(&self) -> Vec<usize> {
-        let levels = std::iter::once(&self.finest).chain(&self.coarser);
-        levels.filter_map(|blocks| blocks.last()).map(Inverted::outputs).collect()
+        let fused = self.fused.iter().filter_map(|blocks| blocks.last()).map(Fused::outputs);
+        let sixteenth = self.inverted.get(1).and_then(|blocks| blocks.last()).map(Inverted::outputs);
+        fused.chain(sixteenth).chain([self.last.outputs()]).collect()
     }
 
     pub(super) fn forward(&self, slices: Tensor<4>) -> Levels {
-        let finest = through(&self.finest, silu(self.stem.forward(slices)), Inverted::forward);
-        self.coarser
+        let fused = |levels: Levels, blocks: &Vec<Fused>| levels.then(|map| through(blocks, map, Fused::forward));
+        let inverted = |stage: usize, map| through(&self.inverted[stage], map, Inverted::forward);
+        let finest = through(&self.fused[0], silu(self.stem.forward(slices)), Fused::forward);
+        self.fused[1..]
             .iter()
-            .fold(Levels::begin(finest), |levels, blocks| levels.then(|map| through(blocks, map, Inverted::forward)))
+            .fold(Levels::begin(finest), fused)
+            .then(|map| inverted(1, inverted(0, map)))
+            .then(|map| silu(self.last.forward(inverted(2, map))))
     }
 
     pub(super) fn folded(self) -> Self {
-        let folded = |blocks| all_folded(blocks, Inverted::folded);
         Self {
             stem: self.stem.folded(),
-            finest: folded(self.finest),
-            coarser: self.coarser.into_iter().map(folded).collect(),
+            fused: self.fused.into_iter().map(|blocks| all_folded(blocks, Fused::folded)).collect(),
+            inverted: self.inverted.into_iter().map(|blocks| all_folded(blocks, Inverted::folded)).collect(),
+            last: self.last.folded(),
         }
     }
 }

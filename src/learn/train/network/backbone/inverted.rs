@@ -1,4 +1,4 @@
-//! Inverted residual blocks with squeeze and excitation ("MBConv").
+//! Residual blocks that are wide within and narrow at both ends ("MBConv"; "FusedMBConv").
 
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
@@ -10,6 +10,7 @@ use crate::learn::train::network::blocks::{Normalised, convolution, silu};
 
 /// The squeezed layer has the block's input channels divided by this.
 const SQUEEZE: usize = 4;
+const KERNEL: usize = 3;
 
 /// Sizes of a block.
 #[derive(Debug, Clone, Copy)]
@@ -17,16 +18,24 @@ pub(super) struct Shape {
     pub(super) channels: [usize; 2],
     /// The block works in this many times its input channels.
     pub(super) expansion: usize,
-    pub(super) kernel: usize,
     pub(super) stride: usize,
 }
 
-/// Wide within, narrow at both ends, each channel convolved for itself (Sandler et al. 2018, doi
-/// 10.1109/CVPR.2018.00474), its channels weighted by what the whole map holds (Hu et al. 2018, doi
-/// 10.1109/CVPR.2018.00745).
+impl Shape {
+    fn within(self) -> usize {
+        self.channels[0] * self.expansion
+    }
+
+    fn is_residual(self) -> bool {
+        self.stride == 1 && self.channels[0] == self.channels[1]
+    }
+}
+
+/// Each channel is convolved for itself (Sandler et al. 2018, doi 10.1109/CVPR.2018.00474), and weighted by what the whole
+/// map holds (Hu et al. 2018, doi 10.1109/CVPR.2018.00745).
 #[derive(Module, Debug)]
 pub(super) struct Inverted {
-    expand: Option<Normalised>,
+    expand: Normalised,
     depthwise: Normalised,
     squeeze: Conv2d,
     excite: Conv2d,
@@ -36,16 +45,15 @@ pub(super) struct Inverted {
 
 impl Inverted {
     pub(super) fn new(shape: Shape, device: &Device) -> Self {
-        let [inputs, outputs] = shape.channels;
-        let within = inputs * shape.expansion;
+        let ([inputs, outputs], within) = (shape.channels, shape.within());
         let squeezed = (inputs / SQUEEZE).max(1);
         Self {
-            expand: (shape.expansion > 1).then(|| Normalised::grouped([inputs, within], 1, 1, 1, device)),
-            depthwise: Normalised::grouped([within, within], shape.kernel, shape.stride, within, device),
+            expand: Normalised::of_tensorflow([inputs, within], 1, 1, 1, device),
+            depthwise: Normalised::of_tensorflow([within, within], KERNEL, shape.stride, within, device),
             squeeze: convolution([within, squeezed], 1, 1, device),
             excite: convolution([squeezed, within], 1, 1, device),
-            project: Normalised::grouped([within, outputs], 1, 1, 1, device),
-            residual: shape.stride == 1 && inputs == outputs,
+            project: Normalised::of_tensorflow([within, outputs], 1, 1, 1, device),
+            residual: shape.is_residual(),
         }
     }
 
@@ -54,11 +62,7 @@ impl Inverted {
     }
 
     pub(super) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let expanded = match &self.expand {
-            Some(expand) => silu(expand.forward(input.clone())),
-            None => input.clone(),
-        };
-        let map = silu(self.depthwise.forward(expanded));
+        let map = silu(self.depthwise.forward(silu(self.expand.forward(input.clone()))));
         let whole = silu(self.squeeze.forward(adaptive_avg_pool2d(map.clone(), [1, 1])));
         let projected = self.project.forward(map * sigmoid(self.excite.forward(whole)));
         if self.residual { projected + input } else { projected }
@@ -66,10 +70,49 @@ impl Inverted {
 
     pub(super) fn folded(self) -> Self {
         Self {
-            expand: self.expand.map(Normalised::folded),
+            expand: self.expand.folded(),
             depthwise: self.depthwise.folded(),
             project: self.project.folded(),
             ..self
         }
+    }
+}
+
+/// One full convolution in place of the first two (Tan and Le 2021, arXiv 2104.00298, figure 2).
+#[derive(Module, Debug)]
+pub(super) struct Fused {
+    expand: Normalised,
+    /// Absent where the block is not wider within.
+    project: Option<Normalised>,
+    residual: bool,
+}
+
+impl Fused {
+    pub(super) fn new(shape: Shape, device: &Device) -> Self {
+        let ([inputs, outputs], within) = (shape.channels, shape.within());
+        let widened = shape.expansion > 1;
+        let first = [inputs, if widened { within } else { outputs }];
+        Self {
+            expand: Normalised::of_tensorflow(first, KERNEL, shape.stride, 1, device),
+            project: widened.then(|| Normalised::of_tensorflow([within, outputs], 1, 1, 1, device)),
+            residual: shape.is_residual(),
+        }
+    }
+
+    pub(super) fn outputs(&self) -> usize {
+        self.project.as_ref().unwrap_or(&self.expand).outputs()
+    }
+
+    pub(super) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let map = silu(self.expand.forward(input.clone()));
+        let map = match &self.project {
+            Some(project) => project.forward(map),
+            None => map,
+        };
+        if self.residual { map + input } else { map }
+    }
+
+    pub(super) fn folded(self) -> Self {
+        Self { expand: self.expand.folded(), project: self.project.map(Normalised::folded), ..self }
     }
 }

@@ -12,5 +12,4 @@ mod transformer;
 mod vit;
 
 pub(crate) use architectures::Backbone;
-pub(crate) use coatnet::Coatnet;
 pub(crate) use levels::Levels;

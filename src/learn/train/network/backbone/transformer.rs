@@ -1,49 +1,18 @@
-//! Attention between the cells of a feature map (Vaswani et al. 2017, arXiv 1706.03762; Dosovitskiy et al. 2021, arXiv
-//! 2010.11929), on maps `[N, C, h, w]` throughout: projections are 1 x 1 convolutions.
+//! Parts of transformers (Vaswani et al. 2017, arXiv 1706.03762), on maps `[N, C, h, w]` throughout: projections are 1 x 1
+//! convolutions.
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use crate::learn::train::network::blocks::{bounded, depthwise, gelu, scales};
+use crate::learn::train::network::blocks::scales;
 
-/// Channels of an attention head, where there are that many.
-const OF_HEAD: usize = 32;
-/// The layer between the two projections of a block is this many times as wide.
-const EXPANSION: usize = 4;
 /// That of the published transformers.
 const EPSILON: f64 = 1e-6;
-
-/// Attention, then a layer on each cell for itself, each added to its input. A depthwise convolution encodes where
-/// cells lie (Chu et al. 2021, arXiv 2102.10882), so that maps of any size can be read.
-#[derive(Module, Debug)]
-pub(super) struct Transformer {
-    place: Conv2d,
-    before_attention: ChannelNorm,
-    attention: Attention,
-    before_layer: ChannelNorm,
-    expand: Conv2d,
-    contract: Conv2d,
-}
-
-impl Transformer {
-    pub(super) fn new(channels: usize, device: &Device) -> Self {
-        Self {
-            place: depthwise(channels, 3, device),
-            before_attention: ChannelNorm::new(channels, device),
-            attention: Attention::new(channels, device),
-            before_layer: ChannelNorm::new(channels, device),
-            expand: projection([channels, EXPANSION * channels], device),
-            contract: projection([EXPANSION * channels, channels], device),
-        }
-    }
-
-    pub(super) fn forward(&self, map: Tensor<4>) -> Tensor<4> {
-        let map = map.clone() + self.place.forward(map);
-        let map = map.clone() + self.attention.forward(self.before_attention.forward(map));
-        map.clone() + self.contract.forward(gelu(self.expand.forward(self.before_layer.forward(map))))
-    }
-}
+/// Largest distance of an attention logit from the mean of its query's: `exp(80)`, summed over a thousand cells, is
+/// within `f32`. Weights of trained networks stay far below it.
+const LARGEST: f64 = 80.0;
 
 /// A layer on each cell for itself.
 pub(super) fn projection(channels: [usize; 2], device: &Device) -> Conv2d {
@@ -73,53 +42,54 @@ impl ChannelNorm {
     }
 }
 
-/// Attention with several heads.
-#[derive(Module, Debug)]
-struct Attention {
-    query: Conv2d,
-    key: Conv2d,
-    value: Conv2d,
-    output: Conv2d,
-    heads: usize,
+/// What each cell attends to: query, key and value `[N, heads, channels of a head, cells]` to a map of that shape.
+/// `biases` `[1, heads, keys, queries]` are added to the logits.
+pub(super) fn attended([query, key, value]: [Tensor<4>; 3], biases: Option<Tensor<4>>) -> Tensor<4> {
+    let [_, _, each, cells] = query.dims();
+    // A product with a single row would be transposed by burn, which the exporter does not support.
+    let products = if cells == 1 { (key * query).sum_dim(2) } else { transposed(key).matmul(query) };
+    let logits = products.div_scalar((each as f64).sqrt());
+    value.matmul(shares(match biases {
+        Some(biases) => logits + biases,
+        None => logits,
+    }))
 }
 
-impl Attention {
-    fn new(channels: usize, device: &Device) -> Self {
-        let projected = || projection([channels, channels], device);
-        Self { query: projected(), key: projected(), value: projected(), output: projected(), heads: heads(channels) }
-    }
-
-    fn forward(&self, map: Tensor<4>) -> Tensor<4> {
-        let [count, channels, rows, columns] = map.dims();
-        let (each, cells) = (channels / self.heads, rows * columns);
-        let of_heads = |values: Tensor<4>| values.reshape([count, self.heads, each, cells]);
-        let query = of_heads(self.query.forward(map.clone()));
-        let key = transposed(of_heads(self.key.forward(map.clone())));
-        let value = of_heads(self.value.forward(map));
-        // Keys along the rows, queries along the columns: each column's weights sum to 1.
-        let weights = bounded(key.matmul(query).div_scalar((each as f64).sqrt())).exp();
-        let weights = weights.clone() / weights.sum_dim(2);
-        self.output.forward(value.matmul(weights).reshape([count, channels, rows, columns]))
-    }
+/// `[N, A, ...]` to the part of numbers `from..to` along an axis. Selected, as an exported slice would hold the number of
+/// images.
+pub(super) fn part(map: &Tensor<4>, axis: usize, [from, to]: [usize; 2]) -> Tensor<4> {
+    map.clone().select(axis, Tensor::arange(from as i64..to as i64, &map.device()))
 }
 
-/// As many heads as divide the channels into parts of [`OF_HEAD`] or somewhat more.
-pub(super) fn heads(channels: usize) -> usize {
-    (1..=channels / OF_HEAD).rev().find(|heads| channels.is_multiple_of(*heads)).unwrap_or(1)
+/// As many heads as divide the channels into parts of `of_head` or somewhat more.
+pub(super) fn heads(channels: usize, of_head: usize) -> usize {
+    (1..=channels / of_head).rev().find(|heads| channels.is_multiple_of(*heads)).unwrap_or(1)
 }
 
 /// `[N, heads, rows, columns]` to `[N, heads, columns, rows]`. The exporter does not support transposing: the values
 /// are picked in the new order from each head's row of values.
-pub(super) fn transposed(input: Tensor<4>) -> Tensor<4> {
+fn transposed(input: Tensor<4>) -> Tensor<4> {
     let [count, heads, rows, columns] = input.dims();
     let order: Vec<i64> = (0..rows * columns).map(|place| (place % rows * columns + place / rows) as i64).collect();
     let order = Tensor::<1, Int>::from_data(TensorData::new(order, [rows * columns]), &input.device());
     input.reshape([count, heads, rows * columns]).select(2, order).reshape([count, heads, columns, rows])
 }
 
+/// Logits `[N, heads, keys, queries]` to weights that sum to 1 over the keys (softmax). The mean is subtracted and what
+/// lies beyond [`LARGEST`] is cut off by rectifiers, as the exporter supports no maximum.
+fn shares(logits: Tensor<4>) -> Tensor<4> {
+    let [_, _, keys, _] = logits.dims();
+    let centred = logits.clone() - logits.sum_dim(2).div_scalar(keys as f64);
+    let above = relu(centred.clone().sub_scalar(LARGEST));
+    let below = relu(centred.clone().neg().sub_scalar(LARGEST));
+    let odds = (centred - above + below).exp();
+    odds.clone() / odds.sum_dim(2)
+}
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::Distribution;
+    use burn::tensor::activation::softmax;
 
     use super::*;
 
@@ -133,6 +103,17 @@ mod tests {
 
     #[test]
     fn heads_divide_the_channels() {
-        assert_eq!([192, 384, 96, 64, 8, 40].map(heads), [6, 12, 3, 2, 1, 1]);
+        assert_eq!([192, 384, 96, 64, 8, 40].map(|channels| heads(channels, 32)), [6, 12, 3, 2, 1, 1]);
+        assert_eq!([768, 96].map(|channels| heads(channels, 64)), [12, 1]);
+    }
+
+    #[test]
+    fn shares_are_a_softmax_over_the_keys_and_finite_whatever_the_logits() {
+        let _drawing = crate::learn::train::generator::shared();
+        let logits = Tensor::<4>::random([2, 2, 9, 4], Distribution::Normal(30.0, 10.0), &Device::flex());
+        let difference = (shares(logits.clone()) - softmax(logits.clone(), 2)).abs().max().into_scalar::<f32>();
+        assert!(difference < 1e-5, "{difference}");
+        let extreme = shares(logits.mul_scalar(1e6)).into_data();
+        assert!(extreme.iter::<f32>().all(f32::is_finite));
     }
 }

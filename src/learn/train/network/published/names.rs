@@ -1,29 +1,9 @@
-//! Where the tensors of published networks belong: timm's and torchvision's names, what their images were, and the
-//! biases of distances for another size of image (as timm's `resize_rel_pos_bias_table`).
+//! A network's own names for the tensors of published files. `None` is for what a network does not use.
 
-use burn::tensor::TensorData;
-
-/// What the weights of a published architecture expect and where they go.
-pub(super) struct Published {
-    /// A name that every file has, perhaps after a prefix: the first convolution.
-    pub(super) first: &'static str,
-    /// The network's own name for a tensor of the file; `None` for what it does not use.
-    pub(super) own_name: fn(&str) -> Option<String>,
-    /// Mean and standard deviation of each colour, from 0 to 1.
-    pub(super) colours: [[f32; 3]; 2],
-}
-
-pub(super) const RESNET: Published =
-    Published { first: "conv1.weight", own_name: of_resnet, colours: [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]] };
-
-pub(super) const COATNET: Published =
-    Published { first: "stem.conv1.weight", own_name: of_coatnet, colours: [[0.5; 3], [0.5; 3]] };
-
-/// End of the names of the biases of distances.
-pub(super) const PLACES: &str = "attention.places";
+use super::{CLASS, PLACES};
 
 /// For torchvision's and timm's names of a ResNet, which are the same.
-fn of_resnet(name: &str) -> Option<String> {
+pub(super) fn of_resnet(name: &str) -> Option<String> {
     let parts: Vec<&str> = name.split('.').collect();
     let (place, rest) = match parts.as_slice() {
         rest @ ["conv1" | "bn1", _] => ("stem".to_owned(), rest),
@@ -52,7 +32,7 @@ fn of_resnet(name: &str) -> Option<String> {
 }
 
 /// For timm's names of a `coatnet_0_rw`.
-fn of_coatnet(name: &str) -> Option<String> {
+pub(super) fn of_coatnet(name: &str) -> Option<String> {
     let (place, parameter) = name.rsplit_once('.')?;
     let parts: Vec<&str> = place.split('.').collect();
     match parts.as_slice() {
@@ -93,7 +73,7 @@ fn of_attending(layer: &str, parameter: &str) -> Option<String> {
     let place = match layer {
         "norm1" | "norm1.norm" => return Some(format!("before_attention.{}", of_channels(parameter)?)),
         "norm2" => return Some(format!("before_layer.{}", of_channels(parameter)?)),
-        "attn.rel_pos" => return (parameter == "relative_position_bias_table").then(|| PLACES.to_owned()),
+        "attn.rel_pos" => return (parameter == "relative_position_bias_table").then(|| "attention.places".to_owned()),
         "shortcut.expand" => "shortcut",
         "attn.qkv" => "attention.projections",
         "attn.proj" => "attention.output",
@@ -123,57 +103,65 @@ fn of_channels(parameter: &str) -> Option<&str> {
     }
 }
 
-/// A file's biases `[distances, heads]` of a square map, for a map of `window` cells: `[heads, distances]`. `None` where
-/// the file's map is not square.
-pub(super) fn placed(biases: &TensorData, window: [usize; 2]) -> Option<TensorData> {
-    let [distances, heads] = biases.shape().to_vec()[..] else { return None };
-    let side = distances.isqrt();
-    let wanted = window.map(|length| 2 * length - 1);
-    let same = distances == wanted[0] * wanted[1];
-    if !same && (side * side != distances || side < 3) {
-        return None;
-    }
-    let from = if same { wanted } else { [side, side] };
-    let [rows, columns] = [0, 1].map(|axis| shares(from[axis], wanted[axis]));
-    let values: Vec<f32> = biases.iter::<f32>().collect();
-    let mut resized = Vec::with_capacity(heads * wanted[0] * wanted[1]);
-    for head in 0..heads {
-        for row in &rows {
-            for column in &columns {
-                let sum = row.iter().flat_map(|(y, of_row)| {
-                    column.iter().map(move |(x, of_column)| (y * from[1] + x, of_row * of_column))
-                });
-                resized.push(sum.map(|(place, share)| f64::from(values[place * heads + head]) * share).sum::<f64>() as f32);
-            }
+/// For timm's names of a `tf_efficientnetv2_s`.
+pub(super) fn of_efficientnet(name: &str) -> Option<String> {
+    let (place, parameter) = name.rsplit_once('.')?;
+    let parts: Vec<&str> = place.split('.').collect();
+    let (place, layer) = match parts.as_slice() {
+        ["conv_stem"] => return Some(format!("stem.convolution.{parameter}")),
+        ["bn1"] => return Some(format!("stem.normalisation.{}", of_normalisation(parameter)?)),
+        ["conv_head"] => return Some(format!("last.convolution.{parameter}")),
+        ["bn2"] => return Some(format!("last.normalisation.{}", of_normalisation(parameter)?)),
+        ["blocks", stage, block, layer @ ..] => {
+            let stage: usize = stage.parse().ok()?;
+            let place = match stage.checked_sub(3) {
+                None => format!("fused.{stage}.{block}"),
+                Some(stage) => format!("inverted.{stage}.{block}"),
+            };
+            (place, layer.join("."))
         }
-    }
-    Some(TensorData::new(resized, [heads, wanted[0] * wanted[1]]))
+        _ => return None,
+    };
+    let fused = place.starts_with("fused");
+    let layer = match layer.as_str() {
+        "conv" | "conv_exp" | "conv_pw" => "expand.convolution",
+        "conv_dw" => "depthwise.convolution",
+        "conv_pwl" => "project.convolution",
+        "se.conv_reduce" => "squeeze",
+        "se.conv_expand" => "excite",
+        "bn1" => "expand.normalisation",
+        "bn2" if fused => "project.normalisation",
+        "bn2" => "depthwise.normalisation",
+        "bn3" => "project.normalisation",
+        _ => return None,
+    };
+    let parameter = if layer.ends_with("normalisation") { of_normalisation(parameter)? } else { parameter };
+    Some(format!("{place}.{layer}.{parameter}"))
 }
 
-/// For each of `after` distances, the two of `before` that it is interpolated from, with their shares. The known
-/// distances are spread so that steps grow geometrically from the centre to the new border.
-fn shares(before: usize, after: usize) -> Vec<[(usize, f64); 2]> {
-    if before == after {
-        return (0..after).map(|place| [(place, 1.0), (place, 0.0)]).collect();
+/// For timm's names of a `vit_base_patch16_224`.
+pub(super) fn of_vit(name: &str) -> Option<String> {
+    match name {
+        "cls_token" => return Some(CLASS.to_owned()),
+        "pos_embed" => return Some(PLACES.to_owned()),
+        _ => {}
     }
-    let half = before / 2;
-    let reached = |ratio: f64| (1.0 - ratio.powi(half as i32)) / (1.0 - ratio);
-    let (mut left, mut right) = (1.01, 1.5);
-    let mut ratio = left;
-    while right - left > 1e-6 {
-        ratio = f64::midpoint(left, right);
-        if reached(ratio) > (after / 2) as f64 { right = ratio } else { left = ratio }
+    let (place, parameter) = name.rsplit_once('.')?;
+    match place.split('.').collect::<Vec<&str>>().as_slice() {
+        ["patch_embed", "proj"] => Some(format!("patches.{parameter}")),
+        ["norm"] => Some(format!("norm.{}", of_channels(parameter)?)),
+        ["blocks", block, layer @ ..] => {
+            let layer = match layer {
+                ["norm1"] => return Some(format!("blocks.{block}.before_attention.{}", of_channels(parameter)?)),
+                ["norm2"] => return Some(format!("blocks.{block}.before_layer.{}", of_channels(parameter)?)),
+                ["attn", "qkv"] => "projections",
+                ["attn", "proj"] => "output",
+                ["mlp", "fc1"] => "expand",
+                ["mlp", "fc2"] => "contract",
+                _ => return None,
+            };
+            Some(format!("blocks.{block}.{layer}.{parameter}"))
+        }
+        _ => None,
     }
-    let known = |place: usize| {
-        let distance = (1..=place.abs_diff(half)).map(|step| ratio.powi(step as i32 - 1)).sum::<f64>();
-        if place < half { -distance } else { distance }
-    };
-    let known: Vec<f64> = (0..before).map(known).collect();
-    let of_place = |place: usize| {
-        let at = (place as f64 - (after / 2) as f64).clamp(known[0], known[before - 1]);
-        let upper = known.partition_point(|known| *known < at).clamp(1, before - 1);
-        let share = (at - known[upper - 1]) / (known[upper] - known[upper - 1]);
-        [(upper - 1, 1.0 - share), (upper, share)]
-    };
-    (0..after).map(of_place).collect()
 }
