@@ -39,7 +39,7 @@ struct CropRow<'a> {
     columns: usize,
     /// Neighbours on each side that are further channels when the network is served.
     neighbours: usize,
-    /// Mask of the emboli; empty where there is none.
+    /// Mask of the emboli; empty where there is none, and where no slice label of the exam is used, which it would give away.
     emboli: PathBuf,
 }
 
@@ -114,7 +114,7 @@ fn row<'a>(configuration: &TrainConfiguration, folder: &Path, exam: &'a Prepared
         rows,
         columns,
         neighbours: configuration.input.neighbours,
-        emboli: if emboli.is_file() { relative(&emboli) } else { PathBuf::new() },
+        emboli: if exam.shows_emboli() && emboli.is_file() { relative(&emboli) } else { PathBuf::new() },
     }
 }
 

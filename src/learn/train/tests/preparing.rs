@@ -103,7 +103,7 @@ fn tables_of_crops_hold_for_other_software_what_a_fit_sees() {
         assert_eq!(shape, [exam.slices as u64, 64, 80]);
         let images = configuration.work.dir.join(&crop["images"]).metadata().expect("images");
         assert_eq!((images.len(), crop["pixels"].as_str()), (2 * shape.iter().product::<u64>(), "f16"));
-        assert_eq!(configuration.work.dir.join(&crop["emboli"]).is_file(), exam.embolism);
+        assert_eq!(configuration.work.dir.join(&crop["emboli"]).is_file(), exam.shows_emboli());
         let labels = exam.slice_labels.iter().map(|label| match label {
             255 => String::new(),
             label => label.to_string(),
