@@ -7,6 +7,7 @@ mod device;
 mod evaluation;
 mod fit;
 mod network;
+mod options;
 mod training;
 
 pub use checks::SettingError;

@@ -9,6 +9,7 @@ use super::data::{Data, Supervision, Work};
 use super::evaluation::{Evaluation, Package};
 use super::fit::{Augmentation, Fit};
 use super::network::{EncoderConfiguration, HeadConfiguration, LungConfiguration};
+use super::options;
 use crate::config::ConfigError;
 use crate::config::layers::Layered;
 use crate::engine::models::manifest::Kind;
@@ -52,9 +53,9 @@ impl TrainConfiguration {
     pub fn load(file: Option<&Path>, overrides: &[String]) -> Result<Self, ConfigError> {
         let mut layered = Layered::defaults(DEFAULTS)?;
         if let Some(path) = file {
-            layered.merge_file(path)?;
+            layered.merge_file(path).map_err(options::translated)?;
         }
-        layered.merge_flags(overrides)?;
+        layered.merge_flags(overrides).map_err(options::translated)?;
         let configuration: Self = layered.typed()?;
         configuration.validate().map_err(|error| ConfigError::Invalid(error.to_string()))?;
         Ok(configuration)

@@ -347,6 +347,92 @@ mod tests {
         }
     }
 
+    type State = Vec<(String, Vec<usize>)>;
+
+    fn with_offset(name: &str, shape: &[usize]) -> State {
+        vec![(format!("{name}.weight"), shape.to_vec()), (format!("{name}.bias"), vec![shape[0]])]
+    }
+
+    fn normalised(convolution: &str, normalisation: &str, shape: [usize; 4]) -> State {
+        let parameters = ["weight", "bias", "running_mean", "running_var"];
+        let of_normalisation = parameters.map(|parameter| (format!("{normalisation}.{parameter}"), vec![shape[0]]));
+        [(format!("{convolution}.weight"), shape.to_vec())].into_iter().chain(of_normalisation).collect()
+    }
+
+    /// Names and shapes in timm of the smallest vision transformer, for images of `patches` patches.
+    fn state_of_vit(patches: usize) -> State {
+        let tokens = vec![("cls_token".to_owned(), vec![1, 1, 8]), ("pos_embed".to_owned(), vec![1, 1 + patches, 8])];
+        let layers = [
+            ("patch_embed.proj", &[8, 3, 16, 16][..]),
+            ("blocks.0.norm1", &[8]),
+            ("blocks.0.attn.qkv", &[24, 8]),
+            ("blocks.0.attn.proj", &[8, 8]),
+            ("blocks.0.norm2", &[8]),
+            ("blocks.0.mlp.fc1", &[32, 8]),
+            ("blocks.0.mlp.fc2", &[8, 32]),
+            ("norm", &[8]),
+            ("head", &[3, 8]),
+        ];
+        tokens.into_iter().chain(layers.iter().flat_map(|(name, shape)| with_offset(name, shape))).collect()
+    }
+
+    /// Names and shapes in timm of the smallest EfficientNet.
+    fn state_of_efficientnet() -> State {
+        let mut state = normalised("conv_stem", "bn1", [8, 3, 3, 3]);
+        state.extend(normalised("blocks.0.0.conv", "blocks.0.0.bn1", [8, 8, 3, 3]));
+        for (stage, within) in [(1, 32), (2, 32), (3, 32), (4, 48), (5, 48)] {
+            let block = format!("blocks.{stage}.0");
+            let mut layer = |convolution: &str, normalisation: &str, shape| {
+                state.extend(normalised(&format!("{block}.{convolution}"), &format!("{block}.{normalisation}"), shape));
+            };
+            if stage < 3 {
+                layer("conv_exp", "bn1", [within, 8, 3, 3]);
+                layer("conv_pwl", "bn2", [8, within, 1, 1]);
+            } else {
+                layer("conv_pw", "bn1", [within, 8, 1, 1]);
+                layer("conv_dw", "bn2", [within, 1, 3, 3]);
+                layer("conv_pwl", "bn3", [8, within, 1, 1]);
+                state.extend(with_offset(&format!("{block}.se.conv_reduce"), &[2, within, 1, 1]));
+                state.extend(with_offset(&format!("{block}.se.conv_expand"), &[within, 2, 1, 1]));
+            }
+        }
+        state.extend(normalised("conv_head", "bn2", [16, 8, 1, 1]));
+        state.extend(with_offset("classifier", &[3, 16]));
+        state
+    }
+
+    #[test]
+    fn every_tensor_of_the_networks_of_timm_finds_its_place() {
+        let _drawing = crate::learn::train::generator::shared();
+        let folder = tempfile::tempdir().expect("folder");
+        let begun = |architecture, state: &State| {
+            let defaults = TrainConfiguration::load(None, &[]).expect("defaults").encoder;
+            let configuration = EncoderConfiguration { architecture, width: 0.01, depth: 0.01, ..defaults };
+            let mut backbone = Backbone::new(&configuration, 1, [64, 96], &Device::flex());
+            load(&mut backbone, 1, &file(&folder, state)).map(|()| backbone)
+        };
+        let image = Tensor::<4>::zeros([1, 1, 64, 96], &Device::flex());
+        // Four patches of a square image are resampled to 4 x 6.
+        for (architecture, state, shape) in [
+            (Architecture::VitBasePatch16, state_of_vit(4), [1, 8, 4, 6]),
+            (Architecture::Efficientnetv2S, state_of_efficientnet(), [1, 16, 2, 3]),
+        ] {
+            let backbone = begun(architecture, &state).expect("loaded");
+            let map = backbone.forward(image.clone()).coarsest;
+            assert_eq!(map.dims(), shape);
+            assert!(values(map).iter().all(|value| value.is_finite()));
+        }
+        let problem = |architecture, state: &State| begun(architecture, state).expect_err("a wrong file").to_string();
+        let other = problem(Architecture::VitBasePatch16, &state_of_efficientnet());
+        assert!(other.contains("patch_embed.proj.weight") && other.contains("vit_base_patch16_224"), "{other}");
+        let other = problem(Architecture::VitBasePatch16, &state_of_vit(6));
+        assert!(other.contains("pos_embed") && other.contains("[1, 7, 8]"), "{other}");
+        let mut larger = state_of_efficientnet();
+        larger.extend(normalised("blocks.5.1.conv_pw", "blocks.5.1.bn1", [48, 8, 1, 1]));
+        let other = problem(Architecture::Efficientnetv2S, &larger);
+        assert!(other.contains("another architecture") && other.contains("inverted.2.1"), "{other}");
+    }
+
     #[test]
     fn grey_channels_are_read_as_colours_were() {
         let _drawing = crate::learn::train::generator::shared();
