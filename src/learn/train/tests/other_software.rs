@@ -2,7 +2,7 @@
 //! computed by hand.
 
 use super::*;
-use crate::engine::models::manifest::Layout;
+use crate::engine::models::manifest::{Layout, Ranges};
 use crate::learn::train::{evaluate_networks, export_networks};
 
 const ENCODER: &str = "fixtures/models/fixture-embolism/1.0.0/encoder.onnx";
@@ -48,7 +48,7 @@ fn encoder_and_head_of_other_software_become_a_package_that_claims_no_fit() {
             .expect("what the node serves");
     let training = &network.manifest().training;
     assert_eq!((training.data.as_str(), training.commit.as_str(), training.seed), ("made up by a test", "", 0));
-    assert!(training.configuration_sha256.is_empty() && training.ranges == Default::default());
+    assert!(training.configuration_sha256.is_empty() && training.ranges == Ranges::default());
     assert!(training.counts.keys().all(|name| !name.starts_with("train_")), "{:?}", training.counts);
     assert_eq!(network.manifest().layout, Layout::EncoderHead);
     let card = card(&trial);
