@@ -5,6 +5,8 @@ mod resampling;
 
 use burn::tensor::TensorData;
 
+pub(super) use names::{CLASS, PLACES};
+
 /// What the weights of a published architecture expect and where they go.
 pub(super) struct Published {
     /// What others call it.
@@ -64,11 +66,6 @@ pub(super) const VIT: Published = Published {
     kernel: "patches.weight",
     shift: ("patches.bias", -1.0),
 };
-
-/// End of the names of the biases of distances; name of the embeddings of places.
-pub(super) const PLACES: &str = "places";
-/// Name of the class token.
-pub(super) const CLASS: &str = "class";
 
 /// A file's biases `[distances, heads]` of a square map, for a map of `window` cells: `[heads, distances]` (timm's
 /// `resize_rel_pos_bias_table`). `None` where the file's map is not square.

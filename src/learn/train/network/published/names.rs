@@ -1,6 +1,9 @@
 //! A network's own names for the tensors of published files. `None` is for what a network does not use.
 
-use super::{CLASS, PLACES};
+/// End of the names of the biases of distances; name of the embeddings of places.
+pub(in super::super) const PLACES: &str = "places";
+/// Name of the class token.
+pub(in super::super) const CLASS: &str = "class";
 
 /// For torchvision's and timm's names of a ResNet, which are the same.
 pub(super) fn of_resnet(name: &str) -> Option<String> {
