@@ -55,9 +55,7 @@ fn network(configuration: &TrainConfiguration) -> EmbolismNetwork {
     let network = embolism::network(configuration, &training).map(&mut Shaken);
     let [rows, columns] = configuration.input.size;
     for _ in 0..20 {
-        let slices = random([2, configuration.input.channels(), rows, columns], &training);
-        // Without a backward pass burn keeps what it would need for one.
-        drop(network.encoder.forward(slices).features.sum().backward());
+        network.encoder.forward(random([2, configuration.input.channels(), rows, columns], &training));
     }
     let network = network.valid();
     EmbolismNetwork { encoder: network.encoder.folded(), head: network.head }
