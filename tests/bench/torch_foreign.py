@@ -20,7 +20,7 @@ from conftest import BINARY
 sys.path.insert(0, str(ROOT / "examples" / "python"))
 from crops import Crops, rows  # noqa: E402
 
-EXAMS, EPOCHS, SEED = 40, 12, 5
+EXAMS, EPOCHS, SEED = 80, 12, 5
 SIZE, SPACING_MM = (96, 128), 2.4
 EXPERIMENT = "pytorch"
 STEPS = ("labels", "volumes", "slices", "lungs", "crops")
