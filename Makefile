@@ -6,6 +6,7 @@
 #   make test      what must pass before a merge: format, lints, documentation, every test, also those with peers
 #   make viewer    the results in OHIF, in a real browser; screenshots in target/viewer
 #   make evidence  the long measurements; tables go to tests/bench/results/
+#   make fuzz      hostile bytes for everything that reads them, a minute each
 #   make book      the documentation as a book in target/book
 #   make audit     licences and sources of all dependencies
 #
@@ -28,7 +29,7 @@ FEATURES := --all-features
 LINTING := DOCS_RS=1
 endif
 
-.PHONY: help demo build check test lint rust-tests interop viewer evidence book audit tools peers onnxruntime clean
+.PHONY: help demo build check test lint rust-tests interop viewer evidence fuzz book audit tools peers onnxruntime clean
 
 help:
 	@sed -n 's/^#   /  /p' Makefile
@@ -73,6 +74,10 @@ viewer: build peers
 
 evidence: build peers viewer
 	$(PE_NODE_PYTHON) tests/bench/run.py
+
+# Compiles the program in another way first. PE_NODE_FUZZ_SECONDS=1800 for a night.
+fuzz: tools
+	@fuzz/run.sh $${PE_NODE_FUZZ_SECONDS:-60}
 
 # Both compile their tool once, into target/tools, which takes minutes.
 book:

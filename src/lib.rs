@@ -32,6 +32,8 @@ pub mod cohort;
 pub mod config;
 pub mod dicom;
 pub mod engine;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod learn;
 pub mod node;
 pub mod packages;

@@ -4,6 +4,8 @@
 
 mod destination;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub(crate) mod layers;
 mod loading;
 mod network;

@@ -8,6 +8,8 @@ pub mod concept;
 pub mod content;
 pub mod dates;
 pub mod elements;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod hexadecimal;
 pub mod implementation;
 mod instance_set;

@@ -8,6 +8,8 @@
 
 pub mod activation;
 mod calibration;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod identity;
 mod library;
 pub mod lineup;

@@ -11,6 +11,8 @@ pub mod components;
 mod decoding;
 mod explaining;
 pub mod field_of_view;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod geometry;
 mod heap;
 mod hounsfield;

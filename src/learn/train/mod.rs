@@ -35,7 +35,7 @@ mod fit;
 #[cfg(test)]
 mod generator;
 mod insertion;
-mod labels;
+pub(crate) mod labels;
 mod loss;
 mod lungs;
 mod metrics;

@@ -4,6 +4,8 @@
 mod body;
 mod capabilities;
 pub mod client;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod json;
 mod media;
 pub(crate) mod multipart;

@@ -13,6 +13,8 @@ pub mod commitment;
 mod connection;
 mod conversation;
 mod encoding;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod message;
 mod negotiation;
 mod query;

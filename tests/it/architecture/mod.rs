@@ -50,6 +50,7 @@ const LAYERS: &[&[&str]] = &[
     &["node::web"],
     &["node"],
     &["cli"],
+    &["fuzzing"],
 ];
 
 /// The level of the most specific layer that holds a module.

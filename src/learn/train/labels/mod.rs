@@ -6,6 +6,8 @@
 mod cohorts;
 mod exam;
 mod exclusion_list;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod patients;
 mod row_error;
 mod split;

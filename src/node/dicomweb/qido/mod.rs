@@ -1,6 +1,8 @@
 //! QIDO-RS: searching
 //! ([PS3.18 10.6](https://dicom.nema.org/medical/dicom/current/output/chtml/part18/sect_10.6.html)).
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod parameters;
 
 use axum::http::{HeaderValue, header};

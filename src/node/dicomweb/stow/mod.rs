@@ -4,6 +4,8 @@
 mod coding;
 mod composition;
 mod envelope;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod outcome;
 mod pace;
 mod upload;
