@@ -20,6 +20,7 @@ mod train;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use rustix::fs::Mode;
 
 pub use self::error::CliError;
 pub use self::settings::Settings;
@@ -72,13 +73,19 @@ pub fn main(commit: &'static str) -> ExitCode {
     let matches = Arguments::command().version(version).get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let result = match arguments.command {
-        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Serve(arguments) => {
+            keep_private();
+            serve::run(&arguments)
+        }
         Command::Analyse => analyse::run(),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Models(arguments) => models::run(&arguments),
-        Command::Archive(arguments) => archive::run(&arguments),
+        Command::Archive(arguments) => {
+            keep_private();
+            archive::run(&arguments)
+        }
         Command::Phantom(arguments) => phantom::run(&arguments),
         #[cfg(feature = "train")]
         Command::Train(arguments) => train::run(&arguments, commit),
@@ -96,4 +103,10 @@ pub fn main(commit: &'static str) -> ExitCode {
             })
         }
     }
+}
+
+/// Keeps files and folders that this process makes for its user alone, whatever umask it was started with: they hold
+/// patients' data.
+fn keep_private() {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
 }

@@ -12,6 +12,7 @@ pub mod dicomweb;
 pub mod dimse;
 pub mod export;
 pub mod http;
+mod log_line;
 mod memory;
 pub mod models;
 pub mod notices;

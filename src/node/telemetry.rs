@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::log_line::OneLine;
 use crate::config::{LogConfig, LogFormat};
 
 /// Why logging cannot start.
@@ -25,7 +26,7 @@ pub struct TelemetryError {
 pub fn start_logging(config: &LogConfig) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(&config.filter)
         .map_err(|source| TelemetryError { filter: config.filter.clone(), source })?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| OneLine(std::io::stderr()));
     let registry = tracing_subscriber::registry().with(filter);
     let started = match config.format {
         LogFormat::Text => registry.with(lines.with_ansi(false)).try_init(),

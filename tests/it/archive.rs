@@ -1,6 +1,7 @@
 //! From the archive of a running node to training, through the real binary.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -51,6 +52,9 @@ async fn studies_of_a_running_node_and_a_table_of_labels_become_a_cohort_that_tr
     for study in [&first, &second] {
         assert_eq!(slices(&out, study), slices(pushed, study));
     }
+    for folder in [packages.archive(), out.clone()] {
+        assert_private(&folder);
+    }
     // What training makes of it.
     let settings = [
         format!("data.root={}", out.display()),
@@ -67,6 +71,19 @@ async fn studies_of_a_running_node_and_a_table_of_labels_become_a_cohort_that_tr
     assert_eq!(exams.len(), 3, "{exams:?}");
     assert!(exams.iter().any(|row| row.contains(&first)) && exams.iter().any(|row| row.contains(&second)));
     assert!(node.analysed(&studies[0]).await["results"].is_array(), "the node was not disturbed");
+}
+
+/// Fails if another user could read something below a folder, or the folder.
+fn assert_private(folder: &Path) {
+    let mut entries = vec![folder.to_owned()];
+    while let Some(path) = entries.pop() {
+        let metadata = fs::metadata(&path).expect("metadata");
+        let mode = metadata.permissions().mode();
+        assert!(mode.trailing_zeros() >= 6, "{}: {mode:o}", path.display());
+        if metadata.is_dir() {
+            entries.extend(fs::read_dir(&path).expect("folder").map(|entry| entry.expect("entry").path()));
+        }
+    }
 }
 
 /// The file of a name somewhere below a folder.

@@ -1,6 +1,6 @@
 //! The analysis process as seen from the node: started, asked, watched, ended.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -116,6 +116,8 @@ impl Process {
         let failed = |source| ProcessError::Start { program: launch.program.clone(), source };
         let mut child = Command::new(&launch.program)
             .args(&launch.arguments)
+            .env_clear()
+            .envs(std::env::vars_os().filter(|(name, _)| is_passed_on(name)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -210,6 +212,26 @@ impl Process {
             _ => symptom.to_owned(),
         })
     }
+}
+
+/// Whether the process gets a variable of the environment. Its settings come on standard input; what else the node was
+/// given, secrets of destinations among them, is not for a process that reads hostile images.
+fn is_passed_on(name: &OsStr) -> bool {
+    /// Where libraries and temporary files lie, time zone and language, number of threads, devices.
+    const NAMES: [&str; 10] = [
+        "PATH",
+        "LD_LIBRARY_PATH",
+        "ORT_DYLIB_PATH",
+        "HOME",
+        "TMPDIR",
+        "TZ",
+        "LANG",
+        "RAYON_NUM_THREADS",
+        "OMP_NUM_THREADS",
+        "RUST_BACKTRACE",
+    ];
+    const PREFIXES: [&str; 3] = ["CUDA_", "NVIDIA_", "LC_"];
+    name.to_str().is_some_and(|name| NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
 }
 
 /// The next line that is a reply; anything else that a library may print is passed on to the log.

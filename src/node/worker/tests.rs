@@ -280,6 +280,17 @@ async fn a_process_that_takes_too_much_memory_is_ended() {
 }
 
 #[tokio::test]
+async fn the_process_gets_no_variable_that_it_has_no_use_for() {
+    let node = Node::new(&script(r#"env | cut -d= -f1 > "$FOLDER/variables"; exit 3"#)).await;
+    node.worker().await.expect("worker").step(&Shutdown::new()).await.expect("step");
+    let variables = std::fs::read_to_string(node.folder.path().join("variables")).expect("variables");
+    // Cargo sets this one for every test; PWD and the like are the shell's own.
+    assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+    assert!(!variables.contains("CARGO"), "{variables}");
+    assert!(variables.lines().any(|name| name == "PATH"), "{variables}");
+}
+
+#[tokio::test]
 async fn a_result_that_leaves_its_folder_or_is_another_object_is_refused() {
     let outside = WELL_DONE.replace(r#"echo "$REPLY""#, r#"echo "${REPLY/report.dcm/../report.dcm}""#);
     let other = WELL_DONE.replace(r#"echo "$REPLY""#, r#"echo "${REPLY/2.25.1.1/2.25.1.7}""#);
