@@ -13,7 +13,7 @@ use super::super::encoding;
 use super::super::message::Body;
 use super::super::negotiation::{Context, UNCOMPRESSED};
 use super::super::query::{self, Selection};
-use super::super::scu::{self, Outgoing, SendOutcome};
+use super::super::scu::{self, Outgoing, SendOutcome, Source};
 use super::super::service::Root;
 use super::super::status::{Reply, Status};
 use super::session::{Asked, Session};
@@ -209,7 +209,13 @@ impl Session {
         for scope in &scopes {
             instances.extend(archive.instances(scope).await.map_err(failed)?);
         }
-        Ok(instances.iter().map(Outgoing::from).collect())
+        // The others are sent all the same.
+        let damaged = archive.damaged_among(&instances).await.map_err(failed)?;
+        let outgoing = instances.iter().map(|instance| match damaged.contains(&instance.sop_instance_uid) {
+            true => Outgoing { source: Source::Damaged, ..Outgoing::from(instance) },
+            false => Outgoing::from(instance),
+        });
+        Ok(outgoing.collect())
     }
 
     async fn send_progress(&mut self, asked: &Asked<'_>, progress: &Progress) -> Result<(), AssociationError> {
