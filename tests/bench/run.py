@@ -11,6 +11,7 @@ MEASUREMENTS = (
     "interoperability",
     "result_objects",
     "durability",
+    "faults",
     "accuracy",
     "whole_lung",
     "series_forms",

@@ -169,7 +169,7 @@ impl Blobs {
         if path.exists() {
             return Ok(());
         }
-        fs::rename(&orphan, &path).map_err(ArchiveError::disk("taking the file back", &orphan))?;
+        fs::rename(&orphan, &path).map_err(ArchiveError::disk("reclaiming the file", &orphan))?;
         sync_folder(path.parent().unwrap_or(&self.blobs))?;
         sync_folder(&self.orphans)
     }

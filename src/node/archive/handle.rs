@@ -14,9 +14,9 @@ use super::part10;
 use super::records::RecordFiles;
 use super::stored::StoredInstance;
 use crate::config::StorageConfig;
-use crate::dicom::{RejectionNote, Uid};
 use crate::dicom::bounded::{self, Limits, ReadError};
 use crate::dicom::elements::DataSet;
+use crate::dicom::{RejectionNote, Uid};
 use crate::node::queue::{Refusal, RefusalCause};
 use crate::node::store::{
     BlobName, Filed, IndexedInstance, InstanceId, Level, Query, ReceivedInstance, Scope, Store, Stored, Unfiled,
@@ -46,7 +46,8 @@ impl Archive {
             blocking(move || Ok((Blobs::open(&folder, minimum_free_bytes)?, RecordFiles::open(&folder)?))).await?;
         let (blobs, records) = (Arc::new(blobs), Arc::new(records));
         let integrity = Arc::default();
-        let archive = Self { blobs, records, integrity, index, limits, hides_quality_rejections, judging: Arc::default() };
+        let archive =
+            Self { blobs, records, integrity, index, limits, hides_quality_rejections, judging: Arc::default() };
         archive.recover().await?;
         Ok(archive)
     }

@@ -40,14 +40,17 @@ impl Archive {
         self.fetch_known_orphans().await?;
         // An object of a correction takes the place of another one, which is listed first.
         let corrected: BTreeSet<BlobName> = self.unapplied().await?.iter().flat_map(corrected_blobs).collect();
-        let taken_back = self.take_back_unknown(&corrected).await?;
+        let reclaimed = self.reclaim_unknown(&corrected).await?;
         self.replay().await?;
-        let taken_back = match corrected.is_empty() {
-            true => taken_back,
-            false => taken_back + self.take_back_unknown(&BTreeSet::new()).await?,
+        let reclaimed = match corrected.is_empty() {
+            true => reclaimed,
+            false => reclaimed + self.reclaim_unknown(&BTreeSet::new()).await?,
         };
-        if taken_back > 0 {
-            tracing::warn!(taken_back, "objects that the index did not know are listed again; their exams are analysed again");
+        if reclaimed > 0 {
+            tracing::warn!(
+                reclaimed,
+                "objects that the index did not know are listed again; their exams are analysed again"
+            );
         }
         self.set_unknown_aside().await?;
         self.note_missing().await
@@ -67,7 +70,7 @@ impl Archive {
         })
         .await?;
         if fetched > 0 {
-            tracing::warn!(fetched, "files that the index knows were taken back from orphans/");
+            tracing::warn!(fetched, "files that the index knows were reclaimed from orphans/");
         }
         Ok(())
     }
@@ -80,7 +83,7 @@ impl Archive {
     }
 
     /// Lists the objects of files that the index does not know, oldest first, except some. Returns how many.
-    async fn take_back_unknown(&self, except: &BTreeSet<BlobName>) -> Result<usize, ArchiveError> {
+    async fn reclaim_unknown(&self, except: &BTreeSet<BlobName>) -> Result<usize, ArchiveError> {
         let known: BTreeSet<BlobName> = self.index.blobs().await?.into_iter().collect();
         let blobs = Arc::clone(&self.blobs);
         let mut unknown = blocking(move || {
@@ -91,18 +94,18 @@ impl Archive {
         .await?;
         unknown.retain(|found| !known.contains(&found.name) && !except.contains(&found.name));
         unknown.sort_by_cached_key(|found| (found.written_at(), found.name));
-        let mut taken_back = 0;
+        let mut reclaimed = 0;
         for (place, found) in unknown.iter().enumerate() {
-            taken_back += usize::from(self.take_back(found).await?);
+            reclaimed += usize::from(self.reclaim(found).await?);
             if (place + 1) % STEP == 0 {
                 tracing::info!(files = place + 1, of = unknown.len(), "files that the index does not know are read");
             }
         }
-        Ok(taken_back)
+        Ok(reclaimed)
     }
 
     /// Lists the object of a file; false if it cannot be listed.
-    async fn take_back(&self, found: &FoundBlob) -> Result<bool, ArchiveError> {
+    async fn reclaim(&self, found: &FoundBlob) -> Result<bool, ArchiveError> {
         let (found, limits) = (found.clone(), self.limits);
         let name = found.name;
         let from_orphans = found.is_orphan;
@@ -116,12 +119,12 @@ impl Archive {
         match self.index.file(unfiled.clone()).await? {
             Filed::New => Ok(true),
             Filed::Known(known) if known.blob == name => Ok(true),
-            Filed::Known(known) => self.take_back_beside(&known, &unfiled, instance).await,
+            Filed::Known(known) => self.reclaim_beside(&known, &unfiled, instance).await,
         }
     }
 
     /// Judges an object whose identifier another one has: it is held again, if it was to correct that one.
-    async fn take_back_beside(
+    async fn reclaim_beside(
         &self,
         known: &KnownObject,
         object: &Unfiled,
@@ -171,7 +174,10 @@ impl Archive {
         if missing.is_empty() {
             return Ok(());
         }
-        tracing::error!(missing = missing.len(), "files of the archive are gone; send the objects again, or restore a backup");
+        tracing::error!(
+            missing = missing.len(),
+            "files of the archive are gone; send the objects again, or restore a backup"
+        );
         let named = &missing[..missing.len().min(MOST_NAMED)];
         let gone: Vec<StoredInstance> =
             self.index.instances_in(named).await?.into_iter().map(|instance| self.stored(instance)).collect();

@@ -88,7 +88,7 @@ async fn a_lost_index_is_made_anew_from_the_objects() {
 }
 
 #[tokio::test]
-async fn an_older_index_is_caught_up_and_its_orphans_are_taken_back() {
+async fn an_older_index_is_caught_up_and_its_orphans_are_reclaimed() {
     let (folder, archive) = with_slices(2).await;
     archive.close().await;
     drop(archive);
@@ -109,7 +109,7 @@ async fn an_older_index_is_caught_up_and_its_orphans_are_taken_back() {
 }
 
 #[tokio::test]
-async fn files_that_the_index_knows_are_taken_back_from_the_orphans() {
+async fn files_that_the_index_knows_are_reclaimed_from_the_orphans() {
     let (folder, archive) = with_slices(2).await;
     let first = listed(&archive).await[0].clone();
     fs::create_dir_all(folder.path().join("orphans")).expect("folder");
@@ -119,7 +119,7 @@ async fn files_that_the_index_knows_are_taken_back_from_the_orphans() {
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_not_taken_back() {
+async fn a_damaged_file_is_not_reclaimed() {
     let (folder, archive) = with_slices(2).await;
     flip(&listed(&archive).await[0].path);
     let archive = without_index(folder.path(), archive).await;

@@ -95,10 +95,9 @@ impl Database {
     /// Reads the whole file and compares its parts with each other.
     pub(super) async fn look_through(&self) -> Result<(), StoreError> {
         let action = "looking through it";
-        let problem: String = during(action, async {
-            Ok(sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&self.readers).await?)
-        })
-        .await?;
+        let problem: String =
+            during(action, async { Ok(sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&self.readers).await?) })
+                .await?;
         if problem == "ok" { Ok(()) } else { Err(StoreError::Damaged { action, problem }) }
     }
 

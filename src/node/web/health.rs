@@ -61,10 +61,10 @@ impl Web {
         let analysis = self.0.analysis.borrow().clone();
         let checks = vec![
             Check::new("archive", archive),
-            self.objects(),
             Check::new("queue", store),
             Check { warning: warning(&analysis), ..Check::new("analysis", ready_with(analysis.ready.as_ref())) },
             self.destinations(&stranded),
+            self.objects(),
         ];
         Readiness { ready: checks.iter().all(|check| check.ready), checks }
     }

@@ -77,9 +77,11 @@ impl WorkerError {
     pub(super) fn is_infrastructure_error(&self) -> bool {
         matches!(
             self,
-            Self::Archive(ArchiveError::Full(_) | ArchiveError::Disk { .. } | ArchiveError::Index(_) | ArchiveError::Damaged(_))
-                | Self::Store(StoreError::Full(_) | StoreError::Database { .. } | StoreError::Damaged { .. } | StoreError::Raced(_))
-                | Self::Folder { .. }
+            Self::Archive(
+                ArchiveError::Full(_) | ArchiveError::Disk { .. } | ArchiveError::Index(_) | ArchiveError::Damaged(_)
+            ) | Self::Store(
+                StoreError::Full(_) | StoreError::Database { .. } | StoreError::Damaged { .. } | StoreError::Raced(_)
+            ) | Self::Folder { .. }
                 | Self::Process(ProcessError::Start { .. } | ProcessError::Unable(_))
         )
     }

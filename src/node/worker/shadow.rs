@@ -225,7 +225,9 @@ impl Shadow {
     ) -> Result<AnalysisSummary, NoPrediction> {
         let files = match instances::files(&self.archive, &case.series, &case.instances).await {
             Ok((files, _)) => files,
-            Err(error @ (WorkerError::Missing(_) | WorkerError::Archive(ArchiveError::Damaged(_)))) => return Err(NoPrediction::Failed(error.to_string())),
+            Err(error @ (WorkerError::Missing(_) | WorkerError::Archive(ArchiveError::Damaged(_)))) => {
+                return Err(NoPrediction::Failed(error.to_string()));
+            }
             Err(error) => return Err(NoPrediction::Node(error)),
         };
         let mut process = match running.process.take() {
