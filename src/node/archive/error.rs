@@ -83,11 +83,8 @@ pub enum DecisionError {
 const NAMED: usize = 3;
 
 fn named(objects: &[Uid]) -> String {
-    let mut named = objects.iter().take(NAMED).map(Uid::as_str).collect::<Vec<_>>().join(", ");
-    if objects.len() > NAMED {
-        named.push_str(&format!(" and {} more", objects.len() - NAMED));
-    }
-    named
+    let named = objects.iter().take(NAMED).map(Uid::as_str).collect::<Vec<_>>().join(", ");
+    if objects.len() > NAMED { format!("{named} and {} more", objects.len() - NAMED) } else { named }
 }
 
 impl ArchiveError {

@@ -42,10 +42,9 @@ impl Archive {
         let corrected: BTreeSet<BlobName> = self.unapplied().await?.iter().flat_map(corrected_blobs).collect();
         let reclaimed = self.reclaim_unknown(&corrected).await?;
         self.replay().await?;
-        let reclaimed = match corrected.is_empty() {
-            true => reclaimed,
-            false => reclaimed + self.reclaim_unknown(&BTreeSet::new()).await?,
-        };
+        // What no record put in the place of another object stands by itself.
+        let reclaimed =
+            reclaimed + if corrected.is_empty() { 0 } else { self.reclaim_unknown(&BTreeSet::new()).await? };
         if reclaimed > 0 {
             tracing::warn!(
                 reclaimed,

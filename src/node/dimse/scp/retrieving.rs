@@ -211,11 +211,11 @@ impl Session {
         }
         // The others are sent all the same.
         let damaged = archive.damaged_among(&instances).await.map_err(failed)?;
-        let outgoing = instances.iter().map(|instance| match damaged.contains(&instance.sop_instance_uid) {
-            true => Outgoing { source: Source::Damaged, ..Outgoing::from(instance) },
-            false => Outgoing::from(instance),
-        });
-        Ok(outgoing.collect())
+        let mut outgoing: Vec<Outgoing> = instances.iter().map(Outgoing::from).collect();
+        for object in outgoing.iter_mut().filter(|object| damaged.contains(&object.sop_instance_uid)) {
+            object.source = Source::Damaged;
+        }
+        Ok(outgoing)
     }
 
     async fn send_progress(&mut self, asked: &Asked<'_>, progress: &Progress) -> Result<(), AssociationError> {
