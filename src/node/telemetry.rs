@@ -137,6 +137,9 @@ pub enum Gauge {
     /// Objects that came under the identifier of another one, or name another patient than their study, by state (held, refused, replaced, stray)
     #[strum(serialize = "pe_node_conflicts")]
     Conflicts,
+    /// Stored objects whose files are known to be damaged or gone
+    #[strum(serialize = "pe_node_damaged_objects")]
+    DamagedObjects,
     /// Series whose instances may still arrive
     #[strum(serialize = "pe_node_series_receiving")]
     SeriesReceiving,

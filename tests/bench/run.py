@@ -12,6 +12,7 @@ MEASUREMENTS = (
     "result_objects",
     "durability",
     "fuzzing",
+    "faults",
     "accuracy",
     "whole_lung",
     "series_forms",

@@ -188,3 +188,43 @@ def test_kill_at_random_moments_loses_nothing_and_duplicates_nothing(phantoms, t
     assert set(receiver.received) == expected
     node.stop()
 
+
+
+def test_kill_among_rejections_loses_none_that_was_answered(phantoms, tmp_path):
+    port = free_port()
+    node = Node(tmp_path / "node", {"http.listen": f"127.0.0.1:{port}", "study.quiet_seconds": "600"}.items()).start()
+    [study, *_] = sorted((phantoms / "train").iterdir())
+    paths = files(study)
+    assert raw_stow(node, [path.read_bytes() for path in paths]).status_code == 200
+    images = [pydicom.dcmread(path, stop_before_pixels=True) for path in paths]
+    answered, tried, stop = set(), set(), threading.Event()
+
+    def reject_all():
+        for image in images[:-5]:
+            form = {"reason": "patient-safety", "series": image.SeriesInstanceUID, "instance": image.SOPInstanceUID, "by": "a person"}
+            while not stop.is_set():
+                tried.add(image.SOPInstanceUID)
+                try:
+                    if requests.post(f"{node.url}/api/v1/studies/{study.name}/reject", data=form, timeout=10).status_code == 200:
+                        answered.add(image.SOPInstanceUID)
+                        break
+                except requests.RequestException:
+                    time.sleep(0.05)
+            time.sleep(0.05)
+
+    person = threading.Thread(target=reject_all)
+    person.start()
+    chance = random.Random(21)
+    for _ in range(KILLS):
+        time.sleep(chance.uniform(0.1, 1.0))
+        node.kill()
+        node.start()
+        before = set(answered)
+        held = requests.get(f"{node.dicomweb}/studies/{study.name}/instances", timeout=30).json()
+        assert not before & {one["00080018"]["Value"][0] for one in held}, "what was rejected is listed"
+    stop.set()
+    person.join(timeout=60)
+    held = {one["00080018"]["Value"][0] for one in requests.get(f"{node.dicomweb}/studies/{study.name}/instances", timeout=30).json()}
+    assert {image.SOPInstanceUID for image in images} - tried <= held
+    assert answered and not answered & held
+    node.stop()

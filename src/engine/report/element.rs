@@ -12,7 +12,7 @@ use crate::dicom::Concept;
 use crate::dicom::elements::DataSet;
 
 /// Name of this program, as manufacturer and as model.
-pub(super) const PRODUCT: &str = "pe-node";
+pub const PRODUCT: &str = "pe-node";
 
 /// Adding elements to a data set, one call per element.
 pub(super) trait Compose: Sized {

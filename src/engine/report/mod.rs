@@ -33,6 +33,7 @@ use ndarray::{ArrayView2, Axis};
 use super::volume::part::count;
 use super::volume::{LEFT_LUNG, RIGHT_LUNG};
 pub use context::Context;
+pub use element::PRODUCT;
 pub use error::ReportError;
 pub use fallback::FallbackError;
 pub use kind::{ResultKind, ResultReference};

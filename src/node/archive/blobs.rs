@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use super::error::ArchiveError;
 use crate::node::store::BlobName;
@@ -29,6 +30,28 @@ impl Drop for Draft {
             // What cannot be removed now is removed at the next start.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+/// A file that has the name of a blob.
+#[derive(Debug, Clone)]
+pub(super) struct FoundBlob {
+    pub(super) name: BlobName,
+    pub(super) path: PathBuf,
+    /// It was set aside.
+    pub(super) is_orphan: bool,
+}
+
+impl FoundBlob {
+    fn of(path: PathBuf, is_orphan: bool) -> Option<Self> {
+        let stem = path.file_name()?.to_str()?.strip_suffix(".dcm")?;
+        let name = stem.parse().ok()?;
+        Some(Self { name, path, is_orphan })
+    }
+
+    /// When it was written, as far as the system says.
+    pub(super) fn written_at(&self) -> SystemTime {
+        fs::metadata(&self.path).and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
     }
 }
 
@@ -124,15 +147,35 @@ impl Blobs {
     }
 
     /// All published blobs.
-    pub(super) fn names(&self) -> Result<Vec<BlobName>, ArchiveError> {
-        let mut names = Vec::new();
+    pub(super) fn published(&self) -> Result<Vec<FoundBlob>, ArchiveError> {
+        let mut found = Vec::new();
         for shard in list(&self.blobs)? {
-            for path in list(&shard)? {
-                let stem = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".dcm"));
-                names.extend(stem.and_then(|stem| stem.parse::<BlobName>().ok()));
-            }
+            found.extend(list(&shard)?.into_iter().filter_map(|path| FoundBlob::of(path, false)));
         }
-        Ok(names)
+        Ok(found)
+    }
+
+    /// All blobs that were set aside.
+    pub(super) fn orphans(&self) -> Result<Vec<FoundBlob>, ArchiveError> {
+        if !self.orphans.exists() {
+            return Ok(Vec::new());
+        }
+        Ok(list(&self.orphans)?.into_iter().filter_map(|path| FoundBlob::of(path, true)).collect())
+    }
+
+    /// Puts a blob that was set aside in its place, unless one is there.
+    pub(super) fn fetch_orphan(&self, name: BlobName) -> Result<(), ArchiveError> {
+        let (path, orphan) = (self.path(name), self.orphan(name));
+        if path.exists() {
+            return Ok(());
+        }
+        fs::rename(&orphan, &path).map_err(ArchiveError::disk("reclaiming the file", &orphan))?;
+        sync_folder(path.parent().unwrap_or(&self.blobs))?;
+        sync_folder(&self.orphans)
+    }
+
+    fn orphan(&self, name: BlobName) -> PathBuf {
+        self.orphans.join(format!("{}.dcm", name.to_text()))
     }
 
     /// Removes a blob that nothing refers to and nobody was told of.
@@ -149,8 +192,7 @@ impl Blobs {
     pub(super) fn set_aside(&self, name: BlobName) -> Result<(), ArchiveError> {
         fs::create_dir_all(&self.orphans).map_err(ArchiveError::disk("creating the folder", &self.orphans))?;
         let path = self.path(name);
-        let aside = self.orphans.join(format!("{}.dcm", name.to_text()));
-        fs::rename(&path, aside).map_err(ArchiveError::disk("setting the file aside", &path))
+        fs::rename(&path, self.orphan(name)).map_err(ArchiveError::disk("setting the file aside", &path))
     }
 }
 
@@ -186,7 +228,8 @@ mod tests {
         assert!(!blobs.path(name).exists());
         blobs.publish(draft, name).expect("publish");
         assert_eq!(fs::read(blobs.path(name)).expect("read"), b"abcd");
-        assert_eq!(blobs.names().expect("names"), [name]);
+        let published = blobs.published().expect("list");
+        assert_eq!(published.iter().map(|found| found.name).collect::<Vec<_>>(), [name]);
         assert_eq!(blobs.remove_drafts().expect("drafts"), 0);
     }
 

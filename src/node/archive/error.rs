@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::dicom::Uid;
 use crate::dicom::bounded::ReadError;
 use crate::node::queue::RefusalCause;
 use crate::node::store::{MissingIdentifier, StoreError};
@@ -43,6 +44,9 @@ pub enum ArchiveError {
     /// Another object has its SOP Instance UID.
     #[error(transparent)]
     Conflict(#[from] Conflict),
+    /// Files of the archive are not what was received. The objects are named.
+    #[error("{}: the stored file is damaged or gone; send the object again", named(.0))]
+    Damaged(Vec<Uid>),
     /// The disk.
     #[error("{action} {path}: {source}", path = path.display())]
     Disk {
@@ -75,6 +79,14 @@ pub enum DecisionError {
     Archive(#[from] ArchiveError),
 }
 
+/// Objects that a message names; more are counted.
+const NAMED: usize = 3;
+
+fn named(objects: &[Uid]) -> String {
+    let named = objects.iter().take(NAMED).map(Uid::as_str).collect::<Vec<_>>().join(", ");
+    if objects.len() > NAMED { format!("{named} and {} more", objects.len() - NAMED) } else { named }
+}
+
 impl ArchiveError {
     /// An error of the disk; running out of space is told apart.
     pub(super) fn disk(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -91,9 +103,11 @@ impl From<&ArchiveError> for RefusalCause {
             ArchiveError::Full(_) => Self::Full,
             ArchiveError::Unfit(_) | ArchiveError::Forbidden(_) => Self::Contradiction,
             ArchiveError::Conflict(_) => Self::Conflict,
-            ArchiveError::Disk { .. } | ArchiveError::Record(..) | ArchiveError::Index(_) | ArchiveError::Closed => {
-                Self::Fault
-            }
+            ArchiveError::Damaged(_)
+            | ArchiveError::Disk { .. }
+            | ArchiveError::Record(..)
+            | ArchiveError::Index(_)
+            | ArchiveError::Closed => Self::Fault,
         }
     }
 }

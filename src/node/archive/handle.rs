@@ -9,17 +9,17 @@ use tokio::task::spawn_blocking;
 
 use super::blobs::Blobs;
 use super::error::ArchiveError;
+use super::integrity::{DamagedObject, Integrity};
 use super::part10;
 use super::records::RecordFiles;
 use super::stored::StoredInstance;
 use crate::config::StorageConfig;
-use crate::dicom::RejectionNote;
 use crate::dicom::bounded::{self, Limits, ReadError};
 use crate::dicom::elements::DataSet;
+use crate::dicom::{RejectionNote, Uid};
 use crate::node::queue::{Refusal, RefusalCause};
 use crate::node::store::{
-    BlobName, Filed, IndexedInstance, InstanceId, Level, Query, ReceivedInstance, Record, RecordedChange, Scope, Store,
-    Stored, Unfiled,
+    BlobName, Filed, IndexedInstance, InstanceId, Level, Query, ReceivedInstance, Scope, Store, Stored, Unfiled,
 };
 
 /// The archive; cheap to clone.
@@ -27,6 +27,7 @@ use crate::node::store::{
 pub struct Archive {
     pub(super) blobs: Arc<Blobs>,
     pub(super) records: Arc<RecordFiles>,
+    pub(super) integrity: Arc<Integrity>,
     pub(super) index: Store,
     pub(super) limits: Limits,
     /// `storage.hide_quality_rejections`
@@ -37,16 +38,17 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Opens the archive of an index, creating what is missing, and repairs what a crash left behind.
+    /// Opens the archive of an index, creating what is missing, and repairs what a crash or a change of the index left behind.
     pub async fn open(config: &StorageConfig, limits: Limits, index: Store) -> Result<Self, ArchiveError> {
         let (folder, minimum_free_bytes) = (config.path.clone(), config.minimum_free_mib << 20);
         let hides_quality_rejections = config.hide_quality_rejections;
         let (blobs, records) =
             blocking(move || Ok((Blobs::open(&folder, minimum_free_bytes)?, RecordFiles::open(&folder)?))).await?;
         let (blobs, records) = (Arc::new(blobs), Arc::new(records));
-        let archive = Self { blobs, records, index, limits, hides_quality_rejections, judging: Arc::default() };
-        archive.repair().await?;
-        archive.replay().await?;
+        let integrity = Arc::default();
+        let archive =
+            Self { blobs, records, integrity, index, limits, hides_quality_rejections, judging: Arc::default() };
+        archive.recover().await?;
         Ok(archive)
     }
 
@@ -132,6 +134,7 @@ impl Archive {
         let (draft, (unfiled, instance)) = tokio::try_join!(writing, describing)?;
         let (blobs, name) = (Arc::clone(&self.blobs), unfiled.blob());
         blocking(move || blobs.publish(draft, name)).await?;
+        self.integrity.repaired(name);
         Ok((unfiled, instance))
     }
 
@@ -166,11 +169,25 @@ impl Archive {
         self.blobs.path(blob)
     }
 
-    /// True if the bytes of an instance are those that were received.
-    pub async fn is_intact(&self, instance: &StoredInstance) -> Result<bool, ArchiveError> {
-        let (path, sha256) = (instance.path.clone(), instance.sha256.clone());
-        // A file that cannot be read is as good as gone.
-        blocking(move || Ok(part10::stored(&path).is_ok_and(|found| found.sha256 == sha256))).await
+    /// Those of these instances whose files are not what was received. Each is an alarm until it is sent again.
+    pub async fn damaged_among(&self, instances: &[StoredInstance]) -> Result<Vec<Uid>, ArchiveError> {
+        let (integrity, instances) = (Arc::clone(&self.integrity), instances.to_vec());
+        blocking(move || {
+            let damaged = instances.into_iter().filter(|instance| !integrity.is_whole(instance));
+            Ok(damaged.map(|instance| instance.sop_instance_uid).collect())
+        })
+        .await
+    }
+
+    /// Fails with [`ArchiveError::Damaged`] if the file of one of these instances is not what was received.
+    pub async fn check(&self, instances: &[StoredInstance]) -> Result<(), ArchiveError> {
+        let damaged = self.damaged_among(instances).await?;
+        if damaged.is_empty() { Ok(()) } else { Err(ArchiveError::Damaged(damaged)) }
+    }
+
+    /// The objects that are known to be damaged.
+    pub fn damaged(&self) -> Vec<DamagedObject> {
+        self.integrity.damaged()
     }
 
     /// Fails with [`ArchiveError::Full`] when the archive accepts nothing any more. Interfaces can check this early.
@@ -189,48 +206,6 @@ impl Archive {
     /// [`ArchiveError::Closed`] from then on; when the last one is dropped, the folder can be opened again.
     pub async fn close(&self) {
         self.index.close().await;
-    }
-
-    /// Removes drafts, which were never acknowledged; reports files that are gone. Files that neither the index knows nor
-    /// a record that it is yet to be told of are set aside and kept: they were never acknowledged either, unless the index is not the one they were filed in.
-    async fn repair(&self) -> Result<(), ArchiveError> {
-        let mut referenced = self.index.blobs().await?;
-        referenced.extend(self.unapplied().await?.iter().flat_map(corrected_blobs));
-        referenced.sort_unstable();
-        let blobs = Arc::clone(&self.blobs);
-        blocking(move || {
-            let drafts = blobs.remove_drafts()?;
-            let mut present = blobs.names()?;
-            present.sort_unstable();
-            let mut leftovers = 0_usize;
-            for name in present.iter().filter(|name| referenced.binary_search(name).is_err()) {
-                blobs.set_aside(*name)?;
-                leftovers += 1;
-            }
-            let missing = referenced.iter().filter(|name| present.binary_search(name).is_err()).count();
-            if drafts > 0 {
-                tracing::info!(drafts, "removed drafts that were never acknowledged");
-            }
-            if leftovers > 0 {
-                tracing::warn!(
-                    leftovers,
-                    "set files aside in orphans/ that the index does not know; if it was replaced, restore it"
-                );
-            }
-            if missing > 0 {
-                tracing::error!(missing, "files of the archive are gone; restore them from a backup");
-            }
-            Ok(())
-        })
-        .await
-    }
-}
-
-/// The files of the objects that a record lists.
-fn corrected_blobs(record: &Record) -> Vec<BlobName> {
-    match &record.change {
-        RecordedChange::Correction { objects, .. } => objects.iter().map(|object| object.to).collect(),
-        RecordedChange::Rejection { .. } | RecordedChange::Restoration { .. } => Vec::new(),
     }
 }
 

@@ -11,10 +11,12 @@ mod changes;
 mod corrections;
 mod error;
 mod handle;
+mod integrity;
 mod part10;
 mod reader;
 mod reconciliation;
 mod records;
+mod recovery;
 mod rejections;
 mod rewriting;
 mod samples;
@@ -27,6 +29,7 @@ pub use crate::node::store::{
 pub use corrections::Accepted;
 pub use error::{ArchiveError, Conflict, DecisionError};
 pub use handle::Archive;
+pub use integrity::DamagedObject;
 pub use reader::ArchiveReader;
 pub use stored::StoredInstance;
 
@@ -36,6 +39,8 @@ mod correction_testing;
 mod correction_tests;
 #[cfg(test)]
 mod identity_tests;
+#[cfg(test)]
+mod recovery_tests;
 #[cfg(test)]
 mod rejection_tests;
 #[cfg(test)]

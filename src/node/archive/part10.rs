@@ -9,7 +9,8 @@ use dicom_object::FileMetaTableBuilder;
 use sha2::{Digest, Sha256};
 
 use super::error::ArchiveError;
-use crate::dicom::{bounded, hexadecimal, implementation};
+use crate::dicom::bounded::{self, FileParts};
+use crate::dicom::{Uid, hexadecimal, implementation};
 
 /// More than the file meta information that this program writes.
 const META_BYTES: u64 = 4096;
@@ -44,6 +45,8 @@ pub(super) struct Stored {
     pub(super) sha256: String,
     /// The transfer syntax that it names.
     pub(super) transfer_syntax_uid: String,
+    /// The object that it names, if it names one.
+    pub(super) sop_instance_uid: Option<Uid>,
 }
 
 /// Reads a file of the archive, a piece at a time.
@@ -60,7 +63,8 @@ pub(super) fn stored(path: &Path) -> Result<Stored, bounded::ReadError> {
         match file.read(&mut piece)? {
             0 => {
                 let sha256 = hexadecimal(&hasher.finalize());
-                return Ok(Stored { sha256, transfer_syntax_uid: parts.transfer_syntax_uid });
+                let FileParts { transfer_syntax_uid, sop_instance_uid, .. } = parts;
+                return Ok(Stored { sha256, transfer_syntax_uid, sop_instance_uid });
             }
             read => hasher.update(&piece[..read]),
         }

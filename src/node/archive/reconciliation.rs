@@ -19,13 +19,25 @@ use crate::node::store::{
 };
 
 /// How an object compares with the one that is listed.
-enum Comparison {
+pub(super) enum Comparison {
     Same,
     /// The same, but the listed one is damaged.
     Heals,
     Differs(Box<Differing>),
     /// The listed one is damaged, so nobody knows.
     Unknown(Box<Differing>),
+}
+
+impl Conflict {
+    /// Why an object is not stored that differs from the one that is listed under its identifier.
+    pub(super) fn between(known: &KnownObject, differing: &Differing) -> Self {
+        match differing.difference.subject() {
+            _ if known.is_result => Self::Result,
+            Some(Subject::Address) => Self::Address,
+            Some(Subject::Image) => Self::Image,
+            Some(Subject::Patient | Subject::Description) | None => Self::Held,
+        }
+    }
 }
 
 impl Archive {
@@ -70,12 +82,7 @@ impl Archive {
         differing: &Differing,
         may_correct: bool,
     ) -> Result<Stored, ArchiveError> {
-        let conflict = match differing.difference.subject() {
-            _ if known.is_result => Conflict::Result,
-            Some(Subject::Address) => Conflict::Address,
-            Some(Subject::Image) => Conflict::Image,
-            Some(Subject::Patient | Subject::Description) | None => Conflict::Held,
-        };
+        let conflict = Conflict::between(known, differing);
         let is_candidate = known.is_rejected && matches!(conflict, Conflict::Image | Conflict::Held);
         if is_candidate && let Some(changes_patient) = self.fits_study(known, differing).await? {
             self.replace_rejected(known, object, differing, changes_patient).await?;
@@ -163,7 +170,7 @@ impl Archive {
         blocking(move || blobs.remove(name)).await
     }
 
-    async fn compare(
+    pub(super) async fn compare(
         &self,
         known: &KnownObject,
         object: &Unfiled,
@@ -206,7 +213,7 @@ impl Archive {
     }
 
     /// Lists the bytes of a received object in the place of damaged ones with the same content.
-    async fn heal(&self, known: &KnownObject, object: &Unfiled) -> Result<(), ArchiveError> {
+    pub(super) async fn heal(&self, known: &KnownObject, object: &Unfiled) -> Result<(), ArchiveError> {
         tracing::warn!(
             sop_instance_uid = %object.sop_instance_uid(),
             file = known.blob.to_text(),
@@ -214,6 +221,7 @@ impl Archive {
             "the file of a stored object is damaged; it was sent again and is whole now"
         );
         self.index.heal(object).await?;
+        self.integrity.repaired(known.blob);
         Ok(())
     }
 }

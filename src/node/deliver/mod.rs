@@ -19,7 +19,7 @@ use self::transport::Sender;
 use crate::config::DestinationConfig;
 use crate::dicom::bounded::Limits;
 use crate::dicom::{AeTitle, Uid};
-use crate::node::archive::{Archive, Scope, StoredInstance};
+use crate::node::archive::{Archive, ArchiveError, Scope, StoredInstance};
 use crate::node::dicomweb::client::ClientError;
 use crate::node::queue::{Delivery, DeliveryFailure};
 use crate::node::shutdown::Shutdown;
@@ -194,7 +194,12 @@ impl Loop {
             // Neither the destination nor the object is at fault.
             .map_err(|error| DeliveryFailure::Destination(error.to_string()))?;
         let lost = || DeliveryFailure::Object("the archive no longer has the object".to_owned());
-        found.into_iter().next().ok_or_else(lost)
+        let object = found.into_iter().next().ok_or_else(lost)?;
+        match self.services.archive.check(std::slice::from_ref(&object)).await {
+            Ok(()) => Ok(object),
+            Err(error @ ArchiveError::Damaged(_)) => Err(DeliveryFailure::Object(error.to_string())),
+            Err(error) => Err(DeliveryFailure::Destination(error.to_string())),
+        }
     }
 
     /// Asks the destination to commit to keep what it has confirmed, where the settings say so. Returns whether there

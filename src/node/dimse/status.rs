@@ -120,6 +120,7 @@ impl From<&ArchiveError> for Reply {
                 Self::new(Status::OUT_OF_RESOURCES, "the disk failed")
             }
             ArchiveError::Index(_) => Self::new(Status::OUT_OF_RESOURCES, "the index failed"),
+            ArchiveError::Damaged(_) => Self::new(Status::OUT_OF_RESOURCES, "a stored object is damaged"),
             ArchiveError::Closed => Self::new(Status::OUT_OF_RESOURCES, "the node is stopping"),
         }
     }

@@ -52,6 +52,9 @@ pub(crate) enum Problem {
     /// The disk is full, or nearly.
     #[error("{0}")]
     Full(String),
+    /// Stored objects are damaged.
+    #[error("{0}")]
+    Damaged(String),
     /// A fault on this side; the log says more.
     #[error("the node failed to {0}; its log says why")]
     Failed(&'static str),
@@ -73,7 +76,7 @@ impl Problem {
             Self::RangeNotSatisfiable(_) => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
-            Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Damaged(_) | Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -93,6 +96,7 @@ impl Problem {
             Self::RangeNotSatisfiable(_) => "Ask for a range inside the content.",
             Self::Overloaded(_) => "Wait as long as Retry-After says and send the request again.",
             Self::Full(_) => "Free space where the archive lies, then send the request again.",
+            Self::Damaged(_) => "Send the object to this node again; other objects are not affected.",
             Self::Failed(_) => "Try again. If it fails again, read the log of the node.",
         }
     }
@@ -154,6 +158,7 @@ impl From<ArchiveError> for Problem {
     fn from(error: ArchiveError) -> Self {
         match error {
             ArchiveError::Full(_) => Self::Full(error.to_string()),
+            ArchiveError::Damaged(_) => Self::Damaged(error.to_string()),
             ArchiveError::Unfit(_) => Self::BadRequest(error.to_string()),
             _ => Self::reading(&error),
         }

@@ -9,6 +9,7 @@ use sqlx::{SqlSafeStr, Sqlite, SqlitePool, Transaction};
 
 use super::backup;
 use super::error::{StoreError, during};
+use super::soundness::Soundness;
 
 /// The file in the folder of the archive.
 pub(super) const FILE: &str = "index.sqlite";
@@ -43,6 +44,7 @@ pub(super) type Change = Transaction<'static, Sqlite>;
 pub(super) struct Database {
     writer: SqlitePool,
     readers: SqlitePool,
+    soundness: Soundness,
 }
 
 impl Database {
@@ -77,12 +79,26 @@ impl Database {
             // A file does not go away as a server does; a test before each query would cost as much as most queries.
             .test_before_acquire(false)
             .connect_lazy_with(options.read_only(true));
-        Ok(Self { writer, readers })
+        Ok(Self { writer, readers, soundness: Soundness::unknown() })
     }
 
     /// Connections for reading. They see everything that was committed before.
     pub(super) fn readers(&self) -> &SqlitePool {
         &self.readers
+    }
+
+    /// What is known of damage of the file.
+    pub(super) fn soundness(&self) -> &Soundness {
+        &self.soundness
+    }
+
+    /// Reads the whole file and compares its parts with each other.
+    pub(super) async fn look_through(&self) -> Result<(), StoreError> {
+        let action = "looking through it";
+        let problem: String =
+            during(action, async { Ok(sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&self.readers).await?) })
+                .await?;
+        if problem == "ok" { Ok(()) } else { Err(StoreError::Damaged { action, problem }) }
     }
 
     /// Begins the only writing transaction, after waiting for the one before it. Dropped, it is rolled back.

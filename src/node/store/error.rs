@@ -33,6 +33,17 @@ pub enum StoreError {
         /// What the database said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The database file is damaged.
+    #[error(
+        "the index is damaged ({action}: {problem}); stop the node and run `pe-node archive reindex`, which makes it anew from \
+         the stored objects, or restore a backup"
+    )]
+    Damaged {
+        /// What was being done.
+        action: &'static str,
+        /// What the database said.
+        problem: String,
+    },
     /// A row holds what this program cannot have written.
     #[error("{action}: the column {column} of a row cannot be read: {problem}")]
     Row {
@@ -103,6 +114,17 @@ impl StoreError {
         }
     }
 
+    /// An error of the database; damage of its file is told apart: SQLITE_CORRUPT (11) and SQLITE_NOTADB (26), with their
+    /// extended codes in the higher bits.
+    pub(super) fn of_database(action: &'static str, source: sqlx::Error) -> Self {
+        let code = source.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        let code = code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xFF);
+        match code {
+            Some(11 | 26) => Self::Damaged { action, problem: source.to_string() },
+            _ => Self::Database { action, source: Box::new(source) },
+        }
+    }
+
     /// True if the rules, not the database, refused.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Job { .. } | Self::Delivery { .. } | Self::LeaseVoid(_))
@@ -143,7 +165,7 @@ impl Fault {
                 if code.is_some_and(|code| code == "13") {
                     return StoreError::Full(format!("{action}: {source}"));
                 }
-                StoreError::Database { action, source: Box::new(source) }
+                StoreError::of_database(action, source)
             }
         }
     }

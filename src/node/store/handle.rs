@@ -1,7 +1,7 @@
 //! The store as others hold it: opened once for a folder, cloned freely.
 
 use std::fs::{self, File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use super::database::{Database, FILE};
 use super::error::StoreError;
 use super::index::{Filer, fold_descriptions};
 use super::refusals::Refusals;
+use super::soundness;
 use crate::config::StorageConfig;
 use crate::dicom::Uid;
 use crate::node::clock::Clock;
@@ -41,6 +42,7 @@ impl Store {
         let lock = lock(folder)?;
         let database = Database::open(&folder.join(FILE)).await?;
         fold_descriptions(&database).await?;
+        tokio::spawn(soundness::watch_over(database.clone()));
         let store = Self {
             filer: Filer::start(database.clone()),
             refusals: Refusals::start(database.clone()),
@@ -53,6 +55,24 @@ impl Store {
         };
         store.requeue_leftovers(store.now()).await?;
         Ok(store)
+    }
+
+    /// Puts the database of a folder that no node uses out of the way, so that the next start makes it anew. Returns its
+    /// new name, if there was one.
+    pub fn set_index_aside(config: &StorageConfig) -> Result<Option<PathBuf>, StoreError> {
+        let _lock = lock(&config.path)?;
+        let file = config.path.join(FILE);
+        if !file.exists() {
+            return Ok(None);
+        }
+        let aside = config.path.join(format!("{FILE}.set-aside-{}", Timestamp::now().as_millisecond()));
+        for ending in ["-shm", "-wal", ""] {
+            let [from, to] = [&file, &aside].map(|path| PathBuf::from(format!("{}{ending}", path.display())));
+            if from.exists() {
+                fs::rename(&from, &to).map_err(StoreError::disk("setting the index aside", &from))?;
+            }
+        }
+        Ok(Some(aside))
     }
 
     /// The same store as another run of the node finds it, with other settings perhaps.

@@ -43,6 +43,7 @@ mod rows;
 mod series;
 mod series_views;
 mod shadow;
+mod soundness;
 mod studies;
 mod time;
 mod views;

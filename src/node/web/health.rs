@@ -14,6 +14,9 @@ use super::services::Web;
 use crate::node::worker::Analysis;
 use crate::node::worker::protocol::Ready;
 
+/// Damaged objects that are named.
+const NAMED: usize = 5;
+
 /// What is needed to receive and analyse exams, and whether it is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Readiness {
@@ -51,19 +54,34 @@ impl Web {
         let archive = self.0.archive.check_space().await.map(|()| "accepts objects");
         let counts = self.0.store.counts().await;
         let stranded = counts.as_ref().map(|counts| self.stranded(counts)).unwrap_or_default();
-        let store = counts.map(|_| "answers");
+        let store = match self.0.store.damage() {
+            Some(damage) => Err(damage),
+            None => counts.map(|_| "answers").map_err(|error| error.to_string()),
+        };
         let analysis = self.0.analysis.borrow().clone();
         let checks = vec![
             Check::new("archive", archive),
             Check::new("queue", store),
             Check { warning: warning(&analysis), ..Check::new("analysis", ready_with(analysis.ready.as_ref())) },
             self.destinations(&stranded),
+            self.objects(),
         ];
         Readiness { ready: checks.iter().all(|check| check.ready), checks }
     }
 }
 
 impl Web {
+    /// Whether stored objects are known to be damaged. The node works on with the others.
+    fn objects(&self) -> Check {
+        let damaged = self.0.archive.damaged();
+        let warning = (!damaged.is_empty()).then(|| {
+            let mut named: Vec<String> = damaged.iter().take(NAMED).map(ToString::to_string).collect();
+            named.extend((damaged.len() > NAMED).then(|| format!("and {} more", damaged.len() - NAMED)));
+            format!("{} stored objects are damaged; send them again: {}", damaged.len(), named.join("; "))
+        });
+        Check { name: "objects", ready: true, detail: "read only if their SHA-256 is right".to_owned(), warning }
+    }
+
     /// Where results go. That something waits for a destination that left the settings keeps the node from nothing.
     fn destinations(&self, stranded: &BTreeMap<String, u64>) -> Check {
         let waiting = stranded.iter().filter(|(_, count)| **count > 0);

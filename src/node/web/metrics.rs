@@ -29,6 +29,7 @@ pub(super) async fn page(State(web): State<Web>) -> HttpResult {
     };
     gauge!(Gauge::AnalysisReady.name()).set(f64::from(u8::from(ready)));
     gauge!(Gauge::ModelsRefused.name()).set(f64::from(u8::from(refused)));
+    gauge!(Gauge::DamagedObjects.name()).set(web.0.archive.damaged().len() as f64);
     gauge!(Gauge::FreeBytes.name()).set(web.0.archive.free_bytes().await? as f64);
     web.0.metrics.run_upkeep();
     Ok(([(header::CONTENT_TYPE, TEXT_FORMAT)], web.0.metrics.render()).into_response())

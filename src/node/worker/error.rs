@@ -72,14 +72,16 @@ pub enum ResultFault {
 }
 
 impl WorkerError {
-    /// True if the fault is the node's own: a full disk, a folder, a process that does not start. It affects all jobs
-    /// alike until somebody repairs it, so no job is given up for it.
+    /// True if the fault is the node's own: a full disk, a folder, a process that does not start, a damaged file.
+    /// It lasts until somebody repairs it, so no job is given up for it.
     pub(super) fn is_infrastructure_error(&self) -> bool {
         matches!(
             self,
-            Self::Archive(ArchiveError::Full(_) | ArchiveError::Disk { .. } | ArchiveError::Index(_))
-                | Self::Store(StoreError::Full(_) | StoreError::Database { .. } | StoreError::Raced(_))
-                | Self::Folder { .. }
+            Self::Archive(
+                ArchiveError::Full(_) | ArchiveError::Disk { .. } | ArchiveError::Index(_) | ArchiveError::Damaged(_)
+            ) | Self::Store(
+                StoreError::Full(_) | StoreError::Database { .. } | StoreError::Damaged { .. } | StoreError::Raced(_)
+            ) | Self::Folder { .. }
                 | Self::Process(ProcessError::Start { .. } | ProcessError::Unable(_))
         )
     }

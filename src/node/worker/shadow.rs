@@ -18,7 +18,7 @@ use crate::engine::models::PackageId;
 use crate::engine::models::activation::ShadowModel;
 use crate::engine::models::lineup::{Lineup, Packages};
 use crate::engine::pipeline::AnalysisSummary;
-use crate::node::archive::Archive;
+use crate::node::archive::{Archive, ArchiveError};
 use crate::node::models::Wanted;
 use crate::node::shutdown::Shutdown;
 use crate::node::store::{ShadowCase, Store, StoreError};
@@ -225,7 +225,9 @@ impl Shadow {
     ) -> Result<AnalysisSummary, NoPrediction> {
         let files = match instances::files(&self.archive, &case.series, &case.instances).await {
             Ok((files, _)) => files,
-            Err(error @ WorkerError::Missing(_)) => return Err(NoPrediction::Failed(error.to_string())),
+            Err(error @ (WorkerError::Missing(_) | WorkerError::Archive(ArchiveError::Damaged(_)))) => {
+                return Err(NoPrediction::Failed(error.to_string()));
+            }
             Err(error) => return Err(NoPrediction::Node(error)),
         };
         let mut process = match running.process.take() {

@@ -3,6 +3,7 @@
 mod commands;
 mod links;
 mod pages;
+mod promises;
 mod settings;
 mod words;
 

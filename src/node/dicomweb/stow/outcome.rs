@@ -73,9 +73,11 @@ impl From<&ArchiveError> for FailureReason {
             ArchiveError::Unfit(_) => Self::Mismatch,
             ArchiveError::Forbidden(_) => Self::NotAuthorized,
             ArchiveError::Conflict(_) => Self::IdentifierTaken,
-            ArchiveError::Disk { .. } | ArchiveError::Record(..) | ArchiveError::Index(_) | ArchiveError::Closed => {
-                Self::Fault
-            }
+            ArchiveError::Damaged(_)
+            | ArchiveError::Disk { .. }
+            | ArchiveError::Record(..)
+            | ArchiveError::Index(_)
+            | ArchiveError::Closed => Self::Fault,
         }
     }
 }
@@ -142,11 +144,15 @@ fn status(outcomes: &[PartOutcome]) -> StatusCode {
     let all = |reason: FailureReason| {
         outcomes.iter().all(|outcome| matches!(outcome, PartOutcome::Failed { reason: known, .. } if *known == reason))
     };
+    let any = |reason: FailureReason| {
+        outcomes.iter().any(|outcome| matches!(outcome, PartOutcome::Failed { reason: known, .. } if *known == reason))
+    };
     let stored = outcomes.iter().filter(|outcome| outcome.is_stored()).count();
     match stored {
         0 if all(FailureReason::Full) => StatusCode::INSUFFICIENT_STORAGE,
         0 if all(FailureReason::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
-        0 if all(FailureReason::Overloaded) || all(FailureReason::Fault) => StatusCode::SERVICE_UNAVAILABLE,
+        // Whatever else is wrong with the request, it cannot be judged now.
+        0 if any(FailureReason::Overloaded) || any(FailureReason::Fault) => StatusCode::SERVICE_UNAVAILABLE,
         0 => StatusCode::CONFLICT,
         _ if stored < outcomes.len() => StatusCode::ACCEPTED,
         _ => StatusCode::OK,

@@ -31,7 +31,7 @@ impl Wado {
         Self { archive, limits }
     }
 
-    /// All instances below a path; an error if there are none.
+    /// All instances below a path, their files as they were received; an error if there are none, or if one is damaged.
     async fn instances(&self, address: &Address) -> Result<Vec<StoredInstance>, Problem> {
         let instances = self.archive.instances(&address.scope()?).await?;
         if instances.is_empty() {
@@ -43,6 +43,7 @@ impl Wado {
             };
             return Err(Problem::NotFound(format!("there is no {what} here")));
         }
+        self.archive.check(&instances).await?;
         Ok(instances)
     }
 

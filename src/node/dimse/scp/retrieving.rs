@@ -13,7 +13,7 @@ use super::super::encoding;
 use super::super::message::Body;
 use super::super::negotiation::{Context, UNCOMPRESSED};
 use super::super::query::{self, Selection};
-use super::super::scu::{self, Outgoing, SendOutcome};
+use super::super::scu::{self, Outgoing, SendOutcome, Source};
 use super::super::service::Root;
 use super::super::status::{Reply, Status};
 use super::session::{Asked, Session};
@@ -209,7 +209,13 @@ impl Session {
         for scope in &scopes {
             instances.extend(archive.instances(scope).await.map_err(failed)?);
         }
-        Ok(instances.iter().map(Outgoing::from).collect())
+        // The others are sent all the same.
+        let damaged = archive.damaged_among(&instances).await.map_err(failed)?;
+        let mut outgoing: Vec<Outgoing> = instances.iter().map(Outgoing::from).collect();
+        for object in outgoing.iter_mut().filter(|object| damaged.contains(&object.sop_instance_uid)) {
+            object.source = Source::Damaged;
+        }
+        Ok(outgoing)
     }
 
     async fn send_progress(&mut self, asked: &Asked<'_>, progress: &Progress) -> Result<(), AssociationError> {

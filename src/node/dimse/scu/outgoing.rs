@@ -20,6 +20,8 @@ pub enum Source {
     File(PathBuf),
     /// In memory: made for this peer alone.
     Memory(Bytes),
+    /// In a file that is damaged: it is not sent.
+    Damaged,
 }
 
 /// A DICOM object to send.
@@ -78,6 +80,7 @@ impl Outgoing {
         match &self.source {
             Source::File(path) => Ok(bounded::read(path, limits)?.into()),
             Source::Memory(bytes) => Ok(bytes.clone()),
+            Source::Damaged => Err(ReadError::Unreadable("the stored file is damaged or gone".to_owned())),
         }
     }
 }
@@ -87,6 +90,7 @@ impl std::fmt::Display for Source {
         match self {
             Self::File(path) => write!(formatter, "{}", path.display()),
             Self::Memory(_) => formatter.write_str("(in memory)"),
+            Self::Damaged => formatter.write_str("(damaged)"),
         }
     }
 }

@@ -82,6 +82,7 @@ async fn commit(database: &Database, entries: &[Unfiled]) -> Result<Vec<Filed>, 
         Ok(stored)
     })
     .await
+    .inspect_err(|error| database.soundness().note(error))
 }
 
 /// Files one entry. The instance is inserted first: a new one then costs two statements, and a third for its study if

@@ -76,6 +76,8 @@ pub enum Origin {
     },
     /// This node's own analysis.
     Analysis,
+    /// A file of the archive that the index did not know.
+    Recovery,
     /// A correction that took effect.
     Correction {
         /// Who made it.
@@ -97,6 +99,7 @@ impl fmt::Display for Origin {
             Self::Dimse { calling_ae, address } => write!(formatter, "C-STORE from {calling_ae} at {address}"),
             Self::Stow { address } => write!(formatter, "STOW-RS from {address}"),
             Self::Analysis => formatter.write_str(ANALYSIS),
+            Self::Recovery => formatter.write_str("a file that the index did not know"),
             Self::Correction { by } => write!(formatter, "correction by {by}"),
         }
     }

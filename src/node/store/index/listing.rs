@@ -54,6 +54,27 @@ impl Store {
         .await
     }
 
+    /// The instances whose bytes lie in these files, whatever hides them.
+    pub async fn instances_in(&self, blobs: &[BlobName]) -> Result<Vec<IndexedInstance>, StoreError> {
+        during("looking up the objects of files", async {
+            let mut instances = Vec::new();
+            for blob in blobs {
+                let rows = sqlx::query(
+                    "SELECT study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid, \
+                     transfer_syntax_uid, sha256, blob, origin, received_at FROM instances WHERE blob = $1",
+                )
+                .bind(blob.to_text())
+                .fetch_all(self.readers())
+                .await?;
+                for row in &rows {
+                    instances.push(indexed_instance(row)?);
+                }
+            }
+            Ok(instances)
+        })
+        .await
+    }
+
     /// All blobs that instances and conflicts refer to, sorted.
     pub async fn blobs(&self) -> Result<Vec<BlobName>, StoreError> {
         during("listing files of the index", async {

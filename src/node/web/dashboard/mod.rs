@@ -113,7 +113,8 @@ fn document(
 /// The status line, large enough to be read from across the room, and the checks behind it.
 fn status(readiness: &Readiness, conflicts: &[StudyConflict], cards: &[Card<'_>]) -> Markup {
     let count = |urgency| cards.iter().filter(|card| card.urgency == urgency).count();
-    let (problems, running) = (count(Urgency::Problem) + conflicts.len(), count(Urgency::Running));
+    let warnings = readiness.checks.iter().filter(|check| check.warning.is_some()).count();
+    let (problems, running) = (count(Urgency::Problem) + conflicts.len() + warnings, count(Urgency::Running));
     let (class, text) = match (readiness.ready, problems, running) {
         (false, ..) => ("alarm", "Not ready".to_owned()),
         (true, 1, _) => ("alarm", "1 problem".to_owned()),
