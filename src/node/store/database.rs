@@ -1,11 +1,12 @@
 //! The database file: one writer, several readers, every commit durable.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{SqlSafeStr, Sqlite, SqlitePool, Transaction};
+use tokio::time::sleep;
 
 use super::backup;
 use super::error::{StoreError, during};
@@ -35,6 +36,10 @@ pub(super) const LATEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
 /// Readers at the same time; more wait.
 const READERS: u32 = 4;
+
+/// Between two looks at least; a large file is looked at less often, a hundredth of the time at most.
+const PAUSE: Duration = Duration::from_mins(1);
+const SHARE: u32 = 100;
 
 /// What changes together, or not at all.
 pub(super) type Change = Transaction<'static, Sqlite>;
@@ -110,6 +115,22 @@ impl Database {
     pub(super) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+}
+
+/// Looks through the file until it is closed, or found damaged.
+pub(super) async fn watch_over(database: Database) {
+    loop {
+        let begun = Instant::now();
+        match database.look_through().await {
+            Ok(()) => {}
+            Err(StoreError::Closed) => return,
+            Err(error) => database.soundness().note(&error),
+        }
+        if database.soundness().damage().is_some() {
+            return;
+        }
+        sleep(PAUSE.max(begun.elapsed() * SHARE)).await;
     }
 }
 

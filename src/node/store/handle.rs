@@ -8,11 +8,10 @@ use jiff::Timestamp;
 use sqlx::SqlitePool;
 use tokio::sync::watch;
 
-use super::database::{Database, FILE};
+use super::database::{Database, FILE, watch_over};
 use super::error::StoreError;
 use super::index::{Filer, fold_descriptions};
 use super::refusals::Refusals;
-use super::soundness;
 use crate::config::StorageConfig;
 use crate::dicom::Uid;
 use crate::node::clock::Clock;
@@ -42,7 +41,7 @@ impl Store {
         let lock = lock(folder)?;
         let database = Database::open(&folder.join(FILE)).await?;
         fold_descriptions(&database).await?;
-        tokio::spawn(soundness::watch_over(database.clone()));
+        tokio::spawn(watch_over(database.clone()));
         let store = Self {
             filer: Filer::start(database.clone()),
             refusals: Refusals::start(database.clone()),
@@ -90,6 +89,11 @@ impl Store {
         self.requeue_interrupted_jobs(now).await?;
         self.release_running_deliveries(now).await?;
         self.release_commitments().await
+    }
+
+    /// What is wrong with the database file, if anything is known to be.
+    pub fn damage(&self) -> Option<String> {
+        self.database.soundness().damage()
     }
 
     /// Tells of every change of a job or a delivery: wait with `changed()`, then look again.

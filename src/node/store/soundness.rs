@@ -1,18 +1,8 @@
-//! Whether the database file is whole: SQLite looks through it now and then, and a statement that meets damage says so at
-//! once.
-
-use std::time::{Duration, Instant};
+//! Whether the database file is whole, as far as is known.
 
 use tokio::sync::watch;
-use tokio::time::sleep;
 
-use super::database::Database;
 use super::error::StoreError;
-use super::handle::Store;
-
-/// Between two looks at least; a large file is looked at less often, a hundredth of the time at most.
-const PAUSE: Duration = Duration::from_mins(1);
-const SHARE: u32 = 100;
 
 /// What is known of the damage of the database file; cheap to clone. It stays until the node starts again.
 #[derive(Debug, Clone)]
@@ -39,30 +29,8 @@ impl Soundness {
         }
     }
 
-    fn damage(&self) -> Option<String> {
+    /// What is wrong, if anything is known to be.
+    pub(super) fn damage(&self) -> Option<String> {
         self.damage.borrow().clone()
-    }
-}
-
-impl Store {
-    /// What is wrong with the database file, if anything is known to be.
-    pub fn damage(&self) -> Option<String> {
-        self.database.soundness().damage()
-    }
-}
-
-/// Looks through the file until it is closed, or found damaged.
-pub(super) async fn watch_over(database: Database) {
-    loop {
-        let begun = Instant::now();
-        match database.look_through().await {
-            Ok(()) => {}
-            Err(StoreError::Closed) => return,
-            Err(error) => database.soundness().note(&error),
-        }
-        if database.soundness().damage().is_some() {
-            return;
-        }
-        sleep(PAUSE.max(begun.elapsed() * SHARE)).await;
     }
 }
