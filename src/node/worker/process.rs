@@ -216,7 +216,7 @@ impl Process {
 
 /// Whether the process gets a variable of the environment. Its settings come on standard input; what else the node was
 /// given, secrets of destinations among them, is not for a process that reads hostile images.
-fn is_passed_on(name: &OsStr) -> bool {
+pub(super) fn is_passed_on(name: &OsStr) -> bool {
     /// Where libraries and temporary files lie, time zone and language, number of threads, devices.
     const NAMES: [&str; 10] = [
         "PATH",

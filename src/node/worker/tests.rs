@@ -1,3 +1,4 @@
+use std::ffi::OsStr;
 use std::path::Path;
 
 use dicom_core::{DataElement, VR};
@@ -5,6 +6,7 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use jiff::SignedDuration;
 
+use super::process::is_passed_on;
 use super::*;
 use crate::config::Config;
 use crate::dicom::SeriesId;
@@ -284,10 +286,12 @@ async fn the_process_gets_no_variable_that_it_has_no_use_for() {
     let node = Node::new(&script(r#"env | cut -d= -f1 > "$FOLDER/variables"; exit 3"#)).await;
     node.worker().await.expect("worker").step(&Shutdown::new()).await.expect("step");
     let variables = std::fs::read_to_string(node.folder.path().join("variables")).expect("variables");
-    // Cargo sets this one for every test; PWD and the like are the shell's own.
-    assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
-    assert!(!variables.contains("CARGO"), "{variables}");
+    let of_the_shell = ["PWD", "OLDPWD", "SHLVL", "_"];
+    let given = variables.lines().filter(|name| !of_the_shell.contains(name));
+    let foreign: Vec<&str> = given.filter(|name| !is_passed_on(OsStr::new(name))).collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
     assert!(variables.lines().any(|name| name == "PATH"), "{variables}");
+    assert!(!["PE_NODE__DESTINATIONS", "CARGO_MANIFEST_DIR"].into_iter().any(|name| is_passed_on(OsStr::new(name))));
 }
 
 #[tokio::test]
