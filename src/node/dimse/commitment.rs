@@ -110,7 +110,9 @@ async fn judge(archive: &Archive, instance: &CommitmentInstance) -> Result<Verdi
         Some(StoredInstance { sop_class_uid, .. }) if sop_class_uid != instance.sop_class_uid => {
             refused(Status::CLASS_INSTANCE_CONFLICT)
         }
-        Some(stored) if archive.damaged_among(std::slice::from_ref(&stored)).await?.is_empty() => Ok(Verdict::Committed),
+        Some(stored) if archive.damaged_among(std::slice::from_ref(&stored)).await?.is_empty() => {
+            Ok(Verdict::Committed)
+        }
         Some(stored) => {
             tracing::error!(sop_instance_uid = %stored.sop_instance_uid, "a stored object is damaged or gone");
             refused(Status::PROCESSING_FAILURE)
