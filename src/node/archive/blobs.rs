@@ -136,6 +136,12 @@ impl Blobs {
         Ok(())
     }
 
+    /// Fails if no object could be written now.
+    pub(super) fn check_writable(&self) -> Result<(), ArchiveError> {
+        self.check_space()?;
+        self.write(&[b"a trial"]).map(drop)
+    }
+
     /// Removes drafts that a crash left behind and returns how many.
     pub(super) fn remove_drafts(&self) -> Result<usize, ArchiveError> {
         let mut removed = 0;
@@ -247,6 +253,15 @@ mod tests {
         let (folder, blobs) = open();
         let path = blobs.path(BlobName::of("../..", "../../etc"));
         assert_eq!(path.parent().and_then(Path::parent), Some(folder.path().join("blobs").as_path()));
+    }
+
+    #[test]
+    fn an_archive_whose_disk_refuses_to_write_is_not_writable() {
+        let (folder, blobs) = open();
+        blobs.check_writable().expect("writable");
+        assert_eq!(blobs.remove_drafts().expect("drafts"), 0);
+        fs::remove_dir(folder.path().join("incoming")).expect("remove");
+        assert!(matches!(blobs.check_writable(), Err(ArchiveError::Disk { .. })));
     }
 
     #[test]

@@ -196,6 +196,12 @@ impl Archive {
         blocking(move || blobs.check_space()).await
     }
 
+    /// Fails if no object could be stored now: space ran out, or the disk refuses to write.
+    pub async fn check_writable(&self) -> Result<(), ArchiveError> {
+        let blobs = Arc::clone(&self.blobs);
+        blocking(move || blobs.check_writable()).await
+    }
+
     /// Free space where the objects lie, in bytes.
     pub async fn free_bytes(&self) -> Result<u64, ArchiveError> {
         let blobs = Arc::clone(&self.blobs);

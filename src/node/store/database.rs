@@ -108,7 +108,16 @@ impl Database {
 
     /// Begins the only writing transaction, after waiting for the one before it. Dropped, it is rolled back.
     pub(super) async fn begin(&self) -> Result<Change, sqlx::Error> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await
+        const BEGIN: &str = "BEGIN IMMEDIATE";
+        match self.writer.begin_with(BEGIN).await {
+            // After some errors of the disk, SQLite ends a transaction itself (https://www.sqlite.org/lang_transaction.html);
+            // the driver takes it for open, and this connection could never begin another one.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                self.writer.acquire().await?.close().await?;
+                self.writer.begin_with(BEGIN).await
+            }
+            begun => begun,
+        }
     }
 
     /// Closes the file.
@@ -152,4 +161,21 @@ pub(super) async fn version(database: &SqlitePool) -> Result<Option<i64>, StoreE
         Ok(sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations WHERE success").fetch_one(database).await?)
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_ended_itself_does_not_keep_the_next_one_from_beginning() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let database = Database::open(&folder.path().join(FILE)).await.expect("open");
+        let mut change = database.begin().await.expect("begin");
+        sqlx::raw_sql("ROLLBACK").execute(&mut *change).await.expect("rollback");
+        assert!(change.commit().await.is_err(), "there is no transaction any more");
+        for _ in 0..2 {
+            database.begin().await.expect("begin").commit().await.expect("commit");
+        }
+    }
 }

@@ -51,7 +51,7 @@ pub(super) async fn ready(State(web): State<Web>) -> Response {
 impl Web {
     /// Checks everything that is needed.
     pub(super) async fn readiness(&self) -> Readiness {
-        let archive = self.0.archive.check_space().await.map(|()| "accepts objects");
+        let archive = self.0.archive.check_writable().await.map(|()| "accepts objects");
         let counts = self.0.store.counts().await;
         let stranded = counts.as_ref().map(|counts| self.stranded(counts)).unwrap_or_default();
         let store = match self.0.store.damage() {
