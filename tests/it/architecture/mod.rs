@@ -36,6 +36,7 @@ const LAYERS: &[&[&str]] = &[
     &["engine::pipeline"],
     &["engine"],
     &["packages"],
+    &["node::log_line"],
     &["learn", "node::clock", "node::telemetry", "node::memory", "node::shutdown"],
     &["node::models"],
     &["node::queue"],
